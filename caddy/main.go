@@ -1,0 +1,12 @@
+// Command caddy is Caddy with its standard modules and verify_webhook: what
+// `xcaddy build --with github.com/verify-webhook/caddy-verify-webhook` makes.
+package main
+
+import (
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/verify-webhook/caddy-verify-webhook"
+)
+
+func main() { caddycmd.Main() }

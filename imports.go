@@ -1,0 +1,8 @@
+// Package verifywebhook registers the verify_webhook handler and everything
+// that belongs to it with Caddy. Building Caddy with this import path is all
+// that is needed; there is nothing here to call.
+package verifywebhook
+
+import (
+	_ "github.com/verify-webhook/caddy-verify-webhook/caddymodule" // the handler, app, Caddyfile and admin API
+)

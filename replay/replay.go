@@ -1,0 +1,227 @@
+// Package replay remembers which deliveries are being handled and which have
+// been, so that one delivery reaches the app once.
+//
+// A delivery is known by its [Keys]. A [Store] claims them all together or not
+// at all; the holder of the claim commits it when the app has succeeded, which
+// makes the keys "handled" for a window, or releases it when the app has
+// failed, which makes them free again. A claim that nobody ends lives until
+// its lease runs out. The package knows nothing of signatures or HTTP servers.
+package replay
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"time"
+)
+
+// KeySize is the length of a [Key] in bytes. 128 bits of a SHA-256 digest
+// leave an accidental collision among 10^10 keys at odds of 1 to 10^19; nobody
+// can search for one without the secret that signs deliveries.
+const KeySize = 16
+
+// Key names one property (an ID or a digest) of one delivery.
+type Key [KeySize]byte
+
+// String returns the key in unpadded URL-safe base64. It reveals nothing of
+// what was hashed.
+func (k Key) String() string { return base64.RawURLEncoding.EncodeToString(k[:]) }
+
+// Kind tells keys that are made of an ID from keys that are made of a digest,
+// so that an ID which looks like a digest is still another key.
+type Kind byte
+
+// The kinds of key.
+const (
+	KindID     Kind = 'i'
+	KindDigest Kind = 'd'
+)
+
+// NewKey derives a key. Every part goes in with its length, so that no two
+// different lists of parts are ever hashed alike. secret is an identity of the
+// secret that signed, never the secret itself.
+func NewKey(namespace string, secret []byte, kind Kind, value []byte) Key {
+	h := sha256.New()
+	var n [8]byte
+	for _, part := range [][]byte{[]byte("verify_webhook key 1"), []byte(namespace), secret, {byte(kind)}, value} {
+		binary.BigEndian.PutUint64(n[:], uint64(len(part)))
+		h.Write(n[:])
+		h.Write(part)
+	}
+	var sum [sha256.Size]byte
+	h.Sum(sum[:0])
+	return Key(sum[:KeySize])
+}
+
+// Keys are all the keys of one delivery. There is at least one. Several IDs or
+// digests stand side by side when more than one configured secret has signed
+// the delivery: each signature alone could be sent again.
+type Keys struct {
+	IDs     []Key
+	Digests []Key
+}
+
+// All returns the IDs, then the digests.
+func (k Keys) All() []Key {
+	all := make([]Key, 0, len(k.IDs)+len(k.Digests))
+	return append(append(all, k.IDs...), k.Digests...)
+}
+
+// State is what a store knows of one key.
+type State uint8
+
+// The states of a key.
+const (
+	// Free: never seen, released, or forgotten after its window or lease.
+	Free State = iota
+	// Claimed: a delivery with this key is being handled at this moment.
+	Claimed
+	// Handled: a delivery with this key was handled within its window.
+	Handled
+)
+
+// String returns the state in lower case, as logs and the admin API show it.
+func (s State) String() string {
+	switch s {
+	case Free:
+		return "free"
+	case Claimed:
+		return "claimed"
+	case Handled:
+		return "handled"
+	default:
+		return "unknown"
+	}
+}
+
+// Verdict is what became of an attempt to claim a delivery.
+type Verdict uint8
+
+// The verdicts.
+const (
+	// Ours: every key was free and is now claimed by the caller.
+	Ours Verdict = iota
+	// Duplicate: the delivery was handled before.
+	Duplicate
+	// Replayed: what was signed was handled before, now under another ID.
+	Replayed
+	// InProgress: another claim holds at least one of the keys.
+	InProgress
+)
+
+// Judge turns the states of a delivery's keys, as they were before the
+// attempt, into a verdict. A handled ID makes a duplicate whatever the digests
+// say. A handled digest makes a replay when the delivery carries an ID that
+// was not handled, for then the ID is what has been changed. Whatever is still
+// being handled comes last: it may yet fail.
+func Judge(ids, digests []State) Verdict {
+	claimed := false
+	for _, s := range ids {
+		if s == Handled {
+			return Duplicate
+		}
+		claimed = claimed || s == Claimed
+	}
+	for _, s := range digests {
+		if s == Handled && len(ids) > 0 {
+			return Replayed
+		}
+		if s == Handled {
+			return Duplicate
+		}
+		claimed = claimed || s == Claimed
+	}
+	if claimed {
+		return InProgress
+	}
+	return Ours
+}
+
+// Owner is the token of one claim. Whoever ends or renews a claim shows it, so
+// that a former owner, late, changes nothing.
+type Owner [16]byte
+
+// NewOwner returns a random token.
+func NewOwner() Owner {
+	var o Owner
+	rand.Read(o[:]) // never fails (crypto/rand)
+	return o
+}
+
+// Ending says how a claim ended.
+type Ending struct {
+	// State is Handled after a commit, Free after a release or when the
+	// lease ran out, Claimed if the wait ended before the claim did.
+	State State
+	// Status is the HTTP status that the app answered with, 0 if unknown.
+	Status int
+}
+
+// Errors that a Store returns. Any other error means that the store could not
+// do what was asked, or cannot say whether it did.
+var (
+	// ErrNotOwner: the claim has ended or is held by somebody else now.
+	ErrNotOwner = errors.New("claim is not held by this owner any more")
+	// ErrFull: the store is at its configured limit and forgets nothing
+	// that its window still covers.
+	ErrFull = errors.New("replay store is full")
+)
+
+// Store keeps claims and handled deliveries. Its methods are safe for
+// concurrent use, honour ctx, and each is atomic over all keys given.
+//
+// Stores read the time from a clock of their own, which must survive steps of
+// the wall clock where the store lives in this process.
+type Store interface {
+	// Claim claims all keys for owner until now+lease, if every one of them
+	// is Free; otherwise it changes nothing. It returns the verdict of
+	// [Judge] over the states that it found. ErrFull if a new key would
+	// exceed the store's limit.
+	Claim(ctx context.Context, keys Keys, owner Owner, lease time.Duration) (Verdict, error)
+
+	// Renew makes the claim live until now+lease. ErrNotOwner if any of the
+	// keys is not claimed by owner.
+	Renew(ctx context.Context, keys Keys, owner Owner, lease time.Duration) error
+
+	// Commit turns the claim into Handled, remembered until now+window. On
+	// return it is as durable as the store promises. status is what the app
+	// answered, for those who wait. ErrNotOwner if any of the keys is not
+	// claimed by owner; then nothing has changed. Called again after an
+	// error, with the same owner, it may find its own work done: that is
+	// success.
+	Commit(ctx context.Context, keys Keys, owner Owner, window time.Duration, status int) error
+
+	// Release frees every key that owner still holds; others it leaves
+	// alone, without an error. status is what the app answered, 0 if nothing.
+	Release(ctx context.Context, keys Keys, owner Owner, status int) error
+
+	// Wait returns when none of the keys is Claimed any more, at once if
+	// none is, or when ctx ends (State Claimed, no error). Of several endings
+	// it returns the one that comes first in keys.All(). A status is told if
+	// the store still knows it.
+	Wait(ctx context.Context, keys Keys) (Ending, error)
+
+	// Lookup returns the state of every key, in the order given.
+	Lookup(ctx context.Context, keys []Key) ([]State, error)
+
+	// Forget makes every key Free that is Handled and returns how many were.
+	// It does not touch claims.
+	Forget(ctx context.Context, keys []Key) (int, error)
+
+	// Stats tells what the store holds, cheaply, for metrics.
+	Stats() Stats
+}
+
+// Stats is what a store tells of itself.
+type Stats struct {
+	// Remembered is the number of handled keys, -1 if the store does not
+	// know. Keys whose window has passed may still count for a while.
+	Remembered int64
+	// Claimed is the number of keys that are claimed now, -1 if unknown.
+	Claimed int64
+	// Capacity is the most keys that the store will hold, 0 for no limit.
+	Capacity int64
+}
