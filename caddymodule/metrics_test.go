@@ -136,7 +136,7 @@ func TestCountersGoOnAcrossReloadsAndGoWithTheirEndpoint(t *testing.T) {
 		n := float64(reload + 1)
 		got := s.metrics()
 		for series, want := range map[string]float64{
-			"deliveries_total{" + orders: n,
+			"deliveries_total{" + orders:                                                  n,
 			"deliveries_total{endpoint=orders,outcome=duplicate,provider=github}":         n,
 			"deliveries_total{endpoint=orders,outcome=invalid_signature,provider=github}": n,
 			"deliveries_total{endpoint=orders,outcome=stale,provider=github}":             0,

@@ -22,20 +22,31 @@ func (d *delivery) addToAccessLog() {
 	if !ok {
 		return
 	}
-	set := func(name, value string) {
+	for _, f := range d.accessFields() {
+		extra.Set(f)
+	}
+}
+
+// accessFields is what the access log is told. Of what the request says of
+// itself it has only what was verified.
+func (d *delivery) accessFields() []zap.Field {
+	fields := []zap.Field{
+		zap.String("webhook_provider", d.provider),
+		zap.String("webhook_endpoint", d.endpoint),
+		zap.String("webhook_outcome", string(d.outcome)),
+	}
+	add := func(name, value string) {
 		if value != "" {
-			extra.Set(zap.String(name, value))
+			fields = append(fields, zap.String(name, value))
 		}
 	}
-	set("webhook_provider", d.provider)
-	set("webhook_endpoint", d.endpoint)
-	set("webhook_outcome", string(d.outcome))
-	set("webhook_reason", d.reason)
+	add("webhook_reason", d.reason)
 	if v := d.verified; v != nil {
-		set("webhook_id", v.ID)
-		set("webhook_event", v.Event)
-		set("webhook_key", d.keyText())
+		add("webhook_id", v.ID)
+		add("webhook_event", v.Event)
+		add("webhook_key", d.keyText())
 	}
+	return fields
 }
 
 // addToSpan adds attributes to the span of Caddy's `tracing` handler, if there
