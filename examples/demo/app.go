@@ -118,9 +118,9 @@ func (a *app) release() error {
 
 // request is what reached the app.
 type request struct {
-	Path    string
-	Headers [][2]string // names in lower case with hyphens, as WSGI cannot tell more
-	Body    []byte
+	Path    string      `json:"path"`
+	Headers [][2]string `json:"headers"` // names in lower case with hyphens, as WSGI cannot tell more
+	Body    []byte      `json:"body"`
 }
 
 // header returns all values that the app sees under a name, WSGI's comma-joined
