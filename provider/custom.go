@@ -1,0 +1,173 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+func init() { caddy.RegisterModule(new(Custom)) }
+
+// Custom is any HMAC, Ed25519, ECDSA or RSA scheme, described in the config in
+// the same language as the presets.
+type Custom struct {
+	Options
+	signature.Scheme
+
+	schemes *schemes
+}
+
+// customWindow is remembered for a provider of whose retries nothing is known.
+const customWindow = 7 * day
+
+// CaddyModule returns the Caddy module information.
+func (*Custom) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: Namespace + ".custom", New: func() caddy.Module { return new(Custom) }}
+}
+
+// Provision implements caddy.Provisioner.
+func (c *Custom) Provision(ctx caddy.Context) error {
+	if err := c.checkPublicURL(); err != nil {
+		return fmt.Errorf("custom: %w", err)
+	}
+	if c.Signature.IsZero() {
+		return fmt.Errorf("custom: nothing says where the signature stands: write, for example, `signature header X-Signature hex`")
+	}
+	secrets, err := c.resolve(ctx.Logger(), "custom", c.Algorithm.Asymmetric())
+	if err != nil {
+		return err
+	}
+	if c.schemes, err = compileSchemes([]signature.Scheme{c.Scheme}, nil, secrets, &c.Options); err != nil {
+		return fmt.Errorf("custom: %w", err)
+	}
+	return nil
+}
+
+// OptionNames implements OptionLister.
+func (*Custom) OptionNames() []string {
+	return append([]string{"algorithm", "key", "signature", "signed", "timestamp", "id", "event", "require"}, optionNames...)
+}
+
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax, beyond the
+// options of every provider:
+//
+//	custom [<secret>] {
+//		algorithm <algorithm>
+//		key       <encoding> [prefix <text>]
+//		signature <place> <name> [<encoding>] [prefix <text>] [separator <text>] [assign <text>] [element <name>] [set_separator <text>] [positional <n>]
+//		signed    <template>
+//		timestamp <place> <name> [<format>] [optional]
+//		id        <place> <name>
+//		event     <place> <name>
+//		require   <header> <value>
+//	}
+//
+// A place is header, query, form, json or element.
+func (c *Custom) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return unmarshalOptions(d, &c.Options, c.unmarshalSchemeOption)
+}
+
+func (c *Custom) unmarshalSchemeOption(d *caddyfile.Dispenser, seen map[string]bool) (bool, error) {
+	name := d.Val()
+	switch name {
+	case "algorithm":
+		return true, unmarshalString(d, seen, (*string)(&c.Algorithm))
+	case "signed":
+		err := unmarshalString(d, seen, &c.Signed)
+		c.Signed = withoutShorthands(c.Signed)
+		return true, err
+	case "require":
+		return true, c.unmarshalRequire(d)
+	case "key", "signature", "timestamp", "id", "event":
+	default:
+		return false, nil
+	}
+	if err := once(d, seen); err != nil {
+		return true, err
+	}
+	a := &arguments{d: d, option: name, rest: d.RemainingArgs()}
+	switch name {
+	case "key":
+		c.Key.Encoding = a.next("an encoding: utf8, hex or base64")
+		c.Key.Prefix = a.named("prefix")
+	case "signature":
+		c.unmarshalSignature(a)
+	case "timestamp":
+		t := &signature.TimestampField{Field: a.field()}
+		t.Optional = a.flag("optional")
+		t.Format = a.optional()
+		c.Timestamp = t
+	case "id":
+		c.ID = at(a.field())
+	case "event":
+		c.Event = at(a.field())
+	}
+	return true, a.done()
+}
+
+func (c *Custom) unmarshalSignature(a *arguments) {
+	s := &c.Signature
+	s.Field = a.field()
+	s.Prefix = a.named("prefix")
+	s.Separator = a.named("separator")
+	s.Assign = a.named("assign")
+	s.Element = a.named("element")
+	s.SetSeparator = a.named("set_separator")
+	s.Positional = a.namedInt("positional")
+	s.Encoding = signature.Encoding(a.optional())
+}
+
+func (c *Custom) unmarshalRequire(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) != 2 {
+		return d.Err("require takes a header and its value: require X-Signature-Version 1")
+	}
+	if c.Require == nil {
+		c.Require = make(map[string]string)
+	}
+	c.Require[args[0]] = args[1]
+	return nil
+}
+
+// withoutShorthands undoes what Caddy does to a template: it takes {method}
+// and the like for shorthands of its own placeholders.
+func withoutShorthands(template string) string {
+	return strings.NewReplacer(
+		"{http.request.method}", "{method}",
+		"{http.request.host}", "{host}",
+		"{http.request.uri.path}", "{path}",
+		"{http.request.uri.query}", "{query}",
+		"{http.request.header.", "{header.",
+		"{http.request.uri.query.", "{query.",
+	).Replace(template)
+}
+
+// CheckHeaders implements Provider.
+func (c *Custom) CheckHeaders(r *signature.Request) error {
+	r.PublicURL = c.PublicURL
+	return c.schemes.checkHeaders(r)
+}
+
+// Verify implements Provider.
+func (c *Custom) Verify(_ context.Context, r *signature.Request) (*signature.Delivery, error) {
+	r.PublicURL = c.PublicURL
+	return c.schemes.verify(r)
+}
+
+// Facts implements Provider.
+func (c *Custom) Facts() Facts {
+	return Facts{Name: "custom", Traits: c.schemes.traits(), Secrets: c.schemes.secrets(), Window: customWindow}
+}
+
+// Interface guards.
+var (
+	_ Provider              = (*Custom)(nil)
+	_ OptionLister          = (*Custom)(nil)
+	_ caddy.Provisioner     = (*Custom)(nil)
+	_ caddyfile.Unmarshaler = (*Custom)(nil)
+)

@@ -1,0 +1,180 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// Options are what every provider that verifies with configured keys can be
+// told.
+type Options struct {
+	// The secrets, or public keys, that deliveries may be signed with. One
+	// that matches suffices; several are for rotation.
+	Secrets []Secret `json:"secrets,omitempty"`
+
+	// How far a signed timestamp may be from now, either way. Default: the
+	// provider's own, mostly 5m.
+	Tolerance caddy.Duration `json:"tolerance,omitempty"`
+
+	// The URL under which the provider knows the endpoint, for providers that
+	// sign the URL, where proxies or rewrites in front of Caddy change it.
+	// Default: the URL of the request.
+	PublicURL string `json:"public_url,omitempty"`
+}
+
+// Secret is a shared secret or a public key in the config.
+type Secret struct {
+	// The secret as the provider shows it, best as a placeholder that is
+	// resolved when Caddy starts: `{env.NAME}` or `{file./path}`. Written out,
+	// it can be read in Caddy's config API.
+	Secret string `json:"secret,omitempty"`
+	// A name for logs and the `{http.verify_webhook.secret}` placeholder.
+	// Default: its position, from 1.
+	Label string `json:"label,omitempty"`
+}
+
+// optionNames are the Caddyfile options that unmarshalOption knows.
+var optionNames = []string{"secret", "public_key", "tolerance", "public_url"}
+
+// unmarshalOption reads the option that d stands on; false if it is none of
+// these.
+func (o *Options) unmarshalOption(d *caddyfile.Dispenser, seen map[string]bool) (bool, error) {
+	name := d.Val()
+	switch name {
+	case "secret", "public_key":
+		args := d.RemainingArgs()
+		if len(args) == 0 || len(args) > 2 {
+			return true, d.Errf("%s takes the %[1]s and an optional label: %[1]s {env.NAME} [label]", name)
+		}
+		return true, o.addSecret(d, args)
+	case "tolerance":
+		return true, unmarshalDuration(d, seen, &o.Tolerance)
+	case "public_url":
+		return true, unmarshalString(d, seen, &o.PublicURL)
+	}
+	return false, nil
+}
+
+// addSecret takes the arguments of a secret: its value and perhaps a label.
+func (o *Options) addSecret(d *caddyfile.Dispenser, args []string) error {
+	if strings.TrimSpace(args[0]) == "" {
+		return d.Err("the secret is empty; if it comes from {$NAME}, that variable is not set. Write {env.NAME} and set NAME in Caddy's environment")
+	}
+	s := Secret{Secret: args[0]}
+	if len(args) == 2 {
+		s.Label = args[1]
+	}
+	o.Secrets = append(o.Secrets, s)
+	return nil
+}
+
+func once(d *caddyfile.Dispenser, seen map[string]bool) error {
+	if name := d.Val(); seen[name] {
+		return d.Errf("%s stands there twice: keep one", name)
+	}
+	seen[d.Val()] = true
+	return nil
+}
+
+func unmarshalString(d *caddyfile.Dispenser, seen map[string]bool, to *string) error {
+	if err := once(d, seen); err != nil {
+		return err
+	}
+	name := d.Val()
+	if !d.NextArg() {
+		return d.Errf("%s needs a value", name)
+	}
+	*to = d.Val()
+	if d.NextArg() {
+		return d.Errf("%s takes one value, but %q follows", name, d.Val())
+	}
+	return nil
+}
+
+func unmarshalDuration(d *caddyfile.Dispenser, seen map[string]bool, to *caddy.Duration) error {
+	name := d.Val()
+	var text string
+	if err := unmarshalString(d, seen, &text); err != nil {
+		return err
+	}
+	dur, err := caddy.ParseDuration(text)
+	if err != nil || dur <= 0 {
+		return d.Errf("%s %s is not a duration: write, for example, %s 5m", name, text, name)
+	}
+	*to = caddy.Duration(dur)
+	return nil
+}
+
+// resolve turns the configured secrets into secrets: placeholders are
+// replaced now, at provisioning, so that the config never holds the values.
+func (o *Options) resolve(logger *zap.Logger, provider string, asymmetric bool) ([]signature.Secret, error) {
+	if len(o.Secrets) == 0 {
+		return nil, fmt.Errorf("%s has no secret: write `verify_webhook %s {env.NAME}`, or `secret {env.NAME}` in its block", provider, provider)
+	}
+	var secrets []signature.Secret
+	for i, s := range o.Secrets {
+		value, err := resolveSecret(s.Secret)
+		if err == nil {
+			var secret signature.Secret
+			secret, err = signature.NewSecret(value, s.Label)
+			secrets = append(secrets, secret)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: secret %d (%s): %w", provider, i+1, s.source(), err)
+		}
+		if !asymmetric && !isPlaceholder(s.Secret) {
+			logger.Warn("a webhook secret is written out in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead",
+				zap.String("provider", provider), zap.Int("secret", i+1))
+		}
+	}
+	return secrets, nil
+}
+
+// source says where a secret comes from without saying what it is.
+func (s Secret) source() string {
+	if isPlaceholder(s.Secret) {
+		return s.Secret
+	}
+	return "written in the config"
+}
+
+func isPlaceholder(s string) bool {
+	return strings.HasPrefix(s, "{") && strings.HasSuffix(s, "}")
+}
+
+// resolveSecret replaces placeholders. One that is unknown, unset or empty is
+// an error: an empty secret would let everybody sign.
+func resolveSecret(text string) (string, error) {
+	value, err := caddy.NewReplacer().ReplaceOrErr(text, true, true)
+	if err == nil {
+		return value, nil
+	}
+	if isPlaceholder(text) {
+		return "", fmt.Errorf("%s is unset, empty or cannot be read: set it where Caddy runs", text)
+	}
+	// The error would quote a part of the secret.
+	return "", errors.New(`it holds braces that are no placeholder: write \{ for a brace that belongs to the secret`)
+}
+
+// checkPublicURL refuses what cannot have been signed.
+func (o *Options) checkPublicURL() error {
+	if o.PublicURL == "" {
+		return nil
+	}
+	u, err := url.Parse(o.PublicURL)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
+		return fmt.Errorf("public_url %q is not a URL: write it as it stands at the provider, beginning with https://", o.PublicURL)
+	}
+	return nil
+}
+
+func (o *Options) tolerance() time.Duration { return time.Duration(o.Tolerance) }

@@ -1,0 +1,61 @@
+// Package provider knows the providers: who sends webhooks and how they sign.
+//
+// A [Preset] is a provider as data, a [signature.Scheme] with what users need
+// to know about it; the catalogue lists them. Few providers need code of their
+// own. Each is a Caddy module `http.verify_webhook.providers.<name>` which
+// implements [Provider]; other repositories can add more.
+package provider
+
+import (
+	"context"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// Namespace is the Caddy namespace of the providers.
+const Namespace = "http.verify_webhook.providers"
+
+// Provider verifies the deliveries of one provider for one endpoint. It is
+// provisioned like any Caddy module and then used concurrently.
+type Provider interface {
+	caddy.Module
+
+	// CheckHeaders refuses, before the body is read, what the headers alone
+	// give away. r.Body is nil.
+	CheckHeaders(r *signature.Request) error
+
+	// Verify checks a request with its body. The error is a
+	// *signature.Refusal if the request is not a genuine, fresh delivery;
+	// any other error means that nothing could be decided, and the provider
+	// is asked to try again. A delivery with an Answer is a handshake.
+	Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error)
+
+	// Facts tells what the handler needs to know, once provisioned.
+	Facts() Facts
+}
+
+// Facts are what is known of a configured provider.
+type Facts struct {
+	// Name is the provider's name, as the Caddyfile has it.
+	Name string
+	// Traits says what the signature covers.
+	Traits signature.Traits
+	// Secrets identifies the secrets in use.
+	Secrets []signature.Identity
+	// Window is how long a handled delivery must be remembered by default:
+	// the provider's longest horizon for retries and manual redelivery.
+	Window time.Duration
+	// Weakness is one sentence on what an attacker could still do, empty if
+	// there is nothing worse than replays after the window.
+	Weakness string
+	// Unsigned names what else the signature does not cover, beyond what
+	// Traits say.
+	Unsigned []string
+}
+
+// OptionLister is implemented by providers that tell which Caddyfile options
+// they know, so that a misspelt one gets a suggestion.
+type OptionLister interface{ OptionNames() []string }

@@ -1,0 +1,72 @@
+package signature
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+// Encoding is how the bytes of a signature are spelled.
+type Encoding string
+
+// The encodings. Each admits exactly one spelling of given bytes, but for the
+// case of hex digits.
+const (
+	Hex          Encoding = "hex"
+	Base64       Encoding = "base64"        // standard alphabet, padded
+	Base64URL    Encoding = "base64url"     // URL-safe alphabet, not padded
+	Base64URLPad Encoding = "base64url_pad" // URL-safe alphabet, padded
+)
+
+// check returns an error that lists the encodings if e is none of them.
+func (e Encoding) check() error {
+	switch e {
+	case Hex, Base64, Base64URL, Base64URLPad:
+		return nil
+	}
+	return fmt.Errorf("unknown signature encoding %q: write hex, base64, base64url or base64url_pad", string(e))
+}
+
+func (e Encoding) base64() *base64.Encoding {
+	switch e {
+	case Base64URL:
+		return base64.RawURLEncoding.Strict()
+	case Base64URLPad:
+		return base64.URLEncoding.Strict()
+	default:
+		return base64.StdEncoding.Strict()
+	}
+}
+
+// encodedLen is the length of n bytes when encoded.
+func (e Encoding) encodedLen(n int) int {
+	if e == Hex {
+		return hex.EncodedLen(n)
+	}
+	return e.base64().EncodedLen(n)
+}
+
+// decode appends the bytes that text spells to dst. It refuses every spelling
+// but the canonical one: white space, missing or surplus padding, stray bits.
+func (e Encoding) decode(dst []byte, text string) ([]byte, bool) {
+	// Go's base64 skips CR and LF even when strict.
+	if text == "" || strings.ContainsAny(text, "\r\n") {
+		return dst, false
+	}
+	var err error
+	if e == Hex {
+		dst, err = hex.AppendDecode(dst, []byte(text))
+	} else {
+		dst, err = e.base64().AppendDecode(dst, []byte(text))
+	}
+	return dst, err == nil
+}
+
+// Encode spells sig.
+func (e Encoding) Encode(sig []byte) string {
+	if e == Hex {
+		return hex.EncodeToString(sig)
+	}
+	return e.base64().EncodeToString(sig)
+}

@@ -1,0 +1,35 @@
+package signature
+
+import "fmt"
+
+// Refusal says that a request is not a genuine, fresh delivery. Any other
+// error of this package means that nothing could be decided.
+type Refusal struct {
+	Kind RefusalKind
+	// Reason is for the operator: what to look at. It holds neither secrets
+	// nor signatures, expected or received, and is never sent to the sender.
+	Reason string
+}
+
+// RefusalKind is the outcome that a refusal leads to.
+type RefusalKind string
+
+// The kinds of refusal.
+const (
+	// MissingSignature: the request carries no signature.
+	MissingSignature RefusalKind = "missing_signature"
+	// InvalidSignature: no configured secret made the signature.
+	InvalidSignature RefusalKind = "invalid_signature"
+	// Stale: the timestamp is further from now than the tolerance.
+	Stale RefusalKind = "stale"
+	// Malformed: the scheme cannot read the headers or the body.
+	Malformed RefusalKind = "malformed"
+)
+
+// Error implements error.
+func (r *Refusal) Error() string { return string(r.Kind) + ": " + r.Reason }
+
+// Refuse makes a Refusal; format and args make its reason.
+func Refuse(kind RefusalKind, format string, args ...any) error {
+	return &Refusal{Kind: kind, Reason: fmt.Sprintf(format, args...)}
+}

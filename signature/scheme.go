@@ -1,0 +1,199 @@
+package signature
+
+import (
+	"errors"
+	"fmt"
+	"net/textproto"
+	"strings"
+	"time"
+)
+
+// Scheme is how a provider signs, as data. The presets are values of this
+// type, and the `custom` provider fills one in from the config.
+type Scheme struct {
+	// `hmac-sha1`, `hmac-sha256`, `hmac-sha384`, `hmac-sha512`, `ed25519`,
+	// `ecdsa-p256-sha256`, `rsa-sha1`, `rsa-sha256`, `rsa-sha512`, `token`
+	// (the secret itself is sent) or `basic` (HTTP Basic; the secret is
+	// user:password). It is fixed here: a request cannot choose another.
+	Algorithm Algorithm `json:"algorithm,omitempty"`
+	// How the text of a secret becomes key bytes.
+	Key KeyFormat `json:"key,omitzero"`
+	// Where the signature stands and how it is spelled.
+	Signature SignatureField `json:"signature,omitzero"`
+	// What is signed: literal text and {variables}. Default: `{body}`.
+	Signed string `json:"signed,omitempty"`
+	// When the delivery was signed. Checked only if the signature covers it.
+	Timestamp *TimestampField `json:"timestamp,omitempty"`
+	// The delivery ID, the same on every retry.
+	ID *Field `json:"id,omitempty"`
+	// The event type.
+	Event *Field `json:"event,omitempty"`
+	// Headers that must have a given value.
+	Require map[string]string `json:"require,omitempty"`
+}
+
+// signsNothing: whoever knows the secret says what he likes.
+func (s *Scheme) signsNothing() bool {
+	return s.Algorithm == Token || s.Algorithm == Basic
+}
+
+// Accepts tells whether a secret can belong to this scheme, by its prefix.
+func (s *Scheme) Accepts(secret Secret) bool { return s.Key.matches(secret) }
+
+// canonical returns a copy with canonical header names and defaults filled in.
+func (s Scheme) canonical() Scheme {
+	header := func(f Field) Field {
+		if f.From == "header" {
+			f.Name = textproto.CanonicalMIMEHeaderKey(f.Name)
+		}
+		return f
+	}
+	s.Signature.Field = header(s.Signature.Field)
+	also := make([]string, len(s.Signature.Also))
+	for i, name := range s.Signature.Also {
+		also[i] = textproto.CanonicalMIMEHeaderKey(name)
+	}
+	s.Signature.Also = also
+	if s.Signature.Encoding == "" {
+		s.Signature.Encoding = Hex
+	}
+	if s.Timestamp != nil {
+		t := *s.Timestamp
+		t.Field = header(t.Field)
+		s.Timestamp = &t
+	}
+	if s.ID != nil {
+		f := header(*s.ID)
+		s.ID = &f
+	}
+	if s.Event != nil {
+		f := header(*s.Event)
+		s.Event = &f
+	}
+	if s.Signed == "" && !s.signsNothing() {
+		s.Signed = "{body}"
+	}
+	if len(s.Require) > 0 {
+		require := make(map[string]string, len(s.Require))
+		for name, want := range s.Require {
+			require[textproto.CanonicalMIMEHeaderKey(name)] = want
+		}
+		s.Require = require
+	}
+	return s
+}
+
+func (s *Scheme) check() error {
+	if err := s.Algorithm.check(); err != nil {
+		return err
+	}
+	if err := s.Signature.check(); err != nil {
+		return fmt.Errorf("signature: %w", err)
+	}
+	if s.signsNothing() && s.Signed != "" {
+		return fmt.Errorf("algorithm %s signs nothing: remove the signed content", s.Algorithm)
+	}
+	if s.Timestamp != nil {
+		if err := s.Timestamp.check(); err != nil {
+			return fmt.Errorf("timestamp: %w", err)
+		}
+	}
+	for what, f := range map[string]*Field{"id": s.ID, "event": s.Event} {
+		if f == nil {
+			continue
+		}
+		if err := f.check(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	return nil
+}
+
+// Compile joins the scheme with secrets. tolerance replaces the scheme's own
+// unless it is 0. Secrets that belong to another scheme ([Scheme.Accepts]) are
+// an error, as are no secrets and the same secret twice.
+func (s Scheme) Compile(secrets []Secret, tolerance time.Duration) (*Verifier, error) {
+	s = s.canonical()
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	if len(secrets) == 0 {
+		return nil, errors.New("no secret: write one after the provider's name, or as `secret` in its block")
+	}
+	v := &Verifier{scheme: s, tolerance: tolerance}
+	for i, secret := range secrets {
+		for _, other := range secrets[:i] {
+			if secret.Equal(other) {
+				return nil, errors.New("the same secret stands there twice: remove one")
+			}
+		}
+		k, err := newKey(s.Algorithm, s.Key, secret)
+		if err != nil {
+			return nil, err
+		}
+		if k.identity.Label == "" {
+			k.identity.Label = fmt.Sprint(i + 1)
+		}
+		v.keys = append(v.keys, k)
+	}
+	return v, v.prepare()
+}
+
+// prepare derives what every request would otherwise work out again.
+func (v *Verifier) prepare() error {
+	s := &v.scheme
+	var err error
+	if v.template, err = parseTemplate(s.Signed, s); err != nil {
+		return err
+	}
+	if !s.signsNothing() && len(v.template.parts) == 0 {
+		return errors.New("the signed content is empty: nothing would be verified")
+	}
+	var paths []string
+	addField := func(f Field) {
+		if f.From == "json" {
+			paths = append(paths, f.Name)
+		}
+		v.perList = v.perList || f.From == "element"
+	}
+	v.template.fields(addField)
+	for _, f := range []*Field{&s.Signature.Field, s.ID, s.Event} {
+		if f != nil {
+			addField(*f)
+		}
+	}
+	v.traits = Traits{BodySigned: v.template.body, WholeBody: s.Algorithm == Ed25519, URLSigned: v.template.url || strings.Contains(s.Signed, "{path}")}
+	if s.ID != nil {
+		v.traits.HasID, v.traits.IDSigned = true, v.template.covers(*s.ID)
+	}
+	if s.Event != nil {
+		v.traits.HasEvent, v.traits.EventSigned = true, v.template.covers(*s.Event)
+	}
+	if s.Timestamp != nil {
+		addField(s.Timestamp.Field)
+		v.traits.HasTimestamp, v.traits.TimestampSigned = true, v.template.covers(s.Timestamp.Field)
+		if v.tolerance == 0 {
+			v.tolerance = time.Duration(s.Timestamp.Tolerance) * time.Second
+		}
+		if v.tolerance == 0 {
+			v.tolerance = DefaultTolerance
+		}
+	}
+	v.traits.Tolerance = v.tolerance
+	v.paths, err = NewJSONPaths(paths)
+	return err
+}
+
+// Traits says what a scheme covers.
+type Traits struct {
+	HasID, IDSigned               bool
+	HasEvent, EventSigned         bool
+	HasTimestamp, TimestampSigned bool
+	BodySigned                    bool
+	// URLSigned: the URL is part of what is signed.
+	URLSigned bool
+	// WholeBody: verification needs the whole body in memory at once.
+	WholeBody bool
+	// Tolerance of the signed timestamp, 0 without one.
+	Tolerance time.Duration
+}

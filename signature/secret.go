@@ -1,0 +1,125 @@
+package signature
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// Identity tells secrets apart without giving them away: a digest of the key
+// and, for people, its label or position.
+type Identity struct {
+	Label       string
+	Fingerprint [32]byte
+}
+
+// Secret is a shared secret or a public key with its label. It prints and
+// marshals as "REDACTED" and cannot be compared with ==, which would not take
+// constant time.
+type Secret struct {
+	_     [0]func()
+	label string
+	value []byte
+}
+
+// NewSecret wraps the text of a secret as the provider shows it. The label is
+// optional and shows up in logs. A secret that is empty, blank or surrounded
+// by white space is an error: nobody means it, and with an empty key everybody
+// can sign.
+func NewSecret(value, label string) (Secret, error) {
+	if strings.TrimSpace(value) == "" {
+		return Secret{}, errors.New("the secret is empty: set the environment variable or file that it comes from")
+	}
+	if value != strings.TrimSpace(value) && !strings.Contains(value, "-----BEGIN ") {
+		return Secret{}, errors.New("the secret begins or ends with white space: remove it (a file may end with one line break)")
+	}
+	if strings.ContainsFunc(label, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		return Secret{}, errors.New("the label of a secret has characters that cannot be printed")
+	}
+	return Secret{label: label, value: []byte(value)}, nil
+}
+
+// Label returns the label, which may be empty.
+func (s Secret) Label() string { return s.label }
+
+// Reveal returns the secret itself, for computing signatures and nothing else.
+func (s Secret) Reveal() []byte { return s.value }
+
+// Equal compares two secrets in constant time.
+func (s Secret) Equal(t Secret) bool { return subtle.ConstantTimeCompare(s.value, t.value) == 1 }
+
+// Identity returns the identity under which deliveries of this secret are
+// remembered. It depends on the secret alone, not on the label.
+func (s Secret) Identity() Identity {
+	return Identity{Label: s.label, Fingerprint: sha256.Sum256(append([]byte("verify_webhook secret 1\x00"), s.value...))}
+}
+
+const redacted = "REDACTED"
+
+// String implements fmt.Stringer.
+func (Secret) String() string { return redacted }
+
+// GoString implements fmt.GoStringer.
+func (Secret) GoString() string { return redacted }
+
+// Format implements fmt.Formatter, so that no verb prints the secret.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
+
+// MarshalText implements encoding.TextMarshaler, and with it JSON.
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// KeyFormat says how the text of a secret becomes key bytes.
+type KeyFormat struct {
+	// How the secret is spelled: `utf8` (as it is), `hex` or `base64`
+	// (standard or URL-safe, padded or not). Default: `utf8`.
+	Encoding string `json:"encoding,omitempty"`
+	// A prefix that is cut off before decoding, if it is there (`whsec_`).
+	Prefix string `json:"prefix,omitempty"`
+	// The prefix must be there; a secret without it belongs to another scheme.
+	PrefixRequired bool `json:"prefix_required,omitempty"`
+}
+
+// matches tells whether a secret can belong to this format.
+func (f KeyFormat) matches(s Secret) bool {
+	return !f.PrefixRequired || strings.HasPrefix(string(s.value), f.Prefix)
+}
+
+// Decode returns the key bytes of a secret.
+func (f KeyFormat) Decode(s Secret) ([]byte, error) {
+	text, found := strings.CutPrefix(string(s.value), f.Prefix)
+	if f.PrefixRequired && !found {
+		return nil, fmt.Errorf("the secret must begin with %s", f.Prefix)
+	}
+	var key []byte
+	var err error
+	switch f.Encoding {
+	case "", "utf8":
+		key = []byte(text)
+	case "hex":
+		key, err = hex.DecodeString(text)
+	case "base64":
+		key, err = decodeKeyBase64(text)
+	default:
+		return nil, fmt.Errorf("unknown key encoding %q: write utf8, hex or base64", f.Encoding)
+	}
+	if err != nil {
+		// The decoder's own error would quote a byte of the secret.
+		return nil, fmt.Errorf("the secret is not valid %s: copy it again from the provider", f.Encoding)
+	}
+	if len(key) == 0 {
+		return nil, errors.New("the secret is empty after decoding: copy it again from the provider")
+	}
+	return key, nil
+}
+
+// decodeKeyBase64 accepts either alphabet, with or without padding: a secret
+// is the operator's, so leniency gives nothing to an attacker.
+func decodeKeyBase64(text string) ([]byte, error) {
+	text = strings.TrimRight(strings.NewReplacer("-", "+", "_", "/").Replace(text), "=")
+	return base64.RawStdEncoding.DecodeString(text)
+}

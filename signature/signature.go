@@ -1,0 +1,127 @@
+// Package signature verifies how webhook deliveries are signed.
+//
+// A [Scheme] is plain data: which algorithm, where the signature stands and
+// how it is spelled, what exactly is signed, where timestamp, delivery ID and
+// event type are found. [Scheme.Compile] joins it with secrets into a
+// [Verifier], which turns a [Request] into a [Delivery] or a [Refusal].
+//
+// The package imports only the standard library. It starts no server, fetches
+// nothing and keeps no state between requests.
+package signature
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"time"
+)
+
+// Request is a delivery as its provider sent it.
+type Request struct {
+	// Method, Scheme, Host and RequestURI are as they reached the server,
+	// before any rewrite. RequestURI is path and query as written.
+	Method, Scheme, Host, RequestURI string
+	// PublicURL is the URL as the provider knows it, where the operator has
+	// set it. Empty: Scheme, Host and RequestURI say it.
+	PublicURL string
+	Header    http.Header
+	// Body is nil while only the headers have been read.
+	Body Body
+	// Now is the time to judge timestamps by.
+	Now time.Time
+}
+
+// URL is what a scheme that signs the URL signs: PublicURL as written, or the
+// URL that the request was sent to.
+func (r *Request) URL() string {
+	if r.PublicURL != "" {
+		return r.PublicURL
+	}
+	return r.Scheme + "://" + r.Host + r.RequestURI
+}
+
+// Body is a request body that can be read any number of times.
+type Body interface {
+	// Size is its length in bytes.
+	Size() int64
+	// Bytes returns the whole body if it is in memory, else nil. The caller
+	// must not change or keep it.
+	Bytes() []byte
+	// WriteTo writes the whole body, from its start.
+	io.WriterTo
+	// Open returns a reader that starts at the body's start.
+	Open() io.ReadCloser
+}
+
+// BytesBody is a Body in memory.
+type BytesBody []byte
+
+// Size implements Body.
+func (b BytesBody) Size() int64 { return int64(len(b)) }
+
+// Bytes implements Body. It is not nil for an empty body.
+func (b BytesBody) Bytes() []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// WriteTo implements Body.
+func (b BytesBody) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(b)
+	return int64(n), err
+}
+
+// Open implements Body.
+func (b BytesBody) Open() io.ReadCloser { return io.NopCloser(bytes.NewReader(b)) }
+
+// bodyBytes returns the whole body, reading it into memory if need be.
+func bodyBytes(b Body) ([]byte, error) {
+	if p := b.Bytes(); p != nil {
+		return p, nil
+	}
+	buf := bytes.NewBuffer(make([]byte, 0, b.Size()))
+	_, err := b.WriteTo(buf)
+	return buf.Bytes(), err
+}
+
+// Delivery is what verification found out. Everything in it is the
+// provider's word; what the signature does not cover is listed in Unsigned.
+type Delivery struct {
+	// ID is the delivery ID, empty if there is none.
+	ID string
+	// IDSigned: the signature covers the ID.
+	IDSigned bool
+	// Event is the event type, empty if there is none.
+	Event string
+	// EventSigned: the signature covers the event type.
+	EventSigned bool
+	// Timestamp is when the delivery was signed, the zero time if the scheme
+	// does not say. TimestampSigned: the signature covers it.
+	Timestamp       time.Time
+	TimestampSigned bool
+	// Digests holds, for every secret that has signed the delivery, its
+	// identity and a digest of what it authenticates, in the order of the
+	// config. There is at least one.
+	Matches []Match
+	// Answer is what to send for a handshake. Not nil: the delivery goes no
+	// further.
+	Answer *Answer
+}
+
+// Match is one secret that has signed the delivery.
+type Match struct {
+	// Secret identifies the secret.
+	Secret Identity
+	// Digest is computed from the signed bytes, never from the header's text.
+	Digest []byte
+}
+
+// Answer is the response to a handshake.
+type Answer struct {
+	Status      int
+	ContentType string
+	Header      http.Header
+	Body        []byte
+}
