@@ -3,7 +3,6 @@
 
 GO     ?= go
 TOOL   := $(GO) tool -modfile=tools/go.mod
-MODULE := github.com/verify-webhook/caddy-verify-webhook
 # How long each fuzz target runs.
 FUZZTIME ?= 20s
 
@@ -32,9 +31,7 @@ lint: ## formatting, vet, golangci-lint, tidy modules, generated files
 	$(GO) vet ./...
 	$(TOOL) golangci-lint run
 	$(GO) mod tidy -diff
-	$(GO) -C tools mod tidy -diff
-	$(GO) generate ./...
-	git diff --exit-code
+	.ci/generated
 
 .PHONY: vuln
 vuln: ## known vulnerabilities in what we depend on (needs vuln.go.dev)

@@ -17,7 +17,7 @@ import (
 func TestReloadsUnderLoadLoseNothingAndRepeatNothing(t *testing.T) {
 	const (
 		reloads = 50
-		senders = 4
+		senders = 2
 	)
 	s := startSite(t)
 	s.client.Transport = &http.Transport{DisableKeepAlives: true} // as providers do
