@@ -146,7 +146,9 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision implements caddy.Provisioner.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	h.logger = ctx.Logger()
+	if h.logger == nil {
+		h.logger = ctx.Logger()
+	}
 	h.refusals = newRefusalLog(h.logger)
 	if h.now == nil {
 		h.now = time.Now
@@ -158,18 +160,30 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.check(); err != nil {
 		return fmt.Errorf("%s: %w", h.facts.Name, err)
 	}
-	app, err := ctx.App(appID)
-	if err != nil {
-		return fmt.Errorf("loading the verify_webhook app: %w", err)
+	if err := h.findApp(ctx); err != nil {
+		return err
 	}
-	h.app = app.(*App)
 	if err := h.app.register(h); err != nil {
 		return err
 	}
 	h.waiting = make(chan struct{}, h.Replay.MaxWaiting)
 	h.warn()
+	var err error
 	h.store, err = h.app.storeFor(ctx, &h.Replay)
 	return err
+}
+
+// findApp finds the app of the config; a trial brings its own.
+func (h *Handler) findApp(ctx caddy.Context) error {
+	if h.app != nil {
+		return nil
+	}
+	app, err := ctx.App(appID)
+	if err != nil {
+		return fmt.Errorf("loading the verify_webhook app: %w", err)
+	}
+	h.app = app.(*App)
+	return nil
 }
 
 func (h *Handler) loadProvider(ctx caddy.Context) error {
