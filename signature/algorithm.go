@@ -99,6 +99,7 @@ func (a Algorithm) signatureSize() int {
 // key is one secret made ready for one algorithm.
 type key struct {
 	identity Identity
+	name     string // the label that the operator gave it, if any
 	// states holds *state: hash states keyed with this secret. A keyed HMAC
 	// that is reset starts from its saved inner and outer states, which
 	// spares two compressions and five allocations on every delivery.

@@ -128,14 +128,11 @@ func (v *values) get(f Field) (string, error) {
 	case "element":
 		return v.elements.single(f.Name)
 	case "form":
-		if !v.formRead {
-			form, err := v.req.Form()
-			if err != nil {
-				return "", err
-			}
-			v.form, v.formRead = form, true
+		form, err := v.readForm()
+		if err != nil {
+			return "", err
 		}
-		return single(v.form[f.Name], "form field", f.Name)
+		return single(form[f.Name], "form field", f.Name)
 	case "json":
 		if v.json == nil {
 			found, err := v.paths.Find(v.req.Body)
@@ -147,4 +144,16 @@ func (v *values) get(f Field) (string, error) {
 		return v.json[slices.Index(v.paths.names, f.Name)], nil
 	}
 	return "", nil
+}
+
+// readForm parses the form, once.
+func (v *values) readForm() (url.Values, error) {
+	if !v.formRead {
+		form, err := v.req.Form()
+		if err != nil {
+			return nil, err
+		}
+		v.form, v.formRead = form, true
+	}
+	return v.form, nil
 }

@@ -19,8 +19,15 @@ type SignatureField struct {
 	Encoding Encoding `json:"encoding,omitempty"`
 	// Text that stands before the signature, or before the list: `sha256=`.
 	Prefix string `json:"prefix,omitempty"`
+	// The prefix may be missing.
+	PrefixOptional bool `json:"prefix_optional,omitempty"`
+	// The header may come several times, each time with a signature; one that
+	// matches suffices.
+	Repeated bool `json:"repeated,omitempty"`
 	// What separates the parts, where the value is a list: `,` or a space.
 	Separator string `json:"separator,omitempty"`
+	// Spaces around the parts of a list do not count.
+	Spaces bool `json:"spaces,omitempty"`
 	// What stands between a part's name and its value, where parts have
 	// names: `=`. Without it a part is a signature.
 	Assign string `json:"assign,omitempty"`
@@ -80,7 +87,7 @@ func (e elements) single(name string) (string, error) {
 func (f *SignatureField) parse(text string) ([]elements, error) {
 	if f.Prefix != "" {
 		rest, ok := strings.CutPrefix(text, f.Prefix)
-		if !ok {
+		if !ok && !f.PrefixOptional {
 			return nil, Refuse(Malformed, "the signature does not begin with %s", f.Prefix)
 		}
 		text = rest
@@ -112,6 +119,9 @@ func (f *SignatureField) parseList(text string) (elements, error) {
 	for i, part := range strings.SplitN(text, f.Separator, maxElements+1) {
 		if i == maxElements {
 			return e, Refuse(Malformed, "the signature header has more than %d parts", maxElements)
+		}
+		if f.Spaces {
+			part = strings.Trim(part, " ")
 		}
 		switch {
 		case i < f.Positional:
@@ -164,6 +174,9 @@ func (f *SignatureField) read(v *values) ([]elements, error) {
 		}
 		return f.parse(text)
 	}
+	if f.Repeated {
+		return f.readRepeated(v.req.Header[f.Name])
+	}
 	if len(f.Also) == 0 {
 		text, err := headerValue(v.req.Header, f.Name)
 		if err != nil || text == "" {
@@ -177,6 +190,26 @@ func (f *SignatureField) read(v *values) ([]elements, error) {
 		if err != nil {
 			return nil, err
 		}
+		if text == "" {
+			continue
+		}
+		lists, err := f.parse(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, lists...)
+	}
+	return all, nil
+}
+
+// readRepeated returns the lists of a header that may come several times.
+func (f *SignatureField) readRepeated(values []string) ([]elements, error) {
+	if len(values) > maxElements {
+		return nil, Refuse(Malformed, "the header %s comes %d times", f.Name, len(values))
+	}
+	var all []elements
+	for _, value := range values {
+		text := textproto.TrimString(value)
 		if text == "" {
 			continue
 		}

@@ -28,8 +28,18 @@ type Scheme struct {
 	ID *Field `json:"id,omitempty"`
 	// The event type.
 	Event *Field `json:"event,omitempty"`
+	// What happened, where that stands apart from the event type: `created`.
+	// It is joined to the event type with a dot.
+	Action *Field `json:"action,omitempty"`
+	// Where the provider names the secret that it signed with. A secret with
+	// a label is then only tried if its label is that name. The name need
+	// not be signed: it can only narrow the choice.
+	KeyID *Field `json:"key_id,omitempty"`
 	// Headers that must have a given value.
 	Require map[string]string `json:"require,omitempty"`
+	// The requests that are signed in this way, where the provider signs
+	// others otherwise. Default: all.
+	When *Condition `json:"when,omitempty"`
 }
 
 // signsNothing: whoever knows the secret says what he likes.
@@ -66,9 +76,11 @@ func (s Scheme) canonical() Scheme {
 		f := header(*s.ID)
 		s.ID = &f
 	}
-	if s.Event != nil {
-		f := header(*s.Event)
-		s.Event = &f
+	for _, p := range []**Field{&s.Event, &s.Action, &s.KeyID} {
+		if *p != nil {
+			f := header(**p)
+			*p = &f
+		}
 	}
 	if s.Signed == "" && !s.signsNothing() {
 		s.Signed = "{body}"
@@ -90,6 +102,9 @@ func (s *Scheme) check() error {
 	if err := s.Signature.check(); err != nil {
 		return fmt.Errorf("signature: %w", err)
 	}
+	if err := s.When.check(); err != nil {
+		return err
+	}
 	if s.signsNothing() && s.Signed != "" {
 		return fmt.Errorf("algorithm %s signs nothing: remove the signed content", s.Algorithm)
 	}
@@ -98,7 +113,7 @@ func (s *Scheme) check() error {
 			return fmt.Errorf("timestamp: %w", err)
 		}
 	}
-	for what, f := range map[string]*Field{"id": s.ID, "event": s.Event} {
+	for what, f := range map[string]*Field{"id": s.ID, "event": s.Event, "action": s.Action, "key_id": s.KeyID} {
 		if f == nil {
 			continue
 		}
@@ -131,6 +146,7 @@ func (s Scheme) Compile(secrets []Secret, tolerance time.Duration) (*Verifier, e
 		if err != nil {
 			return nil, err
 		}
+		k.name = k.identity.Label
 		if k.identity.Label == "" {
 			k.identity.Label = fmt.Sprint(i + 1)
 		}
@@ -157,7 +173,7 @@ func (v *Verifier) prepare() error {
 		v.perList = v.perList || f.From == "element"
 	}
 	v.template.fields(addField)
-	for _, f := range []*Field{&s.Signature.Field, s.ID, s.Event} {
+	for _, f := range []*Field{&s.Signature.Field, s.ID, s.Event, s.Action, s.KeyID} {
 		if f != nil {
 			addField(*f)
 		}
@@ -167,7 +183,7 @@ func (v *Verifier) prepare() error {
 		v.traits.HasID, v.traits.IDSigned = true, v.template.covers(*s.ID)
 	}
 	if s.Event != nil {
-		v.traits.HasEvent, v.traits.EventSigned = true, v.template.covers(*s.Event)
+		v.traits.HasEvent, v.traits.EventSigned = true, v.template.covers(*s.Event) && (s.Action == nil || v.template.covers(*s.Action))
 	}
 	if s.Timestamp != nil {
 		addField(s.Timestamp.Field)

@@ -14,10 +14,13 @@ import (
 //
 //	{body}               the body, byte for byte
 //	{body_sha256}        its SHA-256, 32 raw bytes; {body_sha256_hex} in hex
+//	{body_inflated}      the body, uncompressed if its Content-Encoding is gzip
 //	{timestamp} {id}     as received, from where the scheme says they stand
 //	{method} {url}       {url} as the provider knows it
 //	{path} {query} {host}
 //	{header.NAME} {element.NAME} {query.NAME} {form.NAME} {json.PATH}
+//	{form_sorted}        name and value of every form field, sorted by name,
+//	                     with nothing in between
 //	{lf}                 a line feed
 type template struct {
 	parts []part
@@ -34,7 +37,7 @@ type part struct {
 	guard   string // text that the field must not contain
 }
 
-const templateVariables = "body, body_sha256, body_sha256_hex, timestamp, id, method, url, path, query, host, lf, header.NAME, element.NAME, query.NAME, form.NAME, json.PATH"
+const templateVariables = "body, body_sha256, body_sha256_hex, body_inflated, form_sorted, timestamp, id, method, url, path, query, host, lf, header.NAME, element.NAME, query.NAME, form.NAME, json.PATH"
 
 func parseTemplate(text string, s *Scheme) (*template, error) {
 	t := &template{covered: make(map[Field]bool)}
@@ -71,7 +74,7 @@ func (t *template) variable(name string, s *Scheme) (part, error) {
 	switch name {
 	case "lf":
 		return part{literal: "\n"}, nil
-	case "body", "body_sha256", "body_sha256_hex":
+	case "body", "body_sha256", "body_sha256_hex", "body_inflated", "form_sorted":
 		t.body = true
 		return part{name: name}, nil
 	case "url", "query":
@@ -142,6 +145,14 @@ func (t *template) write(w io.Writer, v *values, scratch []byte) ([]byte, error)
 			if err := writeBody(w, v.req.Body); err != nil {
 				return scratch, err
 			}
+		case p.name == "body_inflated":
+			if _, err := w.Write(scratch); err != nil {
+				return scratch, err
+			}
+			scratch = scratch[:0]
+			if err := writeInflated(w, v.req); err != nil {
+				return scratch, err
+			}
 		case p.name != "":
 			text, err := v.variable(p.name)
 			if err != nil {
@@ -192,6 +203,8 @@ func (v *values) variable(name string) (string, error) {
 	case "query":
 		_, query, _ := strings.Cut(v.req.RequestURI, "?")
 		return query, nil
+	case "form_sorted":
+		return v.formSorted()
 	}
 	h := sha256.New()
 	if err := writeBody(h, v.req.Body); err != nil {

@@ -15,7 +15,8 @@ const DefaultTolerance = 5 * time.Minute
 type TimestampField struct {
 	Field
 	// How the time is written: `unix` (seconds), `unix_ms` (milliseconds),
-	// `rfc3339` or `http_date`. Default: `unix`.
+	// `rfc3339`, `iso8601` (RFC 3339 whose zone may be missing and is UTC
+	// then) or `http_date`. Default: `unix`.
 	Format string `json:"format,omitempty"`
 	// How far the time may be from now, either way, in seconds. Default: 300.
 	Tolerance int `json:"tolerance_seconds,omitempty"`
@@ -25,9 +26,9 @@ type TimestampField struct {
 
 func (f TimestampField) check() error {
 	switch f.Format {
-	case "", "unix", "unix_ms", "rfc3339", "http_date":
+	case "", "unix", "unix_ms", "rfc3339", "iso8601", "http_date":
 	default:
-		return fmt.Errorf("unknown timestamp format %q: write unix, unix_ms, rfc3339 or http_date", f.Format)
+		return fmt.Errorf("unknown timestamp format %q: write unix, unix_ms, rfc3339, iso8601 or http_date", f.Format)
 	}
 	if f.Tolerance < 0 {
 		return fmt.Errorf("a tolerance of %d seconds is negative", f.Tolerance)
@@ -40,6 +41,11 @@ func (f TimestampField) check() error {
 // nothing overflows and milliseconds are not taken for seconds.
 func parseTimestamp(format, text string) (time.Time, error) {
 	switch format {
+	case "iso8601":
+		if t, err := time.Parse("2006-01-02T15:04:05.999999999", text); err == nil && t.Year() >= 1970 {
+			return t, nil
+		}
+		return parseTimestamp("rfc3339", text)
 	case "rfc3339":
 		t, err := time.Parse(time.RFC3339Nano, text)
 		if err != nil || t.Year() < 1970 {

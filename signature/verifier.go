@@ -233,9 +233,16 @@ func (v *Verifier) Verify(r *Request) (*Delivery, error) {
 func (v *Verifier) match(vals *values, list *candidateList, d *Delivery) error {
 	vals.elements = list.elements
 	remaining := list.signatures
+	keyID, err := v.keyID(vals)
+	if err != nil {
+		return err
+	}
 	for _, k := range v.keys {
 		if len(remaining) == 0 {
 			return nil
+		}
+		if v.scheme.KeyID != nil && k.name != "" && k.name != keyID {
+			continue
 		}
 		digest, i, err := v.verifyKey(k, vals, remaining)
 		if err != nil {
@@ -249,6 +256,14 @@ func (v *Verifier) match(vals *values, list *candidateList, d *Delivery) error {
 		d.Timestamp = list.timestamp
 	}
 	return nil
+}
+
+// keyID returns the provider's name of the secret that it signed with.
+func (v *Verifier) keyID(vals *values) (string, error) {
+	if v.scheme.KeyID == nil {
+		return "", nil
+	}
+	return vals.get(*v.scheme.KeyID)
 }
 
 func (v *Verifier) verifyKey(k *key, vals *values, candidates [][]byte) ([]byte, int, error) {
@@ -277,6 +292,15 @@ func (v *Verifier) describe(vals *values, d *Delivery, bodyTime bool) (err error
 	if v.scheme.Event != nil {
 		if d.Event, err = bounded(vals, *v.scheme.Event, maxEvent); err != nil {
 			return err
+		}
+	}
+	if d.Event != "" && v.scheme.Action != nil {
+		action, err := bounded(vals, *v.scheme.Action, maxEvent)
+		if err != nil {
+			return err
+		}
+		if action != "" {
+			d.Event += "." + action
 		}
 	}
 	if bodyTime {
