@@ -21,6 +21,7 @@ import (
 //	{header.NAME} {element.NAME} {query.NAME} {form.NAME} {json.PATH}
 //	{form_sorted}        name and value of every form field, sorted by name,
 //	                     with nothing in between
+//	{value.NAME}         what the provider's own code has worked out
 //	{lf}                 a line feed
 type template struct {
 	parts []part
@@ -100,6 +101,9 @@ func (t *template) variable(name string, s *Scheme) (part, error) {
 	if !ok || f.check() != nil {
 		return part{}, fmt.Errorf("unknown variable {%s} in the signed content: the variables are %s", name, templateVariables)
 	}
+	if from == "value" {
+		t.body = t.body || s.ValuesCoverBody
+	}
 	if from == "header" {
 		f.Name = textproto.CanonicalMIMEHeaderKey(rest)
 	}
@@ -112,7 +116,7 @@ func (t *template) covers(f Field) bool {
 	switch {
 	case t.covered[f]:
 		return true
-	case f.inBody():
+	case f.From == "json" || f.From == "form":
 		return t.body
 	case f.From == "query":
 		return t.url
