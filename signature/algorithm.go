@@ -39,7 +39,7 @@ const (
 	// has one signature can lengthen the content and sign the result.
 	SHA256Prefix Algorithm = "sha256-prefix"
 	Token        Algorithm = "token"
-	Basic           Algorithm = "basic"
+	Basic        Algorithm = "basic"
 )
 
 func (a Algorithm) check() error {
