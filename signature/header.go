@@ -11,8 +11,8 @@ import (
 type SignatureField struct {
 	Field
 	// Further headers that may hold a signature; one that matches suffices.
-	// A name that ends in `#` stands for that name with 1, 2, 3 … in its
-	// place, as far as they are present.
+	// A name that ends in `#`, here as above, stands for that name with 1, 2,
+	// 3 … in its place, as far as they are present.
 	Also []string `json:"also,omitempty"`
 	// How the bytes are spelled: `hex`, `base64`, `base64url` (not padded) or
 	// `base64url_pad`. Default: `hex`.
@@ -142,9 +142,13 @@ func (f *SignatureField) parseList(text string) (elements, error) {
 	return e, nil
 }
 
+func (f *SignatureField) severalHeaders() bool {
+	return len(f.Also) > 0 || strings.HasSuffix(f.Name, "#")
+}
+
 // headerNames returns the headers that hold signatures in this request.
 func (f *SignatureField) headerNames(r *Request) []string {
-	if len(f.Also) == 0 {
+	if !f.severalHeaders() {
 		return []string{f.Name}
 	}
 	var names []string
@@ -177,7 +181,7 @@ func (f *SignatureField) read(v *values) ([]elements, error) {
 	if f.Repeated {
 		return f.readRepeated(v.req.Header[f.Name])
 	}
-	if len(f.Also) == 0 {
+	if !f.severalHeaders() {
 		text, err := headerValue(v.req.Header, f.Name)
 		if err != nil || text == "" {
 			return nil, err

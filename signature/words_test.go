@@ -221,3 +221,13 @@ func TestValuesComeFromTheProvidersCode(t *testing.T) {
 	r.Values = map[string]string{"content": "worked out"}
 	wantKind(t, v, r, "")
 }
+
+func TestNumberedHeaders(t *testing.T) {
+	s := headerScheme()
+	s.Signature.Name = "X-Sig-#"
+	v := compileWords(t, s, "k", "")
+	bad, good := hexMAC("other", "b"), hexMAC("k", "b")
+	wantKind(t, v, wordsRequest("b", "X-Sig-1", bad, "X-Sig-2", bad, "X-Sig-3", good), "")
+	wantKind(t, v, wordsRequest("b", "X-Sig-1", bad, "X-Sig-3", good), InvalidSignature)
+	wantKind(t, v, wordsRequest("b", "X-Sig", good), MissingSignature)
+}
