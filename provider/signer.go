@@ -158,3 +158,16 @@ func (s *Signer) Scheme(r *signature.Request) (signature.Scheme, error) {
 	}
 	return *scheme, nil
 }
+
+// Traits says what the signature covers.
+func (s *Signer) Traits() (signature.Traits, error) {
+	scheme, err := s.scheme(nil)
+	if err != nil {
+		return signature.Traits{}, err
+	}
+	v, err := scheme.Compile([]signature.Secret{s.key.Secret}, 0)
+	if err != nil {
+		return signature.Traits{}, err
+	}
+	return v.Traits(), nil
+}

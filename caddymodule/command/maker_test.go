@@ -1,0 +1,147 @@
+package command
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// needed are options without which a preset cannot be set up.
+var needed = map[string]string{}
+
+// receiver is a real handler that knows what a maker signs with.
+func receiver(t *testing.T, m *maker) *caddymodule.Trial {
+	t.Helper()
+	options := map[string]any{}
+	if m.options.Options != "" {
+		if err := json.Unmarshal([]byte(m.options.Options), &options); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secret, _ := m.signer.Configure()
+	options["name"] = m.options.Provider
+	options["secrets"] = []map[string]string{{"secret": secret}}
+	config, err := json.Marshal(map[string]any{"provider": options})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trial, err := caddymodule.OpenTrial(t.Context(), config, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(trial.Close)
+	return trial
+}
+
+// received is the request as a server gets it.
+func received(r *signature.Request) *http.Request {
+	req := httptest.NewRequest(r.Method, r.Scheme+"://"+r.Host+r.RequestURI, bytes.NewReader(r.Body.Bytes()))
+	req.Header = r.Header.Clone()
+	return req
+}
+
+func testMaker(t *testing.T, name string) *maker {
+	t.Helper()
+	m, err := newMaker(makerOptions{Provider: name, Options: needed[name], URL: "https://hooks.example.com/in"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func made(t *testing.T, m *maker, f flaw) *signature.Request {
+	t.Helper()
+	r, err := m.make(f, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestEveryPresetThatIsDataAcceptsWhatIsMadeForItAndRefusesTheRest(t *testing.T) {
+	tested := 0
+	for _, p := range provider.Presets() {
+		if p.Code != nil {
+			if _, err := newMaker(makerOptions{Provider: p.Name, URL: "https://hooks.example.com/in"}); err == nil {
+				t.Errorf("%s: signatures of code were made from data", p.Name)
+			}
+			continue
+		}
+		tested++
+		t.Run(p.Name, func(t *testing.T) {
+			m := testMaker(t, p.Name)
+			trial := receiver(t, m)
+			genuineOne := made(t, m, genuine)
+			if got := trial.Send(received(genuineOne)); got.Outcome != caddymodule.Verified {
+				t.Fatalf("made %v %s: %s, %s", genuineOne.Header, genuineOne.Body, got.Outcome, got.Reason)
+			}
+			if got := trial.Send(received(made(t, m, genuine))); got.Outcome != caddymodule.Verified {
+				t.Errorf("a second one: %s, %s", got.Outcome, got.Reason)
+			}
+			if got := trial.Send(received(m.again(genuineOne))); got.Reached || (got.Outcome != caddymodule.Duplicate && got.Outcome != caddymodule.Replayed) {
+				t.Errorf("the same again: %s, %s", got.Outcome, got.Reason)
+			}
+			if got := trial.Send(received(made(t, m, tampered))); got.Reached || got.Status/100 != 4 {
+				t.Errorf("tampered: %s, status %d", got.Outcome, got.Status)
+			}
+			old, err := m.make(stale, "")
+			if !m.traits.TimestampSigned {
+				if !errors.Is(err, errNoTimestamp) {
+					t.Errorf("stale without a timestamp: %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := trial.Send(received(old)); got.Reached || got.Outcome != caddymodule.Stale {
+				t.Errorf("stale: %s, %s", got.Outcome, got.Reason)
+			}
+		})
+	}
+	if tested < 5 {
+		t.Errorf("only %d presets", tested)
+	}
+}
+
+func TestABodyThatMustStayAsItIsDoes(t *testing.T) {
+	for _, name := range []string{"github", "stripe"} {
+		body := []byte("{ \"id\" : \"evt_mine\" ,\n \"type\":\"x\"}\n")
+		m, err := newMaker(makerOptions{Provider: name, URL: "http://localhost/", Body: body, Exact: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := made(t, m, genuine)
+		if !bytes.Equal(r.Body.Bytes(), body) {
+			t.Errorf("%s: the body became %s", name, r.Body)
+		}
+		if got := receiver(t, m).Send(received(r)); got.Outcome != caddymodule.Verified {
+			t.Errorf("%s: %s, %s", name, got.Outcome, got.Reason)
+		}
+	}
+}
+
+func TestMakersSayWhatIsWrong(t *testing.T) {
+	for _, test := range []struct {
+		options makerOptions
+		want    string
+	}{
+		{makerOptions{Provider: "gihtub", URL: "http://localhost/"}, "no preset"},
+		{makerOptions{Provider: "github", URL: "localhost:8080"}, "is not a URL"},
+		{makerOptions{Provider: "github", URL: "http://localhost/", Options: "{"}, "options"},
+		{makerOptions{Provider: "github", URL: "http://localhost/", PrivateKey: "no such file"}, "private key"},
+	} {
+		_, err := newMaker(test.options)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v: got %v, want %s", test.options, err, test.want)
+		}
+	}
+}

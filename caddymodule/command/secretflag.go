@@ -1,0 +1,57 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+const secretHelp = "the secret: as it is, @file, @- for standard input, or env:NAME"
+
+// readSecret returns what a flag for a secret stands for. Files and standard
+// input may end with one line break, as `echo` makes it.
+func readSecret(flag string, stdin io.Reader) (string, error) {
+	text, err := readValue(flag, stdin)
+	if err != nil {
+		return "", fmt.Errorf("reading the secret: %w", err)
+	}
+	if text == "" {
+		return "", fmt.Errorf("the secret is empty: write it, @file, @- or env:NAME")
+	}
+	return text, nil
+}
+
+func readValue(flag string, stdin io.Reader) (string, error) {
+	if name, ok := strings.CutPrefix(flag, "env:"); ok {
+		text, set := os.LookupEnv(name)
+		if !set {
+			return "", fmt.Errorf("the environment variable %s is not set", name)
+		}
+		return text, nil
+	}
+	name, ok := strings.CutPrefix(flag, "@")
+	if !ok {
+		return flag, nil
+	}
+	var raw []byte
+	var err error
+	if name == "-" {
+		raw, err = io.ReadAll(stdin)
+	} else {
+		raw, err = os.ReadFile(name)
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r"), err
+}
+
+// readBytes returns what a flag for a body stands for, byte for byte.
+func readBytes(flag string, stdin io.Reader) ([]byte, error) {
+	name, ok := strings.CutPrefix(flag, "@")
+	switch {
+	case !ok:
+		return []byte(flag), nil
+	case name == "-":
+		return io.ReadAll(stdin)
+	}
+	return os.ReadFile(name)
+}

@@ -1,0 +1,161 @@
+package command
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+func signCommand() *cobra.Command {
+	var f makerFlags
+	cmd := &cobra.Command{
+		Use:   "sign <provider>",
+		Short: "Makes a genuine delivery and prints it as HTTP or curl",
+		Long: `Makes a delivery as the provider would send it, with a fresh ID, the time of
+now and a signature that the receiver accepts, and prints it: as HTTP or, with
+--as curl, as a command line.
+
+Without --secret (or --private-key) one is made up, and printed to standard
+error: the receiver must be given it.`,
+		Example: `  caddy verify-webhook sign github --secret env:GITHUB_WEBHOOK_SECRET --as curl
+  caddy verify-webhook sign stripe --secret @/run/secrets/stripe --body @event.json`,
+		Args: cobra.ExactArgs(1),
+	}
+	f.add(cmd.Flags())
+	as := cmd.Flags().String("as", "http", "what to print: http or curl")
+	bad := flawFlags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		cmd.SilenceUsage = true
+		if *as != "http" && *as != "curl" {
+			return fmt.Errorf("--as %s is unknown: write http or curl", *as)
+		}
+		m, err := f.maker(args[0], cmd)
+		if err != nil {
+			return err
+		}
+		which, err := bad()
+		if err != nil {
+			return err
+		}
+		r, err := m.make(which, "")
+		if err != nil {
+			return err
+		}
+		if *as == "curl" {
+			return printCurl(cmd.OutOrStdout(), r)
+		}
+		return printHTTP(cmd.OutOrStdout(), r)
+	}
+	return cmd
+}
+
+// makerFlags are the flags of everything that makes deliveries.
+type makerFlags struct {
+	options      makerOptions
+	secret, body string
+}
+
+func (f *makerFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.secret, "secret", "", secretHelp+"; default: one is made up")
+	flags.StringVar(&f.options.PrivateKey, "private-key", "", "a file with the private key (PEM), for providers that have one; default: one is made up")
+	flags.StringVar(&f.options.Options, "options", "", "the provider's options in JSON, as in Caddy's config")
+	flags.StringVar(&f.options.URL, "url", "http://localhost:8080/webhooks", "where the delivery goes")
+	flags.StringVar(&f.options.PublicURL, "public-url", "", "the URL that is signed, for providers that sign it; default: that of --url")
+	flags.StringVar(&f.body, "body", "", "the body: as it is, @file, or @- for standard input; default: an example event")
+	flags.BoolVar(&f.options.Exact, "exact", false, "leave the body as it is: where nothing else tells deliveries apart, a second one is then a copy of the first")
+	flags.StringVar(&f.options.ID, "id", "", "the delivery ID; default: a fresh one")
+	flags.StringVar(&f.options.Event, "event", "", "the event type; default: that of the body, or an example")
+}
+
+// maker returns a maker, and tells of a key that was made up.
+func (f *makerFlags) maker(name string, cmd *cobra.Command) (*maker, error) {
+	o := f.options
+	o.Provider = name
+	var err error
+	if f.secret != "" {
+		if o.Secret, err = readSecret(f.secret, cmd.InOrStdin()); err != nil {
+			return nil, err
+		}
+	}
+	if f.body != "" {
+		if o.Body, err = readBytes(f.body, cmd.InOrStdin()); err != nil {
+			return nil, fmt.Errorf("reading the body: %w", err)
+		}
+	}
+	m, err := newMaker(o)
+	if err != nil {
+		return nil, err
+	}
+	if text, generated := m.signer.Configure(); generated {
+		what := "secret"
+		if m.signer.Algorithm().Asymmetric() {
+			what = "public key"
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "made up for this; give the receiver the %s:\n%s\n", what, text)
+	}
+	return m, nil
+}
+
+// flawFlags adds the flags of bad deliveries that one request can be.
+func flawFlags(flags *pflag.FlagSet) func() (flaw, error) {
+	t := flags.Bool("tamper", false, "alter it after signing: must be refused with 401")
+	s := flags.Bool("stale", false, "sign it with an old time: must be refused with 401")
+	return func() (flaw, error) {
+		switch {
+		case *t && *s:
+			return genuine, fmt.Errorf("--tamper and --stale are two things: do one after the other")
+		case *t:
+			return tampered, nil
+		case *s:
+			return stale, nil
+		}
+		return genuine, nil
+	}
+}
+
+// printHTTP prints a delivery as it goes over the wire in HTTP/1.1.
+func printHTTP(w io.Writer, r *signature.Request) error {
+	req, err := httpRequest(r)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(w)
+	fmt.Fprintf(out, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, r.RequestURI, r.Host)
+	header := req.Header.Clone()
+	header.Set("Content-Length", fmt.Sprint(r.Body.Size()))
+	if err := header.Write(out); err != nil {
+		return err
+	}
+	fmt.Fprint(out, "\r\n")
+	if _, err := r.Body.WriteTo(out); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// printCurl prints a delivery as a command line for a POSIX shell.
+func printCurl(w io.Writer, r *signature.Request) error {
+	out := bufio.NewWriter(w)
+	fmt.Fprintf(out, "curl -i %s", quoteShell(r.Scheme+"://"+r.Host+r.RequestURI))
+	if r.Method != http.MethodPost {
+		fmt.Fprintf(out, " \\\n  -X %s", quoteShell(r.Method))
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		for _, value := range r.Header[name] {
+			fmt.Fprintf(out, " \\\n  -H %s", quoteShell(name+": "+value))
+		}
+	}
+	fmt.Fprintf(out, " \\\n  --data-binary %s\n", quoteShell(string(r.Body.Bytes())))
+	return out.Flush()
+}
+
+func quoteShell(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
