@@ -14,6 +14,7 @@ require (
 	go.opentelemetry.io/otel/trace v1.46.0
 	go.uber.org/zap v1.28.0
 	golang.org/x/sync v0.23.0
+	mvdan.cc/sh/v3 v3.14.1
 )
 
 require (

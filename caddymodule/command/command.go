@@ -15,7 +15,7 @@ func init() {
 make and send genuine deliveries of any provider, and find out why one was
 refused.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(signCommand(), sendCommand())
+			cmd.AddCommand(signCommand(), sendCommand(), explainCommand())
 		},
 	})
 }

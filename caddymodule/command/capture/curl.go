@@ -1,0 +1,174 @@
+package capture
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"mvdan.cc/sh/v3/shell"
+)
+
+// curlArguments are curl's options that take an argument, besides those that
+// are understood here: to know what not to take for the URL.
+var curlArguments = map[string]bool{
+	"-A": true, "--user-agent": true, "-b": true, "--cookie": true, "-c": true, "--cookie-jar": true, "-e": true, "--referer": true,
+	"-m": true, "--max-time": true, "--connect-timeout": true, "-o": true, "--output": true, "-w": true, "--write-out": true,
+	"-x": true, "--proxy": true, "--resolve": true, "--retry": true, "--cacert": true, "-E": true, "--cert": true, "--key": true,
+	"-F": true, "--form": true, "-T": true, "--upload-file": true, "--interface": true, "--limit-rate": true, "-K": true, "--config": true,
+}
+
+// curlLine is a curl command line as it is read.
+type curlLine struct {
+	method, url string
+	header      http.Header
+	data        []string
+	hasData     bool
+	get         bool
+	notes       []string
+}
+
+// parseCurl reads a command line as shells do, `$'…'` included, but expands
+// neither variables nor commands.
+func parseCurl(line string) (*Request, error) {
+	words, err := shell.Fields(line, func(string) string { return "" })
+	if err != nil {
+		return nil, errors.New("the curl line cannot be split into words as a shell would: copy it again as \"cURL (bash)\"")
+	}
+	c := &curlLine{header: make(http.Header)}
+	for i := 1; i < len(words); i++ {
+		option, value, joined := splitOption(words[i])
+		if !strings.HasPrefix(option, "-") {
+			c.url = words[i]
+			continue
+		}
+		if !takesArgument(option) {
+			c.get = c.get || option == "-G" || option == "--get"
+			continue
+		}
+		if !joined {
+			if i++; i == len(words) {
+				return nil, fmt.Errorf("the curl line ends after %s", option)
+			}
+			value = words[i]
+		}
+		if err := c.option(option, value); err != nil {
+			return nil, err
+		}
+	}
+	return c.request()
+}
+
+// splitOption takes apart --option=value and -Xvalue.
+func splitOption(word string) (option, value string, joined bool) {
+	if strings.HasPrefix(word, "--") {
+		return strings.Cut(word, "=")
+	}
+	if len(word) > 2 && word[0] == '-' && takesArgument(word[:2]) {
+		return word[:2], word[2:], true
+	}
+	return word, "", false
+}
+
+func takesArgument(option string) bool {
+	switch option {
+	case "-X", "--request", "-H", "--header", "-d", "--data", "--data-ascii", "--data-raw", "--data-binary", "--data-urlencode", "--json", "-u", "--user", "--url":
+		return true
+	}
+	return curlArguments[option]
+}
+
+func (c *curlLine) option(option, value string) error {
+	switch option {
+	case "-X", "--request":
+		c.method = value
+	case "--url":
+		c.url = value
+	case "-H", "--header":
+		name, text, _ := strings.Cut(value, ":")
+		c.header.Add(strings.TrimSpace(name), strings.TrimSpace(text))
+	case "-u", "--user":
+		c.header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(value)))
+	case "-A", "--user-agent":
+		c.header.Set("User-Agent", value)
+	case "-F", "--form", "-T", "--upload-file":
+		return fmt.Errorf("the curl line has %s, whose bytes cannot be known: record the request another way", option)
+	case "--json":
+		c.header.Set("Content-Type", "application/json")
+		return c.addData("--data-binary", value)
+	default:
+		if strings.HasPrefix(option, "-d") || strings.HasPrefix(option, "--data") {
+			return c.addData(option, value)
+		}
+	}
+	return nil
+}
+
+// addData does to the data what curl does.
+func (c *curlLine) addData(option, value string) error {
+	c.hasData = true
+	file, isFile := strings.CutPrefix(value, "@")
+	switch {
+	case option == "--data-urlencode":
+		name, text, named := strings.Cut(value, "=")
+		if !named {
+			name, text = "", value
+		}
+		value = url.QueryEscape(text)
+		if name != "" {
+			value = name + "=" + value
+		}
+	case option == "--data-raw" || !isFile:
+	default:
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("reading the body of the curl line: %w", err)
+		}
+		value = string(raw)
+		if option != "--data-binary" && strings.ContainsAny(value, "\r\n") {
+			value = strings.NewReplacer("\r", "", "\n", "").Replace(value)
+			c.notes = append(c.notes, "curl takes the line breaks out of a file that it is given with -d: use --data-binary")
+		}
+	}
+	c.data = append(c.data, value)
+	return nil
+}
+
+func (c *curlLine) request() (*Request, error) {
+	if !strings.Contains(c.url, "://") {
+		c.url = "http://" + c.url
+	}
+	u, err := url.Parse(c.url)
+	if err != nil || u.Host == "" {
+		return nil, errors.New("the curl line has no URL")
+	}
+	r := &Request{Method: c.method, Scheme: u.Scheme, Host: u.Host, RequestURI: u.RequestURI(), Header: c.header, Notes: c.notes}
+	if host := r.Header.Get("Host"); host != "" {
+		r.Host = host
+		r.Header.Del("Host")
+	}
+	body := strings.Join(c.data, "&")
+	switch {
+	case c.get && body != "":
+		separator := "?"
+		if strings.Contains(r.RequestURI, "?") {
+			separator = "&"
+		}
+		r.RequestURI += separator + body
+	case c.hasData:
+		r.Body = []byte(body)
+		if r.Header.Get("Content-Type") == "" {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+	}
+	if r.Method == "" {
+		r.Method = http.MethodGet
+		if c.hasData && !c.get {
+			r.Method = http.MethodPost
+		}
+	}
+	return r, nil
+}
