@@ -103,6 +103,9 @@ func (t *template) variable(name string, s *Scheme) (part, error) {
 	}
 	if from == "value" {
 		t.body = t.body || s.ValuesCoverBody
+		for _, f := range s.ValuesCover {
+			t.covered[f] = true
+		}
 	}
 	if from == "header" {
 		f.Name = textproto.CanonicalMIMEHeaderKey(rest)

@@ -208,6 +208,9 @@ func (v *Verifier) Verify(r *Request) (*Delivery, error) {
 	if err := v.checkRequired(r); err != nil {
 		return nil, err
 	}
+	if v.scheme.RefuseEmpty && r.Body.Size() == 0 {
+		return nil, Refuse(Malformed, "the body is empty, which the provider never sends")
+	}
 	vals := &values{req: r, paths: v.paths}
 	bodyTime := v.scheme.Timestamp != nil && v.scheme.Timestamp.inBody()
 	lists, err := v.candidates(vals, bodyTime)
