@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/textproto"
-	"strings"
 	"time"
 )
 
@@ -112,6 +111,9 @@ func (s *Scheme) check() error {
 	if err := s.Algorithm.check(); err != nil {
 		return err
 	}
+	if err := s.Key.check(); err != nil {
+		return err
+	}
 	if err := s.Signature.check(); err != nil {
 		return fmt.Errorf("signature: %w", err)
 	}
@@ -126,20 +128,43 @@ func (s *Scheme) check() error {
 			return fmt.Errorf("timestamp: %w", err)
 		}
 	}
-	for what, f := range map[string]*Field{"id": s.ID, "event": s.Event, "action": s.Action, "key_id": s.KeyID} {
-		if f == nil {
+	for _, named := range []struct {
+		what string
+		f    *Field
+	}{{"id", s.ID}, {"event", s.Event}, {"action", s.Action}, {"key_id", s.KeyID}} {
+		if named.f == nil {
 			continue
 		}
-		if err := f.check(); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
+		if err := named.f.check(); err != nil {
+			return fmt.Errorf("%s: %w", named.what, err)
+		}
+	}
+	for name := range s.Require {
+		if !isToken(name) {
+			return fmt.Errorf("require: %q cannot be the name of a header", name)
 		}
 	}
 	return nil
 }
 
+// checkElement: elements are parts of a list, and signatures are not elements.
+func (s *Scheme) checkElement(f Field) error {
+	if f.From != "element" {
+		return nil
+	}
+	if !s.Signature.list() {
+		return fmt.Errorf("%s: the signature is no list with elements: say what separates its parts, as in: separator ,", f)
+	}
+	if f.Name == s.Signature.Element {
+		return fmt.Errorf("%s: that element is the signature itself", f)
+	}
+	return nil
+}
+
 // Compile joins the scheme with secrets. tolerance replaces the scheme's own
-// unless it is 0. Secrets that belong to another scheme ([Scheme.Accepts]) are
-// an error, as are no secrets and the same secret twice.
+// unless it is 0; it is at most 366 days. Secrets that belong to another scheme
+// ([Scheme.Accepts]) are an error, as are no secrets and the same key twice,
+// however it is spelled.
 func (s Scheme) Compile(secrets []Secret, tolerance time.Duration) (*Verifier, error) {
 	s = s.canonical()
 	if err := s.check(); err != nil {
@@ -148,16 +173,19 @@ func (s Scheme) Compile(secrets []Secret, tolerance time.Duration) (*Verifier, e
 	if len(secrets) == 0 {
 		return nil, errors.New("no secret: write one after the provider's name, or as `secret` in its block")
 	}
+	if tolerance < 0 || tolerance > maxTolerance {
+		return nil, fmt.Errorf("a tolerance of %s is not between 1s and %s", tolerance, maxTolerance)
+	}
 	v := &Verifier{scheme: s, tolerance: tolerance}
 	for i, secret := range secrets {
-		for _, other := range secrets[:i] {
-			if secret.Equal(other) {
-				return nil, errors.New("the same secret stands there twice: remove one")
-			}
-		}
 		k, err := newKey(s.Algorithm, s.Key, secret)
 		if err != nil {
 			return nil, err
+		}
+		for _, other := range v.keys {
+			if k.identity.Fingerprint == other.identity.Fingerprint {
+				return nil, errors.New("the same secret stands there twice: remove one")
+			}
 		}
 		k.name = k.identity.Label
 		if k.identity.Label == "" {
@@ -165,7 +193,10 @@ func (s Scheme) Compile(secrets []Secret, tolerance time.Duration) (*Verifier, e
 		}
 		v.keys = append(v.keys, k)
 	}
-	return v, v.prepare()
+	if err := v.prepare(); err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // prepare derives what every request would otherwise work out again.
@@ -175,11 +206,14 @@ func (v *Verifier) prepare() error {
 	if v.template, err = parseTemplate(s.Signed, s); err != nil {
 		return err
 	}
-	if !s.signsNothing() && len(v.template.parts) == 0 {
-		return errors.New("the signed content is empty: nothing would be verified")
+	if !s.signsNothing() && v.template.constant() {
+		return errors.New("the signed content is the same for every delivery: nothing would be verified")
 	}
 	var paths []string
 	addField := func(f Field) {
+		if elementErr := s.checkElement(f); elementErr != nil {
+			err = elementErr
+		}
 		if f.From == "json" {
 			paths = append(paths, f.Name)
 		}
@@ -191,7 +225,7 @@ func (v *Verifier) prepare() error {
 			addField(*f)
 		}
 	}
-	v.traits = Traits{BodySigned: v.template.body, WholeBody: s.Algorithm == Ed25519, URLSigned: v.template.url || strings.Contains(s.Signed, "{path}")}
+	v.traits = Traits{BodySigned: v.template.body, WholeBody: s.Algorithm == Ed25519, URLSigned: v.template.target}
 	if s.ID != nil {
 		v.traits.HasID, v.traits.IDSigned = true, v.template.covers(*s.ID)
 	}
@@ -209,6 +243,9 @@ func (v *Verifier) prepare() error {
 		}
 	}
 	v.traits.Tolerance = v.tolerance
+	if err != nil {
+		return err
+	}
 	v.paths, err = NewJSONPaths(paths)
 	return err
 }
