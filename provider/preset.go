@@ -68,6 +68,8 @@ type Preset struct {
 	SecretHelp string
 	// Signs says what is signed, where the schemes do not.
 	Signs string
+	// IDHelp says where the delivery ID stands, where the schemes do not.
+	IDHelp string
 	// Weakness is one sentence on what an attacker could still do.
 	Weakness string
 	// Unsigned names what the signature does not cover beyond ID, event type

@@ -250,6 +250,19 @@ func (v *Verifier) prepare() error {
 	return err
 }
 
+// Covers says what the scheme covers, as a [Verifier] made from it would; of a
+// scheme that cannot be compiled, nothing.
+func (s Scheme) Covers() Traits {
+	v := &Verifier{scheme: s.canonical()}
+	if err := v.scheme.check(); err != nil {
+		return Traits{}
+	}
+	if err := v.prepare(); err != nil {
+		return Traits{}
+	}
+	return v.traits
+}
+
 // Traits says what a scheme covers.
 type Traits struct {
 	HasID, IDSigned               bool
