@@ -147,9 +147,14 @@ func (h *Handler) answerHandshake(d *delivery) error {
 	}
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
-	header.Set("Content-Length", strconv.Itoa(len(a.Body)))
+	if a.Status != http.StatusNoContent {
+		header.Set("Content-Length", strconv.Itoa(len(a.Body)))
+	}
 	h.logger.Info("answered a handshake", zap.String("provider", h.facts.Name), zap.Int("status", a.Status))
 	d.w.WriteHeader(a.Status)
+	if len(a.Body) == 0 {
+		return nil
+	}
 	_, err := d.w.Write(a.Body)
 	return err
 }

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -10,77 +11,40 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-const day = 24 * time.Hour
+const (
+	day  = 24 * time.Hour
+	week = 7 * day
+)
 
-// catalogue is every preset, in alphabetical order.
-var catalogue = []Preset{
-	{
-		Name: "github", Title: "GitHub",
-		Schemes: []signature.Scheme{{
-			Algorithm: signature.HMACSHA256,
-			Signature: signature.SignatureField{Field: inHeader("X-Hub-Signature-256"), Prefix: "sha256="},
-			ID:        at(inHeader("X-GitHub-Delivery")),
-			Event:     at(inHeader("X-GitHub-Event")),
-		}},
-		Window:     7 * day, // redelivery by hand reaches back 3 days
-		Docs:       "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries",
-		SecretHelp: "the Secret field of the webhook, as typed",
-	},
-	{
-		Name: "shopify", Title: "Shopify",
-		Schemes: []signature.Scheme{{
-			Algorithm: signature.HMACSHA256,
-			Signature: signature.SignatureField{Field: inHeader("*Hmac-Sha256"), Encoding: signature.Base64},
-			ID:        at(inHeader("*Webhook-Id")),
-			Event:     at(inHeader("*Topic")),
-		}},
-		Families:   []string{"X-Shopify-", "Shopify-"},
-		Window:     2 * day,
-		Docs:       "https://shopify.dev/docs/apps/build/webhooks/subscribe/https",
-		SecretHelp: "the client secret of the app (or, for webhooks made in the admin, the secret shown there)",
-	},
-	{
-		Name: "slack", Title: "Slack",
-		Schemes: []signature.Scheme{{
-			Algorithm: signature.HMACSHA256,
-			Signature: signature.SignatureField{Field: inHeader("X-Slack-Signature"), Prefix: "v0="},
-			Signed:    "v0:{timestamp}:{body}",
-			Timestamp: &signature.TimestampField{Field: inHeader("X-Slack-Request-Timestamp")},
-			ID:        at(inJSON("event_id")),
-			Event:     at(inJSON("event.type")),
-		}},
-		Window:     2 * day,
-		Handshake:  echoChallenge("type", "url_verification", "challenge"),
-		Docs:       "https://docs.slack.dev/authentication/verifying-requests-from-slack",
-		SecretHelp: "Signing Secret, under Basic Information of the app",
-	},
-	{
-		Name: "standard-webhooks", Title: "Standard Webhooks",
-		Schemes:    []signature.Scheme{standardEd25519("webhook-"), standardHMAC("webhook-")},
-		Window:     7 * day,
-		Docs:       "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md",
-		SecretHelp: "whsec_… for shared secrets, whpk_… for public keys",
-	},
-	{
-		Name: "stripe", Title: "Stripe",
-		Schemes: []signature.Scheme{{
-			Algorithm: signature.HMACSHA256,
-			Signature: signature.SignatureField{Field: inHeader("Stripe-Signature"), Separator: ",", Assign: "=", Element: "v1"},
-			Signed:    "{timestamp}.{body}",
-			Timestamp: &signature.TimestampField{Field: signature.Field{From: "element", Name: "t"}},
-			ID:        at(inJSON("id")),
-			Event:     at(inJSON("type")),
-		}},
-		Window:     7 * day, // retries go on for 3 days
-		Docs:       "https://docs.stripe.com/webhooks/signature",
-		SecretHelp: "Signing secret of the endpoint, whsec_… as it is",
-	},
-}
+// catalogue is every preset, in alphabetical order. The tables that it is made
+// of stand in the files named after the kind of scheme.
+var catalogue = assemble(bodyHMAC, timestamped, standardWebhooks, asymmetric, tokens, urlSigned, forges, tokensJWT, coded)
 
 func init() {
 	for i := range catalogue {
 		caddy.RegisterModule(&Module{preset: &catalogue[i]})
 	}
+}
+
+// assemble joins tables, fills in what most presets have in common, and sorts.
+func assemble(tables ...[]Preset) []Preset {
+	all := slices.Concat(tables...)
+	for i := range all {
+		p := &all[i]
+		if p.Window == 0 {
+			p.Window = week
+		}
+		if len(p.Modes) > 1 {
+			p.Takes = append([]string{"mode"}, p.Takes...)
+		}
+	}
+	slices.SortFunc(all, func(a, b Preset) int { return strings.Compare(a.Name, b.Name) })
+	for i := 1; i < len(all); i++ {
+		if all[i].Name == all[i-1].Name {
+			panic(fmt.Sprintf("the catalogue has two presets named %s", all[i].Name))
+		}
+	}
+	return all
 }
 
 // Presets returns every preset, in alphabetical order.
@@ -96,28 +60,78 @@ func Names() []string {
 }
 
 func inHeader(name string) signature.Field  { return signature.Field{From: "header", Name: name} }
+func inQuery(name string) signature.Field   { return signature.Field{From: "query", Name: name} }
+func inForm(name string) signature.Field    { return signature.Field{From: "form", Name: name} }
 func inJSON(path string) signature.Field    { return signature.Field{From: "json", Name: path} }
+func inElement(name string) signature.Field { return signature.Field{From: "element", Name: name} }
 func at(f signature.Field) *signature.Field { return &f }
 
-// standardHMAC is version v1 of Standard Webhooks, whose headers begin with
-// prefix. Source: the specification at standard-webhooks/standard-webhooks.
-func standardHMAC(prefix string) signature.Scheme {
-	return signature.Scheme{
-		Algorithm: signature.HMACSHA256,
-		Key:       signature.KeyFormat{Encoding: "base64", Prefix: "whsec_"},
-		Signature: signature.SignatureField{Field: inHeader(prefix + "signature"), Encoding: signature.Base64, Separator: " ", Assign: ",", Element: "v1"},
-		Signed:    "{id}.{timestamp}.{body}",
-		Timestamp: &signature.TimestampField{Field: inHeader(prefix + "timestamp")},
-		ID:        at(inHeader(prefix + "id")),
-		Event:     at(inJSON("type")),
-	}
+// hexIn is a signature in hex in a header, behind a prefix that may be empty.
+func hexIn(header, prefix string) signature.SignatureField {
+	return signature.SignatureField{Field: inHeader(header), Prefix: prefix}
 }
 
-// standardEd25519 is version v1a.
-func standardEd25519(prefix string) signature.Scheme {
-	s := standardHMAC(prefix)
-	s.Algorithm = signature.Ed25519
-	s.Key = signature.KeyFormat{Encoding: "base64", Prefix: "whpk_", PrefixRequired: true}
-	s.Signature.Element = "v1a"
+// base64In is a signature in base64 in a header, behind a prefix that may be
+// empty.
+func base64In(header, prefix string) signature.SignatureField {
+	return signature.SignatureField{Field: inHeader(header), Prefix: prefix, Encoding: signature.Base64}
+}
+
+// listIn is a header with a list of name=value, in which element is the name
+// of the signatures in hex.
+func listIn(header, separator, element string) signature.SignatureField {
+	return signature.SignatureField{Field: inHeader(header), Separator: separator, Assign: "=", Element: element}
+}
+
+// with sets one more thing in a scheme.
+type with func(*signature.Scheme)
+
+// scheme is one way to sign, over the body unless something says otherwise.
+func scheme(algorithm signature.Algorithm, sig signature.SignatureField, more ...with) signature.Scheme {
+	s := signature.Scheme{Algorithm: algorithm, Signature: sig}
+	for _, set := range more {
+		set(&s)
+	}
 	return s
+}
+
+// only is the list of one scheme.
+func only(algorithm signature.Algorithm, sig signature.SignatureField, more ...with) []signature.Scheme {
+	return []signature.Scheme{scheme(algorithm, sig, more...)}
+}
+
+func signed(template string) with { return func(s *signature.Scheme) { s.Signed = template } }
+func id(f signature.Field) with   { return func(s *signature.Scheme) { s.ID = &f } }
+func event(f signature.Field) with {
+	return func(s *signature.Scheme) { s.Event = &f }
+}
+func action(f signature.Field) with   { return func(s *signature.Scheme) { s.Action = &f } }
+func keyID(f signature.Field) with    { return func(s *signature.Scheme) { s.KeyID = &f } }
+func refuseEmpty(s *signature.Scheme) { s.RefuseEmpty = true }
+func key(encoding, prefix string) with {
+	return func(s *signature.Scheme) { s.Key = signature.KeyFormat{Encoding: encoding, Prefix: prefix} }
+}
+
+// keyOnly is for secrets that have this prefix; others are not for the scheme.
+func keyOnly(encoding, prefix string) with {
+	return func(s *signature.Scheme) {
+		s.Key = signature.KeyFormat{Encoding: encoding, Prefix: prefix, PrefixRequired: true}
+	}
+}
+func require(header, value string) with {
+	return func(s *signature.Scheme) {
+		if s.Require == nil {
+			s.Require = make(map[string]string)
+		}
+		s.Require[header] = value
+	}
+}
+func when(c signature.Condition) with { return func(s *signature.Scheme) { s.When = &c } }
+
+// timestamp is where the time of signing stands, with a tolerance in seconds
+// (0: the default, 300).
+func timestamp(f signature.Field, format string, tolerance int) with {
+	return func(s *signature.Scheme) {
+		s.Timestamp = &signature.TimestampField{Field: f, Format: format, Tolerance: tolerance}
+	}
 }

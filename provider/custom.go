@@ -51,7 +51,7 @@ func (c *Custom) Provision(ctx caddy.Context) error {
 
 // OptionNames implements OptionLister.
 func (*Custom) OptionNames() []string {
-	return append([]string{"algorithm", "key", "signature", "signed", "timestamp", "id", "event", "action", "key_id", "require", "when"}, optionNames...)
+	return append([]string{"algorithm", "key", "signature", "signed", "timestamp", "id", "event", "action", "key_id", "require", "when", "refuse_empty"}, optionNames...)
 }
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax, beyond the
@@ -67,6 +67,7 @@ func (*Custom) OptionNames() []string {
 //		event     <place> <name>
 //		action    <place> <name>
 //		key_id    <place> <name>
+//		refuse_empty
 //		when      [method <method>] [content_type <type>]
 //		require   <header> <value>
 //	}
@@ -87,6 +88,12 @@ func (c *Custom) unmarshalSchemeOption(d *caddyfile.Dispenser, seen map[string]b
 		return true, err
 	case "require":
 		return true, c.unmarshalRequire(d)
+	case "refuse_empty":
+		c.RefuseEmpty = true
+		if d.NextArg() {
+			return true, d.Errf("refuse_empty takes no value, but %q follows", d.Val())
+		}
+		return true, nil
 	case "key", "signature", "timestamp", "id", "event", "action", "key_id", "when":
 	default:
 		return false, nil

@@ -24,6 +24,9 @@ type Preset struct {
 	Schemes []signature.Scheme
 	// SecretsFitAll: every secret is used with every scheme that accepts it.
 	SecretsFitAll bool
+	// SecretPerScheme: the first secret belongs to the first scheme, the
+	// second to the second, and there are no more.
+	SecretPerScheme bool
 	// Families are the prefixes that a `*` at the beginning of a scheme's
 	// header names stands for, where the provider sends the same headers
 	// under more than one name.
@@ -46,6 +49,9 @@ type Preset struct {
 	// NoSecret: the keys are published by the provider, so that secrets are
 	// optional.
 	NoSecret bool
+	// DigestBody: what is signed does not tell deliveries apart, so the body
+	// must, signed or not.
+	DigestBody bool
 	// Window is how long handled deliveries are remembered by default.
 	Window time.Duration
 	// Handshake answers a provider's proof-of-ownership request that its
@@ -62,6 +68,8 @@ type Preset struct {
 	SecretHelp string
 	// Signs says what is signed, where the schemes do not.
 	Signs string
+	// IDHelp says where the delivery ID stands, where the schemes do not.
+	IDHelp string
 	// Weakness is one sentence on what an attacker could still do.
 	Weakness string
 	// Unsigned names what the signature does not cover beyond ID, event type
@@ -138,7 +146,7 @@ func (m *Module) provision() error {
 	}
 	if len(m.Secrets) > 0 || !p.NoSecret {
 		asymmetric := len(schemes) > 0 && schemes[0].Algorithm.Asymmetric()
-		if m.keys, err = m.resolve(m.logger, p.Name, asymmetric); err != nil {
+		if m.keys, err = m.Options.resolve(m.logger, p.Name, asymmetric); err != nil {
 			return err
 		}
 	}
@@ -149,8 +157,21 @@ func (m *Module) provision() error {
 		m.verifier, err = p.Code(m)
 		return err
 	}
-	m.verifier, err = compileSchemes(schemes, m)
+	m.verifier, err = compileSchemes(m.adapted(schemes), m)
 	return err
+}
+
+// adapted returns the schemes with the settings that change them: another
+// header, fewer algorithms.
+func (m *Module) adapted(schemes []signature.Scheme) []signature.Scheme {
+	if m.set.Header != "" {
+		schemes = slices.Clone(schemes)
+		schemes[0].Signature.Name = m.set.Header
+	}
+	if slices.Contains(m.preset.Takes, "algorithm") {
+		return allowed(schemes, m.set.Algorithms)
+	}
+	return schemes
 }
 
 // chooseMode returns the schemes of the configured mode.
@@ -269,10 +290,25 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	if len(d.Matches) == 0 {
 		return nil, errors.New("nothing was verified") // a mistake of ours, never to be let through
 	}
+	if err := m.digestBody(r, d); err != nil {
+		return nil, err
+	}
 	if m.preset.Handshake != nil {
 		d.Answer, err = m.preset.Handshake(m, r, d)
 	}
 	return d, err
+}
+
+// digestBody puts the body's digest in the place of others, if need be.
+func (m *Module) digestBody(r *signature.Request, d *signature.Delivery) error {
+	if !m.preset.DigestBody {
+		return nil
+	}
+	digest, err := bodyDigest(r)
+	for i := range d.Matches {
+		d.Matches[i].Digest = digest
+	}
+	return err
 }
 
 // Facts implements Provider.

@@ -36,6 +36,9 @@ func compileSchemes(all []signature.Scheme, m *Module) (*schemes, error) {
 		var mine []signature.Secret
 		for j, secret := range m.keys {
 			shared := m.preset.SecretsFitAll || all[i].When != nil
+			if m.preset.SecretPerScheme && i != j {
+				continue
+			}
 			if !all[i].Accepts(secret) || (taken[j] && !shared) {
 				continue
 			}

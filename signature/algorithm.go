@@ -175,6 +175,12 @@ func (h *prefixHash) Reset() {
 	_, _ = h.Write(h.secret) // a hash never fails
 }
 
+// ParsePublicKey reads a public key for an asymmetric algorithm: PEM, base64 of
+// DER (SubjectPublicKeyInfo), or, for Ed25519, the 32 bytes in hex or base64.
+func ParsePublicKey(a Algorithm, text string) (crypto.PublicKey, error) {
+	return parsePublicKey(a, Secret{value: &secretValue{[]byte(text)}}, KeyFormat{})
+}
+
 // parsePublicKey reads a public key: PEM, base64 of DER (SubjectPublicKeyInfo),
 // or, for Ed25519, the 32 bytes in hex or base64.
 func parsePublicKey(a Algorithm, secret Secret, format KeyFormat) (crypto.PublicKey, error) {

@@ -13,8 +13,8 @@ import (
 type SignatureField struct {
 	Field
 	// Further headers that may hold a signature; one that matches suffices.
-	// A name that ends in `#`, here as above, stands for that name with 1, 2,
-	// 3 … in its place, as far as they are present.
+	// A name that ends in `#`, here as above, stands for that name with a
+	// number from 1 to 100 in its place.
 	Also []string `json:"also,omitempty"`
 	// How the bytes are spelled: `hex`, `base64`, `base64url` (not padded) or
 	// `base64url_pad`. Default: `hex`.
@@ -48,6 +48,9 @@ type SignatureField struct {
 // maxElements bounds the parts of one signature header, and with it the work
 // that a stranger can ask for.
 const maxElements = 32
+
+// maxNumber is the highest number that a numbered header may have.
+const maxNumber = 100
 
 func (f SignatureField) check() error {
 	if f.From == "element" {
@@ -221,12 +224,11 @@ func (f *SignatureField) headerNames(r *Request) []string {
 			names = append(names, name)
 			continue
 		}
-		for i := 1; i <= maxElements; i++ {
+		for i := 1; i <= maxNumber && len(names) < maxElements; i++ {
 			n := textproto.CanonicalMIMEHeaderKey(stem + strconv.Itoa(i))
-			if _, present := r.Header[n]; !present {
-				break
+			if _, present := r.Header[n]; present {
+				names = append(names, n)
 			}
-			names = append(names, n)
 		}
 	}
 	return names

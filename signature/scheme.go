@@ -37,12 +37,16 @@ type Scheme struct {
 	KeyID *Field `json:"key_id,omitempty"`
 	// Headers that must have a given value.
 	Require map[string]string `json:"require,omitempty"`
+	// An empty body is refused, because the provider never sends one.
+	RefuseEmpty bool `json:"refuse_empty,omitempty"`
 	// The requests that are signed in this way, where the provider signs
 	// others otherwise. Default: all.
 	When *Condition `json:"when,omitempty"`
 	// ValuesCoverBody says that the {value.NAME} of the signed content are
 	// made of the whole body. Only code can say so, hence not the config.
 	ValuesCoverBody bool `json:"-"`
+	// ValuesCover are further fields that they are made of.
+	ValuesCover []Field `json:"-"`
 }
 
 // signsNothing: whoever knows the secret says what he likes.
@@ -85,6 +89,11 @@ func (s Scheme) canonical() Scheme {
 			*p = &f
 		}
 	}
+	cover := make([]Field, len(s.ValuesCover))
+	for i, f := range s.ValuesCover {
+		cover[i] = header(f)
+	}
+	s.ValuesCover = cover
 	if s.Signed == "" && !s.signsNothing() {
 		s.Signed = "{body}"
 	}
@@ -239,6 +248,19 @@ func (v *Verifier) prepare() error {
 	}
 	v.paths, err = NewJSONPaths(paths)
 	return err
+}
+
+// Covers says what the scheme covers, as a [Verifier] made from it would; of a
+// scheme that cannot be compiled, nothing.
+func (s Scheme) Covers() Traits {
+	v := &Verifier{scheme: s.canonical()}
+	if err := v.scheme.check(); err != nil {
+		return Traits{}
+	}
+	if err := v.prepare(); err != nil {
+		return Traits{}
+	}
+	return v.traits
 }
 
 // Traits says what a scheme covers.

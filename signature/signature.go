@@ -12,6 +12,7 @@ package signature
 import (
 	"bytes"
 	"crypto/sha512"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -156,4 +157,14 @@ type Answer struct {
 	ContentType string
 	Header      http.Header
 	Body        []byte
+}
+
+// BodyBytes returns the whole body, reading it into memory if need be. The
+// caller must not change or keep it.
+func BodyBytes(b Body) ([]byte, error) {
+	p, err := bodyBytes(b)
+	if err != nil {
+		return nil, fmt.Errorf("reading the body again: %w", err)
+	}
+	return p, nil
 }

@@ -95,14 +95,24 @@ func (t *template) addVariable(name string, s *Scheme) error {
 			return err
 		}
 		t.covered[f] = true
-		if f.From == "value" && s.ValuesCoverBody {
-			t.body, t.raw = true, true
+		if f.From == "value" {
+			t.coverValues(s)
 		}
 		t.parts = append(t.parts, part{field: f})
 		return nil
 	}
 	t.parts = append(t.parts, part{name: name})
 	return nil
+}
+
+// coverValues notes what the {value.NAME} are made of.
+func (t *template) coverValues(s *Scheme) {
+	if s.ValuesCoverBody {
+		t.body, t.raw = true, true
+	}
+	for _, f := range s.ValuesCover {
+		t.covered[f] = true
+	}
 }
 
 // templateField returns the field that a variable stands for.
@@ -144,7 +154,9 @@ func (t *template) setGuards(s *Scheme) {
 		}
 	}
 	for i := range t.parts[:last+1] {
-		if p := &t.parts[i]; p.field.From != "" && !s.isTimestamp(p.field) {
+		// What code has worked out may hold anything, so it has no guard, and
+		// an ID behind it does not count as covered.
+		if p := &t.parts[i]; p.field.From != "" && p.field.From != "value" && !s.isTimestamp(p.field) {
 			p.guard = t.guardAfter(i, s)
 		}
 	}

@@ -209,6 +209,9 @@ func (v *Verifier) Verify(r *Request) (*Delivery, error) {
 	if err := v.checkRequired(r); err != nil {
 		return nil, err
 	}
+	if v.scheme.RefuseEmpty && r.Body.Size() == 0 {
+		return nil, Refuse(Malformed, "the body is empty, which the provider never sends")
+	}
 	vals := newValues(r, v)
 	defer vals.release()
 	if err := v.candidates(vals); err != nil {

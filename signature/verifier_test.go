@@ -420,7 +420,7 @@ func TestFurtherHeadersMayHoldTheSignature(t *testing.T) {
 	}{
 		"the first":     {[]string{"X-Sig", good}, ""},
 		"a further one": {[]string{"X-Sig", bad, "X-Sig-1", bad, "X-Sig-2", good}, ""},
-		"after a gap":   {[]string{"X-Sig-1", bad, "X-Sig-3", good}, InvalidSignature},
+		"after a gap":   {[]string{"X-Sig-1", bad, "X-Sig-3", good}, ""},
 		"none good":     {[]string{"X-Sig", bad, "X-Sig-1", bad}, InvalidSignature},
 		"one twice":     {[]string{"X-Sig", good, "X-Sig-1", good, "X-Sig-1", good}, Malformed},
 		"none":          {nil, MissingSignature},

@@ -228,6 +228,15 @@ func TestNumberedHeaders(t *testing.T) {
 	v := compileWords(t, s, "k", "")
 	bad, good := hexMAC("other", "b"), hexMAC("k", "b")
 	wantKind(t, v, wordsRequest("b", "X-Sig-1", bad, "X-Sig-2", bad, "X-Sig-3", good), "")
-	wantKind(t, v, wordsRequest("b", "X-Sig-1", bad, "X-Sig-3", good), InvalidSignature)
+	wantKind(t, v, wordsRequest("b", "X-Sig-1", bad, "X-Sig-12", good), "")
+	wantKind(t, v, wordsRequest("b", "X-Sig-1", bad), InvalidSignature)
+	wantKind(t, v, wordsRequest("b", "X-Sig-101", good), MissingSignature)
 	wantKind(t, v, wordsRequest("b", "X-Sig", good), MissingSignature)
+}
+
+func TestEmptyBodyIsRefusedWhereTheProviderSendsNone(t *testing.T) {
+	s := headerScheme()
+	wantKind(t, compileWords(t, s, "k", ""), wordsRequest("", "X-Sig", hexMAC("k", "")), "")
+	s.RefuseEmpty = true
+	wantKind(t, compileWords(t, s, "k", ""), wordsRequest("", "X-Sig", hexMAC("k", "")), Malformed)
 }

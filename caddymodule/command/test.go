@@ -1,0 +1,106 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
+)
+
+// testCommand is `caddy verify-webhook test FILE...`.
+func testCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "test FILE...",
+		Short: "Runs conformance vectors through the handler",
+		Long: `Runs files of conformance vectors through the real handler, at the time that
+each of them gives, and prints a table: how many were accepted and refused as
+expected, and how many ended otherwise. It fails if one did.
+
+A file is a JSON array. Each entry has:
+
+	provider   the name after verify_webhook, such as "github"
+	config     secrets, public_url, tolerance_s, public_keys, jwks …
+	request    method, url, headers (lists of values), body_b64
+	now        the time, in Unix seconds
+	expect     "accept" or "reject"
+	answer     for handshakes: status, headers, body`,
+		Args:          cobra.MinimumNArgs(1),
+		SilenceUsage:  true,
+		SilenceErrors: false,
+		RunE:          func(cmd *cobra.Command, args []string) error { return runTest(cmd.OutOrStdout(), args) },
+	}
+}
+
+// tally counts the vectors of one provider.
+type tally struct{ accepted, refused, wrong int }
+
+func runTest(w io.Writer, files []string) error {
+	tallies := make(map[string]*tally)
+	var wrong []string
+	for _, file := range files {
+		vectors, err := conformance.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		for _, v := range vectors {
+			t := tallies[v.Provider]
+			if t == nil {
+				t = &tally{}
+				tallies[v.Provider] = t
+			}
+			if text := t.add(v); text != "" {
+				wrong = append(wrong, fmt.Sprintf("%s %s: %s", v.Provider, v.Name, text))
+			}
+		}
+	}
+	if err := printTallies(w, tallies); err != nil {
+		return err
+	}
+	for _, text := range wrong {
+		fmt.Fprintln(w, text)
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%d vectors did not end as expected", len(wrong))
+	}
+	if len(tallies) == 0 {
+		return errors.New("there are no vectors in the files")
+	}
+	return nil
+}
+
+// add runs a vector, counts it, and says what is wrong with the result.
+func (t *tally) add(v conformance.Vector) string {
+	result, err := conformance.Run(v)
+	switch {
+	case err != nil:
+		t.wrong++
+		return err.Error()
+	case result.Wrong != "":
+		t.wrong++
+		return result.Wrong
+	case result.Accepted:
+		t.accepted++
+	default:
+		t.refused++
+	}
+	return ""
+}
+
+func printTallies(w io.Writer, tallies map[string]*tally) error {
+	var sum tally
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "provider\taccepted\trefused\twrong\t")
+	for _, name := range slices.Sorted(maps.Keys(tallies)) {
+		t := tallies[name]
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t\n", name, t.accepted, t.refused, t.wrong)
+		sum.accepted, sum.refused, sum.wrong = sum.accepted+t.accepted, sum.refused+t.refused, sum.wrong+t.wrong
+	}
+	fmt.Fprintf(table, "total\t%d\t%d\t%d\t\n", sum.accepted, sum.refused, sum.wrong)
+	return table.Flush()
+}

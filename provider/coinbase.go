@@ -1,0 +1,27 @@
+package provider
+
+import (
+	"strings"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// coinbaseValues joins the values of the headers that the signature lists in
+// h. One that is absent counts as empty.
+// https://docs.cdp.coinbase.com/webhooks/verify-signatures
+func coinbaseValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
+	var values []string
+	for _, part := range strings.Split(r.Header.Get("X-Hook0-Signature"), ",") {
+		list, ok := strings.CutPrefix(part, "h=")
+		if !ok {
+			continue
+		}
+		for _, name := range strings.Fields(list) {
+			if all := r.Header.Values(name); len(all) > 1 {
+				return nil, signature.Refuse(signature.Malformed, "the header %s comes %d times", name, len(all))
+			}
+			values = append(values, r.Header.Get(name))
+		}
+	}
+	return []map[string]string{{"headers": strings.Join(values, ".")}}, nil
+}

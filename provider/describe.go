@@ -1,0 +1,154 @@
+package provider
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// Description is what users need to know of a preset, in words.
+type Description struct {
+	Name, Title string
+	// Lines are what to write in the Caddyfile.
+	Lines []string
+	// Secret says where the secret is found.
+	Secret string
+	// Signed says what is signed and how, one entry for each way.
+	Signed []string
+	// ID says where the delivery ID stands, and whether it is signed.
+	ID string
+	// Window is how long handled deliveries are remembered by default.
+	Window string
+	// Handshake says which proof-of-ownership requests are answered, empty if
+	// there are none.
+	Handshake string
+	// Weak says what an attacker could still do, or change.
+	Weak []string
+	// Options are the options beyond secret, tolerance and public_url.
+	Options []DescribedOption
+	// Docs is the provider's page on verifying its webhooks.
+	Docs string
+}
+
+// DescribedOption is an option of a provider.
+type DescribedOption struct{ Syntax, Help string }
+
+// Describe puts a preset in words.
+func (p *Preset) Describe() Description {
+	d := Description{Name: p.Name, Title: p.Title, Secret: p.SecretHelp, Window: days(p.Window), Handshake: p.Handshakes, Docs: p.Docs}
+	d.Lines = p.lines()
+	schemes := p.Schemes
+	for _, m := range p.Modes {
+		schemes = append(slices.Clone(schemes), m.Schemes...)
+	}
+	if p.Signs != "" {
+		d.Signed = []string{p.Signs}
+	}
+	for i := range schemes {
+		if text := describeSigned(&schemes[i]); p.Signs == "" && !slices.Contains(d.Signed, text) {
+			d.Signed = append(d.Signed, text)
+		}
+	}
+	p.describeCoverage(&d, schemes)
+	p.describeOptions(&d)
+	return d
+}
+
+func days(window time.Duration) string { return fmt.Sprintf("%dd", window/day) }
+
+// lines are what to write in the Caddyfile: one line, or a block if settings
+// are needed.
+func (p *Preset) lines() []string {
+	line := "verify_webhook " + p.Name
+	if !p.NoSecret {
+		line += " {env." + strings.NewReplacer("-", "_", ".", "_").Replace(strings.ToUpper(p.Name)) + "_SECRET}"
+	}
+	if len(p.Needs) == 0 {
+		return []string{line}
+	}
+	lines := []string{line + " {"}
+	for _, name := range p.Needs {
+		lines = append(lines, "\t"+settingNamed(name).syntax())
+	}
+	return append(lines, "}")
+}
+
+func (t *setting) syntax() string { return strings.TrimSpace(t.name + " " + t.value) }
+
+// describeSigned says what a scheme signs and how.
+func describeSigned(s *signature.Scheme) string {
+	switch s.Algorithm {
+	case signature.Token:
+		return "nothing: the secret itself is sent"
+	case signature.Basic:
+		return "nothing: user and password are sent"
+	}
+	content := s.Signed
+	if content == "" {
+		content = "{body}"
+	}
+	return fmt.Sprintf("%s of `%s`", s.Algorithm, content)
+}
+
+// describeCoverage says what of a delivery is signed. A code provider says it
+// in the preset.
+func (p *Preset) describeCoverage(d *Description, schemes []signature.Scheme) {
+	d.ID = p.IDHelp
+	if len(schemes) > 0 {
+		t := schemes[0].Covers()
+		d.ID = p.describeID(&schemes[0], t)
+		if t.HasEvent && !t.EventSigned && !t.BodySigned {
+			d.Weak = append(d.Weak, "the event type is unsigned")
+		} else if t.HasEvent && !t.EventSigned {
+			d.Weak = append(d.Weak, "the event type is an unsigned header")
+		}
+		if !t.TimestampSigned {
+			d.Weak = append(d.Weak, "no time is signed: a delivery can be sent again after the window")
+		}
+	}
+	weaknesses := []string{p.Weakness}
+	for _, m := range p.Modes {
+		if m.Weakness != "" {
+			weaknesses = append(weaknesses, "mode "+m.Name+": "+m.Weakness)
+		}
+	}
+	for _, text := range slices.Backward(weaknesses) {
+		if text != "" {
+			d.Weak = slices.Insert(d.Weak, 0, text)
+		}
+	}
+}
+
+func (p *Preset) describeID(s *signature.Scheme, t signature.Traits) string {
+	if s.ID == nil {
+		return ""
+	}
+	place := s.ID.String()
+	if len(p.Families) > 0 {
+		place = strings.ReplaceAll(place, familyMark, p.Families[0])
+	}
+	text := "`" + place + "`"
+	if !t.IDSigned {
+		text += ", unsigned"
+	}
+	return text
+}
+
+func (p *Preset) describeOptions(d *Description) {
+	for i := range settings {
+		t := &settings[i]
+		if !slices.Contains(p.Takes, t.name) && !slices.Contains(p.Needs, t.name) {
+			continue
+		}
+		help := t.help
+		if t.name == "mode" {
+			for _, m := range p.Modes {
+				help += fmt.Sprintf("; `%s`: %s", m.Name, m.Help)
+			}
+		}
+		d.Options = append(d.Options, DescribedOption{t.syntax(), help})
+	}
+}

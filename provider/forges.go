@@ -1,0 +1,24 @@
+package provider
+
+import "github.com/verify-webhook/caddy-verify-webhook/signature"
+
+// forges are Gitea and its kin. They sign the JSON payload: as the body, or,
+// for hooks with content type form, as the field `payload` before it is
+// encoded. Source: services/webhook of each.
+var forges = []Preset{
+	forge("forgejo", "Forgejo", "https://forgejo.org/docs/latest/user/webhooks/"),
+	forge("gitea", "Gitea", "https://docs.gitea.com/usage/webhooks"),
+	forge("gogs", "Gogs", "https://gogs.io/docs/features/webhook"),
+}
+
+func forge(name, title, docs string) Preset {
+	header := "X-" + title + "-"
+	s := scheme(signature.HMACSHA256, hexIn(header+"Signature", ""), id(inHeader(header+"Delivery")), event(inHeader(header+"Event")))
+	inForm, query := s, s
+	inForm.Signed, inForm.When = "{form.payload}", &signature.Condition{ContentType: "application/x-www-form-urlencoded"}
+	query.Signed, query.When = "{query.payload}", &signature.Condition{Methods: []string{"GET"}}
+	return Preset{
+		Name: name, Title: title, Schemes: []signature.Scheme{inForm, query, s},
+		Docs: docs, SecretHelp: "Secret of the webhook, as typed",
+	}
+}

@@ -1,0 +1,31 @@
+// Command gendocs writes the page on providers from the catalogue.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	if len(os.Args) != 2 {
+		return fmt.Errorf("gendocs: say which file to write")
+	}
+	var page bytes.Buffer
+	if err := provider.Markdown(&page); err != nil {
+		return fmt.Errorf("writing the page on providers: %w", err)
+	}
+	if err := os.WriteFile(os.Args[1], page.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("writing the page on providers: %w", err)
+	}
+	return nil
+}

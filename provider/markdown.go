@@ -1,0 +1,87 @@
+package provider
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+//go:generate go run ./gendocs ../docs/providers.md
+
+const markdownHead = `# Providers
+
+<!-- Made by "go generate ./provider" from the catalogue: change that, not this. -->
+
+%d providers, each proven by conformance vectors. A line to copy, where its secret is found, and what its signature is good for.
+` + "`caddy verify-webhook providers NAME`" + ` prints the same.
+
+- Every provider takes ` + "`secret`" + ` (several for rotation, each with an optional label), ` + "`tolerance`" + ` and ` + "`public_url`" + `; those with more options have them listed below the table.
+- **Delivery ID**: where it is unsigned, or there is none, a digest of what is signed recognizes replays as well.
+- **Window**: how long a handled delivery is remembered. It covers the provider's retries and manual redelivery.
+- A provider that is not here, but signs in any usual way, is a few lines with ` + "`custom`" + `.
+
+| Provider | Write | Secret | Signed | Delivery ID | Window | Handshake | Weak points |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+`
+
+// Markdown writes the page on the presets.
+func Markdown(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, markdownHead, len(catalogue))
+	for i := range catalogue {
+		d := catalogue[i].Describe()
+		cells := []string{
+			fmt.Sprintf("[%s](%s)", d.Title, d.Docs), markdownCode(d.Lines), d.Secret, strings.Join(d.Signed, "; "),
+			d.ID, d.Window, d.Handshake, strings.Join(d.Weak, "; "),
+		}
+		for j, cell := range cells {
+			cells[j] = strings.ReplaceAll(cell, "|", `\|`)
+		}
+		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+	}
+	b.WriteString("\n## Options beyond these\n")
+	for i := range catalogue {
+		d := catalogue[i].Describe()
+		if len(d.Options) == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, "\n### %s\n\n", d.Name)
+		for _, o := range d.Options {
+			fmt.Fprintf(&b, "- `%s`: %s\n", o.Syntax, o.Help)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// markdownCode puts lines into one cell of a table.
+func markdownCode(lines []string) string {
+	out := make([]string, len(lines))
+	for i, line := range lines {
+		out[i] = "`" + strings.TrimSpace(line) + "`"
+	}
+	return strings.Join(out, "<br>")
+}
+
+// Text writes what is to be known of one preset, for a terminal.
+func (d Description) Text(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s (%s)\n\n", d.Title, d.Name)
+	for _, line := range d.Lines {
+		b.WriteString("\t" + line + "\n")
+	}
+	b.WriteString("\n")
+	for _, row := range [][2]string{
+		{"Secret", d.Secret}, {"Signed", strings.Join(d.Signed, "; ")}, {"Delivery ID", d.ID}, {"Window", d.Window},
+		{"Handshake", d.Handshake}, {"Weak points", strings.Join(d.Weak, "; ")}, {"Documentation", d.Docs},
+	} {
+		if row[1] != "" {
+			fmt.Fprintf(&b, "%-14s %s\n", row[0]+":", row[1])
+		}
+	}
+	for _, o := range d.Options {
+		fmt.Fprintf(&b, "%-14s %s: %s\n", "Option:", o.Syntax, o.Help)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,36 @@
+package provider
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// paddleClassicValues serializes the fields of the form as PHP's serialize()
+// does with an array of strings that ksort() has sorted.
+// https://classic.paddle.com/webhooks/verifying-webhooks/
+func paddleClassicValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
+	form, err := r.Form()
+	if err != nil {
+		return nil, err
+	}
+	if only1(form, "p_signature") == "" {
+		return nil, signature.Refuse(signature.MissingSignature, "no p_signature")
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "a:%d:{", len(form)-1)
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		if name == "p_signature" {
+			continue
+		}
+		if len(form[name]) != 1 {
+			return nil, signature.Refuse(signature.Malformed, "the form field %s comes %d times", name, len(form[name]))
+		}
+		fmt.Fprintf(&b, `s:%d:"%s";s:%d:"%s";`, len(name), name, len(form[name][0]), form[name][0])
+	}
+	b.WriteString("}")
+	return []map[string]string{{"serialized": b.String()}}, nil
+}

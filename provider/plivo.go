@@ -1,0 +1,61 @@
+package provider
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+func plivoSignature(version string) signature.SignatureField {
+	f := base64In("X-Plivo-Signature-"+version, "")
+	f.Separator = ","
+	return f
+}
+
+// plivoValues spells the URL and the form as version 3 signs them: the address
+// without query, the query sorted, then the form sorted and without
+// separators. `public_url` gives the address alone, since the query differs
+// from call to call.
+// npm plivo, dist/utils/v3Security.js
+func plivoValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
+	address, _, _ := strings.Cut(r.URL(), "?")
+	_, raw, _ := strings.Cut(r.RequestURI, "?")
+	params, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, signature.Refuse(signature.Malformed, "the query string cannot be parsed")
+	}
+	form, err := r.Form()
+	if err != nil {
+		return nil, err
+	}
+	if form == nil && r.Body.Size() > 0 {
+		return nil, signature.Refuse(signature.Malformed, "the body is no form, and so is not signed")
+	}
+	content := address
+	if len(params) > 0 || len(form) > 0 {
+		content += "?" + joinSorted(params, "=", "&")
+	}
+	if len(params) > 0 && len(form) > 0 {
+		content += "."
+	}
+	return []map[string]string{{"address": address, "content": content + joinSorted(form, "", "")}}, nil
+}
+
+// joinSorted joins parameters sorted by name, those of one name by value.
+func joinSorted(values url.Values, assign, separator string) string {
+	var names []string
+	for name := range values {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var parts []string
+	for _, name := range names {
+		sorted := slices.Sorted(slices.Values(values[name]))
+		for _, value := range sorted {
+			parts = append(parts, name+assign+value)
+		}
+	}
+	return strings.Join(parts, separator)
+}
