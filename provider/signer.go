@@ -144,9 +144,7 @@ func (s *Signer) Sign(r *signature.Request, d signature.Draft) error {
 	if err != nil {
 		return err
 	}
-	if err := s.inspection.Prepare(r); err != nil {
-		return err
-	}
+	d.Prepare = s.inspection.Prepare
 	return scheme.Sign(r, s.key, d)
 }
 

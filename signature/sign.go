@@ -34,6 +34,8 @@ type Draft struct {
 	ID, Event string
 	// Time is when the delivery is signed.
 	Time time.Time
+	// Prepare, if set, works out Values when all else is in its place.
+	Prepare func(*Request) error
 }
 
 // Sign makes r what the provider would have sent: it puts ID, event type and
@@ -52,6 +54,11 @@ func (s Scheme) Sign(r *Request, key SigningKey, d Draft) error {
 	signer := &signer{v: v, r: r}
 	if err := signer.fill(key, d); err != nil {
 		return err
+	}
+	if d.Prepare != nil {
+		if err := d.Prepare(r); err != nil {
+			return err
+		}
 	}
 	text, err := signer.sign(key)
 	if err != nil {
@@ -91,7 +98,7 @@ func (s *signer) fill(key SigningKey, d Draft) error {
 			return err
 		}
 	}
-	return s.fillSigned()
+	return s.fillSigned("example" + d.ID)
 }
 
 // condition makes the request one that the scheme is for.
@@ -109,7 +116,7 @@ func (s *signer) condition() {
 }
 
 // fillSigned gives an example to every field that is signed and still missing.
-func (s *signer) fillSigned() error {
+func (s *signer) fillSigned(example string) error {
 	var missing []Field
 	vals := s.values()
 	for _, p := range s.v.template.parts {
@@ -124,7 +131,7 @@ func (s *signer) fillSigned() error {
 	}
 	vals.release()
 	for _, f := range missing {
-		if err := s.place(f, "example"); err != nil {
+		if err := s.place(f, example); err != nil {
 			return err
 		}
 	}

@@ -71,9 +71,29 @@ func newMaker(o makerOptions) (*maker, error) {
 	}
 	m.form = wantsForm(m.scheme)
 	if m.body = o.Body; m.body == nil {
-		m.body, err = exampleEvent(o.Provider, m.form)
+		err = m.useExample()
 	}
 	return m, err
+}
+
+// useExample takes a bundled event for the body: a form where nothing else can
+// be signed.
+func (m *maker) useExample() (err error) {
+	if m.body, err = exampleEvent(m.options.Provider, m.form); err != nil || m.form {
+		return err
+	}
+	if _, refused := m.make(genuine, ""); refused == nil {
+		return nil
+	}
+	document := m.body
+	if m.body, err = exampleEvent(m.options.Provider, true); err != nil {
+		return err
+	}
+	m.form = true
+	if _, refused := m.make(genuine, ""); refused != nil {
+		m.body, m.form = document, false // then JSON it is; make tells what is wrong
+	}
+	return nil
 }
 
 // wantsForm tells whether what the scheme reads stands in a form.
@@ -149,7 +169,7 @@ func (m *maker) make(f flaw, id string) (*signature.Request, error) {
 		draft.Time = draft.Time.Add(-2*m.traits.Tolerance - time.Hour)
 	}
 	if err := m.signer.Sign(r, draft); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("making a delivery of %s: %w", m.options.Provider, err)
 	}
 	if f == tampered {
 		return r, m.tamper(r, draft)
@@ -242,7 +262,9 @@ func (m *maker) freshID() string {
 func (m *maker) again(r *signature.Request) *signature.Request {
 	copied := *r
 	copied.Header = r.Header.Clone()
-	if id := m.scheme.ID; id != nil && !m.traits.IDSigned && id.From == "header" {
+	// An ID may be part of what is signed and yet not be told apart in it.
+	free := !m.traits.IDSigned && !strings.Contains(m.scheme.Signed, "{id}")
+	if id := m.scheme.ID; id != nil && free && id.From == "header" {
 		var raw [16]byte
 		rand.Read(raw[:])
 		copied.Header.Set(id.Name, hex.EncodeToString(raw[:]))

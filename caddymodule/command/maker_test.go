@@ -17,6 +17,17 @@ import (
 // needed are options without which a preset cannot be set up.
 var needed = map[string]string{}
 
+// workedOut are presets whose own code reads what is signed out of something
+// that only the provider makes.
+var workedOut = map[string]string{
+	"braintree":       "the form holds the signature and, beside it, what is signed",
+	"coinbase-cdp":    "the signature lists the headers that it covers",
+	"contentful":      "a header lists the headers that are signed",
+	"dropbox-sign":    "the body is multipart and signs itself",
+	"microsoft-graph": "every notification in the body holds the secret",
+	"paddle-classic":  "the form holds its own signature",
+}
+
 // receiver is a real handler that knows what a maker signs with.
 func receiver(t *testing.T, m *maker) *caddymodule.Trial {
 	t.Helper()
@@ -45,6 +56,7 @@ func receiver(t *testing.T, m *maker) *caddymodule.Trial {
 func received(r *signature.Request) *http.Request {
 	req := httptest.NewRequest(r.Method, r.Scheme+"://"+r.Host+r.RequestURI, bytes.NewReader(r.Body.Bytes()))
 	req.Header = r.Header.Clone()
+	req.RequestURI = r.RequestURI
 	return req
 }
 
@@ -78,6 +90,12 @@ func TestEveryPresetThatIsDataAcceptsWhatIsMadeForItAndRefusesTheRest(t *testing
 		tested++
 		t.Run(p.Name, func(t *testing.T) {
 			m := testMaker(t, p.Name)
+			if why := workedOut[p.Name]; why != "" {
+				if _, err := m.make(genuine, ""); err == nil {
+					t.Errorf("it can be made although %s", why)
+				}
+				return
+			}
 			trial := receiver(t, m)
 			genuineOne := made(t, m, genuine)
 			if got := trial.Send(received(genuineOne)); got.Outcome != caddymodule.Verified {
