@@ -11,6 +11,7 @@ import (
 
 	"github.com/verify-webhook/caddy-verify-webhook/body"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
 const (
@@ -47,7 +48,8 @@ type App struct {
 
 	mu        sync.Mutex // metrics may be asked for while handlers are added
 	endpoints []*Handler
-	stores    map[string]replay.Store // by their label in metrics
+	secrets   map[*Handler][]signature.Identity // in use now
+	stores    map[string]replay.Store           // by their label in metrics
 }
 
 // StoreModule is implemented by the Caddy modules in StoreNamespace.
@@ -95,12 +97,30 @@ func (a *App) Stop() error { return nil }
 // otherwise one would take the other's deliveries for duplicates, or both
 // would accept the same delivery once.
 func (a *App) register(h *Handler) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.checkShared(h, h.facts.Secrets); err != nil {
+		return err
+	}
+	a.endpoints = append(a.endpoints, h)
+	a.keepSecrets(h, h.facts.Secrets)
+	return nil
+}
+
+func (a *App) keepSecrets(h *Handler, secrets []signature.Identity) {
+	if a.secrets == nil {
+		a.secrets = make(map[*Handler][]signature.Identity)
+	}
+	a.secrets[h] = secrets
+}
+
+func (a *App) checkShared(h *Handler, secrets []signature.Identity) error {
 	for _, other := range a.endpoints {
-		if h.Namespace != "" && other.Namespace != "" {
+		if other == h || (h.Namespace != "" && other.Namespace != "") {
 			continue
 		}
-		for _, mine := range h.facts.Secrets {
-			for _, theirs := range other.facts.Secrets {
+		for _, mine := range secrets {
+			for _, theirs := range a.secrets[other] {
 				if mine.Fingerprint == theirs.Fingerprint {
 					return fmt.Errorf("two endpoints (%s and %s) share a secret: give both a `namespace`, the same if they are one endpoint, so that a delivery to one counts for the other, or different ones if the same delivery may come to each",
 						other.facts.Name, h.facts.Name)
@@ -108,10 +128,16 @@ func (a *App) register(h *Handler) error {
 			}
 		}
 	}
+	return nil
+}
+
+// rotated takes note of secrets that have changed in a running config. It is
+// too late to refuse them: the deliveries that they sign are on their way.
+func (a *App) rotated(h *Handler, secrets []signature.Identity) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.endpoints = append(a.endpoints, h)
-	return nil
+	a.keepSecrets(h, secrets)
+	return a.checkShared(h, secrets)
 }
 
 // endpointKind is what endpoints are counted by in metrics.

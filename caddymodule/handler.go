@@ -179,6 +179,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.holds = true
+	if r, ok := h.provider.(provider.Rotating); ok {
+		r.OnRotation(h.rotated)
+	}
 	h.waiting = make(chan struct{}, h.Replay.MaxWaiting)
 	h.warn()
 	h.store, err = h.app.storeFor(ctx, &h.Replay)
@@ -192,6 +195,13 @@ func (h *Handler) Cleanup() error {
 	}
 	h.holds = false
 	return h.meters.release()
+}
+
+// rotated is called when secrets have changed while in use.
+func (h *Handler) rotated(facts provider.Facts) {
+	if err := h.app.rotated(h, facts.Secrets); err != nil {
+		h.logger.Error("a secret that was read anew is in use elsewhere: deliveries to one endpoint are taken for duplicates at the other", zap.String("provider", facts.Name), zap.String("endpoint", h.endpointName()), zap.Error(err))
+	}
 }
 
 // endpointName is what logs and metrics call the endpoint.

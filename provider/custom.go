@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -20,6 +21,7 @@ type Custom struct {
 	signature.Scheme
 
 	schemes *schemes
+	rotation
 }
 
 // customWindow is remembered for a provider of whose retries nothing is known.
@@ -32,13 +34,26 @@ func (*Custom) CaddyModule() caddy.ModuleInfo {
 
 // Provision implements caddy.Provisioner.
 func (c *Custom) Provision(ctx caddy.Context) error {
+	logger := ctx.Logger()
+	c.note(filesIn(c.secretTexts()...))
+	if err := c.provision(logger); err != nil {
+		return err
+	}
+	c.watch(ctx, logger, func() (Provider, error) {
+		again := &Custom{Options: c.Options, Scheme: c.Scheme}
+		return again, again.provision(logger)
+	})
+	return nil
+}
+
+func (c *Custom) provision(logger *zap.Logger) error {
 	if err := c.checkPublicURL(); err != nil {
 		return fmt.Errorf("custom: %w", err)
 	}
 	if c.Signature.IsZero() {
 		return fmt.Errorf("custom: nothing says where the signature stands: write, for example, `signature header X-Signature hex`")
 	}
-	secrets, err := c.resolve(ctx.Logger(), "custom", c.Algorithm.Asymmetric())
+	secrets, err := c.resolve(logger, "custom", c.Algorithm.Asymmetric())
 	if err != nil {
 		return err
 	}
@@ -177,18 +192,27 @@ func withoutShorthands(template string) string {
 
 // CheckHeaders implements Provider.
 func (c *Custom) CheckHeaders(r *signature.Request) error {
+	if p := c.of(r, c); p != Provider(c) {
+		return p.CheckHeaders(r)
+	}
 	r.PublicURL = c.PublicURL
 	return c.schemes.checkHeaders(r)
 }
 
 // Verify implements Provider.
 func (c *Custom) Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error) {
+	if p := c.of(r, c); p != Provider(c) {
+		return p.Verify(ctx, r)
+	}
 	r.PublicURL = c.PublicURL
 	return c.schemes.verify(ctx, r)
 }
 
 // Facts implements Provider.
 func (c *Custom) Facts() Facts {
+	if p := c.now(c); p != Provider(c) {
+		return p.Facts()
+	}
 	return Facts{Name: "custom", Traits: c.schemes.traits(), Secrets: c.schemes.secrets(), Window: customWindow}
 }
 
@@ -196,6 +220,7 @@ func (c *Custom) Facts() Facts {
 var (
 	_ Provider              = (*Custom)(nil)
 	_ OptionLister          = (*Custom)(nil)
+	_ Rotating              = (*Custom)(nil)
 	_ caddy.Provisioner     = (*Custom)(nil)
 	_ caddyfile.Unmarshaler = (*Custom)(nil)
 )

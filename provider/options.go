@@ -139,6 +139,15 @@ func (o *Options) resolve(logger *zap.Logger, provider string, asymmetric bool) 
 	return secrets, nil
 }
 
+// secretTexts are the secrets as the config has them.
+func (o *Options) secretTexts() []string {
+	var texts []string
+	for _, s := range o.Secrets {
+		texts = append(texts, s.Secret)
+	}
+	return texts
+}
+
 // source says where a secret comes from without saying what it is.
 func (s Secret) source() string {
 	if isPlaceholder(s.Secret) {

@@ -108,6 +108,7 @@ type Module struct {
 	mode     *Mode
 	verifier verifier
 	logger   *zap.Logger
+	rotation
 }
 
 // CaddyModule returns the Caddy module information.
@@ -122,10 +123,29 @@ func (m *Module) CaddyModule() caddy.ModuleInfo {
 // Provision implements caddy.Provisioner.
 func (m *Module) Provision(ctx caddy.Context) error {
 	m.logger = ctx.Logger()
+	m.note(m.files())
 	if err := m.provision(); err != nil {
 		return fmt.Errorf("%s: %w", m.preset.Name, err)
 	}
+	m.watch(ctx, m.logger, func() (Provider, error) {
+		again := &Module{Options: m.Options, Settings: m.Settings, preset: m.preset, logger: m.logger}
+		return again, again.provision()
+	})
 	return nil
+}
+
+// files are those that secrets and settings come from.
+func (m *Module) files() []string {
+	texts := m.secretTexts()
+	for i := range settings {
+		switch t := &settings[i]; {
+		case t.text != nil:
+			texts = append(texts, *t.text(&m.Settings))
+		case t.list != nil:
+			texts = append(texts, *t.list(&m.Settings)...)
+		}
+	}
+	return filesIn(texts...)
 }
 
 func (m *Module) provision() error {
@@ -267,6 +287,9 @@ func unmarshalOptions(d *caddyfile.Dispenser, o *Options, other func(d *caddyfil
 
 // CheckHeaders implements Provider.
 func (m *Module) CheckHeaders(r *signature.Request) error {
+	if p := m.of(r, m); p != Provider(m) {
+		return p.CheckHeaders(r)
+	}
 	r.PublicURL = m.PublicURL
 	if m.preset.Challenge.possible(m, r) {
 		return nil
@@ -276,6 +299,9 @@ func (m *Module) CheckHeaders(r *signature.Request) error {
 
 // Verify implements Provider.
 func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error) {
+	if p := m.of(r, m); p != Provider(m) {
+		return p.Verify(ctx, r)
+	}
 	r.PublicURL = m.PublicURL
 	if m.preset.Challenge.possible(m, r) {
 		answer, err := m.preset.Challenge.Answer(m, r)
@@ -313,6 +339,9 @@ func (m *Module) digestBody(r *signature.Request, d *signature.Delivery) error {
 
 // Facts implements Provider.
 func (m *Module) Facts() Facts {
+	if p := m.now(m); p != Provider(m) {
+		return p.Facts()
+	}
 	weakness := m.preset.Weakness
 	if m.mode != nil && m.mode.Weakness != "" {
 		weakness = m.mode.Weakness
@@ -331,6 +360,7 @@ func (m *Module) Facts() Facts {
 var (
 	_ Provider              = (*Module)(nil)
 	_ OptionLister          = (*Module)(nil)
+	_ Rotating              = (*Module)(nil)
 	_ caddy.Provisioner     = (*Module)(nil)
 	_ caddyfile.Unmarshaler = (*Module)(nil)
 )

@@ -1,0 +1,231 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/verify-webhook/caddy-verify-webhook/body"
+	"github.com/verify-webhook/caddy-verify-webhook/replay/memory"
+)
+
+// settled is longer than a change of a file takes to be taken up.
+const settled = 10 * time.Second
+
+// rotating is an endpoint whose secret stands in a file.
+type rotating struct {
+	*Trial
+	t    *testing.T
+	file string
+	n    int
+}
+
+func openRotating(t *testing.T, file, provider string) *rotating {
+	t.Helper()
+	trial, err := OpenTrial(t.Context(), json.RawMessage(`{"provider":`+provider+`}`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &rotating{Trial: trial, t: t, file: file}
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// accepts tells whether a new delivery that is signed with a secret gets
+// through.
+func (r *rotating) accepts(secret string) bool {
+	r.n++
+	got := r.Send(githubRequest(secret, strings.Repeat("x", r.n), strings.Repeat("body", r.n)))
+	return got.Outcome == Verified
+}
+
+func (r *rotating) want(secret string, accepted bool) {
+	r.t.Helper()
+	if got := r.accepts(secret); got != accepted {
+		r.t.Errorf("signed with %q: accepted %t, want %t", secret, got, accepted)
+	}
+}
+
+const customGitHub = `{"name":"custom","algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Hub-Signature-256","prefix":"sha256="},"id":{"from":"header","name":"X-GitHub-Delivery"},"secrets":[{"secret":"{file.FILE}"}]}`
+
+func TestSecretsAreReadAnewWhenTheirFileChanges(t *testing.T) {
+	for name, config := range map[string]string{
+		"preset": `{"name":"github","secrets":[{"secret":"{file.FILE}"}]}`,
+		"custom": customGitHub,
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "secret")
+			writeFile(t, file, "first\n")
+			synctest.Test(t, func(t *testing.T) {
+				r := openRotating(t, file, strings.ReplaceAll(config, "FILE", file))
+				defer r.Close()
+				r.want("first", true)
+				writeFile(t, file, "second one\n")
+				r.want("first", true) // not yet
+				time.Sleep(settled)
+				r.want("second one", true)
+				r.want("first", false)
+
+				for _, bad := range []string{"", " \n", " third"} {
+					writeFile(t, file, bad)
+					time.Sleep(settled)
+					r.want("second one", true)
+					r.want("third", false)
+				}
+				if err := os.Remove(file); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(settled)
+				r.want("second one", true)
+				writeFile(t, file, "fourth")
+				time.Sleep(settled)
+				r.want("fourth", true)
+				r.want("second one", false)
+			})
+		})
+	}
+}
+
+func TestAFileThatIsStillBeingWrittenIsNotRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	writeFile(t, file, "first")
+	synctest.Test(t, func(t *testing.T) {
+		r := openRotating(t, file, `{"name":"github","secrets":[{"secret":"{file.`+file+`}"}]}`)
+		defer r.Close()
+		for i := range 5 {
+			writeFile(t, file, strings.Repeat("half", i+1))
+			time.Sleep(2 * time.Second)
+			r.want("first", true)
+		}
+		time.Sleep(settled)
+		r.want("halfhalfhalfhalfhalf", true)
+	})
+}
+
+func TestKubernetesSwapsSymbolicLinks(t *testing.T) {
+	dir := t.TempDir()
+	for version, secret := range map[string]string{"v1": "first", "v2": "secnd"} { // of one length
+		if err := os.Mkdir(filepath.Join(dir, version), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, filepath.Join(dir, version, "secret"), secret)
+	}
+	link := func(target, name string) {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("v1", "..data")
+	link(filepath.Join("..data", "secret"), "secret")
+	file := filepath.Join(dir, "secret")
+	synctest.Test(t, func(t *testing.T) {
+		r := openRotating(t, file, `{"name":"github","secrets":[{"secret":"{file.`+file+`}"}]}`)
+		defer r.Close()
+		r.want("first", true)
+		link("v2", "..tmp")
+		if err := os.Rename(filepath.Join(dir, "..tmp"), filepath.Join(dir, "..data")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(settled)
+		r.want("secnd", true)
+	})
+}
+
+func TestOneOfSeveralSecretsRotates(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	writeFile(t, file, "first")
+	t.Setenv("STAYS", "stays")
+	synctest.Test(t, func(t *testing.T) {
+		r := openRotating(t, file, `{"name":"github","secrets":[{"secret":"{env.STAYS}"},{"secret":"{file.`+file+`}"}]}`)
+		defer r.Close()
+		writeFile(t, file, "stays") // the same one twice is a mistake
+		time.Sleep(settled)
+		r.want("first", true)
+		writeFile(t, file, "another")
+		time.Sleep(settled)
+		r.want("another", true)
+		r.want("stays", true)
+	})
+}
+
+// logged opens two endpoints of one config whose log can be read.
+func logged(t *testing.T, logs zapcore.Core, configs ...string) context.CancelFunc {
+	t.Helper()
+	app := &App{store: memory.New(memory.Options{}), budget: body.NewBudget(defaultBodyMemory, defaultBodyDisk)}
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	for _, config := range configs {
+		h := &Handler{logger: zap.New(logs), app: app}
+		if err := caddy.StrictUnmarshalJSON([]byte(config), h); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Provision(ctx); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = h.Cleanup() })
+	}
+	return cancel
+}
+
+func TestASecretThatBecomesSharedIsShouted(t *testing.T) {
+	dir := t.TempDir()
+	one, two := filepath.Join(dir, "one"), filepath.Join(dir, "two")
+	writeFile(t, one, "first")
+	writeFile(t, two, "second")
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zapcore.ErrorLevel)
+		cancel := logged(t, core,
+			`{"provider":{"name":"github","secrets":[{"secret":"{file.`+one+`}"}]}}`,
+			`{"provider":{"name":"stripe","secrets":[{"secret":"{file.`+two+`}"}]}}`)
+		defer cancel()
+		writeFile(t, two, "third")
+		time.Sleep(settled)
+		if logs.Len() != 0 {
+			t.Errorf("logged %v", logs.All())
+		}
+		writeFile(t, two, "first")
+		time.Sleep(time.Minute)
+		if logs.Len() != 1 || !strings.Contains(logs.All()[0].Message, "in use elsewhere") {
+			t.Errorf("logged %v", logs.All())
+		}
+		cancel()
+	})
+}
+
+func TestARequestEndsUnderTheSecretsThatItBeganUnder(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	writeFile(t, file, "first")
+	synctest.Test(t, func(t *testing.T) {
+		r := openRotating(t, file, `{"name":"github","secrets":[{"secret":"{file.`+file+`}"}]}`)
+		defer r.Close()
+		req := githubRequest("first", "1", "body")
+		d := r.handler.newDelivery(&trialAnswer{}, req)
+		if err := r.handler.checkHeaders(d); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, file, "second")
+		time.Sleep(settled)
+		if err := r.handler.readBody(d); err != nil {
+			t.Fatal(err)
+		}
+		defer d.body.Release()
+		if err := r.handler.verify(d); err != nil {
+			t.Errorf("refused: %v", err)
+		}
+		r.want("first", false)
+	})
+}
