@@ -1,0 +1,147 @@
+package verifywebhook_test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/verify-webhook/caddy-verify-webhook"
+)
+
+// example is a config that is shown to users.
+type example struct {
+	name, language, text string
+}
+
+var fence = regexp.MustCompile("(?ms)^[ \t]*```(caddyfile|json)\n(.*?)^[ \t]*```")
+
+// examples are all configs in the documentation: those in its pages, and the
+// Caddyfiles of the examples.
+func examples(t *testing.T) []example {
+	t.Helper()
+	var all []example
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		name := entry.Name()
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "node_modules" || name == "build" || name == "testdata"):
+			return filepath.SkipDir
+		case entry.IsDir() || filepath.Ext(name) != ".md" && !strings.HasPrefix(name, "Caddyfile"):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if filepath.Ext(name) != ".md" {
+			all = append(all, example{path, "caddyfile", string(text)})
+			return nil
+		}
+		for i, match := range fence.FindAllStringSubmatch(string(text), -1) {
+			all = append(all, example{path + " " + string(rune('1'+i)), match[1], match[2]})
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// partial is how snippets begin that belong into a site.
+var partial = regexp.MustCompile(`^\s*(verify_webhook|handle|route|reverse_proxy|log_append|@)`)
+
+var (
+	envPlaceholder  = regexp.MustCompile(`\{(?:env\.|\$)([A-Z0-9_]+)\}`)
+	filePlaceholder = regexp.MustCompile(`\{file\.([^}]+)\}`)
+)
+
+// secretFor makes up a secret that any provider takes, another for each name.
+func secretFor(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return "whsec_" + base64.StdEncoding.EncodeToString(sum[:24])
+}
+
+// ready gives an example what it refers to: variables, files, a site.
+func ready(t *testing.T, e example) string {
+	t.Helper()
+	text := e.text
+	if e.language == "caddyfile" && partial.MatchString(text) {
+		text = "hooks.example.com {\n" + text + "\n}"
+	}
+	for _, match := range envPlaceholder.FindAllStringSubmatch(text, -1) {
+		t.Setenv(match[1], secretFor(match[1]))
+	}
+	dir := t.TempDir()
+	return filePlaceholder.ReplaceAllStringFunc(text, func(placeholder string) string {
+		name := filePlaceholder.FindStringSubmatch(placeholder)[1]
+		path := filepath.Join(dir, filepath.Base(name))
+		if err := os.WriteFile(path, []byte(secretFor(name)+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return "{file." + path + "}"
+	})
+}
+
+// TestEveryConfigInTheDocumentationWorks adapts and provisions all of them.
+func TestEveryConfigInTheDocumentationWorks(t *testing.T) {
+	all := examples(t)
+	if len(all) < 10 {
+		t.Errorf("found only %d", len(all))
+	}
+	for _, e := range all {
+		t.Run(e.name, func(t *testing.T) {
+			t.Setenv("XDG_DATA_HOME", t.TempDir())
+			t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+			config := []byte(ready(t, e))
+			if e.language == "caddyfile" {
+				adapted, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(config, map[string]any{"filename": "Caddyfile"})
+				if err != nil {
+					t.Fatalf("%v\n%s", err, e.text)
+				}
+				for _, w := range warnings {
+					if !strings.Contains(w.Message, "not formatted") {
+						t.Errorf("%s\n%s", w.Message, e.text)
+					}
+				}
+				config = adapted
+			}
+			parsed := new(caddy.Config)
+			if err := caddy.StrictUnmarshalJSON(config, parsed); err != nil {
+				t.Fatalf("%v\n%s", err, e.text)
+			}
+			if err := caddy.Validate(parsed); err != nil {
+				t.Fatalf("%v\n%s", err, e.text)
+			}
+		})
+	}
+}
+
+// TestEveryDependencyHasItsReasonInTheArchitecture keeps the table complete.
+func TestEveryDependencyHasItsReasonInTheArchitecture(t *testing.T) {
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join("docs", "architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct, _, _ := strings.Cut(string(mod), "// indirect")
+	for _, match := range regexp.MustCompile(`(?m)^\t(\S+) v`).FindAllStringSubmatch(direct, -1) {
+		name := regexp.MustCompile(`/v\d+$`).ReplaceAllString(match[1], "")
+		if i := strings.LastIndex(name, "/"); !strings.Contains(string(page), name[i+1:]) && !strings.HasPrefix(name, "go.opentelemetry.io/otel") && !strings.Contains(match[0], "cel.dev") {
+			t.Errorf("%s is not in docs/architecture.md", match[1])
+		}
+	}
+}
