@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.opentelemetry.io/otel/attribute"
 	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
@@ -18,6 +19,7 @@ import (
 // for as long as that takes, and ended once: by commit or by release.
 type claim struct {
 	h     *Handler
+	d     *delivery
 	keys  replay.Keys
 	owner replay.Owner
 	lease time.Duration
@@ -30,7 +32,7 @@ type claim struct {
 // claim tries to claim a delivery. The claim is nil unless the verdict is
 // Ours; it is nil even so if the store failed and the operator allows that.
 func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
-	c := &claim{h: h, keys: d.keys, owner: replay.NewOwner(), lease: time.Duration(h.Replay.Lease)}
+	c := &claim{h: h, d: d, keys: d.keys, owner: replay.NewOwner(), lease: time.Duration(h.Replay.Lease)}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.r.Context()), storeTimeout)
 	defer cancel()
 	verdict, err := h.store.Claim(ctx, c.keys, c.owner, c.lease)
@@ -44,6 +46,7 @@ func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 	if verdict != replay.Ours {
 		return nil, verdict, nil
 	}
+	d.traceEvent("webhook claimed")
 	c.renewal = time.AfterFunc(c.lease/3, c.renew)
 	return c, verdict, nil
 }
@@ -89,9 +92,12 @@ func (c *claim) end(status int) {
 	}
 	if !c.h.handled(status) {
 		c.release(status)
+		c.d.traceEvent("webhook claim released", attribute.Int("webhook.app_status", status))
 		return
 	}
-	if err := c.commit(status); err != nil {
+	err := c.commit(status)
+	c.d.traceEvent("webhook claim committed", attribute.Int("webhook.app_status", status), attribute.Bool("webhook.remembered", err == nil))
+	if err != nil {
 		// The app has succeeded: its answer goes out. The claim blocks
 		// copies until its lease; meanwhile the commit is tried again.
 		c.h.logger.Error("remembering a handled delivery failed; trying again until its lease runs out", zap.Error(err), zap.Duration("lease", c.lease))
@@ -145,7 +151,7 @@ func (h *Handler) handled(status int) bool {
 func (h *Handler) answerCopy(d *delivery, verdict replay.Verdict) error {
 	switch verdict {
 	case replay.Duplicate:
-		return h.answerStatus(d, Duplicate, "it was handled before", h.Replay.OnDuplicate)
+		return h.answerStatus(d, Duplicate, handledBefore, h.Replay.OnDuplicate)
 	case replay.Replayed:
 		return h.answerReplayed(d)
 	default:
@@ -156,7 +162,7 @@ func (h *Handler) answerCopy(d *delivery, verdict replay.Verdict) error {
 // waitForFirst waits, for a bounded time, for the answer to the copy that is
 // being handled, and gives the same.
 func (h *Handler) waitForFirst(d *delivery) error {
-	busy := &refusal{outcome: InProgress, reason: "the same delivery is being handled at this moment", status: http.StatusServiceUnavailable}
+	busy := &refusal{outcome: InProgress, reason: beingHandled, status: http.StatusServiceUnavailable}
 	select {
 	case h.waiting <- struct{}{}:
 		defer func() { <-h.waiting }()
@@ -204,11 +210,10 @@ func (h *Handler) mirrorFailure(d *delivery, status int) error {
 }
 
 func (h *Handler) answerReplayed(d *delivery) error {
-	const reason = "what was signed was handled before; it comes back under another delivery ID, which the signature does not cover"
 	if h.Replay.OnReplay < 400 {
-		return h.answerStatus(d, Replayed, reason, h.Replay.OnReplay)
+		return h.answerStatus(d, Replayed, replayedReason, h.Replay.OnReplay)
 	}
-	return h.refuse(d, &refusal{outcome: Replayed, reason: reason, status: h.Replay.OnReplay})
+	return h.refuse(d, &refusal{outcome: Replayed, reason: replayedReason, status: h.Replay.OnReplay})
 }
 
 // answerStatus ends a delivery with an empty answer.

@@ -27,6 +27,9 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 	stripSpoofed(r.Header)
 	stripSpoofed(r.Trailer)
 	d.setIdentity(r.Header)
+	if h.Mode == modeMonitor {
+		r.Header[headerOutcome] = []string{string(Verified)}
+	}
 
 	w := &statusWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: d.w}, onStatus: c.end}
 	// After a panic, and after every way to return without a status. What has

@@ -63,6 +63,12 @@ type Handler struct {
 	// waiting. Default: 5m.
 	AppTimeout caddy.Duration `json:"app_timeout,omitempty"`
 
+	// What to do with what is not genuine, fresh and new: `enforce` refuses
+	// it; `monitor` counts and logs it, but lets everything through, with a
+	// `Webhook-Verified-Outcome` header that says what would have become of
+	// it. Default: `enforce`.
+	Mode string `json:"mode,omitempty"`
+
 	// Sets apart, or brings together, the memory of endpoints that share a
 	// secret: those with the same namespace count as one. Default: none.
 	Namespace string `json:"namespace,omitempty"`
@@ -79,6 +85,8 @@ type Handler struct {
 	limits    body.Limits
 	waiting   chan struct{} // a place for every copy that may wait
 	refusals  *refusalLog
+	meters    *endpointMeters
+	holds     bool // meters are to be released
 	logger    *zap.Logger
 	now       func() time.Time
 }
@@ -146,7 +154,9 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision implements caddy.Provisioner.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	h.logger = ctx.Logger()
+	if h.logger == nil {
+		h.logger = ctx.Logger()
+	}
 	h.refusals = newRefusalLog(h.logger)
 	if h.now == nil {
 		h.now = time.Now
@@ -158,18 +168,51 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.check(); err != nil {
 		return fmt.Errorf("%s: %w", h.facts.Name, err)
 	}
+	if err := h.findApp(ctx); err != nil {
+		return err
+	}
+	if err := h.app.register(h); err != nil {
+		return err
+	}
+	var err error
+	if h.meters, err = acquireEndpointMeters(h.facts.Name, h.endpointName()); err != nil {
+		return err
+	}
+	h.holds = true
+	h.waiting = make(chan struct{}, h.Replay.MaxWaiting)
+	h.warn()
+	h.store, err = h.app.storeFor(ctx, &h.Replay)
+	return err
+}
+
+// Cleanup implements caddy.CleanerUpper.
+func (h *Handler) Cleanup() error {
+	if !h.holds {
+		return nil
+	}
+	h.holds = false
+	return h.meters.release()
+}
+
+// endpointName is what logs and metrics call the endpoint.
+func (h *Handler) endpointName() string {
+	if h.Namespace != "" {
+		return h.Namespace
+	}
+	return h.facts.Name
+}
+
+// findApp finds the app of the config; a trial brings its own.
+func (h *Handler) findApp(ctx caddy.Context) error {
+	if h.app != nil {
+		return nil
+	}
 	app, err := ctx.App(appID)
 	if err != nil {
 		return fmt.Errorf("loading the verify_webhook app: %w", err)
 	}
 	h.app = app.(*App)
-	if err := h.app.register(h); err != nil {
-		return err
-	}
-	h.waiting = make(chan struct{}, h.Replay.MaxWaiting)
-	h.warn()
-	h.store, err = h.app.storeFor(ctx, &h.Replay)
-	return err
+	return nil
 }
 
 func (h *Handler) loadProvider(ctx caddy.Context) error {
@@ -193,6 +236,7 @@ func (h *Handler) loadProvider(ctx caddy.Context) error {
 }
 
 func (h *Handler) setDefaults() {
+	orDefault(&h.Mode, modeEnforce)
 	orDefault(&h.MaxBody, defaultMaxBody)
 	orDefault(&h.BodyTimeout, caddy.Duration(defaultBodyTimeout))
 	orDefault(&h.AppTimeout, caddy.Duration(defaultAppTimeout))
@@ -224,6 +268,8 @@ func orDefault[T comparable](v *T, def T) {
 func (h *Handler) check() error {
 	r := &h.Replay
 	switch {
+	case h.Mode != modeEnforce && h.Mode != modeMonitor:
+		return fmt.Errorf("mode %s is unknown: write enforce or monitor", h.Mode)
 	case h.MaxBody < 0:
 		return fmt.Errorf("max_body %d is negative", h.MaxBody)
 	case h.BodyTimeout < 0 || h.AppTimeout < 0 || r.Window < 0 || r.Lease < 0 || r.Wait < 0 || r.MaxWaiting < 0:
@@ -253,6 +299,9 @@ func (h *Handler) check() error {
 
 // warn says once, at start, what the operator should know.
 func (h *Handler) warn() {
+	if h.Mode == modeMonitor {
+		h.logger.Warn("mode monitor: nothing is refused, forged deliveries reach the app", zap.String("provider", h.facts.Name), zap.String("endpoint", h.endpointName()))
+	}
 	if h.facts.Weakness != "" {
 		h.logger.Warn("the provider's signature leaves a gap: "+h.facts.Weakness, zap.String("provider", h.facts.Name))
 	}
@@ -264,6 +313,11 @@ func (h *Handler) warn() {
 // ServeHTTP takes one delivery its whole way.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	d := h.newDelivery(w, r)
+	d.meters.inFlight.Inc()
+	defer d.meters.inFlight.Dec()
+	if h.Mode == modeMonitor {
+		return h.watch(d, next)
+	}
 
 	// Cheap refusals first, before a byte of the body is read.
 	if err := h.checkHeaders(d); err != nil {
@@ -277,11 +331,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	defer d.body.Release()
 
 	// Is it genuine and fresh?
-	verified, err := h.provider.Verify(r.Context(), d.signed)
-	if err != nil {
+	if err := h.verify(d); err != nil {
 		return h.refuse(d, err)
 	}
-	d.verified = verified
+	verified := d.verified
 	if verified.Answer != nil {
 		return h.answerHandshake(d)
 	}
@@ -316,6 +369,22 @@ func (h *Handler) checkHeaders(d *delivery) error {
 	return nil
 }
 
+// verify checks signature and freshness.
+func (h *Handler) verify(d *delivery) error {
+	start := time.Now()
+	verified, err := h.provider.Verify(d.r.Context(), d.signed)
+	d.meters.verified(start)
+	if err != nil {
+		return err
+	}
+	d.verified = verified
+	if verified.TimestampSigned && !verified.Timestamp.IsZero() {
+		d.meters.skew.Observe(d.signed.Now.Sub(verified.Timestamp).Seconds())
+	}
+	d.traceEvent("webhook signature verified")
+	return nil
+}
+
 // wantsEvent tells whether deliveries of this type go to the app.
 func (h *Handler) wantsEvent(event string) bool {
 	if len(h.Events) == 0 {
@@ -332,6 +401,7 @@ func (h *Handler) wantsEvent(event string) bool {
 // Interface guards.
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 	_ signature.Body              = (*body.Body)(nil)
 )

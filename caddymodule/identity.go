@@ -13,6 +13,7 @@ const (
 	headerTimestamp = "Webhook-Verified-Timestamp"
 	headerKey       = "Webhook-Verified-Key"
 	headerUnsigned  = "Webhook-Verified-Unsigned"
+	headerOutcome   = "Webhook-Verified-Outcome" // in mode monitor
 )
 
 // identityPrefix begins their names, in lower case.

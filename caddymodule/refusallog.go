@@ -57,21 +57,27 @@ func (l *refusalLog) allow(o Outcome) (bool, int64) {
 	return true, suppressed
 }
 
+// level is how much a refusal matters to an operator. Requests without a
+// signature are the background noise of the internet; what we could not decide
+// is for somebody to look at.
+func (r *refusal) level() zapcore.Level {
+	switch {
+	case r.err != nil && r.outcome != Malformed: // a body that broke off is the sender's
+		return zapcore.ErrorLevel
+	case r.outcome == InProgress, r.outcome == MissingSignature, r.outcome == BodyTimeout:
+		return zapcore.InfoLevel
+	}
+	return zapcore.WarnLevel
+}
+
 // log writes the line of one refusal. It says what an operator can act on, and
 // never a secret, a signature or a body.
-func (l *refusalLog) log(d *delivery, r *refusal) {
+func (l *refusalLog) log(d *delivery, r *refusal, message string) {
 	ok, suppressed := l.allow(r.outcome)
 	if !ok {
 		return
 	}
-	level := zapcore.WarnLevel
-	if r.err != nil {
-		level = zapcore.ErrorLevel
-	}
-	if r.outcome == InProgress {
-		level = zapcore.InfoLevel
-	}
-	entry := l.logger.Check(level, "refused a webhook delivery")
+	entry := l.logger.Check(r.level(), message)
 	if entry == nil {
 		return
 	}
@@ -79,11 +85,16 @@ func (l *refusalLog) log(d *delivery, r *refusal) {
 		zap.String("outcome", string(r.outcome)),
 		zap.String("reason", r.reason),
 		zap.String("provider", d.provider),
+		zap.String("endpoint", d.endpoint),
 		zap.String("remote_addr", d.r.RemoteAddr),
 		zap.Int64("content_length", d.r.ContentLength),
 	}
-	if d.verified != nil && d.verified.ID != "" {
-		fields = append(fields, zap.String("id", d.verified.ID))
+	if d.body != nil {
+		fields = append(fields, zap.Int64("body_bytes", d.body.Size()))
+	}
+	// Only what is authentic: anybody can send a header.
+	if v := d.verified; v != nil && v.ID != "" {
+		fields = append(fields, zap.String("id", v.ID), zap.Bool("id_signed", v.IDSigned))
 	}
 	if r.err != nil {
 		fields = append(fields, zap.Error(r.err))

@@ -25,9 +25,17 @@ func (h *Handler) readBody(d *delivery) error {
 	if bounded {
 		_ = rc.SetReadDeadline(time.Time{}) // it was possible a moment ago
 	}
+	d.took(b)
+	return nil
+}
+
+// took notes that the body has been read.
+func (d *delivery) took(b *body.Body) {
+	if b.Spooled() {
+		meters.spooled.Add(float64(b.Size()))
+	}
 	d.bodyUnread = false
 	d.body, d.signed.Body = b, b
-	return nil
 }
 
 // bodyRefusal says what became of a body that could not be read.
@@ -37,15 +45,23 @@ func (h *Handler) bodyRefusal(err error) error {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, body.ErrTooLarge), errors.As(err, &tooLarge):
-		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the body is longer than max_body, which is %d bytes", h.MaxBody)}
+		return h.tooLong()
 	case errors.As(err, &inner) && inner.StatusCode == http.StatusRequestEntityTooLarge:
 		return &refusal{outcome: TooLarge, reason: "the body is longer than request_body allows"}
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return &refusal{outcome: BodyTimeout, reason: fmt.Sprintf("the body did not arrive within %s", time.Duration(h.BodyTimeout))}
+		return h.bodyTimeout()
 	case errors.Is(err, body.ErrBudget):
 		return &refusal{outcome: Overloaded, reason: "no room to hold the body: body_memory and body_disk are used up by bodies in flight, or temporary files cannot be written", err: err}
 	}
 	return &refusal{outcome: Malformed, reason: "the body broke off", err: err}
+}
+
+func (h *Handler) tooLong() *refusal {
+	return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the body is longer than max_body, which is %d bytes", h.MaxBody)}
+}
+
+func (h *Handler) bodyTimeout() *refusal {
+	return &refusal{outcome: BodyTimeout, reason: fmt.Sprintf("the body did not arrive within %s", time.Duration(h.BodyTimeout))}
 }
 
 // replaceBody gives the next handler the bytes that were verified, with their
