@@ -34,7 +34,7 @@ lint: ## formatting, vet, golangci-lint, tidy modules, generated files
 	.ci/generated
 
 .PHONY: vuln
-vuln: ## known vulnerabilities in what we depend on (needs vuln.go.dev)
+vuln: ## known vulnerabilities in what we depend on (its database needs the internet)
 	$(TOOL) govulncheck ./...
 
 .PHONY: fuzz

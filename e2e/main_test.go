@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	// What is under test is built apart; imported here too, go test knows to run
+	// the tests again when it changes.
+	_ "github.com/verify-webhook/caddy-verify-webhook"
 	"github.com/verify-webhook/caddy-verify-webhook/e2e/sidecar"
 )
 
