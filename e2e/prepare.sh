@@ -18,6 +18,7 @@ debian() {
 
 command -v "$(go env CC)" >/dev/null || debian gcc libc6-dev
 command -v npm >/dev/null || debian nodejs npm
+command -v promtool >/dev/null || debian prometheus # its dashboard and alerts are tested with it
 
 wanted=$(cksum <package-lock.json)
 if [ "$(cat node_modules/prepared 2>/dev/null)" != "$wanted" ]; then

@@ -1,0 +1,262 @@
+package operate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/e2e/process"
+)
+
+const monitoring = "../../examples/monitoring"
+
+// tool finds a program of Prometheus.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("%s is missing: e2e/prepare.sh installs it", name)
+	}
+	return path
+}
+
+func TestAlertRulesPassTheirOwnTests(t *testing.T) {
+	for _, args := range [][]string{
+		{"check", "config", "prometheus.yml"},
+		{"check", "rules", "alerts.yml"},
+		{"test", "rules", "alerts_test.yml"},
+	} {
+		cmd := exec.CommandContext(t.Context(), tool(t, "promtool"), args...)
+		cmd.Dir = monitoring
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+}
+
+// query is one expression of the dashboard.
+type query struct{ panel, expr string }
+
+// dashboard returns every expression, with Grafana's variables filled in.
+func dashboard(t *testing.T) []query {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(monitoring, "dashboard.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(raw, &d); err != nil {
+		t.Fatal(err)
+	}
+	fill := strings.NewReplacer("$__rate_interval", "20s", "$__range", "5m", "$provider", ".*", "$endpoint", ".*")
+	var all []query
+	for _, p := range d.Panels {
+		for _, target := range p.Targets {
+			all = append(all, query{p.Title, fill.Replace(target.Expr)})
+		}
+	}
+	return all
+}
+
+// prometheus is a running Prometheus.
+type prometheus struct {
+	t       *testing.T
+	address string
+}
+
+func startPrometheus(t *testing.T, target string) *prometheus {
+	t.Helper()
+	rules, err := filepath.Abs(filepath.Join(monitoring, "alerts.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := write(t, "prometheus.yml", fmt.Sprintf(`
+global: {scrape_interval: 1s, evaluation_interval: 1s}
+rule_files: [%q]
+scrape_configs:
+  - job_name: caddy
+    static_configs: [{targets: [%q]}]
+`, rules, target))
+	p := &prometheus{t, freeAddress(t)}
+	start(t, process.Command{Path: tool(t, "prometheus"), Args: []string{
+		"--config.file=" + config, "--storage.tsdb.path=" + t.TempDir(), "--web.listen-address=" + p.address, "--log.level=warn",
+	}}, func(ctx context.Context) error {
+		_, err := get(ctx, "http://"+p.address+"/-/ready")
+		return err
+	})
+	return p
+}
+
+func get(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", resp.Status, body)
+	}
+	return body, err
+}
+
+// ask returns how many series an expression yields.
+func (p *prometheus) ask(expr string) (int, error) {
+	body, err := get(p.t.Context(), "http://"+p.address+"/api/v1/query?query="+url.QueryEscape(expr))
+	if err != nil {
+		return 0, err
+	}
+	var answer struct {
+		Data struct{ Result []json.RawMessage }
+	}
+	err = json.Unmarshal(body, &answer)
+	return len(answer.Data.Result), err
+}
+
+const (
+	stripeSecret = "whsec_of_the_monitoring_test"
+	githubSecret = "the GitHub secret of the monitoring test"
+)
+
+// TestDashboardAndAlertsWorkWithARealPrometheus has one scrape a real Caddy
+// that takes deliveries good and bad, and asks it everything that the dashboard
+// asks.
+func TestDashboardAndAlertsWorkWithARealPrometheus(t *testing.T) {
+	address := freeAddress(t)
+	startCaddy(t, write(t, "Caddyfile", `
+{
+	admin {$CADDY_ADMIN}
+	verify_webhook {
+		store memory
+	}
+}
+http://`+address+` {
+	handle /metrics {
+		metrics
+	}
+	handle /stripe {
+		verify_webhook stripe {
+			secret {env.STRIPE}
+			namespace billing
+		}
+		respond 200
+	}
+	handle /github {
+		verify_webhook github {
+			secret {env.GITHUB}
+			mode monitor
+		}
+		respond 200
+	}
+}
+`), "STRIPE="+stripeSecret, "GITHUB="+githubSecret)
+	p := startPrometheus(t, address)
+
+	traffic := func() {
+		deliver(t, "stripe", stripeSecret, "http://"+address+"/stripe", "--count", "20")
+		deliver(t, "stripe", stripeSecret, "http://"+address+"/stripe", "--replay")
+		deliver(t, "stripe", stripeSecret, "http://"+address+"/stripe", "--tamper", "--count", "3")
+		deliver(t, "stripe", stripeSecret, "http://"+address+"/stripe", "--stale")
+		deliver(t, "github", githubSecret, "http://"+address+"/github")
+	}
+	deadline := time.Now().Add(time.Minute)
+	missing := dashboard(t)
+	for len(missing) > 0 && time.Now().Before(deadline) {
+		traffic()
+		missing = unanswered(t, p, missing)
+	}
+	for _, q := range missing {
+		t.Errorf("%s: no data for %s", q.panel, q.expr)
+	}
+	p.checkRules()
+	checkMetricNames(t, address)
+}
+
+// unanswered returns the queries for which there is no data yet. A query that
+// Prometheus does not understand fails the test.
+func unanswered(t *testing.T, p *prometheus, queries []query) []query {
+	t.Helper()
+	var missing []query
+	for _, q := range queries {
+		n, err := p.ask(q.expr)
+		if err != nil {
+			t.Fatalf("%s: %s: %v", q.panel, q.expr, err)
+		}
+		if n == 0 {
+			missing = append(missing, q)
+		}
+	}
+	return missing
+}
+
+// checkRules makes sure that every rule was evaluated without an error.
+func (p *prometheus) checkRules() {
+	p.t.Helper()
+	body, err := get(p.t.Context(), "http://"+p.address+"/api/v1/rules")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var answer struct {
+		Data struct {
+			Groups []struct {
+				Rules []struct{ Name, Health, LastError string }
+			}
+		}
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		p.t.Fatal(err)
+	}
+	n := 0
+	for _, g := range answer.Data.Groups {
+		for _, r := range g.Rules {
+			if n++; r.Health != "ok" {
+				p.t.Errorf("%s: %s %s", r.Name, r.Health, r.LastError)
+			}
+		}
+	}
+	if n < 10 {
+		p.t.Errorf("only %d rules", n)
+	}
+}
+
+var metricName = regexp.MustCompile(`caddy_verify_webhook_[a-z_]+`)
+
+// checkMetricNames makes sure that dashboard, alerts and documentation speak of
+// metrics that exist.
+func checkMetricNames(t *testing.T, address string) {
+	t.Helper()
+	exposed, err := get(t.Context(), "http://"+address+"/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"dashboard.json", "alerts.yml", "../../docs/operating.md"} {
+		text, err := os.ReadFile(filepath.Join(monitoring, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range metricName.FindAllString(string(text), -1) {
+			if name != "caddy_verify_webhook_" && !strings.Contains(string(exposed), "\n"+name+"{") && !strings.Contains(string(exposed), "\n"+name+" ") {
+				t.Errorf("%s speaks of %s, which Caddy does not have", file, name)
+			}
+		}
+	}
+}
