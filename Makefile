@@ -51,9 +51,9 @@ python:
 
 # What the tests need beside Go.
 .PHONY: prepared
-prepared:
+prepared: python
 	e2e/prepare.sh
 
 .PHONY: clean
 clean: ## remove everything that was built
-	rm -rf build .venv e2e/signers/node_modules
+	rm -rf build .venv e2e/signers/node_modules examples/express/node_modules

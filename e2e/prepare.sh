@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs what the tests need beside Go: a C compiler for the race detector, and
-# the providers' own libraries, which sign in the end-to-end tests. Does nothing
-# if all is there.
+# Installs what the tests need beside Go and Python: a C compiler for the race
+# detector, Prometheus, the providers' own libraries, which sign in the end-to-end
+# tests, and what the Express example depends on. Does nothing if all is there.
 set -eu
-cd "$(dirname "$0")/signers"
+cd "$(dirname "$0")"
 
 # debian NAME...: installs Debian packages, or says which are needed.
 debian() {
@@ -20,8 +20,13 @@ command -v "$(go env CC)" >/dev/null || debian gcc libc6-dev
 command -v npm >/dev/null || debian nodejs npm
 command -v promtool >/dev/null || debian prometheus # its dashboard and alerts are tested with it
 
-wanted=$(cksum <package-lock.json)
-if [ "$(cat node_modules/prepared 2>/dev/null)" != "$wanted" ]; then
-	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	echo "$wanted" >node_modules/prepared
-fi
+for folder in signers ../examples/express; do
+	(
+		cd "$folder"
+		wanted=$(cksum <package-lock.json)
+		if [ "$(cat node_modules/prepared 2>/dev/null)" != "$wanted" ]; then
+			npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+			echo "$wanted" >node_modules/prepared
+		fi
+	)
+done

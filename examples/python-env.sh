@@ -4,11 +4,11 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-requirements="examples/flask/requirements.txt examples/fastapi/requirements.txt"
+requirements="examples/flask/requirements.txt examples/fastapi/requirements.txt examples/django/requirements.txt"
 wanted=$(cat $requirements | cksum)
 python=${PYTHON:-python3}
 
-if [ "$(cat .venv/prepared 2>/dev/null)" = "$wanted" ] && .venv/bin/python -c 'import flask, gunicorn, fastapi, uvicorn' 2>/dev/null; then
+if [ "$(cat .venv/prepared 2>/dev/null)" = "$wanted" ] && .venv/bin/python -c 'import flask, gunicorn, fastapi, uvicorn, django' 2>/dev/null; then
 	exit 0
 fi
 
@@ -34,7 +34,7 @@ from_pypi() {
 }
 
 from_debian() {
-	debian python3-flask gunicorn python3-fastapi uvicorn
+	debian python3-flask gunicorn python3-fastapi uvicorn python3-django
 	# Debian's packages belong to Debian's Python, whichever else comes first in PATH.
 	/usr/bin/python3 -m venv --clear --without-pip --system-site-packages .venv
 }
@@ -43,5 +43,5 @@ if ! from_pypi; then
 	echo "PyPI gave no packages: using Debian's" >&2
 	from_debian
 fi
-.venv/bin/python -c 'import flask, gunicorn, fastapi, uvicorn'
+.venv/bin/python -c 'import flask, gunicorn, fastapi, uvicorn, django'
 echo "$wanted" >.venv/prepared

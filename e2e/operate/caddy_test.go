@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,15 +40,17 @@ func startCaddy(t *testing.T, caddyfile string, env ...string) {
 	})
 }
 
-// start runs a program until the test ends, and returns when it is ready.
-func start(t *testing.T, c process.Command, ready func(context.Context) error) *process.Process {
+// start runs a program until the test ends, and returns when it is ready. stop
+// ends it earlier; then all that it has printed has been read.
+func start(t *testing.T, c process.Command, ready func(context.Context) error) (stop func() error) {
 	t.Helper()
 	p, err := process.Start(c)
 	if err != nil {
 		t.Fatal(err)
 	}
+	stop = sync.OnceValue(p.Stop)
 	t.Cleanup(func() {
-		if err := p.Stop(); err != nil {
+		if err := stop(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -56,7 +59,7 @@ func start(t *testing.T, c process.Command, ready func(context.Context) error) *
 	if err := p.WaitReady(ctx, ready); err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return stop
 }
 
 // caddy runs a command of Caddy and returns what it prints.

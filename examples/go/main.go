@@ -1,0 +1,38 @@
+// A GitHub and Stripe receiver. Nothing here verifies or de-duplicates: Caddy
+// did.
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"log"
+	"net/http"
+	"os"
+)
+
+func main() {
+	http.HandleFunc("POST /webhooks/github", github)
+	http.HandleFunc("POST /webhooks/stripe", stripe)
+	log.Fatal(http.ListenAndServe("127.0.0.1:"+cmp.Or(os.Getenv("PORT"), "3000"), nil))
+}
+
+func github(w http.ResponseWriter, r *http.Request) {
+	var push struct{ Ref string }
+	if err := json.NewDecoder(r.Body).Decode(&push); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	log.Printf("github delivery %s: %s %s", r.Header.Get("Webhook-Verified-Id"), r.Header.Get("Webhook-Verified-Event"), push.Ref)
+	w.WriteHeader(http.StatusAccepted)
+}
+
+func stripe(w http.ResponseWriter, r *http.Request) {
+	var event struct{ ID, Type string }
+	if err := json.NewDecoder(r.Body).Decode(&event); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	// The key is the same on every retry: write it with the event, in one
+	// transaction, and even a crash in between makes nothing happen twice.
+	log.Printf("stripe event %s: %s (%s)", event.ID, event.Type, r.Header.Get("Webhook-Verified-Key"))
+}
