@@ -197,8 +197,13 @@ func (h *Handler) Cleanup() error {
 	return h.meters.release()
 }
 
-// rotated is called when secrets have changed while in use.
-func (h *Handler) rotated(facts provider.Facts) {
+// rotated is called when secrets have changed while in use, or should have.
+func (h *Handler) rotated(facts provider.Facts, err error) {
+	if err != nil {
+		h.meters.outdated.Set(1)
+		return
+	}
+	h.meters.outdated.Set(0)
 	if err := h.app.rotated(h, facts.Secrets); err != nil {
 		h.logger.Error("a secret that was read anew is in use elsewhere: deliveries to one endpoint are taken for duplicates at the other", zap.String("provider", facts.Name), zap.String("endpoint", h.endpointName()), zap.Error(err))
 	}
@@ -389,7 +394,7 @@ func (h *Handler) verify(d *delivery) error {
 	}
 	d.verified = verified
 	if verified.TimestampSigned && !verified.Timestamp.IsZero() {
-		d.meters.skew.Observe(d.signed.Now.Sub(verified.Timestamp).Seconds())
+		d.meters.skew().Observe(d.signed.Now.Sub(verified.Timestamp).Seconds())
 	}
 	d.traceEvent("webhook signature verified")
 	return nil

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -22,6 +23,7 @@ var meters = struct {
 	verification *prometheus.HistogramVec
 	skew         *prometheus.HistogramVec
 	inFlight     *prometheus.GaugeVec
+	outdated     *prometheus.GaugeVec
 	storeTime    *prometheus.HistogramVec
 	storeErrors  *prometheus.CounterVec
 	lostClaims   *prometheus.CounterVec
@@ -39,6 +41,9 @@ var meters = struct {
 		[]string{"provider", "endpoint"}),
 	inFlight: prometheus.NewGaugeVec(
 		gaugeOpts("in_flight", "Requests to webhook endpoints that are being worked on now."),
+		[]string{"provider", "endpoint"}),
+	outdated: prometheus.NewGaugeVec(
+		gaugeOpts("secrets_outdated", "1 while a file with a secret has changed, but cannot be used, so that the secrets from before stay in use."),
 		[]string{"provider", "endpoint"}),
 	storeTime: prometheus.NewHistogramVec(
 		histogramOpts("store_operation_seconds", "Time that operations of the replay store took.", prometheus.ExponentialBuckets(2e-6, 4, 12)), // 2 µs to 8 s
@@ -69,7 +74,7 @@ func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpt
 // for every config.
 func registerMeters(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
-		meters.deliveries, meters.verification, meters.skew, meters.inFlight,
+		meters.deliveries, meters.verification, meters.skew, meters.inFlight, meters.outdated,
 		meters.storeTime, meters.storeErrors, meters.lostClaims, meters.spooled,
 	} {
 		if err := register(registry, c); err != nil {
@@ -96,8 +101,9 @@ type endpointMeters struct {
 
 	outcomes     map[Outcome]prometheus.Counter
 	verification prometheus.Observer
-	skew         prometheus.Observer
+	skew         func() prometheus.Observer // there is none until a timestamp is signed
 	inFlight     prometheus.Gauge
+	outdated     prometheus.Gauge
 }
 
 // endpointMeterPool keeps the metrics of an endpoint for as long as a config
@@ -123,8 +129,9 @@ func newEndpointMeters(provider, endpoint string) *endpointMeters {
 		provider: provider, endpoint: endpoint,
 		outcomes:     make(map[Outcome]prometheus.Counter, len(Outcomes)),
 		verification: meters.verification.WithLabelValues(provider, endpoint),
-		skew:         meters.skew.WithLabelValues(provider, endpoint),
+		skew:         sync.OnceValue(func() prometheus.Observer { return meters.skew.WithLabelValues(provider, endpoint) }),
 		inFlight:     meters.inFlight.WithLabelValues(provider, endpoint),
+		outdated:     meters.outdated.WithLabelValues(provider, endpoint),
 	}
 	// All of them, so that a rate is known from the first one on.
 	for _, o := range Outcomes {
@@ -145,6 +152,7 @@ func (m *endpointMeters) Destruct() error {
 	meters.verification.Delete(labels)
 	meters.skew.Delete(labels)
 	meters.inFlight.Delete(labels)
+	meters.outdated.Delete(labels)
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -61,6 +62,18 @@ func (r *rotating) want(secret string, accepted bool) {
 	}
 }
 
+// wantOutdated checks what metrics say.
+func (r *rotating) wantOutdated(value float64) {
+	r.t.Helper()
+	var m dto.Metric
+	if err := r.handler.meters.outdated.Write(&m); err != nil {
+		r.t.Fatal(err)
+	}
+	if got := m.Gauge.GetValue(); got != value {
+		r.t.Errorf("secrets_outdated is %v, want %v", got, value)
+	}
+}
+
 const customGitHub = `{"name":"custom","algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Hub-Signature-256","prefix":"sha256="},"id":{"from":"header","name":"X-GitHub-Delivery"},"secrets":[{"secret":"{file.FILE}"}]}`
 
 func TestSecretsAreReadAnewWhenTheirFileChanges(t *testing.T) {
@@ -84,6 +97,7 @@ func TestSecretsAreReadAnewWhenTheirFileChanges(t *testing.T) {
 				for _, bad := range []string{"", " \n", " third"} {
 					writeFile(t, file, bad)
 					time.Sleep(settled)
+					r.wantOutdated(1)
 					r.want("second one", true)
 					r.want("third", false)
 				}
@@ -92,8 +106,10 @@ func TestSecretsAreReadAnewWhenTheirFileChanges(t *testing.T) {
 				}
 				time.Sleep(settled)
 				r.want("second one", true)
+				r.wantOutdated(1)
 				writeFile(t, file, "fourth")
 				time.Sleep(settled)
+				r.wantOutdated(0)
 				r.want("fourth", true)
 				r.want("second one", false)
 			})

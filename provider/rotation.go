@@ -16,9 +16,10 @@ import (
 // Rotating is implemented by providers whose secrets can change while they are
 // in use.
 type Rotating interface {
-	// OnRotation sets what is called, with the facts that hold from then on,
-	// each time that secrets have changed.
-	OnRotation(func(Facts))
+	// OnRotation sets what is called each time that files with secrets have
+	// changed: with the facts that hold from then on, or with an error if
+	// the files cannot be used and the secrets from before stay in use.
+	OnRotation(func(Facts, error))
 }
 
 // rotation reads secrets anew when the files change that they come from. Caddy
@@ -30,7 +31,7 @@ type Rotating interface {
 type rotation struct {
 	files     []string
 	current   atomic.Pointer[Provider]
-	onChange  atomic.Pointer[func(Facts)]
+	onChange  atomic.Pointer[func(Facts, error)]
 	logger    *zap.Logger
 	rebuild   func() (Provider, error)
 	lastKnown []stamp
@@ -93,19 +94,21 @@ func (o *rotation) watch(ctx context.Context, logger *zap.Logger, rebuild func()
 // reload puts new secrets in place.
 func (o *rotation) reload() {
 	p, err := o.rebuild()
+	var facts Facts
 	if err != nil {
 		o.logger.Error("a file with a webhook secret has changed, but cannot be used: the secrets from before stay in use", zap.Strings("files", o.files), zap.Error(err))
-		return
+	} else {
+		o.current.Store(&p)
+		facts = p.Facts()
+		o.logger.Info("webhook secrets were read anew from files that have changed", zap.Strings("files", o.files))
 	}
-	o.current.Store(&p)
-	o.logger.Info("webhook secrets were read anew from files that have changed", zap.Strings("files", o.files))
 	if changed := o.onChange.Load(); changed != nil {
-		(*changed)(p.Facts())
+		(*changed)(facts, err)
 	}
 }
 
 // OnRotation implements Rotating.
-func (o *rotation) OnRotation(f func(Facts)) { o.onChange.Store(&f) }
+func (o *rotation) OnRotation(f func(Facts, error)) { o.onChange.Store(&f) }
 
 // of returns the provider that a request is checked by, from its first check
 // to its last: self, or what has taken its place when the request came.

@@ -163,6 +163,9 @@ func TestEveryMistakeIsFound(t *testing.T) {
 		{name: "a path that a proxy rewrote", provider: "custom", options: twilioOptions, secrets: []string{"token"},
 			request: arrivedAt(send(t, "custom", twilioOptions, "token", hook+"/", "a=b"), "http", "hooks.example.com", "/in"), want: "url_scheme", says: "has the path /in/"},
 
+		{name: "Twilio behind a proxy that ends TLS", provider: "twilio", secrets: []string{"12345678901234567890123456789012"},
+			request: arrivedAt(twilio(t, "https://hooks.example.com/sms"), "http", "hooks.example.com:8080", "/sms"), want: "url_scheme", says: "public_url https://hooks.example.com/sms"},
+
 		{name: "only the header with SHA-1", provider: "github", secrets: []string{githubSecret}, request: onlySHA1(t), want: "sha1_header", says: "X-Hub-Signature-256"},
 		{name: "SHA-1 under the header for SHA-256", provider: "custom", options: `{"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Sig"}}`, secrets: []string{"k"},
 			request: send(t, "custom", `{"algorithm":"hmac-sha1","signature":{"from":"header","name":"X-Sig"}}`, "k", hook, "{}"), want: "signature_algorithm", says: "hmac-sha1"},
@@ -225,6 +228,25 @@ func sendAs(t *testing.T, secret string, format signature.KeyFormat) *capture.Re
 		t.Fatal(err)
 	}
 	return &capture.Request{Method: r.Method, Scheme: r.Scheme, Host: r.Host, RequestURI: r.RequestURI, Header: r.Header, Body: r.Body.Bytes(), Received: signedAt}
+}
+
+// twilio makes a delivery of a text message.
+func twilio(t *testing.T, target string) *capture.Request {
+	t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := provider.OpenSigner("twilio", nil, "12345678901234567890123456789012", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &signature.Request{Method: "POST", Scheme: u.Scheme, Host: u.Host, RequestURI: u.RequestURI(), Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
+		Body: signature.BytesBody("ToCountry=US&SmsMessageSid=SM1&Body=Hello+there&From=%2B15551234567&To=%2B15557654321&ApiVersion=2010-04-01")}
+	if err := signer.Sign(r, signature.Draft{Time: signedAt, ID: "e1a7c0de"}); err != nil {
+		t.Fatal(err)
+	}
+	return &capture.Request{Method: r.Method, Scheme: r.Scheme, Host: r.Host, RequestURI: r.RequestURI, Header: r.Header, Body: r.Body.Bytes()}
 }
 
 func arrivedAt(r *capture.Request, scheme, host, uri string) *capture.Request {

@@ -41,8 +41,9 @@ func (s *search) urlChanges(start variant) []change {
 	return changes
 }
 
+// signsURL tells whether a scheme signs the URL, or may do so by code.
 func signsURL(s signature.Scheme) bool {
-	return strings.Contains(s.Signed, "{url}") || strings.Contains(s.Signed, "{path}") || strings.Contains(s.Signed, "{host}") || strings.Contains(s.Signed, "{query}") || strings.Contains(s.Signed, "{query.")
+	return slices.ContainsFunc([]string{"{url}", "{path}", "{host}", "{query", "{value."}, func(variable string) bool { return strings.Contains(s.Signed, variable) })
 }
 
 func (s *search) urlAsItCame(v variant) signedURL {
