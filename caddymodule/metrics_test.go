@@ -170,7 +170,7 @@ func TestCountersGoOnAcrossReloadsAndGoWithTheirEndpoint(t *testing.T) {
 
 func TestAnOutcomeOfAForeignProviderIsNoLabel(t *testing.T) {
 	m := newEndpointMeters("p", "e")
-	defer m.Destruct()
+	defer func() { _ = m.Destruct() }()
 	m.count("whatever-a-request-says")
 	registry := prometheus.NewRegistry()
 	if err := registerMeters(registry); err != nil {
@@ -260,7 +260,7 @@ func TestTheAgeOfTimestampsOfGenuineDeliveriesIsObserved(t *testing.T) {
 // BenchmarkMeters is what metrics add to one delivery, the clock included.
 func BenchmarkMeters(b *testing.B) {
 	m := newEndpointMeters("bench", "bench")
-	defer m.Destruct()
+	defer func() { _ = m.Destruct() }()
 	b.ReportAllocs()
 	for b.Loop() {
 		m.inFlight.Inc()

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -126,7 +127,7 @@ func (s *Signer) scheme(r *signature.Request) (*signature.Scheme, error) {
 		}
 	}
 	if fits == nil {
-		return nil, fmt.Errorf("the key is of no kind that the provider has: look at its prefix")
+		return nil, errors.New("the key is of no kind that the provider has: look at its prefix")
 	}
 	return fits, nil
 }

@@ -51,7 +51,7 @@ func (s *signer) placeElement(name, value string) {
 func withQuery(target, name, value string) string {
 	path, query, _ := strings.Cut(target, "?")
 	var kept []string
-	for _, part := range strings.Split(query, "&") {
+	for part := range strings.SplitSeq(query, "&") {
 		key, _, _ := strings.Cut(part, "=")
 		if decoded, err := url.QueryUnescape(key); part == "" || err == nil && decoded == name {
 			continue

@@ -148,10 +148,10 @@ func (s *signer) values() *values {
 // sign returns the signature as the scheme spells it.
 func (s *signer) sign(key SigningKey) (string, error) {
 	scheme := &s.v.scheme
-	switch {
-	case scheme.Algorithm == Token:
+	switch scheme.Algorithm {
+	case Token:
 		return string(key.Secret.Reveal()), nil
-	case scheme.Algorithm == Basic:
+	case Basic:
 		return "Basic " + base64.StdEncoding.EncodeToString(key.Secret.Reveal()), nil
 	}
 	vals := s.values()

@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/rand"
 	"embed"
@@ -274,8 +275,8 @@ func (m *maker) again(r *signature.Request) *signature.Request {
 
 // httpRequest returns what is sent. The URL is the target's, whatever was
 // signed.
-func httpRequest(r *signature.Request) (*http.Request, error) {
-	req, err := http.NewRequest(r.Method, r.Scheme+"://"+r.Host+r.RequestURI, bytes.NewReader(r.Body.Bytes()))
+func httpRequest(ctx context.Context, r *signature.Request) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, r.Method, r.Scheme+"://"+r.Host+r.RequestURI, bytes.NewReader(r.Body.Bytes()))
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,7 +18,7 @@ func readSecret(flag string, stdin io.Reader) (string, error) {
 		return "", fmt.Errorf("reading the secret: %w", err)
 	}
 	if text == "" {
-		return "", fmt.Errorf("the secret is empty: write it, @file, @- or env:NAME")
+		return "", errors.New("the secret is empty: write it, @file, @- or env:NAME")
 	}
 	return text, nil
 }

@@ -161,11 +161,11 @@ func (s *sender) send(ctx context.Context, client *http.Client) sent {
 }
 
 func (s *sender) post(ctx context.Context, client *http.Client, r *signature.Request) (int, error) {
-	req, err := httpRequest(r)
+	req, err := httpRequest(ctx, r)
 	if err != nil {
 		return 0, err
 	}
-	resp, err := client.Do(req.WithContext(ctx))
+	resp, err := client.Do(req)
 	if err != nil {
 		return 0, err
 	}

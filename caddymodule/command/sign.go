@@ -2,11 +2,13 @@ package command
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -112,7 +114,7 @@ func flawFlags(flags *pflag.FlagSet) func() (flaw, error) {
 	return func() (flaw, error) {
 		switch {
 		case *t && *s:
-			return genuine, fmt.Errorf("--tamper and --stale are two things: do one after the other")
+			return genuine, errors.New("--tamper and --stale are two things: do one after the other")
 		case *t:
 			return tampered, nil
 		case *s:
@@ -124,14 +126,10 @@ func flawFlags(flags *pflag.FlagSet) func() (flaw, error) {
 
 // printHTTP prints a delivery as it goes over the wire in HTTP/1.1.
 func printHTTP(w io.Writer, r *signature.Request) error {
-	req, err := httpRequest(r)
-	if err != nil {
-		return err
-	}
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, r.RequestURI, r.Host)
-	header := req.Header.Clone()
-	header.Set("Content-Length", fmt.Sprint(r.Body.Size()))
+	header := r.Header.Clone()
+	header.Set("Content-Length", strconv.FormatInt(r.Body.Size(), 10))
 	if err := header.Write(out); err != nil {
 		return err
 	}

@@ -56,9 +56,11 @@ func dashboard(t *testing.T) []query {
 	}
 	var d struct {
 		Panels []struct {
-			Title   string
-			Targets []struct{ Expr string }
-		}
+			Title   string `json:"title"`
+			Targets []struct {
+				Expr string `json:"expr"`
+			} `json:"targets"`
+		} `json:"panels"`
 	}
 	if err := json.Unmarshal(raw, &d); err != nil {
 		t.Fatal(err)
@@ -126,7 +128,9 @@ func (p *prometheus) ask(expr string) (int, error) {
 		return 0, err
 	}
 	var answer struct {
-		Data struct{ Result []json.RawMessage }
+		Data struct {
+			Result []json.RawMessage `json:"result"`
+		} `json:"data"`
 	}
 	err = json.Unmarshal(body, &answer)
 	return len(answer.Data.Result), err
@@ -218,9 +222,13 @@ func (p *prometheus) checkRules() {
 	var answer struct {
 		Data struct {
 			Groups []struct {
-				Rules []struct{ Name, Health, LastError string }
-			}
-		}
+				Rules []struct {
+					Name      string `json:"name"`
+					Health    string `json:"health"`
+					LastError string `json:"lastError"`
+				} `json:"rules"`
+			} `json:"groups"`
+		} `json:"data"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
 		p.t.Fatal(err)

@@ -8,16 +8,20 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"time"
 )
 
 func main() {
 	http.HandleFunc("POST /webhooks/github", github)
 	http.HandleFunc("POST /webhooks/stripe", stripe)
-	log.Fatal(http.ListenAndServe("127.0.0.1:"+cmp.Or(os.Getenv("PORT"), "3000"), nil))
+	server := &http.Server{Addr: "127.0.0.1:" + cmp.Or(os.Getenv("PORT"), "3000"), ReadTimeout: time.Minute}
+	log.Fatal(server.ListenAndServe())
 }
 
 func github(w http.ResponseWriter, r *http.Request) {
-	var push struct{ Ref string }
+	var push struct {
+		Ref string `json:"ref"`
+	}
 	if err := json.NewDecoder(r.Body).Decode(&push); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -27,7 +31,10 @@ func github(w http.ResponseWriter, r *http.Request) {
 }
 
 func stripe(w http.ResponseWriter, r *http.Request) {
-	var event struct{ ID, Type string }
+	var event struct {
+		ID   string `json:"id"`
+		Type string `json:"type"`
+	}
 	if err := json.NewDecoder(r.Body).Decode(&event); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return

@@ -19,8 +19,10 @@ func TestParse(t *testing.T) {
 		notes             int
 		wantErr           string
 	}{
-		{name: "HTTP", record: "POST /in?a=1 HTTP/1.1\r\nHost: example.com\r\nX-Sig: abc\r\n\r\n{\"a\":\r\n1}",
-			method: "POST", url: "://example.com/in?a=1", body: "{\"a\":\r\n1}", header: "X-Sig", value: "abc"},
+		{
+			name: "HTTP", record: "POST /in?a=1 HTTP/1.1\r\nHost: example.com\r\nX-Sig: abc\r\n\r\n{\"a\":\r\n1}",
+			method: "POST", url: "://example.com/in?a=1", body: "{\"a\":\r\n1}", header: "X-Sig", value: "abc",
+		},
 		{name: "HTTP saved with LF", record: "\nPOST /in HTTP/1.1\nHost: example.com\n\nbody\n", method: "POST", url: "://example.com/in", body: "body\n"},
 		{name: "HTTP with an absolute URL", record: "POST https://example.com/in HTTP/1.1\nHost: example.com\n\nbody", method: "POST", url: "https://example.com/in", body: "body"},
 		{name: "a line break that an editor added", record: "POST / HTTP/1.1\nHost: h\nContent-Length: 4\n\nbody\n", method: "POST", url: "://h/", body: "body", notes: 1},
@@ -31,19 +33,29 @@ func TestParse(t *testing.T) {
 		{name: "not HTTP", record: "hello\nworld", wantErr: "not HTTP"},
 		{name: "nothing", record: " \n", wantErr: "empty"},
 
-		{name: "HAR entry", record: `{"startedDateTime":"2024-05-01T10:00:00.000Z","request":{"method":"POST","url":"https://example.com/in?a=%20b","headers":[{"name":":authority","value":"x"},{"name":"x-sig","value":"abc"}],"postData":{"text":"{\"a\":\"ü\"}"}}}`,
-			method: "POST", url: "https://example.com/in?a=%20b", body: `{"a":"ü"}`, header: "X-Sig", value: "abc"},
-		{name: "HAR file: the last POST", record: `{"log":{"entries":[{"request":{"method":"POST","url":"https://a/1"}},{"request":{"method":"POST","url":"https://a/2","postData":{"text":"Ym9keQ==","encoding":"base64"}}},{"request":{"method":"GET","url":"https://a/3"}}]}}`,
-			method: "POST", url: "https://a/2", body: "body"},
-		{name: "HAR with fields only", record: `{"request":{"method":"POST","url":"https://a/","postData":{"params":[{"name":"From","value":"+1"},{"name":"b","value":"x y"}]}}}`,
-			method: "POST", url: "https://a/", body: "From=%2B1&b=x+y", notes: 1},
+		{
+			name: "HAR entry", record: `{"startedDateTime":"2024-05-01T10:00:00.000Z","request":{"method":"POST","url":"https://example.com/in?a=%20b","headers":[{"name":":authority","value":"x"},{"name":"x-sig","value":"abc"}],"postData":{"text":"{\"a\":\"ü\"}"}}}`,
+			method: "POST", url: "https://example.com/in?a=%20b", body: `{"a":"ü"}`, header: "X-Sig", value: "abc",
+		},
+		{
+			name: "HAR file: the last POST", record: `{"log":{"entries":[{"request":{"method":"POST","url":"https://a/1"}},{"request":{"method":"POST","url":"https://a/2","postData":{"text":"Ym9keQ==","encoding":"base64"}}},{"request":{"method":"GET","url":"https://a/3"}}]}}`,
+			method: "POST", url: "https://a/2", body: "body",
+		},
+		{
+			name: "HAR with fields only", record: `{"request":{"method":"POST","url":"https://a/","postData":{"params":[{"name":"From","value":"+1"},{"name":"b","value":"x y"}]}}}`,
+			method: "POST", url: "https://a/", body: "From=%2B1&b=x+y", notes: 1,
+		},
 		{name: "other JSON", record: `{"a":1}`, wantErr: "without a `request`"},
 		{name: "broken JSON", record: `{"request":`, wantErr: "not JSON"},
 
-		{name: "curl from a browser", record: "curl 'https://example.com/in?x=1' \\\n  -X 'POST' \\\n  -H 'X-Sig: abc' \\\n  --data-raw $'{\"a\":\"it\\'s \\u0021\\n\"}' \\\n  --compressed",
-			method: "POST", url: "https://example.com/in?x=1", body: "{\"a\":\"it's !\n\"}", header: "X-Sig", value: "abc"},
-		{name: "curl, short", record: `$ curl -sS -d a=1 -d'b=2' -u user:pw -H "Host: other.example" example.com/in`,
-			method: "POST", url: "http://other.example/in", body: "a=1&b=2", header: "Authorization", value: "Basic dXNlcjpwdw=="},
+		{
+			name: "curl from a browser", record: "curl 'https://example.com/in?x=1' \\\n  -X 'POST' \\\n  -H 'X-Sig: abc' \\\n  --data-raw $'{\"a\":\"it\\'s \\u0021\\n\"}' \\\n  --compressed",
+			method: "POST", url: "https://example.com/in?x=1", body: "{\"a\":\"it's !\n\"}", header: "X-Sig", value: "abc",
+		},
+		{
+			name: "curl, short", record: `$ curl -sS -d a=1 -d'b=2' -u user:pw -H "Host: other.example" example.com/in`,
+			method: "POST", url: "http://other.example/in", body: "a=1&b=2", header: "Authorization", value: "Basic dXNlcjpwdw==",
+		},
 		{name: "curl with --option=value", record: `curl --request=PUT --url=https://h/ --json='{}'`, method: "PUT", url: "https://h/", body: "{}", header: "Content-Type", value: "application/json"},
 		{name: "curl -d @file loses line breaks", record: "curl -d @" + file + " https://h/", method: "POST", url: "https://h/", body: "onetwo", notes: 1},
 		{name: "curl --data-binary @file does not", record: "curl --data-binary @" + file + " -o /dev/null https://h/", method: "POST", url: "https://h/", body: "one\ntwo\n"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -95,7 +96,7 @@ func (e *harEntry) readBody(r *Request) error {
 		r.Body = []byte(strings.Join(form, "&"))
 		r.Notes = append(r.Notes, "the HAR entry has the form's fields, not its bytes: they were put together again")
 	}
-	if length := r.Header.Get("Content-Length"); length != "" && length != fmt.Sprint(len(r.Body)) {
+	if length := r.Header.Get("Content-Length"); length != "" && length != strconv.Itoa(len(r.Body)) {
 		r.Notes = append(r.Notes, fmt.Sprintf("the HAR entry's body has %d bytes, but its Content-Length is %s: it is not what was sent, byte for byte", len(r.Body), length))
 	}
 	return nil

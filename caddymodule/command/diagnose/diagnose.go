@@ -120,7 +120,7 @@ func (c *Case) judge(ctx context.Context, report *Report) error {
 	if err != nil {
 		return err
 	}
-	tried, err := caddymodule.Try(ctx, config, func() time.Time { return c.judgedAt() }, c.httpRequest())
+	tried, err := caddymodule.Try(ctx, config, func() time.Time { return c.judgedAt() }, c.httpRequest(ctx))
 	if err != nil {
 		return err
 	}
@@ -156,12 +156,12 @@ func asVariables(secrets []string) (config []map[string]string, unset func()) {
 }
 
 // httpRequest is the record as a server would get it.
-func (c *Case) httpRequest() *http.Request {
+func (c *Case) httpRequest(ctx context.Context) *http.Request {
 	scheme := c.Request.Scheme
 	if scheme == "" {
 		scheme = "https"
 	}
-	r := httptest.NewRequest(c.Request.Method, scheme+"://"+c.host()+c.Request.RequestURI, bytes.NewReader(c.Request.Body))
+	r := httptest.NewRequestWithContext(ctx, c.Request.Method, scheme+"://"+c.host()+c.Request.RequestURI, bytes.NewReader(c.Request.Body))
 	r.Header = c.Request.Header.Clone()
 	r.RequestURI = c.Request.RequestURI
 	return r
@@ -181,7 +181,8 @@ func (c *Case) checkClock(d *signature.Delivery, tolerance time.Duration) []Find
 	}
 	if c.Received.IsZero() {
 		if age := c.Now.Sub(d.Timestamp); age > tolerance || age < -tolerance {
-			return []Finding{{Kind: "recorded", Guess: true,
+			return []Finding{{
+				Kind: "recorded", Guess: true,
 				Cause:  fmt.Sprintf("the signature is right; the delivery was signed at %s. Had it come within %s of that, it would have been accepted: by now it is too old", d.Timestamp.UTC().Format(time.RFC3339), tolerance),
 				Change: "say when it came (--received, or take a HAR file, which knows). If the handler called it stale then, the clock of the host or of the provider is wrong, or the delivery was late",
 			}}
@@ -202,18 +203,21 @@ func clockFindings(age, tolerance time.Duration) []Finding {
 	}
 	whole := age.Round(30 * time.Minute)
 	if rest := age - whole; whole != 0 && whole.Abs() <= 14*time.Hour && rest.Abs() <= tolerance {
-		return []Finding{{Kind: "clock_zone",
+		return []Finding{{
+			Kind:   "clock_zone",
 			Cause:  fmt.Sprintf("the signature is right, but the clock of the host was %s %s of the provider's: as much as time zones or summer time differ", whole.Abs(), off),
 			Change: "set the host's clock by NTP and let its hardware clock run in UTC (`timedatectl`); in a virtual machine, look at the host machine's",
 		}}
 	}
 	if age < 0 {
-		return []Finding{{Kind: "clock",
+		return []Finding{{
+			Kind:   "clock",
 			Cause:  fmt.Sprintf("the signature is right, but the delivery was signed %s after it came: the clock of the host is behind", age.Abs().Round(time.Second)),
 			Change: "set the host's clock by NTP",
 		}}
 	}
-	return []Finding{{Kind: "late",
+	return []Finding{{
+		Kind:   "late",
 		Cause:  fmt.Sprintf("the signature is right, but the delivery was signed %s before it came, which is more than the tolerance of %s", age.Round(time.Second), tolerance),
 		Change: "if all deliveries are that old, set the host's clock by NTP; if some are, something holds them up (a queue, a tunnel), or the provider does not sign retries anew: then write a longer `tolerance`",
 	}}

@@ -127,52 +127,80 @@ func TestEveryMistakeIsFound(t *testing.T) {
 		{name: "quotes around the secret", provider: "stripe", secrets: []string{`"` + stripeSecret + `"`}, request: stripe(t, stripeSecret), want: "secret_quoted"},
 		{name: "the whsec_ cut off where it belongs to the key", provider: "stripe", secrets: []string{strings.TrimPrefix(stripeSecret, "whsec_")}, request: stripe(t, stripeSecret), want: "secret_prefix_cut", says: "with whsec_"},
 		{name: "the whsec_ kept by a sender that should cut it", provider: "stripe", secrets: []string{stripeSecret}, request: stripe(t, strings.TrimPrefix(stripeSecret, "whsec_")), want: "secret_prefix_kept"},
-		{name: "base64 read as text", provider: "standard-webhooks", secrets: []string{standardSecret},
-			request: sendAs(t, standardSecret, signature.KeyFormat{Encoding: "utf8"}), want: "secret_read_as_base64", says: "as text"},
+		{
+			name: "base64 read as text", provider: "standard-webhooks", secrets: []string{standardSecret},
+			request: sendAs(t, standardSecret, signature.KeyFormat{Encoding: "utf8"}), want: "secret_read_as_base64", says: "as text",
+		},
 		{name: "text of a secret that is still base64", provider: "github", secrets: []string{base64.StdEncoding.EncodeToString([]byte(githubSecret))}, request: github(t, githubSecret), want: "secret_read_as_text", says: "Kubernetes"},
 		{name: "hex read as text", provider: "github", secrets: []string{hex.EncodeToString([]byte(githubSecret))}, request: github(t, githubSecret), want: "secret_read_as_text"},
 		{name: "a URL-encoded secret", provider: "github", secrets: []string{url.QueryEscape(githubSecret)}, request: github(t, githubSecret), want: "secret_url_encoded"},
 
-		{name: "JSON written anew by Go", provider: "github", secrets: []string{githubSecret},
-			request: body(send(t, "github", "", githubSecret, hook, string(rewriteAs(t, githubEvent, jsonStyles[1], jsonEscapes[1]))), []byte(githubEvent)), want: "json_rewritten", says: "blank after commas"},
+		{
+			name: "JSON written anew by Go", provider: "github", secrets: []string{githubSecret},
+			request: body(send(t, "github", "", githubSecret, hook, string(rewriteAs(t, githubEvent, jsonStyles[1], jsonEscapes[1]))), []byte(githubEvent)), want: "json_rewritten", says: "blank after commas",
+		},
 		{name: "pretty JSON made compact", provider: "stripe", secrets: []string{stripeSecret}, request: body(stripe(t, stripeSecret), compact(t, stripeEvent)), want: "json_rewritten", says: "indented by 2"},
-		{name: "slashes that PHP had escaped", provider: "github", secrets: []string{githubSecret},
-			request: body(send(t, "github", "", githubSecret, hook, string(rewriteAs(t, githubEvent, jsonStyles[0], jsonEscapes[4]))), []byte(githubEvent)), want: "json_rewritten", says: "PHP"},
-		{name: "sorted members", provider: "github", secrets: []string{githubSecret},
-			request: body(send(t, "github", "", githubSecret, hook, string(rewrite(t, githubEvent, true))), []byte(githubEvent)), want: "json_rewritten", says: "sorted"},
+		{
+			name: "slashes that PHP had escaped", provider: "github", secrets: []string{githubSecret},
+			request: body(send(t, "github", "", githubSecret, hook, string(rewriteAs(t, githubEvent, jsonStyles[0], jsonEscapes[4]))), []byte(githubEvent)), want: "json_rewritten", says: "PHP",
+		},
+		{
+			name: "sorted members", provider: "github", secrets: []string{githubSecret},
+			request: body(send(t, "github", "", githubSecret, hook, string(rewrite(t, githubEvent, true))), []byte(githubEvent)), want: "json_rewritten", says: "sorted",
+		},
 		{name: "CRLF made of LF", provider: "stripe", secrets: []string{stripeSecret}, request: body(stripe(t, stripeSecret), bytes.ReplaceAll([]byte(stripeEvent), []byte("\n"), []byte("\r\n"))), want: "crlf", says: "have become CRLF"},
 		{name: "a line break added to the body", provider: "github", secrets: []string{githubSecret}, request: body(github(t, githubSecret), []byte(githubEvent+"\n")), want: "body_end"},
-		{name: "a form that was decoded", provider: "github", secrets: []string{githubSecret},
-			request: body(send(t, "github", "", githubSecret, hook, "payload="+url.QueryEscape(githubEvent)), []byte(githubEvent)), want: "form_decoded", says: "payload="},
-		{name: "a form whose escapes are gone", provider: "github", secrets: []string{githubSecret},
-			request: body(send(t, "github", "", githubSecret, hook, "From=%2B15551234567&Body=Hello+there"), []byte("From=+15551234567&Body=Hello there")), want: "form_decoded"},
+		{
+			name: "a form that was decoded", provider: "github", secrets: []string{githubSecret},
+			request: body(send(t, "github", "", githubSecret, hook, "payload="+url.QueryEscape(githubEvent)), []byte(githubEvent)), want: "form_decoded", says: "payload=",
+		},
+		{
+			name: "a form whose escapes are gone", provider: "github", secrets: []string{githubSecret},
+			request: body(send(t, "github", "", githubSecret, hook, "From=%2B15551234567&Body=Hello+there"), []byte("From=+15551234567&Body=Hello there")), want: "form_decoded",
+		},
 		{name: "a body in base64", provider: "stripe", secrets: []string{stripeSecret}, request: body(stripe(t, stripeSecret), []byte(base64.StdEncoding.EncodeToString([]byte(stripeEvent)))), want: "body_base64"},
 		{name: "another charset", provider: "stripe", secrets: []string{stripeSecret}, request: body(stripe(t, stripeSecret), latin1([]byte(stripeEvent))), want: "charset"},
 
 		{name: "the wrong one of several secrets", provider: "stripe", secrets: []string{stripeSecret}, others: []string{"whsec_other", "whsec_right"}, request: stripe(t, "whsec_right"), want: "secret_wrong", says: "other secret 2"},
 		{name: "another secret, in quotes", provider: "stripe", secrets: []string{stripeSecret}, others: []string{"'whsec_right'"}, request: stripe(t, "whsec_right"), want: "secret_quoted", says: "other secret 1"},
-		{name: "the secret of live mode for a test event", provider: "stripe", secrets: []string{stripeSecret},
-			request: send(t, "stripe", "", "whsec_of_test_mode", hook, strings.Replace(stripeEvent, `"livemode": true`, `"livemode": false`, 1)), want: "test_mode secret_unknown", says: "test mode"},
+		{
+			name: "the secret of live mode for a test event", provider: "stripe", secrets: []string{stripeSecret},
+			request: send(t, "stripe", "", "whsec_of_test_mode", hook, strings.Replace(stripeEvent, `"livemode": true`, `"livemode": false`, 1)), want: "test_mode secret_unknown", says: "test mode",
+		},
 		{name: "an API key for a secret", provider: "stripe", secrets: []string{"sk_live_51H8xyz"}, request: stripe(t, stripeSecret), want: "api_key live_mode secret_unknown"},
 		{name: "a placeholder for a secret", provider: "github", secrets: []string{"${GITHUB_WEBHOOK_SECRET}"}, request: github(t, githubSecret), want: "secret_placeholder secret_unknown"},
 
-		{name: "http signed, https received", provider: "custom", options: twilioOptions, secrets: []string{"token"},
-			request: arrivedAt(send(t, "custom", twilioOptions, "token", "https://hooks.example.com/sms?x=1", "a=b"), "http", "hooks.example.com", "/sms?x=1"), want: "url_scheme", says: "public_url https://hooks.example.com/sms`"},
-		{name: "a port that the provider does not know", provider: "custom", options: twilioOptions, secrets: []string{"token"},
-			request: arrivedAt(send(t, "custom", twilioOptions, "token", hook, "a=b"), "https", "hooks.example.com:8443", "/in"), want: "url_port", says: "public_url https://hooks.example.com/in"},
-		{name: "a path that a proxy rewrote", provider: "custom", options: twilioOptions, secrets: []string{"token"},
-			request: arrivedAt(send(t, "custom", twilioOptions, "token", hook+"/", "a=b"), "http", "hooks.example.com", "/in"), want: "url_scheme", says: "has the path /in/"},
+		{
+			name: "http signed, https received", provider: "custom", options: twilioOptions, secrets: []string{"token"},
+			request: arrivedAt(send(t, "custom", twilioOptions, "token", "https://hooks.example.com/sms?x=1", "a=b"), "http", "hooks.example.com", "/sms?x=1"), want: "url_scheme", says: "public_url https://hooks.example.com/sms`",
+		},
+		{
+			name: "a port that the provider does not know", provider: "custom", options: twilioOptions, secrets: []string{"token"},
+			request: arrivedAt(send(t, "custom", twilioOptions, "token", hook, "a=b"), "https", "hooks.example.com:8443", "/in"), want: "url_port", says: "public_url https://hooks.example.com/in",
+		},
+		{
+			name: "a path that a proxy rewrote", provider: "custom", options: twilioOptions, secrets: []string{"token"},
+			request: arrivedAt(send(t, "custom", twilioOptions, "token", hook+"/", "a=b"), "http", "hooks.example.com", "/in"), want: "url_scheme", says: "has the path /in/",
+		},
 
-		{name: "Twilio behind a proxy that ends TLS", provider: "twilio", secrets: []string{"12345678901234567890123456789012"},
-			request: arrivedAt(twilio(t, "https://hooks.example.com/sms"), "http", "hooks.example.com:8080", "/sms"), want: "url_scheme", says: "public_url https://hooks.example.com/sms"},
+		{
+			name: "Twilio behind a proxy that ends TLS", provider: "twilio", secrets: []string{"12345678901234567890123456789012"},
+			request: arrivedAt(twilio(t, "https://hooks.example.com/sms"), "http", "hooks.example.com:8080", "/sms"), want: "url_scheme", says: "public_url https://hooks.example.com/sms",
+		},
 
 		{name: "only the header with SHA-1", provider: "github", secrets: []string{githubSecret}, request: onlySHA1(t), want: "sha1_header", says: "X-Hub-Signature-256"},
-		{name: "SHA-1 under the header for SHA-256", provider: "custom", options: `{"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Sig"}}`, secrets: []string{"k"},
-			request: send(t, "custom", `{"algorithm":"hmac-sha1","signature":{"from":"header","name":"X-Sig"}}`, "k", hook, "{}"), want: "signature_algorithm", says: "hmac-sha1"},
-		{name: "base64 for hex", provider: "custom", options: `{"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Sig"}}`, secrets: []string{"k"},
-			request: send(t, "custom", `{"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Sig","encoding":"base64"}}`, "k", hook, "{}"), want: "signature_encoding", says: "base64"},
-		{name: "another signed content", provider: "custom", options: `{"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Sig"},"timestamp":{"from":"header","name":"X-Time"},"signed":"{timestamp}{body}"}`, secrets: []string{"k"},
-			request: send(t, "custom", `{"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Sig"},"timestamp":{"from":"header","name":"X-Time"},"signed":"{timestamp}.{body}"}`, "k", hook, "{}"), want: "signed_content", says: "{timestamp}.{body}"},
+		{
+			name: "SHA-1 under the header for SHA-256", provider: "custom", options: `{"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Sig"}}`, secrets: []string{"k"},
+			request: send(t, "custom", `{"algorithm":"hmac-sha1","signature":{"from":"header","name":"X-Sig"}}`, "k", hook, "{}"), want: "signature_algorithm", says: "hmac-sha1",
+		},
+		{
+			name: "base64 for hex", provider: "custom", options: `{"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Sig"}}`, secrets: []string{"k"},
+			request: send(t, "custom", `{"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Sig","encoding":"base64"}}`, "k", hook, "{}"), want: "signature_encoding", says: "base64",
+		},
+		{
+			name: "another signed content", provider: "custom", options: `{"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Sig"},"timestamp":{"from":"header","name":"X-Time"},"signed":"{timestamp}{body}"}`, secrets: []string{"k"},
+			request: send(t, "custom", `{"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Sig"},"timestamp":{"from":"header","name":"X-Time"},"signed":"{timestamp}.{body}"}`, "k", hook, "{}"), want: "signed_content", says: "{timestamp}.{body}",
+		},
 		{name: "a header with underscores", provider: "github", secrets: []string{githubSecret}, request: renamed(t), want: "header_renamed", says: "X_hub_signature_256"},
 		{name: "another provider", provider: "stripe", secrets: []string{stripeSecret}, request: github(t, githubSecret), want: "other_provider", says: "github"},
 		{name: "no signature at all", provider: "stripe", secrets: []string{stripeSecret}, request: &capture.Request{Method: "POST", RequestURI: "/", Header: http.Header{}}, want: "no_signature"},
@@ -241,8 +269,10 @@ func twilio(t *testing.T, target string) *capture.Request {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &signature.Request{Method: "POST", Scheme: u.Scheme, Host: u.Host, RequestURI: u.RequestURI(), Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
-		Body: signature.BytesBody("ToCountry=US&SmsMessageSid=SM1&Body=Hello+there&From=%2B15551234567&To=%2B15557654321&ApiVersion=2010-04-01")}
+	r := &signature.Request{
+		Method: "POST", Scheme: u.Scheme, Host: u.Host, RequestURI: u.RequestURI(), Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
+		Body: signature.BytesBody("ToCountry=US&SmsMessageSid=SM1&Body=Hello+there&From=%2B15551234567&To=%2B15557654321&ApiVersion=2010-04-01"),
+	}
 	if err := signer.Sign(r, signature.Draft{Time: signedAt, ID: "e1a7c0de"}); err != nil {
 		t.Fatal(err)
 	}

@@ -50,8 +50,8 @@ func spellings(secret, which string) []change {
 			"set the secret anew at the provider: it was pasted or piped in with what stood behind it")
 	}
 	for _, prefix := range secretPrefixes {
-		if strings.HasPrefix(trimmed, prefix) {
-			add("secret_prefix_kept", strings.TrimPrefix(trimmed, prefix), which+" begins with "+prefix+", which is not part of the key here",
+		if rest, found := strings.CutPrefix(trimmed, prefix); found {
+			add("secret_prefix_kept", rest, which+" begins with "+prefix+", which is not part of the key here",
 				"configure it without "+prefix)
 		} else {
 			add("secret_prefix_cut", prefix+trimmed, which+" lacks the "+prefix+" at its beginning, which is part of the key here",
@@ -133,9 +133,11 @@ func (s *search) wrongSecret(secret string) []Finding {
 		return []Finding{{Kind: "secret_wrong", Cause: fmt.Sprintf("secret %d has signed it, not secret 1", i+1), Change: fmt.Sprintf("configure secret %d (both, while rotating)", i+1)}}
 	}
 	i := slices.Index(s.c.Others, secret)
-	return []Finding{{Kind: "secret_wrong",
+	return []Finding{{
+		Kind:   "secret_wrong",
 		Cause:  fmt.Sprintf("other secret %d has signed it, not the configured one", i+1),
-		Change: fmt.Sprintf("configure other secret %d; every endpoint, and each of test and live mode, has its own (keep both while rotating)", i+1)}}
+		Change: fmt.Sprintf("configure other secret %d; every endpoint, and each of test and live mode, has its own (keep both while rotating)", i+1),
+	}}
 }
 
 var (

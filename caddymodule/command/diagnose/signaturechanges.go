@@ -128,9 +128,11 @@ func (s *search) missing() []Finding {
 	if found := s.otherProvider(); found != nil {
 		return found
 	}
-	return []Finding{{Kind: "no_signature", Guess: true,
+	return []Finding{{
+		Kind: "no_signature", Guess: true,
 		Cause:  "the request has no " + strings.Join(want, " or ") + ": it is not from the provider, the webhook there has no secret, or something on the way drops the header",
-		Change: "set a secret for the webhook at the provider; if it has one, let proxies in front pass the header on"}}
+		Change: "set a secret for the webhook at the provider; if it has one, let proxies in front pass the header on",
+	}}
 }
 
 // weakerHeader: GitHub and those who copied it send SHA-1 in one header and
@@ -140,9 +142,11 @@ func (s *search) weakerHeader(name string) []Finding {
 	if !ok || len(s.c.Request.Header.Values(weaker)) == 0 {
 		return nil
 	}
-	return []Finding{{Kind: "sha1_header",
+	return []Finding{{
+		Kind:   "sha1_header",
 		Cause:  "the request has only " + weaker + ", the signature with SHA-1; " + name + ", with SHA-256, is missing",
-		Change: "let what is in front pass on " + name + "; if the sender does not make one (GitHub Enterprise before 2.21, look-alikes), update it. SHA-1 is not accepted in its place"}}
+		Change: "let what is in front pass on " + name + "; if the sender does not make one (GitHub Enterprise before 2.21, look-alikes), update it. SHA-1 is not accepted in its place",
+	}}
 }
 
 // renamedHeader finds a header whose name was written otherwise on the way.
@@ -152,9 +156,11 @@ func (s *search) renamedHeader(name string) []Finding {
 	}
 	for other := range s.c.Request.Header {
 		if !strings.EqualFold(other, name) && fold(other) == fold(name) {
-			return []Finding{{Kind: "header_renamed",
+			return []Finding{{
+				Kind:   "header_renamed",
 				Cause:  "the signature came as " + other + ", not as " + name,
-				Change: "send it on under its own name; Caddy itself drops header names with underscores, unless `servers { expected_underscore_headers }` lists them"}}
+				Change: "send it on under its own name; Caddy itself drops header names with underscores, unless `servers { expected_underscore_headers }` lists them",
+			}}
 		}
 	}
 	return nil
@@ -178,7 +184,9 @@ func (s *search) otherProvider() []Finding {
 	if len(names) == 0 || len(names) > 5 {
 		return nil
 	}
-	return []Finding{{Kind: "other_provider",
+	return []Finding{{
+		Kind:   "other_provider",
 		Cause:  "the request carries " + headers[0] + ", with which " + strings.Join(names, ", ") + " sign",
-		Change: "configure that provider for this path, or correct the URL at the provider that sent it"}}
+		Change: "configure that provider for this path, or correct the URL at the provider that sent it",
+	}}
 }
