@@ -21,6 +21,7 @@ type delivery struct {
 	// uncovered names what the scheme's signature never covers.
 	uncovered []string
 	signed    *signature.Request
+	length    int64 // as declared, -1 if it was not
 	// bodyUnread: the client may still be sending its body.
 	bodyUnread bool
 	body       *body.Body
@@ -32,7 +33,7 @@ type delivery struct {
 }
 
 func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery {
-	d := &delivery{w: w, r: r, provider: h.facts.Name, uncovered: h.uncovered}
+	d := &delivery{w: w, r: r, provider: h.facts.Name, uncovered: h.uncovered, length: r.ContentLength}
 	d.signed = &signature.Request{
 		Method:     r.Method,
 		Host:       r.Host,

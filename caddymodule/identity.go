@@ -19,7 +19,7 @@ const (
 const identityPrefix = "webhook-verified"
 
 // stripSpoofed removes every header that an app could take for one of ours.
-// WSGI and CGI fold case, `_` and `.` into one.
+// WSGI and CGI fold case, and `-`, `_`, `.` or all punctuation, into one.
 func stripSpoofed(h http.Header) {
 	for name := range h {
 		if looksLikeIdentity(name) {
@@ -37,7 +37,8 @@ func looksLikeIdentity(name string) bool {
 		switch {
 		case 'A' <= c && c <= 'Z':
 			c += 'a' - 'A'
-		case c == '_' || c == '.':
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		default:
 			c = '-'
 		}
 		if c != identityPrefix[i] {

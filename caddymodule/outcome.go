@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -103,6 +102,7 @@ func (h *Handler) refuse(d *delivery, err error) error {
 	r := asRefusal(err)
 	d.end(r.outcome, r.reason)
 	h.refusals.log(d, r)
+	d.withhold()
 	status := r.status
 	if status == 0 {
 		status = r.outcome.status()
@@ -121,6 +121,7 @@ func (h *Handler) refuse(d *delivery, err error) error {
 // ignore answers a genuine delivery that nobody asked for.
 func (h *Handler) ignore(d *delivery) error {
 	d.end(Ignored, "its event type is not in events")
+	h.refusals.note(d)
 	d.w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -140,8 +141,10 @@ func (h *Handler) answerHandshake(d *delivery) error {
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Length", strconv.Itoa(len(a.Body)))
-	h.logger.Info("answered a handshake", zap.String("provider", h.facts.Name), zap.Int("status", a.Status))
-	d.w.WriteHeader(a.Status)
+	status := a.Status
+	orDefault(&status, http.StatusOK)
+	h.refusals.note(d)
+	d.w.WriteHeader(status)
 	_, err := d.w.Write(a.Body)
 	return err
 }

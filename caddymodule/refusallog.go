@@ -60,48 +60,74 @@ func (l *refusalLog) allow(o Outcome) (bool, int64) {
 // log writes the line of one refusal. It says what an operator can act on, and
 // never a secret, a signature or a body.
 func (l *refusalLog) log(d *delivery, r *refusal) {
-	ok, suppressed := l.allow(r.outcome)
-	if !ok {
-		return
-	}
-	level := zapcore.WarnLevel
-	if r.err != nil {
-		level = zapcore.ErrorLevel
-	}
-	if r.outcome == InProgress {
-		level = zapcore.InfoLevel
-	}
-	entry := l.logger.Check(level, "refused a webhook delivery")
-	if entry == nil {
-		return
-	}
-	fields := []zap.Field{
-		zap.String("outcome", string(r.outcome)),
-		zap.String("reason", r.reason),
-		zap.String("provider", d.provider),
-		zap.String("remote_addr", d.r.RemoteAddr),
-		zap.Int64("content_length", d.r.ContentLength),
-	}
-	if d.verified != nil && d.verified.ID != "" {
-		fields = append(fields, zap.String("id", d.verified.ID))
-	}
+	fields := make([]zap.Field, 0, 10)
 	if r.err != nil {
 		fields = append(fields, zap.Error(r.err))
 	}
-	if suppressed > 0 {
-		fields = append(fields, zap.Int64("suppressed", suppressed))
-	}
-	entry.Write(fields...)
+	l.write(d, "refused a webhook delivery", fields)
 }
 
-// warn writes a warning, at the same bounded rate.
-func (l *refusalLog) warn(message string, fields ...zap.Field) {
-	ok, suppressed := l.allow(Outcome(message))
+// note writes the line of a delivery that was answered here, not by the app.
+func (l *refusalLog) note(d *delivery) {
+	l.write(d, "answered a webhook delivery without the app", nil)
+}
+
+func (l *refusalLog) write(d *delivery, message string, fields []zap.Field) {
+	ok, suppressed := l.allow(d.outcome)
 	if !ok {
 		return
 	}
-	if suppressed > 0 {
-		fields = append(fields, zap.Int64("suppressed", suppressed))
+	entry := l.logger.Check(d.outcome.level(), message)
+	if entry == nil {
+		return
 	}
-	l.logger.Warn(message, fields...)
+	fields = append(fields,
+		zap.String("outcome", string(d.outcome)),
+		zap.String("reason", d.reason),
+		zap.String("provider", d.provider),
+		zap.String("remote_addr", d.r.RemoteAddr),
+		zap.Int64("content_length", d.length),
+	)
+	if d.verified != nil && d.verified.ID != "" {
+		fields = append(fields, zap.String("id", d.verified.ID))
+	}
+	entry.Write(counted(fields, suppressed)...)
+}
+
+// level is how much the operator should care.
+func (o Outcome) level() zapcore.Level {
+	switch o {
+	case StoreUnavailable, Overloaded, Undecided:
+		return zapcore.ErrorLevel // something is broken on this side
+	case Ignored:
+		return zapcore.DebugLevel
+	case Duplicate, InProgress, Handshake:
+		return zapcore.InfoLevel
+	default:
+		return zapcore.WarnLevel
+	}
+}
+
+// warn and fail write a message of ours, at the same bounded rate. The message
+// is a fixed text: it names a bucket.
+func (l *refusalLog) warn(message string, fields ...zap.Field) {
+	l.say(zapcore.WarnLevel, message, fields)
+}
+
+func (l *refusalLog) fail(message string, fields ...zap.Field) {
+	l.say(zapcore.ErrorLevel, message, fields)
+}
+
+func (l *refusalLog) say(level zapcore.Level, message string, fields []zap.Field) {
+	if ok, suppressed := l.allow(Outcome(message)); ok {
+		l.logger.Log(level, message, counted(fields, suppressed)...)
+	}
+}
+
+// counted adds how many lines were left out before this one.
+func counted(fields []zap.Field, suppressed int64) []zap.Field {
+	if suppressed == 0 {
+		return fields
+	}
+	return append(fields, zap.Int64("suppressed", suppressed))
 }

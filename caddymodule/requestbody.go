@@ -6,9 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/verify-webhook/caddy-verify-webhook/body"
 )
@@ -33,15 +32,14 @@ func (h *Handler) readBody(d *delivery) error {
 // bodyRefusal says what became of a body that could not be read.
 func (h *Handler) bodyRefusal(err error) error {
 	var tooLarge *http.MaxBytesError
-	var inner caddyhttp.HandlerError
 	var timeout net.Error
 	switch {
-	case errors.Is(err, body.ErrTooLarge), errors.As(err, &tooLarge):
+	case errors.Is(err, body.ErrTooLarge):
 		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the body is longer than max_body, which is %d bytes", h.MaxBody)}
-	case errors.As(err, &inner) && inner.StatusCode == http.StatusRequestEntityTooLarge:
-		return &refusal{outcome: TooLarge, reason: "the body is longer than request_body allows"}
+	case errors.As(err, &tooLarge):
+		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the body is longer than request_body allows, which is %d bytes", tooLarge.Limit)}
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return &refusal{outcome: BodyTimeout, reason: fmt.Sprintf("the body did not arrive within %s", time.Duration(h.BodyTimeout))}
+		return &refusal{outcome: BodyTimeout, reason: fmt.Sprintf("the body did not arrive in time: body_timeout is %s", time.Duration(h.BodyTimeout))}
 	case errors.Is(err, body.ErrBudget):
 		return &refusal{outcome: Overloaded, reason: "no room to hold the body: body_memory and body_disk are used up by bodies in flight, or temporary files cannot be written", err: err}
 	}
@@ -54,11 +52,26 @@ func (d *delivery) replaceBody(r *http.Request) {
 	r.TransferEncoding = nil
 	r.ContentLength = d.body.Size()
 	r.Header.Del("Expect")
+	// What it names, proxies take out: our headers, or the provider's.
+	r.Header.Del("Connection")
 	if r.ContentLength == 0 {
 		r.Body = http.NoBody
 		r.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
 		return
 	}
+	// FastCGI and the like look here.
+	r.Header.Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
 	r.Body = d.body.Open()
 	r.GetBody = func() (io.ReadCloser, error) { return d.body.Open(), nil }
+}
+
+// withhold takes from the request, which error routes get next, the body and
+// all that we have told of it: an app that serves as an error route must not
+// take an unverified or empty body for a verified one.
+func (d *delivery) withhold() {
+	d.r.Body, d.r.GetBody = http.NoBody, nil
+	d.r.ContentLength, d.r.TransferEncoding = 0, nil
+	d.r.Trailer = nil
+	d.r.Header.Del("Content-Length")
+	stripSpoofed(d.r.Header)
 }
