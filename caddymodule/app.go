@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -22,7 +24,7 @@ const (
 	defaultBodyDisk   = 2 << 30
 )
 
-func init() { caddy.RegisterModule(App{}) }
+func init() { caddy.RegisterModule(new(App)) }
 
 // App holds what all `verify_webhook` endpoints of a config share: the default
 // replay store and the room for bodies in flight. It knows every endpoint.
@@ -39,10 +41,13 @@ type App struct {
 	// together. Past it deliveries get 503. Default: 2 GiB.
 	BodyDisk int64 `json:"body_disk,omitempty"`
 
-	ctx       caddy.Context
-	store     replay.Store
-	budget    *body.Budget
+	ctx    caddy.Context
+	store  replay.Store
+	budget *body.Budget
+
+	mu        sync.Mutex // metrics may be asked for while handlers are added
 	endpoints []*Handler
+	stores    map[string]replay.Store // by their label in metrics
 }
 
 // StoreModule is implemented by the Caddy modules in StoreNamespace.
@@ -53,7 +58,7 @@ type StoreModule interface {
 }
 
 // CaddyModule returns the Caddy module information.
-func (App) CaddyModule() caddy.ModuleInfo {
+func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: appID, New: func() caddy.Module { return new(App) }}
 }
 
@@ -70,7 +75,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	orDefault(&a.BodyMemory, defaultBodyMemory)
 	orDefault(&a.BodyDisk, defaultBodyDisk)
-	return nil
+	registry := ctx.GetMetricsRegistry()
+	if err := registerMeters(registry); err != nil {
+		return err
+	}
+	return register(registry, stateCollector{a})
 }
 
 // Start implements caddy.App.
@@ -99,29 +108,47 @@ func (a *App) register(h *Handler) error {
 			}
 		}
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.endpoints = append(a.endpoints, h)
 	return nil
+}
+
+// endpointKind is what endpoints are counted by in metrics.
+type endpointKind struct{ provider, endpoint, mode string }
+
+// inventory counts the endpoints and returns the stores in use.
+func (a *App) inventory() (map[endpointKind]int64, map[string]replay.Store) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	endpoints := make(map[endpointKind]int64)
+	for _, h := range a.endpoints {
+		endpoints[endpointKind{h.facts.Name, h.endpointName(), h.Mode}]++
+	}
+	return endpoints, maps.Clone(a.stores)
 }
 
 // storeFor returns the store of an endpoint: its own, or the default one,
 // which is opened when the first endpoint needs it.
 func (a *App) storeFor(ctx caddy.Context, r *Replay) (replay.Store, error) {
 	if r.StoreRaw != nil {
-		return loadStore(ctx.LoadModule(r, "StoreRaw"))
+		return a.loadStore(ctx.LoadModule(r, "StoreRaw"))
 	}
 	if a.store != nil {
 		return a.store, nil
 	}
 	var err error
 	if a.StoreRaw != nil {
-		a.store, err = loadStore(a.ctx.LoadModule(a, "StoreRaw"))
+		a.store, err = a.loadStore(a.ctx.LoadModule(a, "StoreRaw"))
 	} else {
-		a.store, err = loadStore(a.ctx.LoadModuleByID(defaultStore, nil))
+		a.store, err = a.loadStore(a.ctx.LoadModuleByID(defaultStore, nil))
 	}
 	return a.store, err
 }
 
-func loadStore(m any, err error) (replay.Store, error) {
+// loadStore returns a store that is measured. Stores of one label are one in
+// metrics; they should differ in label only if they differ in what they hold.
+func (a *App) loadStore(m any, err error) (replay.Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading replay store: %w", err)
 	}
@@ -129,7 +156,27 @@ func loadStore(m any, err error) (replay.Store, error) {
 	if !ok {
 		return nil, fmt.Errorf("module %T is in the namespace of replay stores but is none", m)
 	}
-	return s.Store(), nil
+	label := storeLabel(s)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stores == nil {
+		a.stores = make(map[string]replay.Store)
+	}
+	a.stores[label] = s.Store()
+	return newMeteredStore(s.Store(), label), nil
+}
+
+// NamedStore is implemented by store modules of which a config can have more
+// than one. The name shows up in metrics, so it must not hold a password.
+type NamedStore interface{ StoreName() string }
+
+// storeLabel names a store in metrics: its type and, if it has one, its name.
+func storeLabel(s StoreModule) string {
+	label := s.CaddyModule().ID.Name()
+	if named, ok := s.(NamedStore); ok && named.StoreName() != "" {
+		label += " " + named.StoreName()
+	}
+	return label
 }
 
 // Interface guards.

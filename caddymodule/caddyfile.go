@@ -25,7 +25,7 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 }
 
 // handlerOptions are the handler's own options; all others are the provider's.
-var handlerOptions = []string{"events", "max_body", "body_timeout", "app_timeout", "namespace", "replay"}
+var handlerOptions = []string{"events", "max_body", "body_timeout", "app_timeout", "mode", "namespace", "replay"}
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
 //
@@ -35,6 +35,7 @@ var handlerOptions = []string{"events", "max_body", "body_timeout", "app_timeout
 //		max_body     <size>
 //		body_timeout <duration>
 //		app_timeout  <duration>
+//		mode         enforce|monitor
 //		namespace    <name>
 //		replay {
 //			store          <type> [<arguments...>]
@@ -88,6 +89,11 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			o.duration(&h.BodyTimeout)
 		case "app_timeout":
 			o.duration(&h.AppTimeout)
+		case "mode":
+			o.text(&h.Mode)
+			if o.err == nil && h.Mode != modeEnforce && h.Mode != modeMonitor {
+				o.fail("mode %s is unknown: write enforce or monitor", h.Mode)
+			}
 		case "namespace":
 			o.text(&h.Namespace)
 		case "replay":

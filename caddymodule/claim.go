@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.opentelemetry.io/otel/attribute"
 	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
@@ -17,6 +18,7 @@ import (
 // for as long as that takes, and ended once: by commit or by release.
 type claim struct {
 	h     *Handler
+	d     *delivery
 	keys  replay.Keys
 	owner replay.Owner
 	lease time.Duration
@@ -29,7 +31,7 @@ type claim struct {
 // claim tries to claim a delivery. The claim is nil unless the verdict is
 // Ours; it is nil even so if the store failed and the operator allows that.
 func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
-	c := &claim{h: h, keys: d.keys, owner: replay.NewOwner(), lease: time.Duration(h.Replay.Lease)}
+	c := &claim{h: h, d: d, keys: d.keys, owner: replay.NewOwner(), lease: time.Duration(h.Replay.Lease)}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.r.Context()), storeTimeout)
 	defer cancel()
 	verdict, err := h.store.Claim(ctx, c.keys, c.owner, c.lease)
@@ -41,13 +43,14 @@ func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 		if !errors.Is(err, replay.ErrFull) {
 			// It may have been claimed nevertheless. If nobody gets to
 			// release it, its lease runs out.
-			h.later(func() { c.release(0) })
+			h.later(func() { c.free(0) })
 		}
 		return nil, 0, &refusal{outcome: StoreUnavailable, reason: "the replay store failed; the provider is asked to try again", err: err}
 	}
 	if verdict != replay.Ours {
 		return nil, verdict, nil
 	}
+	d.traceEvent("webhook claimed")
 	c.mu.Lock()
 	c.renewal = time.AfterFunc(c.lease/3, c.renew)
 	c.mu.Unlock()
@@ -98,12 +101,14 @@ func (c *claim) end(status int) {
 		return
 	}
 	err := c.commit(status)
+	c.d.traceEvent("webhook claim committed", attribute.Int("webhook.app_status", status), attribute.Bool("webhook.remembered", err == nil))
 	if err == nil || c.lost(err) {
 		return
 	}
 	// The app has succeeded: its answer goes out. The claim blocks copies
 	// until its lease; meanwhile the commit is tried again.
 	c.h.refusals.fail("remembering a handled delivery failed; trying again until its lease runs out", zap.Error(err), zap.Duration("lease", c.lease))
+	c.d = nil // what waits must not hold on to the request
 	if !c.h.later(func() { c.commitLater(status) }) {
 		c.h.refusals.fail("too many handled deliveries wait to be remembered: the provider's retry of this one would reach the app again")
 	}
@@ -151,6 +156,11 @@ func (c *claim) commitLater(status int) {
 }
 
 func (c *claim) release(status int) {
+	c.d.traceEvent("webhook claim released", attribute.Int("webhook.app_status", status))
+	c.free(status)
+}
+
+func (c *claim) free(status int) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	if err := c.h.store.Release(ctx, c.keys, c.owner, status); err != nil {
@@ -187,7 +197,7 @@ func (h *Handler) handled(status int) bool {
 func (h *Handler) answerCopy(d *delivery, verdict replay.Verdict) error {
 	switch verdict {
 	case replay.Duplicate:
-		return h.answerStatus(d, Duplicate, "it was handled before", h.Replay.OnDuplicate)
+		return h.answerStatus(d, Duplicate, handledBefore, h.Replay.OnDuplicate)
 	case replay.Replayed:
 		return h.answerReplayed(d)
 	default:
@@ -198,7 +208,7 @@ func (h *Handler) answerCopy(d *delivery, verdict replay.Verdict) error {
 // waitForFirst waits, for a bounded time, for the answer to the copy that is
 // being handled, and gives the same.
 func (h *Handler) waitForFirst(d *delivery) error {
-	busy := &refusal{outcome: InProgress, reason: "the same delivery is being handled at this moment", status: http.StatusServiceUnavailable}
+	busy := &refusal{outcome: InProgress, reason: beingHandled, status: http.StatusServiceUnavailable}
 	select {
 	case h.waiting <- struct{}{}:
 		defer func() { <-h.waiting }()
@@ -246,11 +256,10 @@ func (h *Handler) mirrorFailure(d *delivery, status int) error {
 }
 
 func (h *Handler) answerReplayed(d *delivery) error {
-	const reason = "what was signed was handled before; it comes back under another delivery ID, which the signature does not cover"
 	if h.Replay.OnReplay < 400 {
-		return h.answerStatus(d, Replayed, reason, h.Replay.OnReplay)
+		return h.answerStatus(d, Replayed, replayedReason, h.Replay.OnReplay)
 	}
-	return h.refuse(d, &refusal{outcome: Replayed, reason: reason, status: h.Replay.OnReplay})
+	return h.refuse(d, &refusal{outcome: Replayed, reason: replayedReason, status: h.Replay.OnReplay})
 }
 
 // answerStatus ends a delivery with an empty answer.
@@ -259,7 +268,7 @@ func (h *Handler) answerStatus(d *delivery, o Outcome, reason string, status int
 		return h.refuse(d, &refusal{outcome: o, reason: reason, status: status})
 	}
 	d.end(o, reason)
-	h.refusals.note(d)
+	h.refusals.answered(d)
 	if status != http.StatusNoContent && status != http.StatusNotModified {
 		d.w.Header().Set("Content-Length", "0")
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/body"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
@@ -18,10 +17,11 @@ type delivery struct {
 	w        http.ResponseWriter
 	r        *http.Request
 	provider string
+	endpoint string
+	meters   *endpointMeters
 	// uncovered names what the scheme's signature never covers.
 	uncovered []string
 	signed    *signature.Request
-	length    int64 // as declared, -1 if it was not
 	// bodyUnread: the client may still be sending its body.
 	bodyUnread bool
 	body       *body.Body
@@ -33,7 +33,7 @@ type delivery struct {
 }
 
 func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery {
-	d := &delivery{w: w, r: r, provider: h.facts.Name, uncovered: h.uncovered, length: r.ContentLength}
+	d := &delivery{w: w, r: r, provider: h.facts.Name, endpoint: h.endpointName(), meters: h.meters, uncovered: h.uncovered}
 	d.signed = &signature.Request{
 		Method:     r.Method,
 		Host:       r.Host,
@@ -139,19 +139,7 @@ func (d *delivery) deriveKeys(namespace string) {
 			d.keys.Digests = append(d.keys.Digests, replay.NewKey(namespace, secret, replay.KindDigest, m.Digest))
 		}
 	}
-	d.key = d.keys.All()[0]
-}
-
-// end records what became of the delivery, for placeholders and access log.
-func (d *delivery) end(o Outcome, reason string) {
-	d.outcome, d.reason = o, reason
-	extra, ok := d.r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields)
-	if !ok {
-		return
-	}
-	extra.Set(zap.String("webhook_provider", d.provider))
-	extra.Set(zap.String("webhook_outcome", string(o)))
-	if d.verified != nil && d.verified.ID != "" {
-		extra.Set(zap.String("webhook_id", d.verified.ID))
+	if all := d.keys.All(); len(all) > 0 { // a handshake may have none
+		d.key = all[0]
 	}
 }

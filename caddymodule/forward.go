@@ -31,6 +31,9 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 	defer r.Body.Close()
 	stripSpoofed(r.Trailer)
 	d.setIdentity(r.Header)
+	if h.Mode == modeMonitor {
+		r.Header[headerOutcome] = []string{string(Verified)}
+	}
 
 	w := &statusWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: d.w}, claim: c}
 	if err := next.ServeHTTP(w, r); err != nil {

@@ -64,6 +64,12 @@ type Handler struct {
 	// waiting. Default: 5m.
 	AppTimeout caddy.Duration `json:"app_timeout,omitempty"`
 
+	// What to do with what is not genuine, fresh and new: `enforce` refuses
+	// it; `monitor` counts and logs it, but lets everything through, with a
+	// `Webhook-Verified-Outcome` header that says what would have become of
+	// it. Default: `enforce`.
+	Mode string `json:"mode,omitempty"`
+
 	// Sets apart, or brings together, the memory of endpoints that share a
 	// secret: those with the same namespace count as one. Default: none.
 	Namespace string `json:"namespace,omitempty"`
@@ -83,6 +89,8 @@ type Handler struct {
 	// ended after its answer.
 	background chan struct{}
 	refusals   *refusalLog
+	meters     *endpointMeters
+	holds      bool // meters are to be released
 	logger     *zap.Logger
 	now        func() time.Time
 }
@@ -175,12 +183,33 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.app.register(h); err != nil {
 		return err
 	}
+	var err error
+	if h.meters, err = acquireEndpointMeters(h.facts.Name, h.endpointName()); err != nil {
+		return err
+	}
+	h.holds = true
 	h.waiting = make(chan struct{}, h.Replay.MaxWaiting)
 	h.background = make(chan struct{}, maxBackground)
 	h.warn()
-	var err error
 	h.store, err = h.app.storeFor(ctx, &h.Replay)
 	return err
+}
+
+// Cleanup implements caddy.CleanerUpper.
+func (h *Handler) Cleanup() error {
+	if !h.holds {
+		return nil
+	}
+	h.holds = false
+	return h.meters.release()
+}
+
+// endpointName is what logs and metrics call the endpoint.
+func (h *Handler) endpointName() string {
+	if h.Namespace != "" {
+		return h.Namespace
+	}
+	return h.facts.Name
 }
 
 // findApp finds the app of the config; a trial brings its own.
@@ -217,6 +246,7 @@ func (h *Handler) loadProvider(ctx caddy.Context) error {
 }
 
 func (h *Handler) setDefaults() {
+	orDefault(&h.Mode, modeEnforce)
 	orDefault(&h.MaxBody, defaultMaxBody)
 	orDefault(&h.BodyTimeout, caddy.Duration(defaultBodyTimeout))
 	orDefault(&h.AppTimeout, caddy.Duration(defaultAppTimeout))
@@ -249,6 +279,8 @@ func orDefault[T comparable](v *T, def T) {
 func (h *Handler) check() error {
 	r := &h.Replay
 	switch {
+	case h.Mode != modeEnforce && h.Mode != modeMonitor:
+		return fmt.Errorf("mode %s is unknown: write enforce or monitor", h.Mode)
 	case h.MaxBody < 0:
 		return fmt.Errorf("max_body %d is negative", h.MaxBody)
 	case h.BodyTimeout < 0 || h.AppTimeout < 0 || r.Window < 0 || r.Lease < 0 || r.Wait < 0 || r.MaxWaiting < 0:
@@ -286,6 +318,9 @@ func checkStatus(option string, status int) error {
 
 // warn says once, at start, what the operator should know.
 func (h *Handler) warn() {
+	if h.Mode == modeMonitor {
+		h.logger.Warn("mode monitor: nothing is refused, forged deliveries reach the app", zap.String("provider", h.facts.Name), zap.String("endpoint", h.endpointName()))
+	}
 	if h.facts.Weakness != "" {
 		h.logger.Warn("the provider's signature leaves a gap: "+h.facts.Weakness, zap.String("provider", h.facts.Name))
 	}
@@ -297,8 +332,13 @@ func (h *Handler) warn() {
 // ServeHTTP takes one delivery its whole way.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	d := h.newDelivery(w, r)
+	d.meters.inFlight.Inc()
+	defer d.meters.inFlight.Dec()
 	// At once: error routes see the headers of what is refused.
-	stripSpoofed(r.Header)
+	distrust(r.Header)
+	if h.Mode == modeMonitor {
+		return h.watch(d, next)
+	}
 
 	// Cheap refusals first, before a byte of the body is read.
 	if err := h.checkHeaders(d); err != nil {
@@ -352,7 +392,9 @@ func (h *Handler) checkHeaders(d *delivery) error {
 // verify asks the provider. Providers can come from elsewhere: one that vouches
 // for a delivery and does not say which secret signed it has decided nothing.
 func (h *Handler) verify(d *delivery) error {
+	start := time.Now()
 	verified, err := h.provider.Verify(d.r.Context(), d.signed)
+	d.meters.verified(start)
 	if err != nil {
 		return err
 	}
@@ -360,6 +402,10 @@ func (h *Handler) verify(d *delivery) error {
 		return errors.New("the provider's module names no secret that has signed")
 	}
 	d.verified = verified
+	if verified.TimestampSigned && !verified.Timestamp.IsZero() {
+		d.meters.skew.Observe(d.signed.Now.Sub(verified.Timestamp).Seconds())
+	}
+	d.traceEvent("webhook signature verified")
 	return nil
 }
 
@@ -379,6 +425,7 @@ func (h *Handler) wantsEvent(event string) bool {
 // Interface guards.
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 	_ signature.Body              = (*body.Body)(nil)
 )

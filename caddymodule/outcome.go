@@ -69,6 +69,14 @@ func (o Outcome) status() int {
 	}
 }
 
+// Reasons that more than one place gives.
+const (
+	notInEvents    = "its event type is not in events"
+	handledBefore  = "it was handled before"
+	replayedReason = "what was signed was handled before; it comes back under another delivery ID, which the signature does not cover"
+	beingHandled   = "the same delivery is being handled at this moment"
+)
+
 // retryAfter is how many seconds a sender should wait after a 503.
 const retryAfter = 5
 
@@ -101,7 +109,7 @@ func asRefusal(err error) *refusal {
 func (h *Handler) refuse(d *delivery, err error) error {
 	r := asRefusal(err)
 	d.end(r.outcome, r.reason)
-	h.refusals.log(d, r)
+	h.refusals.log(d, r, "refused a webhook delivery")
 	d.withhold()
 	status := r.status
 	if status == 0 {
@@ -120,8 +128,8 @@ func (h *Handler) refuse(d *delivery, err error) error {
 
 // ignore answers a genuine delivery that nobody asked for.
 func (h *Handler) ignore(d *delivery) error {
-	d.end(Ignored, "its event type is not in events")
-	h.refusals.note(d)
+	d.end(Ignored, notInEvents)
+	h.refusals.answered(d)
 	d.w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -143,7 +151,7 @@ func (h *Handler) answerHandshake(d *delivery) error {
 	header.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	status := a.Status
 	orDefault(&status, http.StatusOK)
-	h.refusals.note(d)
+	h.refusals.answered(d)
 	d.w.WriteHeader(status)
 	_, err := d.w.Write(a.Body)
 	return err

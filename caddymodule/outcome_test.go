@@ -79,7 +79,7 @@ func outcomeCases() []outcomeCase {
 		},
 		{
 			name: "no signature", config: plain, request: request(content, "X-GitHub-Delivery", "1"),
-			outcome: MissingSignature, status: 401, level: "warn",
+			outcome: MissingSignature, status: 401, level: "info",
 		},
 		{
 			name: "another secret", config: plain, request: request(content, "X-Hub-Signature-256", "sha256="+sign("another", content)),
@@ -116,7 +116,7 @@ func outcomeCases() []outcomeCase {
 		},
 		{
 			name: "a body that takes too long", config: plain, request: withBody(github("1", content), 30, errReader{os.ErrDeadlineExceeded}),
-			outcome: BodyTimeout, status: 408, level: "warn",
+			outcome: BodyTimeout, status: 408, level: "info",
 		},
 		{
 			name: "no room for the body", config: plain,

@@ -57,55 +57,60 @@ func (l *refusalLog) allow(o Outcome) (bool, int64) {
 	return true, suppressed
 }
 
+// level is how much a refusal matters to an operator. Requests without a
+// signature are the background noise of the internet; what we could not decide
+// is for somebody to look at.
+func (r *refusal) level() zapcore.Level {
+	switch {
+	case r.err != nil && r.outcome != Malformed: // a body that broke off is the sender's
+		return zapcore.ErrorLevel
+	case r.outcome == Ignored:
+		return zapcore.DebugLevel
+	}
+	switch r.outcome {
+	case InProgress, Duplicate, Handshake, MissingSignature, BodyTimeout:
+		return zapcore.InfoLevel
+	}
+	return zapcore.WarnLevel
+}
+
 // log writes the line of one refusal. It says what an operator can act on, and
 // never a secret, a signature or a body.
-func (l *refusalLog) log(d *delivery, r *refusal) {
-	fields := make([]zap.Field, 0, 10)
-	if r.err != nil {
-		fields = append(fields, zap.Error(r.err))
-	}
-	l.write(d, "refused a webhook delivery", fields)
-}
-
-// note writes the line of a delivery that was answered here, not by the app.
-func (l *refusalLog) note(d *delivery) {
-	l.write(d, "answered a webhook delivery without the app", nil)
-}
-
-func (l *refusalLog) write(d *delivery, message string, fields []zap.Field) {
-	ok, suppressed := l.allow(d.outcome)
+func (l *refusalLog) log(d *delivery, r *refusal, message string) {
+	ok, suppressed := l.allow(r.outcome)
 	if !ok {
 		return
 	}
-	entry := l.logger.Check(d.outcome.level(), message)
+	entry := l.logger.Check(r.level(), message)
 	if entry == nil {
 		return
 	}
-	fields = append(fields,
-		zap.String("outcome", string(d.outcome)),
-		zap.String("reason", d.reason),
+	fields := []zap.Field{
+		zap.String("outcome", string(r.outcome)),
+		zap.String("reason", r.reason),
 		zap.String("provider", d.provider),
+		zap.String("endpoint", d.endpoint),
 		zap.String("remote_addr", d.r.RemoteAddr),
-		zap.Int64("content_length", d.length),
-	)
-	if d.verified != nil && d.verified.ID != "" {
-		fields = append(fields, zap.String("id", d.verified.ID))
+		zap.Int64("content_length", d.r.ContentLength),
+	}
+	if d.body != nil {
+		fields = append(fields, zap.Int64("body_bytes", d.body.Size()))
+	}
+	// Only what is authentic: anybody can send a header.
+	if v := d.verified; v != nil && v.ID != "" {
+		fields = append(fields, zap.String("id", v.ID), zap.Bool("id_signed", v.IDSigned))
+	}
+	if r.err != nil {
+		fields = append(fields, zap.Error(r.err))
 	}
 	entry.Write(counted(fields, suppressed)...)
 }
 
-// level is how much the operator should care.
-func (o Outcome) level() zapcore.Level {
-	switch o {
-	case StoreUnavailable, Overloaded, Undecided:
-		return zapcore.ErrorLevel // something is broken on this side
-	case Ignored:
-		return zapcore.DebugLevel
-	case Duplicate, InProgress, Handshake:
-		return zapcore.InfoLevel
-	default:
-		return zapcore.WarnLevel
-	}
+// answered writes the line of a genuine delivery that was answered here and
+// not by the app.
+func (l *refusalLog) answered(d *delivery) {
+	r := &refusal{outcome: d.outcome, reason: d.reason}
+	l.log(d, r, "answered a webhook delivery without the app")
 }
 
 // warn and fail write a message of ours, at the same bounded rate. The message

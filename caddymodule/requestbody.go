@@ -24,9 +24,17 @@ func (h *Handler) readBody(d *delivery) error {
 	if bounded {
 		_ = rc.SetReadDeadline(time.Time{}) // it was possible a moment ago
 	}
+	d.took(b)
+	return nil
+}
+
+// took notes that the body has been read.
+func (d *delivery) took(b *body.Body) {
+	if b.Spooled() {
+		meters.spooled.Add(float64(b.Size()))
+	}
 	d.bodyUnread = false
 	d.body, d.signed.Body = b, b
-	return nil
 }
 
 // bodyRefusal says what became of a body that could not be read.
@@ -35,15 +43,23 @@ func (h *Handler) bodyRefusal(err error) error {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, body.ErrTooLarge):
-		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the body is longer than max_body, which is %d bytes", h.MaxBody)}
+		return h.tooLong()
 	case errors.As(err, &tooLarge):
 		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the body is longer than request_body allows, which is %d bytes", tooLarge.Limit)}
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return &refusal{outcome: BodyTimeout, reason: fmt.Sprintf("the body did not arrive in time: body_timeout is %s", time.Duration(h.BodyTimeout))}
+		return h.bodyTimeout()
 	case errors.Is(err, body.ErrBudget):
 		return &refusal{outcome: Overloaded, reason: "no room to hold the body: body_memory and body_disk are used up by bodies in flight, or temporary files cannot be written", err: err}
 	}
 	return &refusal{outcome: Malformed, reason: "the body broke off", err: err}
+}
+
+func (h *Handler) tooLong() *refusal {
+	return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the body is longer than max_body, which is %d bytes", h.MaxBody)}
+}
+
+func (h *Handler) bodyTimeout() *refusal {
+	return &refusal{outcome: BodyTimeout, reason: fmt.Sprintf("the body did not arrive in time: body_timeout is %s", time.Duration(h.BodyTimeout))}
 }
 
 // replaceBody gives the next handler the bytes that were verified, with their
@@ -52,8 +68,6 @@ func (d *delivery) replaceBody(r *http.Request) {
 	r.TransferEncoding = nil
 	r.ContentLength = d.body.Size()
 	r.Header.Del("Expect")
-	// What it names, proxies take out: our headers, or the provider's.
-	r.Header.Del("Connection")
 	if r.ContentLength == 0 {
 		r.Body = http.NoBody
 		r.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }

@@ -74,6 +74,9 @@ func (m *MemoryStore) Cleanup() error {
 	return err
 }
 
+// StoreName implements NamedStore.
+func (m *MemoryStore) StoreName() string { return m.Name }
+
 // Store implements StoreModule.
 func (m *MemoryStore) Store() replay.Store { return m.pooled }
 
@@ -108,6 +111,7 @@ func (m *MemoryStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Interface guards.
 var (
 	_ StoreModule           = (*MemoryStore)(nil)
+	_ NamedStore            = (*MemoryStore)(nil)
 	_ caddy.Provisioner     = (*MemoryStore)(nil)
 	_ caddy.CleanerUpper    = (*MemoryStore)(nil)
 	_ caddyfile.Unmarshaler = (*MemoryStore)(nil)

@@ -74,7 +74,10 @@ func openTrial(ctx context.Context, config json.RawMessage, h *Handler) (*Trial,
 }
 
 // Close gives back what the handler holds.
-func (t *Trial) Close() { t.close() }
+func (t *Trial) Close() {
+	_ = t.handler.Cleanup() // it holds nothing whose loss could matter
+	t.close()
+}
 
 // Try sends one request to a handler with this provider, whose JSON is an
 // object with its `name` and options, as in the handler's config. now is as for

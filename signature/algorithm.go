@@ -35,18 +35,21 @@ const (
 	RSASHA1         Algorithm = "rsa-sha1"          // PKCS #1 v1.5
 	RSASHA256       Algorithm = "rsa-sha256"        // PKCS #1 v1.5
 	RSASHA512       Algorithm = "rsa-sha512"        // PKCS #1 v1.5
-	Token           Algorithm = "token"
-	Basic           Algorithm = "basic"
+	// SHA256Prefix hashes the secret and then the content, without HMAC: who
+	// has one signature can lengthen the content and sign the result.
+	SHA256Prefix Algorithm = "sha256-prefix"
+	Token        Algorithm = "token"
+	Basic        Algorithm = "basic"
 )
 
 func (a Algorithm) check() error {
 	switch a {
-	case HMACSHA1, HMACSHA256, HMACSHA384, HMACSHA512, Ed25519, ECDSAP256SHA256, RSASHA1, RSASHA256, RSASHA512, Token, Basic:
+	case HMACSHA1, HMACSHA256, HMACSHA384, HMACSHA512, Ed25519, ECDSAP256SHA256, RSASHA1, RSASHA256, RSASHA512, SHA256Prefix, Token, Basic:
 		return nil
 	case "":
 		return errors.New("no algorithm: write, for example, hmac-sha256")
 	}
-	return fmt.Errorf("unknown algorithm %q: write hmac-sha1, hmac-sha256, hmac-sha384, hmac-sha512, ed25519, ecdsa-p256-sha256, rsa-sha1, rsa-sha256, rsa-sha512, token or basic", string(a))
+	return fmt.Errorf("unknown algorithm %q: write hmac-sha1, hmac-sha256, hmac-sha384, hmac-sha512, ed25519, ecdsa-p256-sha256, rsa-sha1, rsa-sha256, rsa-sha512, sha256-prefix, token or basic", string(a))
 }
 
 // Asymmetric: the operator configures a public key, which is no secret.
@@ -88,7 +91,7 @@ func newHash(h crypto.Hash) func() hash.Hash {
 // signatureSize is the exact length of a signature in bytes, 0 if it varies.
 func (a Algorithm) signatureSize() int {
 	switch a {
-	case HMACSHA1, HMACSHA256, HMACSHA384, HMACSHA512:
+	case HMACSHA1, HMACSHA256, HMACSHA384, HMACSHA512, SHA256Prefix:
 		return a.hash().Size()
 	case Ed25519:
 		return ed25519.SignatureSize
@@ -96,9 +99,21 @@ func (a Algorithm) signatureSize() int {
 	return 0
 }
 
+const (
+	// maxSignatureSize is that of RSA with 16384 bits, the largest there is.
+	maxSignatureSize = 2048
+	// maxPublicChecks bounds how many signatures of one request are checked
+	// with a public key. Each costs as much as thousands of comparisons, and
+	// no provider sends more than the two or three of a rotation.
+	maxPublicChecks = 8
+	// minRSABits: shorter keys have been factored.
+	minRSABits = 1024
+)
+
 // key is one secret made ready for one algorithm.
 type key struct {
 	identity Identity
+	name     string // the label that the operator gave it, if any
 	// states holds *state: hash states keyed with this secret. A keyed HMAC
 	// that is reset starts from its saved inner and outer states, which
 	// spares two compressions and five allocations on every delivery.
@@ -107,30 +122,26 @@ type key struct {
 	token  [sha256.Size]byte
 }
 
-// state is what one verification works in.
+// state is what one HMAC is computed in.
 type state struct {
 	hash    hash.Hash
 	scratch []byte
 	sum     []byte
-	message []byte // the signed content, for Ed25519
-}
-
-// Write gathers the message for Ed25519, which must see it whole.
-func (s *state) Write(p []byte) (int, error) {
-	s.message = append(s.message, p...)
-	return len(p), nil
 }
 
 func newKey(a Algorithm, format KeyFormat, secret Secret) (*key, error) {
 	k := &key{identity: secret.Identity()}
-	makeHash := newHash(a.hash())
 	switch {
 	case a.Asymmetric():
 		public, err := parsePublicKey(a, secret, format)
 		if err != nil {
 			return nil, err
 		}
-		k.public = public
+		der, err := x509.MarshalPKIXPublicKey(public)
+		if err != nil {
+			return nil, fmt.Errorf("reading public key: %w", err)
+		}
+		k.public, k.identity.Fingerprint = public, fingerprint(der)
 	case a == Token || a == Basic:
 		if a == Basic && !strings.Contains(string(secret.Reveal()), ":") {
 			return nil, errors.New("for basic the secret is user:password")
@@ -141,11 +152,27 @@ func newKey(a Algorithm, format KeyFormat, secret Secret) (*key, error) {
 		if err != nil {
 			return nil, err
 		}
-		plain := makeHash
-		makeHash = func() hash.Hash { return hmac.New(plain, raw) }
+		plain := newHash(a.hash())
+		makeHash := func() hash.Hash { return hmac.New(plain, raw) }
+		if a == SHA256Prefix {
+			makeHash = func() hash.Hash { return &prefixHash{plain(), raw} }
+		}
+		k.states.New = func() any { return &state{hash: makeHash()} }
+		k.identity.Fingerprint = fingerprint(raw)
 	}
-	k.states.New = func() any { return &state{hash: makeHash()} }
 	return k, nil
+}
+
+// prefixHash begins every content with a secret.
+type prefixHash struct {
+	hash.Hash
+	secret []byte
+}
+
+// Reset begins a new content.
+func (h *prefixHash) Reset() {
+	h.Hash.Reset()
+	_, _ = h.Write(h.secret) // a hash never fails
 }
 
 // parsePublicKey reads a public key: PEM, base64 of DER (SubjectPublicKeyInfo),
@@ -157,33 +184,51 @@ func parsePublicKey(a Algorithm, secret Secret, format KeyFormat) (crypto.Public
 	} else if format.PrefixRequired {
 		return nil, fmt.Errorf("the public key must begin with %s", format.Prefix)
 	}
-	var der []byte
-	if block, _ := pem.Decode([]byte(text)); block != nil {
-		der = block.Bytes
-		switch block.Type {
-		case "RSA PUBLIC KEY":
-			public, err := x509.ParsePKCS1PublicKey(der)
-			if err != nil {
-				return nil, fmt.Errorf("parsing public key: %w", err)
-			}
-			return checkPublicKey(a, public)
-		case "CERTIFICATE":
-			cert, err := x509.ParseCertificate(der)
-			if err != nil {
-				return nil, fmt.Errorf("parsing certificate: %w", err)
-			}
-			return checkPublicKey(a, cert.PublicKey)
-		}
-	} else if raw, err := hex.DecodeString(text); err == nil {
-		der = raw
-	} else if raw, err := decodeKeyBase64(strings.Join(strings.Fields(text), "")); err == nil {
-		der = raw
-	} else {
+	if strings.HasPrefix(text, "-----BEGIN ") {
+		return parsePEM(a, text)
+	}
+	der, err := hex.DecodeString(text)
+	if err != nil {
+		der, err = decodeKeyBase64(strings.Join(strings.Fields(text), ""))
+	}
+	if err != nil {
 		return nil, errors.New("the public key is neither PEM, hex nor base64: copy it again from the provider")
 	}
 	if a == Ed25519 && len(der) == ed25519.PublicKeySize {
 		return ed25519.PublicKey(der), nil
 	}
+	return parsePKIX(a, der)
+}
+
+// parsePEM reads a single PEM block. Of several, some would be overlooked.
+func parsePEM(a Algorithm, text string) (crypto.PublicKey, error) {
+	block, rest := pem.Decode([]byte(text))
+	if block == nil {
+		return nil, errors.New("the public key is not well-formed PEM: copy it again from the provider, with its line breaks")
+	}
+	if strings.TrimSpace(string(rest)) != "" {
+		return nil, errors.New("something follows the public key: give each key as a secret of its own")
+	}
+	switch block.Type {
+	case "PUBLIC KEY":
+		return parsePKIX(a, block.Bytes)
+	case "RSA PUBLIC KEY":
+		public, err := x509.ParsePKCS1PublicKey(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("parsing public key: %w", err)
+		}
+		return checkPublicKey(a, public)
+	case "CERTIFICATE":
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("parsing certificate: %w", err)
+		}
+		return checkPublicKey(a, cert.PublicKey)
+	}
+	return nil, fmt.Errorf("a PEM block %q is not a public key: copy the public key from the provider", block.Type)
+}
+
+func parsePKIX(a Algorithm, der []byte) (crypto.PublicKey, error) {
 	public, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
 		return nil, fmt.Errorf("parsing public key: %w", err)
@@ -201,6 +246,9 @@ func checkPublicKey(a Algorithm, public crypto.PublicKey) (crypto.PublicKey, err
 		ok = a == ECDSAP256SHA256 && p.Curve == elliptic.P256()
 	case *rsa.PublicKey:
 		ok = a == RSASHA1 || a == RSASHA256 || a == RSASHA512
+		if ok && p.N.BitLen() < minRSABits {
+			return nil, fmt.Errorf("an RSA key of %d bits can be broken: use one of 2048 or more", p.N.BitLen())
+		}
 	}
 	if !ok {
 		return nil, fmt.Errorf("the public key is a %T, which is not for %s", public, a)
@@ -208,55 +256,72 @@ func checkPublicKey(a Algorithm, public crypto.PublicKey) (crypto.PublicKey, err
 	return public, nil
 }
 
-// verify tells whether one of the candidates signs what content writes, and
-// returns the digest of that. matched is the candidate's index, -1 for none.
-func (k *key) verify(a Algorithm, t *template, v *values, candidates [][]byte) (digest []byte, matched int, err error) {
+// verify tells whether one of the candidates signs what t writes: matched is
+// its index, -1 for none. It appends the digest of the signed content to dst.
+func (k *key) verify(a Algorithm, t *template, v *values, candidates [][]byte, dst []byte) (digest []byte, matched int, err error) {
+	if a == Token || a == Basic {
+		return k.verifyToken(v, candidates, dst)
+	}
+	if a.Asymmetric() {
+		return k.verifyPublic(a, t, v, candidates, dst)
+	}
 	st := k.states.Get().(*state)
 	defer k.states.Put(st)
 	st.hash.Reset()
-	if a == Ed25519 {
-		return k.verifyEd25519(t, v, candidates)
-	}
 	if st.scratch, err = t.write(st.hash, v, st.scratch); err != nil {
-		return nil, -1, err
+		return dst, -1, err
 	}
 	st.sum = st.hash.Sum(st.sum[:0])
 	for i, candidate := range candidates {
-		if k.signed(a, st.sum, candidate) {
-			return append([]byte(nil), st.sum...), i, nil
+		if subtle.ConstantTimeCompare(st.sum, candidate) == 1 {
+			return append(dst, st.sum...), i, nil
 		}
 	}
-	return nil, -1, nil
+	return dst, -1, nil
 }
 
-func (k *key) signed(a Algorithm, sum, candidate []byte) bool {
-	switch public := k.public.(type) {
-	case *ecdsa.PublicKey:
-		return ecdsa.VerifyASN1(public, sum, candidate)
-	case *rsa.PublicKey:
-		return rsa.VerifyPKCS1v15(public, a.hash(), sum, candidate) == nil
-	}
-	return subtle.ConstantTimeCompare(sum, candidate) == 1
-}
-
-// verifyEd25519 gathers the message, which Ed25519 goes over twice.
-func (k *key) verifyEd25519(t *template, v *values, candidates [][]byte) ([]byte, int, error) {
-	var message state
-	if _, err := t.write(&message, v, nil); err != nil {
-		return nil, -1, err
+// verifyPublic checks with a public key. What is signed does not depend on the
+// key, so it is put together once for all of them.
+func (k *key) verifyPublic(a Algorithm, t *template, v *values, candidates [][]byte, dst []byte) ([]byte, int, error) {
+	signed, err := v.signedContent(a, t)
+	if err != nil {
+		return dst, -1, err
 	}
 	for i, candidate := range candidates {
-		if ed25519.Verify(k.public.(ed25519.PublicKey), message.message, candidate) {
-			sum := sha256.Sum256(message.message)
-			return sum[:], i, nil
+		if !k.signed(a, signed, candidate) {
+			continue
 		}
+		if a == Ed25519 { // which signs the content itself
+			sum := sha256.Sum256(signed)
+			signed = sum[:]
+		}
+		return append(dst, signed...), i, nil
 	}
-	return nil, -1, nil
+	return dst, -1, nil
 }
 
-// knows compares a token that was sent with this one, in constant time
-// whatever the lengths.
-func (k *key) knows(token string) bool {
-	sum := sha256.Sum256([]byte(token))
-	return subtle.ConstantTimeCompare(sum[:], k.token[:]) == 1
+func (k *key) signed(a Algorithm, signed, candidate []byte) bool {
+	switch public := k.public.(type) {
+	case ed25519.PublicKey:
+		return ed25519.Verify(public, signed, candidate)
+	case *ecdsa.PublicKey:
+		return ecdsa.VerifyASN1(public, signed, candidate)
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(public, a.hash(), signed, candidate) == nil
+	}
+	return false
+}
+
+// verifyToken compares tokens in constant time, whatever their lengths.
+// Nothing is signed; the body is what there is to tell deliveries apart.
+func (k *key) verifyToken(v *values, candidates [][]byte, dst []byte) ([]byte, int, error) {
+	for i, candidate := range candidates {
+		sent := sha256.Sum256(candidate)
+		if subtle.ConstantTimeCompare(sent[:], k.token[:]) != 1 {
+			continue
+		}
+		sum, err := v.bodySHA256()
+		return append(dst, sum...), i, err
+	}
+	return dst, -1, nil
 }

@@ -19,6 +19,14 @@ const (
 	Base64URLPad Encoding = "base64url_pad" // URL-safe alphabet, padded
 )
 
+// Strict refuses stray bits in the last character. It copies the encoding, so
+// it is called once.
+var (
+	strictBase64       = base64.StdEncoding.Strict()
+	strictBase64URL    = base64.RawURLEncoding.Strict()
+	strictBase64URLPad = base64.URLEncoding.Strict()
+)
+
 // check returns an error that lists the encodings if e is none of them.
 func (e Encoding) check() error {
 	switch e {
@@ -31,11 +39,11 @@ func (e Encoding) check() error {
 func (e Encoding) base64() *base64.Encoding {
 	switch e {
 	case Base64URL:
-		return base64.RawURLEncoding.Strict()
+		return strictBase64URL
 	case Base64URLPad:
-		return base64.URLEncoding.Strict()
+		return strictBase64URLPad
 	default:
-		return base64.StdEncoding.Strict()
+		return strictBase64
 	}
 }
 
@@ -54,13 +62,19 @@ func (e Encoding) decode(dst []byte, text string) ([]byte, bool) {
 	if text == "" || strings.ContainsAny(text, "\r\n") {
 		return dst, false
 	}
+	var onStack [128]byte // hex of the longest HMAC
+	src := append(onStack[:0], text...)
+	start := len(dst)
 	var err error
 	if e == Hex {
-		dst, err = hex.AppendDecode(dst, []byte(text))
+		dst, err = hex.AppendDecode(dst, src)
 	} else {
-		dst, err = e.base64().AppendDecode(dst, []byte(text))
+		dst, err = e.base64().AppendDecode(dst, src)
 	}
-	return dst, err == nil
+	if err != nil {
+		return dst[:start], false
+	}
+	return dst, true
 }
 
 // Encode spells sig.

@@ -1,20 +1,20 @@
 package signature
 
 import (
+	"bytes"
 	"fmt"
-	"mime"
 	"net/http"
 	"net/textproto"
 	"net/url"
-	"slices"
 	"strings"
 )
 
 // Field says where in a request a value stands.
 type Field struct {
 	// Which part of the request: `header`, `query`, `form`
-	// (application/x-www-form-urlencoded), `json` (the body) or `element`
-	// (a part of the signature header, where that is a list of key=value).
+	// (application/x-www-form-urlencoded), `json` (the body), `element` (a
+	// part of the signature header, where that is a list of key=value) or
+	// `value` (what a provider's own code has worked out).
 	From string `json:"from"`
 	// The header, parameter or element; for `json` a path of member names
 	// and array indexes joined by dots: `data.object.id`.
@@ -28,26 +28,42 @@ func (f Field) String() string { return f.From + " " + f.Name }
 func (f Field) IsZero() bool { return f.From == "" }
 
 // inBody: the value can only be known once the body has been read.
-func (f Field) inBody() bool { return f.From == "json" || f.From == "form" }
+func (f Field) inBody() bool { return f.From == "json" || f.From == "form" || f.From == "value" }
 
 func (f Field) check() error {
 	switch f.From {
-	case "header", "query", "form", "json", "element":
+	case "header", "query", "form", "json", "element", "value":
 	default:
 		return fmt.Errorf("unknown place %q: write header, query, form, json or element", f.From)
 	}
 	if f.Name == "" {
 		return fmt.Errorf("a name must follow %q", f.From)
 	}
+	if f.From == "header" && !isToken(f.Name) {
+		return fmt.Errorf("%q cannot be the name of a header", f.Name)
+	}
 	return nil
+}
+
+// isToken tells whether s can be the name of a header (RFC 9110, 5.6.2).
+func isToken(s string) bool {
+	for _, c := range []byte(s) {
+		alphanumeric := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !alphanumeric && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // maxForm is the largest form that is read for its fields. A form is parsed in
 // memory; no provider sends larger ones.
 const maxForm = 1 << 20
 
-// headerValue returns a single-valued header. Twice is refused: whoever reads
-// the first and whoever reads the last must not see different values.
+// headerValue returns a single-valued header, without the white space around
+// it: that is no part of a header's value (RFC 9110, 5.5), HTTP/1 has removed
+// it already and the app's server will. Twice is refused: whoever reads the
+// first and whoever reads the last must not see different values.
 func headerValue(h http.Header, name string) (string, error) {
 	// Names are canonical: compiled ones by us, received ones by net/http.
 	values := h[name]
@@ -60,41 +76,42 @@ func headerValue(h http.Header, name string) (string, error) {
 	return textproto.TrimString(values[0]), nil
 }
 
-// queryValue returns a single-valued query parameter of the request.
-func queryValue(r *Request, name string) (string, error) {
-	_, raw, found := strings.Cut(r.RequestURI, "?")
-	if !found {
-		return "", nil
-	}
-	values, err := url.ParseQuery(raw)
-	if err != nil {
-		return "", Refuse(Malformed, "the query string cannot be parsed")
-	}
-	return single(values[name], "query parameter", name)
+// isForm tells whether the body is a form. The content type decides nothing
+// alone, because no signature covers it: were an ID in the body looked for or
+// not as that header says, a copy of a delivery could go by without its ID.
+func (r *Request) isForm(body []byte) bool {
+	start := bytes.TrimLeft(body, " \t\r\n")
+	// No form begins like this: these characters are escaped in one.
+	return len(start) > 0 && strings.IndexByte(`{["<`, start[0]) < 0
 }
 
-// Form parses the body as application/x-www-form-urlencoded. It returns nil
-// for any other content type, and refuses forms over 1 MiB.
+// Form parses the body as application/x-www-form-urlencoded, whatever its
+// Content-Type says. It returns nil for a body that is no form. Where the
+// content type says that it is one, a malformed form and one over 1 MiB are
+// refused.
 func (r *Request) Form() (url.Values, error) {
-	ct, err := headerValue(r.Header, "Content-Type")
-	if err != nil {
-		return nil, err
-	}
-	if t, _, err := mime.ParseMediaType(ct); err != nil || t != "application/x-www-form-urlencoded" {
-		return nil, nil
-	}
+	declared := mediaType(r) == "application/x-www-form-urlencoded"
 	if r.Body.Size() > maxForm {
+		if !declared {
+			return nil, nil
+		}
 		return nil, Refuse(Malformed, "a form of %d bytes is too large to look into", r.Body.Size())
 	}
 	raw, err := bodyBytes(r.Body)
 	if err != nil {
 		return nil, fmt.Errorf("reading the body again: %w", err)
 	}
-	values, err := url.ParseQuery(string(raw))
-	if err != nil {
+	if !r.isForm(raw) {
+		return nil, nil
+	}
+	form, err := url.ParseQuery(string(raw))
+	if err != nil && declared {
 		return nil, Refuse(Malformed, "the body is not a well-formed form")
 	}
-	return values, nil
+	if err != nil {
+		return nil, nil
+	}
+	return form, nil
 }
 
 func single(values []string, what, name string) (string, error) {
@@ -105,46 +122,4 @@ func single(values []string, what, name string) (string, error) {
 		return "", nil
 	}
 	return values[0], nil
-}
-
-// values reads fields of one request, parsing header list, form and JSON at
-// most once each.
-type values struct {
-	req      *Request
-	elements elements
-	form     url.Values
-	formRead bool
-	paths    *JSONPaths // every JSON path that the scheme will ask for
-	json     []string
-}
-
-// get returns the value of a field, empty if it is not there.
-func (v *values) get(f Field) (string, error) {
-	switch f.From {
-	case "header":
-		return headerValue(v.req.Header, f.Name)
-	case "query":
-		return queryValue(v.req, f.Name)
-	case "element":
-		return v.elements.single(f.Name)
-	case "form":
-		if !v.formRead {
-			form, err := v.req.Form()
-			if err != nil {
-				return "", err
-			}
-			v.form, v.formRead = form, true
-		}
-		return single(v.form[f.Name], "form field", f.Name)
-	case "json":
-		if v.json == nil {
-			found, err := v.paths.Find(v.req.Body)
-			if err != nil {
-				return "", fmt.Errorf("reading the body again: %w", err)
-			}
-			v.json = found
-		}
-		return v.json[slices.Index(v.paths.names, f.Name)], nil
-	}
-	return "", nil
 }

@@ -1,31 +1,41 @@
 package signature
 
 import (
+	"errors"
 	"fmt"
 	"net/textproto"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // SignatureField says where the signature stands and how it is spelled.
 type SignatureField struct {
 	Field
 	// Further headers that may hold a signature; one that matches suffices.
-	// A name that ends in `#` stands for that name with 1, 2, 3 … in its
-	// place, as far as they are present.
+	// A name that ends in `#`, here as above, stands for that name with 1, 2,
+	// 3 … in its place, as far as they are present.
 	Also []string `json:"also,omitempty"`
 	// How the bytes are spelled: `hex`, `base64`, `base64url` (not padded) or
 	// `base64url_pad`. Default: `hex`.
 	Encoding Encoding `json:"encoding,omitempty"`
 	// Text that stands before the signature, or before the list: `sha256=`.
 	Prefix string `json:"prefix,omitempty"`
+	// The prefix may be missing.
+	PrefixOptional bool `json:"prefix_optional,omitempty"`
+	// The header may come several times, each time with a signature; one that
+	// matches suffices.
+	Repeated bool `json:"repeated,omitempty"`
 	// What separates the parts, where the value is a list: `,` or a space.
 	Separator string `json:"separator,omitempty"`
+	// Spaces around the parts of a list do not count.
+	Spaces bool `json:"spaces,omitempty"`
 	// What stands between a part's name and its value, where parts have
 	// names: `=`. Without it a part is a signature.
 	Assign string `json:"assign,omitempty"`
 	// The name of the parts that are signatures: `v1`. They may come several
-	// times, as while a secret is being rotated; others may come once.
+	// times, as while a secret is being rotated; a part that the scheme reads otherwise
+	// may come once.
 	Element string `json:"element,omitempty"`
 	// What separates whole lists, where several stand side by side, each with
 	// its own timestamp.
@@ -41,30 +51,48 @@ const maxElements = 32
 
 func (f SignatureField) check() error {
 	if f.From == "element" {
-		return fmt.Errorf("the signature cannot stand in an element of itself: write header, query, form or json")
+		return errors.New("the signature cannot stand in an element of itself: write header, query, form or json")
 	}
 	if err := f.Field.check(); err != nil {
 		return err
 	}
-	if f.Element != "" && f.Assign == "" {
+	for _, name := range f.Also {
+		if !isToken(name) || f.From != "header" {
+			return fmt.Errorf("%q cannot be a further header of a signature in %s", name, f.Field)
+		}
+	}
+	switch {
+	case f.Element != "" && f.Assign == "":
 		return fmt.Errorf("element %q needs to know what stands between a name and its value, as in: assign =", f.Element)
+	case f.Element == "" && f.Assign != "":
+		return fmt.Errorf("assign %q says that parts have names: write which of them are signatures, as in: element v1", f.Assign)
+	case f.Separator == "" && (f.SetSeparator != "" || f.Positional != 0):
+		return errors.New("a list needs to know what separates its parts, as in: separator ,")
+	case f.Separator != "" && (f.Separator == f.SetSeparator || f.Separator == f.Assign):
+		return fmt.Errorf("the separator %q cannot separate anything else", f.Separator)
+	case f.Positional < 0 || f.Positional > maxElements:
+		return fmt.Errorf("positional %d is not between 1 and %d", f.Positional, maxElements)
 	}
 	return f.Encoding.check()
 }
 
-// elements are the parts of one signature list.
-type elements struct {
-	field      *SignatureField
+// list tells whether the value is a list of parts.
+func (f *SignatureField) list() bool { return f.Separator != "" || f.Assign != "" }
+
+// signatureList is the parts of one list: signatures, and what has a name.
+type signatureList struct {
 	named      []namedElement
 	signatures []string
+	decoded    [][]byte // the signatures that can be read
+	timestamp  time.Time
 }
 
 type namedElement struct{ name, value string }
 
 // single returns the value of a named part, which may come once.
-func (e elements) single(name string) (string, error) {
+func (l *signatureList) single(name string) (string, error) {
 	value, found := "", false
-	for _, n := range e.named {
+	for _, n := range l.named {
 		if n.name != name {
 			continue
 		}
@@ -76,65 +104,114 @@ func (e elements) single(name string) (string, error) {
 	return value, nil
 }
 
-// parse splits a header value into its lists.
-func (f *SignatureField) parse(text string) ([]elements, error) {
+// forget lets go of the request and keeps the memory.
+func (l *signatureList) forget() {
+	clear(l.named)
+	clear(l.signatures)
+	clear(l.decoded)
+	l.named, l.signatures, l.decoded, l.timestamp = l.named[:0], l.signatures[:0], l.decoded[:0], time.Time{}
+}
+
+// parse adds the lists of one value to v.
+func (f *SignatureField) parse(v *values, text string) error {
 	if f.Prefix != "" {
 		rest, ok := strings.CutPrefix(text, f.Prefix)
-		if !ok {
-			return nil, Refuse(Malformed, "the signature does not begin with %s", f.Prefix)
+		if !ok && !f.PrefixOptional {
+			return Refuse(Malformed, "the signature does not begin with %s", f.Prefix)
 		}
 		text = rest
 	}
-	if f.Separator == "" {
-		return []elements{{field: f, signatures: []string{text}}}, nil
-	}
-	sets := []string{text}
-	if f.SetSeparator != "" {
-		sets = strings.SplitN(text, f.SetSeparator, maxElements+1)
-	}
-	lists := make([]elements, 0, len(sets))
-	total := 0
-	for _, set := range sets {
-		e, err := f.parseList(set)
+	if !f.list() {
+		list, err := v.addList()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if total += len(e.named) + len(e.signatures); total > maxElements {
-			return nil, Refuse(Malformed, "the signature header has more than %d parts", maxElements)
-		}
-		lists = append(lists, e)
+		list.signatures = append(list.signatures, text)
+		return v.countPart(f)
 	}
-	return lists, nil
+	for more := true; more; {
+		var set string
+		set, text, more = cutPart(text, f.SetSeparator)
+		if err := f.parseList(v, set); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func (f *SignatureField) parseList(text string) (elements, error) {
-	e := elements{field: f}
-	for i, part := range strings.SplitN(text, f.Separator, maxElements+1) {
-		if i == maxElements {
-			return e, Refuse(Malformed, "the signature header has more than %d parts", maxElements)
+// addList returns the list that comes next. Where all of them sign the same
+// content, that is the first.
+func (v *values) addList() (*signatureList, error) {
+	n := len(v.lists)
+	switch {
+	case n == 1 && v.merge:
+	case n == maxSets:
+		return nil, Refuse(Malformed, "more than %d signature lists", maxSets)
+	case n < cap(v.lists):
+		v.lists = v.lists[:n+1] // with the memory that it had
+	default:
+		v.lists = append(v.lists, signatureList{})
+	}
+	return &v.lists[len(v.lists)-1], nil
+}
+
+func (v *values) countPart(f *SignatureField) error {
+	if v.parts++; v.parts > maxElements {
+		return Refuse(Malformed, "the %s has more than %d parts", f.Field, maxElements)
+	}
+	return nil
+}
+
+func (f *SignatureField) parseList(v *values, text string) error {
+	list, err := v.addList()
+	if err != nil {
+		return err
+	}
+	for i, more := 0, true; more; i++ {
+		if err := v.countPart(f); err != nil {
+			return err
 		}
+		var part string
+		part, text, more = cutPart(text, f.Separator)
+		if f.Spaces {
+			part = strings.Trim(part, " ")
+		}
+		if i < f.Positional {
+			list.named = append(list.named, namedElement{strconv.Itoa(i + 1), part})
+			continue
+		}
+		if f.Assign == "" {
+			list.signatures = append(list.signatures, part)
+			continue
+		}
+		name, value, ok := strings.Cut(part, f.Assign)
 		switch {
-		case i < f.Positional:
-			e.named = append(e.named, namedElement{strconv.Itoa(i + 1), part})
-		case f.Assign == "":
-			e.signatures = append(e.signatures, part)
+		case !ok: // not for us: an unknown kind of part
+		case name == f.Element:
+			list.signatures = append(list.signatures, value)
 		default:
-			name, value, ok := strings.Cut(part, f.Assign)
-			switch {
-			case !ok: // not for us: an unknown kind of part
-			case name == f.Element:
-				e.signatures = append(e.signatures, value)
-			default:
-				e.named = append(e.named, namedElement{name, value})
-			}
+			list.named = append(list.named, namedElement{name, value})
 		}
 	}
-	return e, nil
+	return nil
+}
+
+// cutPart cuts text after its first part. Without a separator it is the only
+// one.
+func cutPart(text, separator string) (part, rest string, more bool) {
+	if separator == "" {
+		return text, "", false
+	}
+	return strings.Cut(text, separator)
+}
+
+func (f *SignatureField) severalHeaders() bool {
+	return len(f.Also) > 0 || strings.HasSuffix(f.Name, "#")
 }
 
 // headerNames returns the headers that hold signatures in this request.
 func (f *SignatureField) headerNames(r *Request) []string {
-	if len(f.Also) == 0 {
+	if !f.severalHeaders() {
 		return []string{f.Name}
 	}
 	var names []string
@@ -155,36 +232,48 @@ func (f *SignatureField) headerNames(r *Request) []string {
 	return names
 }
 
-// read returns the signature lists of a request.
-func (f *SignatureField) read(v *values) ([]elements, error) {
+// read adds the signature lists of a request to v.
+func (f *SignatureField) read(v *values) error {
 	if f.From != "header" {
 		text, err := v.get(f.Field)
 		if err != nil || text == "" {
-			return nil, err
+			return err
 		}
-		return f.parse(text)
+		return f.parse(v, text)
 	}
-	if len(f.Also) == 0 {
-		text, err := headerValue(v.req.Header, f.Name)
-		if err != nil || text == "" {
-			return nil, err
-		}
-		return f.parse(text)
+	if f.Repeated {
+		return f.readRepeated(v)
 	}
-	var all []elements
+	if !f.severalHeaders() {
+		return f.readHeader(v, f.Name)
+	}
 	for _, name := range f.headerNames(v.req) {
-		text, err := headerValue(v.req.Header, name)
-		if err != nil {
-			return nil, err
+		if err := f.readHeader(v, name); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// readHeader adds the lists of a header that may come once.
+func (f *SignatureField) readHeader(v *values, name string) error {
+	text, err := headerValue(v.req.Header, name)
+	if err != nil || text == "" {
+		return err
+	}
+	return f.parse(v, text)
+}
+
+// readRepeated adds the lists of a header that may come several times.
+func (f *SignatureField) readRepeated(v *values) error {
+	for _, value := range v.req.Header[f.Name] {
+		text := textproto.TrimString(value)
 		if text == "" {
 			continue
 		}
-		lists, err := f.parse(text)
-		if err != nil {
-			return nil, err
+		if err := f.parse(v, text); err != nil {
+			return err
 		}
-		all = append(all, lists...)
 	}
-	return all, nil
+	return nil
 }

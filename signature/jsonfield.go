@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -17,10 +18,13 @@ import (
 // Of a member that comes twice the first counts. Strings are unescaped,
 // numbers are as written, true and false are the words; null, objects and
 // arrays count as absent, and so does a value longer than 64 KiB. A document
-// that breaks off or is not JSON yields what was found up to there.
+// that breaks off or is not JSON yields what was found up to there. What is
+// found depends on the document alone, not on how it arrives.
 type JSONPaths struct {
 	names    []string
 	segments [][]string
+	indexes  [][]int  // the segments as array indexes, -1 for those that are none
+	ends     []uint64 // by depth: the paths that have no more segments
 }
 
 const (
@@ -35,73 +39,108 @@ func NewJSONPaths(paths []string) (*JSONPaths, error) {
 		return nil, errors.New("too many JSON paths: 64 are the most")
 	}
 	p := &JSONPaths{names: paths}
-	for _, path := range paths {
+	for i, path := range paths {
 		segments := strings.Split(path, ".")
-		for _, s := range segments {
+		indexes := make([]int, len(segments))
+		for j, s := range segments {
 			if s == "" {
 				return nil, errors.New("the JSON path " + strconv.Quote(path) + " has an empty part: write member names joined by single dots")
 			}
+			indexes[j] = arrayIndex(s)
 		}
+		for len(p.ends) <= len(segments) {
+			p.ends = append(p.ends, 0)
+		}
+		p.ends[len(segments)] |= 1 << i
 		p.segments = append(p.segments, segments)
+		p.indexes = append(p.indexes, indexes)
 	}
 	return p, nil
+}
+
+// arrayIndex returns the number that s is the decimal of, -1 if it is none.
+func arrayIndex(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 || strconv.Itoa(n) != s {
+		return -1
+	}
+	return n
 }
 
 // Find returns a value for each path, in their order, empty for those that are
 // absent. An error means that the body could not be read.
 func (p *JSONPaths) Find(b Body) ([]string, error) {
-	s := &jsonScan{paths: p, found: make([]string, len(p.names)), buf: b.Bytes()}
-	if s.buf == nil {
-		r := b.Open()
-		defer r.Close()
-		s.src, s.buf = r, make([]byte, 0, jsonReadSize)
-	}
-	s.want = 1<<len(p.names) - 1
-	s.value(s.want, 0)
-	return s.found, s.err
+	var s jsonScan
+	return s.find(nil, p, b)
 }
 
 // jsonScan is one pass over one document. Its methods return false when the
 // scan is over: everything found, the end of input, or not JSON.
 type jsonScan struct {
 	paths *JSONPaths
-	found []string
 	want  uint64 // the paths not yet found
 	buf   []byte
 	pos   int
-	src   io.Reader // nil: buf is the whole document
+	src   io.Reader // nil: buf is all there is
 	err   error
-	text  []byte // the string or number being kept
+	text  []byte // a string or number that lies across two reads
+	found []byte // the values that were found, one after the other
+	spans []span // by path: where in found its value is
 }
 
-// peek returns the next byte without consuming it.
-func (s *jsonScan) peek() (byte, bool) {
+type span struct{ start, end int }
+
+// find appends a value for each path to dst.
+func (s *jsonScan) find(dst []string, p *JSONPaths, b Body) ([]string, error) {
+	s.paths, s.want = p, 1<<len(p.names)-1
+	s.pos, s.src, s.err = 0, nil, nil
+	s.found, s.spans = s.found[:0], s.spans[:0]
+	for range p.names {
+		s.spans = append(s.spans, span{})
+	}
+	if s.buf = b.Bytes(); s.buf == nil {
+		r := b.Open()
+		defer r.Close()
+		s.src, s.buf = r, make([]byte, 0, jsonReadSize)
+	}
+	if s.want != 0 {
+		s.value(s.want, 0)
+	}
+	s.buf, s.src = nil, nil
+	all := string(s.found) // one allocation for all values
+	for _, at := range s.spans {
+		dst = append(dst, all[at.start:at.end])
+	}
+	return dst, s.err
+}
+
+// fill makes sure that there is a byte at pos.
+func (s *jsonScan) fill() bool {
 	for s.pos == len(s.buf) {
-		if s.src == nil || s.err != nil {
-			return 0, false
+		if s.src == nil {
+			return false
 		}
 		n, err := s.src.Read(s.buf[:cap(s.buf)])
 		s.buf, s.pos = s.buf[:n], 0
-		if n == 0 && err != nil {
-			if err != io.EOF {
+		if err != nil {
+			if s.src = nil; err != io.EOF {
 				s.err = err
 			}
-			s.src = nil
-			return 0, false
 		}
 	}
-	return s.buf[s.pos], true
+	return true
 }
 
 // token returns the next byte that is not white space, without consuming it.
 func (s *jsonScan) token() (byte, bool) {
-	for {
-		c, ok := s.peek()
-		if !ok || (c != ' ' && c != '\t' && c != '\n' && c != '\r') {
-			return c, ok
+	for s.fill() {
+		c := s.buf[s.pos]
+		if c != ' ' && c != '\t' && c != '\n' && c != '\r' {
+			return c, true
 		}
 		s.pos++
 	}
+	return 0, false
 }
 
 // value reads one value. alive are the paths whose first depth parts led here.
@@ -114,17 +153,23 @@ func (s *jsonScan) value(alive uint64, depth int) bool {
 		return s.skip(c)
 	}
 	switch c {
-	case '{':
-		return s.object(alive, depth)
-	case '[':
+	case '{', '[':
+		s.want &^= alive & s.paths.ends[depth] // a container is no scalar
+		if alive &= s.want; alive == 0 {
+			return s.want != 0 && s.skip(c)
+		}
+		s.pos++
+		if c == '{' {
+			return s.object(alive, depth)
+		}
 		return s.array(alive, depth)
 	case '"':
-		text, ok := s.str(true)
+		text, ok := s.str()
 		return ok && s.keep(alive, depth, text)
 	default:
 		text, ok := s.bare()
-		if text == "null" {
-			text = ""
+		if string(text) == "null" {
+			text = nil
 		}
 		return ok && s.keep(alive, depth, text)
 	}
@@ -132,50 +177,35 @@ func (s *jsonScan) value(alive uint64, depth int) bool {
 
 // keep records a scalar for the paths that end here and drops those that
 // would have to go deeper: of members that come twice the first counts.
-func (s *jsonScan) keep(alive uint64, depth int, text string) bool {
-	for i := range s.found {
-		if alive&(1<<i) == 0 {
-			continue
+func (s *jsonScan) keep(alive uint64, depth int, text []byte) bool {
+	s.want &^= alive
+	if alive &= s.paths.ends[depth]; alive != 0 && len(text) > 0 {
+		at := span{len(s.found), len(s.found) + len(text)}
+		s.found = append(s.found, text...)
+		for ; alive != 0; alive &= alive - 1 {
+			s.spans[bits.TrailingZeros64(alive)] = at
 		}
-		if len(s.paths.segments[i]) == depth {
-			s.found[i] = text
-		}
-		s.want &^= 1 << i
 	}
 	return s.want != 0
 }
 
-// drop takes back paths that end at a container.
-func (s *jsonScan) drop(alive uint64, depth int) uint64 {
-	for i := range s.found {
-		if alive&(1<<i) != 0 && len(s.paths.segments[i]) == depth {
-			s.want &^= 1 << i
-			alive &^= 1 << i
-		}
-	}
-	return alive
-}
-
+// object reads the members of an object whose bracket has been consumed.
 func (s *jsonScan) object(alive uint64, depth int) bool {
-	alive = s.drop(alive, depth)
-	s.pos++
-	if c, ok := s.token(); !ok || c == '}' {
+	c, ok := s.token()
+	if ok && c == '}' {
 		s.pos++
-		return ok && s.want != 0
+		return true
 	}
-	for {
-		if c, ok := s.token(); !ok || c != '"' {
-			return false
-		}
-		name, ok := s.str(true)
+	for ok && c == '"' {
+		name, ok := s.str()
 		if !ok {
 			return false
 		}
+		next := s.member(alive&s.want, depth, name)
 		if c, ok := s.token(); !ok || c != ':' {
 			return false
 		}
 		s.pos++
-		next := s.follow(alive, depth, name)
 		if !s.value(next, depth+1) {
 			return false
 		}
@@ -183,31 +213,41 @@ func (s *jsonScan) object(alive uint64, depth int) bool {
 		if s.want == 0 {
 			return false
 		}
+		if alive&s.want == 0 {
+			return s.nested(1)
+		}
 		if more, ok := s.separator('}'); !more {
 			return ok
 		}
+		c, _ = s.token()
 	}
+	return false
 }
 
+// array reads the elements of an array whose bracket has been consumed.
 func (s *jsonScan) array(alive uint64, depth int) bool {
-	alive = s.drop(alive, depth)
-	s.pos++
-	if c, ok := s.token(); !ok || c == ']' {
+	c, ok := s.token()
+	if ok && c == ']' {
 		s.pos++
-		return ok && s.want != 0
+		return true
 	}
-	for i := 0; ; i++ {
-		next := uint64(0)
-		if alive != 0 {
-			next = s.follow(alive, depth, strconv.Itoa(i))
+	for i := 0; ok; i++ {
+		next, later := s.element(alive&s.want, depth, i)
+		if next|later == 0 {
+			return s.nested(1)
 		}
 		if !s.value(next, depth+1) {
 			return false
 		}
-		if more, ok := s.separator(']'); !more {
+		if s.want &^= next; s.want == 0 {
+			return false
+		}
+		more, ok := s.separator(']')
+		if !more {
 			return ok
 		}
 	}
+	return false
 }
 
 // separator consumes a comma (more) or the end of the container.
@@ -220,126 +260,187 @@ func (s *jsonScan) separator(end byte) (more, ok bool) {
 	return c == ',', true
 }
 
-// follow returns the paths of alive whose part at depth is name.
-func (s *jsonScan) follow(alive uint64, depth int, name string) uint64 {
+// member returns the paths of alive whose part at depth is name.
+func (s *jsonScan) member(alive uint64, depth int, name []byte) uint64 {
 	var next uint64
-	for i, segments := range s.paths.segments {
-		if alive&(1<<i) != 0 && segments[depth] == name {
+	for ; alive != 0; alive &= alive - 1 {
+		i := bits.TrailingZeros64(alive)
+		if s.paths.segments[i][depth] == string(name) {
 			next |= 1 << i
 		}
 	}
 	return next
 }
 
-// str consumes a string. Unless keep, or if it is too long, its text is lost.
-func (s *jsonScan) str(keep bool) (string, bool) {
+// element returns the paths of alive whose part at depth is the index i, and
+// those for which it is a later one.
+func (s *jsonScan) element(alive uint64, depth, i int) (next, later uint64) {
+	for ; alive != 0; alive &= alive - 1 {
+		path := bits.TrailingZeros64(alive)
+		switch index := s.paths.indexes[path][depth]; {
+		case index == i:
+			next |= 1 << path
+		case index > i:
+			later |= 1 << path
+		}
+	}
+	return next, later
+}
+
+// str consumes a string and returns it unescaped, nil if it is too long. The
+// bytes are good until the next read.
+func (s *jsonScan) str() ([]byte, bool) {
 	s.pos++ // the opening quote
 	s.text = s.text[:0]
-	escaped, tooLong := false, false
-	for {
-		if _, ok := s.peek(); !ok {
-			return "", false
-		}
+	for s.fill() {
 		rest := s.buf[s.pos:]
 		n := bytes.IndexByte(rest, '"')
 		if n < 0 {
 			n = len(rest)
 		}
 		if esc := bytes.IndexByte(rest[:n], '\\'); esc >= 0 {
-			n, escaped = esc, true
+			s.pos += esc
+			s.take(rest[:esc])
+			return s.escapedStr()
 		}
-		s.take(rest[:n], keep, &tooLong)
 		s.pos += n
 		if n == len(rest) {
+			s.take(rest)
 			continue
 		}
-		if rest[n] == '"' {
-			s.pos++
-			return s.unescape(keep && !tooLong, escaped), true
+		s.pos++
+		if len(s.text) == 0 { // the whole string is in the buffer
+			return limited(rest[:n]), true
 		}
-		for range 2 { // the backslash and what it escapes
-			c, ok := s.peek()
-			if !ok {
-				return "", false
-			}
-			s.take([]byte{c}, keep, &tooLong)
-			s.pos++
-		}
+		s.take(rest[:n])
+		return limited(s.text), true
 	}
+	return nil, false
 }
 
-func (s *jsonScan) take(b []byte, keep bool, tooLong *bool) {
-	if !keep || *tooLong {
-		return
+// escapedStr goes on with a string from its first backslash on.
+func (s *jsonScan) escapedStr() ([]byte, bool) {
+	escaped := false
+	for s.fill() {
+		c := s.buf[s.pos]
+		if c == '"' && !escaped {
+			s.pos++
+			return unescape(limited(s.text)), true
+		}
+		s.take(s.buf[s.pos : s.pos+1])
+		s.pos++
+		escaped = c == '\\' && !escaped
 	}
-	if len(s.text)+len(b) > maxJSONValue {
-		*tooLong = true
-		return
-	}
-	s.text = append(s.text, b...)
+	return nil, false
 }
 
-func (s *jsonScan) unescape(keep, escaped bool) string {
-	if !keep {
-		return ""
-	}
-	if !escaped {
-		return string(s.text)
-	}
-	quoted := append(append([]byte{'"'}, s.text...), '"')
-	var text string
-	if json.Unmarshal(quoted, &text) != nil {
-		return ""
+// take adds to text, up to one byte more than a value may have.
+func (s *jsonScan) take(b []byte) {
+	room := maxJSONValue + 1 - len(s.text)
+	s.text = append(s.text, b[:min(room, len(b))]...)
+}
+
+// limited returns text, or nothing if it is too long.
+func limited(text []byte) []byte {
+	if len(text) > maxJSONValue {
+		return nil
 	}
 	return text
 }
 
-// bare consumes a number or a word.
-func (s *jsonScan) bare() (string, bool) {
-	s.text = s.text[:0]
-	for {
-		c, ok := s.peek()
-		if !ok || strings.IndexByte(" \t\r\n,]}:{[\"", c) >= 0 {
-			return string(s.text), len(s.text) > 0
-		}
-		if len(s.text) < maxJSONValue {
-			s.text = append(s.text, c)
-		}
-		s.pos++
+func unescape(raw []byte) []byte {
+	if raw == nil {
+		return nil
 	}
+	quoted := make([]byte, 0, len(raw)+2)
+	quoted = append(append(append(quoted, '"'), raw...), '"')
+	var text string
+	if json.Unmarshal(quoted, &text) != nil {
+		return nil
+	}
+	return []byte(text)
 }
 
-// skip consumes a value that nobody asked for. It counts brackets and steps
-// over strings, no more: that is all it takes to find the value's end.
-func (s *jsonScan) skip(c byte) bool {
-	if c == '"' {
-		_, ok := s.str(false)
-		return ok
-	}
-	if c != '{' && c != '[' {
-		_, ok := s.bare()
-		return ok
-	}
-	depth := 0
-	for {
-		c, ok := s.peek()
-		if !ok {
-			return false
+// bare consumes a number or a word.
+func (s *jsonScan) bare() ([]byte, bool) {
+	s.text = s.text[:0]
+	for s.fill() {
+		rest := s.buf[s.pos:]
+		n := bareEnd(rest)
+		s.take(rest[:n])
+		s.pos += n
+		if n < len(rest) {
+			break
 		}
+	}
+	return limited(s.text), len(s.text) > 0
+}
+
+// bareEnd returns how many bytes of b can belong to a number or a word.
+func bareEnd(b []byte) int {
+	for i, c := range b {
 		switch c {
-		case '"':
-			if _, ok := s.str(false); !ok {
-				return false
-			}
-			continue
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
+		case ' ', '\t', '\r', '\n', ',', ']', '}', ':', '{', '[', '"':
+			return i
 		}
+	}
+	return len(b)
+}
+
+// skip consumes a value that nobody asked for and that begins with c.
+func (s *jsonScan) skip(c byte) bool {
+	switch c {
+	case '{', '[':
 		s.pos++
-		if depth == 0 {
+		return s.nested(1)
+	case '"':
+		return s.skipStr()
+	}
+	_, ok := s.bare()
+	return ok
+}
+
+// nested consumes up to where depth open brackets have been closed.
+func (s *jsonScan) nested(depth int) bool {
+	k := skipper{depth: depth}
+	for s.fill() {
+		n, done := k.skip(s.buf[s.pos:])
+		s.pos += n
+		if done {
 			return true
 		}
 	}
+	return false
+}
+
+// skipStr consumes a string.
+func (s *jsonScan) skipStr() bool {
+	s.pos++            // the opening quote
+	quote := s.pos - 1 // the next quote, if it is not behind pos; looked for once, or many escapes would cost the square
+	for s.fill() {
+		if quote < s.pos || quote > len(s.buf) {
+			quote = len(s.buf)
+			if n := bytes.IndexByte(s.buf[s.pos:], '"'); n >= 0 {
+				quote = s.pos + n
+			}
+		}
+		esc := bytes.IndexByte(s.buf[s.pos:quote], '\\')
+		switch {
+		case esc >= 0:
+			s.pos += esc + 1
+			if s.pos == len(s.buf) {
+				quote = -1
+			}
+			if !s.fill() {
+				return false
+			}
+			s.pos++ // what the backslash escapes
+		case quote < len(s.buf):
+			s.pos = quote + 1
+			return true
+		default:
+			s.pos, quote = len(s.buf), -1
+		}
+	}
+	return false
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/textproto"
-	"strings"
 	"time"
 )
 
@@ -12,8 +11,9 @@ import (
 // type, and the `custom` provider fills one in from the config.
 type Scheme struct {
 	// `hmac-sha1`, `hmac-sha256`, `hmac-sha384`, `hmac-sha512`, `ed25519`,
-	// `ecdsa-p256-sha256`, `rsa-sha1`, `rsa-sha256`, `rsa-sha512`, `token`
-	// (the secret itself is sent) or `basic` (HTTP Basic; the secret is
+	// `ecdsa-p256-sha256`, `rsa-sha1`, `rsa-sha256`, `rsa-sha512`,
+	// `sha256-prefix` (the hash of secret and content: weak), `token` (the
+	// secret itself is sent) or `basic` (HTTP Basic; the secret is
 	// user:password). It is fixed here: a request cannot choose another.
 	Algorithm Algorithm `json:"algorithm,omitempty"`
 	// How the text of a secret becomes key bytes.
@@ -28,8 +28,21 @@ type Scheme struct {
 	ID *Field `json:"id,omitempty"`
 	// The event type.
 	Event *Field `json:"event,omitempty"`
+	// What happened, where that stands apart from the event type: `created`.
+	// It is joined to the event type with a dot.
+	Action *Field `json:"action,omitempty"`
+	// Where the provider names the secret that it signed with. A secret with
+	// a label is then only tried if its label is that name. The name need
+	// not be signed: it can only narrow the choice.
+	KeyID *Field `json:"key_id,omitempty"`
 	// Headers that must have a given value.
 	Require map[string]string `json:"require,omitempty"`
+	// The requests that are signed in this way, where the provider signs
+	// others otherwise. Default: all.
+	When *Condition `json:"when,omitempty"`
+	// ValuesCoverBody says that the {value.NAME} of the signed content are
+	// made of the whole body. Only code can say so, hence not the config.
+	ValuesCoverBody bool `json:"-"`
 }
 
 // signsNothing: whoever knows the secret says what he likes.
@@ -66,9 +79,11 @@ func (s Scheme) canonical() Scheme {
 		f := header(*s.ID)
 		s.ID = &f
 	}
-	if s.Event != nil {
-		f := header(*s.Event)
-		s.Event = &f
+	for _, p := range []**Field{&s.Event, &s.Action, &s.KeyID} {
+		if *p != nil {
+			f := header(**p)
+			*p = &f
+		}
 	}
 	if s.Signed == "" && !s.signsNothing() {
 		s.Signed = "{body}"
@@ -87,8 +102,14 @@ func (s *Scheme) check() error {
 	if err := s.Algorithm.check(); err != nil {
 		return err
 	}
+	if err := s.Key.check(); err != nil {
+		return err
+	}
 	if err := s.Signature.check(); err != nil {
 		return fmt.Errorf("signature: %w", err)
+	}
+	if err := s.When.check(); err != nil {
+		return err
 	}
 	if s.signsNothing() && s.Signed != "" {
 		return fmt.Errorf("algorithm %s signs nothing: remove the signed content", s.Algorithm)
@@ -98,20 +119,43 @@ func (s *Scheme) check() error {
 			return fmt.Errorf("timestamp: %w", err)
 		}
 	}
-	for what, f := range map[string]*Field{"id": s.ID, "event": s.Event} {
-		if f == nil {
+	for _, named := range []struct {
+		what string
+		f    *Field
+	}{{"id", s.ID}, {"event", s.Event}, {"action", s.Action}, {"key_id", s.KeyID}} {
+		if named.f == nil {
 			continue
 		}
-		if err := f.check(); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
+		if err := named.f.check(); err != nil {
+			return fmt.Errorf("%s: %w", named.what, err)
+		}
+	}
+	for name := range s.Require {
+		if !isToken(name) {
+			return fmt.Errorf("require: %q cannot be the name of a header", name)
 		}
 	}
 	return nil
 }
 
+// checkElement: elements are parts of a list, and signatures are not elements.
+func (s *Scheme) checkElement(f Field) error {
+	if f.From != "element" {
+		return nil
+	}
+	if !s.Signature.list() {
+		return fmt.Errorf("%s: the signature is no list with elements: say what separates its parts, as in: separator ,", f)
+	}
+	if f.Name == s.Signature.Element {
+		return fmt.Errorf("%s: that element is the signature itself", f)
+	}
+	return nil
+}
+
 // Compile joins the scheme with secrets. tolerance replaces the scheme's own
-// unless it is 0. Secrets that belong to another scheme ([Scheme.Accepts]) are
-// an error, as are no secrets and the same secret twice.
+// unless it is 0; it is at most 366 days. Secrets that belong to another scheme
+// ([Scheme.Accepts]) are an error, as are no secrets and the same key twice,
+// however it is spelled.
 func (s Scheme) Compile(secrets []Secret, tolerance time.Duration) (*Verifier, error) {
 	s = s.canonical()
 	if err := s.check(); err != nil {
@@ -120,23 +164,30 @@ func (s Scheme) Compile(secrets []Secret, tolerance time.Duration) (*Verifier, e
 	if len(secrets) == 0 {
 		return nil, errors.New("no secret: write one after the provider's name, or as `secret` in its block")
 	}
+	if tolerance < 0 || tolerance > maxTolerance {
+		return nil, fmt.Errorf("a tolerance of %s is not between 1s and %s", tolerance, maxTolerance)
+	}
 	v := &Verifier{scheme: s, tolerance: tolerance}
 	for i, secret := range secrets {
-		for _, other := range secrets[:i] {
-			if secret.Equal(other) {
-				return nil, errors.New("the same secret stands there twice: remove one")
-			}
-		}
 		k, err := newKey(s.Algorithm, s.Key, secret)
 		if err != nil {
 			return nil, err
 		}
+		for _, other := range v.keys {
+			if k.identity.Fingerprint == other.identity.Fingerprint {
+				return nil, errors.New("the same secret stands there twice: remove one")
+			}
+		}
+		k.name = k.identity.Label
 		if k.identity.Label == "" {
 			k.identity.Label = fmt.Sprint(i + 1)
 		}
 		v.keys = append(v.keys, k)
 	}
-	return v, v.prepare()
+	if err := v.prepare(); err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // prepare derives what every request would otherwise work out again.
@@ -146,28 +197,31 @@ func (v *Verifier) prepare() error {
 	if v.template, err = parseTemplate(s.Signed, s); err != nil {
 		return err
 	}
-	if !s.signsNothing() && len(v.template.parts) == 0 {
-		return errors.New("the signed content is empty: nothing would be verified")
+	if !s.signsNothing() && v.template.constant() {
+		return errors.New("the signed content is the same for every delivery: nothing would be verified")
 	}
 	var paths []string
 	addField := func(f Field) {
+		if elementErr := s.checkElement(f); elementErr != nil {
+			err = elementErr
+		}
 		if f.From == "json" {
 			paths = append(paths, f.Name)
 		}
 		v.perList = v.perList || f.From == "element"
 	}
 	v.template.fields(addField)
-	for _, f := range []*Field{&s.Signature.Field, s.ID, s.Event} {
+	for _, f := range []*Field{&s.Signature.Field, s.ID, s.Event, s.Action, s.KeyID} {
 		if f != nil {
 			addField(*f)
 		}
 	}
-	v.traits = Traits{BodySigned: v.template.body, WholeBody: s.Algorithm == Ed25519, URLSigned: v.template.url || strings.Contains(s.Signed, "{path}")}
+	v.traits = Traits{BodySigned: v.template.body, WholeBody: s.Algorithm == Ed25519, URLSigned: v.template.target}
 	if s.ID != nil {
 		v.traits.HasID, v.traits.IDSigned = true, v.template.covers(*s.ID)
 	}
 	if s.Event != nil {
-		v.traits.HasEvent, v.traits.EventSigned = true, v.template.covers(*s.Event)
+		v.traits.HasEvent, v.traits.EventSigned = true, v.template.covers(*s.Event) && (s.Action == nil || v.template.covers(*s.Action))
 	}
 	if s.Timestamp != nil {
 		addField(s.Timestamp.Field)
@@ -180,6 +234,9 @@ func (v *Verifier) prepare() error {
 		}
 	}
 	v.traits.Tolerance = v.tolerance
+	if err != nil {
+		return err
+	}
 	v.paths, err = NewJSONPaths(paths)
 	return err
 }

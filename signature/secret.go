@@ -18,14 +18,39 @@ type Identity struct {
 	Fingerprint [32]byte
 }
 
+// String returns the label: a fingerprint in a log would let its readers try
+// out weak secrets.
+func (i Identity) String() string { return i.Label }
+
+// GoString implements fmt.GoStringer.
+func (i Identity) GoString() string { return i.Label }
+
+// Format implements fmt.Formatter, so that no verb prints the fingerprint.
+func (i Identity) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(i.Label)) }
+
+// MarshalText implements encoding.TextMarshaler, and with it JSON.
+func (i Identity) MarshalText() ([]byte, error) { return []byte(i.Label), nil }
+
+// fingerprint is what tells key from key.
+func fingerprint(key []byte) [32]byte {
+	h := sha256.New()
+	h.Write([]byte("verify_webhook secret 1\x00"))
+	h.Write(key)
+	return [32]byte(h.Sum(nil))
+}
+
 // Secret is a shared secret or a public key with its label. It prints and
 // marshals as "REDACTED" and cannot be compared with ==, which would not take
 // constant time.
 type Secret struct {
 	_     [0]func()
 	label string
-	value []byte
+	// A pointer, because fmt calls no method of an unexported field: it then
+	// prints an address.
+	value *secretValue
 }
+
+type secretValue struct{ text []byte }
 
 // NewSecret wraps the text of a secret as the provider shows it. The label is
 // optional and shows up in logs. A secret that is empty, blank or surrounded
@@ -41,22 +66,28 @@ func NewSecret(value, label string) (Secret, error) {
 	if strings.ContainsFunc(label, func(c rune) bool { return !unicode.IsPrint(c) }) {
 		return Secret{}, errors.New("the label of a secret has characters that cannot be printed")
 	}
-	return Secret{label: label, value: []byte(value)}, nil
+	return Secret{label: label, value: &secretValue{[]byte(value)}}, nil
 }
 
 // Label returns the label, which may be empty.
 func (s Secret) Label() string { return s.label }
 
 // Reveal returns the secret itself, for computing signatures and nothing else.
-func (s Secret) Reveal() []byte { return s.value }
+func (s Secret) Reveal() []byte {
+	if s.value == nil {
+		return nil
+	}
+	return s.value.text
+}
 
 // Equal compares two secrets in constant time.
-func (s Secret) Equal(t Secret) bool { return subtle.ConstantTimeCompare(s.value, t.value) == 1 }
+func (s Secret) Equal(t Secret) bool { return subtle.ConstantTimeCompare(s.Reveal(), t.Reveal()) == 1 }
 
-// Identity returns the identity under which deliveries of this secret are
-// remembered. It depends on the secret alone, not on the label.
+// Identity returns the identity of the secret as it is written. That under
+// which deliveries are remembered is the key's own, [Verifier.Secrets]: it is
+// the same however the key is spelled.
 func (s Secret) Identity() Identity {
-	return Identity{Label: s.label, Fingerprint: sha256.Sum256(append([]byte("verify_webhook secret 1\x00"), s.value...))}
+	return Identity{Label: s.label, Fingerprint: fingerprint(s.Reveal())}
 }
 
 const redacted = "REDACTED"
@@ -84,14 +115,26 @@ type KeyFormat struct {
 	PrefixRequired bool `json:"prefix_required,omitempty"`
 }
 
+func (f KeyFormat) check() error {
+	switch f.Encoding {
+	case "", "utf8", "hex", "base64":
+	default:
+		return fmt.Errorf("unknown key encoding %q: write utf8, hex or base64", f.Encoding)
+	}
+	if f.PrefixRequired && f.Prefix == "" {
+		return errors.New("a key prefix is required, but none is named")
+	}
+	return nil
+}
+
 // matches tells whether a secret can belong to this format.
 func (f KeyFormat) matches(s Secret) bool {
-	return !f.PrefixRequired || strings.HasPrefix(string(s.value), f.Prefix)
+	return !f.PrefixRequired || strings.HasPrefix(string(s.Reveal()), f.Prefix)
 }
 
 // Decode returns the key bytes of a secret.
 func (f KeyFormat) Decode(s Secret) ([]byte, error) {
-	text, found := strings.CutPrefix(string(s.value), f.Prefix)
+	text, found := strings.CutPrefix(string(s.Reveal()), f.Prefix)
 	if f.PrefixRequired && !found {
 		return nil, fmt.Errorf("the secret must begin with %s", f.Prefix)
 	}
@@ -105,7 +148,7 @@ func (f KeyFormat) Decode(s Secret) ([]byte, error) {
 	case "base64":
 		key, err = decodeKeyBase64(text)
 	default:
-		return nil, fmt.Errorf("unknown key encoding %q: write utf8, hex or base64", f.Encoding)
+		return nil, f.check()
 	}
 	if err != nil {
 		// The decoder's own error would quote a byte of the secret.

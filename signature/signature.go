@@ -11,8 +11,10 @@ package signature
 
 import (
 	"bytes"
+	"crypto/sha512"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -22,22 +24,48 @@ type Request struct {
 	// before any rewrite. RequestURI is path and query as written.
 	Method, Scheme, Host, RequestURI string
 	// PublicURL is the URL as the provider knows it, where the operator has
-	// set it. Empty: Scheme, Host and RequestURI say it.
+	// set it. Empty: Scheme, Host and RequestURI say it. Without a query, that
+	// of the request counts.
 	PublicURL string
 	Header    http.Header
 	// Body is nil while only the headers have been read.
 	Body Body
 	// Now is the time to judge timestamps by.
 	Now time.Time
+	// Values are what the provider's own code has worked out, for
+	// {value.NAME} in the signed content.
+	Values map[string]string
 }
 
-// URL is what a scheme that signs the URL signs: PublicURL as written, or the
-// URL that the request was sent to.
+// URL is what a scheme that signs the URL signs: the URL that the request was
+// sent to, or PublicURL, with the query of the request unless PublicURL has
+// one of its own.
 func (r *Request) URL() string {
-	if r.PublicURL != "" {
-		return r.PublicURL
+	if r.PublicURL == "" {
+		return r.Scheme + "://" + r.Host + r.RequestURI
 	}
-	return r.Scheme + "://" + r.Host + r.RequestURI
+	if _, query, found := strings.Cut(r.RequestURI, "?"); found && !strings.Contains(r.PublicURL, "?") {
+		return r.PublicURL + "?" + query
+	}
+	return r.PublicURL
+}
+
+// target returns the parts of URL.
+func (r *Request) target() (host, path, query string) {
+	host, uri := r.Host, r.RequestURI
+	if r.PublicURL != "" {
+		_, rest, _ := strings.Cut(r.URL(), "://")
+		end := strings.IndexAny(rest, "/?")
+		if end < 0 {
+			end = len(rest)
+		}
+		host, uri = rest[:end], rest[end:]
+	}
+	path, query, _ = strings.Cut(uri, "?")
+	if path == "" {
+		path = "/"
+	}
+	return host, path, query
 }
 
 // Body is a request body that can be read any number of times.
@@ -101,13 +129,17 @@ type Delivery struct {
 	// does not say. TimestampSigned: the signature covers it.
 	Timestamp       time.Time
 	TimestampSigned bool
-	// Digests holds, for every secret that has signed the delivery, its
+	// Matches holds, for every secret that has signed the delivery, its
 	// identity and a digest of what it authenticates, in the order of the
 	// config. There is at least one.
 	Matches []Match
 	// Answer is what to send for a handshake. Not nil: the delivery goes no
 	// further.
 	Answer *Answer
+
+	// Room for one match, which is the rule: so a delivery is one allocation.
+	match  [1]Match
+	digest [sha512.Size]byte
 }
 
 // Match is one secret that has signed the delivery.

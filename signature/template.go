@@ -1,12 +1,12 @@
 package signature
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/textproto"
+	"slices"
 	"strings"
 )
 
@@ -14,17 +14,23 @@ import (
 //
 //	{body}               the body, byte for byte
 //	{body_sha256}        its SHA-256, 32 raw bytes; {body_sha256_hex} in hex
+//	{body_inflated}      the body, uncompressed if its Content-Encoding is gzip
 //	{timestamp} {id}     as received, from where the scheme says they stand
 //	{method} {url}       {url} as the provider knows it
 //	{path} {query} {host}
 //	{header.NAME} {element.NAME} {query.NAME} {form.NAME} {json.PATH}
+//	{form_sorted}        name and value of every form field, sorted by name,
+//	                     with nothing in between
+//	{value.NAME}         what the provider's own code has worked out
 //	{lf}                 a line feed
 type template struct {
 	parts []part
-	// covers: which fields the signature covers.
+	// covered: which fields the signature covers.
 	covered map[Field]bool
 	body    bool // the body is covered, in whole
-	url     bool // the query is covered
+	raw     bool // … as its own bytes, and so is every field in it
+	query   bool // the query is covered
+	target  bool // the URL, or a part of it, is covered
 }
 
 type part struct {
@@ -34,7 +40,7 @@ type part struct {
 	guard   string // text that the field must not contain
 }
 
-const templateVariables = "body, body_sha256, body_sha256_hex, timestamp, id, method, url, path, query, host, lf, header.NAME, element.NAME, query.NAME, form.NAME, json.PATH"
+const templateVariables = "body, body_sha256, body_sha256_hex, body_inflated, form_sorted, timestamp, id, method, url, path, query, host, lf, header.NAME, element.NAME, query.NAME, form.NAME, json.PATH"
 
 func parseTemplate(text string, s *Scheme) (*template, error) {
 	t := &template{covered: make(map[Field]bool)}
@@ -44,64 +50,164 @@ func parseTemplate(text string, s *Scheme) (*template, error) {
 			if open < 0 {
 				open = len(text)
 			}
-			t.parts = append(t.parts, part{literal: text[:open]})
+			t.addLiteral(text[:open])
 			text = text[open:]
 			continue
 		}
 		end := strings.IndexByte(text, '}')
 		if end < 0 {
-			return nil, fmt.Errorf("the signed content has a { without its }")
+			return nil, errors.New("the signed content has a { without its }")
 		}
-		p, err := t.variable(text[1:end], s)
-		if err != nil {
+		if err := t.addVariable(text[1:end], s); err != nil {
 			return nil, err
 		}
 		text = text[end+1:]
-		if p.field.From != "" && s.ID != nil && p.field == *s.ID {
-			// What separates the ID from what follows must not be in
-			// it: "a" + ".1.x" and "a.1" + ".x" are signed alike.
-			p.guard, _, _ = strings.Cut(text, "{")
-		}
-		t.parts = append(t.parts, p)
 	}
+	t.setGuards(s)
 	return t, nil
 }
 
-func (t *template) variable(name string, s *Scheme) (part, error) {
+func (t *template) addLiteral(text string) {
+	if n := len(t.parts); n > 0 && t.parts[n-1].literal != "" {
+		t.parts[n-1].literal += text
+		return
+	}
+	t.parts = append(t.parts, part{literal: text})
+}
+
+func (t *template) addVariable(name string, s *Scheme) error {
 	switch name {
 	case "lf":
-		return part{literal: "\n"}, nil
+		t.addLiteral("\n")
+		return nil
 	case "body", "body_sha256", "body_sha256_hex":
+		t.body, t.raw = true, true
+	case "body_inflated", "form_sorted":
 		t.body = true
-		return part{name: name}, nil
 	case "url", "query":
-		t.url = true
-		return part{name: name}, nil
-	case "method", "path", "host":
-		return part{name: name}, nil
+		t.query, t.target = true, true
+	case "path", "host":
+		t.target = true
+	case "method":
+	default:
+		f, err := templateField(name, s)
+		if err != nil {
+			return err
+		}
+		t.covered[f] = true
+		if f.From == "value" && s.ValuesCoverBody {
+			t.body, t.raw = true, true
+		}
+		t.parts = append(t.parts, part{field: f})
+		return nil
+	}
+	t.parts = append(t.parts, part{name: name})
+	return nil
+}
+
+// templateField returns the field that a variable stands for.
+func templateField(name string, s *Scheme) (Field, error) {
+	switch name {
 	case "timestamp":
 		if s.Timestamp == nil {
-			return part{}, errors.New("the signed content has {timestamp}, but the scheme does not say where the timestamp stands")
+			return Field{}, errors.New("the signed content has {timestamp}, but the scheme does not say where the timestamp stands")
 		}
-		t.covered[s.Timestamp.Field] = true
-		return part{field: s.Timestamp.Field}, nil
+		return s.Timestamp.Field, nil
 	case "id":
 		if s.ID == nil {
-			return part{}, errors.New("the signed content has {id}, but the scheme does not say where the delivery ID stands")
+			return Field{}, errors.New("the signed content has {id}, but the scheme does not say where the delivery ID stands")
 		}
-		t.covered[*s.ID] = true
-		return part{field: *s.ID}, nil
+		return *s.ID, nil
 	}
 	from, rest, ok := strings.Cut(name, ".")
 	f := Field{From: from, Name: rest}
 	if !ok || f.check() != nil {
-		return part{}, fmt.Errorf("unknown variable {%s} in the signed content: the variables are %s", name, templateVariables)
+		return Field{}, fmt.Errorf("unknown variable {%s} in the signed content: the variables are %s", name, templateVariables)
 	}
 	if from == "header" {
 		f.Name = textproto.CanonicalMIMEHeaderKey(rest)
 	}
-	t.covered[f] = true
-	return part{field: f}, nil
+	return f, nil
+}
+
+// setGuards makes sure that it can be told from the signed content where the
+// ID and the timestamp begin and end. Otherwise one signature is good for
+// several readings: "a" + ".1.x" and "a.1" + ".x" are signed alike. So what
+// stands before them must not contain the text that separates it from what
+// follows. Where nothing separates an ID, the signature does not cover it:
+// then deliveries are told apart by their digest too.
+func (t *template) setGuards(s *Scheme) {
+	last := -1
+	for i, p := range t.parts {
+		if s.isID(p.field) || s.isTimestamp(p.field) {
+			last = i
+		}
+	}
+	for i := range t.parts[:last+1] {
+		if p := &t.parts[i]; p.field.From != "" && !s.isTimestamp(p.field) {
+			p.guard = t.guardAfter(i, s)
+		}
+	}
+	if s.ID != nil && t.covered[*s.ID] && !t.placed(s) {
+		delete(t.covered, *s.ID)
+	}
+}
+
+func (s *Scheme) isID(f Field) bool { return s.ID != nil && f == *s.ID }
+
+// isTimestamp: f is checked for being a time close to now, and has no choice
+// of lengths.
+func (s *Scheme) isTimestamp(f Field) bool { return s.Timestamp != nil && f == s.Timestamp.Field }
+
+// guardAfter returns what the field at i must not contain, so that its end can
+// be found; empty if nothing would help.
+func (t *template) guardAfter(i int, s *Scheme) string {
+	if i+1 == len(t.parts) {
+		return ""
+	}
+	next := t.parts[i+1]
+	if next.literal != "" {
+		return separatorGuard(next.literal)
+	}
+	if s.isTimestamp(next.field) && (s.Timestamp.Format == "rfc3339" || s.Timestamp.Format == "iso8601") {
+		// The field would have to swallow a whole time to end elsewhere.
+		return ":"
+	}
+	return ""
+}
+
+// separatorGuard returns the separator, or only its first byte if the field's
+// end and a part of it could look like the whole.
+func separatorGuard(separator string) string {
+	for n := 1; n < len(separator); n++ {
+		if strings.HasSuffix(separator, separator[:n]) {
+			return separator[:1]
+		}
+	}
+	return separator
+}
+
+// placed tells whether the ID's place can be told from the signed content,
+// reading from its beginning or from its end.
+func (t *template) placed(s *Scheme) bool {
+	i := slices.IndexFunc(t.parts, func(p part) bool { return s.isID(p.field) })
+	delimited := func(p part) bool {
+		// An ISO 8601 time may end without a mark of its own.
+		time := s.isTimestamp(p.field) && s.Timestamp.Format != "iso8601"
+		return p.literal != "" || p.guard != "" || time || p.name == "body_sha256" || p.name == "body_sha256_hex"
+	}
+	fromStart := !slices.ContainsFunc(t.parts[:i], func(p part) bool { return !delimited(p) })
+	if fromStart && (i+1 == len(t.parts) || t.parts[i].guard != "") {
+		return true
+	}
+	if slices.ContainsFunc(t.parts[i+1:], func(p part) bool { return !delimited(p) || p.guard != "" }) {
+		return false
+	}
+	if before := t.parts[max(i-1, 0)]; i > 0 && before.literal != "" && t.parts[i].guard == "" {
+		t.parts[i].guard = separatorGuard(before.literal)
+		return true
+	}
+	return false
 }
 
 // covers tells whether the signature authenticates a field.
@@ -109,12 +215,17 @@ func (t *template) covers(f Field) bool {
 	switch {
 	case t.covered[f]:
 		return true
-	case f.inBody():
-		return t.body
+	case f.From == "json" || f.From == "form":
+		return t.raw
 	case f.From == "query":
-		return t.url
+		return t.query
 	}
 	return false
+}
+
+// constant tells whether every delivery would be signed alike.
+func (t *template) constant() bool {
+	return !slices.ContainsFunc(t.parts, func(p part) bool { return p.literal == "" })
 }
 
 // fields calls add for every field that the template reads.
@@ -130,16 +241,17 @@ func (t *template) fields(add func(Field)) {
 // so that a hash sees few writes; it is returned for its capacity.
 func (t *template) write(w io.Writer, v *values, scratch []byte) ([]byte, error) {
 	scratch = scratch[:0]
-	for _, p := range t.parts {
+	for i := range t.parts {
+		p := &t.parts[i]
 		switch {
 		case p.literal != "":
 			scratch = append(scratch, p.literal...)
-		case p.name == "body":
-			if _, err := w.Write(scratch); err != nil {
+		case p.name == "body" || p.name == "body_inflated":
+			if err := flush(w, scratch); err != nil {
 				return scratch, err
 			}
 			scratch = scratch[:0]
-			if err := writeBody(w, v.req.Body); err != nil {
+			if err := p.writeBody(w, v.req); err != nil {
 				return scratch, err
 			}
 		case p.name != "":
@@ -149,21 +261,44 @@ func (t *template) write(w io.Writer, v *values, scratch []byte) ([]byte, error)
 			}
 			scratch = append(scratch, text...)
 		default:
-			text, err := v.get(p.field)
+			text, err := v.guarded(p)
 			if err != nil {
 				return scratch, err
-			}
-			if text == "" {
-				return scratch, Refuse(Malformed, "the signature covers the %s, which is missing", p.field)
-			}
-			if p.guard != "" && strings.Contains(text, p.guard) {
-				return scratch, Refuse(Malformed, "the %s contains %q, which separates it from what follows", p.field, p.guard)
 			}
 			scratch = append(scratch, text...)
 		}
 	}
+	return scratch, flush(w, scratch)
+}
+
+// guarded returns the value of a field that is signed.
+func (v *values) guarded(p *part) (string, error) {
+	text, err := v.get(p.field)
+	if err != nil {
+		return "", err
+	}
+	if text == "" {
+		return "", Refuse(Malformed, "the signature covers the %s, which is missing", p.field)
+	}
+	if p.guard != "" && strings.Contains(text, p.guard) {
+		return "", Refuse(Malformed, "the %s contains %q, which separates it from what follows", p.field, p.guard)
+	}
+	return text, nil
+}
+
+func flush(w io.Writer, scratch []byte) error {
+	if len(scratch) == 0 {
+		return nil
+	}
 	_, err := w.Write(scratch)
-	return scratch, err
+	return err
+}
+
+func (p *part) writeBody(w io.Writer, r *Request) error {
+	if p.name == "body_inflated" {
+		return writeInflated(w, r)
+	}
+	return writeBody(w, r.Body)
 }
 
 func writeBody(w io.Writer, b Body) error {
@@ -177,27 +312,28 @@ func writeBody(w io.Writer, b Body) error {
 	return nil
 }
 
-// variable returns the value of a variable that is not a field.
+// variable returns the value of a variable that is neither a field nor the
+// body.
 func (v *values) variable(name string) (string, error) {
+	host, path, query := v.req.target()
 	switch name {
 	case "method":
 		return v.req.Method, nil
 	case "url":
 		return v.req.URL(), nil
 	case "host":
-		return v.req.Host, nil
+		return host, nil
 	case "path":
-		path, _, _ := strings.Cut(v.req.RequestURI, "?")
 		return path, nil
 	case "query":
-		_, query, _ := strings.Cut(v.req.RequestURI, "?")
 		return query, nil
+	case "form_sorted":
+		return v.formSorted()
 	}
-	h := sha256.New()
-	if err := writeBody(h, v.req.Body); err != nil {
+	sum, err := v.bodySHA256()
+	if err != nil {
 		return "", err
 	}
-	sum := h.Sum(nil)
 	if name == "body_sha256_hex" {
 		return hex.EncodeToString(sum), nil
 	}

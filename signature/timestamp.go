@@ -2,7 +2,9 @@ package signature
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -11,11 +13,16 @@ import (
 // Standard Webhooks libraries use.
 const DefaultTolerance = 5 * time.Minute
 
+// maxTolerance bounds what counts as fresh. Past a year a timestamp says
+// nothing, and its decimal digits would no longer tell where it ends.
+const maxTolerance = 366 * 24 * time.Hour
+
 // TimestampField says where the time of signing stands and how it is written.
 type TimestampField struct {
 	Field
 	// How the time is written: `unix` (seconds), `unix_ms` (milliseconds),
-	// `rfc3339` or `http_date`. Default: `unix`.
+	// `rfc3339`, `iso8601` (RFC 3339 whose zone may be missing and is UTC
+	// then) or `http_date`. Default: `unix`.
 	Format string `json:"format,omitempty"`
 	// How far the time may be from now, either way, in seconds. Default: 300.
 	Tolerance int `json:"tolerance_seconds,omitempty"`
@@ -25,12 +32,12 @@ type TimestampField struct {
 
 func (f TimestampField) check() error {
 	switch f.Format {
-	case "", "unix", "unix_ms", "rfc3339", "http_date":
+	case "", "unix", "unix_ms", "rfc3339", "iso8601", "http_date":
 	default:
-		return fmt.Errorf("unknown timestamp format %q: write unix, unix_ms, rfc3339 or http_date", f.Format)
+		return fmt.Errorf("unknown timestamp format %q: write unix, unix_ms, rfc3339, iso8601 or http_date", f.Format)
 	}
-	if f.Tolerance < 0 {
-		return fmt.Errorf("a tolerance of %d seconds is negative", f.Tolerance)
+	if f.Tolerance < 0 || f.Tolerance > int(maxTolerance/time.Second) {
+		return fmt.Errorf("a tolerance of %d seconds is not between 1 and %d", f.Tolerance, int(maxTolerance/time.Second))
 	}
 	return f.Field.check()
 }
@@ -40,15 +47,17 @@ func (f TimestampField) check() error {
 // nothing overflows and milliseconds are not taken for seconds.
 func parseTimestamp(format, text string) (time.Time, error) {
 	switch format {
-	case "rfc3339":
-		t, err := time.Parse(time.RFC3339Nano, text)
-		if err != nil || t.Year() < 1970 {
-			return time.Time{}, Refuse(Malformed, "the timestamp is not an RFC 3339 time")
+	case "iso8601":
+		if !strings.ContainsAny(text, "Z+") && strings.Count(text, "-") == 2 {
+			text += "Z"
 		}
-		return t, nil
+		return parseRFC3339(text)
+	case "rfc3339":
+		return parseRFC3339(text)
 	case "http_date":
-		t, err := time.Parse(time.RFC1123, text)
-		if err != nil || t.Year() < 1970 {
+		t, err := time.Parse(http.TimeFormat, text)
+		// Go does not look at the day of the week.
+		if err != nil || t.Year() < 1970 || t.Format(http.TimeFormat) != text {
 			return time.Time{}, Refuse(Malformed, "the timestamp is not an HTTP date")
 		}
 		return t, nil
@@ -67,6 +76,16 @@ func parseTimestamp(format, text string) (time.Time, error) {
 	}
 }
 
+// parseRFC3339 reads a time of the strict form. Go alone would also take a
+// comma before the fraction, and any number of digits behind it.
+func parseRFC3339(text string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil || t.Year() < 1970 || len(text) > len(time.RFC3339Nano) || strings.Contains(text, ",") {
+		return time.Time{}, Refuse(Malformed, "the timestamp is not an RFC 3339 time")
+	}
+	return t, nil
+}
+
 func plainDecimal(text string, maxDigits int) (int64, bool) {
 	if text == "" || len(text) > maxDigits || text[0] < '1' || text[0] > '9' {
 		return 0, false
@@ -77,12 +96,12 @@ func plainDecimal(text string, maxDigits int) (int64, bool) {
 
 // checkFresh refuses a time that is more than tolerance from now.
 func checkFresh(t, now time.Time, tolerance time.Duration) error {
-	age := now.Sub(t)
-	switch {
+	// Sub saturates, at 292 years, and does not wrap.
+	switch age := now.Sub(t); {
 	case age > tolerance:
 		return Refuse(Stale, "signed %s ago, which is more than the tolerance of %s: a late retry, a replay, or a clock that is ahead", age.Round(time.Second), tolerance)
 	case age < -tolerance:
-		return Refuse(Stale, "signed %s in the future, which is more than the tolerance of %s: a clock is wrong, here or at the provider", (-age).Round(time.Second), tolerance)
+		return Refuse(Stale, "signed %s in the future, which is more than the tolerance of %s: a clock is wrong, here or at the provider", t.Sub(now).Round(time.Second), tolerance)
 	}
 	return nil
 }

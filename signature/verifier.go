@@ -1,9 +1,12 @@
 package signature
 
 import (
-	"encoding/base64"
+	"errors"
+	"net/textproto"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Verifier checks requests against one scheme and its secrets. It is safe for
@@ -41,16 +44,28 @@ func (v *Verifier) Secrets() []Identity {
 }
 
 // Present tells whether the request carries what looks like a signature of
-// this scheme. A signature that stands in the body counts as present.
+// this scheme. A signature that stands elsewhere than in a header counts as
+// present.
 func (v *Verifier) Present(r *Request) bool {
-	if v.scheme.Signature.From != "header" {
+	f := &v.scheme.Signature
+	if f.From != "header" {
 		return true
 	}
-	for _, name := range v.scheme.Signature.headerNames(r) {
-		for _, value := range r.Header[name] {
-			if strings.TrimSpace(value) != "" {
-				return true
-			}
+	if len(f.Also) == 0 {
+		return anyValue(r.Header[f.Name])
+	}
+	for _, name := range f.headerNames(r) {
+		if anyValue(r.Header[name]) {
+			return true
+		}
+	}
+	return false
+}
+
+func anyValue(values []string) bool {
+	for _, value := range values {
+		if textproto.TrimString(value) != "" {
+			return true
 		}
 	}
 	return false
@@ -65,8 +80,9 @@ func (v *Verifier) CheckHeaders(r *Request) error {
 	if v.scheme.Signature.inBody() {
 		return nil
 	}
-	_, err := v.candidates(&values{req: r, paths: v.paths}, true)
-	return err
+	vals := newValues(r, v)
+	defer vals.release()
+	return v.candidates(vals)
 }
 
 // checkRequired checks headers that must have a fixed value.
@@ -83,91 +99,73 @@ func (v *Verifier) checkRequired(r *Request) error {
 	return nil
 }
 
-// candidateList is the signatures of one list, decoded.
-type candidateList struct {
-	elements   elements
-	signatures [][]byte
-	timestamp  time.Time
-}
-
 // candidates reads the signature lists, decodes the signatures and checks the
-// timestamps that go with them. headersOnly leaves out what is in the body.
-func (v *Verifier) candidates(vals *values, headersOnly bool) ([]candidateList, error) {
-	lists, err := v.scheme.Signature.read(vals)
-	if err != nil {
-		return nil, err
+// timestamps that go with them, unless those stand in the body.
+func (v *Verifier) candidates(vals *values) error {
+	if err := v.scheme.Signature.read(vals); err != nil {
+		return err
 	}
-	if len(lists) == 0 {
-		return nil, Refuse(MissingSignature, "no %s: the sender is not the provider, or the webhook has no secret there", v.scheme.Signature.Field)
+	if len(vals.lists) == 0 {
+		return Refuse(MissingSignature, "no %s: the sender is not the provider, or the webhook has no secret there", v.scheme.Signature.Field)
 	}
-	if !v.perList {
-		lists = merge(lists)
-	}
-	if len(lists) > maxSets {
-		return nil, Refuse(Malformed, "more than %d signature lists", maxSets)
-	}
-	out := make([]candidateList, 0, len(lists))
-	for _, list := range lists {
-		c, err := v.decode(vals, list, headersOnly)
-		if err != nil {
-			return nil, err
+	total := 0
+	for i := range vals.lists {
+		list := &vals.lists[i]
+		if err := v.decode(vals, list); err != nil {
+			return err
 		}
-		out = append(out, c)
+		total += len(list.decoded)
 	}
-	return out, nil
+	if v.scheme.Algorithm.Asymmetric() && total > maxPublicChecks {
+		return Refuse(Malformed, "the %s has more than %d signatures", v.scheme.Signature.Field, maxPublicChecks)
+	}
+	return nil
 }
 
-// merge joins lists that sign the same content.
-func merge(lists []elements) []elements {
-	for _, list := range lists[1:] {
-		lists[0].named = append(lists[0].named, list.named...)
-		lists[0].signatures = append(lists[0].signatures, list.signatures...)
-	}
-	return lists[:1]
-}
-
-func (v *Verifier) decode(vals *values, list elements, headersOnly bool) (candidateList, error) {
-	c := candidateList{elements: list}
-	vals.elements = list
+func (v *Verifier) decode(vals *values, list *signatureList) error {
 	if len(list.signatures) == 0 {
-		return c, Refuse(MissingSignature, "the %s has no part %q", v.scheme.Signature.Field, v.scheme.Signature.Element)
+		return Refuse(MissingSignature, "the %s has no part %q", v.scheme.Signature.Field, v.scheme.Signature.Element)
 	}
 	for _, text := range list.signatures {
-		if sig, ok := v.decodeSignature(text); ok {
-			c.signatures = append(c.signatures, sig)
+		start := len(vals.decoded)
+		decoded, ok := v.decodeSignature(vals.decoded, text)
+		if !ok {
+			continue
 		}
+		vals.decoded = decoded
+		list.decoded = append(list.decoded, decoded[start:len(decoded):len(decoded)])
 	}
-	if len(c.signatures) == 0 {
-		return c, Refuse(Malformed, "the %s is not a signature in %s", v.scheme.Signature.Field, v.scheme.Signature.Encoding)
+	if len(list.decoded) == 0 {
+		return Refuse(Malformed, "the %s is not a signature in %s", v.scheme.Signature.Field, v.scheme.Signature.Encoding)
 	}
-	if v.scheme.Timestamp == nil || (headersOnly && v.scheme.Timestamp.inBody()) {
-		return c, nil
+	if v.scheme.Timestamp == nil || v.scheme.Timestamp.inBody() {
+		return nil
 	}
+	vals.turnTo(list)
 	var err error
-	c.timestamp, err = v.timestamp(vals)
-	return c, err
+	list.timestamp, err = v.timestamp(vals)
+	return err
 }
 
-// decodeSignature returns the bytes of a signature; for the algorithms that
-// sign nothing, the text that was sent.
-func (v *Verifier) decodeSignature(text string) ([]byte, bool) {
+// decodeSignature appends the bytes of a signature to dst; for the algorithms
+// that sign nothing, the text that was sent.
+func (v *Verifier) decodeSignature(dst []byte, text string) ([]byte, bool) {
 	switch v.scheme.Algorithm {
 	case Token:
-		return []byte(text), text != ""
+		return append(dst, text...), text != ""
 	case Basic:
 		encoded, ok := cutBasic(text)
 		if !ok {
-			return nil, false
+			return dst, false
 		}
-		credentials, err := base64.StdEncoding.DecodeString(encoded)
-		return credentials, err == nil
+		return Base64.decode(dst, encoded)
 	}
-	size := v.scheme.Algorithm.signatureSize()
-	if size != 0 && len(text) != v.scheme.Signature.Encoding.encodedLen(size) {
-		return nil, false
+	encoding, size := v.scheme.Signature.Encoding, v.scheme.Algorithm.signatureSize()
+	if size != 0 && len(text) != encoding.encodedLen(size) || len(text) > encoding.encodedLen(maxSignatureSize) {
+		return dst, false
 	}
-	sig, ok := v.scheme.Signature.Encoding.decode(make([]byte, 0, size), text)
-	return sig, ok && (size == 0 || len(sig) == size)
+	sig, ok := encoding.decode(dst, text)
+	return sig, ok && (size == 0 || len(sig)-len(dst) == size)
 }
 
 // cutBasic takes the word Basic, in any case, off an Authorization header.
@@ -176,7 +174,7 @@ func cutBasic(text string) (string, bool) {
 	if len(text) < len(word) || !strings.EqualFold(text[:len(word)], word) {
 		return "", false
 	}
-	return strings.TrimSpace(text[len(word):]), true
+	return strings.TrimLeft(text[len(word):], " "), true
 }
 
 // timestamp reads the time of signing, and checks it if it is signed.
@@ -205,89 +203,109 @@ func (v *Verifier) timestamp(vals *values) (time.Time, error) {
 // Verify checks a request with its body. It returns a [Refusal] as error if
 // the request is not genuine and fresh.
 func (v *Verifier) Verify(r *Request) (*Delivery, error) {
+	if r.Body == nil {
+		return nil, errors.New("the body has not been read")
+	}
 	if err := v.checkRequired(r); err != nil {
 		return nil, err
 	}
-	vals := &values{req: r, paths: v.paths}
-	bodyTime := v.scheme.Timestamp != nil && v.scheme.Timestamp.inBody()
-	lists, err := v.candidates(vals, bodyTime)
-	if err != nil {
+	vals := newValues(r, v)
+	defer vals.release()
+	if err := v.candidates(vals); err != nil {
 		return nil, err
 	}
 	d := &Delivery{}
-	for i := range lists {
-		if err := v.match(vals, &lists[i], d); err != nil {
+	d.Matches = d.match[:0]
+	for i := range vals.lists {
+		if err := v.match(vals, &vals.lists[i], d); err != nil {
 			return nil, err
 		}
 	}
 	if len(d.Matches) == 0 {
 		return nil, Refuse(InvalidSignature, "no configured secret made this signature: another secret, or the body was changed on its way")
 	}
-	return d, v.describe(vals, d, bodyTime)
+	if err := v.describe(vals, d); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // match tries the secrets on one list. One secret matches one signature at
 // the most, so that the search ends when either has run out. Where several
 // secrets have signed, all are recorded: each signature alone could be sent
 // again later.
-func (v *Verifier) match(vals *values, list *candidateList, d *Delivery) error {
-	vals.elements = list.elements
-	remaining := list.signatures
+func (v *Verifier) match(vals *values, list *signatureList, d *Delivery) error {
+	vals.turnTo(list)
+	keyID, err := v.keyID(vals)
+	if err != nil {
+		return err
+	}
 	for _, k := range v.keys {
-		if len(remaining) == 0 {
+		if len(list.decoded) == 0 {
 			return nil
 		}
-		digest, i, err := v.verifyKey(k, vals, remaining)
+		if v.scheme.KeyID != nil && k.name != "" && k.name != keyID {
+			continue
+		}
+		var digest []byte
+		if len(d.Matches) == 0 {
+			digest = d.digest[:0]
+		}
+		digest, i, err := k.verify(v.scheme.Algorithm, v.template, vals, list.decoded, digest)
 		if err != nil {
 			return err
 		}
 		if i < 0 {
 			continue
 		}
-		remaining = append(remaining[:i:i], remaining[i+1:]...)
+		list.decoded = slices.Delete(list.decoded, i, i+1)
 		d.Matches = append(d.Matches, Match{Secret: k.identity, Digest: digest})
 		d.Timestamp = list.timestamp
 	}
 	return nil
 }
 
-func (v *Verifier) verifyKey(k *key, vals *values, candidates [][]byte) ([]byte, int, error) {
-	if !v.scheme.signsNothing() {
-		return k.verify(v.scheme.Algorithm, v.template, vals, candidates)
+// keyID returns the provider's name of the secret that it signed with.
+func (v *Verifier) keyID(vals *values) (string, error) {
+	if v.scheme.KeyID == nil {
+		return "", nil
 	}
-	for i, c := range candidates {
-		if k.knows(string(c)) {
-			// Nothing is signed; the body is what there is to tell
-			// deliveries apart.
-			sum, err := vals.variable("body_sha256")
-			return []byte(sum), i, err
-		}
-	}
-	return nil, -1, nil
+	return vals.get(*v.scheme.KeyID)
 }
 
 // describe fills in what the delivery says of itself.
-func (v *Verifier) describe(vals *values, d *Delivery, bodyTime bool) (err error) {
+func (v *Verifier) describe(vals *values, d *Delivery) (err error) {
 	d.IDSigned, d.EventSigned, d.TimestampSigned = v.traits.IDSigned, v.traits.EventSigned, v.traits.TimestampSigned
-	if v.scheme.ID != nil {
-		if d.ID, err = bounded(vals, *v.scheme.ID, maxID); err != nil {
+	if d.ID, err = bounded(vals, v.scheme.ID, maxID); err != nil {
+		return err
+	}
+	if d.Event, err = bounded(vals, v.scheme.Event, maxEvent); err != nil {
+		return err
+	}
+	if d.Event != "" && v.scheme.Action != nil {
+		action, err := bounded(vals, v.scheme.Action, maxEvent)
+		if err != nil {
 			return err
 		}
-	}
-	if v.scheme.Event != nil {
-		if d.Event, err = bounded(vals, *v.scheme.Event, maxEvent); err != nil {
-			return err
+		if action != "" {
+			d.Event += "." + action
 		}
 	}
-	if bodyTime {
+	if v.scheme.Timestamp != nil && v.scheme.Timestamp.inBody() {
 		d.Timestamp, err = v.timestamp(vals)
 	}
 	return err
 }
 
-func bounded(vals *values, f Field, limit int) (string, error) {
-	text, err := vals.get(f)
-	if err != nil || len(text) > limit {
+// bounded returns the value of a field that says what the delivery is. One
+// that could not stand in a header, where the app will read it, counts as
+// absent, as does one that is too long.
+func bounded(vals *values, f *Field, limit int) (string, error) {
+	if f == nil {
+		return "", nil
+	}
+	text, err := vals.get(*f)
+	if err != nil || len(text) > limit || strings.ContainsFunc(text, unicode.IsControl) {
 		return "", err
 	}
 	return text, nil

@@ -1,0 +1,50 @@
+package signature
+
+import (
+	"errors"
+	"mime"
+	"slices"
+)
+
+// Condition says which requests a scheme is for. What it looks at is not
+// signed, so it must choose between schemes that are equally strong.
+type Condition struct {
+	// The methods: `GET`. Default: any.
+	Methods []string `json:"methods,omitempty"`
+	// The media type of the body, without parameters. Default: any.
+	ContentType string `json:"content_type,omitempty"`
+}
+
+func (c *Condition) check() error {
+	if c != nil && len(c.Methods) == 0 && c.ContentType == "" {
+		return errors.New("when: name methods or a content type")
+	}
+	return nil
+}
+
+// Applies tells whether a scheme is for this request. One without a condition
+// is for all.
+func (s *Scheme) Applies(r *Request) bool {
+	c := s.When
+	if c == nil {
+		return true
+	}
+	if len(c.Methods) > 0 && !slices.Contains(c.Methods, r.Method) {
+		return false
+	}
+	return c.ContentType == "" || c.ContentType == mediaType(r)
+}
+
+// mediaType returns the media type of the body, empty if there is none or
+// more than one.
+func mediaType(r *Request) string {
+	values := r.Header["Content-Type"]
+	if len(values) != 1 {
+		return ""
+	}
+	t, _, err := mime.ParseMediaType(values[0])
+	if err != nil {
+		return ""
+	}
+	return t
+}

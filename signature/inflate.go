@@ -1,0 +1,60 @@
+package signature
+
+import (
+	"compress/gzip"
+	"errors"
+	"io"
+	"strings"
+)
+
+// maxInflated bounds what a compressed body may grow to while it is hashed.
+// Nothing of it is kept, so this bounds time, not memory.
+const maxInflated = 64 << 20
+
+// writeInflated writes the body, uncompressed if it came as gzip.
+func writeInflated(w io.Writer, r *Request) error {
+	encoding, err := headerValue(r.Header, "Content-Encoding")
+	if err != nil {
+		return err
+	}
+	switch strings.ToLower(encoding) {
+	case "", "identity":
+		return writeBody(w, r.Body)
+	case "gzip":
+	default:
+		return Refuse(Malformed, "the body is encoded in %q, not in gzip", encoding)
+	}
+	src := r.Body.Open()
+	defer src.Close()
+	readErr := &errorKeeper{r: src}
+	zr, err := gzip.NewReader(readErr)
+	if err == nil {
+		var n int64
+		n, err = io.Copy(w, io.LimitReader(zr, maxInflated+1))
+		if err == nil && n > maxInflated {
+			return Refuse(Malformed, "the body is more than %d bytes when uncompressed", maxInflated)
+		}
+	}
+	if readErr.err != nil {
+		return readErr.err
+	}
+	if err != nil {
+		return Refuse(Malformed, "the body is not well-formed gzip")
+	}
+	return nil
+}
+
+// errorKeeper keeps what went wrong with reading, to tell it from what is
+// wrong with the data.
+type errorKeeper struct {
+	r   io.Reader
+	err error
+}
+
+func (k *errorKeeper) Read(p []byte) (int, error) {
+	n, err := k.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		k.err = err
+	}
+	return n, err
+}

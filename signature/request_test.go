@@ -1,0 +1,184 @@
+package signature
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"testing/iotest"
+	"time"
+)
+
+// now is the time of all tests.
+var now = time.Unix(1760000000, 0)
+
+const nowText = "1760000000"
+
+// post is a POST of body with the given headers, as name and value in turn.
+func post(body string, headers ...string) *Request {
+	r := &Request{Method: "POST", Scheme: "https", Host: "hooks.example.com", RequestURI: "/in", Header: http.Header{}, Body: BytesBody(body), Now: now}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	return r
+}
+
+// mac is the HMAC-SHA256 of text.
+func mac(key, text string) []byte {
+	m := hmac.New(sha256.New, []byte(key))
+	m.Write([]byte(text))
+	return m.Sum(nil)
+}
+
+func hexOf(b []byte) string    { return fmt.Sprintf("%x", b) }
+func base64Of(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
+
+func secretsOf(tb testing.TB, texts ...string) []Secret {
+	tb.Helper()
+	var all []Secret
+	for _, text := range texts {
+		s, err := NewSecret(text, "")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+func compile(tb testing.TB, s Scheme, secrets ...string) *Verifier {
+	tb.Helper()
+	v, err := s.Compile(secretsOf(tb, secrets...), 0)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return v
+}
+
+// want checks what becomes of a request; an empty kind means that it is
+// accepted. Refusing and accepting must not depend on where the body lies.
+func want(tb testing.TB, v *Verifier, r *Request, kind RefusalKind) *Delivery {
+	tb.Helper()
+	d, err := v.Verify(r)
+	if got := kindOf(tb, err); got != kind {
+		tb.Fatalf("got %q (%v), want %q", got, err, kind)
+	}
+	if (d != nil) != (err == nil) {
+		tb.Fatalf("delivery %v and error %v", d, err)
+	}
+	if body, ok := r.Body.(BytesBody); ok {
+		streamed := *r
+		streamed.Body = streamedBody(body)
+		d2, err := v.Verify(&streamed)
+		if kindOf(tb, err) != kind {
+			tb.Fatalf("streamed: got %v, want %q", err, kind)
+		}
+		if d != nil && (d2.ID != d.ID || d2.Event != d.Event || !bytes.Equal(d2.Matches[0].Digest, d.Matches[0].Digest)) {
+			tb.Fatalf("streamed: got %+v, in memory %+v", d2, d)
+		}
+	}
+	return d
+}
+
+// wantHeaders checks what the headers alone lead to.
+func wantHeaders(tb testing.TB, v *Verifier, r *Request, kind RefusalKind) {
+	tb.Helper()
+	headersOnly := *r
+	headersOnly.Body = nil
+	if err := v.CheckHeaders(&headersOnly); kindOf(tb, err) != kind {
+		tb.Fatalf("headers: got %v, want %q", err, kind)
+	}
+}
+
+func kindOf(tb testing.TB, err error) RefusalKind {
+	tb.Helper()
+	var refused *Refusal
+	if err != nil && !errors.As(err, &refused) {
+		tb.Fatalf("not a refusal: %v", err)
+	}
+	if refused == nil {
+		return ""
+	}
+	return refused.Kind
+}
+
+// streamedBody is a body that is not in memory and comes a byte at a time.
+type streamedBody []byte
+
+func (b streamedBody) Size() int64   { return int64(len(b)) }
+func (b streamedBody) Bytes() []byte { return nil }
+func (b streamedBody) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(w, iotest.OneByteReader(bytes.NewReader(b)))
+}
+
+func (b streamedBody) Open() io.ReadCloser {
+	return io.NopCloser(iotest.OneByteReader(bytes.NewReader(b)))
+}
+
+// brokenBody can no longer be read.
+type brokenBody struct{ streamedBody }
+
+var errBroken = errors.New("disk is gone")
+
+func (brokenBody) WriteTo(io.Writer) (int64, error) { return 0, errBroken }
+func (brokenBody) Open() io.ReadCloser              { return io.NopCloser(iotest.ErrReader(errBroken)) }
+
+func inHeader(name string) Field { return Field{From: "header", Name: name} }
+func at(f Field) *Field          { return &f }
+
+// The schemes of well-known providers, which the tests are about.
+func githubScheme() Scheme {
+	return Scheme{
+		Algorithm: HMACSHA256,
+		Signature: SignatureField{Field: inHeader("X-Hub-Signature-256"), Prefix: "sha256="},
+		ID:        at(inHeader("X-GitHub-Delivery")),
+		Event:     at(inHeader("X-GitHub-Event")),
+	}
+}
+
+func stripeScheme() Scheme {
+	return Scheme{
+		Algorithm: HMACSHA256,
+		Signature: SignatureField{Field: inHeader("Stripe-Signature"), Separator: ",", Assign: "=", Element: "v1"},
+		Signed:    "{timestamp}.{body}",
+		Timestamp: &TimestampField{Field: Field{From: "element", Name: "t"}},
+		ID:        &Field{From: "json", Name: "id"},
+		Event:     &Field{From: "json", Name: "type"},
+	}
+}
+
+func standardScheme() Scheme {
+	return Scheme{
+		Algorithm: HMACSHA256,
+		Key:       KeyFormat{Encoding: "base64", Prefix: "whsec_"},
+		Signature: SignatureField{Field: inHeader("webhook-signature"), Encoding: Base64, Separator: " ", Assign: ",", Element: "v1"},
+		Signed:    "{id}.{timestamp}.{body}",
+		Timestamp: &TimestampField{Field: inHeader("webhook-timestamp")},
+		ID:        at(inHeader("webhook-id")),
+		Event:     &Field{From: "json", Name: "type"},
+	}
+}
+
+func standardEd25519() Scheme {
+	s := standardScheme()
+	s.Algorithm, s.Signature.Element = Ed25519, "v1a"
+	s.Key = KeyFormat{Encoding: "base64", Prefix: "whpk_", PrefixRequired: true}
+	return s
+}
+
+func githubPost(secret, body string) *Request {
+	return post(body, "X-Hub-Signature-256", "sha256="+hexOf(mac(secret, body)), "X-GitHub-Delivery", "d-1", "X-GitHub-Event", "push")
+}
+
+func stripePost(secret, body string) *Request {
+	return post(body, "Stripe-Signature", "t="+nowText+",v1="+hexOf(mac(secret, nowText+"."+body)))
+}
+
+func standardPost(key, id, body string) *Request {
+	return post(body, "webhook-id", id, "webhook-timestamp", nowText, "webhook-signature", "v1,"+base64Of(mac(key, id+"."+nowText+"."+body)))
+}

@@ -1,0 +1,188 @@
+package signature
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"net/url"
+	"slices"
+	"sync"
+)
+
+// values reads what one request says: signature lists, fields, the body. It
+// works everything out at most once, however many secrets and signatures
+// there are, and what it works in is used again by later requests.
+type values struct {
+	req   *Request
+	paths *JSONPaths // every JSON path that the scheme will ask for
+
+	lists   []signatureList
+	current *signatureList // the list that elements are read from
+	merge   bool           // all signatures go into one list
+	parts   int            // of all lists
+	decoded []byte         // the bytes of all signatures
+
+	query     url.Values
+	queryRead bool
+	form      url.Values
+	formRead  bool
+	json      []string
+	jsonRead  bool
+	scan      jsonScan
+
+	bodySum     [sha256.Size]byte
+	bodySummed  bool
+	content     []byte // what the current list signs, for public keys
+	contentRead bool
+	scratch     []byte
+}
+
+var valuesPool = sync.Pool{New: func() any { return new(values) }}
+
+// keptScratch is the largest buffer that waits for the next request.
+const keptScratch = 64 << 10
+
+func newValues(r *Request, v *Verifier) *values {
+	vals := valuesPool.Get().(*values)
+	vals.req, vals.paths, vals.merge = r, v.paths, !v.perList
+	return vals
+}
+
+// release forgets the request and keeps the memory.
+func (v *values) release() {
+	for i := range v.lists {
+		v.lists[i].forget()
+	}
+	clear(v.json)
+	kept := values{
+		lists:   v.lists[:0],
+		decoded: v.decoded[:0],
+		json:    v.json[:0],
+		scan:    v.scan,
+		content: v.content[:0],
+		scratch: v.scratch[:0],
+	}
+	if cap(kept.content) > keptScratch {
+		kept.content = nil
+	}
+	if cap(kept.scan.found)+cap(kept.scan.text) > keptScratch {
+		kept.scan = jsonScan{}
+	}
+	*v = kept
+	valuesPool.Put(v)
+}
+
+// get returns the value of a field, empty if it is not there.
+func (v *values) get(f Field) (string, error) {
+	switch f.From {
+	case "header":
+		if f.Name == "Host" {
+			return v.req.Host, nil // where net/http keeps it
+		}
+		return headerValue(v.req.Header, f.Name)
+	case "query":
+		return v.queryValue(f.Name)
+	case "element":
+		if v.current == nil {
+			return "", nil
+		}
+		return v.current.single(f.Name)
+	case "value":
+		return v.req.Values[f.Name], nil
+	case "form":
+		form, err := v.readForm()
+		if err != nil {
+			return "", err
+		}
+		return single(form[f.Name], "form field", f.Name)
+	case "json":
+		return v.jsonValue(f.Name)
+	}
+	return "", nil
+}
+
+// queryValue returns a single-valued parameter of the URL that is signed.
+func (v *values) queryValue(name string) (string, error) {
+	if !v.queryRead {
+		_, _, raw := v.req.target()
+		query, err := url.ParseQuery(raw)
+		if err != nil {
+			return "", Refuse(Malformed, "the query string cannot be parsed")
+		}
+		v.query, v.queryRead = query, true
+	}
+	return single(v.query[name], "query parameter", name)
+}
+
+// readForm parses the form, once.
+func (v *values) readForm() (url.Values, error) {
+	if !v.formRead {
+		form, err := v.req.Form()
+		if err != nil {
+			return nil, err
+		}
+		v.form, v.formRead = form, true
+	}
+	return v.form, nil
+}
+
+func (v *values) jsonValue(path string) (string, error) {
+	if !v.jsonRead {
+		found, err := v.scan.find(v.json[:0], v.paths, v.req.Body)
+		if err != nil {
+			return "", fmt.Errorf("reading the body again: %w", err)
+		}
+		v.json, v.jsonRead = found, true
+	}
+	return v.json[slices.Index(v.paths.names, path)], nil
+}
+
+// bodySHA256 returns the SHA-256 of the body.
+func (v *values) bodySHA256() ([]byte, error) {
+	if !v.bodySummed {
+		h := sha256.New()
+		if err := writeBody(h, v.req.Body); err != nil {
+			return nil, err
+		}
+		h.Sum(v.bodySum[:0])
+		v.bodySummed = true
+	}
+	return v.bodySum[:], nil
+}
+
+// signedContent returns what a signature of algorithm a is checked against:
+// the content that the current list signs, for Ed25519, or else its hash.
+func (v *values) signedContent(a Algorithm, t *template) ([]byte, error) {
+	if v.contentRead {
+		return v.content, nil
+	}
+	if a == Ed25519 {
+		content, err := v.gather(t)
+		v.content, v.contentRead = content, err == nil
+		return content, err
+	}
+	h := newHash(a.hash())()
+	var err error
+	if v.scratch, err = t.write(h, v, v.scratch); err != nil {
+		return nil, err
+	}
+	v.content, v.contentRead = h.Sum(v.content[:0]), true
+	return v.content, nil
+}
+
+// gather puts the signed content together in memory, once.
+func (v *values) gather(t *template) ([]byte, error) {
+	size := int64(0)
+	if t.raw {
+		size = v.req.Body.Size()
+	}
+	buf := bytes.NewBuffer(slices.Grow(v.content[:0], int(size)+256))
+	var err error
+	v.scratch, err = t.write(buf, v, v.scratch)
+	return buf.Bytes(), err
+}
+
+// turnTo makes list the one that elements are read from.
+func (v *values) turnTo(list *signatureList) {
+	v.current, v.contentRead = list, false
+}
