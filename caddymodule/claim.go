@@ -43,6 +43,7 @@ func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 		if !errors.Is(err, replay.ErrFull) {
 			// It may have been claimed nevertheless. If nobody gets to
 			// release it, its lease runs out.
+			c.d = nil
 			h.later(func() { c.free(0) })
 		}
 		return nil, 0, &refusal{outcome: StoreUnavailable, reason: "the replay store failed; the provider is asked to try again", err: err}
