@@ -101,6 +101,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			o.keep(h.Replay.unmarshal(d))
 		default:
 			if known != nil && !slices.Contains(known, d.Val()) {
+				o.misplaced(replayOptions, "the replay block")
 				o.unknown(known...)
 				break
 			}
@@ -199,6 +200,7 @@ func (r *Replay) unmarshal(d *caddyfile.Dispenser) error {
 			o.count(&n)
 			r.MaxWaiting = int(n)
 		default:
+			o.misplaced(handlerOptions, "the block around replay")
 			o.unknown(replayOptions...)
 		}
 		if o.err != nil {
@@ -219,6 +221,9 @@ func unmarshalStore(d *caddyfile.Dispenser) ([]byte, error) {
 		for _, m := range caddy.GetModules(StoreNamespace) {
 			names = append(names, m.ID.Name())
 		}
+		if s := nearest(name, names); s != "" {
+			return nil, d.Errf("unknown store %s: did you mean %s?", name, s)
+		}
 		return nil, d.Errf("unknown store %s: write one of %s", name, strings.Join(names, ", "))
 	}
 	u, err := caddyfile.UnmarshalModule(d, StoreNamespace+"."+name)
@@ -238,11 +243,11 @@ func unmarshalStore(d *caddyfile.Dispenser) ([]byte, error) {
 //		}
 //	}
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
+	app := new(App)
+	d.Next() // the option
 	if existing != nil {
 		return nil, d.Err("the global option verify_webhook stands there twice: keep one")
 	}
-	app := new(App)
-	d.Next() // the option
 	if d.NextArg() {
 		return nil, d.Err("the global option verify_webhook takes no argument: its options stand in a block")
 	}

@@ -293,7 +293,7 @@ func (h *Handler) check() error {
 	case r.OnStoreError != "reject" && r.OnStoreError != "allow":
 		return fmt.Errorf("on_store_error %s is unknown: write reject or allow", r.OnStoreError)
 	case len(h.Events) > 0 && !h.facts.Traits.HasEvent:
-		return fmt.Errorf("events: nothing says where the event type stands")
+		return fmt.Errorf("events: nothing says where the event type stands: leave events out or, with custom, write for example: event json type")
 	}
 	if err := checkStatus("on_duplicate", r.OnDuplicate); err != nil {
 		return err

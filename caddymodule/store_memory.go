@@ -91,7 +91,7 @@ func (m *MemoryStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		m.Name = d.Val()
 	}
 	if d.NextArg() {
-		return d.ArgErr()
+		return d.Err("store memory takes one name at the most; its options stand in a block")
 	}
 	o := options{d: d}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
