@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,8 +44,8 @@ func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 		if !errors.Is(err, replay.ErrFull) {
 			// It may have been claimed nevertheless. If nobody gets to
 			// release it, its lease runs out.
-			c.d = nil
-			h.later(func() { c.free(0) })
+			later := c.withoutRequest()
+			h.later(func() { later.free(0) })
 		}
 		return nil, 0, &refusal{outcome: StoreUnavailable, reason: "the replay store failed; the provider is asked to try again", err: err}
 	}
@@ -109,8 +110,8 @@ func (c *claim) end(status int) {
 	// The app has succeeded: its answer goes out. The claim blocks copies
 	// until its lease; meanwhile the commit is tried again.
 	c.h.refusals.fail("remembering a handled delivery failed; trying again until its lease runs out", zap.Error(err), zap.Duration("lease", c.lease))
-	c.d = nil // what waits must not hold on to the request
-	if !c.h.later(func() { c.commitLater(status) }) {
+	later := c.withoutRequest()
+	if !c.h.later(func() { later.commitLater(status) }) {
 		c.h.refusals.fail("too many handled deliveries wait to be remembered: the provider's retry of this one would reach the app again")
 	}
 }
@@ -167,6 +168,13 @@ func (c *claim) free(status int) {
 	if err := c.h.store.Release(ctx, c.keys, c.owner, status); err != nil {
 		c.h.refusals.warn("releasing a claim failed; the provider's retry is refused until its lease runs out", zap.Error(err), zap.Duration("lease", c.lease))
 	}
+}
+
+// withoutRequest returns what it takes to end the claim later, without holding
+// on to the request until then.
+func (c *claim) withoutRequest() *claim {
+	keys := replay.Keys{IDs: slices.Clone(c.keys.IDs), Digests: slices.Clone(c.keys.Digests)}
+	return &claim{h: c.h, keys: keys, owner: c.owner, lease: c.lease}
 }
 
 // later does work for the store that no answer waits for. It returns false, and

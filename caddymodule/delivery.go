@@ -21,12 +21,14 @@ type delivery struct {
 	meters   *endpointMeters
 	// uncovered names what the scheme's signature never covers.
 	uncovered []string
-	signed    *signature.Request
+	signed    signature.Request
 	// bodyUnread: the client may still be sending its body.
 	bodyUnread bool
 	body       *body.Body
 	verified   *signature.Delivery
 	keys       replay.Keys
+	ids        [1]replay.Key // where keys are that have one secret
+	digests    [1]replay.Key
 	key        replay.Key // the one that the app sees
 	outcome    Outcome
 	reason     string
@@ -34,7 +36,7 @@ type delivery struct {
 
 func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery {
 	d := &delivery{w: w, r: r, provider: h.facts.Name, endpoint: h.endpointName(), meters: h.meters, uncovered: h.uncovered}
-	d.signed = &signature.Request{
+	d.signed = signature.Request{
 		Method:     r.Method,
 		Host:       r.Host,
 		Scheme:     "http",
@@ -55,6 +57,7 @@ func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery 
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Map(d.placeholder)
 	}
+	d.addToAccessLog()
 	return d
 }
 
@@ -130,6 +133,7 @@ func (d *delivery) keyText() string {
 // Without an ID the digest alone is.
 func (d *delivery) deriveKeys(namespace string) {
 	v := d.verified
+	d.keys = replay.Keys{IDs: d.ids[:0], Digests: d.digests[:0]}
 	for _, m := range v.Matches {
 		secret := m.Secret.Fingerprint[:]
 		if v.ID != "" {
@@ -139,7 +143,10 @@ func (d *delivery) deriveKeys(namespace string) {
 			d.keys.Digests = append(d.keys.Digests, replay.NewKey(namespace, secret, replay.KindDigest, m.Digest))
 		}
 	}
-	if all := d.keys.All(); len(all) > 0 { // a handshake may have none
-		d.key = all[0]
+	switch { // a handshake may have none
+	case len(d.keys.IDs) > 0:
+		d.key = d.keys.IDs[0]
+	case len(d.keys.Digests) > 0:
+		d.key = d.keys.Digests[0]
 	}
 }

@@ -35,7 +35,7 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 		r.Header[headerOutcome] = []string{string(Verified)}
 	}
 
-	w := &statusWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: d.w}, claim: c}
+	w := &statusWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: d.w}, claim: c}
 	if err := next.ServeHTTP(w, r); err != nil {
 		var handlerErr caddyhttp.HandlerError
 		errors.As(err, &handlerErr)
@@ -49,7 +49,7 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 
 // statusWriter tells about the first final status before it goes out.
 type statusWriter struct {
-	*caddyhttp.ResponseWriterWrapper
+	caddyhttp.ResponseWriterWrapper
 	claim       *claim
 	wroteStatus bool
 }

@@ -380,7 +380,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // checkHeaders refuses what the headers alone give away.
 func (h *Handler) checkHeaders(d *delivery) error {
 	d.bodyUnread = d.r.ContentLength != 0
-	if err := h.provider.CheckHeaders(d.signed); err != nil {
+	if err := h.provider.CheckHeaders(&d.signed); err != nil {
 		return err
 	}
 	if d.r.ContentLength > h.MaxBody {
@@ -393,7 +393,7 @@ func (h *Handler) checkHeaders(d *delivery) error {
 // for a delivery and does not say which secret signed it has decided nothing.
 func (h *Handler) verify(d *delivery) error {
 	start := time.Now()
-	verified, err := h.provider.Verify(d.r.Context(), d.signed)
+	verified, err := h.provider.Verify(d.r.Context(), &d.signed)
 	d.meters.verified(start)
 	if err != nil {
 		return err

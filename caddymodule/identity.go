@@ -60,13 +60,15 @@ func looksLikeIdentity(name string) bool {
 // setIdentity tells the app what was verified.
 func (d *delivery) setIdentity(h http.Header) {
 	v := d.verified
-	h[headerProvider] = []string{d.provider}
-	h[headerKey] = []string{d.keyText()}
+	values := make([]string, 0, 6) // one for all
 	set := func(name, value string) {
 		if value != "" {
-			h[name] = []string{headerSafe(value)}
+			values = append(values, headerSafe(value))
+			h[name] = values[len(values)-1 : len(values) : len(values)]
 		}
 	}
+	set(headerProvider, d.provider)
+	set(headerKey, d.keyText())
 	set(headerID, v.ID)
 	set(headerEvent, v.Event)
 	set(headerTimestamp, timestampText(v))

@@ -65,6 +65,7 @@ func (h *Handler) bodyTimeout() *refusal {
 // replaceBody gives the next handler the bytes that were verified, with their
 // length and nothing that belonged to the way they came.
 func (d *delivery) replaceBody(r *http.Request) {
+	declared := r.ContentLength == d.body.Size() && r.Header["Content-Length"] != nil
 	r.TransferEncoding = nil
 	r.ContentLength = d.body.Size()
 	r.Header.Del("Expect")
@@ -73,8 +74,9 @@ func (d *delivery) replaceBody(r *http.Request) {
 		r.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
 		return
 	}
-	// FastCGI and the like look here.
-	r.Header.Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
+	if !declared { // FastCGI and the like look here
+		r.Header.Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
+	}
 	r.Body = d.body.Open()
 	r.GetBody = func() (io.ReadCloser, error) { return d.body.Open(), nil }
 }
