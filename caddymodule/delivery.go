@@ -2,7 +2,9 @@ package caddymodule
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -40,7 +42,7 @@ func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery 
 		Method:     r.Method,
 		Host:       r.Host,
 		Scheme:     "http",
-		RequestURI: r.RequestURI,
+		RequestURI: originForm(r.RequestURI, r.URL),
 		Header:     r.Header,
 		Now:        h.now(),
 	}
@@ -49,7 +51,7 @@ func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery 
 	}
 	if orig, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		// Rewrites change what r says; the provider signed the original.
-		d.signed.Method, d.signed.RequestURI = orig.Method, orig.RequestURI
+		d.signed.Method, d.signed.RequestURI = orig.Method, originForm(orig.RequestURI, orig.URL)
 	}
 	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
 		d.trustForwarded()
@@ -59,6 +61,15 @@ func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery 
 	}
 	d.addToAccessLog()
 	return d
+}
+
+// originForm is path and query as sent, also where the request line names
+// scheme and host, as towards a proxy.
+func originForm(requestURI string, u *url.URL) string {
+	if strings.HasPrefix(requestURI, "/") {
+		return requestURI
+	}
+	return u.RequestURI()
 }
 
 // trustForwarded takes scheme and host from a proxy in front that Caddy's own

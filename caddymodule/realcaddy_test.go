@@ -125,6 +125,9 @@ func (c *realCaddy) caddyfile(global, site string) string {
 	if !strings.Contains(global, "admin ") {
 		global += "\nadmin off"
 	}
+	if !strings.Contains(global, "servers ") {
+		global += "\nservers {\nprotocols h1 h2c\n}"
+	}
 	_, port, _ := net.SplitHostPort(c.addr)
 	text := fmt.Sprintf(`{
 	persist_config off
@@ -134,9 +137,6 @@ func (c *realCaddy) caddyfile(global, site string) string {
 		output file %s
 		format json
 		level DEBUG
-	}
-	servers {
-		protocols h1 h2c
 	}
 	%s
 }

@@ -22,7 +22,8 @@ type MemoryStore struct {
 
 	// How many keys are remembered at the most, one or two for a delivery.
 	// When that many are within their window, new deliveries get 503: nothing
-	// is forgotten early. Default: 1000000.
+	// is forgotten early. Where configs of one store say different numbers,
+	// the last to be loaded decides. Default: 1000000.
 	MaxEntries int64 `json:"max_entries,omitempty"`
 
 	pooled *pooledMemory
