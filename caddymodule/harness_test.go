@@ -130,8 +130,8 @@ func answering(status int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 }
 
-// nextFunc runs the handler in front of an arbitrary next handler, outside of
-// Trial's own app.
+// serve runs the handler in front of an arbitrary next handler instead of
+// the trial's own.
 func (b *bench) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.HandlerFunc) error {
 	return b.handler.ServeHTTP(w, r, next)
 }

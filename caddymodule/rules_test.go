@@ -295,8 +295,8 @@ func TestRule10ABodyIsCutOffWhenTheHandlerHasReturned(t *testing.T) {
 	}
 }
 
-// lagging stands for a transport that goes on reading after the handler has
-// returned: each of its reads is of the delivery it was given, or fails.
+// A transport can go on reading after the handler has
+// returned: what it reads is of the delivery it was given, or an error.
 func TestRule10ATransportThatStillReadsNeverSeesAnotherDelivery(t *testing.T) {
 	b := trial(t, config("github", ""))
 	var wg sync.WaitGroup
