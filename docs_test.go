@@ -29,7 +29,8 @@ var fence = regexp.MustCompile("(?ms)^[ \t]*```(caddyfile|json)\n(.*?)^[ \t]*```
 func examples(t *testing.T) []example {
 	t.Helper()
 	var all []example
-	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+	root := os.DirFS(".")
+	err := fs.WalkDir(root, ".", func(path string, entry fs.DirEntry, err error) error {
 		name := entry.Name()
 		switch {
 		case err != nil:
@@ -39,7 +40,7 @@ func examples(t *testing.T) []example {
 		case entry.IsDir() || filepath.Ext(name) != ".md" && !strings.HasPrefix(name, "Caddyfile"):
 			return nil
 		}
-		text, err := os.ReadFile(path)
+		text, err := fs.ReadFile(root, path)
 		if err != nil {
 			return err
 		}

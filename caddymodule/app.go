@@ -122,8 +122,8 @@ func (a *App) checkShared(h *Handler, secrets []signature.Identity) error {
 		for _, mine := range secrets {
 			for _, theirs := range a.secrets[other] {
 				if mine.Fingerprint == theirs.Fingerprint {
-					return fmt.Errorf("two endpoints (%s and %s) share a secret: give both a `namespace`, the same if they are one endpoint, so that a delivery to one counts for the other, or different ones if the same delivery may come to each",
-						other.facts.Name, h.facts.Name)
+					return fmt.Errorf("two endpoints share a secret (secret %s of %s, and secret %s of %s): give both a `namespace`, the same if they are one endpoint, so that a delivery to one counts for the other, or different ones if the same delivery may come to each",
+						theirs.Label, other.facts.Name, mine.Label, h.facts.Name)
 				}
 			}
 		}

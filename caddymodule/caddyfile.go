@@ -51,6 +51,9 @@ var handlerOptions = []string{"events", "max_body", "body_timeout", "app_timeout
 //	}
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive
+	all := d.NextSegment()
+	d = caddyfile.NewDispenser(all)
+	d.Next()
 	if !d.NextArg() {
 		return d.Err("no provider: write its name after verify_webhook, for example: verify_webhook github {env.NAME}")
 	}
@@ -59,9 +62,12 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if err != nil {
 		return err
 	}
-	segment := providerSegment{tokens: []caddyfile.Token{d.Token()}}
+	segment := providerSegment{head: []caddyfile.Token{d.Token()}}
 	for d.NextArg() {
-		segment.tokens = append(segment.tokens, d.Token())
+		segment.head = append(segment.head, d.Token())
+	}
+	if rest := all[1+len(segment.head):]; len(rest) > 0 {
+		segment.open, segment.close = rest[0], rest[len(rest)-1]
 	}
 	known := handlerOptions
 	if lister, ok := module.(provider.OptionLister); ok {
@@ -95,6 +101,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			o.keep(h.Replay.unmarshal(d))
 		default:
 			if known != nil && !slices.Contains(known, d.Val()) {
+				o.misplaced(replayOptions, "the replay block")
 				o.unknown(known...)
 				break
 			}
@@ -135,29 +142,25 @@ func providerModule(d *caddyfile.Dispenser, name string) (caddyfile.Unmarshaler,
 	return module, nil
 }
 
-// providerSegment gathers what is the provider's out of our block: its name
-// and secret, and, in braces, its options.
+// providerSegment gathers what is the provider's out of our segment: its name
+// and secret, and, in our braces, its options.
 type providerSegment struct {
-	tokens []caddyfile.Token
-	inside []caddyfile.Token
+	head        []caddyfile.Token
+	options     []caddyfile.Token
+	open, close caddyfile.Token // our own braces: so lines in errors are right
 }
 
+// option takes the option that d stands on, with its arguments and its block.
 func (s *providerSegment) option(d *caddyfile.Dispenser) {
-	s.inside = append(s.inside, d.NextSegment()...)
+	s.options = append(s.options, d.NextSegment()...)
 }
 
-// dispenser returns the segment as if it had been written on its own. The
-// braces stand where the tokens next to them do, so that lines in errors are
-// right.
+// dispenser returns the segment as if it had been written on its own.
 func (s *providerSegment) dispenser() *caddyfile.Dispenser {
-	if len(s.inside) == 0 {
-		return caddyfile.NewDispenser(s.tokens)
+	if len(s.options) == 0 {
+		return caddyfile.NewDispenser(s.head)
 	}
-	open := s.tokens[len(s.tokens)-1].Clone()
-	open.Text = "{"
-	end := s.inside[len(s.inside)-1].Clone()
-	end.Text, end.Line = "}", end.Line+1
-	return caddyfile.NewDispenser(slices.Concat(s.tokens, []caddyfile.Token{open}, s.inside, []caddyfile.Token{end}))
+	return caddyfile.NewDispenser(slices.Concat(s.head, []caddyfile.Token{s.open}, s.options, []caddyfile.Token{s.close}))
 }
 
 // replayOptions are the options of the replay block.
@@ -197,6 +200,7 @@ func (r *Replay) unmarshal(d *caddyfile.Dispenser) error {
 			o.count(&n)
 			r.MaxWaiting = int(n)
 		default:
+			o.misplaced(handlerOptions, "the block around replay")
 			o.unknown(replayOptions...)
 		}
 		if o.err != nil {
@@ -217,6 +221,9 @@ func unmarshalStore(d *caddyfile.Dispenser) ([]byte, error) {
 		for _, m := range caddy.GetModules(StoreNamespace) {
 			names = append(names, m.ID.Name())
 		}
+		if s := nearest(name, names); s != "" {
+			return nil, d.Errf("unknown store %s: did you mean %s?", name, s)
+		}
 		return nil, d.Errf("unknown store %s: write one of %s", name, strings.Join(names, ", "))
 	}
 	u, err := caddyfile.UnmarshalModule(d, StoreNamespace+"."+name)
@@ -236,11 +243,11 @@ func unmarshalStore(d *caddyfile.Dispenser) ([]byte, error) {
 //		}
 //	}
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
+	app := new(App)
+	d.Next() // the option
 	if existing != nil {
 		return nil, d.Err("the global option verify_webhook stands there twice: keep one")
 	}
-	app := new(App)
-	d.Next() // the option
 	if d.NextArg() {
 		return nil, d.Err("the global option verify_webhook takes no argument: its options stand in a block")
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,38 +37,46 @@ func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 	defer cancel()
 	verdict, err := h.store.Claim(ctx, c.keys, c.owner, c.lease)
 	if err != nil && h.Replay.OnStoreError == "allow" {
-		h.refusals.warn("the replay store failed; on_store_error allow lets the delivery through", zap.Error(err))
+		h.refusals.fail("the replay store failed; on_store_error allow lets the delivery through", zap.Error(err))
 		return nil, replay.Ours, nil
 	}
 	if err != nil {
+		if !errors.Is(err, replay.ErrFull) {
+			// It may have been claimed nevertheless. If nobody gets to
+			// release it, its lease runs out.
+			later := c.withoutRequest()
+			h.later(func() { later.free(0) })
+		}
 		return nil, 0, &refusal{outcome: StoreUnavailable, reason: "the replay store failed; the provider is asked to try again", err: err}
 	}
 	if verdict != replay.Ours {
 		return nil, verdict, nil
 	}
 	d.traceEvent("webhook claimed")
+	c.mu.Lock()
 	c.renewal = time.AfterFunc(c.lease/3, c.renew)
+	c.mu.Unlock()
 	return c, verdict, nil
 }
 
-// renew keeps the claim alive while the app works.
+// renew keeps the claim alive while the app works. A renewal that fails leaves
+// time for two more before the lease runs out.
 func (c *claim) renew() {
-	ctx, cancel := context.WithTimeout(context.Background(), min(storeTimeout, c.lease/3))
+	ctx, cancel := context.WithTimeout(context.Background(), min(storeTimeout, c.lease/6))
 	err := c.h.store.Renew(ctx, c.keys, c.owner, c.lease)
 	cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended {
-		return
+	switch {
+	case c.ended:
+	case errors.Is(err, replay.ErrNotOwner):
+		c.h.refusals.warn("a claim ran out while the app was working: the provider's retry may reach the app as well", zap.Duration("lease", c.lease))
+	case err != nil:
+		c.h.refusals.warn("renewing a claim failed; trying again", zap.Error(err))
+		c.renewal.Reset(c.lease / 12)
+	default:
+		c.renewal.Reset(c.lease / 3)
 	}
-	if errors.Is(err, replay.ErrNotOwner) {
-		c.h.logger.Warn("a claim ran out while the app was working: the provider's retry may reach the app as well", zap.Duration("lease", c.lease))
-		return
-	}
-	if err != nil {
-		c.h.refusals.warn("renewing a claim", zap.Error(err))
-	}
-	c.renewal.Reset(c.lease / 3)
 }
 
 // stop ends the renewal; false if the claim has been ended before.
@@ -83,37 +91,53 @@ func (c *claim) stop() bool {
 	return true
 }
 
-// end commits the claim if status is one that counts as handled, and releases
-// it otherwise. It returns when the store has done so, so that the answer
-// leaves afterwards. A nil claim has nothing to end.
+// end commits the claim if the app's status is one that counts as handled, and
+// releases it otherwise. It returns when the store has done so, so that the
+// answer leaves afterwards. A nil claim has nothing to end.
 func (c *claim) end(status int) {
 	if c == nil || !c.stop() {
 		return
 	}
 	if !c.h.handled(status) {
 		c.release(status)
-		c.d.traceEvent("webhook claim released", attribute.Int("webhook.app_status", status))
 		return
 	}
 	err := c.commit(status)
 	c.d.traceEvent("webhook claim committed", attribute.Int("webhook.app_status", status), attribute.Bool("webhook.remembered", err == nil))
-	if err != nil {
-		// The app has succeeded: its answer goes out. The claim blocks
-		// copies until its lease; meanwhile the commit is tried again.
-		c.h.logger.Error("remembering a handled delivery failed; trying again until its lease runs out", zap.Error(err), zap.Duration("lease", c.lease))
-		go c.commitLater(status)
+	if err == nil || c.lost(err) {
+		return
+	}
+	// The app has succeeded: its answer goes out. The claim blocks copies
+	// until its lease; meanwhile the commit is tried again.
+	c.h.refusals.fail("remembering a handled delivery failed; trying again until its lease runs out", zap.Error(err), zap.Duration("lease", c.lease))
+	later := c.withoutRequest()
+	if !c.h.later(func() { later.commitLater(status) }) {
+		c.h.refusals.fail("too many handled deliveries wait to be remembered: the provider's retry of this one would reach the app again")
+	}
+}
+
+// fail releases the claim after an error, a panic or no answer at all,
+// whatever the statuses that count as handled. status is what the error leads
+// to, 0 if unknown.
+func (c *claim) fail(status int) {
+	if c != nil && c.stop() {
+		c.release(status)
 	}
 }
 
 func (c *claim) commit(status int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
-	err := c.h.store.Commit(ctx, c.keys, c.owner, time.Duration(c.h.Replay.Window), status)
-	if errors.Is(err, replay.ErrNotOwner) {
-		c.h.logger.Warn("a claim had run out when the app answered: the provider's retry may reach the app as well", zap.Duration("lease", c.lease))
-		return nil // trying again cannot help
+	return c.h.store.Commit(ctx, c.keys, c.owner, time.Duration(c.h.Replay.Window), status)
+}
+
+// lost tells whether a commit came too late, so that trying again cannot help.
+func (c *claim) lost(err error) bool {
+	if !errors.Is(err, replay.ErrNotOwner) {
+		return false
 	}
-	return err
+	c.h.refusals.warn("a claim had run out when the app's success was to be remembered: the provider's retry may reach the app as well", zap.Duration("lease", c.lease))
+	return true
 }
 
 // commitLater tries again, less and less often, for as long as the lease.
@@ -121,20 +145,51 @@ func (c *claim) commitLater(status int) {
 	deadline := time.Now().Add(c.lease)
 	for pause := 100 * time.Millisecond; time.Now().Add(pause).Before(deadline); pause = min(2*pause, 5*time.Second) {
 		time.Sleep(pause)
-		if c.commit(status) == nil {
-			c.h.logger.Info("remembered a handled delivery after all")
+		err := c.commit(status)
+		if err == nil {
+			c.h.refusals.warn("remembered a handled delivery after all")
+			return
+		}
+		if c.lost(err) {
 			return
 		}
 	}
-	c.h.logger.Error("a handled delivery could not be remembered: the provider's retry will reach the app again")
+	c.h.refusals.fail("a handled delivery could not be remembered: the provider's retry would reach the app again")
 }
 
 func (c *claim) release(status int) {
+	c.d.traceEvent("webhook claim released", attribute.Int("webhook.app_status", status))
+	c.free(status)
+}
+
+func (c *claim) free(status int) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	if err := c.h.store.Release(ctx, c.keys, c.owner, status); err != nil {
 		c.h.refusals.warn("releasing a claim failed; the provider's retry is refused until its lease runs out", zap.Error(err), zap.Duration("lease", c.lease))
 	}
+}
+
+// withoutRequest returns what it takes to end the claim later, without holding
+// on to the request until then.
+func (c *claim) withoutRequest() *claim {
+	keys := replay.Keys{IDs: slices.Clone(c.keys.IDs), Digests: slices.Clone(c.keys.Digests)}
+	return &claim{h: c.h, keys: keys, owner: c.owner, lease: c.lease}
+}
+
+// later does work for the store that no answer waits for. It returns false, and
+// does nothing, if too much of it is under way.
+func (h *Handler) later(work func()) bool {
+	select {
+	case h.background <- struct{}{}:
+	default:
+		return false
+	}
+	go func() {
+		defer func() { <-h.background }()
+		work()
+	}()
+	return true
 }
 
 // handled tells whether the app's status counts as handled.
@@ -222,9 +277,9 @@ func (h *Handler) answerStatus(d *delivery, o Outcome, reason string, status int
 		return h.refuse(d, &refusal{outcome: o, reason: reason, status: status})
 	}
 	d.end(o, reason)
-	d.w.Header().Set("Content-Length", strconv.Itoa(0))
-	if status == http.StatusNoContent || status == http.StatusNotModified {
-		d.w.Header().Del("Content-Length")
+	h.refusals.answered(d)
+	if status != http.StatusNoContent && status != http.StatusNotModified {
+		d.w.Header().Set("Content-Length", "0")
 	}
 	d.w.WriteHeader(status)
 	return nil

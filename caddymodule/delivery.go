@@ -2,7 +2,9 @@ package caddymodule
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -21,12 +23,14 @@ type delivery struct {
 	meters   *endpointMeters
 	// uncovered names what the scheme's signature never covers.
 	uncovered []string
-	signed    *signature.Request
+	signed    signature.Request
 	// bodyUnread: the client may still be sending its body.
 	bodyUnread bool
 	body       *body.Body
 	verified   *signature.Delivery
 	keys       replay.Keys
+	ids        [1]replay.Key // where keys are that have one secret
+	digests    [1]replay.Key
 	key        replay.Key // the one that the app sees
 	outcome    Outcome
 	reason     string
@@ -34,11 +38,11 @@ type delivery struct {
 
 func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery {
 	d := &delivery{w: w, r: r, provider: h.facts.Name, endpoint: h.endpointName(), meters: h.meters, uncovered: h.uncovered}
-	d.signed = &signature.Request{
+	d.signed = signature.Request{
 		Method:     r.Method,
 		Host:       r.Host,
 		Scheme:     "http",
-		RequestURI: r.RequestURI,
+		RequestURI: originForm(r.RequestURI, r.URL),
 		Header:     r.Header,
 		Now:        h.now(),
 	}
@@ -47,7 +51,7 @@ func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery 
 	}
 	if orig, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		// Rewrites change what r says; the provider signed the original.
-		d.signed.Method, d.signed.RequestURI = orig.Method, orig.RequestURI
+		d.signed.Method, d.signed.RequestURI = orig.Method, originForm(orig.RequestURI, orig.URL)
 	}
 	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
 		d.trustForwarded()
@@ -55,7 +59,17 @@ func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery 
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Map(d.placeholder)
 	}
+	d.addToAccessLog()
 	return d
+}
+
+// originForm is path and query as sent, also where the request line names
+// scheme and host, as towards a proxy.
+func originForm(requestURI string, u *url.URL) string {
+	if strings.HasPrefix(requestURI, "/") {
+		return requestURI
+	}
+	return u.RequestURI()
 }
 
 // trustForwarded takes scheme and host from a proxy in front that Caddy's own
@@ -130,6 +144,7 @@ func (d *delivery) keyText() string {
 // Without an ID the digest alone is.
 func (d *delivery) deriveKeys(namespace string) {
 	v := d.verified
+	d.keys = replay.Keys{IDs: d.ids[:0], Digests: d.digests[:0]}
 	for _, m := range v.Matches {
 		secret := m.Secret.Fingerprint[:]
 		if v.ID != "" {
@@ -139,5 +154,10 @@ func (d *delivery) deriveKeys(namespace string) {
 			d.keys.Digests = append(d.keys.Digests, replay.NewKey(namespace, secret, replay.KindDigest, m.Digest))
 		}
 	}
-	d.key = d.keys.All()[0]
+	switch { // a handshake may have none
+	case len(d.keys.IDs) > 0:
+		d.key = d.keys.IDs[0]
+	case len(d.keys.Digests) > 0:
+		d.key = d.keys.Digests[0]
+	}
 }

@@ -1,9 +1,11 @@
 package caddymodule
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -17,6 +19,9 @@ import (
 // The provider hanging up does not cancel the app's work: it runs on, bounded
 // by app_timeout, and the provider's retry gets its result.
 func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
+	// Whatever happens, a panic included. What has ended the claim before
+	// makes this do nothing.
+	defer c.fail(0)
 	d.end(Verified, "")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.r.Context()), time.Duration(h.AppTimeout))
 	defer cancel()
@@ -24,37 +29,29 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 	d.replaceBody(r)
 	// Whoever still reads now is cut off, and the buffer can be used again.
 	defer r.Body.Close()
-	stripSpoofed(r.Header)
 	stripSpoofed(r.Trailer)
 	d.setIdentity(r.Header)
 	if h.Mode == modeMonitor {
 		r.Header[headerOutcome] = []string{string(Verified)}
 	}
 
-	w := &statusWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: d.w}, onStatus: c.end}
-	// After a panic, and after every way to return without a status. What has
-	// ended the claim before makes this do nothing.
-	defer func() { c.end(w.failure) }()
-	err := next.ServeHTTP(w, r)
-	if err != nil {
+	w := &statusWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: d.w}, claim: c}
+	if err := next.ServeHTTP(w, r); err != nil {
 		var handlerErr caddyhttp.HandlerError
-		if errors.As(err, &handlerErr) {
-			w.failure = handlerErr.StatusCode
-		}
+		errors.As(err, &handlerErr)
+		c.fail(handlerErr.StatusCode)
+		d.withhold()
 		return err
 	}
-	if !w.wroteStatus {
-		c.end(http.StatusOK) // what the server sends for a handler that wrote nothing
-	}
+	c.end(http.StatusOK) // what the server sends for a handler that wrote nothing
 	return nil
 }
 
 // statusWriter tells about the first final status before it goes out.
 type statusWriter struct {
-	*caddyhttp.ResponseWriterWrapper
-	onStatus    func(status int)
+	caddyhttp.ResponseWriterWrapper
+	claim       *claim
 	wroteStatus bool
-	failure     int // the status of an error, 0 if unknown
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -62,7 +59,7 @@ func (w *statusWriter) WriteHeader(status int) {
 	// Informational answers are not final, except for a change of protocol.
 	if !w.wroteStatus && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		w.wroteStatus = true
-		w.onStatus(status)
+		w.claim.end(status)
 	}
 	w.ResponseWriterWrapper.WriteHeader(status)
 }
@@ -85,6 +82,16 @@ func (w *statusWriter) FlushError() error {
 	return http.NewResponseController(w.ResponseWriterWrapper.ResponseWriter).Flush()
 }
 
+// Hijack is what http.ResponseController calls for Hijack. What the app says on
+// the bare connection nobody can tell, so it does not count as handled.
+func (w *statusWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(w.ResponseWriterWrapper.ResponseWriter).Hijack()
+	if err == nil {
+		w.claim.fail(0)
+	}
+	return conn, rw, err
+}
+
 // implicitOK is the 200 of a handler that writes a body without a status.
 func (w *statusWriter) implicitOK() {
 	if !w.wroteStatus {
@@ -96,4 +103,5 @@ func (w *statusWriter) implicitOK() {
 var (
 	_ http.ResponseWriter = (*statusWriter)(nil)
 	_ io.ReaderFrom       = (*statusWriter)(nil)
+	_ http.Hijacker       = (*statusWriter)(nil)
 )

@@ -5,6 +5,7 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -84,11 +85,14 @@ type Handler struct {
 	store     replay.Store
 	limits    body.Limits
 	waiting   chan struct{} // a place for every copy that may wait
-	refusals  *refusalLog
-	meters    *endpointMeters
-	holds     bool // meters are to be released
-	logger    *zap.Logger
-	now       func() time.Time
+	// background is a place for every delivery whose claim may still be
+	// ended after its answer.
+	background chan struct{}
+	refusals   *refusalLog
+	meters     *endpointMeters
+	holds      bool // meters are to be released
+	logger     *zap.Logger
+	now        func() time.Time
 }
 
 // Replay is how deliveries are remembered.
@@ -138,10 +142,15 @@ const (
 	defaultLease       = time.Minute
 	defaultWait        = 10 * time.Second
 	defaultMaxWaiting  = 256
+	// defaultWindow is for a provider that says nothing of its retries.
+	defaultWindow = 7 * 24 * time.Hour
 	// inMemory is the size up to which a body is held in memory.
 	inMemory = 1 << 20
-	// storeTimeout bounds a call to the store that ends a claim.
+	// storeTimeout bounds a call to the store.
 	storeTimeout = 5 * time.Second
+	// maxBackground is how many deliveries of an endpoint may have their
+	// claims ended in the background, while the store fails.
+	maxBackground = 1024
 )
 
 // CaddyModule returns the Caddy module information.
@@ -183,6 +192,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		r.OnRotation(h.rotated)
 	}
 	h.waiting = make(chan struct{}, h.Replay.MaxWaiting)
+	h.background = make(chan struct{}, maxBackground)
 	h.warn()
 	h.store, err = h.app.storeFor(ctx, &h.Replay)
 	return err
@@ -257,6 +267,7 @@ func (h *Handler) setDefaults() {
 	orDefault(&h.AppTimeout, caddy.Duration(defaultAppTimeout))
 	r := &h.Replay
 	orDefault(&r.Window, caddy.Duration(h.facts.Window))
+	orDefault(&r.Window, caddy.Duration(defaultWindow))
 	orDefault(&r.Lease, caddy.Duration(defaultLease))
 	orDefault(&r.OnDuplicate, http.StatusOK)
 	orDefault(&r.OnReplay, http.StatusConflict)
@@ -297,17 +308,25 @@ func (h *Handler) check() error {
 	case r.OnStoreError != "reject" && r.OnStoreError != "allow":
 		return fmt.Errorf("on_store_error %s is unknown: write reject or allow", r.OnStoreError)
 	case len(h.Events) > 0 && !h.facts.Traits.HasEvent:
-		return fmt.Errorf("events: nothing says where the event type stands")
+		return fmt.Errorf("events: nothing says where the event type stands: leave events out or, with custom, write for example: event json type")
 	}
-	for name, status := range map[string]int{"on_duplicate": r.OnDuplicate, "on_replay": r.OnReplay} {
-		if status < 200 || status > 599 {
-			return fmt.Errorf("%s %d is no status that ends a request: write, for example, %s 200", name, status, name)
-		}
+	if err := checkStatus("on_duplicate", r.OnDuplicate); err != nil {
+		return err
+	}
+	if err := checkStatus("on_replay", r.OnReplay); err != nil {
+		return err
 	}
 	for _, status := range r.Handled {
 		if (status < 1 || status > 5) && (status < 200 || status > 599) {
 			return fmt.Errorf("handled %d is no status code: write, for example, handled 2xx 410", status)
 		}
+	}
+	return nil
+}
+
+func checkStatus(option string, status int) error {
+	if status < 200 || status > 599 {
+		return fmt.Errorf("%s %d is no status that ends a request: write, for example, %s 200", option, status, option)
 	}
 	return nil
 }
@@ -330,6 +349,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	d := h.newDelivery(w, r)
 	d.meters.inFlight.Inc()
 	defer d.meters.inFlight.Dec()
+	// At once: error routes see the headers of what is refused.
+	distrust(r.Header)
 	if h.Mode == modeMonitor {
 		return h.watch(d, next)
 	}
@@ -349,11 +370,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if err := h.verify(d); err != nil {
 		return h.refuse(d, err)
 	}
-	verified := d.verified
-	if verified.Answer != nil {
+	if d.verified.Answer != nil {
 		return h.answerHandshake(d)
 	}
-	if !h.wantsEvent(verified.Event) {
+	if !h.wantsEvent(d.verified.Event) {
 		return h.ignore(d)
 	}
 
@@ -375,7 +395,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // checkHeaders refuses what the headers alone give away.
 func (h *Handler) checkHeaders(d *delivery) error {
 	d.bodyUnread = d.r.ContentLength != 0
-	if err := h.provider.CheckHeaders(d.signed); err != nil {
+	if err := h.provider.CheckHeaders(&d.signed); err != nil {
 		return err
 	}
 	if d.r.ContentLength > h.MaxBody {
@@ -384,13 +404,17 @@ func (h *Handler) checkHeaders(d *delivery) error {
 	return nil
 }
 
-// verify checks signature and freshness.
+// verify asks the provider. Providers can come from elsewhere: one that vouches
+// for a delivery and does not say which secret signed it has decided nothing.
 func (h *Handler) verify(d *delivery) error {
 	start := time.Now()
-	verified, err := h.provider.Verify(d.r.Context(), d.signed)
+	verified, err := h.provider.Verify(d.r.Context(), &d.signed)
 	d.meters.verified(start)
 	if err != nil {
 		return err
+	}
+	if verified == nil || (verified.Answer == nil && len(verified.Matches) == 0) {
+		return errors.New("the provider's module names no secret that has signed")
 	}
 	d.verified = verified
 	if verified.TimestampSigned && !verified.Timestamp.IsZero() {

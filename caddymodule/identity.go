@@ -19,8 +19,16 @@ const (
 // identityPrefix begins their names, in lower case.
 const identityPrefix = "webhook-verified"
 
+// distrust removes the headers by which a client could meddle with ours: those
+// that look like them, and Connection, which names headers for proxies to take
+// out: ours, or the provider's.
+func distrust(h http.Header) {
+	stripSpoofed(h)
+	h.Del("Connection")
+}
+
 // stripSpoofed removes every header that an app could take for one of ours.
-// WSGI and CGI fold case, `_` and `.` into one.
+// WSGI and CGI fold case, and `-`, `_`, `.` or all punctuation, into one.
 func stripSpoofed(h http.Header) {
 	for name := range h {
 		if looksLikeIdentity(name) {
@@ -38,7 +46,8 @@ func looksLikeIdentity(name string) bool {
 		switch {
 		case 'A' <= c && c <= 'Z':
 			c += 'a' - 'A'
-		case c == '_' || c == '.':
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		default:
 			c = '-'
 		}
 		if c != identityPrefix[i] {
@@ -51,13 +60,15 @@ func looksLikeIdentity(name string) bool {
 // setIdentity tells the app what was verified.
 func (d *delivery) setIdentity(h http.Header) {
 	v := d.verified
-	h[headerProvider] = []string{d.provider}
-	h[headerKey] = []string{d.keyText()}
+	values := make([]string, 0, 6) // one for all
 	set := func(name, value string) {
 		if value != "" {
-			h[name] = []string{headerSafe(value)}
+			values = append(values, headerSafe(value))
+			h[name] = values[len(values)-1 : len(values) : len(values)]
 		}
 	}
+	set(headerProvider, d.provider)
+	set(headerKey, d.keyText())
 	set(headerID, v.ID)
 	set(headerEvent, v.Event)
 	set(headerTimestamp, timestampText(v))

@@ -1,141 +1,70 @@
 package caddymodule
 
 import (
-	"encoding/json"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// spoofed is our header as WSGI would take it.
-const spoofed = "Webhook_Verified_Outcome"
-
-const monitorSecret = "a secret to watch"
-
-func monitored(t *testing.T, options string) *Trial {
-	t.Helper()
-	trial, err := OpenTrial(t.Context(), json.RawMessage(`{"mode":"monitor"`+options+`,"provider":{"name":"github","secrets":[{"secret":"`+monitorSecret+`"}]}}`), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(trial.Close)
-	return trial
-}
-
-// githubRequest is a delivery signed with a key; an empty one leaves the
-// signature out.
-func githubRequest(key, id, body string) *http.Request {
-	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
-	if key != "" {
-		r.Header.Set("X-Hub-Signature-256", "sha256="+sign(key, body))
-	}
-	r.Header.Set("X-GitHub-Delivery", id)
-	r.Header.Set("X-GitHub-Event", "push")
-	return r
-}
-
-func TestMonitorLetsEverythingThroughAndSaysWhatWouldHaveHappened(t *testing.T) {
-	trial := monitored(t, `,"max_body":20,"events":["push"]`)
-	otherEvent := githubRequest(monitorSecret, "4", "four")
-	otherEvent.Header.Set("X-GitHub-Event", "ping")
-	undeclared := githubRequest(monitorSecret, "5", "a body of more than twenty bytes")
-	undeclared.ContentLength = -1
-	exact := githubRequest(monitorSecret, "6", "exactly twenty bytes")
-	exact.ContentLength = -1
-	for _, step := range []struct {
-		name     string
-		request  *http.Request
-		want     Outcome
-		identity bool
-		body     string
+func TestModeMonitorLetsEverythingThroughAndSaysWhatItIs(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		request *http.Request
+		want    Outcome
 	}{
-		{"no signature", githubRequest("", "1", "one"), MissingSignature, false, "one"},
-		{"forged", githubRequest("wrong", "1", "one"), InvalidSignature, false, "one"},
-		{"genuine", githubRequest(monitorSecret, "1", "one"), Verified, true, "one"},
-		{"the same again", githubRequest(monitorSecret, "1", "one"), Duplicate, true, "one"},
-		{"under another ID", githubRequest(monitorSecret, "2", "one"), Replayed, true, "one"},
-		{"an event that is not wanted", otherEvent, Ignored, true, "four"},
-		{"longer than allowed, as declared", githubRequest(monitorSecret, "5", "a body of more than twenty bytes"), TooLarge, false, "a body of more than twenty bytes"},
-		{"longer than allowed, undeclared", undeclared, TooLarge, false, "a body of more than twenty bytes"},
-		{"exactly as long as allowed", exact, Verified, true, "exactly twenty bytes"},
+		{"genuine", github("2", content+"2"), Verified},
+		{"a duplicate", github("1", content), Duplicate},
+		{"a replay", github("3", content), Replayed},
+		{"unsigned", request(content), MissingSignature},
+		{"forged", request(content, "X-Hub-Signature-256", "sha256="+sign("another", content)), InvalidSignature},
+		{"too long", github("4", strings.Repeat("x", 5000)), TooLarge},
+		{"too long, chunked", chunked(github("4", strings.Repeat("x", 5000))), TooLarge},
 	} {
-		t.Run(step.name, func(t *testing.T) {
-			step.request.Header[spoofed] = []string{"verified"}
-			step.request.Header.Set("Webhook-Verified-Provider", "spoofed")
-			got := trial.Send(step.request)
-			if got.Outcome != step.want || !got.Reached || got.Status != 200 || string(got.ReachedBody) != step.body {
-				t.Errorf("outcome %s, reached %t, status %d, body %q", got.Outcome, got.Reached, got.Status, got.ReachedBody)
+		t.Run(test.name, func(t *testing.T) {
+			b := trial(t, config("github", `"mode":"monitor","max_body":4000`))
+			b.run(github("1", content), answering200)
+			reached := false
+			test.request.Header.Set("Webhook-Verified-Outcome", "spoofed")
+			test.request.Header.Set("Webhook_Verified_Id", "spoofed")
+			test.request.Header.Set("Connection", "Webhook-Verified-Outcome")
+			length := len(content)
+			if test.request.ContentLength > 0 {
+				length = int(test.request.ContentLength)
+			} else {
+				length = 5000
 			}
-			h := got.ReachedHeader
-			if h.Get(headerOutcome) != string(step.want) || len(h[spoofed]) > 0 {
-				t.Errorf("the app was told %v", h)
-			}
-			wantProvider := ""
-			if step.identity {
-				wantProvider = "github"
-			}
-			if h.Get(headerProvider) != wantProvider || (h.Get(headerKey) != "") != step.identity {
-				t.Errorf("identity headers %v, want provider %q", h, wantProvider)
+			b.run(test.request, func(w http.ResponseWriter, r *http.Request) error {
+				reached = true
+				if got := r.Header.Values(headerOutcome); len(got) != 1 || got[0] != string(test.want) {
+					t.Errorf("the app is told %q, want %s", got, test.want)
+				}
+				if r.Header.Get("Webhook_verified_id") != "" || r.Header.Get("Connection") != "" {
+					t.Errorf("the app gets %v", r.Header)
+				}
+				if body := readAll(t, r.Body); len(body) != length {
+					t.Errorf("the app gets %d bytes of %d", len(body), length)
+				}
+				w.WriteHeader(200)
+				return nil
+			})
+			if !reached {
+				t.Error("it does not reach the app")
 			}
 		})
 	}
 }
 
-func TestMonitorReleasesTheClaimOfADeliveryOnWhichTheAppFailed(t *testing.T) {
-	trial := monitored(t, "")
-	trial.App = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
-	for range 2 {
-		if got := trial.Send(githubRequest(monitorSecret, "1", "one")); got.Outcome != Verified || got.Status != 500 {
-			t.Errorf("outcome %s, status %d", got.Outcome, got.Status)
-		}
-	}
+func answering200(w http.ResponseWriter, _ *http.Request) error {
+	w.WriteHeader(200)
+	return nil
 }
 
-func TestMonitorRefusesOnlyWhatIsNotWhole(t *testing.T) {
-	trial := monitored(t, "")
-	r := githubRequest(monitorSecret, "1", "one")
-	r.Body = io.NopCloser(io.MultiReader(strings.NewReader("on"), brokenReader{}))
-	if got := trial.Send(r); got.Reached || got.Outcome != Malformed || got.Status != 400 {
-		t.Errorf("reached %t, outcome %s, status %d", got.Reached, got.Outcome, got.Status)
-	}
-}
-
-// brokenReader is a connection that breaks off.
-type brokenReader struct{}
-
-func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
-
-func TestEnforceTellsTheAppNoOutcome(t *testing.T) {
-	trial, err := OpenTrial(t.Context(), json.RawMessage(`{"provider":{"name":"github","secrets":[{"secret":"`+monitorSecret+`"}]}}`), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer trial.Close()
-	if got := trial.Send(githubRequest(monitorSecret, "1", "one")); got.ReachedHeader.Get(headerOutcome) != "" || !got.Reached {
-		t.Errorf("the app was told %v", got.ReachedHeader)
-	}
-}
-
-func TestModeInTheCaddyfile(t *testing.T) {
-	for text, want := range map[string]string{
-		"mode monitor":                "monitor",
-		"mode enforce":                "enforce",
-		"":                            "",
-		"mode observe":                "error",
-		"mode":                        "error",
-		"mode monitor\n mode enforce": "error",
-	} {
-		h := new(Handler)
-		err := h.UnmarshalCaddyfile(caddyfile.NewTestDispenser("verify_webhook github s {\n" + text + "\n}"))
-		if got := h.Mode; (err != nil) != (want == "error") || (err == nil && got != want) {
-			t.Errorf("%q: got %q, %v", text, got, err)
-		}
-	}
-	if _, err := OpenTrial(t.Context(), json.RawMessage(`{"mode":"off","provider":{"name":"github","secrets":[{"secret":"s"}]}}`), nil); err == nil {
-		t.Error("an unknown mode in JSON is accepted")
+func TestAHandshakeThatNoSecretHasSignedIsLetThroughInModeMonitor(t *testing.T) {
+	b := trial(t, config("github", `"mode":"monitor"`))
+	b.handler.provider = oddProvider{delivery: &signature.Delivery{Answer: &signature.Answer{Body: []byte("hi")}}}
+	if got := b.Send(request(content)); !got.Reached || got.Outcome != Handshake {
+		t.Errorf("reached %t, outcome %s", got.Reached, got.Outcome)
 	}
 }

@@ -38,9 +38,12 @@ func (o *options) value() (name, text string) {
 	name = o.d.Val()
 	o.once()
 	args := o.d.RemainingArgs()
-	if len(args) != 1 || args[0] == "" {
+	if len(args) != 1 {
 		o.fail("%s takes one value, here it has %d", name, len(args))
 		return name, ""
+	}
+	if args[0] == "" {
+		o.fail("%s is empty: write a value, or leave the option out; if it comes from {$NAME}, that variable is not set", name)
 	}
 	return name, args[0]
 }
@@ -109,6 +112,13 @@ func (o *options) statuses(to *[]int) {
 			o.fail("%s %s is not a status code: write, for example, %s 2xx 410", name, arg, name)
 		}
 		*to = append(*to, n)
+	}
+}
+
+// misplaced says where an option belongs, if it is one of those known there.
+func (o *options) misplaced(known []string, where string) {
+	if name := o.d.Val(); slices.Contains(known, name) {
+		o.fail("%s belongs into %s", name, where)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -111,6 +110,7 @@ func (h *Handler) refuse(d *delivery, err error) error {
 	r := asRefusal(err)
 	d.end(r.outcome, r.reason)
 	h.refusals.log(d, r, "refused a webhook delivery")
+	d.withhold()
 	status := r.status
 	if status == 0 {
 		status = r.outcome.status()
@@ -129,6 +129,7 @@ func (h *Handler) refuse(d *delivery, err error) error {
 // ignore answers a genuine delivery that nobody asked for.
 func (h *Handler) ignore(d *delivery) error {
 	d.end(Ignored, notInEvents)
+	h.refusals.answered(d)
 	d.w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -147,11 +148,13 @@ func (h *Handler) answerHandshake(d *delivery) error {
 	}
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
-	if a.Status != http.StatusNoContent {
+	status := a.Status
+	orDefault(&status, http.StatusOK)
+	if status != http.StatusNoContent {
 		header.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	}
-	h.logger.Info("answered a handshake", zap.String("provider", h.facts.Name), zap.Int("status", a.Status))
-	d.w.WriteHeader(a.Status)
+	h.refusals.answered(d)
+	d.w.WriteHeader(status)
 	if len(a.Body) == 0 {
 		return nil
 	}

@@ -64,7 +64,11 @@ func (r *refusal) level() zapcore.Level {
 	switch {
 	case r.err != nil && r.outcome != Malformed: // a body that broke off is the sender's
 		return zapcore.ErrorLevel
-	case r.outcome == InProgress, r.outcome == MissingSignature, r.outcome == BodyTimeout:
+	case r.outcome == Ignored:
+		return zapcore.DebugLevel
+	}
+	switch r.outcome {
+	case InProgress, Duplicate, Handshake, MissingSignature, BodyTimeout:
 		return zapcore.InfoLevel
 	}
 	return zapcore.WarnLevel
@@ -99,20 +103,36 @@ func (l *refusalLog) log(d *delivery, r *refusal, message string) {
 	if r.err != nil {
 		fields = append(fields, zap.Error(r.err))
 	}
-	if suppressed > 0 {
-		fields = append(fields, zap.Int64("suppressed", suppressed))
-	}
-	entry.Write(fields...)
+	entry.Write(counted(fields, suppressed)...)
 }
 
-// warn writes a warning, at the same bounded rate.
+// answered writes the line of a genuine delivery that was answered here and
+// not by the app.
+func (l *refusalLog) answered(d *delivery) {
+	r := &refusal{outcome: d.outcome, reason: d.reason}
+	l.log(d, r, "answered a webhook delivery without the app")
+}
+
+// warn and fail write a message of ours, at the same bounded rate. The message
+// is a fixed text: it names a bucket.
 func (l *refusalLog) warn(message string, fields ...zap.Field) {
-	ok, suppressed := l.allow(Outcome(message))
-	if !ok {
-		return
+	l.say(zapcore.WarnLevel, message, fields)
+}
+
+func (l *refusalLog) fail(message string, fields ...zap.Field) {
+	l.say(zapcore.ErrorLevel, message, fields)
+}
+
+func (l *refusalLog) say(level zapcore.Level, message string, fields []zap.Field) {
+	if ok, suppressed := l.allow(Outcome(message)); ok {
+		l.logger.Log(level, message, counted(fields, suppressed)...)
 	}
-	if suppressed > 0 {
-		fields = append(fields, zap.Int64("suppressed", suppressed))
+}
+
+// counted adds how many lines were left out before this one.
+func counted(fields []zap.Field, suppressed int64) []zap.Field {
+	if suppressed == 0 {
+		return fields
 	}
-	l.logger.Warn(message, fields...)
+	return append(fields, zap.Int64("suppressed", suppressed))
 }

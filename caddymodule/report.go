@@ -5,48 +5,43 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
-// end records, once, what became of the delivery: for placeholders, metrics,
-// the access log and the trace.
+// end records, once, what became of the delivery: for placeholders and access
+// log, which look at it later, for metrics and the trace.
 func (d *delivery) end(o Outcome, reason string) {
 	d.outcome, d.reason = o, reason
 	d.meters.count(o)
-	d.addToAccessLog()
 	d.addToSpan()
 }
 
-// addToAccessLog adds fields to the request's line in Caddy's access log.
+// addToAccessLog adds our fields to the request's line in Caddy's access log.
+// They are filled in when the line is written.
 func (d *delivery) addToAccessLog() {
 	extra, ok := d.r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields)
-	if !ok {
-		return
-	}
-	for _, f := range d.accessFields() {
-		extra.Set(f)
+	if ok {
+		extra.Add(zap.Inline(d))
 	}
 }
 
-// accessFields is what the access log is told. Of what the request says of
-// itself it has only what was verified.
-func (d *delivery) accessFields() []zap.Field {
-	fields := []zap.Field{
-		zap.String("webhook_provider", d.provider),
-		zap.String("webhook_endpoint", d.endpoint),
-		zap.String("webhook_outcome", string(d.outcome)),
-	}
+// MarshalLogObject implements zapcore.ObjectMarshaler.
+func (d *delivery) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	add := func(name, value string) {
 		if value != "" {
-			fields = append(fields, zap.String(name, value))
+			enc.AddString(name, value)
 		}
 	}
+	add("webhook_provider", d.provider)
+	add("webhook_endpoint", d.endpoint)
+	add("webhook_outcome", string(d.outcome))
 	add("webhook_reason", d.reason)
 	if v := d.verified; v != nil {
 		add("webhook_id", v.ID)
 		add("webhook_event", v.Event)
 		add("webhook_key", d.keyText())
 	}
-	return fields
+	return nil
 }
 
 // addToSpan adds attributes to the span of Caddy's `tracing` handler, if there

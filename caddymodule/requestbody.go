@@ -6,9 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/verify-webhook/caddy-verify-webhook/body"
 )
@@ -41,13 +40,12 @@ func (d *delivery) took(b *body.Body) {
 // bodyRefusal says what became of a body that could not be read.
 func (h *Handler) bodyRefusal(err error) error {
 	var tooLarge *http.MaxBytesError
-	var inner caddyhttp.HandlerError
 	var timeout net.Error
 	switch {
-	case errors.Is(err, body.ErrTooLarge), errors.As(err, &tooLarge):
+	case errors.Is(err, body.ErrTooLarge):
 		return h.tooLong()
-	case errors.As(err, &inner) && inner.StatusCode == http.StatusRequestEntityTooLarge:
-		return &refusal{outcome: TooLarge, reason: "the body is longer than request_body allows"}
+	case errors.As(err, &tooLarge):
+		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the body is longer than request_body allows, which is %d bytes", tooLarge.Limit)}
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return h.bodyTimeout()
 	case errors.Is(err, body.ErrBudget):
@@ -61,12 +59,13 @@ func (h *Handler) tooLong() *refusal {
 }
 
 func (h *Handler) bodyTimeout() *refusal {
-	return &refusal{outcome: BodyTimeout, reason: fmt.Sprintf("the body did not arrive within %s", time.Duration(h.BodyTimeout))}
+	return &refusal{outcome: BodyTimeout, reason: fmt.Sprintf("the body did not arrive in time: body_timeout is %s", time.Duration(h.BodyTimeout))}
 }
 
 // replaceBody gives the next handler the bytes that were verified, with their
 // length and nothing that belonged to the way they came.
 func (d *delivery) replaceBody(r *http.Request) {
+	declared := r.ContentLength == d.body.Size() && r.Header["Content-Length"] != nil
 	r.TransferEncoding = nil
 	r.ContentLength = d.body.Size()
 	r.Header.Del("Expect")
@@ -75,6 +74,20 @@ func (d *delivery) replaceBody(r *http.Request) {
 		r.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
 		return
 	}
+	if !declared { // FastCGI and the like look here
+		r.Header.Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
+	}
 	r.Body = d.body.Open()
 	r.GetBody = func() (io.ReadCloser, error) { return d.body.Open(), nil }
+}
+
+// withhold takes from the request, which error routes get next, the body and
+// all that we have told of it: an app that serves as an error route must not
+// take an unverified or empty body for a verified one.
+func (d *delivery) withhold() {
+	d.r.Body, d.r.GetBody = http.NoBody, nil
+	d.r.ContentLength, d.r.TransferEncoding = 0, nil
+	d.r.Trailer = nil
+	d.r.Header.Del("Content-Length")
+	stripSpoofed(d.r.Header)
 }

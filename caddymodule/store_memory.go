@@ -22,7 +22,8 @@ type MemoryStore struct {
 
 	// How many keys are remembered at the most, one or two for a delivery.
 	// When that many are within their window, new deliveries get 503: nothing
-	// is forgotten early. Default: 1000000.
+	// is forgotten early. Where configs of one store say different numbers,
+	// the last to be loaded decides. Default: 1000000.
 	MaxEntries int64 `json:"max_entries,omitempty"`
 
 	pooled *pooledMemory
@@ -91,7 +92,7 @@ func (m *MemoryStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		m.Name = d.Val()
 	}
 	if d.NextArg() {
-		return d.ArgErr()
+		return d.Err("store memory takes one name at the most; its options stand in a block")
 	}
 	o := options{d: d}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {

@@ -54,7 +54,10 @@ type Trial struct {
 // stands in Caddy's config; it may name a store. now is the time by which
 // timestamps are judged; nil is the present. The trial must be closed.
 func OpenTrial(ctx context.Context, config json.RawMessage, now func() time.Time) (*Trial, error) {
-	h := &Handler{logger: zap.NewNop(), now: now}
+	return openTrial(ctx, config, &Handler{logger: zap.NewNop(), now: now})
+}
+
+func openTrial(ctx context.Context, config json.RawMessage, h *Handler) (*Trial, error) {
 	if err := caddy.StrictUnmarshalJSON(config, h); err != nil {
 		return nil, fmt.Errorf("reading the handler's config: %w", err)
 	}

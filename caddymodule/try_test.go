@@ -1,26 +1,15 @@
 package caddymodule
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 )
 
-func sign(secret, content string) string {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(content))
-	return hex.EncodeToString(mac.Sum(nil))
-}
-
 func TestTryShowsWhatTheHandlerMakesOfARequest(t *testing.T) {
-	const secret, content = "It's a Secret to Everybody", "Hello, World!"
-	provider := json.RawMessage(`{"name":"github","secrets":[{"secret":"` + secret + `"}]}`)
+	provider := json.RawMessage(`{"name":"github","secrets":[{"secret":"{env.` + secretVariable + `}"}]}`)
 	for _, test := range []struct {
 		name, signature string
 		want            Outcome
@@ -50,12 +39,8 @@ func TestTryShowsWhatTheHandlerMakesOfARequest(t *testing.T) {
 }
 
 func TestTryJudgesTimestampsByItsClock(t *testing.T) {
-	const secret, content = "whsec_test", `{"id":"evt_1","type":"invoice.paid"}`
-	now := func() time.Time { return time.Unix(1700000000, 0) }
-	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(content))
-	r.Header.Set("Stripe-Signature", "t=1700000000,v1="+sign(secret, "1700000000."+content))
-	provider := json.RawMessage(`{"name":"stripe","secrets":[{"secret":"` + secret + `"}]}`)
-	got, err := Try(t.Context(), provider, now, r)
+	provider := json.RawMessage(`{"name":"stripe","secrets":[{"secret":"{env.` + secretVariable + `}"}]}`)
+	got, err := Try(t.Context(), provider, frozen, stripe(present, `{"id":"evt_1","type":"invoice.paid"}`))
 	if err != nil || got.Outcome != Verified {
 		t.Errorf("got %+v, %v", got, err)
 	}

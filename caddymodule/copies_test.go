@@ -1,0 +1,222 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// heldApp is an app that works until it is told its answer.
+type heldApp struct {
+	hits   atomic.Int64
+	answer chan int
+}
+
+func newHeldApp() *heldApp { return &heldApp{answer: make(chan int)} }
+
+func (a *heldApp) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	a.hits.Add(1)
+	switch status := <-a.answer; status {
+	case 0: // writes nothing
+	case -1:
+		panic(http.ErrAbortHandler)
+	default:
+		w.WriteHeader(status)
+	}
+}
+
+// inFlight sends requests in goroutines of their own, waits until all of them
+// stand still, and returns a function that collects what became of them.
+func (b *bench) inFlight(requests ...*http.Request) (collect func() []Tried) {
+	results := make([]Tried, len(requests))
+	done := make(chan int)
+	for i, r := range requests {
+		go func() {
+			defer func() {
+				_ = recover() // as net/http does
+				done <- i
+			}()
+			results[i] = b.Send(r)
+		}()
+		synctest.Wait() // the first is the first
+	}
+	return func() []Tried {
+		for range requests {
+			<-done
+		}
+		return results
+	}
+}
+
+func TestRule7OfConcurrentCopiesExactlyOneReachesTheApp(t *testing.T) {
+	for _, count := range []int{2, 64, 257} {
+		t.Run(fmt.Sprint(count), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := trial(t, config("github", ""))
+				app := newHeldApp()
+				b.App = app
+				var copies []*http.Request
+				for range count {
+					copies = append(copies, github("1", content))
+				}
+				collect := b.inFlight(copies...)
+				app.answer <- 202
+				reached := 0
+				for _, got := range collect() {
+					if got.Reached {
+						reached++
+					}
+					if got.Status != 202 {
+						t.Errorf("a copy got %d (%s)", got.Status, got.Outcome)
+					}
+				}
+				if reached != 1 || app.hits.Load() != 1 {
+					t.Errorf("%d copies reached the app", app.hits.Load())
+				}
+			})
+		})
+	}
+}
+
+func TestCopiesMirrorTheAnswerToTheFirst(t *testing.T) {
+	for _, test := range []struct {
+		name           string
+		answer, mirror int
+		after          Outcome // of a retry later
+	}{
+		{"success", 201, 201, Duplicate},
+		{"no status", 0, 200, Duplicate},
+		{"failure", 500, 500, Verified},
+		{"client error", 404, 404, Verified},
+		{"redirect", 302, 503, Verified},
+		{"panic", -1, 503, Verified},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := trial(t, config("github", ""))
+				app := newHeldApp()
+				b.App = app
+				collect := b.inFlight(github("1", content), github("1", content))
+				app.answer <- test.answer
+				got := collect()[1]
+				if got.Outcome != InProgress || got.Status != test.mirror || got.Reached {
+					t.Errorf("the copy got %s, status %d, reached %t", got.Outcome, got.Status, got.Reached)
+				}
+				if (got.Header.Get("Retry-After") != "") != (got.Status == 503) {
+					t.Errorf("Retry-After is %q", got.Header.Get("Retry-After"))
+				}
+				b.App = nil
+				b.expect(t, github("1", content), test.after, 200)
+			})
+		})
+	}
+}
+
+func TestACopyUnderAFreshIDIsAReplayOnceTheFirstHasSucceeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := trial(t, config("github", ""))
+		app := newHeldApp()
+		b.App = app
+		collect := b.inFlight(github("1", content), github("2", content))
+		app.answer <- 200
+		if got := collect()[1]; got.Outcome != Replayed || got.Status != 409 || got.Reached {
+			t.Errorf("got %s, status %d, reached %t", got.Outcome, got.Status, got.Reached)
+		}
+	})
+}
+
+func TestCopiesWaitForABoundedTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := trial(t, config("github", `"replay":{"wait":"3s"}`))
+		app := newHeldApp()
+		b.App = app
+		first := b.inFlight(github("1", content))
+		start := time.Now()
+		got := b.expect(t, github("1", content), InProgress, 503)
+		if waited := time.Since(start); waited != 3*time.Second {
+			t.Errorf("the copy waited %s", waited)
+		}
+		if got.Header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+		if lines := b.lines("refused a webhook delivery"); len(lines) != 1 {
+			t.Errorf("logged %v", lines)
+		}
+		app.answer <- 200
+		first()
+	})
+}
+
+func TestCopiesThatWaitAreBoundedInNumber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := trial(t, config("github", `"replay":{"max_waiting":2}`))
+		app := newHeldApp()
+		b.App = app
+		collect := b.inFlight(github("1", content), github("1", content), github("1", content))
+		start := time.Now()
+		b.expect(t, github("1", content), InProgress, 503)
+		if waited := time.Since(start); waited != 0 {
+			t.Errorf("one copy too many waited %s", waited)
+		}
+		app.answer <- 200
+		collect()
+		b.App = nil
+		b.expect(t, github("1", content), Duplicate, 200)
+	})
+}
+
+func TestCopiesThatWaitHoldNoBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := trial(t, config("github", ""))
+		app := newHeldApp()
+		b.App = app
+		big := content + string(make([]byte, 100_000))
+		collect := b.inFlight(github("1", big))
+		one, _ := b.handler.app.budget.InUse()
+		copies := b.inFlight(github("1", big), github("1", big))
+		if all, _ := b.handler.app.budget.InUse(); all != one || one == 0 {
+			t.Errorf("one body takes %d bytes, with two copies waiting it is %d", one, all)
+		}
+		app.answer <- 200
+		collect()
+		copies()
+		if memory, disk := b.handler.app.budget.InUse(); memory != 0 || disk != 0 {
+			t.Errorf("at the end %d bytes are held in memory and %d on disk", memory, disk)
+		}
+	})
+}
+
+func TestACopyWhoseSenderHangsUpStopsWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := trial(t, config("github", ""))
+		app := newHeldApp()
+		b.App = app
+		first := b.inFlight(github("1", content))
+		ctx, hangUp := context.WithCancel(t.Context())
+		second := b.inFlight(github("1", content).WithContext(ctx))
+		hangUp()
+		second()
+		if len(b.handler.waiting) != 0 {
+			t.Error("its place is still taken")
+		}
+		app.answer <- 200
+		first()
+	})
+}
+
+func TestACopyGets503WhenTheStoreFailsWhileItWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := trial(t, config("github", ""))
+		app := newHeldApp()
+		b.App = app
+		first := b.inFlight(github("1", content))
+		b.faultyStore().await = errStore
+		b.expect(t, github("1", content), StoreUnavailable, 503)
+		app.answer <- 200
+		first()
+	})
+}

@@ -1,0 +1,236 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+)
+
+// The secret and the body of most tests, and the time at which they are.
+const (
+	secret  = "It's a Secret to Everybody"
+	content = `{"action":"opened","number":7}`
+)
+
+// secretVariable holds the secret: written out it would be warned about.
+const secretVariable = "VERIFY_WEBHOOK_TEST_SECRET"
+
+func TestMain(m *testing.M) {
+	if err := os.Setenv(secretVariable, secret); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+var present = time.Unix(1700000000, 0)
+
+func frozen() time.Time { return present }
+
+func hmacSHA256(secret, signed string) []byte {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(signed))
+	return mac.Sum(nil)
+}
+
+func sign(secret, signed string) string { return hex.EncodeToString(hmacSHA256(secret, signed)) }
+
+func sign64(secret, signed string) string {
+	return base64.StdEncoding.EncodeToString(hmacSHA256(secret, signed))
+}
+
+// config is the JSON of a handler: a provider with the usual secret, and
+// further options.
+func config(provider, options string) string {
+	if options != "" {
+		options = "," + options
+	}
+	return `{"provider":{"name":"` + provider + `","secrets":[{"secret":"{env.` + secretVariable + `}"}]}` + options + `}`
+}
+
+// request makes a POST; headers come in pairs.
+func request(body string, headers ...string) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "https://hooks.example.com/in", strings.NewReader(body))
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	return r
+}
+
+// github makes a genuine delivery of GitHub.
+func github(id, body string) *http.Request {
+	return request(body, githubHeaders(id, body)...)
+}
+
+func githubHeaders(id, body string) []string {
+	headers := []string{"X-Hub-Signature-256", "sha256=" + sign(secret, body), "X-GitHub-Event", "push"}
+	if id != "" {
+		headers = append(headers, "X-GitHub-Delivery", id)
+	}
+	return headers
+}
+
+// stripe makes a genuine delivery of Stripe, signed at a time.
+func stripe(at time.Time, body string) *http.Request {
+	t := strconv.FormatInt(at.Unix(), 10)
+	return request(body, "Stripe-Signature", "t="+t+",v1="+sign(secret, t+"."+body))
+}
+
+// bench is a trial with what tests look at.
+type bench struct {
+	*Trial
+	logs *observer.ObservedLogs
+}
+
+// trial opens a trial at the present, with logs that can be looked at.
+func trial(t testing.TB, config string) *bench {
+	t.Helper()
+	core, logs := observer.New(zapcore.DebugLevel)
+	tr, err := openTrial(t.Context(), json.RawMessage(config), &Handler{logger: zap.New(core), now: frozen})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(tr.Close)
+	return &bench{tr, logs}
+}
+
+// expect sends a request and checks outcome, status and whether the app has
+// seen it.
+func (b *bench) expect(t testing.TB, r *http.Request, outcome Outcome, status int) Tried {
+	t.Helper()
+	got := b.Send(r)
+	if got.Outcome != outcome || got.Status != status || got.Reached != (outcome == Verified) {
+		t.Errorf("got %s (%s), status %d, reached %t; want %s, status %d", got.Outcome, got.Reason, got.Status, got.Reached, outcome, status)
+	}
+	return got
+}
+
+// answering is an app that gives one status.
+func answering(status int) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+}
+
+// serve runs the handler in front of an arbitrary next handler instead of
+// the trial's own.
+func (b *bench) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.HandlerFunc) error {
+	return b.handler.ServeHTTP(w, r, next)
+}
+
+// faulty is a store that fails where a test wants it to.
+type faulty struct {
+	replay.Store
+
+	mu                                   sync.Mutex
+	claim, renew, commit, release, await error
+	calls                                []string
+}
+
+var errStore = errors.New("store is away")
+
+func (f *faulty) called(name string, fault *error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, name)
+	return *fault
+}
+
+func (f *faulty) set(fault *error, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	*fault = err
+}
+
+// count tells how often an operation was called.
+func (f *faulty) count(name string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, call := range f.calls {
+		if call == name {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *faulty) Claim(ctx context.Context, k replay.Keys, o replay.Owner, lease time.Duration) (replay.Verdict, error) {
+	if err := f.called("claim", &f.claim); err != nil {
+		return 0, err
+	}
+	return f.Store.Claim(ctx, k, o, lease)
+}
+
+func (f *faulty) Renew(ctx context.Context, k replay.Keys, o replay.Owner, lease time.Duration) error {
+	if err := f.called("renew", &f.renew); err != nil {
+		return err
+	}
+	return f.Store.Renew(ctx, k, o, lease)
+}
+
+func (f *faulty) Commit(ctx context.Context, k replay.Keys, o replay.Owner, window time.Duration, status int) error {
+	if err := f.called("commit", &f.commit); err != nil {
+		return err
+	}
+	return f.Store.Commit(ctx, k, o, window, status)
+}
+
+func (f *faulty) Release(ctx context.Context, k replay.Keys, o replay.Owner, status int) error {
+	if err := f.called("release", &f.release); err != nil {
+		return err
+	}
+	return f.Store.Release(ctx, k, o, status)
+}
+
+func (f *faulty) Wait(ctx context.Context, k replay.Keys) (replay.Ending, error) {
+	if err := f.called("wait", &f.await); err != nil {
+		return replay.Ending{}, err
+	}
+	return f.Store.Wait(ctx, k)
+}
+
+// faultyStore puts a store that can fail before the trial's own.
+func (b *bench) faultyStore() *faulty {
+	f := &faulty{Store: b.handler.store}
+	b.handler.store = f
+	return f
+}
+
+// lines returns what was logged, as text, for one message or all.
+func (b *bench) lines(message string) []string {
+	var lines []string
+	for _, e := range b.logs.All() {
+		if message == "" || e.Message == message {
+			lines = append(lines, fmt.Sprint(e.Level, " ", e.Message, " ", e.ContextMap()))
+		}
+	}
+	return lines
+}
+
+func readAll(t testing.TB, r io.Reader) string {
+	t.Helper()
+	p, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(p)
+}

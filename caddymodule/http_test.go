@@ -1,0 +1,161 @@
+package caddymodule
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// These clients withhold their body: the answer must not wait for it.
+func TestEarlyRefusalsDoNotWaitForTheBody(t *testing.T) {
+	c := startCaddy(t, "", siteOf("github", "max_body 1000"))
+	const head = "POST /in HTTP/1.1\r\nHost: hooks.example.com\r\n"
+	signed := "X-Hub-Signature-256: sha256=" + sign(secret, content) + "\r\n"
+	for name, test := range map[string]struct {
+		request string
+		status  int
+	}{
+		"no signature":                  {head + "Content-Length: 30\r\n\r\n", 401},
+		"no signature, chunked":         {head + "Transfer-Encoding: chunked\r\n\r\n", 401},
+		"no signature, expecting 100":   {head + "Content-Length: 30\r\nExpect: 100-continue\r\n\r\n", 401},
+		"unreadable signature":          {head + "X-Hub-Signature-256: sha256=x\r\nContent-Length: 30\r\n\r\n", 400},
+		"declared too long":             {head + signed + "Content-Length: 1001\r\n\r\n", 413},
+		"declared too long, wanting go": {head + signed + "Content-Length: 1001\r\nExpect: 100-continue\r\n\r\n", 413},
+		"half a body, then nothing":     {head + "Content-Length: 30\r\n\r\n{\"action\":", 401},
+	} {
+		t.Run(name, func(t *testing.T) {
+			resp, _ := c.rawConversation(test.request)
+			if resp.StatusCode != test.status || !resp.Close {
+				t.Errorf("status %d, closing %t", resp.StatusCode, resp.Close)
+			}
+		})
+	}
+	if seen := c.app.arrivals(); len(seen) != 0 {
+		t.Errorf("%d requests reached the app", len(seen))
+	}
+}
+
+func TestEarlyRefusalsOverHTTP2DoNotWaitForTheBody(t *testing.T) {
+	c := startCaddy(t, "", siteOf("github", "max_body 1000"))
+	client := client(t, "HTTP/2")
+	for range 2 { // and the connection stays
+		body, never := io.Pipe()
+		got := c.send(client, body)
+		never.Close()
+		if got.status != 401 || got.header.Get("Connection") != "" {
+			t.Errorf("status %d, Connection %q", got.status, got.header.Get("Connection"))
+		}
+	}
+}
+
+func TestABodyThatDoesNotArriveInTimeIsATimeout(t *testing.T) {
+	c := startCaddy(t, "", siteOf("github", "body_timeout 50ms"))
+	signed := "X-Hub-Signature-256: sha256=" + sign(secret, content) + "\r\n"
+	for name, rest := range map[string]string{
+		"declared": "Content-Length: 30\r\n\r\n{\"action\":",
+		"chunked":  "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"act",
+		"expected": "Content-Length: 30\r\nExpect: 100-continue\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			resp, in := c.rawConversation("POST /in HTTP/1.1\r\nHost: x\r\n" + signed + rest)
+			if resp.StatusCode == http.StatusContinue {
+				var err error
+				if resp, err = http.ReadResponse(in, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if resp.StatusCode != 408 {
+				t.Errorf("status %d", resp.StatusCode)
+			}
+		})
+	}
+	t.Run("HTTP/2", func(t *testing.T) {
+		body, never := io.Pipe()
+		defer never.Close()
+		if got := c.send(client(t, "HTTP/2"), body, githubHeaders("1", content)...); got.status != 408 {
+			t.Errorf("status %d", got.status)
+		}
+	})
+	if line := c.accessLine("webhook_outcome"); line["webhook_outcome"] != "body_timeout" {
+		t.Errorf("access log: %v", line["webhook_outcome"])
+	}
+}
+
+// A deadline that outlived the body would cut off the app's answer, or the
+// next request on the connection.
+func TestBodyTimeoutEndsWithTheBody(t *testing.T) {
+	c := startCaddy(t, "", siteOf("github", "body_timeout 100ms"))
+	slow := make(chan struct{})
+	c.app.answers(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-slow:
+		case <-r.Context().Done():
+			t.Error("the app's request was cancelled")
+		}
+		_, _ = io.WriteString(w, "done")
+	})
+	overBoth(t, func(t *testing.T, client *http.Client) {
+		slow = make(chan struct{})
+		result := make(chan answer)
+		go func() {
+			result <- c.send(client, strings.NewReader(content+t.Name()), githubHeaders(t.Name(), content+t.Name())...)
+		}()
+		// A second delivery, whose body takes up the whole of its time, is
+		// the clock.
+		body, never := io.Pipe()
+		if got := c.send(client, body, githubHeaders("2", content)...); got.status != 408 {
+			t.Errorf("the clock got %d", got.status)
+		}
+		never.Close()
+		close(slow)
+		if got := <-result; got.status != 200 || got.body != "done" {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+func TestExpectGoesNoFurther(t *testing.T) {
+	c := startCaddy(t, "", siteOf("github", ""))
+	client := client(t, "HTTP/1.1")
+	headers := append(githubHeaders("1", content), "Expect", "100-continue")
+	if got := c.send(client, strings.NewReader(content), headers...); got.status != 200 {
+		t.Errorf("status %d", got.status)
+	}
+	if seen := c.app.arrivals(); len(seen) != 1 || seen[0].header.Get("Expect") != "" || seen[0].body != content {
+		t.Errorf("the app saw %+v", seen)
+	}
+}
+
+func TestRequestBodyInFrontMaySetALowerLimit(t *testing.T) {
+	c := startCaddy(t, "", "request_body {\nmax_size 10\n}\n"+siteOf("github", ""))
+	overBoth(t, func(t *testing.T, client *http.Client) {
+		got := c.send(client, onlyReader{strings.NewReader(content)}, githubHeaders("1", content)...)
+		if got.status != 413 {
+			t.Errorf("status %d", got.status)
+		}
+		if line := c.accessLine("webhook_reason"); !strings.Contains(line["webhook_reason"].(string), "request_body allows, which is 10 bytes") {
+			t.Errorf("reason: %v", line["webhook_reason"])
+		}
+	})
+}
+
+func TestAHijackedConnectionDoesNotCountAsHandled(t *testing.T) {
+	c := startCaddy(t, "", siteOf("github", ""))
+	for range 2 { // the second is no duplicate
+		headers := "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+		for i, h := 0, githubHeaders("1", content); i < len(h); i += 2 {
+			headers += h[i] + ": " + h[i+1] + "\r\n"
+		}
+		c.app.answers(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Upgrade") != "" {
+				t.Error("the app is asked to change the protocol")
+			}
+			w.WriteHeader(http.StatusTeapot)
+		})
+		resp, _ := c.rawConversation("POST /in HTTP/1.1\r\nHost: x\r\n" + headers + "Content-Length: 30\r\n\r\n" + content)
+		if resp.StatusCode != http.StatusTeapot {
+			t.Errorf("status %d", resp.StatusCode)
+		}
+	}
+}

@@ -1,0 +1,322 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/verify-webhook/caddy-verify-webhook/body"
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// outcomeCase is one row of the table of outcomes: what leads to it, and what
+// sender, app and operator get.
+type outcomeCase struct {
+	name    string
+	config  string
+	prepare func(t *testing.T, b *bench)
+	request *http.Request
+
+	outcome    Outcome
+	status     int
+	answer     string
+	retryAfter bool
+	level      string // of the one line in the log; none if empty
+}
+
+func outcomeCases() []outcomeCase {
+	plain, stripeConfig := config("github", ""), config("stripe", "")
+	before := func(requests ...*http.Request) func(*testing.T, *bench) {
+		return func(t *testing.T, b *bench) {
+			for _, r := range requests {
+				b.expect(t, r, Verified, 200)
+			}
+			b.logs.TakeAll()
+		}
+	}
+	return []outcomeCase{
+		{name: "genuine and new", config: plain, request: github("1", content), outcome: Verified, status: 200},
+		{
+			name: "handled before", config: plain, prepare: before(github("1", content)), request: github("1", content),
+			outcome: Duplicate, status: 200, level: "info",
+		},
+		{
+			name: "handled before, on_duplicate", config: config("github", `"replay":{"on_duplicate":204}`),
+			prepare: before(github("1", content)), request: github("1", content),
+			outcome: Duplicate, status: 204, level: "info",
+		},
+		{
+			name: "handled before, the digest alone", config: plain, prepare: before(github("", content)), request: github("", content),
+			outcome: Duplicate, status: 200, level: "info",
+		},
+		{
+			name: "the same under a fresh ID", config: plain, prepare: before(github("1", content)), request: github("2", content),
+			outcome: Replayed, status: 409, level: "warn",
+		},
+		{
+			name: "the same under a fresh ID, on_replay", config: config("github", `"replay":{"on_replay":202}`),
+			prepare: before(github("1", content)), request: github("2", content),
+			outcome: Replayed, status: 202, level: "warn",
+		},
+		{
+			name: "a type that is not wanted", config: config("github", `"events":["issues","pull*"]`), request: github("1", content),
+			outcome: Ignored, status: 204, level: "debug",
+		},
+		{
+			name: "a handshake", config: config("slack", ""), request: slackChallenge(),
+			outcome: Handshake, status: 200, answer: `{"challenge":"3eZbrw1aBm2rZgRNFdxV"}`, level: "info",
+		},
+		{
+			name: "no signature", config: plain, request: request(content, "X-GitHub-Delivery", "1"),
+			outcome: MissingSignature, status: 401, level: "info",
+		},
+		{
+			name: "another secret", config: plain, request: request(content, "X-Hub-Signature-256", "sha256="+sign("another", content)),
+			outcome: InvalidSignature, status: 401, level: "warn",
+		},
+		{
+			name: "a changed byte", config: plain, request: request(content+" ", "X-Hub-Signature-256", "sha256="+sign(secret, content)),
+			outcome: InvalidSignature, status: 401, level: "warn",
+		},
+		{
+			name: "too old", config: stripeConfig, request: stripe(present.Add(-301e9), content),
+			outcome: Stale, status: 401, level: "warn",
+		},
+		{
+			name: "an unreadable signature", config: plain, request: request(content, "X-Hub-Signature-256", "sha256=xyz"),
+			outcome: Malformed, status: 400, level: "warn",
+		},
+		{
+			name: "a body that breaks off", config: plain, request: withBody(github("1", content), 30, errReader{io.ErrUnexpectedEOF}),
+			outcome: Malformed, status: 400, level: "warn",
+		},
+		{
+			name: "a declared length past max_body", config: config("github", `"max_body":10`), request: github("1", content),
+			outcome: TooLarge, status: 413, level: "warn",
+		},
+		{
+			name: "a body past max_body", config: config("github", `"max_body":10`), request: chunked(github("1", content)),
+			outcome: TooLarge, status: 413, level: "warn",
+		},
+		{
+			name: "a body past request_body", config: plain,
+			request: withBody(github("1", content), -1, errReader{caddyhttp.Error(413, &http.MaxBytesError{Limit: 5})}),
+			outcome: TooLarge, status: 413, level: "warn",
+		},
+		{
+			name: "a body that takes too long", config: plain, request: withBody(github("1", content), 30, errReader{os.ErrDeadlineExceeded}),
+			outcome: BodyTimeout, status: 408, level: "info",
+		},
+		{
+			name: "no room for the body", config: plain,
+			prepare: func(_ *testing.T, b *bench) { b.handler.app.budget = body.NewBudget(0, 0) },
+			request: github("1", content), outcome: Overloaded, status: 503, retryAfter: true, level: "error",
+		},
+		{
+			name: "the store is away", config: plain,
+			prepare: func(_ *testing.T, b *bench) { b.faultyStore().claim = errStore },
+			request: github("1", content), outcome: StoreUnavailable, status: 503, retryAfter: true, level: "error",
+		},
+		{
+			name: "the store is full", config: plain,
+			prepare: func(_ *testing.T, b *bench) { b.faultyStore().claim = replay.ErrFull },
+			request: github("1", content), outcome: StoreUnavailable, status: 503, retryAfter: true, level: "error",
+		},
+		{
+			name: "nothing could be decided", config: plain,
+			prepare: func(_ *testing.T, b *bench) { b.handler.provider = oddProvider{err: errors.New("keys are away")} },
+			request: github("1", content), outcome: Undecided, status: 503, retryAfter: true, level: "error",
+		},
+		{
+			name: "a provider's module that names no secret", config: plain,
+			prepare: func(_ *testing.T, b *bench) { b.handler.provider = oddProvider{delivery: &signature.Delivery{}} },
+			request: github("1", content), outcome: Undecided, status: 503, retryAfter: true, level: "error",
+		},
+		{
+			name: "a provider's module that says nothing", config: plain,
+			prepare: func(_ *testing.T, b *bench) { b.handler.provider = oddProvider{} },
+			request: github("1", content), outcome: Undecided, status: 503, retryAfter: true, level: "error",
+		},
+		{
+			name: "a handshake without a status", config: plain,
+			prepare: func(_ *testing.T, b *bench) {
+				b.handler.provider = oddProvider{delivery: &signature.Delivery{Answer: &signature.Answer{Body: []byte("hi")}}}
+			},
+			request: github("1", content), outcome: Handshake, status: 200, answer: "hi", level: "info",
+		},
+	}
+}
+
+func TestEveryOutcomeHasItsAnswerPlaceholderAndLogLine(t *testing.T) {
+	seen := []Outcome{InProgress} // has tests of its own
+	for _, c := range outcomeCases() {
+		seen = append(seen, c.outcome)
+		t.Run(c.name, func(t *testing.T) {
+			b := trial(t, c.config)
+			if c.prepare != nil {
+				c.prepare(t, b)
+			}
+			got := b.expect(t, c.request, c.outcome, c.status)
+			if string(got.Body) != c.answer {
+				t.Errorf("the sender got the body %q, want %q", got.Body, c.answer)
+			}
+			if (got.Header.Get("Retry-After") != "") != c.retryAfter {
+				t.Errorf("Retry-After is %q", got.Header.Get("Retry-After"))
+			}
+			if c.outcome != Verified && c.outcome != Handshake && got.Reason == "" {
+				t.Error("the operator is given no reason")
+			}
+			checkLine(t, b, c)
+		})
+	}
+	for _, o := range Outcomes {
+		if !slices.Contains(seen, o) {
+			t.Errorf("no case leads to %s", o)
+		}
+	}
+}
+
+// checkLine wants one line, of the right level, with outcome and provider.
+func checkLine(t *testing.T, b *bench, c outcomeCase) {
+	t.Helper()
+	lines := b.logs.All()
+	if c.level == "" {
+		if len(lines) > 0 {
+			t.Errorf("logged %v", b.lines(""))
+		}
+		return
+	}
+	if len(lines) != 1 {
+		t.Fatalf("logged %d lines: %v", len(lines), b.lines(""))
+	}
+	fields := lines[0].ContextMap()
+	if lines[0].Level.String() != c.level || fields["outcome"] != string(c.outcome) || fields["provider"] == "" {
+		t.Errorf("logged %v; want level %s", b.lines(""), c.level)
+	}
+}
+
+func TestARefusalSaysNothingButItsOutcome(t *testing.T) {
+	for _, c := range outcomeCases() {
+		b := trial(t, c.config)
+		if c.prepare != nil {
+			c.prepare(t, b)
+		}
+		repl := caddy.NewReplacer()
+		w := &trialAnswer{header: make(http.Header)}
+		r := caddyhttp.PrepareRequest(asReceived(c.request), repl, w, nil)
+		err := b.serve(w, r, func(http.ResponseWriter, *http.Request) error { return nil })
+		var refused caddyhttp.HandlerError
+		if !errors.As(err, &refused) {
+			continue
+		}
+		if got := refused.Err.Error(); got != "webhook "+string(c.outcome) {
+			t.Errorf("%s: {http.error.message} is %q", c.name, got)
+		}
+	}
+}
+
+func TestAHandshakeIsNeverTakenForHTMLNorCached(t *testing.T) {
+	b := trial(t, config("slack", ""))
+	got := b.expect(t, slackChallenge(), Handshake, 200)
+	for name, want := range map[string]string{
+		"Content-Type": "application/json", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Content-Length": "36",
+	} {
+		if got.Header.Get(name) != want {
+			t.Errorf("%s is %q, want %q", name, got.Header.Get(name), want)
+		}
+	}
+}
+
+func TestOnlyWantedEventsReachTheApp(t *testing.T) {
+	b := trial(t, config("github", `"events":["push","pull_request*"]`))
+	for event, want := range map[string]Outcome{
+		"push": Verified, "pull_request": Verified, "pull_request_review": Verified,
+		"Push": Ignored, "pushed": Ignored, "issues": Ignored, "": Ignored,
+	} {
+		body := content + event
+		r := request(body, "X-Hub-Signature-256", "sha256="+sign(secret, body))
+		if event != "" {
+			r.Header.Set("X-GitHub-Event", event)
+		}
+		if got := b.Send(r); got.Outcome != want {
+			t.Errorf("event %q: %s, want %s", event, got.Outcome, want)
+		}
+	}
+}
+
+func slackChallenge() *http.Request {
+	const body = `{"type":"url_verification","challenge":"3eZbrw1aBm2rZgRNFdxV"}`
+	return request(body, "X-Slack-Request-Timestamp", "1700000000", "X-Slack-Signature", "v0="+sign(secret, "v0:1700000000:"+body))
+}
+
+// errReader is a body that breaks.
+type errReader struct{ err error }
+
+func (r errReader) Read([]byte) (int, error) { return 0, r.err }
+
+func withBody(r *http.Request, length int64, body io.Reader) *http.Request {
+	r.Body, r.ContentLength = io.NopCloser(body), length
+	return r
+}
+
+// chunked makes a request of unknown length.
+func chunked(r *http.Request) *http.Request {
+	r.ContentLength, r.TransferEncoding = -1, []string{"chunked"}
+	r.Header.Del("Content-Length")
+	return r
+}
+
+// oddProvider answers as it is told.
+type oddProvider struct {
+	provider.Provider
+	delivery *signature.Delivery
+	err      error
+}
+
+func (oddProvider) CheckHeaders(*signature.Request) error { return nil }
+
+func (p oddProvider) Verify(context.Context, *signature.Request) (*signature.Delivery, error) {
+	return p.delivery, p.err
+}
+
+func TestNothingThatARetryCouldCureIsA4xx(t *testing.T) {
+	cures := []Outcome{InProgress, StoreUnavailable, Overloaded, Undecided}
+	for _, o := range cures {
+		if o.status() != http.StatusServiceUnavailable {
+			t.Errorf("%s is answered with %d", o, o.status())
+		}
+	}
+}
+
+func TestAFloodOfRefusalsIsLoggedAtABoundedRate(t *testing.T) {
+	b := trial(t, config("github", ""))
+	b.handler.refusals.now = frozen
+	for i := range 500 {
+		r := request(content, "X-Hub-Signature-256", "sha256="+strings.Repeat("0", 64), "User-Agent", strings.Repeat("x", i))
+		b.expect(t, r, InvalidSignature, 401)
+		b.expect(t, request(content), MissingSignature, 401)
+	}
+	if n := b.logs.Len(); n != 2*logBurst {
+		t.Errorf("%d lines for 1000 refusals in a moment", n)
+	}
+	if n := len(b.handler.refusals.buckets); n != 2 {
+		t.Errorf("a flood has made %d buckets", n)
+	}
+	b.handler.refusals.now = func() time.Time { return frozen().Add(1e9) }
+	b.logs.TakeAll()
+	b.expect(t, request(content), MissingSignature, 401)
+	if fields := b.logs.All()[0].ContextMap(); fields["suppressed"] != int64(480) {
+		t.Errorf("the next line does not count what was left out: %v", fields)
+	}
+}
