@@ -120,7 +120,8 @@ func (d *delivery) letThrough(next caddyhttp.Handler) error {
 	}
 	stripSpoofed(r.Header)
 	stripSpoofed(r.Trailer)
-	if d.verified != nil {
+	// A handshake may be one that no secret has signed.
+	if d.verified != nil && len(d.verified.Matches) > 0 {
 		d.setIdentity(r.Header)
 	}
 	r.Header[headerOutcome] = []string{string(d.outcome)}

@@ -85,6 +85,20 @@ func TestMonitorLetsEverythingThroughAndSaysWhatWouldHaveHappened(t *testing.T) 
 	}
 }
 
+func TestMonitorTellsNoIdentityOfAHandshakeThatNoSecretHasSigned(t *testing.T) {
+	t.Setenv("META_SECRET", monitorSecret)
+	t.Setenv("META_TOKEN", "a token")
+	trial, err := OpenTrial(t.Context(), json.RawMessage(`{"mode":"monitor","provider":{"name":"meta","secrets":[{"secret":"{env.META_SECRET}"}],"verify_token":"{env.META_TOKEN}"}}`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(trial.Close)
+	got := trial.Send(httptest.NewRequest(http.MethodGet, "/?hub.mode=subscribe&hub.challenge=1&hub.verify_token=a+token", http.NoBody))
+	if got.Outcome != Handshake || !got.Reached || got.ReachedHeader.Get(headerProvider) != "" || got.ReachedHeader.Get(headerOutcome) != "handshake" {
+		t.Errorf("%s (%s), reached %t with %v", got.Outcome, got.Reason, got.Reached, got.ReachedHeader)
+	}
+}
+
 func TestMonitorReleasesTheClaimOfADeliveryOnWhichTheAppFailed(t *testing.T) {
 	trial := monitored(t, "")
 	trial.App = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })

@@ -95,3 +95,19 @@ func TestAHARKnowsWhenTheRequestCame(t *testing.T) {
 		t.Errorf("got %s, %v", r.Received, err)
 	}
 }
+
+// FuzzParse: whatever a record holds, it is read or refused.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"))
+	f.Add([]byte(`{"log":{"entries":[{"request":{"method":"POST","url":"https://a/2","postData":{"text":"Ym9keQ==","encoding":"base64"}}}]}}`))
+	f.Add([]byte("curl 'https://h/?a=1' -H 'A: b' --data-raw $'{\\'a\\u0021'"))
+	f.Fuzz(func(t *testing.T, record []byte) {
+		if strings.Contains(string(record), "@") {
+			return // would read files
+		}
+		r, err := Parse(record)
+		if err == nil && (r == nil || r.Header == nil) {
+			t.Errorf("neither a request nor an error")
+		}
+	})
+}

@@ -2,12 +2,15 @@ package diagnose
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -232,6 +235,11 @@ func TestEveryMistakeIsFound(t *testing.T) {
 			if (report.Outcome == caddymodule.Verified) != (test.want == "") {
 				t.Errorf("the handler said %s: %s", report.Outcome, report.Reason)
 			}
+			for _, signed := range everySignature(test.secrets, test.others, test.request.Body) {
+				if strings.Contains(text, signed) {
+					t.Errorf("the report has a signature in it that would be accepted: %s", text)
+				}
+			}
 			for _, secret := range append(test.secrets, test.others...) {
 				if secret = strings.TrimSpace(secret); len(secret) > 5 && strings.Contains(text, secret) {
 					t.Errorf("the report has a secret in it: %s", text)
@@ -239,6 +247,21 @@ func TestEveryMistakeIsFound(t *testing.T) {
 			}
 		})
 	}
+}
+
+// everySignature returns what a receiver with these secrets would accept for
+// the body alone, and with the time before it.
+func everySignature(secrets, others []string, body []byte) []string {
+	var all []string
+	for _, secret := range slices.Concat(secrets, others) {
+		for _, content := range []string{string(body), fmt.Sprint(signedAt.Unix(), ".", string(body))} {
+			mac := hmac.New(sha256.New, []byte(secret))
+			mac.Write([]byte(content))
+			sum := mac.Sum(nil)
+			all = append(all, hex.EncodeToString(sum), base64.StdEncoding.EncodeToString(sum))
+		}
+	}
+	return all
 }
 
 // sendAs makes a delivery of Standard Webhooks with a key that was made of the
