@@ -28,7 +28,7 @@ func TestSettingsInTheCaddyfile(t *testing.T) {
 		name, text string
 		want       Settings
 	}{
-		{"hubspot", "hubspot s {\n mode v2\n}", Settings{Mode: "v2"}},
+		{"hubspot", "hubspot s {\n scheme v2\n}", Settings{Scheme: "v2"}},
 		{"meta", "meta s {\n verify_token {env.TOKEN}\n}", Settings{VerifyToken: "{env.TOKEN}"}},
 		{"okta", "okta s {\n header X-Okta\n}", Settings{Header: "X-Okta"}},
 		{"aws-sns", "aws-sns {\n topic arn:1 arn:2\n topic arn:3\n accept_handshake\n}", Settings{Topics: []string{"arn:1", "arn:2", "arn:3"}, AcceptHandshake: true}},
@@ -47,11 +47,11 @@ func TestSettingsInTheCaddyfile(t *testing.T) {
 
 func TestMistakesInTheCaddyfile(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"github", "github s {\n mode v2\n}", "unknown option"},
+		{"github", "github s {\n scheme v2\n}", "unknown option"},
 		{"github", "github s {\n topic x\n}", "unknown option"},
-		{"hubspot", "hubspot s {\n mode v2\n mode v3\n}", "twice"},
-		{"hubspot", "hubspot s {\n mode\n}", "needs a value"},
-		{"hubspot", "hubspot s {\n mode v2 v3\n}", "takes one value"},
+		{"hubspot", "hubspot s {\n scheme v2\n scheme v3\n}", "twice"},
+		{"hubspot", "hubspot s {\n scheme\n}", "needs a value"},
+		{"hubspot", "hubspot s {\n scheme v2 v3\n}", "takes one value"},
 		{"aws-sns", "aws-sns {\n accept_handshake yes\n}", "takes no value"},
 		{"aws-sns", "aws-sns {\n topic\n}", "needs a value"},
 	} {
@@ -67,8 +67,8 @@ func TestMistakesAtSetUpSayWhatToWrite(t *testing.T) {
 		set          Settings
 		want         string
 	}{
-		{"github", "s", Settings{Mode: "x"}, "mode is no option"},
-		{"hubspot", "s", Settings{Mode: "v9"}, `no mode "v9": write v3 or v2 or v1`},
+		{"github", "s", Settings{Scheme: "x"}, "scheme is no option"},
+		{"hubspot", "s", Settings{Scheme: "v9"}, `no scheme "v9": write v3 or v2 or v1`},
 		{"github", "", Settings{}, "has no secret"},
 		{"aws-sns", "", Settings{}, "write `topic"},
 		{"aws-sns", "", Settings{Topics: []string{"MyTopic"}}, "not the ARN"},
@@ -115,7 +115,7 @@ func TestCustomSpeaksTheLanguageOfThePresets(t *testing.T) {
 		Signature: signature.SignatureField{Field: inHeader("X-Sig"), Encoding: signature.Base64, Prefix: "v1=", PrefixOptional: true, Repeated: true, Spaces: true, Separator: ",", Assign: "=", Element: "v1"},
 		Signed:    "{timestamp}.{body_inflated}",
 		Timestamp: &signature.TimestampField{Field: inHeader("X-Time"), Format: "iso8601"},
-		ID:        at(inHeader("X-Id")), Event: at(inJSON("type")), Action: at(inJSON("action")), KeyID: at(inHeader("X-Key")),
+		ID:        new(inHeader("X-Id")), Event: new(inJSON("type")), Action: new(inJSON("action")), KeyID: new(inHeader("X-Key")),
 		When:        &signature.Condition{Methods: []string{"POST", "PUT"}, ContentType: "application/json"},
 		Require:     map[string]string{"X-Version": "1"},
 		RefuseEmpty: true,

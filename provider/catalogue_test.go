@@ -26,7 +26,7 @@ func TestEveryPresetSaysWhatUsersNeedToKnow(t *testing.T) {
 			t.Errorf("%s does not say what it signs", p.Name)
 		case (p.Challenge != nil || p.Handshake != nil) && p.Handshakes == "":
 			t.Errorf("%s does not say which handshakes it answers", p.Name)
-		case len(p.Schemes) > 0 && len(p.Modes) > 0 || len(p.Schemes)+len(p.Modes) == 0 && p.Code == nil:
+		case len(p.Schemes) > 0 && len(p.Variants) > 0 || len(p.Schemes)+len(p.Variants) == 0 && p.Code == nil:
 			t.Errorf("%s has not exactly one of schemes, modes and code", p.Name)
 		}
 		for _, name := range slices.Concat(p.Takes, p.Needs) {
@@ -40,7 +40,7 @@ func TestEveryPresetSaysWhatUsersNeedToKnow(t *testing.T) {
 // TestSchemesThatCoverNoBodySayWhatThatMeans: item 7 of what a preset owes.
 func TestSchemesThatCoverNoBodySayWhatThatMeans(t *testing.T) {
 	for _, p := range Presets() {
-		for _, m := range slices.Concat(p.Modes, []Mode{{Schemes: p.Schemes, Weakness: p.Weakness}}) {
+		for _, m := range slices.Concat(p.Variants, []Variant{{Schemes: p.Schemes, Weakness: p.Weakness}}) {
 			for _, s := range m.Schemes {
 				if !s.Covers().BodySigned && m.Weakness == "" && p.Weakness == "" && !strings.Contains(s.Signed, "{query") && !strings.Contains(s.Signed, "payload}") && !strings.Contains(s.Signed, "undefined") {
 					t.Errorf("%s %s signs %q, not the body, and has no weakness", p.Name, m.Name, s.Signed)

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -36,7 +37,7 @@ func (c *Custom) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("custom: %w", err)
 	}
 	if c.Signature.IsZero() {
-		return fmt.Errorf("custom: nothing says where the signature stands: write, for example, `signature header X-Signature hex`")
+		return errors.New("custom: nothing says where the signature stands: write, for example, `signature header X-Signature hex`")
 	}
 	secrets, err := c.resolve(ctx.Logger(), "custom", c.Algorithm.Asymmetric())
 	if err != nil {
@@ -114,13 +115,13 @@ func (c *Custom) unmarshalSchemeOption(d *caddyfile.Dispenser, seen map[string]b
 		t.Format = a.optional()
 		c.Timestamp = t
 	case "id":
-		c.ID = at(a.field())
+		c.ID = new(a.field())
 	case "event":
-		c.Event = at(a.field())
+		c.Event = new(a.field())
 	case "action":
-		c.Action = at(a.field())
+		c.Action = new(a.field())
 	case "key_id":
-		c.KeyID = at(a.field())
+		c.KeyID = new(a.field())
 	case "when":
 		c.When = unmarshalWhen(a)
 	}

@@ -52,7 +52,7 @@ func FuzzCodeOfProviders(f *testing.F) {
 	seedFromVectors(f)
 	f.Fuzz(func(t *testing.T, method, uri, headers string, body []byte) {
 		r := &signature.Request{Method: method, Scheme: "https", Host: "h.test", RequestURI: uri, Header: http.Header{}, Now: testNow}
-		for _, line := range strings.Split(headers, "\n") {
+		for line := range strings.SplitSeq(headers, "\n") {
 			if name, value, ok := strings.Cut(line, ": "); ok {
 				r.Header.Add(name, value)
 			}
@@ -90,10 +90,11 @@ func seedFromVectors(f *testing.F) {
 		}
 		var vectors []struct {
 			Request struct {
-				Method, URL string
-				Headers     map[string][]string
-				Body        []byte `json:"body_b64"`
-			}
+				Method  string              `json:"method"`
+				URL     string              `json:"url"`
+				Headers map[string][]string `json:"headers"`
+				Body    []byte              `json:"body_b64"`
+			} `json:"request"`
 		}
 		if err := json.Unmarshal(raw, &vectors); err != nil {
 			f.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -108,7 +109,7 @@ func foldName(name string) string { return string(bytes.ToLower(bytes.ToUpper([]
 // graphChallenge sends validationToken back as text.
 var graphChallenge = &Challenge{
 	Possible: func(_ *Module, r *signature.Request) bool {
-		return r.Method == "POST" && query(r).Has("validationToken")
+		return r.Method == http.MethodPost && query(r).Has("validationToken")
 	},
 	Answer: func(_ *Module, r *signature.Request) (*signature.Answer, error) {
 		if r.Body.Size() > 0 {

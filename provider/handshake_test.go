@@ -4,8 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -56,7 +56,7 @@ func TestXStillTakesDeliveries(t *testing.T) {
 
 // zoomRequest is a signed request of Zoom.
 func zoomRequest(t *testing.T, secret, body string) *signature.Request {
-	stamp := fmt.Sprint(testNow.Unix())
+	stamp := strconv.FormatInt(testNow.Unix(), 10)
 	sig := "v0=" + hex.EncodeToString(mac(testSecret(t, secret), "v0:"+stamp+":"+body))
 	return request("POST", "/zoom", body, "x-zm-request-timestamp", stamp, "x-zm-signature", sig)
 }
@@ -64,14 +64,16 @@ func zoomRequest(t *testing.T, secret, body string) *signature.Request {
 func TestAnAnswerToZoomNeverSignsADelivery(t *testing.T) {
 	const secret = "zoom-secret"
 	m := setUp(t, "zoom", secret, Settings{})
-	stamp := fmt.Sprint(testNow.Unix())
+	stamp := strconv.FormatInt(testNow.Unix(), 10)
 	for _, token := range []string{"qgg8vlvZRS6UYooatFL8Aw", "v0", stamp} {
 		body := `{"event":"endpoint.url_validation","payload":{"plainToken":"` + token + `"}}`
 		d, err := take(t, m, zoomRequest(t, secret, body))
 		if err != nil || d.Answer == nil {
 			t.Fatalf("%q is not answered: %v", token, err)
 		}
-		var answer struct{ EncryptedToken string }
+		var answer struct {
+			EncryptedToken string `json:"encryptedToken"`
+		}
 		if err := json.Unmarshal(d.Answer.Body, &answer); err != nil || answer.EncryptedToken == "" {
 			t.Fatalf("%s: %v", d.Answer.Body, err)
 		}
@@ -151,7 +153,7 @@ func TestChallengesAreSentBackAsBoundedText(t *testing.T) {
 func TestSlackAndTwitchAnswerSignedChallengesAlone(t *testing.T) {
 	slack := setUp(t, "slack", "signing", Settings{})
 	const body = `{"type":"url_verification","challenge":"c1"}`
-	stamp := fmt.Sprint(testNow.Unix())
+	stamp := strconv.FormatInt(testNow.Unix(), 10)
 	good := "v0=" + hex.EncodeToString(mac(testSecret(t, "signing"), "v0:"+stamp+":"+body))
 	wantAnswer(t, slack, request("POST", "/s", body, "X-Slack-Request-Timestamp", stamp, "X-Slack-Signature", good), `{"challenge":"c1"}`)
 	wantRefused(t, slack, request("POST", "/s", body), "an unsigned url_verification")

@@ -31,9 +31,9 @@ type Preset struct {
 	// header names stands for, where the provider sends the same headers
 	// under more than one name.
 	Families []string
-	// Modes are there instead of Schemes where nothing in secret or request
+	// Variants are there instead of Schemes where nothing in secret or request
 	// says in which way the provider signs. The first is the default.
-	Modes []Mode
+	Variants []Variant
 	// Takes and Needs name the settings that the provider knows beyond the
 	// options of all.
 	Takes, Needs []string
@@ -77,8 +77,8 @@ type Preset struct {
 	Unsigned []string
 }
 
-// Mode is one of the ways in which a provider may sign.
-type Mode struct {
+// Variant is one of the ways in which a provider may sign.
+type Variant struct {
 	Name, Help string
 	Schemes    []signature.Scheme
 	Weakness   string
@@ -105,7 +105,7 @@ type Module struct {
 	preset   *Preset
 	set      Settings // with placeholders replaced
 	keys     []signature.Secret
-	mode     *Mode
+	variant  *Variant
 	verifier verifier
 	logger   *zap.Logger
 }
@@ -140,7 +140,7 @@ func (m *Module) provision() error {
 	if m.set, err = m.Settings.resolved(); err != nil {
 		return err
 	}
-	schemes, err := m.chooseMode()
+	schemes, err := m.chooseVariant()
 	if err != nil {
 		return err
 	}
@@ -174,21 +174,21 @@ func (m *Module) adapted(schemes []signature.Scheme) []signature.Scheme {
 	return schemes
 }
 
-// chooseMode returns the schemes of the configured mode.
-func (m *Module) chooseMode() ([]signature.Scheme, error) {
-	modes := m.preset.Modes
+// chooseVariant returns the schemes of the configured variant.
+func (m *Module) chooseVariant() ([]signature.Scheme, error) {
+	modes := m.preset.Variants
 	if len(modes) == 0 {
 		return m.preset.Schemes, nil
 	}
 	var names []string
 	for i := range modes {
-		if modes[i].Name == m.set.Mode || (m.set.Mode == "" && i == 0) {
-			m.mode = &modes[i]
-			return m.mode.Schemes, nil
+		if modes[i].Name == m.set.Scheme || (m.set.Scheme == "" && i == 0) {
+			m.variant = &modes[i]
+			return m.variant.Schemes, nil
 		}
 		names = append(names, modes[i].Name)
 	}
-	return nil, fmt.Errorf("there is no mode %q: write %s", m.set.Mode, strings.Join(names, " or "))
+	return nil, fmt.Errorf("there is no scheme %q: write %s", m.set.Scheme, strings.Join(names, " or "))
 }
 
 // keyTexts returns the secrets as the scheme wants them.
@@ -314,8 +314,8 @@ func (m *Module) digestBody(r *signature.Request, d *signature.Delivery) error {
 // Facts implements Provider.
 func (m *Module) Facts() Facts {
 	weakness := m.preset.Weakness
-	if m.mode != nil && m.mode.Weakness != "" {
-		weakness = m.mode.Weakness
+	if m.variant != nil && m.variant.Weakness != "" {
+		weakness = m.variant.Weakness
 	}
 	return Facts{
 		Name:     m.preset.Name,

@@ -12,12 +12,14 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -77,8 +79,10 @@ func newSigner(t *testing.T, name string, issuer *signer, until time.Time) *sign
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotBefore: testNow.Add(-time.Hour), NotAfter: until,
-		IsCA: issuer == nil, BasicConstraintsValid: true}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotBefore: testNow.Add(-time.Hour), NotAfter: until,
+		IsCA: issuer == nil, BasicConstraintsValid: true,
+	}
 	parent, signWith := template, key
 	if issuer != nil {
 		block, _ := pem.Decode([]byte(issuer.cert))
@@ -118,9 +122,7 @@ func snsBody(t *testing.T, s *signer, kind string, changes map[string]string) st
 		msg["Token"] = "t"
 		msg["SubscribeURL"] = "https://" + snsTestHost + "/?" + url.Values{"Action": {"ConfirmSubscription"}, "TopicArn": {snsTestTopic}, "Token": {"t"}}.Encode()
 	}
-	for name, value := range changes {
-		msg[name] = value
-	}
+	maps.Copy(msg, changes)
 	content, err := msg.signedContent()
 	if err != nil {
 		t.Fatal(err)
@@ -325,7 +327,7 @@ func TestPlaidsKeysAreFetchedWithTheAccountsCredentials(t *testing.T) {
 		m := setUp(t, "plaid", "", Settings{ClientID: "c1", ClientSecret: "s1"})
 		m.verifier.(*tokenVerifier).source.(*plaidSource).fetcher = keyfetch.New(s.transport, "production.plaid.com")
 		sum := sha256.Sum256([]byte("{}"))
-		text := token(t, jose.ES256, key, c.id, map[string]any{"iat": testNow.Unix(), "request_body_sha256": fmt.Sprintf("%x", sum)})
+		text := token(t, jose.ES256, key, c.id, map[string]any{"iat": testNow.Unix(), "request_body_sha256": hex.EncodeToString(sum[:])})
 		r := request("POST", "/p", "{}", "Plaid-Verification", text)
 		if c.ok {
 			if _, err := take(t, m, r); err != nil {

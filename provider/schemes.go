@@ -14,6 +14,7 @@ import (
 type schemes struct {
 	module   *Module
 	compiled []compiledScheme
+	single   bool // there is one scheme, for all requests
 }
 
 type compiledScheme struct {
@@ -32,26 +33,26 @@ const familyMark = "*"
 func compileSchemes(all []signature.Scheme, m *Module) (*schemes, error) {
 	out := &schemes{module: m}
 	taken := make([]bool, len(m.keys))
-	for i := range all {
+	for i, scheme := range all {
 		var mine []signature.Secret
 		for j, secret := range m.keys {
-			shared := m.preset.SecretsFitAll || all[i].When != nil
+			shared := m.preset.SecretsFitAll || scheme.When != nil
 			if m.preset.SecretPerScheme && i != j {
 				continue
 			}
-			if !all[i].Accepts(secret) || (taken[j] && !shared) {
+			if !scheme.Accepts(secret) || (taken[j] && !shared) {
 				continue
 			}
-			if _, err := all[i].Key.Decode(secret); err != nil && m.preset.SecretsFitAll {
+			if _, err := scheme.Key.Decode(secret); err != nil && m.preset.SecretsFitAll {
 				continue // of another scheme
 			}
 			mine = append(mine, secret)
-			taken[j] = taken[j] || all[i].When == nil
+			taken[j] = taken[j] || scheme.When == nil
 		}
 		if len(mine) == 0 {
 			continue
 		}
-		if err := out.compile(all[i], mine); err != nil {
+		if err := out.compile(scheme, mine); err != nil {
 			return nil, err
 		}
 	}
@@ -61,6 +62,7 @@ func compileSchemes(all []signature.Scheme, m *Module) (*schemes, error) {
 	if len(out.compiled) == 0 {
 		return nil, errors.New("no secret")
 	}
+	out.single = len(out.compiled) == 1 && out.compiled[0].scheme.When == nil
 	return out, nil
 }
 
@@ -113,6 +115,9 @@ func inFamily(s signature.Scheme, family string) (signature.Scheme, []string) {
 // agree, or one of them was added by somebody else. A scheme that signs is
 // never given up for one that only sends a token.
 func (s *schemes) choose(r *signature.Request) ([]compiledScheme, error) {
+	if s.single {
+		return s.compiled, nil
+	}
 	var chosen []compiledScheme
 	applying := s.applying(r)
 	if len(applying) == 0 {

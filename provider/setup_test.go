@@ -63,8 +63,7 @@ func take(t *testing.T, m *Module, r *signature.Request) (*signature.Delivery, e
 func wantRefused(t *testing.T, m *Module, r *signature.Request, what string) {
 	t.Helper()
 	d, err := take(t, m, r)
-	var refused *signature.Refusal
-	if !errors.As(err, &refused) {
+	if _, ok := errors.AsType[*signature.Refusal](err); !ok {
 		t.Errorf("%s: got %+v, %v, want a refusal", what, d, err)
 	}
 }

@@ -111,8 +111,7 @@ func (v Vector) send(h *caddymodule.Handler) (Result, error) {
 	if _, again := v.Config["seen_tokens"]; again && reached == 0 {
 		result = Result{Status: http.StatusConflict, Reason: "a copy, which does not reach the app"}
 	}
-	var refused caddyhttp.HandlerError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
 		result.Status, result.Reason = refused.StatusCode, refused.Error()
 	} else if err != nil {
 		return result, err
@@ -203,7 +202,7 @@ func (q Request) build() (*http.Request, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the URL of the request: %w", err)
 	}
-	r := httptest.NewRequest(q.Method, q.URL, bytes.NewReader(q.Body))
+	r := httptest.NewRequestWithContext(context.Background(), q.Method, q.URL, bytes.NewReader(q.Body))
 	r.Host, r.RequestURI = u.Host, u.RequestURI()
 	if _, rest, ok := cutURL(q.URL); ok {
 		r.RequestURI = rest
