@@ -27,8 +27,9 @@ var coded = []Preset{
 	{
 		Name: "braintree", Title: "Braintree",
 		KeyText: braintreeKey, Values: braintreeValues,
-		Schemes: only(signature.HMACSHA1, signature.SignatureField{Field: signature.Field{From: "value", Name: "signature"}}, key("hex", ""), signed("{value.payload}"), keyID(signature.Field{From: "value", Name: "key"})),
-		Docs:    "https://developer.paypal.com/braintree/docs/guides/webhooks/parse", SecretHelp: "private key, with the public key as label",
+		Schemes:   only(signature.HMACSHA1, signature.SignatureField{Field: signature.Field{From: "value", Name: "signature"}}, key("hex", ""), signed("{value.payload}"), keyID(signature.Field{From: "value", Name: "key"})),
+		Challenge: braintreeChallenge, Handshakes: "GET with `bt_challenge`",
+		Docs: "https://developer.paypal.com/braintree/docs/guides/webhooks/parse", SecretHelp: "private key, with the public key as label",
 	},
 	{Name: "coinbase-cdp", Title: "Coinbase Developer Platform", Variants: []Variant{
 		{Name: "v1", Help: "signs the headers that it lists, too", Schemes: only(signature.HMACSHA256, listIn("X-Hook0-Signature", ",", "v1"), signed("{timestamp}.{element.h}.{value.headers}.{body}"), timestamp(inElement("t"), "unix", 0), id(inHeader("X-Event-Id")), event(inHeader("X-Event-Type")))},
@@ -43,8 +44,9 @@ var coded = []Preset{
 	{
 		Name: "dropbox-sign", Title: "Dropbox Sign",
 		Values: dropboxSignValues, DigestBody: true, Signs: "time and type of the event",
-		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: signature.Field{From: "value", Name: "hash"}}, signed("{value.time}{value.type}"), event(signature.Field{From: "value", Name: "type"})),
-		Docs:    "https://developers.hellosign.com/docs/events/walkthrough/", SecretHelp: "Primary API key",
+		Schemes:    only(signature.HMACSHA256, signature.SignatureField{Field: signature.Field{From: "value", Name: "hash"}}, signed("{value.time}{value.type}"), event(signature.Field{From: "value", Name: "type"})),
+		Handshakes: "none: the app itself must answer every event with the text `Hello API Event Received`",
+		Docs:       "https://developers.hellosign.com/docs/events/walkthrough/", SecretHelp: "Primary API key",
 		Weakness: "only time and type of the event are signed: whoever sees a delivery can change everything else, so look up what it says by the API",
 	},
 	{

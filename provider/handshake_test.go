@@ -168,3 +168,22 @@ func TestSlackAndTwitchAnswerSignedChallengesAlone(t *testing.T) {
 		t.Errorf("a delivery counts as a challenge because an unsigned header says so: %+v, %v", d, err)
 	}
 }
+
+func TestAnAnswerToBraintreeNeverSignsADelivery(t *testing.T) {
+	m := setUp(t, "braintree", "private", Settings{})
+	wantRefused(t, m, request("GET", "/b?bt_challenge="+strings.Repeat("a", 20), ""), "a secret without its public key")
+	m.keys[0], _ = signature.NewSecret(string(m.keys[0].Reveal()), "public")
+	for _, challenge := range []string{strings.Repeat("a", 20), "20f9f8ed05f77439fe955c977e4c8a53"} {
+		d, err := take(t, m, request("GET", "/b?bt_challenge="+challenge, ""))
+		if err != nil || d.Answer == nil {
+			t.Fatalf("not answered: %v", err)
+		}
+		for _, payload := range []string{challenge, challenge + "\n"} {
+			form := url.Values{"bt_signature": {string(d.Answer.Body)}, "bt_payload": {payload}}
+			wantRefused(t, m, request("POST", "/b", form.Encode(), "Content-Type", "application/x-www-form-urlencoded"), "the answer as signature")
+		}
+	}
+	for _, challenge := range []string{"", "short", strings.Repeat("A", 24), "PG5vdGlmaWNhdGlvbj4KICAg", strings.Repeat("a", 33), strings.Repeat("a", 20) + "%0A"} {
+		wantRefused(t, m, request("GET", "/b?bt_challenge="+challenge, ""), "challenge "+challenge)
+	}
+}
