@@ -61,7 +61,7 @@ var coded = []Preset{
 	}, Window: 2 * day, Docs: "https://developers.hubspot.com/docs/api/webhooks/validating-requests", SecretHelp: "Client secret of the app"},
 	{
 		Name: "hygraph", Title: "Hygraph",
-		Values: hygraphValues, Schemes: only(signature.HMACSHA256, hygraphSignature(), signed(`{value.before}{value.body}{value.between}{element.env}{value.after}{timestamp}{value.end}`),
+		Values: hygraphValues, WholeBody: true, Schemes: only(signature.HMACSHA256, hygraphSignature(), signed(`{value.before}{value.body}{value.between}{element.env}{value.after}{timestamp}{value.end}`),
 			timestamp(inElement("t"), "unix_ms", 0), event(inJSON("operation")), valuesCoverBody),
 		Docs: "https://hygraph.com/docs/api-reference/basics/webhooks", SecretHelp: "Secret key of the webhook",
 	},

@@ -39,7 +39,7 @@ func (c *Custom) Provision(ctx caddy.Context) error {
 	if c.Signature.IsZero() {
 		return errors.New("custom: nothing says where the signature stands: write, for example, `signature header X-Signature hex`")
 	}
-	secrets, err := c.resolve(ctx.Logger(), "custom", c.Algorithm.Asymmetric())
+	secrets, err := c.resolve(logger(ctx), "custom", c.Algorithm.Asymmetric())
 	if err != nil {
 		return err
 	}

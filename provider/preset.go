@@ -52,6 +52,8 @@ type Preset struct {
 	// DigestBody: what is signed does not tell deliveries apart, so the body
 	// must, signed or not.
 	DigestBody bool
+	// WholeBody: Values needs the body in memory.
+	WholeBody bool
 	// Window is how long handled deliveries are remembered by default.
 	Window time.Duration
 	// Handshake answers a provider's proof-of-ownership request that its
@@ -121,7 +123,7 @@ func (m *Module) CaddyModule() caddy.ModuleInfo {
 
 // Provision implements caddy.Provisioner.
 func (m *Module) Provision(ctx caddy.Context) error {
-	m.logger = ctx.Logger()
+	m.logger = logger(ctx)
 	if err := m.provision(); err != nil {
 		return fmt.Errorf("%s: %w", m.preset.Name, err)
 	}
@@ -317,9 +319,11 @@ func (m *Module) Facts() Facts {
 	if m.variant != nil && m.variant.Weakness != "" {
 		weakness = m.variant.Weakness
 	}
+	traits := m.verifier.traits()
+	traits.WholeBody = traits.WholeBody || m.preset.WholeBody
 	return Facts{
 		Name:     m.preset.Name,
-		Traits:   m.verifier.traits(),
+		Traits:   traits,
 		Secrets:  m.verifier.secrets(),
 		Window:   m.preset.Window,
 		Weakness: weakness,

@@ -370,3 +370,38 @@ func TestGitHubsKeysAreFetched(t *testing.T) {
 	wantRefused(t, m, signed("[1]", "k1"), "another body")
 	wantRefused(t, m, signed("[]", "k2"), "another key")
 }
+
+func TestAtlassiansInstallKeysAreFetchedByTheirID(t *testing.T) {
+	const id = "5d2c1f0e-8b8a-4a53-9c1f-0a6a1b2c3d4e"
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+	s := startKeyServer(t, func(r *http.Request) string {
+		if r.URL.Path != "/"+id {
+			return ""
+		}
+		return public
+	})
+	m := setUp(t, "atlassian-connect-install", "", Settings{Audience: "https://hooks.example.com"})
+	m.verifier.(*tokenVerifier).source.(*atlassianSource).fetcher = keyfetch.New(s.transport, atlassianKeyHost)
+	qsh := sha256.Sum256([]byte("POST&/installed&"))
+	claims := map[string]any{"aud": "https://hooks.example.com", "exp": testNow.Unix() + 100, "iat": testNow.Unix(), "qsh": hex.EncodeToString(qsh[:])}
+	callback := func(id string) *signature.Request {
+		return request("POST", "/installed", "{}", "Authorization", "JWT "+token(t, jose.RS256, key, id, claims))
+	}
+	if _, err := take(t, m, callback(id)); err != nil {
+		t.Error(err)
+	}
+	wantRefused(t, m, callback("00000000-0000-0000-0000-000000000000"), "a key that Atlassian does not know")
+	before := s.requests.Load()
+	wantRefused(t, m, callback("../meta/keys"), "a key ID that is a path")
+	if n := s.requests.Load(); n != before {
+		t.Error("a key ID that is a path was asked for")
+	}
+}

@@ -27,6 +27,16 @@ var tokensJWT = []Preset{
 		Weakness: "the body is not signed: whoever sees a delivery can send another body to the same URL, for 3 minutes",
 	},
 	{
+		Name: "atlassian-connect-install", Title: "Atlassian Connect lifecycle callbacks",
+		Code: byToken(tokenRules{
+			header: "Authorization", prefix: "JWT ", algorithms: []jose.SignatureAlgorithm{jose.RS256}, keys: atlassianKeys, check: checkAtlassianInstall, bodyDigest: true, event: "eventType",
+			traits: signature.Traits{HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Tolerance: 3 * time.Minute},
+		}),
+		NoSecret: true, Needs: []string{"audience"}, Signs: "method, path and query; not the body",
+		Docs: "https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/", SecretHelp: "none: keys are fetched from Atlassian; `audience` is the app's baseUrl, and so is `public_url`",
+		Weakness: "the body, and with it the shared secret of the installation, is not signed: whoever sees a callback can send another body to the same URL, for 3 minutes",
+	},
+	{
 		Name: "fireblocks-jws", Title: "Fireblocks",
 		Code: byToken(tokenRules{
 			header: "Fireblocks-Webhook-Signature", algorithms: []jose.SignatureAlgorithm{jose.RS512}, detached: true, keys: fireblocksKeys, id: "id", event: "eventType",
@@ -167,7 +177,7 @@ const mondayMember = "challenge"
 // https://developer.monday.com/api-reference/docs/webhooks
 var mondayChallenge = &Challenge{
 	Possible: func(_ *Module, r *signature.Request) bool {
-		return r.Method == http.MethodPost && len(r.Header.Values("Authorization")) == 0
+		return r.Method == http.MethodPost && mayBeSmall(r) && len(r.Header.Values("Authorization")) == 0
 	},
 	Answer: func(_ *Module, r *signature.Request) (*signature.Answer, error) {
 		if r.Body.Size() > 2*maxChallenge {
@@ -191,6 +201,11 @@ func checkAtlassian(m *Module, r *signature.Request, c claims, d *signature.Deli
 	if !slices.Contains(m.set.Issuers, c.text("iss")) {
 		return signature.Refuse(signature.InvalidSignature, "the token is of another installation")
 	}
+	return checkAtlassianRequest(m, r, c, d)
+}
+
+// checkAtlassianRequest holds the token to the request.
+func checkAtlassianRequest(m *Module, r *signature.Request, c claims, d *signature.Delivery) error {
 	if err := c.checkValidity(r.Now, 0); err != nil {
 		return err
 	}
@@ -201,6 +216,15 @@ func checkAtlassian(m *Module, r *signature.Request, c claims, d *signature.Deli
 	}
 	sum := sha256.Sum256([]byte(canonical))
 	return c.checkHex("qsh", sum[:], "request")
+}
+
+// checkAtlassianInstall: the token of a lifecycle callback is for the app, and
+// Atlassian's own key has signed it.
+func checkAtlassianInstall(m *Module, r *signature.Request, c claims, d *signature.Delivery) error {
+	if c.text("aud") != m.set.Audience {
+		return signature.Refuse(signature.InvalidSignature, "the token is for another app")
+	}
+	return checkAtlassianRequest(m, r, c, d)
 }
 
 // queryString is the canonical request: method, path below the app's base URL,

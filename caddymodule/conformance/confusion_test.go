@@ -157,7 +157,7 @@ func lowerNames(headers map[string][]string) []string {
 // bodyUncovered are the providers whose signature does not cover the body, or
 // whose deliveries may have none: what the vectors show, not an accident.
 var bodyUncovered = map[string]bool{
-	"atlassian-connect": true, "auth0": true, "azure-devops": true, "brevo": true, "chargebee": true, "cloudflare-notifications": true,
+	"atlassian-connect": true, "atlassian-connect-install": true, "auth0": true, "azure-devops": true, "brevo": true, "chargebee": true, "cloudflare-notifications": true,
 	"gitlab": true, "google-drive": true, "google-play-rtdn": true, "google-pubsub": true, "monday": true, "okta": true, "plivo": true, "postmark": true,
 	"rfc9421": true, "telegram": true, "buildkite": true,
 }

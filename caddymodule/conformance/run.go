@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
 // Result is what became of a vector.
@@ -32,15 +33,15 @@ type Result struct {
 // Run sends a vector through a handler of its own. The error says that the
 // endpoint could not be set up.
 func Run(v Vector) (Result, error) {
-	provider, err := v.providerJSON()
+	options, err := v.providerJSON()
 	if err != nil {
 		return Result{}, err
 	}
-	config, err := json.Marshal(map[string]json.RawMessage{"provider": provider})
+	config, err := json.Marshal(map[string]json.RawMessage{"provider": options})
 	if err != nil {
 		return Result{}, fmt.Errorf("writing config: %w", err)
 	}
-	trial, err := caddymodule.OpenTrial(context.Background(), config, func() time.Time { return time.Unix(v.Now, 0) })
+	trial, err := caddymodule.OpenTrial(provider.Quietly(context.Background()), config, func() time.Time { return time.Unix(v.Now, 0) })
 	if err != nil && v.Expect == "reject" && v.blankSecret() {
 		return Result{Reason: "an endpoint with an empty secret cannot be set up"}, nil
 	}
