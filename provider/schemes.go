@@ -14,7 +14,10 @@ import (
 type schemes struct {
 	module   *Module
 	compiled []compiledScheme
-	single   bool // there is one scheme, for all requests
+	// What need not be looked at with every request: whether there is but one
+	// scheme, for all requests; whether some are for certain requests, or
+	// only send a token.
+	single, conditional, tokens bool
 }
 
 type compiledScheme struct {
@@ -62,7 +65,11 @@ func compileSchemes(all []signature.Scheme, m *Module) (*schemes, error) {
 	if len(out.compiled) == 0 {
 		return nil, errors.New("no secret")
 	}
-	out.single = len(out.compiled) == 1 && out.compiled[0].scheme.When == nil
+	for _, c := range out.compiled {
+		out.conditional = out.conditional || c.scheme.When != nil
+		out.tokens = out.tokens || sendsToken(c)
+	}
+	out.single = len(out.compiled) == 1 && !out.conditional
 	return out, nil
 }
 
@@ -138,6 +145,9 @@ func (s *schemes) choose(r *signature.Request) ([]compiledScheme, error) {
 	if len(chosen) == 0 {
 		return applying[:1], nil // to say what is missing
 	}
+	if !s.tokens {
+		return chosen, nil
+	}
 	if signing := slices.DeleteFunc(slices.Clone(chosen), sendsToken); len(signing) > 0 {
 		return signing, nil
 	}
@@ -151,6 +161,9 @@ func sendsToken(c compiledScheme) bool {
 // applying returns the schemes for this kind of request: those that name it,
 // else those for all.
 func (s *schemes) applying(r *signature.Request) []compiledScheme {
+	if !s.conditional {
+		return s.compiled
+	}
 	var named, others []compiledScheme
 	for _, c := range s.compiled {
 		switch {

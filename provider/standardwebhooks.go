@@ -10,12 +10,12 @@ var standardWebhooks = []Preset{
 	svix("brex", "Brex", "https://developer.brex.com/docs/webhooks/"),
 	svix("guesty", "Guesty", "https://open-api-docs.guesty.com/docs/webhooks"),
 	svix("incident-io", "incident.io", "https://docs.incident.io/integrations/webhooks"),
-	svix("nash", "Nash", "https://docs.usenash.com/docs/webhooks"),
-	svix("pleo", "Pleo", "https://developers.pleo.io/docs/webhooks"),
-	svix("psi-fi", "PsiFi", "https://www.svix.com/"),
+	svix("nash", "Nash", svixDocs),
+	svix("pleo", "Pleo", svixDocs),
+	svix("psi-fi", "PsiFi", svixDocs),
 	svix("render", "Render", "https://render.com/docs/webhooks"),
-	svix("safebase", "SafeBase", "https://docs.safebase.io/"),
-	svix("sardine", "Sardine", "https://docs.sardine.ai/"),
+	svix("safebase", "SafeBase", svixDocs),
+	svix("sardine", "Sardine", svixDocs),
 	svix("stytch", "Stytch", "https://stytch.com/docs/guides/webhooks/overview"),
 	{
 		Name: "bigcommerce", Title: "BigCommerce",
@@ -82,6 +82,9 @@ func required(f signature.KeyFormat) signature.KeyFormat {
 	f.PrefixRequired = true
 	return f
 }
+
+// svixDocs is for providers that leave the description of the scheme to Svix.
+const svixDocs = "https://docs.svix.com/receiving/verifying-payloads/how-manual"
 
 // svix is a provider that Svix signs for.
 func svix(name, title, docs string) Preset {
