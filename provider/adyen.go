@@ -109,7 +109,7 @@ func adyenItems(r *signature.Request) ([]adyenItem, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkUniqueNames(body); err != nil {
+	if err := checkUniqueNames(body, foldName); err != nil {
 		return nil, signature.Refuse(signature.Malformed, "%v", err)
 	}
 	var document struct {

@@ -96,7 +96,7 @@ func (a *appStore) verify(_ context.Context, r *signature.Request) (*signature.D
 	if err != nil {
 		return nil, err
 	}
-	if err := checkUniqueNames(body); err != nil {
+	if err := checkUniqueNames(body, foldName); err != nil {
 		return nil, signature.Refuse(signature.Malformed, "%v", err)
 	}
 	var envelope struct {

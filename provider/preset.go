@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -50,7 +51,7 @@ type Preset struct {
 	// optional.
 	NoSecret bool
 	// DigestBody: what is signed does not tell deliveries apart, so the body
-	// must, signed or not.
+	// must, signed or not; or the value `document`, if there is one.
 	DigestBody bool
 	// WholeBody: Values needs the body in memory.
 	WholeBody bool
@@ -307,15 +308,33 @@ func (m *Module) digestBody(r *signature.Request, d *signature.Delivery) error {
 		return nil
 	}
 	digest, err := bodyDigest(r)
+	if document, ok := r.Values["document"]; ok {
+		sum := sha256.Sum256([]byte(document))
+		digest = sum[:]
+	}
 	for i := range d.Matches {
 		d.Matches[i].Digest = digest
 	}
 	return err
 }
 
+// signsOrSends tells whether the secret decides between a signature and a token.
+func (p *Preset) signsOrSends() bool {
+	tokens := 0
+	for i := range p.Schemes {
+		if sendsToken(compiledScheme{scheme: &p.Schemes[i]}) {
+			tokens++
+		}
+	}
+	return tokens > 0 && tokens < len(p.Schemes)
+}
+
 // Facts implements Provider.
 func (m *Module) Facts() Facts {
 	weakness := m.preset.Weakness
+	if s, ok := m.verifier.(*schemes); ok && m.preset.signsOrSends() && !s.tokens {
+		weakness = "" // it is that of the token, which nobody configured
+	}
 	if m.variant != nil && m.variant.Weakness != "" {
 		weakness = m.variant.Weakness
 	}
