@@ -326,7 +326,7 @@ var bodyHMAC = []Preset{
 		Name: "websub", Title: "WebSub, YouTube",
 		Schemes: webSubSchemes, SecretsFitAll: true, Takes: []string{"algorithm", "topic"},
 		Challenge: webSubChallenge, Handshakes: "GET with `hub.challenge`, for each `topic`",
-		Docs: "https://www.w3.org/TR/websub/", SecretHelp: "hub.secret of the subscription",
+		Docs: "https://www.w3.org/TR/websub/", SecretHelp: "hub.secret of the subscription; hubs that sign with SHA-1, as YouTube's does, need `algorithm sha1`",
 	},
 	{
 		Name: "woocommerce", Title: "WooCommerce",

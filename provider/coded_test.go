@@ -4,6 +4,10 @@ import (
 	"encoding/hex"
 	"strings"
 	"testing"
+
+	"go.uber.org/zap"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
 func TestTheWeaknessOfATokenIsToldOnlyWhereOneIsUsed(t *testing.T) {
@@ -54,4 +58,33 @@ func TestNamesThatComeTwiceAreRefused(t *testing.T) {
 	if err := checkUniqueNames([]byte(strings.Repeat("[", 200)), exactName); err == nil {
 		t.Error("deep nesting is read")
 	}
+}
+
+// TestASignatureIsNeverGivenUpForAToken: GitLab may send both while a webhook
+// moves from the one to the other.
+func TestASignatureIsNeverGivenUpForAToken(t *testing.T) {
+	m := &Module{preset: presetNamed("gitlab"), logger: zap.NewNop()}
+	m.Secrets = []Secret{{Secret: "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}, {Secret: "a token"}}
+	if err := m.provision(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := take(t, m, request("POST", "/g", "{}", "X-Gitlab-Token", "a token")); err != nil {
+		t.Errorf("a delivery with the token alone: %v", err)
+	}
+	signed := request("POST", "/g", "{}", "X-Gitlab-Token", "a token", "webhook-id", "1", "webhook-timestamp", "1760000000", "webhook-signature", "v1,"+strings.Repeat("A", 43)+"=")
+	wantRefused(t, m, signed, "a wrong signature beside the token")
+}
+
+func TestARequestThatNoSchemeIsForIsRefused(t *testing.T) {
+	s := scheme(signature.HMACSHA256, hexIn("X-Sig", ""), when(signature.Condition{Methods: []string{"POST"}}))
+	m := &Module{preset: &Preset{Name: "test", Schemes: []signature.Scheme{s}}, logger: zap.NewNop()}
+	m.Secrets = []Secret{{Secret: "k"}}
+	if err := m.provision(); err != nil {
+		t.Fatal(err)
+	}
+	sig := hex.EncodeToString(mac(testSecret(t, "k"), "b"))
+	if _, err := take(t, m, request("POST", "/", "b", "X-Sig", sig)); err != nil {
+		t.Error(err)
+	}
+	wantRefused(t, m, request("PUT", "/", "b", "X-Sig", sig), "another method")
 }

@@ -148,7 +148,8 @@ func (m *Module) provision() error {
 		return err
 	}
 	if len(m.Secrets) > 0 || !p.NoSecret {
-		asymmetric := len(schemes) > 0 && schemes[0].Algorithm.Asymmetric()
+		// Where the provider publishes its keys, what is configured is public.
+		asymmetric := p.NoSecret || (len(schemes) > 0 && schemes[0].Algorithm.Asymmetric())
 		if m.keys, err = m.Options.resolve(m.logger, p.Name, asymmetric); err != nil {
 			return err
 		}

@@ -35,7 +35,8 @@ const familyMark = "*"
 // schemes are for different requests or share all secrets.
 func compileSchemes(all []signature.Scheme, m *Module) (*schemes, error) {
 	out := &schemes{module: m}
-	taken := make([]bool, len(m.keys))
+	taken := make([]bool, len(m.keys)) // by a scheme that does not share it
+	used := make([]bool, len(m.keys))
 	for i, scheme := range all {
 		var mine []signature.Secret
 		for j, secret := range m.keys {
@@ -50,7 +51,7 @@ func compileSchemes(all []signature.Scheme, m *Module) (*schemes, error) {
 				continue // of another scheme
 			}
 			mine = append(mine, secret)
-			taken[j] = taken[j] || scheme.When == nil
+			used[j], taken[j] = true, taken[j] || scheme.When == nil
 		}
 		if len(mine) == 0 {
 			continue
@@ -59,7 +60,7 @@ func compileSchemes(all []signature.Scheme, m *Module) (*schemes, error) {
 			return nil, err
 		}
 	}
-	if slices.Contains(taken, false) {
+	if slices.Contains(used, false) {
 		return nil, errors.New("a secret is of no kind that the provider has: look at its prefix")
 	}
 	if len(out.compiled) == 0 {
