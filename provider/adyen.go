@@ -96,8 +96,10 @@ func (a *adyen) verify(_ context.Context, r *signature.Request) (*signature.Deli
 
 func (k codeKey) sign(item adyenItem) []byte {
 	h := hmac.New(sha256.New, k.bytes)
-	h.Write([]byte(strings.Join([]string{item.PSPReference, item.OriginalReference, item.MerchantAccount, item.MerchantReference,
-		item.Amount.Value.String(), item.Amount.Currency, item.EventCode, string(item.Success)}, ":")))
+	h.Write([]byte(strings.Join([]string{
+		item.PSPReference, item.OriginalReference, item.MerchantAccount, item.MerchantReference,
+		item.Amount.Value.String(), item.Amount.Currency, item.EventCode, string(item.Success),
+	}, ":")))
 	return h.Sum(nil)
 }
 
@@ -107,7 +109,7 @@ func adyenItems(r *signature.Request) ([]adyenItem, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkUniqueNames(body); err != nil {
+	if err := checkUniqueNames(body, foldName); err != nil {
 		return nil, signature.Refuse(signature.Malformed, "%v", err)
 	}
 	var document struct {

@@ -57,13 +57,13 @@ func (a *appStore) checkHeaders(*signature.Request) error { return nil }
 
 // appleNotification is the payload, as far as it is checked.
 type appleNotification struct {
-	Type        string          `json:"notificationType"`
-	Subtype     string          `json:"subtype"`
-	UUID        string          `json:"notificationUUID"`
-	SignedDate  json.Number     `json:"signedDate"`
-	Data        *appleSubject   `json:"data"`
-	Summary     *appleSubject   `json:"summary"`
-	ExternalKey json.RawMessage `json:"externalPurchaseToken"`
+	Type       string         `json:"notificationType"`
+	Subtype    string         `json:"subtype"`
+	UUID       string         `json:"notificationUUID"`
+	SignedDate json.Number    `json:"signedDate"`
+	Data       *appleSubject  `json:"data"`
+	Summary    *appleSubject  `json:"summary"`
+	External   *applePurchase `json:"externalPurchaseToken"`
 }
 
 type appleSubject struct {
@@ -72,12 +72,31 @@ type appleSubject struct {
 	Environment string      `json:"environment"`
 }
 
+// applePurchase is what notifications about external purchases hold instead.
+type applePurchase struct {
+	ID       string      `json:"externalPurchaseId"`
+	BundleID string      `json:"bundleId"`
+	AppID    json.Number `json:"appAppleId"`
+}
+
+// subject: the ID says whether it is of the sandbox.
+func (p *applePurchase) subject() *appleSubject {
+	if p == nil {
+		return nil
+	}
+	environment := "Production"
+	if strings.HasPrefix(p.ID, "SANDBOX") {
+		environment = "Sandbox"
+	}
+	return &appleSubject{BundleID: p.BundleID, AppID: p.AppID, Environment: environment}
+}
+
 func (a *appStore) verify(_ context.Context, r *signature.Request) (*signature.Delivery, error) {
 	body, err := wholeBody(r)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkUniqueNames(body); err != nil {
+	if err := checkUniqueNames(body, foldName); err != nil {
 		return nil, signature.Refuse(signature.Malformed, "%v", err)
 	}
 	var envelope struct {
@@ -184,13 +203,8 @@ func (a *appStore) checkSubject(n *appleNotification) error {
 	if subject == nil {
 		subject = n.Summary
 	}
-	if subject == nil && n.ExternalKey != nil {
-		subject = new(appleSubject)
-		if json.Unmarshal(n.ExternalKey, subject) != nil {
-			subject = nil
-		} else if subject.Environment == "" {
-			subject.Environment = "Production" // the token's ID says SANDBOX otherwise
-		}
+	if subject == nil {
+		subject = n.External.subject()
 	}
 	switch {
 	case subject == nil:

@@ -1,8 +1,10 @@
 package provider
 
 import (
+	"crypto/hmac"
 	"crypto/sha1"
 	"encoding/hex"
+	"regexp"
 	"strings"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -28,6 +30,9 @@ func braintreeValues(m *Module, r *signature.Request) ([]map[string]string, erro
 	if pairs == "" {
 		return nil, signature.Refuse(signature.MissingSignature, "no bt_signature")
 	}
+	if braintreeToken.MatchString(payload) {
+		return nil, signature.Refuse(signature.Malformed, "the payload could be the answer to a challenge, and is no notification")
+	}
 	if payload == "" || strings.ContainsFunc(payload, notBase64) || len(form) != 2 {
 		return nil, signature.Refuse(signature.Malformed, "the form is not bt_signature and bt_payload")
 	}
@@ -45,6 +50,28 @@ func braintreeValues(m *Module, r *signature.Request) ([]map[string]string, erro
 		return nil, signature.Refuse(signature.InvalidSignature, "no signature for a public key that is the label of a secret")
 	}
 	return candidates, nil
+}
+
+var braintreeToken = regexp.MustCompile(`^[a-f0-9]{20,32}\n?$`)
+
+// braintreeChallenge answers with an HMAC under the key that signs deliveries,
+// so braintreeValues refuses payloads that look like a challenge.
+// npm braintree, lib/braintree/webhook_notification_gateway.js, verify
+var braintreeChallenge = &Challenge{
+	Possible: getWith("bt_challenge"),
+	Answer: func(m *Module, r *signature.Request) (*signature.Answer, error) {
+		challenge := only1(query(r), "bt_challenge")
+		if !braintreeToken.MatchString(challenge) || strings.HasSuffix(challenge, "\n") || m.keys[0].Label() == "" {
+			return nil, signature.Refuse(signature.Malformed, "the bt_challenge is not one that Braintree sends, or the secret lacks the public key as label")
+		}
+		key, err := hex.DecodeString(string(m.keys[0].Reveal()))
+		if err != nil {
+			return nil, err
+		}
+		h := hmac.New(sha1.New, key)
+		h.Write([]byte(challenge))
+		return plainAnswer(m.keys[0].Label() + "|" + hex.EncodeToString(h.Sum(nil))), nil
+	},
 }
 
 func notBase64(c rune) bool {

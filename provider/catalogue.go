@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -34,14 +33,14 @@ func assemble(tables ...[]Preset) []Preset {
 		if p.Window == 0 {
 			p.Window = week
 		}
-		if len(p.Modes) > 1 {
-			p.Takes = append([]string{"mode"}, p.Takes...)
+		if len(p.Variants) > 1 {
+			p.Takes = append([]string{"scheme"}, p.Takes...)
 		}
 	}
 	slices.SortFunc(all, func(a, b Preset) int { return strings.Compare(a.Name, b.Name) })
 	for i := 1; i < len(all); i++ {
 		if all[i].Name == all[i-1].Name {
-			panic(fmt.Sprintf("the catalogue has two presets named %s", all[i].Name))
+			panic("the catalogue has two presets named " + all[i].Name)
 		}
 	}
 	return all
@@ -64,7 +63,8 @@ func inQuery(name string) signature.Field   { return signature.Field{From: "quer
 func inForm(name string) signature.Field    { return signature.Field{From: "form", Name: name} }
 func inJSON(path string) signature.Field    { return signature.Field{From: "json", Name: path} }
 func inElement(name string) signature.Field { return signature.Field{From: "element", Name: name} }
-func at(f signature.Field) *signature.Field { return &f }
+
+//go:fix inline
 
 // hexIn is a signature in hex in a header, behind a prefix that may be empty.
 func hexIn(header, prefix string) signature.SignatureField {
@@ -118,6 +118,7 @@ func keyOnly(encoding, prefix string) with {
 		s.Key = signature.KeyFormat{Encoding: encoding, Prefix: prefix, PrefixRequired: true}
 	}
 }
+
 func require(header, value string) with {
 	return func(s *signature.Scheme) {
 		if s.Require == nil {

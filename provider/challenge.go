@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -179,7 +180,8 @@ var headRequest = &Challenge{
 // woocommerce/woocommerce, includes/class-wc-webhook.php, deliver_ping
 var wooCommercePing = &Challenge{
 	Possible: func(_ *Module, r *signature.Request) bool {
-		return r.Method == http.MethodPost && r.Header.Get("X-WC-Webhook-Signature") == "" && r.Header.Get("X-WC-Webhook-Topic") == ""
+		return r.Method == http.MethodPost && mayBeSmall(r) && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") &&
+			r.Header.Get("X-WC-Webhook-Signature") == "" && r.Header.Get("X-WC-Webhook-Topic") == ""
 	},
 	Answer: func(_ *Module, r *signature.Request) (*signature.Answer, error) {
 		if r.Body.Size() > 64 {
@@ -191,6 +193,14 @@ var wooCommercePing = &Challenge{
 		}
 		return emptyAnswer(http.StatusOK), nil
 	},
+}
+
+// mayBeSmall tells whether the declared length, if there is one, is that of a
+// challenge: a stranger's larger body need not be read.
+func mayBeSmall(r *signature.Request) bool {
+	declared := r.Header.Get("Content-Length")
+	n, err := strconv.Atoi(declared)
+	return declared == "" || (err == nil && n <= 2*maxChallenge)
 }
 
 func decimal(text string) bool {

@@ -6,61 +6,107 @@ import "github.com/verify-webhook/caddy-verify-webhook/signature"
 // still holds keys, comparison and refusals; only what stands in {value.NAME}
 // comes from a function, in the file of the provider's name.
 var coded = []Preset{
-	{Name: "adyen", Title: "Adyen", Code: newAdyen, Signs: "eight fields of every item", Unsigned: []string{"eventDate", "live", "reason", "paymentMethod"},
+	{
+		Name: "adyen", Title: "Adyen",
+		Code: newAdyen, Signs: "eight fields of every item", Unsigned: []string{"eventDate", "live", "reason", "paymentMethod"},
 		Docs: "https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures", SecretHelp: "HMAC key of the webhook, in hex as shown",
-		Weakness: "only eight fields of an item are signed: whoever sees a delivery can change all others, such as reason, live and paymentMethod"},
-	{Name: "apple-app-store", Title: "Apple App Store Server Notifications v2", Code: newAppleAppStore, NoSecret: true, Needs: []string{"bundle_id"}, Takes: []string{"app_id", "environment", "root"},
+		Weakness: "only eight fields of an item are signed: whoever sees a delivery can change all others, such as reason, live and paymentMethod",
+	},
+	{
+		Name: "apple-app-store", Title: "Apple App Store Server Notifications v2",
+		Code: newAppleAppStore, NoSecret: true, Needs: []string{"bundle_id"}, Takes: []string{"app_id", "environment", "root"},
 		Signs:  "the notification, as a JWS whose certificates lead to Apple's root",
-		IDHelp: "`json notificationUUID`", Docs: "https://developer.apple.com/documentation/appstoreservernotifications", SecretHelp: "none: certificates come with the delivery"},
-	{Name: "aws-sns", Title: "Amazon SNS", Code: newSNS, NoSecret: true, Needs: []string{"topic"}, Takes: []string{"certificate", "root", "accept_handshake"},
+		IDHelp: "`json notificationUUID`", Docs: "https://developer.apple.com/documentation/appstoreservernotifications", SecretHelp: "none: certificates come with the delivery",
+	},
+	{
+		Name: "aws-sns", Title: "Amazon SNS",
+		Code: newSNS, NoSecret: true, Needs: []string{"topic"}, Takes: []string{"certificate", "root", "accept_handshake"},
 		Window: 2 * day, Signs: "all members of the message that mean something", Handshakes: "SubscriptionConfirmation: SubscribeURL is fetched, while `accept_handshake` is set",
-		IDHelp: "`json MessageId`", Docs: "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html", SecretHelp: "none: certificates are fetched from Amazon"},
-	{Name: "braintree", Title: "Braintree", KeyText: braintreeKey, Values: braintreeValues,
-		Schemes: only(signature.HMACSHA1, signature.SignatureField{Field: signature.Field{From: "value", Name: "signature"}}, key("hex", ""), signed("{value.payload}"), keyID(signature.Field{From: "value", Name: "key"})),
-		Docs:    "https://developer.paypal.com/braintree/docs/guides/webhooks/parse", SecretHelp: "private key, with the public key as label"},
-	{Name: "coinbase-cdp", Title: "Coinbase Developer Platform", Modes: []Mode{
+		IDHelp: "`json MessageId`", Docs: "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html", SecretHelp: "none: certificates are fetched from Amazon",
+	},
+	{
+		Name: "braintree", Title: "Braintree",
+		KeyText: braintreeKey, Values: braintreeValues,
+		Schemes:   only(signature.HMACSHA1, signature.SignatureField{Field: signature.Field{From: "value", Name: "signature"}}, key("hex", ""), signed("{value.payload}"), keyID(signature.Field{From: "value", Name: "key"})),
+		Challenge: braintreeChallenge, Handshakes: "GET with `bt_challenge`",
+		Docs: "https://developer.paypal.com/braintree/docs/guides/webhooks/parse", SecretHelp: "private key, with the public key as label",
+	},
+	{Name: "coinbase-cdp", Title: "Coinbase Developer Platform", Variants: []Variant{
 		{Name: "v1", Help: "signs the headers that it lists, too", Schemes: only(signature.HMACSHA256, listIn("X-Hook0-Signature", ",", "v1"), signed("{timestamp}.{element.h}.{value.headers}.{body}"), timestamp(inElement("t"), "unix", 0), id(inHeader("X-Event-Id")), event(inHeader("X-Event-Type")))},
 		{Name: "v0", Help: "signs time and body", Schemes: only(signature.HMACSHA256, listIn("X-Hook0-Signature", ",", "v0"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 0), id(inHeader("X-Event-Id")), event(inHeader("X-Event-Type")))},
 	}, Values: coinbaseValues, Docs: "https://docs.cdp.coinbase.com/webhooks/verify-signatures", SecretHelp: "secret of the subscription"},
-	{Name: "contentful", Title: "Contentful", Values: contentfulValues, Schemes: only(signature.HMACSHA256, hexIn("x-contentful-signature", ""), signed("{method}{lf}{value.path}{lf}{value.headers}{lf}{body}"),
-		timestamp(inHeader("x-contentful-timestamp"), "unix_ms", 30), event(inHeader("X-Contentful-Topic")), valuesCover(inHeader("x-contentful-timestamp"))),
-		Docs: "https://www.contentful.com/developers/docs/webhooks/request-verification/", SecretHelp: "signing secret, 64 characters, under Webhooks > Settings"},
-	{Name: "dropbox-sign", Title: "Dropbox Sign", Values: dropboxSignValues, DigestBody: true, Signs: "time and type of the event",
-		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: signature.Field{From: "value", Name: "hash"}}, signed("{value.time}{value.type}"), event(signature.Field{From: "value", Name: "type"})),
-		Docs:    "https://developers.hellosign.com/docs/events/walkthrough/", SecretHelp: "Primary API key",
-		Weakness: "only time and type of the event are signed: whoever sees a delivery can change everything else, so look up what it says by the API"},
-	{Name: "github-secret-scanning", Title: "GitHub secret scanning alerts", Code: newSecretScanning, NoSecret: true, Signs: "the body",
-		Docs: "https://docs.github.com/en/code-security/secret-scanning/secret-scanning-partnership-program/secret-scanning-partner-program", SecretHelp: "none: keys are fetched from GitHub; or public keys in PEM, with the key identifier as label"},
-	{Name: "hubspot", Title: "HubSpot", Values: hubspotValues, Modes: []Mode{
+	{
+		Name: "contentful", Title: "Contentful",
+		Values: contentfulValues, Schemes: only(signature.HMACSHA256, hexIn("x-contentful-signature", ""), signed("{method}{lf}{value.path}{lf}{value.headers}{lf}{body}"),
+			timestamp(inHeader("x-contentful-timestamp"), "unix_ms", 30), event(inHeader("X-Contentful-Topic")), valuesCover(inHeader("x-contentful-timestamp"))),
+		Docs: "https://www.contentful.com/developers/docs/webhooks/request-verification/", SecretHelp: "signing secret, 64 characters, under Webhooks > Settings",
+	},
+	{
+		Name: "dropbox-sign", Title: "Dropbox Sign",
+		Values: dropboxSignValues, DigestBody: true, Signs: "time and type of the event",
+		Schemes:    only(signature.HMACSHA256, signature.SignatureField{Field: signature.Field{From: "value", Name: "hash"}}, signed("{value.time}{value.type}"), event(signature.Field{From: "value", Name: "type"})),
+		Handshakes: "none: the app itself must answer every event with the text `Hello API Event Received`",
+		Docs:       "https://developers.hellosign.com/docs/events/walkthrough/", SecretHelp: "Primary API key",
+		Weakness: "only time and type of the event are signed: whoever sees a delivery can change everything else, so look up what it says by the API",
+	},
+	{
+		Name: "github-secret-scanning", Title: "GitHub secret scanning alerts",
+		Code: newSecretScanning, NoSecret: true, Signs: "the body",
+		Docs: "https://docs.github.com/en/code-security/secret-scanning/secret-scanning-partnership-program/secret-scanning-partner-program", SecretHelp: "none: keys are fetched from GitHub; or public keys in PEM, with the key identifier as label",
+	},
+	{Name: "hubspot", Title: "HubSpot", Values: hubspotValues, Variants: []Variant{
 		{Name: "v3", Help: "X-HubSpot-Signature-v3", Schemes: only(signature.HMACSHA256, base64In("X-HubSpot-Signature-v3", ""), signed("{method}{value.url}{body}{timestamp}"), timestamp(inHeader("X-HubSpot-Request-Timestamp"), "unix_ms", 0))},
 		{Name: "v2", Help: "X-HubSpot-Signature with version v2", Schemes: only(signature.SHA256Prefix, hexIn("X-HubSpot-Signature", ""), signed("{method}{url}{body}"), require("X-HubSpot-Signature-Version", "v2")), Weakness: prefixWeakness},
 		{Name: "v1", Help: "X-HubSpot-Signature with version v1", Schemes: only(signature.SHA256Prefix, hexIn("X-HubSpot-Signature", ""), require("X-HubSpot-Signature-Version", "v1")), Weakness: prefixWeakness},
 	}, Window: 2 * day, Docs: "https://developers.hubspot.com/docs/api/webhooks/validating-requests", SecretHelp: "Client secret of the app"},
-	{Name: "hygraph", Title: "Hygraph", Values: hygraphValues, Schemes: only(signature.HMACSHA256, hygraphSignature(), signed(`{value.before}{value.body}{value.between}{element.env}{value.after}{timestamp}{value.end}`),
-		timestamp(inElement("t"), "unix_ms", 0), event(inJSON("operation")), valuesCoverBody),
-		Docs: "https://hygraph.com/docs/api-reference/basics/webhooks", SecretHelp: "Secret key of the webhook"},
-	{Name: "mailgun", Title: "Mailgun", Schemes: []signature.Scheme{
-		scheme(signature.HMACSHA256, signature.SignatureField{Field: inForm("signature")}, signed("{timestamp}{id}"), timestamp(inForm("timestamp"), "unix", 0), id(inForm("token")), event(inForm("event")), when(signature.Condition{ContentType: "application/x-www-form-urlencoded"})),
-		scheme(signature.HMACSHA256, signature.SignatureField{Field: inJSON("signature.signature")}, signed("{timestamp}{id}"), timestamp(inJSON("signature.timestamp"), "unix", 0), id(inJSON("signature.token")), event(inJSON("event-data.event"))),
-	}, Window: 2 * day, Docs: "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", SecretHelp: "HTTP webhook signing key",
-		Weakness: "only time and token are signed, not the event: whoever sees a delivery that was not handled yet can put another event in its place"},
-	{Name: "microsoft-graph", Title: "Microsoft Graph", Values: graphValues, Schemes: only(signature.Token, signature.SignatureField{Field: signature.Field{From: "value", Name: "client_state"}}), Weakness: tokenWeakness,
+	{
+		Name: "hygraph", Title: "Hygraph",
+		Values: hygraphValues, WholeBody: true, Schemes: only(signature.HMACSHA256, hygraphSignature(), signed(`{value.before}{value.body}{value.between}{element.env}{value.after}{timestamp}{value.end}`),
+			timestamp(inElement("t"), "unix_ms", 0), event(inJSON("operation")), valuesCoverBody),
+		Docs: "https://hygraph.com/docs/api-reference/basics/webhooks", SecretHelp: "Secret key of the webhook",
+	},
+	{
+		Name: "mailgun", Title: "Mailgun",
+		Schemes: []signature.Scheme{
+			scheme(signature.HMACSHA256, signature.SignatureField{Field: inForm("signature")}, signed("{timestamp}{id}"), timestamp(inForm("timestamp"), "unix", 0), id(inForm("token")), event(inForm("event")), when(signature.Condition{ContentType: "application/x-www-form-urlencoded"})),
+			scheme(signature.HMACSHA256, signature.SignatureField{Field: inJSON("signature.signature")}, signed("{timestamp}{id}"), timestamp(inJSON("signature.timestamp"), "unix", 0), id(inJSON("signature.token")), event(inJSON("event-data.event"))),
+		}, Window: 2 * day, Docs: "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", SecretHelp: "HTTP webhook signing key",
+		Weakness: "only time and token are signed, not the event: whoever sees a delivery that was not handled yet can put another event in its place",
+	},
+	{
+		Name: "microsoft-graph", Title: "Microsoft Graph",
+		Values: graphValues, Schemes: only(signature.Token, signature.SignatureField{Field: signature.Field{From: "value", Name: "client_state"}}), Weakness: tokenWeakness,
 		Challenge: graphChallenge, Handshakes: "`validationToken`, in the query",
-		Docs: "https://learn.microsoft.com/en-us/graph/change-notifications-delivery-webhooks", SecretHelp: "clientState of the subscription"},
-	{Name: "paddle-classic", Title: "Paddle Classic", Values: paddleClassicValues, Schemes: only(signature.RSASHA1, signature.SignatureField{Field: inForm("p_signature"), Encoding: signature.Base64}, signed("{value.serialized}"), id(inForm("alert_id")), event(inForm("alert_name")), valuesCoverBody),
-		Window: 4 * day, Docs: "https://classic.paddle.com/webhooks/verifying-webhooks/", SecretHelp: "Public Key, under Developer Tools"},
-	{Name: "paypal", Title: "PayPal", Code: newPayPal, NoSecret: true, Needs: []string{"webhook_id"}, Takes: []string{"environment", "certificate", "root"}, Signs: "transmission ID, time, webhook ID and CRC-32 of the body",
+		Docs: "https://learn.microsoft.com/en-us/graph/change-notifications-delivery-webhooks", SecretHelp: "clientState of the subscription",
+	},
+	{
+		Name: "paddle-classic", Title: "Paddle Classic",
+		Values: paddleClassicValues, Schemes: only(signature.RSASHA1, signature.SignatureField{Field: inForm("p_signature"), Encoding: signature.Base64}, signed("{value.serialized}"), id(inForm("alert_id")), event(inForm("alert_name")), valuesCoverBody),
+		Window: 4 * day, Docs: "https://classic.paddle.com/webhooks/verifying-webhooks/", SecretHelp: "Public Key, under Developer Tools",
+	},
+	{
+		Name: "paypal", Title: "PayPal",
+		Code: newPayPal, NoSecret: true, Needs: []string{"webhook_id"}, Takes: []string{"environment", "certificate", "root"}, Signs: "transmission ID, time, webhook ID and CRC-32 of the body",
 		IDHelp: "`header PAYPAL-TRANSMISSION-ID`", Docs: "https://developer.paypal.com/api/rest/webhooks/rest/", SecretHelp: "none: certificates are fetched from PayPal; `webhook_id` is under Webhooks of the app",
-		Weakness: "of the body only the CRC-32 is signed: whoever sees a delivery that was not handled yet can put another body in its place"},
-	{Name: "plivo", Title: "Plivo", Values: plivoValues, Modes: []Mode{
-		{Name: "v3", Help: "X-Plivo-Signature-V3", Schemes: only(signature.HMACSHA256, plivoSignature("V3"), signed("{value.content}.{id}"), id(inHeader("X-Plivo-Signature-V3-Nonce")), valuesCoverBody)},
-		{Name: "v2", Help: "X-Plivo-Signature-V2", Weakness: "only the URL and a nonce are signed, neither query nor body: whoever sees a delivery can change it",
-			Schemes: only(signature.HMACSHA256, plivoSignature("V2"), signed("{value.address}{id}"), id(inHeader("X-Plivo-Signature-V2-Nonce")))},
+		Weakness: "of the body only the CRC-32 is signed: whoever sees a delivery that was not handled yet can put another body in its place",
+	},
+	{Name: "plivo", Title: "Plivo", Values: plivoValues, Variants: []Variant{
+		{Name: "v3", Help: "X-Plivo-Signature-V3", Weakness: formWeakness, Schemes: only(signature.HMACSHA256, plivoSignature("V3"), signed("{value.content}.{id}"), id(inHeader("X-Plivo-Signature-V3-Nonce")), valuesCoverBody)},
+		{
+			Name: "v2", Help: "X-Plivo-Signature-V2", Weakness: "only the URL and a nonce are signed, neither query nor body: whoever sees a delivery can change it",
+			Schemes: only(signature.HMACSHA256, plivoSignature("V2"), signed("{value.address}{id}"), id(inHeader("X-Plivo-Signature-V2-Nonce"))),
+		},
 	}, Window: 2 * day, Docs: "https://www.plivo.com/docs/voice/concepts/signature-validation", SecretHelp: "Auth Token of the account"},
-	{Name: "rfc9421", Title: "HTTP Message Signatures (RFC 9421)", Code: newMessageSignatures, Takes: []string{"component"}, Signs: "what the signature lists; at least `component`",
-		IDHelp: "`nonce` of the signature, if it has one", Docs: "https://www.rfc-editor.org/rfc/rfc9421", SecretHelp: "ALGORITHM:KEY, with the key ID as label; the algorithms are hmac-sha256 (key in base64), ed25519, ecdsa-p256-sha256, rsa-v1_5-sha256 and rsa-pss-sha512 (public key)"},
-	{Name: "twilio", Title: "Twilio", Values: twilioValues, Schemes: only(signature.HMACSHA1, base64In("X-Twilio-Signature", ""), signed("{value.content}"), id(inHeader("I-Twilio-Idempotency-Token")), valuesCoverBody),
-		Window: 2 * day, Docs: "https://www.twilio.com/docs/usage/webhooks/webhooks-security", SecretHelp: "Auth Token of the account"},
+	{
+		Name: "rfc9421", Title: "HTTP Message Signatures (RFC 9421)",
+		Code: newMessageSignatures, Takes: []string{"component"}, Signs: "what the signature lists; at least `component`",
+		IDHelp: "`nonce` of the signature, if it has one", Docs: "https://www.rfc-editor.org/rfc/rfc9421", SecretHelp: "ALGORITHM:KEY, with the key ID as label; the algorithms are hmac-sha256 (key in base64), ed25519, ecdsa-p256-sha256, rsa-v1_5-sha256 and rsa-pss-sha512 (public key)",
+	},
+	{
+		Name: "twilio", Title: "Twilio",
+		Values: twilioValues, Schemes: only(signature.HMACSHA1, base64In("X-Twilio-Signature", ""), signed("{value.content}"), id(inHeader("I-Twilio-Idempotency-Token")), valuesCoverBody),
+		Weakness: formWeakness, Window: 2 * day, Docs: "https://www.twilio.com/docs/usage/webhooks/webhooks-security", SecretHelp: "Auth Token of the account",
+	},
 }
 
 const prefixWeakness = "the signature is a hash of secret and content without HMAC: whoever sees a delivery can append to its body and sign that; use v3"

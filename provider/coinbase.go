@@ -11,12 +11,12 @@ import (
 // https://docs.cdp.coinbase.com/webhooks/verify-signatures
 func coinbaseValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
 	var values []string
-	for _, part := range strings.Split(r.Header.Get("X-Hook0-Signature"), ",") {
+	for part := range strings.SplitSeq(r.Header.Get("X-Hook0-Signature"), ",") {
 		list, ok := strings.CutPrefix(part, "h=")
 		if !ok {
 			continue
 		}
-		for _, name := range strings.Fields(list) {
+		for name := range strings.FieldsSeq(list) {
 			if all := r.Header.Values(name); len(all) > 1 {
 				return nil, signature.Refuse(signature.Malformed, "the header %s comes %d times", name, len(all))
 			}

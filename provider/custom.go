@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -34,26 +35,26 @@ func (*Custom) CaddyModule() caddy.ModuleInfo {
 
 // Provision implements caddy.Provisioner.
 func (c *Custom) Provision(ctx caddy.Context) error {
-	logger := ctx.Logger()
+	log := logger(ctx)
 	c.note(filesIn(c.secretTexts()...))
-	if err := c.provision(logger); err != nil {
+	if err := c.provision(log); err != nil {
 		return err
 	}
-	c.watch(ctx, logger, func() (Provider, error) {
+	c.watch(ctx, log, func() (Provider, error) {
 		again := &Custom{Options: c.Options, Scheme: c.Scheme}
-		return again, again.provision(logger)
+		return again, again.provision(log)
 	})
 	return nil
 }
 
-func (c *Custom) provision(logger *zap.Logger) error {
+func (c *Custom) provision(log *zap.Logger) error {
 	if err := c.checkPublicURL(); err != nil {
 		return fmt.Errorf("custom: %w", err)
 	}
 	if c.Signature.IsZero() {
-		return fmt.Errorf("custom: nothing says where the signature stands: write, for example, `signature header X-Signature hex`")
+		return errors.New("custom: nothing says where the signature stands: write, for example, `signature header X-Signature hex`")
 	}
-	secrets, err := c.resolve(logger, "custom", c.Algorithm.Asymmetric())
+	secrets, err := c.resolve(log, "custom", c.Algorithm.Asymmetric())
 	if err != nil {
 		return err
 	}
@@ -129,13 +130,13 @@ func (c *Custom) unmarshalSchemeOption(d *caddyfile.Dispenser, seen map[string]b
 		t.Format = a.optional()
 		c.Timestamp = t
 	case "id":
-		c.ID = at(a.field())
+		c.ID = new(a.field())
 	case "event":
-		c.Event = at(a.field())
+		c.Event = new(a.field())
 	case "action":
-		c.Action = at(a.field())
+		c.Action = new(a.field())
 	case "key_id":
-		c.KeyID = at(a.field())
+		c.KeyID = new(a.field())
 	case "when":
 		c.When = unmarshalWhen(a)
 	}

@@ -41,7 +41,7 @@ func (p *Preset) Describe() Description {
 	d := Description{Name: p.Name, Title: p.Title, Secret: p.SecretHelp, Window: days(p.Window), Handshake: p.Handshakes, Docs: p.Docs}
 	d.Lines = p.lines()
 	schemes := p.Schemes
-	for _, m := range p.Modes {
+	for _, m := range p.Variants {
 		schemes = append(slices.Clone(schemes), m.Schemes...)
 	}
 	if p.Signs != "" {
@@ -110,9 +110,9 @@ func (p *Preset) describeCoverage(d *Description, schemes []signature.Scheme) {
 		}
 	}
 	weaknesses := []string{p.Weakness}
-	for _, m := range p.Modes {
+	for _, m := range p.Variants {
 		if m.Weakness != "" {
-			weaknesses = append(weaknesses, "mode "+m.Name+": "+m.Weakness)
+			weaknesses = append(weaknesses, "scheme "+m.Name+": "+m.Weakness)
 		}
 	}
 	for _, text := range slices.Backward(weaknesses) {
@@ -144,11 +144,17 @@ func (p *Preset) describeOptions(d *Description) {
 			continue
 		}
 		help := t.help
-		if t.name == "mode" {
-			for _, m := range p.Modes {
-				help += fmt.Sprintf("; `%s`: %s", m.Name, m.Help)
-			}
+		if t.name == "scheme" {
+			help += p.describeVariants()
 		}
 		d.Options = append(d.Options, DescribedOption{t.syntax(), help})
 	}
+}
+
+func (p *Preset) describeVariants() string {
+	var b strings.Builder
+	for _, m := range p.Variants {
+		fmt.Fprintf(&b, "; `%s`: %s", m.Name, m.Help)
+	}
+	return b.String()
 }

@@ -25,7 +25,7 @@ func dropboxSignValues(_ *Module, r *signature.Request) ([]map[string]string, er
 	if err != nil {
 		return nil, err
 	}
-	return []map[string]string{{"hash": found[0], "time": found[1], "type": found[2]}}, nil
+	return []map[string]string{{"hash": found[0], "time": found[1], "type": found[2], "document": string(document)}}, nil
 }
 
 // multipartField returns a part of a multipart/form-data body, which must come

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -33,7 +34,7 @@ var errGraph = errors.New("the body is not a list of notifications with a client
 
 // clientStates returns the clientState of every notification, at least one.
 func clientStates(body []byte) ([]string, error) {
-	if err := checkUniqueNames(body); err != nil {
+	if err := checkUniqueNames(body, foldName); err != nil {
 		return nil, err
 	}
 	var document struct {
@@ -54,11 +55,12 @@ func clientStates(body []byte) ([]string, error) {
 	return states, nil
 }
 
-// checkUniqueNames refuses a document in which an object has a name twice, in
-// any case: the app's parser might take the other one.
-func checkUniqueNames(body []byte) error {
+// checkUniqueNames refuses a document in which an object has a name twice: the
+// app's parser might take the other one. same maps names that count as one to
+// one; encoding/json takes names for the same whatever their case.
+func checkUniqueNames(body []byte, same func(string) string) error {
 	dec := json.NewDecoder(bytes.NewReader(body))
-	if err := uniqueNames(dec, 0); err != nil {
+	if err := uniqueNames(dec, 0, same); err != nil {
 		return err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
@@ -67,7 +69,7 @@ func checkUniqueNames(body []byte) error {
 	return nil
 }
 
-func uniqueNames(dec *json.Decoder, depth int) error {
+func uniqueNames(dec *json.Decoder, depth int, same func(string) string) error {
 	token, err := dec.Token()
 	if err != nil {
 		return errors.New("the body is not JSON")
@@ -86,13 +88,13 @@ func uniqueNames(dec *json.Decoder, depth int) error {
 			if err != nil {
 				return errors.New("the body is not JSON")
 			}
-			folded := foldName(name.(string))
+			folded := same(name.(string))
 			if names[folded] {
 				return errors.New("a name comes twice in one JSON object")
 			}
 			names[folded] = true
 		}
-		if err := uniqueNames(dec, depth+1); err != nil {
+		if err := uniqueNames(dec, depth+1, same); err != nil {
 			return err
 		}
 	}
@@ -102,13 +104,16 @@ func uniqueNames(dec *json.Decoder, depth int) error {
 	return nil
 }
 
+// exactName keeps names apart that differ in case.
+func exactName(name string) string { return name }
+
 // foldName maps names that encoding/json takes for the same to one.
 func foldName(name string) string { return string(bytes.ToLower(bytes.ToUpper([]byte(name)))) }
 
 // graphChallenge sends validationToken back as text.
 var graphChallenge = &Challenge{
 	Possible: func(_ *Module, r *signature.Request) bool {
-		return r.Method == "POST" && query(r).Has("validationToken")
+		return r.Method == http.MethodPost && query(r).Has("validationToken")
 	},
 	Answer: func(_ *Module, r *signature.Request) (*signature.Answer, error) {
 		if r.Body.Size() > 0 {

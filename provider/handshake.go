@@ -94,9 +94,9 @@ func discordPing(m *Module, r *signature.Request, _ *signature.Delivery) (*signa
 	switch {
 	case err != nil:
 		return nil, err
-	case m.mode.Name == "interactions" && found[0] == "1":
+	case m.variant.Name == "interactions" && found[0] == "1":
 		return jsonAnswer(map[string]int{"type": 1})
-	case m.mode.Name == "webhook-events" && found[0] == "0":
+	case m.variant.Name == "webhook-events" && found[0] == "0":
 		return emptyAnswer(http.StatusNoContent), nil
 	}
 	return nil, nil

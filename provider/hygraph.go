@@ -17,7 +17,7 @@ func hygraphSignature() signature.SignatureField {
 // as a string.
 // npm @hygraph/utils, index.js
 func hygraphValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
-	body, err := wholeBody(r)
+	body, err := signature.BodyBytes(r.Body)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func Inspect(name string, options json.RawMessage) (*Inspection, error) {
 	if m.set, err = m.Settings.resolved(); err != nil {
 		return nil, err
 	}
-	schemes, err := m.chooseMode()
+	schemes, err := m.chooseVariant()
 	if err != nil {
 		return nil, err
 	}

@@ -72,8 +72,13 @@ func (d Description) Text(w io.Writer) error {
 	}
 	b.WriteString("\n")
 	for _, row := range [][2]string{
-		{"Secret", d.Secret}, {"Signed", strings.Join(d.Signed, "; ")}, {"Delivery ID", d.ID}, {"Window", d.Window},
-		{"Handshake", d.Handshake}, {"Weak points", strings.Join(d.Weak, "; ")}, {"Documentation", d.Docs},
+		{"Secret", d.Secret},
+		{"Signed", strings.Join(d.Signed, "; ")},
+		{"Delivery ID", d.ID},
+		{"Window", d.Window},
+		{"Handshake", d.Handshake},
+		{"Weak points", strings.Join(d.Weak, "; ")},
+		{"Documentation", d.Docs},
 	} {
 		if row[1] != "" {
 			fmt.Fprintf(&b, "%-14s %s\n", row[0]+":", row[1])

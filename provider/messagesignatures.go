@@ -11,6 +11,7 @@ import (
 	"crypto/sha512"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"hash"
 	"math/big"
@@ -68,7 +69,7 @@ func newMessageKey(secret signature.Secret) (messageKey, error) {
 	k := messageKey{id: secret.Label(), identity: secret.Identity()}
 	algorithm, text, ok := strings.Cut(string(secret.Reveal()), ":")
 	if !ok || k.id == "" {
-		return k, fmt.Errorf("write ALGORITHM:KEY and, as label, the key ID")
+		return k, errors.New("write ALGORITHM:KEY and, as label, the key ID")
 	}
 	k.algorithm = algorithm
 	var err error
@@ -76,12 +77,12 @@ func newMessageKey(secret signature.Secret) (messageKey, error) {
 	case "hmac-sha256":
 		k.secret, err = base64.StdEncoding.DecodeString(text)
 		if err != nil || len(k.secret) == 0 {
-			return k, fmt.Errorf("the key is not base64")
+			return k, errors.New("the key is not base64")
 		}
 	case "ed25519", "ecdsa-p256-sha256", "rsa-v1_5-sha256", "rsa-pss-sha512":
 		k.public, err = signature.ParsePublicKey(publicKeyKind[algorithm], text)
 	default:
-		err = fmt.Errorf("unknown algorithm: write hmac-sha256, ed25519, ecdsa-p256-sha256, rsa-v1_5-sha256 or rsa-pss-sha512")
+		err = errors.New("unknown algorithm: write hmac-sha256, ed25519, ecdsa-p256-sha256, rsa-v1_5-sha256 or rsa-pss-sha512")
 	}
 	return k, err
 }

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -31,9 +32,9 @@ type Preset struct {
 	// header names stands for, where the provider sends the same headers
 	// under more than one name.
 	Families []string
-	// Modes are there instead of Schemes where nothing in secret or request
+	// Variants are there instead of Schemes where nothing in secret or request
 	// says in which way the provider signs. The first is the default.
-	Modes []Mode
+	Variants []Variant
 	// Takes and Needs name the settings that the provider knows beyond the
 	// options of all.
 	Takes, Needs []string
@@ -50,8 +51,10 @@ type Preset struct {
 	// optional.
 	NoSecret bool
 	// DigestBody: what is signed does not tell deliveries apart, so the body
-	// must, signed or not.
+	// must, signed or not; or the value `document`, if there is one.
 	DigestBody bool
+	// WholeBody: Values needs the body in memory.
+	WholeBody bool
 	// Window is how long handled deliveries are remembered by default.
 	Window time.Duration
 	// Handshake answers a provider's proof-of-ownership request that its
@@ -77,8 +80,8 @@ type Preset struct {
 	Unsigned []string
 }
 
-// Mode is one of the ways in which a provider may sign.
-type Mode struct {
+// Variant is one of the ways in which a provider may sign.
+type Variant struct {
 	Name, Help string
 	Schemes    []signature.Scheme
 	Weakness   string
@@ -105,7 +108,7 @@ type Module struct {
 	preset   *Preset
 	set      Settings // with placeholders replaced
 	keys     []signature.Secret
-	mode     *Mode
+	variant  *Variant
 	verifier verifier
 	logger   *zap.Logger
 	rotation
@@ -122,7 +125,7 @@ func (m *Module) CaddyModule() caddy.ModuleInfo {
 
 // Provision implements caddy.Provisioner.
 func (m *Module) Provision(ctx caddy.Context) error {
-	m.logger = ctx.Logger()
+	m.logger = logger(ctx)
 	m.note(m.files())
 	if err := m.provision(); err != nil {
 		return fmt.Errorf("%s: %w", m.preset.Name, err)
@@ -160,12 +163,13 @@ func (m *Module) provision() error {
 	if m.set, err = m.Settings.resolved(); err != nil {
 		return err
 	}
-	schemes, err := m.chooseMode()
+	schemes, err := m.chooseVariant()
 	if err != nil {
 		return err
 	}
 	if len(m.Secrets) > 0 || !p.NoSecret {
-		asymmetric := len(schemes) > 0 && schemes[0].Algorithm.Asymmetric()
+		// Where the provider publishes its keys, what is configured is public.
+		asymmetric := p.NoSecret || (len(schemes) > 0 && schemes[0].Algorithm.Asymmetric())
 		if m.keys, err = m.Options.resolve(m.logger, p.Name, asymmetric); err != nil {
 			return err
 		}
@@ -194,21 +198,21 @@ func (m *Module) adapted(schemes []signature.Scheme) []signature.Scheme {
 	return schemes
 }
 
-// chooseMode returns the schemes of the configured mode.
-func (m *Module) chooseMode() ([]signature.Scheme, error) {
-	modes := m.preset.Modes
+// chooseVariant returns the schemes of the configured variant.
+func (m *Module) chooseVariant() ([]signature.Scheme, error) {
+	modes := m.preset.Variants
 	if len(modes) == 0 {
 		return m.preset.Schemes, nil
 	}
 	var names []string
 	for i := range modes {
-		if modes[i].Name == m.set.Mode || (m.set.Mode == "" && i == 0) {
-			m.mode = &modes[i]
-			return m.mode.Schemes, nil
+		if modes[i].Name == m.set.Scheme || (m.set.Scheme == "" && i == 0) {
+			m.variant = &modes[i]
+			return m.variant.Schemes, nil
 		}
 		names = append(names, modes[i].Name)
 	}
-	return nil, fmt.Errorf("there is no mode %q: write %s", m.set.Mode, strings.Join(names, " or "))
+	return nil, fmt.Errorf("there is no scheme %q: write %s", m.set.Scheme, strings.Join(names, " or "))
 }
 
 // keyTexts returns the secrets as the scheme wants them.
@@ -331,10 +335,25 @@ func (m *Module) digestBody(r *signature.Request, d *signature.Delivery) error {
 		return nil
 	}
 	digest, err := bodyDigest(r)
+	if document, ok := r.Values["document"]; ok {
+		sum := sha256.Sum256([]byte(document))
+		digest = sum[:]
+	}
 	for i := range d.Matches {
 		d.Matches[i].Digest = digest
 	}
 	return err
+}
+
+// signsOrSends tells whether the secret decides between a signature and a token.
+func (p *Preset) signsOrSends() bool {
+	tokens := 0
+	for i := range p.Schemes {
+		if sendsToken(compiledScheme{scheme: &p.Schemes[i]}) {
+			tokens++
+		}
+	}
+	return tokens > 0 && tokens < len(p.Schemes)
 }
 
 // Facts implements Provider.
@@ -343,12 +362,17 @@ func (m *Module) Facts() Facts {
 		return p.Facts()
 	}
 	weakness := m.preset.Weakness
-	if m.mode != nil && m.mode.Weakness != "" {
-		weakness = m.mode.Weakness
+	if s, ok := m.verifier.(*schemes); ok && m.preset.signsOrSends() && !s.tokens {
+		weakness = "" // it is that of the token, which nobody configured
 	}
+	if m.variant != nil && m.variant.Weakness != "" {
+		weakness = m.variant.Weakness
+	}
+	traits := m.verifier.traits()
+	traits.WholeBody = traits.WholeBody || m.preset.WholeBody
 	return Facts{
 		Name:     m.preset.Name,
-		Traits:   m.verifier.traits(),
+		Traits:   traits,
 		Secrets:  m.verifier.secrets(),
 		Window:   m.preset.Window,
 		Weakness: weakness,

@@ -14,6 +14,10 @@ import (
 type schemes struct {
 	module   *Module
 	compiled []compiledScheme
+	// What need not be looked at with every request: whether there is but one
+	// scheme, for all requests; whether some are for certain requests, or
+	// only send a token.
+	single, conditional, tokens bool
 }
 
 type compiledScheme struct {
@@ -31,36 +35,42 @@ const familyMark = "*"
 // schemes are for different requests or share all secrets.
 func compileSchemes(all []signature.Scheme, m *Module) (*schemes, error) {
 	out := &schemes{module: m}
-	taken := make([]bool, len(m.keys))
-	for i := range all {
+	taken := make([]bool, len(m.keys)) // by a scheme that does not share it
+	used := make([]bool, len(m.keys))
+	for i, scheme := range all {
 		var mine []signature.Secret
 		for j, secret := range m.keys {
-			shared := m.preset.SecretsFitAll || all[i].When != nil
+			shared := m.preset.SecretsFitAll || scheme.When != nil
 			if m.preset.SecretPerScheme && i != j {
 				continue
 			}
-			if !all[i].Accepts(secret) || (taken[j] && !shared) {
+			if !scheme.Accepts(secret) || (taken[j] && !shared) {
 				continue
 			}
-			if _, err := all[i].Key.Decode(secret); err != nil && m.preset.SecretsFitAll {
+			if _, err := scheme.Key.Decode(secret); err != nil && m.preset.SecretsFitAll {
 				continue // of another scheme
 			}
 			mine = append(mine, secret)
-			taken[j] = taken[j] || all[i].When == nil
+			used[j], taken[j] = true, taken[j] || scheme.When == nil
 		}
 		if len(mine) == 0 {
 			continue
 		}
-		if err := out.compile(all[i], mine); err != nil {
+		if err := out.compile(scheme, mine); err != nil {
 			return nil, err
 		}
 	}
-	if slices.Contains(taken, false) {
+	if slices.Contains(used, false) {
 		return nil, errors.New("a secret is of no kind that the provider has: look at its prefix")
 	}
 	if len(out.compiled) == 0 {
 		return nil, errors.New("no secret")
 	}
+	for _, c := range out.compiled {
+		out.conditional = out.conditional || c.scheme.When != nil
+		out.tokens = out.tokens || sendsToken(c)
+	}
+	out.single = len(out.compiled) == 1 && !out.conditional
 	return out, nil
 }
 
@@ -113,6 +123,9 @@ func inFamily(s signature.Scheme, family string) (signature.Scheme, []string) {
 // agree, or one of them was added by somebody else. A scheme that signs is
 // never given up for one that only sends a token.
 func (s *schemes) choose(r *signature.Request) ([]compiledScheme, error) {
+	if s.single {
+		return s.compiled, nil
+	}
 	var chosen []compiledScheme
 	applying := s.applying(r)
 	if len(applying) == 0 {
@@ -133,6 +146,9 @@ func (s *schemes) choose(r *signature.Request) ([]compiledScheme, error) {
 	if len(chosen) == 0 {
 		return applying[:1], nil // to say what is missing
 	}
+	if !s.tokens {
+		return chosen, nil
+	}
 	if signing := slices.DeleteFunc(slices.Clone(chosen), sendsToken); len(signing) > 0 {
 		return signing, nil
 	}
@@ -146,6 +162,9 @@ func sendsToken(c compiledScheme) bool {
 // applying returns the schemes for this kind of request: those that name it,
 // else those for all.
 func (s *schemes) applying(r *signature.Request) []compiledScheme {
+	if !s.conditional {
+		return s.compiled
+	}
 	var named, others []compiledScheme
 	for _, c := range s.compiled {
 		switch {

@@ -10,7 +10,7 @@ import (
 // all that Segment signs of it.
 // segmentio/action-destinations, destinations/webhook
 func segmentValues(m *Module, r *signature.Request) ([]map[string]string, error) {
-	if m.mode.Name != "batch" {
+	if m.variant.Name != "batch" {
 		return []map[string]string{nil}, nil
 	}
 	body, err := signature.BodyBytes(r.Body)

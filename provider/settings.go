@@ -14,7 +14,7 @@ import (
 type Settings struct {
 	// Which of the provider's ways to sign is in use, where nothing but the
 	// operator can say. Default: the first that the documentation lists.
-	Mode string `json:"mode,omitempty"`
+	Scheme string `json:"scheme,omitempty"`
 
 	// What the provider is asked to send in its challenge, typed in at the
 	// provider. A placeholder, like a secret.
@@ -92,7 +92,7 @@ type setting struct {
 
 // settings are all there are, in the order of the documentation.
 var settings = []setting{
-	{name: "mode", value: "<mode>", help: "which of the provider's ways to sign is in use", text: func(s *Settings) *string { return &s.Mode }},
+	{name: "scheme", value: "<name>", help: "which of the provider's ways to sign is in use", text: func(s *Settings) *string { return &s.Scheme }},
 	{name: "verify_token", value: "{env.NAME}", help: "what the provider sends in its challenge, as typed in there", text: func(s *Settings) *string { return &s.VerifyToken }},
 	{name: "header", value: "<name>", help: "the header that holds the token, as chosen at the provider", text: func(s *Settings) *string { return &s.Header }},
 	{name: "algorithm", value: "<hash>", help: "a hash algorithm that the sender may name", list: func(s *Settings) *[]string { return &s.Algorithms }},

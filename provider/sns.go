@@ -115,7 +115,7 @@ func readSNS(r *signature.Request) (snsMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkUniqueNames(body); err != nil {
+	if err := checkUniqueNames(body, exactName); err != nil {
 		return nil, signature.Refuse(signature.Malformed, "%v", err)
 	}
 	var members map[string]any

@@ -16,37 +16,83 @@ import (
 
 // tokensJWT are the providers that sign with a JSON Web Token.
 var tokensJWT = []Preset{
-	{Name: "atlassian-connect", Title: "Atlassian Connect", Code: byToken(tokenRules{header: "Authorization", prefix: "JWT ", algorithms: hs256, check: checkAtlassian, bodyDigest: true, event: "webhookEvent",
-		traits: signature.Traits{HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Tolerance: 3 * time.Minute}}),
+	{
+		Name: "atlassian-connect", Title: "Atlassian Connect",
+		Code: byToken(tokenRules{
+			header: "Authorization", prefix: "JWT ", algorithms: hs256, check: checkAtlassian, bodyDigest: true, event: "webhookEvent",
+			traits: signature.Traits{HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Tolerance: 3 * time.Minute},
+		}),
 		Needs: []string{"issuer"}, Signs: "method, path and query; not the body",
 		Docs: "https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/", SecretHelp: "sharedSecret of the installed callback; `issuer` is its clientKey, `public_url` the app's baseUrl",
-		Weakness: "the body is not signed: whoever sees a delivery can send another body to the same URL, for 3 minutes"},
-	{Name: "fireblocks-jws", Title: "Fireblocks", Code: byToken(tokenRules{header: "Fireblocks-Webhook-Signature", algorithms: []jose.SignatureAlgorithm{jose.RS512}, detached: true, keys: fireblocksKeys, id: "id", event: "eventType",
-		traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true, WholeBody: true}}),
+		Weakness: "the body is not signed: whoever sees a delivery can send another body to the same URL, for 3 minutes",
+	},
+	{
+		Name: "atlassian-connect-install", Title: "Atlassian Connect lifecycle callbacks",
+		Code: byToken(tokenRules{
+			header: "Authorization", prefix: "JWT ", algorithms: []jose.SignatureAlgorithm{jose.RS256}, keys: atlassianKeys, check: checkAtlassianInstall, bodyDigest: true, event: "eventType",
+			traits: signature.Traits{HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Tolerance: 3 * time.Minute},
+		}),
+		NoSecret: true, Needs: []string{"audience"}, Signs: "method, path and query; not the body",
+		Docs: "https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/", SecretHelp: "none: keys are fetched from Atlassian; `audience` is the app's baseUrl, and so is `public_url`",
+		Weakness: "the body, and with it the shared secret of the installation, is not signed: whoever sees a callback can send another body to the same URL, for 3 minutes",
+	},
+	{
+		Name: "fireblocks-jws", Title: "Fireblocks",
+		Code: byToken(tokenRules{
+			header: "Fireblocks-Webhook-Signature", algorithms: []jose.SignatureAlgorithm{jose.RS512}, detached: true, keys: fireblocksKeys, id: "id", event: "eventType",
+			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true, WholeBody: true},
+		}),
 		NoSecret: true, Takes: []string{"jwks"}, Signs: "the body",
 		IDHelp: "`json id`", Docs: "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "none: keys are fetched from Fireblocks",
-		Weakness: "the same keys sign for all customers of Fireblocks: check that the workspace in the body is yours"},
-	{Name: "google-play-rtdn", Title: "Google Play real-time developer notifications", Code: google("google-play-rtdn"), NoSecret: true, Needs: []string{"audience", "service_account"}, Takes: []string{"issuer", "jwks"}, Signs: googleSigns,
-		IDHelp: "`json message.messageId`, unsigned", Docs: "https://developer.android.com/google/play/billing/rtdn-reference", SecretHelp: googleSecret, Weakness: googleWeakness},
-	{Name: "google-pubsub", Title: "Google Cloud Pub/Sub push", Code: google("google-pubsub"), NoSecret: true, Needs: []string{"audience", "service_account"}, Takes: []string{"issuer", "jwks"}, Signs: googleSigns,
-		IDHelp: "`json message.messageId`, unsigned", Docs: "https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions", SecretHelp: googleSecret, Weakness: googleWeakness},
-	{Name: "messagebird", Title: "MessageBird (classic)", Code: byToken(tokenRules{header: "MessageBird-Signature-JWT", algorithms: []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512}, check: checkMessageBird,
-		traits: signature.Traits{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, URLSigned: true, Tolerance: time.Minute}}),
+		Weakness: "the same keys sign for all customers of Fireblocks: check that the workspace in the body is yours",
+	},
+	{
+		Name: "google-play-rtdn", Title: "Google Play real-time developer notifications",
+		Code: google("google-play-rtdn"), NoSecret: true, Needs: []string{"audience", "service_account"}, Takes: []string{"issuer", "jwks"}, Signs: googleSigns,
+		IDHelp: "`json message.messageId`, unsigned", Docs: "https://developer.android.com/google/play/billing/rtdn-reference", SecretHelp: googleSecret, Weakness: googleWeakness,
+	},
+	{
+		Name: "google-pubsub", Title: "Google Cloud Pub/Sub push",
+		Code: google("google-pubsub"), NoSecret: true, Needs: []string{"audience", "service_account"}, Takes: []string{"issuer", "jwks"}, Signs: googleSigns,
+		IDHelp: "`json message.messageId`, unsigned", Docs: "https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions", SecretHelp: googleSecret, Weakness: googleWeakness,
+	},
+	{
+		Name: "messagebird", Title: "MessageBird (classic)",
+		Code: byToken(tokenRules{
+			header: "MessageBird-Signature-JWT", algorithms: []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512}, check: checkMessageBird,
+			traits: signature.Traits{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, URLSigned: true, Tolerance: time.Minute},
+		}),
 		Window: 2 * day, Signs: "URL and body, by their SHA-256",
-		IDHelp: "`jti` of the token", Docs: "https://developers.messagebird.com/api/#verifying-http-requests", SecretHelp: "Signing key, under Developers > API settings"},
-	{Name: "monday", Title: "monday.com", Code: byToken(tokenRules{header: "Authorization", algorithms: hs256, check: checkMonday, bodyDigest: true, id: "event.triggerUuid", event: "event.type",
-		traits: signature.Traits{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, Tolerance: 5 * time.Minute}}),
+		IDHelp: "`jti` of the token", Docs: "https://developers.messagebird.com/api/#verifying-http-requests", SecretHelp: "Signing key, under Developers > API settings",
+	},
+	{
+		Name: "monday", Title: "monday.com",
+		Code: byToken(tokenRules{
+			header: "Authorization", algorithms: hs256, check: checkMonday, bodyDigest: true, id: "event.triggerUuid", event: "event.type",
+			traits: signature.Traits{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, Tolerance: 5 * time.Minute},
+		}),
 		Window: 2 * day, Signs: "a token with the URL; not the body", Challenge: mondayChallenge, Handshakes: "the unsigned `challenge` when a webhook is made",
 		IDHelp: "`json event.triggerUuid`, unsigned", Docs: "https://developer.monday.com/api-reference/docs/webhooks", SecretHelp: "Signing Secret of the app; set `public_url`, so that tokens for other URLs are refused",
-		Weakness: "the body is not signed: whoever sees a delivery can send another body, for 5 minutes"},
-	{Name: "plaid", Title: "Plaid", Code: byToken(tokenRules{header: "Plaid-Verification", algorithms: []jose.SignatureAlgorithm{jose.ES256}, keys: plaidKeys, check: checkPlaid,
-		traits: signature.Traits{HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: 5 * time.Minute}}),
+		Weakness: "the body is not signed: whoever sees a delivery can send another body, for 5 minutes",
+	},
+	{
+		Name: "plaid", Title: "Plaid",
+		Code: byToken(tokenRules{
+			header: "Plaid-Verification", algorithms: []jose.SignatureAlgorithm{jose.ES256}, keys: plaidKeys, check: checkPlaid,
+			traits: signature.Traits{HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: 5 * time.Minute},
+		}),
 		NoSecret: true, Takes: []string{"jwks", "client_id", "client_secret", "environment"}, Signs: "the body, by its SHA-256",
-		Docs: "https://plaid.com/docs/api/webhooks/webhook-verification/", SecretHelp: "none: keys are fetched from Plaid with `client_id` and `client_secret`"},
-	{Name: "vonage", Title: "Vonage", Code: byToken(tokenRules{header: "Authorization", prefix: "Bearer ", algorithms: hs256, check: checkVonage,
-		traits: signature.Traits{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: 5 * time.Minute}}),
+		Docs: "https://plaid.com/docs/api/webhooks/webhook-verification/", SecretHelp: "none: keys are fetched from Plaid with `client_id` and `client_secret`",
+	},
+	{
+		Name: "vonage", Title: "Vonage",
+		Code: byToken(tokenRules{
+			header: "Authorization", prefix: "Bearer ", algorithms: hs256, check: checkVonage,
+			traits: signature.Traits{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: 5 * time.Minute},
+		}),
 		Signs:  "the body, by its SHA-256",
-		IDHelp: "`jti` of the token", Docs: "https://developer.vonage.com/en/getting-started/concepts/webhooks#decoding-signed-webhooks", SecretHelp: "Signature secret of the account"},
+		IDHelp: "`jti` of the token", Docs: "https://developer.vonage.com/en/getting-started/concepts/webhooks#decoding-signed-webhooks", SecretHelp: "Signature secret of the account",
+	},
 }
 
 var hs256 = []jose.SignatureAlgorithm{jose.HS256}
@@ -90,11 +136,11 @@ func checkMessageBird(_ *Module, r *signature.Request, c claims, d *signature.De
 	if err := c.checkValidity(r.Now, messageBirdLeeway); err != nil {
 		return err
 	}
-	if from, ok := c.time("nbf"); ok {
-		d.Timestamp = from
-	} else {
+	from, ok := c.time("nbf")
+	if !ok {
 		return signature.Refuse(signature.Malformed, "the token does not say from when it is valid")
 	}
+	d.Timestamp = from
 	if d.ID = c.text("jti"); d.ID == "" {
 		return signature.Refuse(signature.Malformed, "the token has no ID")
 	}
@@ -131,7 +177,7 @@ const mondayMember = "challenge"
 // https://developer.monday.com/api-reference/docs/webhooks
 var mondayChallenge = &Challenge{
 	Possible: func(_ *Module, r *signature.Request) bool {
-		return r.Method == http.MethodPost && len(r.Header.Values("Authorization")) == 0
+		return r.Method == http.MethodPost && mayBeSmall(r) && len(r.Header.Values("Authorization")) == 0
 	},
 	Answer: func(_ *Module, r *signature.Request) (*signature.Answer, error) {
 		if r.Body.Size() > 2*maxChallenge {
@@ -155,6 +201,11 @@ func checkAtlassian(m *Module, r *signature.Request, c claims, d *signature.Deli
 	if !slices.Contains(m.set.Issuers, c.text("iss")) {
 		return signature.Refuse(signature.InvalidSignature, "the token is of another installation")
 	}
+	return checkAtlassianRequest(m, r, c, d)
+}
+
+// checkAtlassianRequest holds the token to the request.
+func checkAtlassianRequest(m *Module, r *signature.Request, c claims, d *signature.Delivery) error {
 	if err := c.checkValidity(r.Now, 0); err != nil {
 		return err
 	}
@@ -165,6 +216,15 @@ func checkAtlassian(m *Module, r *signature.Request, c claims, d *signature.Deli
 	}
 	sum := sha256.Sum256([]byte(canonical))
 	return c.checkHex("qsh", sum[:], "request")
+}
+
+// checkAtlassianInstall: the token of a lifecycle callback is for the app, and
+// Atlassian's own key has signed it.
+func checkAtlassianInstall(m *Module, r *signature.Request, c claims, d *signature.Delivery) error {
+	if c.text("aud") != m.set.Audience {
+		return signature.Refuse(signature.InvalidSignature, "the token is for another app")
+	}
+	return checkAtlassianRequest(m, r, c, d)
 }
 
 // queryString is the canonical request: method, path below the app's base URL,

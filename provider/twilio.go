@@ -16,7 +16,8 @@ import (
 // signs the URL with or without its port, so both are tried.
 // https://www.twilio.com/docs/usage/webhooks/webhooks-security
 func twilioValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
-	u, err := url.Parse(r.URL())
+	address := twilioURL(r)
+	u, err := url.Parse(address)
 	if err != nil {
 		return nil, signature.Refuse(signature.Malformed, "the URL cannot be parsed")
 	}
@@ -39,10 +40,20 @@ func twilioValues(_ *Module, r *signature.Request) ([]map[string]string, error) 
 		}
 	}
 	var candidates []map[string]string
-	for _, text := range withAndWithoutPort(u, r.URL()) {
+	for _, text := range withAndWithoutPort(u, address) {
 		candidates = append(candidates, map[string]string{"content": text + suffix.String()})
 	}
 	return candidates, nil
+}
+
+// twilioURL is the URL as Twilio knows it. A public_url without a query stands
+// for all queries: many of Twilio's URLs carry the state of a call in it.
+func twilioURL(r *signature.Request) string {
+	_, raw, found := strings.Cut(r.RequestURI, "?")
+	if r.PublicURL != "" && found && !strings.Contains(r.PublicURL, "?") {
+		return r.PublicURL + "?" + raw
+	}
+	return r.URL()
 }
 
 // checkTwilioBody holds a body that is no form to the digest in the URL.

@@ -6,15 +6,28 @@ import "github.com/verify-webhook/caddy-verify-webhook/signature"
 // as it stands at the provider, which `public_url` says where proxies or
 // rewrites in front of Caddy change it.
 var urlSigned = []Preset{
-	{Name: "bird", Title: "Bird", Schemes: only(signature.HMACSHA256, base64In("messagebird-signature", ""), signed("{timestamp}{lf}{url}{lf}{body_sha256}"), timestamp(inHeader("messagebird-request-timestamp"), "unix", 0), event(inJSON("event"))),
-		Docs: "https://docs.bird.com/api/notifications-api/api-reference/webhooks/verifying-a-webhook", SecretHelp: "signing key of the webhook subscription"},
-	// The values of a form have no separators: `a=bc` and `ab=c` are signed alike.
+	{
+		Name: "bird", Title: "Bird",
+		Schemes: only(signature.HMACSHA256, base64In("messagebird-signature", ""), signed("{timestamp}{lf}{url}{lf}{body_sha256}"), timestamp(inHeader("messagebird-request-timestamp"), "unix", 0), event(inJSON("event"))),
+		Docs:    "https://docs.bird.com/api/notifications-api/api-reference/webhooks/verifying-a-webhook", SecretHelp: "signing key of the webhook subscription",
+	},
 	// Confirmed at mandrill.zendesk.com, How to Authenticate Webhook Requests.
-	{Name: "mandrill", Title: "Mailchimp Transactional (Mandrill)", Schemes: only(signature.HMACSHA1, base64In("X-Mandrill-Signature", ""), signed("{url}{form_sorted}")),
-		Docs: "https://mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks/", SecretHelp: "Key of the webhook"},
-	{Name: "square", Title: "Square", Schemes: only(signature.HMACSHA256, base64In("x-square-hmacsha256-signature", ""), signed("{url}{body}"), id(inJSON("event_id")), event(inJSON("type"))),
-		Window: 3 * day, Docs: "https://developer.squareup.com/docs/webhooks/step3validate", SecretHelp: "Signature key of the subscription"},
-	{Name: "trello", Title: "Trello", Schemes: only(signature.HMACSHA1, base64In("X-Trello-Webhook", ""), signed("{body}{url}"), id(inJSON("action.id")), event(inJSON("action.type"))),
+	{
+		Name: "mandrill", Title: "Mailchimp Transactional (Mandrill)",
+		Schemes: only(signature.HMACSHA1, base64In("X-Mandrill-Signature", ""), signed("{url}{form_sorted}")), Weakness: formWeakness,
+		Docs: "https://mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks/", SecretHelp: "Key of the webhook",
+	},
+	{
+		Name: "square", Title: "Square",
+		Schemes: only(signature.HMACSHA256, base64In("x-square-hmacsha256-signature", ""), signed("{url}{body}"), id(inJSON("event_id")), event(inJSON("type"))),
+		Window:  3 * day, Docs: "https://developer.squareup.com/docs/webhooks/step3validate", SecretHelp: "Signature key of the subscription",
+	},
+	{
+		Name: "trello", Title: "Trello",
+		Schemes:   only(signature.HMACSHA1, base64In("X-Trello-Webhook", ""), signed("{body}{url}"), id(inJSON("action.id")), event(inJSON("action.type"))),
 		Challenge: headRequest, Handshakes: "HEAD",
-		Docs: "https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks", SecretHelp: "OAuth secret of the application (not the API token)"},
+		Docs: "https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks", SecretHelp: "OAuth secret of the application (not the API token)",
+	},
 }
+
+const formWeakness = "names and values of the form are signed without anything between them: whoever sees a delivery that was not handled yet can move letters from one to the next"

@@ -175,14 +175,14 @@ func (h *prefixHash) Reset() {
 	_, _ = h.Write(h.secret) // a hash never fails
 }
 
-// ParsePublicKey reads a public key for an asymmetric algorithm: PEM, base64 of
-// DER (SubjectPublicKeyInfo), or, for Ed25519, the 32 bytes in hex or base64.
+// ParsePublicKey reads a public key for an asymmetric algorithm: PEM, a JSON Web
+// Key, base64 of DER (SubjectPublicKeyInfo), or, for Ed25519, the 32 bytes in hex or base64.
 func ParsePublicKey(a Algorithm, text string) (crypto.PublicKey, error) {
 	return parsePublicKey(a, Secret{value: &secretValue{[]byte(text)}}, KeyFormat{})
 }
 
-// parsePublicKey reads a public key: PEM, base64 of DER (SubjectPublicKeyInfo),
-// or, for Ed25519, the 32 bytes in hex or base64.
+// parsePublicKey reads a public key: PEM, a JSON Web Key, base64 of DER
+// (SubjectPublicKeyInfo), or, for Ed25519, the 32 bytes in hex or base64.
 func parsePublicKey(a Algorithm, secret Secret, format KeyFormat) (crypto.PublicKey, error) {
 	text := strings.TrimSpace(string(secret.Reveal()))
 	if rest, found := strings.CutPrefix(text, format.Prefix); found {
@@ -193,12 +193,15 @@ func parsePublicKey(a Algorithm, secret Secret, format KeyFormat) (crypto.Public
 	if strings.HasPrefix(text, "-----BEGIN ") {
 		return parsePEM(a, text)
 	}
+	if strings.HasPrefix(text, "{") {
+		return parseJWK(a, text)
+	}
 	der, err := hex.DecodeString(text)
 	if err != nil {
 		der, err = decodeKeyBase64(strings.Join(strings.Fields(text), ""))
 	}
 	if err != nil {
-		return nil, errors.New("the public key is neither PEM, hex nor base64: copy it again from the provider")
+		return nil, errors.New("the public key is neither PEM, JSON Web Key, hex nor base64: copy it again from the provider")
 	}
 	if a == Ed25519 && len(der) == ed25519.PublicKeySize {
 		return ed25519.PublicKey(der), nil

@@ -6,19 +6,20 @@ import (
 	"encoding/pem"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // PresetName returns the name of the provider as the Caddyfile has it. Vectors
-// have further names for some modes.
+// have further names for some schemes.
 func (v Vector) PresetName() string {
 	name, _ := v.providerOf()
 	return name
 }
 
 // providerOf returns the provider that a vector means, where the vectors have
-// other names for a provider's modes than we do.
-func (v Vector) providerOf() (name string, mode string) {
+// other names for a provider's schemes than we do.
+func (v Vector) providerOf() (name, scheme string) {
 	switch v.Provider {
 	case "buildkite-token":
 		return "buildkite", "token"
@@ -49,10 +50,10 @@ type key struct {
 //	certs                                certificates by URL
 //	trust_anchors, root_certificates_der_b64, jwks, topic_arns …
 func (v Vector) providerJSON() (json.RawMessage, error) {
-	name, mode := v.providerOf()
+	name, scheme := v.providerOf()
 	c := &configMap{in: v.Config, out: map[string]any{"name": name}}
-	if mode != "" {
-		c.out["mode"] = mode
+	if scheme != "" {
+		c.out["scheme"] = scheme
 	}
 	c.secrets()
 	c.settings()
@@ -155,7 +156,7 @@ func (c *configMap) publicKeys() []map[string]string {
 
 // settingNames are the names in vectors whose option has another name.
 var settingNames = map[string]string{
-	"version": "mode", "use": "mode", "topic_arns": "topics", "service_account_email": "service_account",
+	"mode": "scheme", "version": "scheme", "use": "scheme", "topic_arns": "topics", "service_account_email": "service_account",
 	"trust_anchors": "roots", "required_components": "components",
 }
 
@@ -186,7 +187,7 @@ func (c *configMap) settings() {
 		if name == "issuer" {
 			option, value = "issuers", []any{value}
 		}
-		if option == "mode" && c.out["name"] == "gitlab" {
+		if option == "scheme" && c.out["name"] == "gitlab" {
 			continue // the secret says it
 		}
 		c.out[option] = value
@@ -204,10 +205,10 @@ func (c *configMap) environment() {
 		c.out["environment"] = "sandbox"
 	}
 	if c.read("app_apple_id", &appID) {
-		c.out["app_id"] = fmt.Sprint(appID)
+		c.out["app_id"] = strconv.FormatInt(appID, 10)
 	}
 	if c.read("batch_first_event", &batch) && batch {
-		c.out["mode"] = "batch"
+		c.out["scheme"] = "batch"
 	}
 }
 

@@ -4,22 +4,17 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"reflect"
 	"slices"
-	"sync/atomic"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
 // Result is what became of a vector.
@@ -35,48 +30,32 @@ type Result struct {
 	Wrong string
 }
 
-// namespaces keeps vectors from being replays of each other: all of them share
-// one memory store.
-var namespaces atomic.Int64
-
 // Run sends a vector through a handler of its own. The error says that the
 // endpoint could not be set up.
 func Run(v Vector) (Result, error) {
-	provider, err := v.providerJSON()
+	options, err := v.providerJSON()
 	if err != nil {
 		return Result{}, err
 	}
-	config, err := json.Marshal(map[string]any{
-		"provider":  provider,
-		"namespace": fmt.Sprintf("vector %d", namespaces.Add(1)),
-		"replay":    map[string]any{"store": map[string]string{"type": "memory"}},
-	})
+	config, err := json.Marshal(map[string]json.RawMessage{"provider": options})
 	if err != nil {
 		return Result{}, fmt.Errorf("writing config: %w", err)
 	}
-	ctx, err := caddy.ProvisionContext(&caddy.Config{Admin: &caddy.AdminConfig{Disabled: true}, Logging: silent()})
-	if err != nil {
-		return Result{}, fmt.Errorf("provisioning Caddy: %w", err)
-	}
-	m, err := ctx.LoadModuleByID("http.handlers.verify_webhook", config)
+	trial, err := caddymodule.OpenTrial(provider.Quietly(context.Background()), config, func() time.Time { return time.Unix(v.Now, 0) })
 	if err != nil && v.Expect == "reject" && v.blankSecret() {
 		return Result{Reason: "an endpoint with an empty secret cannot be set up"}, nil
 	}
 	if err != nil {
 		return Result{}, fmt.Errorf("setting up the endpoint: %w", err)
 	}
-	h, ok := m.(*caddymodule.Handler)
-	if !ok {
-		return Result{}, fmt.Errorf("the module verify_webhook is a %T", m)
-	}
-	h.SetClock(func() time.Time { return time.Unix(v.Now, 0) })
+	defer trial.Close()
 	if _, again := v.Config["seen_tokens"]; again {
 		// The vector is the second of two copies.
-		if _, err := v.send(h); err != nil {
+		if _, err := v.send(trial); err != nil {
 			return Result{}, err
 		}
 	}
-	return v.send(h)
+	return v.send(trial)
 }
 
 // blankSecret tells whether the config has a secret that is empty.
@@ -85,99 +64,63 @@ func (v Vector) blankSecret() bool {
 	return json.Unmarshal(v.Config["secrets"], &secrets) == nil && slices.Contains(secrets, "")
 }
 
-// silent is a logging config that writes nothing.
-func silent() *caddy.Logging {
-	return &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{WriterRaw: json.RawMessage(`{"output":"discard"}`)}}}}
-}
-
 // send sends the request and judges what comes back.
-func (v Vector) send(h *caddymodule.Handler) (Result, error) {
+func (v Vector) send(trial *caddymodule.Trial) (Result, error) {
 	r, err := v.Request.build()
 	if err != nil {
 		return Result{}, err
 	}
-	reached := 0
-	var body []byte
-	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		reached++
-		var err error
-		body, err = io.ReadAll(r.Body)
-		w.WriteHeader(http.StatusOK)
-		return err
-	})
-	w := httptest.NewRecorder()
-	err = h.ServeHTTP(w, r, next)
-	result := Result{Status: w.Code, Accepted: err == nil && w.Code < 400}
-	if _, again := v.Config["seen_tokens"]; again && reached == 0 {
+	tried := trial.Send(r)
+	result := Result{Status: tried.Status, Accepted: tried.Status < 400, Reason: tried.Reason}
+	if tried.Outcome == caddymodule.Duplicate {
 		result = Result{Status: http.StatusConflict, Reason: "a copy, which does not reach the app"}
 	}
-	var refused caddyhttp.HandlerError
-	if errors.As(err, &refused) {
-		result.Status, result.Reason = refused.StatusCode, refused.Error()
-	} else if err != nil {
-		return result, err
-	}
-	result.Reason = placeholder(r, "reason", result.Reason)
-	result.Wrong = v.judge(result, w, reached, body)
+	result.Wrong = v.judge(result, &tried)
 	return result, nil
 }
 
-func placeholder(r *http.Request, name, otherwise string) string {
-	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if !ok {
-		return otherwise
-	}
-	if text, ok := repl.GetString("http.verify_webhook." + name); ok && text != "" {
-		return text
-	}
-	return otherwise
-}
-
 // judge says in what the result is wrong.
-func (v Vector) judge(result Result, w *httptest.ResponseRecorder, reached int, body []byte) string {
+func (v Vector) judge(result Result, tried *caddymodule.Tried) string {
 	if result.Accepted != (v.Expect == "accept") {
 		return fmt.Sprintf("%s, but %s was expected", map[bool]string{true: "accepted", false: "refused: " + result.Reason}[result.Accepted], v.Expect)
 	}
 	if !result.Accepted {
 		switch {
-		case reached > 0:
+		case tried.Reached:
 			return "refused, but it reached the app"
 		case result.Status < 400 || result.Status > 499:
 			return fmt.Sprintf("refused with status %d, not with 4xx", result.Status)
 		}
 		return ""
 	}
-	if reached == 0 || v.Answer != nil {
-		return v.judgeAnswer(w)
+	if !tried.Reached || v.Answer != nil {
+		return v.judgeAnswer(tried)
 	}
-	if !bytes.Equal(body, v.Request.Body) {
+	if !bytes.Equal(tried.ReachedBody, v.Request.Body) {
 		return "the app received another body"
-	}
-	if reached != 1 {
-		return fmt.Sprintf("the app received it %d times", reached)
 	}
 	return ""
 }
 
 // judgeAnswer compares the answer to a handshake.
-func (v Vector) judgeAnswer(w *httptest.ResponseRecorder) string {
+func (v Vector) judgeAnswer(tried *caddymodule.Tried) string {
 	want := v.Answer
 	if want == nil {
 		return "accepted, but it did not reach the app"
 	}
-	if want.Status != 0 && w.Code != want.Status {
-		return fmt.Sprintf("the handshake is answered with status %d, not %d", w.Code, want.Status)
+	if want.Status != 0 && tried.Status != want.Status {
+		return fmt.Sprintf("the handshake is answered with status %d, not %d", tried.Status, want.Status)
 	}
 	for name, value := range want.Headers {
 		if list, ok := value.([]any); ok && len(list) == 1 {
 			value = list[0]
 		}
-		if got := w.Header().Get(name); mediaType(got) != mediaType(fmt.Sprint(value)) {
+		if got := tried.Header.Get(name); mediaType(got) != mediaType(fmt.Sprint(value)) {
 			return fmt.Sprintf("the handshake is answered with %s: %s, not %v", name, got, value)
 		}
 	}
-	if !sameBody(w.Body.Bytes(), []byte(want.Body)) {
-		return fmt.Sprintf("the handshake is answered with %q, not %q", w.Body, want.Body)
+	if !sameBody(tried.Body, []byte(want.Body)) {
+		return fmt.Sprintf("the handshake is answered with %q, not %q", tried.Body, want.Body)
 	}
 	return ""
 }
@@ -197,13 +140,13 @@ func sameBody(a, b []byte) bool {
 	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
 }
 
-// build makes the request as Caddy's server would hand it over.
+// build makes the request as a server receives it.
 func (q Request) build() (*http.Request, error) {
 	u, err := url.Parse(q.URL)
 	if err != nil {
 		return nil, fmt.Errorf("the URL of the request: %w", err)
 	}
-	r := httptest.NewRequest(q.Method, q.URL, bytes.NewReader(q.Body))
+	r := httptest.NewRequestWithContext(context.Background(), q.Method, q.URL, bytes.NewReader(q.Body))
 	r.Host, r.RequestURI = u.Host, u.RequestURI()
 	if _, rest, ok := cutURL(q.URL); ok {
 		r.RequestURI = rest
@@ -213,10 +156,7 @@ func (q Request) build() (*http.Request, error) {
 			r.Header.Add(name, value)
 		}
 	}
-	repl := caddy.NewReplacer()
-	ctx := context.WithValue(r.Context(), caddy.ReplacerCtxKey, repl)
-	ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, map[string]any{})
-	return r.WithContext(ctx), nil
+	return r, nil
 }
 
 // cutURL returns path and query exactly as written.

@@ -3,6 +3,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 
@@ -18,7 +19,7 @@ func main() {
 
 func run() error {
 	if len(os.Args) != 2 {
-		return fmt.Errorf("gendocs: say which file to write")
+		return errors.New("gendocs: say which file to write")
 	}
 	var page bytes.Buffer
 	if err := provider.Markdown(&page); err != nil {

@@ -1,0 +1,198 @@
+package conformance_test
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+)
+
+// alike are the providers that sign in the very same way under the same header
+// names, so that a delivery of one, under the same secret, is one of the other.
+// Nothing but the secret can tell them apart.
+var alike = [][]string{
+	{
+		"beehiiv", "bigcommerce", "brex", "clerk", "gitlab", "guesty", "incident-io", "lithic", "nash", "openai", "pleo", "polar", "psi-fi", "render", "replicate",
+		"resend", "safebase", "sardine", "standard-webhooks", "stytch", "supabase", "svix",
+	},
+	{"bitbucket", "jira", "snyk", "websub"},            // X-Hub-Signature: sha256=
+	{"github", "meta"},                                 // X-Hub-Signature-256
+	{"lemonsqueezy", "modern-treasury"},                // X-Signature, SHA-256
+	{"intercom", "websub"},                             // X-Hub-Signature: sha1=, where WebSub is told to allow it
+	{"auth0", "okta"},                                  // a token in Authorization
+	{"azure-devops", "brevo", "chargebee", "postmark"}, // HTTP Basic
+	{"google-play-rtdn", "google-pubsub"},              // the former is sent by the latter
+}
+
+func areAlike(a, b string) bool {
+	return slices.ContainsFunc(alike, func(group []string) bool { return slices.Contains(group, a) && slices.Contains(group, b) })
+}
+
+// accepted returns the vectors of a provider that are deliveries.
+func accepted(t *testing.T, name string) []conformance.Vector {
+	t.Helper()
+	vectors, err := conformance.ReadFile(filepath.Join("../../provider/testdata/vectors", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(vectors, func(v conformance.Vector) bool { return v.Expect != "accept" || v.Answer != nil })
+}
+
+// reaches tells whether a request reaches the app. An endpoint that cannot be
+// set up, say because the secret is no key of this provider, accepts nothing.
+func reaches(v conformance.Vector) bool {
+	v.Expect = "accept"
+	result, err := conformance.Run(v)
+	return err == nil && result.Accepted
+}
+
+// signatureHeaders are the headers in which a preset's signature may stand; the
+// code of some reads one by itself.
+func signatureHeaders(p provider.Preset) []string {
+	headers := map[string][]string{
+		"atlassian-connect": {"Authorization"}, "google-play-rtdn": {"Authorization"}, "google-pubsub": {"Authorization"}, "monday": {"Authorization"},
+		"vonage": {"Authorization"}, "plaid": {"Plaid-Verification"}, "messagebird": {"Messagebird-Signature-Jwt"}, "fireblocks-jws": {"Fireblocks-Webhook-Signature"},
+		"paypal": {"Paypal-Transmission-Sig"}, "rfc9421": {"Signature"}, "github-secret-scanning": {"Github-Public-Key-Signature"},
+	}[p.Name]
+	schemes := p.Schemes
+	for _, m := range p.Variants {
+		schemes = append(slices.Clone(schemes), m.Schemes...)
+	}
+	for _, s := range schemes {
+		if s.Signature.From != "header" {
+			continue
+		}
+		for _, name := range append([]string{s.Signature.Name}, s.Signature.Also...) {
+			families := p.Families
+			if len(families) == 0 {
+				families = []string{""}
+			}
+			for _, family := range families {
+				headers = append(headers, strings.ToLower(strings.Replace(name, "*", family, 1)))
+			}
+		}
+	}
+	for i := range headers {
+		headers[i] = strings.ToLower(headers[i])
+	}
+	slices.Sort(headers)
+	return slices.Compact(headers)
+}
+
+// TestNoPresetAcceptsAnothersSignature runs every provider's deliveries against
+// every other provider that reads the same header, under the same secret.
+func TestNoPresetAcceptsAnothersSignature(t *testing.T) {
+	presets := provider.Presets()
+	pairs := 0
+	for _, a := range presets {
+		for _, b := range presets {
+			if a.Name == b.Name || areAlike(a.Name, b.Name) || !shareHeader(signatureHeaders(a), signatureHeaders(b)) {
+				continue
+			}
+			pairs++
+			for _, v := range accepted(t, a.Name) {
+				v.Provider = b.Name
+				v.Config = maps.Clone(v.Config)
+				delete(v.Config, "mode")
+				if reaches(v) {
+					t.Errorf("%s accepts a delivery of %s (%s)", b.Name, a.Name, v.Name)
+				}
+			}
+		}
+	}
+	if pairs < 20 {
+		t.Errorf("only %d pairs share a header", pairs)
+	}
+}
+
+func shareHeader(a, b []string) bool {
+	return slices.ContainsFunc(a, func(name string) bool { return slices.Contains(b, name) })
+}
+
+// TestNoPresetAcceptsAMissingHeader leaves out the signature, empties it, and
+// sends it twice.
+func TestNoPresetAcceptsAMissingHeader(t *testing.T) {
+	for _, p := range provider.Presets() {
+		headers := signatureHeaders(p)
+		for _, v := range accepted(t, p.Name) {
+			for name := range v.Request.Headers {
+				if !slices.Contains(headers, strings.ToLower(name)) {
+					continue
+				}
+				rest := maps.Clone(v.Request.Headers)
+				delete(rest, name)
+				if shareHeader(headers, lowerNames(rest)) {
+					continue // a further header holds a signature, too
+				}
+				for what, changed := range map[string][]string{"missing": nil, "empty": {""}, "blank": {" "}, "zeros": {strings.Repeat("0", 64)}} {
+					mutated := v
+					mutated.Request.Headers = maps.Clone(rest)
+					if changed != nil {
+						mutated.Request.Headers[name] = changed
+					}
+					if reaches(mutated) {
+						t.Errorf("%s accepts %s with a %s header %s", p.Name, v.Name, what, name)
+					}
+				}
+			}
+		}
+	}
+}
+
+func lowerNames(headers map[string][]string) []string {
+	var names []string
+	for name := range headers {
+		names = append(names, strings.ToLower(name))
+	}
+	return names
+}
+
+// bodyUncovered are the providers whose signature does not cover the body, or
+// whose deliveries may have none: what the vectors show, not an accident.
+var bodyUncovered = map[string]bool{
+	"atlassian-connect": true, "atlassian-connect-install": true, "auth0": true, "azure-devops": true, "brevo": true, "chargebee": true, "cloudflare-notifications": true,
+	"gitlab": true, "google-drive": true, "google-play-rtdn": true, "google-pubsub": true, "monday": true, "okta": true, "plivo": true, "postmark": true,
+	"rfc9421": true, "telegram": true, "buildkite": true,
+}
+
+func TestNoPresetAcceptsAnEmptyBodyByAccident(t *testing.T) {
+	for _, p := range provider.Presets() {
+		for _, v := range accepted(t, p.Name) {
+			if len(v.Request.Body) == 0 || bodyUncovered[p.Name] || v.Request.Method != http.MethodPost {
+				continue
+			}
+			v.Request.Body = nil
+			if reaches(v) {
+				t.Errorf("%s accepts %s without its body", p.Name, v.Name)
+			}
+		}
+	}
+}
+
+// TestNoEndpointIsSetUpWithAnEmptySecret: with an empty key everybody can sign.
+func TestNoEndpointIsSetUpWithAnEmptySecret(t *testing.T) {
+	for _, p := range provider.Presets() {
+		vectors := accepted(t, p.Name)
+		if len(vectors) == 0 || p.NoSecret {
+			continue
+		}
+		for _, secret := range []string{"", " ", "\t\n"} {
+			v := vectors[0]
+			v.Config = maps.Clone(v.Config)
+			for _, name := range []string{"public_keys", "keys", "token", "username", "password"} {
+				delete(v.Config, name)
+			}
+			v.Config["secrets"] = json.RawMessage("[" + strconv.Quote(secret) + "]")
+			if _, err := conformance.Run(v); err == nil {
+				t.Errorf("%s is set up with the secret %q", p.Name, secret)
+			}
+		}
+	}
+}

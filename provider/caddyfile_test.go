@@ -1,0 +1,147 @@
+package provider
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// parse reads a provider's segment of a Caddyfile.
+func parse(t *testing.T, name, text string) (caddy.Module, error) {
+	t.Helper()
+	info, err := caddy.GetModule(Namespace + "." + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := info.New()
+	return m, m.(caddyfile.Unmarshaler).UnmarshalCaddyfile(caddyfile.NewTestDispenser(text))
+}
+
+func TestSettingsInTheCaddyfile(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		want       Settings
+	}{
+		{"hubspot", "hubspot s {\n scheme v2\n}", Settings{Scheme: "v2"}},
+		{"meta", "meta s {\n verify_token {env.TOKEN}\n}", Settings{VerifyToken: "{env.TOKEN}"}},
+		{"okta", "okta s {\n header X-Okta\n}", Settings{Header: "X-Okta"}},
+		{"aws-sns", "aws-sns {\n topic arn:1 arn:2\n topic arn:3\n accept_handshake\n}", Settings{Topics: []string{"arn:1", "arn:2", "arn:3"}, AcceptHandshake: true}},
+		{"paypal", "paypal {\n webhook_id W\n environment sandbox\n}", Settings{WebhookID: "W", Environment: "sandbox"}},
+	} {
+		m, err := parse(t, c.name, c.text)
+		if err != nil {
+			t.Errorf("%s: %v", c.text, err)
+			continue
+		}
+		if got := m.(*Module).Settings; !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %+v", c.text, got)
+		}
+	}
+}
+
+func TestMistakesInTheCaddyfile(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"github", "github s {\n scheme v2\n}", "unknown option"},
+		{"github", "github s {\n topic x\n}", "unknown option"},
+		{"hubspot", "hubspot s {\n scheme v2\n scheme v3\n}", "twice"},
+		{"hubspot", "hubspot s {\n scheme\n}", "needs a value"},
+		{"hubspot", "hubspot s {\n scheme v2 v3\n}", "takes one value"},
+		{"aws-sns", "aws-sns {\n accept_handshake yes\n}", "takes no value"},
+		{"aws-sns", "aws-sns {\n topic\n}", "needs a value"},
+	} {
+		if _, err := parse(t, c.name, c.text); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", c.text, err, c.want)
+		}
+	}
+}
+
+func TestMistakesAtSetUpSayWhatToWrite(t *testing.T) {
+	for _, c := range []struct {
+		name, secret string
+		set          Settings
+		want         string
+	}{
+		{"github", "s", Settings{Scheme: "x"}, "scheme is no option"},
+		{"hubspot", "s", Settings{Scheme: "v9"}, `no scheme "v9": write v3 or v2 or v1`},
+		{"github", "", Settings{}, "has no secret"},
+		{"aws-sns", "", Settings{}, "write `topic"},
+		{"aws-sns", "", Settings{Topics: []string{"MyTopic"}}, "not the ARN"},
+		{"plaid", "", Settings{}, "client_id and client_secret"},
+		{"plaid", "", Settings{JWKS: "x"}, "not a JSON Web Key Set"},
+		{"paypal", "", Settings{WebhookID: "W", Environment: "test"}, "production or sandbox"},
+		{"paypal", "", Settings{WebhookID: "W", Roots: []string{"x"}}, "no certificate in PEM"},
+		{"meta", "s", Settings{VerifyToken: "{env.NOT_SET_ANYWHERE}"}, "unset"},
+		{"rfc9421", "s", Settings{}, "ALGORITHM:KEY"},
+		{"google-pubsub", "", Settings{Audience: "a"}, "write `service_account"},
+		{"adyen", "not hex", Settings{}, "not valid hex"},
+	} {
+		_, err := trySetUp(c.name, c.secret, c.set)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %+v: got %v, want %q", c.name, c.set, err, c.want)
+		}
+		if err != nil && c.secret != "" && len(c.secret) > 1 && strings.Contains(err.Error(), c.secret) {
+			t.Errorf("%s: the error quotes the secret: %v", c.name, err)
+		}
+	}
+}
+
+func TestCustomSpeaksTheLanguageOfThePresets(t *testing.T) {
+	m, err := parse(t, "custom", `custom s {
+		algorithm hmac-sha256
+		key hex prefix k_
+		signature header X-Sig base64 prefix v1= prefix_optional repeated spaces separator , assign = element v1
+		signed "{timestamp}.{body_inflated}"
+		timestamp header X-Time iso8601
+		id header X-Id
+		event json type
+		action json action
+		key_id header X-Key
+		when method post method PUT content_type application/json
+		require X-Version 1
+		refuse_empty
+	}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := signature.Scheme{
+		Algorithm: signature.HMACSHA256,
+		Key:       signature.KeyFormat{Encoding: "hex", Prefix: "k_"},
+		Signature: signature.SignatureField{Field: inHeader("X-Sig"), Encoding: signature.Base64, Prefix: "v1=", PrefixOptional: true, Repeated: true, Spaces: true, Separator: ",", Assign: "=", Element: "v1"},
+		Signed:    "{timestamp}.{body_inflated}",
+		Timestamp: &signature.TimestampField{Field: inHeader("X-Time"), Format: "iso8601"},
+		ID:        new(inHeader("X-Id")), Event: new(inJSON("type")), Action: new(inJSON("action")), KeyID: new(inHeader("X-Key")),
+		When:        &signature.Condition{Methods: []string{"POST", "PUT"}, ContentType: "application/json"},
+		Require:     map[string]string{"X-Version": "1"},
+		RefuseEmpty: true,
+	}
+	if got := m.(*Custom).Scheme; !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// TestPresetsCanBeWrittenAsCustom: what a preset of data says, custom can say.
+func TestPresetsCanBeWrittenAsCustom(t *testing.T) {
+	for _, p := range Presets() {
+		if p.Code != nil || p.Values != nil || len(p.Families) > 0 {
+			continue
+		}
+		for _, s := range p.Schemes {
+			raw, err := json.Marshal(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var custom Custom
+			if err := caddy.StrictUnmarshalJSON(raw, &custom); err != nil {
+				t.Errorf("%s: %v", p.Name, err)
+			} else if !reflect.DeepEqual(custom.Scheme, s) {
+				t.Errorf("%s: got %+v, want %+v", p.Name, custom.Scheme, s)
+			}
+		}
+	}
+}

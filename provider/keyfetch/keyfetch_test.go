@@ -1,0 +1,244 @@
+package keyfetch
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// host is a name that the certificate of httptest is good for.
+const host = "example.com"
+
+// published is a provider's server, reached as https://example.com.
+type published struct {
+	*Fetcher
+	clock    time.Time
+	requests atomic.Int32
+}
+
+// publish starts a server; trusted says whether its certificate is trusted.
+func publish(t *testing.T, trusted bool, answer http.HandlerFunc) *published {
+	t.Helper()
+	p := &published{clock: time.Unix(1760000000, 0)}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.requests.Add(1)
+		answer(w, r)
+	}))
+	server.Config.ErrorLog = nil
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	roots := x509.NewCertPool()
+	if trusted {
+		roots.AddCert(server.Certificate())
+	}
+	transport := &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots},
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
+		},
+	}
+	p.Fetcher = New(transport, host)
+	p.now = func() time.Time { return p.clock }
+	return p
+}
+
+func text(body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) }
+}
+
+func (p *published) get(t *testing.T, path string) (string, error) {
+	t.Helper()
+	body, err := p.Get(t.Context(), Request{URL: "https://" + host + path})
+	return string(body), err
+}
+
+func (p *published) wantRequests(t *testing.T, n int32) {
+	t.Helper()
+	if got := p.requests.Load(); got != n {
+		t.Errorf("%d requests were made, want %d", got, n)
+	}
+}
+
+func TestADocumentIsFetchedOnceADay(t *testing.T) {
+	p := publish(t, true, text("keys"))
+	for range 3 {
+		if body, err := p.get(t, "/keys"); err != nil || body != "keys" {
+			t.Fatalf("got %q, %v", body, err)
+		}
+	}
+	p.wantRequests(t, 1)
+	p.clock = p.clock.Add(fresh)
+	_, _ = p.get(t, "/keys")
+	p.wantRequests(t, 2)
+}
+
+func TestOnlyDocumentedHostsOverTLSAreAsked(t *testing.T) {
+	p := publish(t, true, text("keys"))
+	for _, address := range []string{
+		"http://example.com/keys", "https://example.com:8443/keys", "https://user@example.com/keys", "https://example.org/keys",
+		"https://example.com.evil.test/keys", "https://evil.test/https://example.com", "file:///etc/passwd", "//example.com/keys", "",
+	} {
+		if _, err := p.Get(t.Context(), Request{URL: address}); err == nil {
+			t.Errorf("%q was fetched", address)
+		}
+	}
+	p.wantRequests(t, 0)
+}
+
+func TestACertificateThatNobodyTrustsIsAnError(t *testing.T) {
+	p := publish(t, false, text("keys"))
+	if _, err := p.get(t, "/keys"); err == nil {
+		t.Error("fetched over a connection that cannot be trusted")
+	}
+}
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	p := publish(t, true, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) })
+	var status *StatusError
+	if _, err := p.get(t, "/keys"); !errors.As(err, &status) || status.Status != http.StatusFound {
+		t.Errorf("got %v", err)
+	}
+	p.wantRequests(t, 1)
+}
+
+func TestADocumentIsBoundedInSize(t *testing.T) {
+	p := publish(t, true, text(strings.Repeat("k", maxSize+1)))
+	if _, err := p.get(t, "/keys"); err == nil {
+		t.Error("a document over the limit was accepted")
+	}
+}
+
+func TestAFailureIsRememberedForAMinute(t *testing.T) {
+	p := publish(t, true, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	for range 3 {
+		if _, err := p.get(t, "/keys"); err == nil {
+			t.Fatal("no error")
+		}
+	}
+	p.wantRequests(t, 1)
+	p.clock = p.clock.Add(failed)
+	_, _ = p.get(t, "/keys")
+	p.wantRequests(t, 2)
+}
+
+func TestAnOldDocumentServesWhileTheProviderFails(t *testing.T) {
+	failing := false
+	p := publish(t, true, func(w http.ResponseWriter, _ *http.Request) {
+		if failing {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		fmt.Fprint(w, "keys")
+	})
+	_, _ = p.get(t, "/keys")
+	failing = true
+	p.clock = p.clock.Add(fresh)
+	_, _ = p.get(t, "/keys") // fails, and is remembered as such
+	if body, err := p.get(t, "/keys"); err != nil || body != "keys" {
+		t.Errorf("got %q, %v", body, err)
+	}
+	p.clock = p.clock.Add(stale)
+	_, _ = p.get(t, "/keys")
+	if _, err := p.get(t, "/keys"); err == nil {
+		t.Error("a document of last week still serves")
+	}
+}
+
+func TestOfManyOneFetches(t *testing.T) {
+	release := make(chan struct{})
+	p := publish(t, true, func(w http.ResponseWriter, _ *http.Request) {
+		<-release
+		fmt.Fprint(w, "keys")
+	})
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			if body, err := p.get(t, "/keys"); err != nil || body != "keys" {
+				t.Errorf("got %q, %v", body, err)
+			}
+		})
+	}
+	close(release)
+	all.Wait()
+	p.wantRequests(t, 1)
+}
+
+func TestWhoeverWaitsCanGiveUp(t *testing.T) {
+	release := make(chan struct{})
+	p := publish(t, true, func(http.ResponseWriter, *http.Request) { <-release })
+	defer close(release)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.Get(ctx, Request{URL: "https://" + host + "/keys"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStrangersCannotMakeUsAskWithoutEnd(t *testing.T) {
+	p := publish(t, true, text("keys"))
+	for i := range 3 * burst {
+		_, err := p.get(t, fmt.Sprintf("/keys/%d", i))
+		if (err == nil) != (i < burst) {
+			t.Errorf("fetch %d: %v", i, err)
+		}
+	}
+	p.wantRequests(t, burst)
+	p.clock = p.clock.Add(refill)
+	if _, err := p.get(t, "/another"); err != nil {
+		t.Errorf("after a while: %v", err)
+	}
+}
+
+func TestTheCacheIsBounded(t *testing.T) {
+	p := publish(t, true, text("keys"))
+	for i := range 2 * maxEntries {
+		p.clock = p.clock.Add(refill)
+		_, _ = p.get(t, fmt.Sprintf("/keys/%d", i))
+	}
+	if n := len(p.entries); n > maxEntries {
+		t.Errorf("%d entries", n)
+	}
+	p.clock = p.clock.Add(fresh + time.Hour)
+	if _, err := p.get(t, "/new"); err != nil {
+		t.Errorf("old entries make no room: %v", err)
+	}
+}
+
+func TestAYoungerDocumentCanBeAskedFor(t *testing.T) {
+	p := publish(t, true, text("keys"))
+	_, _ = p.get(t, "/keys")
+	young := Request{URL: "https://" + host + "/keys", MaxAge: 5 * time.Minute}
+	for range 3 {
+		if _, err := p.Get(t.Context(), young); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.wantRequests(t, 1)
+	p.clock = p.clock.Add(6 * time.Minute)
+	for range 3 {
+		if _, err := p.Get(t.Context(), young); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.wantRequests(t, 2)
+}
+
+func TestABodyIsPosted(t *testing.T) {
+	p := publish(t, true, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Method, " ", r.Header.Get("Content-Type"))
+	})
+	body, err := p.Get(t.Context(), Request{URL: "https://" + host + "/key", Body: []byte("{}"), Key: "id"})
+	if err != nil || string(body) != "POST application/json" {
+		t.Errorf("got %q, %v", body, err)
+	}
+}
