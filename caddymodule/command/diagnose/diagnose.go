@@ -14,7 +14,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
+	"strings"
 	"time"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
@@ -110,8 +110,11 @@ func (c *Case) judge(ctx context.Context, report *Report) error {
 		}
 	}
 	options["name"] = c.Provider
-	secrets, unset := asVariables(c.Secrets)
-	defer unset()
+	var secrets []map[string]string
+	for _, secret := range c.Secrets {
+		// A brace of its own must not be taken for a placeholder's.
+		secrets = append(secrets, map[string]string{"secret": strings.ReplaceAll(secret, "{", `\{`)})
+	}
 	options["secrets"] = secrets
 	if c.PublicURL != "" {
 		options["public_url"] = c.PublicURL
@@ -120,7 +123,7 @@ func (c *Case) judge(ctx context.Context, report *Report) error {
 	if err != nil {
 		return err
 	}
-	tried, err := caddymodule.Try(ctx, config, func() time.Time { return c.judgedAt() }, c.httpRequest(ctx))
+	tried, err := caddymodule.Try(provider.Quietly(ctx), config, func() time.Time { return c.judgedAt() }, c.httpRequest(ctx))
 	if err != nil {
 		return err
 	}
@@ -134,25 +137,6 @@ func (c *Case) judgedAt() time.Time {
 		return c.Now
 	}
 	return c.Received
-}
-
-// asVariables puts secrets where an operator has them: in the environment. In
-// a config they would be warned about, and their braces would have a meaning.
-func asVariables(secrets []string) (config []map[string]string, unset func()) {
-	var names []string
-	for i, secret := range secrets {
-		name := fmt.Sprintf("VERIFY_WEBHOOK_EXPLAIN_%d_%d", os.Getpid(), i+1)
-		if os.Setenv(name, secret) != nil {
-			continue // it has a zero byte, which no operator could set either
-		}
-		names = append(names, name)
-		config = append(config, map[string]string{"secret": "{env." + name + "}"})
-	}
-	return config, func() {
-		for _, name := range names {
-			_ = os.Unsetenv(name)
-		}
-	}
 }
 
 // httpRequest is the record as a server would get it.
