@@ -2,6 +2,7 @@ package signature
 
 import (
 	"errors"
+	"fmt"
 	"net/textproto"
 	"slices"
 	"strings"
@@ -30,6 +31,11 @@ const (
 	maxID    = 512
 	maxEvent = 256
 )
+
+// Format implements fmt.Formatter: no verb prints what the keys are made of.
+func (v *Verifier) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "verifier of %s with %d secrets", v.scheme.Algorithm, len(v.keys))
+}
 
 // Traits says what the scheme covers.
 func (v *Verifier) Traits() Traits { return v.traits }
