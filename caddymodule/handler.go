@@ -1,2 +1,407 @@
-// Package caddymodule is the Caddy side of webhook verification.
+// Package caddymodule is the Caddy side of webhook verification: the
+// `verify_webhook` handler, its Caddyfile, the app that endpoints share, and
+// the modules that give the replay stores to Caddy.
 package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/verify-webhook/caddy-verify-webhook/body"
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+func init() { caddy.RegisterModule(Handler{}) }
+
+// Handler verifies webhook deliveries: the signature over the exact bytes, the
+// freshness of the timestamp, and that the delivery was not handled before.
+// What is genuine, fresh and new goes on to the next handler, usually
+// `reverse_proxy`, whose answer decides whether it counts as handled. What is
+// not is refused with an error, so `handle_errors` applies.
+//
+// The next handler receives the body byte for byte, and the headers
+// `Webhook-Verified-Provider`, `-Id`, `-Event`, `-Timestamp`, `-Key` and
+// `-Unsigned`, which names those of them that the signature does not cover.
+// Whatever a client sends under these names is removed.
+//
+// The handler sets these placeholders:
+//
+// Placeholder | Description
+// ------------|------------
+// `{http.verify_webhook.outcome}` | What became of the delivery: `verified`, `duplicate`, `replayed`, `in_progress`, `ignored`, `handshake`, `missing_signature`, `invalid_signature`, `stale`, `malformed`, `too_large`, `body_timeout`, `overloaded` or `store_unavailable`
+// `{http.verify_webhook.reason}` | Why it was refused, for the operator
+// `{http.verify_webhook.provider}` | The provider's name
+// `{http.verify_webhook.id}` | The delivery ID
+// `{http.verify_webhook.event}` | The event type
+// `{http.verify_webhook.timestamp}` | When it was signed, in Unix seconds
+// `{http.verify_webhook.key}` | A key for idempotent writes, the same on every retry
+// `{http.verify_webhook.secret}` | The label or position of the secret that matched
+type Handler struct {
+	// Who sends the deliveries, and its secrets. Required.
+	ProviderRaw json.RawMessage `json:"provider,omitempty" caddy:"namespace=http.verify_webhook.providers inline_key=name"`
+
+	// The event types to let through, with `*` for any text; a delivery of
+	// another type is answered with 204 and goes no further. Default: all.
+	Events []string `json:"events,omitempty"`
+
+	// The largest body in bytes. Default: 25 MiB, the largest that a provider
+	// documents (GitHub).
+	MaxBody int64 `json:"max_body,omitempty"`
+
+	// How long the body may take to arrive. Default: 30s.
+	BodyTimeout caddy.Duration `json:"body_timeout,omitempty"`
+
+	// How long the app may take, whether or not the provider is still
+	// waiting. Default: 5m.
+	AppTimeout caddy.Duration `json:"app_timeout,omitempty"`
+
+	// What to do with what is not genuine, fresh and new: `enforce` refuses
+	// it; `monitor` counts and logs it, but lets everything through, with a
+	// `Webhook-Verified-Outcome` header that says what would have become of
+	// it. Default: `enforce`.
+	Mode string `json:"mode,omitempty"`
+
+	// Sets apart, or brings together, the memory of endpoints that share a
+	// secret: those with the same namespace count as one. Default: none.
+	Namespace string `json:"namespace,omitempty"`
+
+	// How replays are recognized.
+	Replay Replay `json:"replay,omitzero"`
+
+	provider provider.Provider
+	facts    provider.Facts
+	// uncovered names what the scheme's signature never covers.
+	uncovered []string
+	app       *App
+	store     replay.Store
+	limits    body.Limits
+	waiting   chan struct{} // a place for every copy that may wait
+	refusals  *refusalLog
+	meters    *endpointMeters
+	holds     bool // meters are to be released
+	logger    *zap.Logger
+	now       func() time.Time
+}
+
+// Replay is how deliveries are remembered.
+type Replay struct {
+	// Where deliveries are remembered. Default: the store of the
+	// `verify_webhook` global option.
+	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.verify_webhook.stores inline_key=type"`
+
+	// How long a handled delivery is remembered. Default: the provider's
+	// longest horizon of retries and manual redelivery, mostly 7d.
+	Window caddy.Duration `json:"window,omitempty"`
+
+	// How long a claim lives after a crash. While the app works it is
+	// renewed. Default: 1m.
+	Lease caddy.Duration `json:"lease,omitempty"`
+
+	// Which of the app's answers count as handled: status codes, or 2 for
+	// 2xx. Default: 2.
+	Handled []int `json:"handled,omitempty"`
+
+	// The status for a delivery that was handled before. Providers punish
+	// 4xx, so it should be a success. Default: 200.
+	OnDuplicate int `json:"on_duplicate,omitempty"`
+
+	// The status for a signed content that was handled before and comes back
+	// under another, unsigned, delivery ID. Default: 409.
+	OnReplay int `json:"on_replay,omitempty"`
+
+	// What to do when the store does not answer: `reject` with 503, so that
+	// the provider tries again, or `allow`, which lets duplicates through.
+	// Default: `reject`.
+	OnStoreError string `json:"on_store_error,omitempty"`
+
+	// How long a copy waits for the first one's answer. Default: 10s.
+	Wait caddy.Duration `json:"wait,omitempty"`
+
+	// How many copies may wait at once; more are sent away with 503 at once.
+	// Default: 256.
+	MaxWaiting int `json:"max_waiting,omitempty"`
+}
+
+// Defaults.
+const (
+	defaultMaxBody     = 25 << 20
+	defaultBodyTimeout = 30 * time.Second
+	defaultAppTimeout  = 5 * time.Minute
+	defaultLease       = time.Minute
+	defaultWait        = 10 * time.Second
+	defaultMaxWaiting  = 256
+	// inMemory is the size up to which a body is held in memory.
+	inMemory = 1 << 20
+	// storeTimeout bounds a call to the store that ends a claim.
+	storeTimeout = 5 * time.Second
+)
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.verify_webhook",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision implements caddy.Provisioner.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	if h.logger == nil {
+		h.logger = ctx.Logger()
+	}
+	h.refusals = newRefusalLog(h.logger)
+	if h.now == nil {
+		h.now = time.Now
+	}
+	if err := h.loadProvider(ctx); err != nil {
+		return err
+	}
+	h.setDefaults()
+	if err := h.check(); err != nil {
+		return fmt.Errorf("%s: %w", h.facts.Name, err)
+	}
+	if err := h.findApp(ctx); err != nil {
+		return err
+	}
+	if err := h.app.register(h); err != nil {
+		return err
+	}
+	var err error
+	if h.meters, err = acquireEndpointMeters(h.facts.Name, h.endpointName()); err != nil {
+		return err
+	}
+	h.holds = true
+	h.waiting = make(chan struct{}, h.Replay.MaxWaiting)
+	h.warn()
+	h.store, err = h.app.storeFor(ctx, &h.Replay)
+	return err
+}
+
+// Cleanup implements caddy.CleanerUpper.
+func (h *Handler) Cleanup() error {
+	if !h.holds {
+		return nil
+	}
+	h.holds = false
+	return h.meters.release()
+}
+
+// endpointName is what logs and metrics call the endpoint.
+func (h *Handler) endpointName() string {
+	if h.Namespace != "" {
+		return h.Namespace
+	}
+	return h.facts.Name
+}
+
+// findApp finds the app of the config; a trial brings its own.
+func (h *Handler) findApp(ctx caddy.Context) error {
+	if h.app != nil {
+		return nil
+	}
+	app, err := ctx.App(appID)
+	if err != nil {
+		return fmt.Errorf("loading the verify_webhook app: %w", err)
+	}
+	h.app = app.(*App)
+	return nil
+}
+
+func (h *Handler) loadProvider(ctx caddy.Context) error {
+	if h.ProviderRaw == nil {
+		return fmt.Errorf("no provider: write its name after verify_webhook, for example `verify_webhook github {env.NAME}`")
+	}
+	m, err := ctx.LoadModule(h, "ProviderRaw")
+	if err != nil {
+		return fmt.Errorf("loading provider: %w", err)
+	}
+	p, ok := m.(provider.Provider)
+	if !ok {
+		return fmt.Errorf("module %T is in the namespace of providers but is none", m)
+	}
+	h.provider, h.facts = p, p.Facts()
+	if !h.facts.Traits.BodySigned {
+		h.uncovered = append(h.uncovered, "body")
+	}
+	h.uncovered = append(h.uncovered, h.facts.Unsigned...)
+	return nil
+}
+
+func (h *Handler) setDefaults() {
+	orDefault(&h.Mode, modeEnforce)
+	orDefault(&h.MaxBody, defaultMaxBody)
+	orDefault(&h.BodyTimeout, caddy.Duration(defaultBodyTimeout))
+	orDefault(&h.AppTimeout, caddy.Duration(defaultAppTimeout))
+	r := &h.Replay
+	orDefault(&r.Window, caddy.Duration(h.facts.Window))
+	orDefault(&r.Lease, caddy.Duration(defaultLease))
+	orDefault(&r.OnDuplicate, http.StatusOK)
+	orDefault(&r.OnReplay, http.StatusConflict)
+	orDefault(&r.OnStoreError, "reject")
+	orDefault(&r.Wait, caddy.Duration(defaultWait))
+	orDefault(&r.MaxWaiting, defaultMaxWaiting)
+	if len(r.Handled) == 0 {
+		r.Handled = []int{2}
+	}
+	h.limits = body.Limits{MaxSize: h.MaxBody, InMemory: min(inMemory, h.MaxBody)}
+	if h.facts.Traits.WholeBody {
+		h.limits.InMemory = h.MaxBody
+	}
+}
+
+func orDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// check refuses settings that contradict each other or a promise.
+func (h *Handler) check() error {
+	r := &h.Replay
+	switch {
+	case h.Mode != modeEnforce && h.Mode != modeMonitor:
+		return fmt.Errorf("mode %s is unknown: write enforce or monitor", h.Mode)
+	case h.MaxBody < 0:
+		return fmt.Errorf("max_body %d is negative", h.MaxBody)
+	case h.BodyTimeout < 0 || h.AppTimeout < 0 || r.Window < 0 || r.Lease < 0 || r.Wait < 0 || r.MaxWaiting < 0:
+		return fmt.Errorf("a duration or number is negative")
+	case time.Duration(r.Lease) < time.Second:
+		return fmt.Errorf("lease %s is too short to be renewed: write 1s or more, for example lease 1m", time.Duration(r.Lease))
+	case time.Duration(r.Window) < 2*h.facts.Traits.Tolerance:
+		return fmt.Errorf("window %s is shorter than twice the tolerance of %s, so a replay could outlive it: write window %s or more, or a smaller tolerance",
+			time.Duration(r.Window), h.facts.Traits.Tolerance, 2*h.facts.Traits.Tolerance)
+	case r.OnStoreError != "reject" && r.OnStoreError != "allow":
+		return fmt.Errorf("on_store_error %s is unknown: write reject or allow", r.OnStoreError)
+	case len(h.Events) > 0 && !h.facts.Traits.HasEvent:
+		return fmt.Errorf("events: nothing says where the event type stands")
+	}
+	for name, status := range map[string]int{"on_duplicate": r.OnDuplicate, "on_replay": r.OnReplay} {
+		if status < 200 || status > 599 {
+			return fmt.Errorf("%s %d is no status that ends a request: write, for example, %s 200", name, status, name)
+		}
+	}
+	for _, status := range r.Handled {
+		if (status < 1 || status > 5) && (status < 200 || status > 599) {
+			return fmt.Errorf("handled %d is no status code: write, for example, handled 2xx 410", status)
+		}
+	}
+	return nil
+}
+
+// warn says once, at start, what the operator should know.
+func (h *Handler) warn() {
+	if h.Mode == modeMonitor {
+		h.logger.Warn("mode monitor: nothing is refused, forged deliveries reach the app", zap.String("provider", h.facts.Name), zap.String("endpoint", h.endpointName()))
+	}
+	if h.facts.Weakness != "" {
+		h.logger.Warn("the provider's signature leaves a gap: "+h.facts.Weakness, zap.String("provider", h.facts.Name))
+	}
+	if h.Replay.OnStoreError == "allow" {
+		h.logger.Warn("on_store_error allow: while the replay store does not answer, duplicates and replays reach the app", zap.String("provider", h.facts.Name))
+	}
+}
+
+// ServeHTTP takes one delivery its whole way.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	d := h.newDelivery(w, r)
+	d.meters.inFlight.Inc()
+	defer d.meters.inFlight.Dec()
+	if h.Mode == modeMonitor {
+		return h.watch(d, next)
+	}
+
+	// Cheap refusals first, before a byte of the body is read.
+	if err := h.checkHeaders(d); err != nil {
+		return h.refuse(d, err)
+	}
+
+	// The raw body, once, bounded in bytes and time.
+	if err := h.readBody(d); err != nil {
+		return h.refuse(d, err)
+	}
+	defer d.body.Release()
+
+	// Is it genuine and fresh?
+	if err := h.verify(d); err != nil {
+		return h.refuse(d, err)
+	}
+	verified := d.verified
+	if verified.Answer != nil {
+		return h.answerHandshake(d)
+	}
+	if !h.wantsEvent(verified.Event) {
+		return h.ignore(d)
+	}
+
+	// Is it new?
+	d.deriveKeys(h.Namespace)
+	claim, verdict, err := h.claim(d)
+	if err != nil {
+		return h.refuse(d, err)
+	}
+	if verdict != replay.Ours {
+		d.body.Release()
+		return h.answerCopy(d, verdict)
+	}
+
+	// The app's answer decides what becomes of the claim.
+	return h.forward(d, claim, next)
+}
+
+// checkHeaders refuses what the headers alone give away.
+func (h *Handler) checkHeaders(d *delivery) error {
+	d.bodyUnread = d.r.ContentLength != 0
+	if err := h.provider.CheckHeaders(d.signed); err != nil {
+		return err
+	}
+	if d.r.ContentLength > h.MaxBody {
+		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the declared length is %d bytes, max_body is %d", d.r.ContentLength, h.MaxBody)}
+	}
+	return nil
+}
+
+// verify checks signature and freshness.
+func (h *Handler) verify(d *delivery) error {
+	start := time.Now()
+	verified, err := h.provider.Verify(d.r.Context(), d.signed)
+	d.meters.verified(start)
+	if err != nil {
+		return err
+	}
+	d.verified = verified
+	if verified.TimestampSigned && !verified.Timestamp.IsZero() {
+		d.meters.skew.Observe(d.signed.Now.Sub(verified.Timestamp).Seconds())
+	}
+	d.traceEvent("webhook signature verified")
+	return nil
+}
+
+// wantsEvent tells whether deliveries of this type go to the app.
+func (h *Handler) wantsEvent(event string) bool {
+	if len(h.Events) == 0 {
+		return true
+	}
+	for _, pattern := range h.Events {
+		if matchEvent(pattern, event) {
+			return true
+		}
+	}
+	return false
+}
+
+// Interface guards.
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+	_ signature.Body              = (*body.Body)(nil)
+)

@@ -42,7 +42,8 @@ func (c *Custom) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.schemes, err = compileSchemes([]signature.Scheme{c.Scheme}, nil, secrets, &c.Options); err != nil {
+	m := &Module{Options: c.Options, keys: secrets, preset: &Preset{Name: "custom"}}
+	if c.schemes, err = compileSchemes([]signature.Scheme{c.Scheme}, m); err != nil {
 		return fmt.Errorf("custom: %w", err)
 	}
 	return nil
@@ -50,7 +51,7 @@ func (c *Custom) Provision(ctx caddy.Context) error {
 
 // OptionNames implements OptionLister.
 func (*Custom) OptionNames() []string {
-	return append([]string{"algorithm", "key", "signature", "signed", "timestamp", "id", "event", "require"}, optionNames...)
+	return append([]string{"algorithm", "key", "signature", "signed", "timestamp", "id", "event", "action", "key_id", "require", "when"}, optionNames...)
 }
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax, beyond the
@@ -59,11 +60,14 @@ func (*Custom) OptionNames() []string {
 //	custom [<secret>] {
 //		algorithm <algorithm>
 //		key       <encoding> [prefix <text>]
-//		signature <place> <name> [<encoding>] [prefix <text>] [separator <text>] [assign <text>] [element <name>] [set_separator <text>] [positional <n>]
+//		signature <place> <name> [<encoding>] [prefix <text>] [prefix_optional] [repeated] [spaces] [separator <text>] [assign <text>] [element <name>] [set_separator <text>] [positional <n>]
 //		signed    <template>
 //		timestamp <place> <name> [<format>] [optional]
 //		id        <place> <name>
 //		event     <place> <name>
+//		action    <place> <name>
+//		key_id    <place> <name>
+//		when      [method <method>] [content_type <type>]
 //		require   <header> <value>
 //	}
 //
@@ -83,7 +87,7 @@ func (c *Custom) unmarshalSchemeOption(d *caddyfile.Dispenser, seen map[string]b
 		return true, err
 	case "require":
 		return true, c.unmarshalRequire(d)
-	case "key", "signature", "timestamp", "id", "event":
+	case "key", "signature", "timestamp", "id", "event", "action", "key_id", "when":
 	default:
 		return false, nil
 	}
@@ -106,6 +110,12 @@ func (c *Custom) unmarshalSchemeOption(d *caddyfile.Dispenser, seen map[string]b
 		c.ID = at(a.field())
 	case "event":
 		c.Event = at(a.field())
+	case "action":
+		c.Action = at(a.field())
+	case "key_id":
+		c.KeyID = at(a.field())
+	case "when":
+		c.When = unmarshalWhen(a)
 	}
 	return true, a.done()
 }
@@ -119,7 +129,18 @@ func (c *Custom) unmarshalSignature(a *arguments) {
 	s.Element = a.named("element")
 	s.SetSeparator = a.named("set_separator")
 	s.Positional = a.namedInt("positional")
+	s.PrefixOptional = a.flag("prefix_optional")
+	s.Repeated = a.flag("repeated")
+	s.Spaces = a.flag("spaces")
 	s.Encoding = signature.Encoding(a.optional())
+}
+
+func unmarshalWhen(a *arguments) *signature.Condition {
+	when := &signature.Condition{ContentType: a.named("content_type")}
+	for method := a.named("method"); method != ""; method = a.named("method") {
+		when.Methods = append(when.Methods, strings.ToUpper(method))
+	}
+	return when
 }
 
 func (c *Custom) unmarshalRequire(d *caddyfile.Dispenser) error {
@@ -154,9 +175,9 @@ func (c *Custom) CheckHeaders(r *signature.Request) error {
 }
 
 // Verify implements Provider.
-func (c *Custom) Verify(_ context.Context, r *signature.Request) (*signature.Delivery, error) {
+func (c *Custom) Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error) {
 	r.PublicURL = c.PublicURL
-	return c.schemes.verify(r)
+	return c.schemes.verify(ctx, r)
 }
 
 // Facts implements Provider.

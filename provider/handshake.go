@@ -14,7 +14,7 @@ func echoChallenge(member, kind, challenge string) Handshake {
 	if err != nil {
 		panic(err) // a typing mistake in the catalogue
 	}
-	return func(r *signature.Request, _ *signature.Delivery) (*signature.Answer, error) {
+	return func(_ *Module, r *signature.Request, _ *signature.Delivery) (*signature.Answer, error) {
 		found, err := paths.Find(r.Body)
 		if err != nil || found[0] != kind {
 			return nil, err

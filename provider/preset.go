@@ -2,11 +2,15 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -16,36 +20,86 @@ type Preset struct {
 	// Name is what users write, Title what people call the provider.
 	Name, Title string
 	// Schemes are how it signs. Where there are several, each secret belongs
-	// to the first that accepts it.
+	// to the first that accepts it, unless SecretsFitAll.
 	Schemes []signature.Scheme
+	// SecretsFitAll: every secret is used with every scheme that accepts it.
+	SecretsFitAll bool
 	// Families are the prefixes that a `*` at the beginning of a scheme's
 	// header names stands for, where the provider sends the same headers
 	// under more than one name.
 	Families []string
+	// Modes are there instead of Schemes where nothing in secret or request
+	// says in which way the provider signs. The first is the default.
+	Modes []Mode
+	// Takes and Needs name the settings that the provider knows beyond the
+	// options of all.
+	Takes, Needs []string
+	// KeyText turns the text of a secret into the text of a key, before the
+	// scheme decodes it.
+	KeyText func(string) (string, error)
+	// Values works out what {value.NAME} stands for in the signed content.
+	// Several results are tried in turn.
+	Values func(m *Module, r *signature.Request) ([]map[string]string, error)
+	// Code makes the verifier of a provider whose signatures the scheme type
+	// cannot describe.
+	Code func(m *Module) (verifier, error)
+	// NoSecret: the keys are published by the provider, so that secrets are
+	// optional.
+	NoSecret bool
 	// Window is how long handled deliveries are remembered by default.
 	Window time.Duration
-	// Handshake answers a provider's proof-of-ownership request; nil if it
-	// has none that the signature covers.
+	// Handshake answers a provider's proof-of-ownership request that its
+	// signature covers; nil if it has none.
 	Handshake Handshake
+	// Challenge answers one that comes unsigned; nil if it has none.
+	Challenge *Challenge
+	// Handshakes says in words which requests are answered, for the
+	// documentation.
+	Handshakes string
 	// Docs is the provider's page on verifying its webhooks.
 	Docs string
 	// SecretHelp says where the secret is found.
 	SecretHelp string
+	// Signs says what is signed, where the schemes do not.
+	Signs string
 	// Weakness is one sentence on what an attacker could still do.
 	Weakness string
+	// Unsigned names what the signature does not cover beyond ID, event type
+	// and timestamp.
+	Unsigned []string
+}
+
+// Mode is one of the ways in which a provider may sign.
+type Mode struct {
+	Name, Help string
+	Schemes    []signature.Scheme
+	Weakness   string
 }
 
 // Handshake looks at a verified delivery and returns the answer to send if it
 // is a handshake, else nil.
-type Handshake func(r *signature.Request, d *signature.Delivery) (*signature.Answer, error)
+type Handshake func(m *Module, r *signature.Request, d *signature.Delivery) (*signature.Answer, error)
+
+// verifier is what a preset becomes with the secrets of one endpoint.
+type verifier interface {
+	checkHeaders(r *signature.Request) error
+	verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error)
+	traits() signature.Traits
+	secrets() []signature.Identity
+}
 
 // Module is a preset as a Caddy module: the preset's scheme with the options
 // and secrets of one endpoint.
 type Module struct {
 	Options
+	Settings
 
-	preset  *Preset
-	schemes *schemes
+	preset   *Preset
+	set      Settings // with placeholders replaced
+	keys     []signature.Secret
+	mode     *Mode
+	verifier verifier
+	logger   *zap.Logger
 }
 
 // CaddyModule returns the Caddy module information.
@@ -59,22 +113,88 @@ func (m *Module) CaddyModule() caddy.ModuleInfo {
 
 // Provision implements caddy.Provisioner.
 func (m *Module) Provision(ctx caddy.Context) error {
-	if err := m.checkPublicURL(); err != nil {
-		return fmt.Errorf("%s: %w", m.preset.Name, err)
-	}
-	secrets, err := m.resolve(ctx.Logger(), m.preset.Name, m.preset.Schemes[0].Algorithm.Asymmetric())
-	if err != nil {
-		return err
-	}
-	m.schemes, err = compileSchemes(m.preset.Schemes, m.preset.Families, secrets, &m.Options)
-	if err != nil {
+	m.logger = ctx.Logger()
+	if err := m.provision(); err != nil {
 		return fmt.Errorf("%s: %w", m.preset.Name, err)
 	}
 	return nil
 }
 
+func (m *Module) provision() error {
+	p := m.preset
+	if err := m.checkPublicURL(); err != nil {
+		return err
+	}
+	if err := m.check(p.Takes, p.Needs); err != nil {
+		return err
+	}
+	var err error
+	if m.set, err = m.Settings.resolved(); err != nil {
+		return err
+	}
+	schemes, err := m.chooseMode()
+	if err != nil {
+		return err
+	}
+	if len(m.Secrets) > 0 || !p.NoSecret {
+		asymmetric := len(schemes) > 0 && schemes[0].Algorithm.Asymmetric()
+		if m.keys, err = m.resolve(m.logger, p.Name, asymmetric); err != nil {
+			return err
+		}
+	}
+	if m.keys, err = m.keyTexts(); err != nil {
+		return err
+	}
+	if p.Code != nil {
+		m.verifier, err = p.Code(m)
+		return err
+	}
+	m.verifier, err = compileSchemes(schemes, m)
+	return err
+}
+
+// chooseMode returns the schemes of the configured mode.
+func (m *Module) chooseMode() ([]signature.Scheme, error) {
+	modes := m.preset.Modes
+	if len(modes) == 0 {
+		return m.preset.Schemes, nil
+	}
+	var names []string
+	for i := range modes {
+		if modes[i].Name == m.set.Mode || (m.set.Mode == "" && i == 0) {
+			m.mode = &modes[i]
+			return m.mode.Schemes, nil
+		}
+		names = append(names, modes[i].Name)
+	}
+	return nil, fmt.Errorf("there is no mode %q: write %s", m.set.Mode, strings.Join(names, " or "))
+}
+
+// keyTexts returns the secrets as the scheme wants them.
+func (m *Module) keyTexts() ([]signature.Secret, error) {
+	if m.preset.KeyText == nil {
+		return m.keys, nil
+	}
+	out := make([]signature.Secret, 0, len(m.keys))
+	for _, secret := range m.keys {
+		text, err := m.preset.KeyText(string(secret.Reveal()))
+		if err != nil {
+			return nil, err
+		}
+		changed, err := signature.NewSecret(text, secret.Label())
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, changed)
+	}
+	return out, nil
+}
+
 // OptionNames implements OptionLister.
-func (m *Module) OptionNames() []string { return optionNames }
+func (m *Module) OptionNames() []string {
+	names := append([]string{}, optionNames...)
+	return append(append(names, m.preset.Takes...), m.preset.Needs...)
+}
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
 //
@@ -82,9 +202,18 @@ func (m *Module) OptionNames() []string { return optionNames }
 //		secret     <secret> [<label>]
 //		tolerance  <duration>
 //		public_url <url>
+//		<setting>  <value>
 //	}
+//
+// Which settings there are depends on the provider.
 func (m *Module) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return unmarshalOptions(d, &m.Options, nil)
+	return unmarshalOptions(d, &m.Options, func(d *caddyfile.Dispenser, seen map[string]bool) (bool, error) {
+		t := settingNamed(d.Val())
+		if t == nil || (!slices.Contains(m.preset.Takes, t.name) && !slices.Contains(m.preset.Needs, t.name)) {
+			return false, nil
+		}
+		return true, t.unmarshal(d, seen, &m.Settings)
+	})
 }
 
 // unmarshalOptions reads a provider's segment: the common options, and with
@@ -118,28 +247,47 @@ func unmarshalOptions(d *caddyfile.Dispenser, o *Options, other func(d *caddyfil
 // CheckHeaders implements Provider.
 func (m *Module) CheckHeaders(r *signature.Request) error {
 	r.PublicURL = m.PublicURL
-	return m.schemes.checkHeaders(r)
+	if m.preset.Challenge.possible(m, r) {
+		return nil
+	}
+	return m.verifier.checkHeaders(r)
 }
 
 // Verify implements Provider.
-func (m *Module) Verify(_ context.Context, r *signature.Request) (*signature.Delivery, error) {
+func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error) {
 	r.PublicURL = m.PublicURL
-	d, err := m.schemes.verify(r)
-	if err != nil || m.preset.Handshake == nil {
-		return d, err
+	if m.preset.Challenge.possible(m, r) {
+		answer, err := m.preset.Challenge.Answer(m, r)
+		if err != nil || answer != nil {
+			return &signature.Delivery{Answer: answer}, err
+		}
 	}
-	d.Answer, err = m.preset.Handshake(r, d)
+	d, err := m.verifier.verify(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if len(d.Matches) == 0 {
+		return nil, errors.New("nothing was verified") // a mistake of ours, never to be let through
+	}
+	if m.preset.Handshake != nil {
+		d.Answer, err = m.preset.Handshake(m, r, d)
+	}
 	return d, err
 }
 
 // Facts implements Provider.
 func (m *Module) Facts() Facts {
+	weakness := m.preset.Weakness
+	if m.mode != nil && m.mode.Weakness != "" {
+		weakness = m.mode.Weakness
+	}
 	return Facts{
 		Name:     m.preset.Name,
-		Traits:   m.schemes.traits(),
-		Secrets:  m.schemes.secrets(),
+		Traits:   m.verifier.traits(),
+		Secrets:  m.verifier.secrets(),
 		Window:   m.preset.Window,
-		Weakness: m.preset.Weakness,
+		Weakness: weakness,
+		Unsigned: m.preset.Unsigned,
 	}
 }
 

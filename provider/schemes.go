@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -11,10 +12,12 @@ import (
 // schemes is the compiled schemes of one endpoint: one for each scheme that
 // has secrets and each family of header names.
 type schemes struct {
+	module   *Module
 	compiled []compiledScheme
 }
 
 type compiledScheme struct {
+	scheme   *signature.Scheme
 	family   string
 	headers  []string // the headers of the scheme, for comparing families
 	verifier *signature.Verifier
@@ -24,44 +27,55 @@ type compiledScheme struct {
 const familyMark = "*"
 
 // compileSchemes sorts the secrets to the schemes that accept them. Every
-// secret must belong to one; the first that accepts it has it.
-func compileSchemes(all []signature.Scheme, families []string, secrets []signature.Secret, o *Options) (*schemes, error) {
-	if len(families) == 0 {
-		families = []string{""}
-	}
-	out := &schemes{}
-	used := 0
-	left := secrets
-	for _, s := range all {
-		var mine, others []signature.Secret
-		for _, secret := range left {
-			if s.Accepts(secret) {
-				mine = append(mine, secret)
-			} else {
-				others = append(others, secret)
+// secret must belong to one. The first that accepts it has it, unless the
+// schemes are for different requests or share all secrets.
+func compileSchemes(all []signature.Scheme, m *Module) (*schemes, error) {
+	out := &schemes{module: m}
+	taken := make([]bool, len(m.keys))
+	for i := range all {
+		var mine []signature.Secret
+		for j, secret := range m.keys {
+			shared := m.preset.SecretsFitAll || all[i].When != nil
+			if !all[i].Accepts(secret) || (taken[j] && !shared) {
+				continue
 			}
+			if _, err := all[i].Key.Decode(secret); err != nil && m.preset.SecretsFitAll {
+				continue // of another scheme
+			}
+			mine = append(mine, secret)
+			taken[j] = taken[j] || all[i].When == nil
 		}
-		left = others
 		if len(mine) == 0 {
 			continue
 		}
-		used += len(mine)
-		for _, family := range families {
-			scheme, headers := inFamily(s, family)
-			v, err := scheme.Compile(mine, o.tolerance())
-			if err != nil {
-				return nil, err
-			}
-			out.compiled = append(out.compiled, compiledScheme{family, headers, v})
+		if err := out.compile(all[i], mine); err != nil {
+			return nil, err
 		}
 	}
-	if used < len(secrets) {
+	if slices.Contains(taken, false) {
 		return nil, errors.New("a secret is of no kind that the provider has: look at its prefix")
 	}
 	if len(out.compiled) == 0 {
 		return nil, errors.New("no secret")
 	}
 	return out, nil
+}
+
+// compile adds a scheme, once for each family.
+func (s *schemes) compile(scheme signature.Scheme, secrets []signature.Secret) error {
+	families := s.module.preset.Families
+	if len(families) == 0 {
+		families = []string{""}
+	}
+	for _, family := range families {
+		named, headers := inFamily(scheme, family)
+		v, err := named.Compile(secrets, s.module.tolerance())
+		if err != nil {
+			return err
+		}
+		s.compiled = append(s.compiled, compiledScheme{&named, family, headers, v})
+	}
+	return nil
 }
 
 // inFamily writes the family's prefix for the mark in header names.
@@ -91,12 +105,17 @@ func inFamily(s signature.Scheme, family string) (signature.Scheme, []string) {
 	return s, headers
 }
 
-// choose returns the schemes to try: those of the family of headers that the
-// request uses. Two families at once must agree, or one of them was added by
-// somebody else.
+// choose returns the schemes to try: those for this kind of request, and of
+// the family of headers that the request uses. Two families at once must
+// agree, or one of them was added by somebody else. A scheme that signs is
+// never given up for one that only sends a token.
 func (s *schemes) choose(r *signature.Request) ([]compiledScheme, error) {
 	var chosen []compiledScheme
-	for _, c := range s.compiled {
+	applying := s.applying(r)
+	if len(applying) == 0 {
+		return nil, signature.Refuse(signature.Malformed, "the provider does not sign this kind of request")
+	}
+	for _, c := range applying {
 		if !c.verifier.Present(r) {
 			continue
 		}
@@ -109,9 +128,34 @@ func (s *schemes) choose(r *signature.Request) ([]compiledScheme, error) {
 		chosen = append(chosen, c)
 	}
 	if len(chosen) == 0 {
-		chosen = s.compiled[:1] // to say what is missing
+		return applying[:1], nil // to say what is missing
+	}
+	if signing := slices.DeleteFunc(slices.Clone(chosen), sendsToken); len(signing) > 0 {
+		return signing, nil
 	}
 	return chosen, nil
+}
+
+func sendsToken(c compiledScheme) bool {
+	return c.scheme.Algorithm == signature.Token || c.scheme.Algorithm == signature.Basic
+}
+
+// applying returns the schemes for this kind of request: those that name it,
+// else those for all.
+func (s *schemes) applying(r *signature.Request) []compiledScheme {
+	var named, others []compiledScheme
+	for _, c := range s.compiled {
+		switch {
+		case c.scheme.When == nil:
+			others = append(others, c)
+		case c.scheme.Applies(r):
+			named = append(named, c)
+		}
+	}
+	if len(named) > 0 {
+		return named
+	}
+	return others
 }
 
 func sameHeaders(r *signature.Request, a, b []string) bool {
@@ -143,7 +187,29 @@ func (s *schemes) checkHeaders(r *signature.Request) error {
 // verify returns the first scheme's delivery that verifies. Further schemes
 // that verify too, as while moving from shared secret to public key, add
 // their matches: each signature alone could be sent again.
-func (s *schemes) verify(r *signature.Request) (*signature.Delivery, error) {
+func (s *schemes) verify(_ context.Context, r *signature.Request) (*signature.Delivery, error) {
+	if s.module.preset.Values == nil {
+		return s.verifyOne(r)
+	}
+	candidates, err := s.module.preset.Values(s.module, r)
+	if err != nil {
+		return nil, err
+	}
+	err = signature.Refuse(signature.Malformed, "nothing there to verify")
+	for _, r.Values = range candidates {
+		var d *signature.Delivery
+		if d, err = s.verifyOne(r); err == nil {
+			return d, nil
+		}
+		if !isRefusal(err, signature.InvalidSignature) {
+			return nil, err
+		}
+	}
+	return nil, err
+}
+
+// verifyOne verifies with the request's values as they are.
+func (s *schemes) verifyOne(r *signature.Request) (*signature.Delivery, error) {
 	chosen, err := s.choose(r)
 	if err != nil {
 		return nil, err
@@ -168,6 +234,12 @@ func (s *schemes) verify(r *signature.Request) (*signature.Delivery, error) {
 		return delivery, nil
 	}
 	return nil, refusal
+}
+
+// isRefusal tells whether err is a refusal of this kind.
+func isRefusal(err error, kind signature.RefusalKind) bool {
+	var r *signature.Refusal
+	return errors.As(err, &r) && r.Kind == kind
 }
 
 // graver returns the refusal that tells the operator more: with several

@@ -168,6 +168,9 @@ var (
 	// ErrFull: the store is at its configured limit and forgets nothing
 	// that its window still covers.
 	ErrFull = errors.New("replay store is full")
+	// ErrNoKeys: the delivery has no keys, so that nothing could tell it
+	// from any other.
+	ErrNoKeys = errors.New("delivery has no keys")
 )
 
 // Store keeps claims and handled deliveries. Its methods are safe for
@@ -179,7 +182,9 @@ type Store interface {
 	// Claim claims all keys for owner until now+lease, if every one of them
 	// is Free; otherwise it changes nothing. It returns the verdict of
 	// [Judge] over the states that it found. ErrFull if a new key would
-	// exceed the store's limit.
+	// exceed the store's limit. Called again after an error, with the same
+	// owner, it may find its own work done: a claim of the same owner
+	// counts as Free and is renewed.
 	Claim(ctx context.Context, keys Keys, owner Owner, lease time.Duration) (Verdict, error)
 
 	// Renew makes the claim live until now+lease. ErrNotOwner if any of the

@@ -35,18 +35,21 @@ const (
 	RSASHA1         Algorithm = "rsa-sha1"          // PKCS #1 v1.5
 	RSASHA256       Algorithm = "rsa-sha256"        // PKCS #1 v1.5
 	RSASHA512       Algorithm = "rsa-sha512"        // PKCS #1 v1.5
-	Token           Algorithm = "token"
-	Basic           Algorithm = "basic"
+	// SHA256Prefix hashes the secret and then the content, without HMAC: who
+	// has one signature can lengthen the content and sign the result.
+	SHA256Prefix Algorithm = "sha256-prefix"
+	Token        Algorithm = "token"
+	Basic        Algorithm = "basic"
 )
 
 func (a Algorithm) check() error {
 	switch a {
-	case HMACSHA1, HMACSHA256, HMACSHA384, HMACSHA512, Ed25519, ECDSAP256SHA256, RSASHA1, RSASHA256, RSASHA512, Token, Basic:
+	case HMACSHA1, HMACSHA256, HMACSHA384, HMACSHA512, Ed25519, ECDSAP256SHA256, RSASHA1, RSASHA256, RSASHA512, SHA256Prefix, Token, Basic:
 		return nil
 	case "":
 		return errors.New("no algorithm: write, for example, hmac-sha256")
 	}
-	return fmt.Errorf("unknown algorithm %q: write hmac-sha1, hmac-sha256, hmac-sha384, hmac-sha512, ed25519, ecdsa-p256-sha256, rsa-sha1, rsa-sha256, rsa-sha512, token or basic", string(a))
+	return fmt.Errorf("unknown algorithm %q: write hmac-sha1, hmac-sha256, hmac-sha384, hmac-sha512, ed25519, ecdsa-p256-sha256, rsa-sha1, rsa-sha256, rsa-sha512, sha256-prefix, token or basic", string(a))
 }
 
 // Asymmetric: the operator configures a public key, which is no secret.
@@ -88,7 +91,7 @@ func newHash(h crypto.Hash) func() hash.Hash {
 // signatureSize is the exact length of a signature in bytes, 0 if it varies.
 func (a Algorithm) signatureSize() int {
 	switch a {
-	case HMACSHA1, HMACSHA256, HMACSHA384, HMACSHA512:
+	case HMACSHA1, HMACSHA256, HMACSHA384, HMACSHA512, SHA256Prefix:
 		return a.hash().Size()
 	case Ed25519:
 		return ed25519.SignatureSize
@@ -150,10 +153,26 @@ func newKey(a Algorithm, format KeyFormat, secret Secret) (*key, error) {
 			return nil, err
 		}
 		plain := newHash(a.hash())
-		k.states.New = func() any { return &state{hash: hmac.New(plain, raw)} }
+		makeHash := func() hash.Hash { return hmac.New(plain, raw) }
+		if a == SHA256Prefix {
+			makeHash = func() hash.Hash { return &prefixHash{plain(), raw} }
+		}
+		k.states.New = func() any { return &state{hash: makeHash()} }
 		k.identity.Fingerprint = fingerprint(raw)
 	}
 	return k, nil
+}
+
+// prefixHash begins every content with a secret.
+type prefixHash struct {
+	hash.Hash
+	secret []byte
+}
+
+// Reset begins a new content.
+func (h *prefixHash) Reset() {
+	h.Hash.Reset()
+	_, _ = h.Write(h.secret) // a hash never fails
 }
 
 // parsePublicKey reads a public key: PEM, base64 of DER (SubjectPublicKeyInfo),

@@ -12,8 +12,9 @@ import (
 // Field says where in a request a value stands.
 type Field struct {
 	// Which part of the request: `header`, `query`, `form`
-	// (application/x-www-form-urlencoded), `json` (the body) or `element`
-	// (a part of the signature header, where that is a list of key=value).
+	// (application/x-www-form-urlencoded), `json` (the body), `element` (a
+	// part of the signature header, where that is a list of key=value) or
+	// `value` (what a provider's own code has worked out).
 	From string `json:"from"`
 	// The header, parameter or element; for `json` a path of member names
 	// and array indexes joined by dots: `data.object.id`.
@@ -27,11 +28,11 @@ func (f Field) String() string { return f.From + " " + f.Name }
 func (f Field) IsZero() bool { return f.From == "" }
 
 // inBody: the value can only be known once the body has been read.
-func (f Field) inBody() bool { return f.From == "json" || f.From == "form" }
+func (f Field) inBody() bool { return f.From == "json" || f.From == "form" || f.From == "value" }
 
 func (f Field) check() error {
 	switch f.From {
-	case "header", "query", "form", "json", "element":
+	case "header", "query", "form", "json", "element", "value":
 	default:
 		return fmt.Errorf("unknown place %q: write header, query, form, json or element", f.From)
 	}

@@ -13,8 +13,8 @@ import (
 type SignatureField struct {
 	Field
 	// Further headers that may hold a signature; one that matches suffices.
-	// A name that ends in `#` stands for that name with 1, 2, 3 … in its
-	// place, as far as they are present.
+	// A name that ends in `#`, here as above, stands for that name with 1, 2,
+	// 3 … in its place, as far as they are present.
 	Also []string `json:"also,omitempty"`
 	// How the bytes are spelled: `hex`, `base64`, `base64url` (not padded) or
 	// `base64url_pad`. Default: `hex`.
@@ -205,9 +205,13 @@ func cutPart(text, separator string) (part, rest string, more bool) {
 	return strings.Cut(text, separator)
 }
 
+func (f *SignatureField) severalHeaders() bool {
+	return len(f.Also) > 0 || strings.HasSuffix(f.Name, "#")
+}
+
 // headerNames returns the headers that hold signatures in this request.
 func (f *SignatureField) headerNames(r *Request) []string {
-	if len(f.Also) == 0 {
+	if !f.severalHeaders() {
 		return []string{f.Name}
 	}
 	var names []string
@@ -240,7 +244,7 @@ func (f *SignatureField) read(v *values) error {
 	if f.Repeated {
 		return f.readRepeated(v)
 	}
-	if len(f.Also) == 0 {
+	if !f.severalHeaders() {
 		return f.readHeader(v, f.Name)
 	}
 	for _, name := range f.headerNames(v.req) {

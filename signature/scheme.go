@@ -11,8 +11,9 @@ import (
 // type, and the `custom` provider fills one in from the config.
 type Scheme struct {
 	// `hmac-sha1`, `hmac-sha256`, `hmac-sha384`, `hmac-sha512`, `ed25519`,
-	// `ecdsa-p256-sha256`, `rsa-sha1`, `rsa-sha256`, `rsa-sha512`, `token`
-	// (the secret itself is sent) or `basic` (HTTP Basic; the secret is
+	// `ecdsa-p256-sha256`, `rsa-sha1`, `rsa-sha256`, `rsa-sha512`,
+	// `sha256-prefix` (the hash of secret and content: weak), `token` (the
+	// secret itself is sent) or `basic` (HTTP Basic; the secret is
 	// user:password). It is fixed here: a request cannot choose another.
 	Algorithm Algorithm `json:"algorithm,omitempty"`
 	// How the text of a secret becomes key bytes.
@@ -39,6 +40,9 @@ type Scheme struct {
 	// The requests that are signed in this way, where the provider signs
 	// others otherwise. Default: all.
 	When *Condition `json:"when,omitempty"`
+	// ValuesCoverBody says that the {value.NAME} of the signed content are
+	// made of the whole body. Only code can say so, hence not the config.
+	ValuesCoverBody bool `json:"-"`
 }
 
 // signsNothing: whoever knows the secret says what he likes.

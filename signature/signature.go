@@ -32,6 +32,9 @@ type Request struct {
 	Body Body
 	// Now is the time to judge timestamps by.
 	Now time.Time
+	// Values are what the provider's own code has worked out, for
+	// {value.NAME} in the signed content.
+	Values map[string]string
 }
 
 // URL is what a scheme that signs the URL signs: the URL that the request was

@@ -21,6 +21,7 @@ import (
 //	{header.NAME} {element.NAME} {query.NAME} {form.NAME} {json.PATH}
 //	{form_sorted}        name and value of every form field, sorted by name,
 //	                     with nothing in between
+//	{value.NAME}         what the provider's own code has worked out
 //	{lf}                 a line feed
 type template struct {
 	parts []part
@@ -94,6 +95,9 @@ func (t *template) addVariable(name string, s *Scheme) error {
 			return err
 		}
 		t.covered[f] = true
+		if f.From == "value" && s.ValuesCoverBody {
+			t.body, t.raw = true, true
+		}
 		t.parts = append(t.parts, part{field: f})
 		return nil
 	}
@@ -211,7 +215,7 @@ func (t *template) covers(f Field) bool {
 	switch {
 	case t.covered[f]:
 		return true
-	case f.inBody():
+	case f.From == "json" || f.From == "form":
 		return t.raw
 	case f.From == "query":
 		return t.query

@@ -87,6 +87,8 @@ func (v *values) get(f Field) (string, error) {
 			return "", nil
 		}
 		return v.current.single(f.Name)
+	case "value":
+		return v.req.Values[f.Name], nil
 	case "form":
 		form, err := v.readForm()
 		if err != nil {

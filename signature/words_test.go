@@ -198,3 +198,36 @@ func TestConditionSaysWhichRequestsASchemeIsFor(t *testing.T) {
 		}
 	}
 }
+
+func TestSHA256PrefixHashesSecretAndContent(t *testing.T) {
+	s := headerScheme()
+	s.Algorithm = SHA256Prefix
+	v := compileWords(t, s, "k", "")
+	sum := sha256.Sum256([]byte("kb"))
+	wantKind(t, v, wordsRequest("b", "X-Sig", hex.EncodeToString(sum[:])), "")
+	wantKind(t, v, wordsRequest("b", "X-Sig", hexMAC("k", "b")), InvalidSignature)
+}
+
+func TestValuesComeFromTheProvidersCode(t *testing.T) {
+	s := headerScheme()
+	s.Signed, s.ValuesCoverBody = "{value.content}", true
+	s.ID = &Field{From: "json", Name: "id"}
+	v := compileWords(t, s, "k", "")
+	if !v.Traits().BodySigned || !v.Traits().IDSigned {
+		t.Error("the body counts as unsigned")
+	}
+	r := wordsRequest("{}", "X-Sig", hexMAC("k", "worked out"))
+	wantKind(t, v, r, Malformed)
+	r.Values = map[string]string{"content": "worked out"}
+	wantKind(t, v, r, "")
+}
+
+func TestNumberedHeaders(t *testing.T) {
+	s := headerScheme()
+	s.Signature.Name = "X-Sig-#"
+	v := compileWords(t, s, "k", "")
+	bad, good := hexMAC("other", "b"), hexMAC("k", "b")
+	wantKind(t, v, wordsRequest("b", "X-Sig-1", bad, "X-Sig-2", bad, "X-Sig-3", good), "")
+	wantKind(t, v, wordsRequest("b", "X-Sig-1", bad, "X-Sig-3", good), InvalidSignature)
+	wantKind(t, v, wordsRequest("b", "X-Sig", good), MissingSignature)
+}

@@ -1,0 +1,59 @@
+# What each target does: make help.
+.DEFAULT_GOAL := help
+
+GO     ?= go
+TOOL   := $(GO) tool -modfile=tools/go.mod
+# How long each fuzz target runs.
+FUZZTIME ?= 20s
+
+.PHONY: help
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-8s %s\n", $$1, $$2 }'
+
+.PHONY: build
+build: ## build/caddy: Caddy with this module
+	$(GO) build -o build/caddy ./caddy
+
+.PHONY: demo
+demo: build python ## send good and bad deliveries to real Flask and FastAPI apps behind Caddy
+	$(GO) run ./examples/demo -caddy build/caddy -python .venv/bin/python
+
+.PHONY: run
+run: build python ## keep the demo's apps running, with lines to try by hand
+	$(GO) run ./examples/demo -caddy build/caddy -python .venv/bin/python -run
+
+.PHONY: test
+test: prepared ## all tests, unit and end-to-end, with the race detector
+	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
+
+.PHONY: lint
+lint: ## formatting, vet, golangci-lint, tidy modules, generated files
+	$(GO) vet ./...
+	$(TOOL) golangci-lint run
+	$(GO) mod tidy -diff
+	.ci/generated
+
+.PHONY: vuln
+vuln: ## known vulnerabilities in what we depend on (needs vuln.go.dev)
+	$(TOOL) govulncheck ./...
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME
+	.ci/fuzz $(FUZZTIME)
+
+.PHONY: xcaddy
+xcaddy: ## build with xcaddy, from the checkout and as published
+	.ci/xcaddy
+
+.PHONY: python
+python:
+	examples/python-env.sh
+
+# What the tests need beside Go.
+.PHONY: prepared
+prepared:
+	e2e/prepare.sh
+
+.PHONY: clean
+clean: ## remove everything that was built
+	rm -rf build .venv e2e/signers/node_modules

@@ -1,0 +1,39 @@
+package body
+
+import (
+	"fmt"
+	"os"
+)
+
+// spoolStep is the size of the buffer for copying to and from files, and the
+// step in which the disk budget is charged.
+const spoolStep = 64 << 10
+
+// spool is a temporary file that only this process can reach.
+type spool struct {
+	*os.File
+	path string // what is to be removed at the end; empty if it is gone already
+}
+
+// newSpool makes a file with mode 0600 in dir and removes its name at once, so
+// that not even a crash leaves it behind. Where an open file cannot be removed
+// (Windows), close does it.
+func newSpool(dir string, remove func(string) error) (*spool, error) {
+	f, err := os.CreateTemp(dir, "webhook-body-*")
+	if err != nil {
+		return nil, fmt.Errorf("%w: making a temporary file: %w", ErrBudget, err)
+	}
+	s := &spool{File: f}
+	if remove(f.Name()) != nil {
+		s.path = f.Name()
+	}
+	return s, nil
+}
+
+// close has no error worth telling: the body was read back or is not wanted.
+func (s *spool) close() {
+	_ = s.File.Close()
+	if s.path != "" {
+		_ = os.Remove(s.path)
+	}
+}

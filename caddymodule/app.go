@@ -1,0 +1,186 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/verify-webhook/caddy-verify-webhook/body"
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+)
+
+const (
+	appID = "verify_webhook"
+	// StoreNamespace is the Caddy namespace of the replay stores.
+	StoreNamespace = "http.verify_webhook.stores"
+	// defaultStore is loaded where the config names none.
+	defaultStore = StoreNamespace + ".memory"
+
+	defaultBodyMemory = 256 << 20
+	defaultBodyDisk   = 2 << 30
+)
+
+func init() { caddy.RegisterModule(new(App)) }
+
+// App holds what all `verify_webhook` endpoints of a config share: the default
+// replay store and the room for bodies in flight. It knows every endpoint.
+type App struct {
+	// Where handled deliveries are remembered, for endpoints that do not say
+	// otherwise. Default: `memory`.
+	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.verify_webhook.stores inline_key=type"`
+
+	// How many bytes of memory all bodies in flight may use together. Past it
+	// they go to temporary files. Default: 256 MiB.
+	BodyMemory int64 `json:"body_memory,omitempty"`
+
+	// How many bytes of temporary files all bodies in flight may use
+	// together. Past it deliveries get 503. Default: 2 GiB.
+	BodyDisk int64 `json:"body_disk,omitempty"`
+
+	ctx    caddy.Context
+	store  replay.Store
+	budget *body.Budget
+
+	mu        sync.Mutex // metrics may be asked for while handlers are added
+	endpoints []*Handler
+	stores    map[string]replay.Store // by their label in metrics
+}
+
+// StoreModule is implemented by the Caddy modules in StoreNamespace.
+type StoreModule interface {
+	caddy.Module
+	// Store returns the store, once provisioned.
+	Store() replay.Store
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: appID, New: func() caddy.Module { return new(App) }}
+}
+
+// budget is one for the process: during a reload two configs have bodies in
+// flight.
+var budget = body.NewBudget(defaultBodyMemory, defaultBodyDisk)
+
+// Provision implements caddy.Provisioner.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx = ctx
+	a.budget = budget
+	if a.BodyMemory < 0 || a.BodyDisk < 0 {
+		return errors.New("body_memory and body_disk must not be negative")
+	}
+	orDefault(&a.BodyMemory, defaultBodyMemory)
+	orDefault(&a.BodyDisk, defaultBodyDisk)
+	registry := ctx.GetMetricsRegistry()
+	if err := registerMeters(registry); err != nil {
+		return err
+	}
+	return register(registry, stateCollector{a})
+}
+
+// Start implements caddy.App.
+func (a *App) Start() error {
+	a.budget.Resize(a.BodyMemory, a.BodyDisk)
+	return nil
+}
+
+// Stop implements caddy.App.
+func (a *App) Stop() error { return nil }
+
+// register adds an endpoint. Two that share a secret must say what they mean:
+// otherwise one would take the other's deliveries for duplicates, or both
+// would accept the same delivery once.
+func (a *App) register(h *Handler) error {
+	for _, other := range a.endpoints {
+		if h.Namespace != "" && other.Namespace != "" {
+			continue
+		}
+		for _, mine := range h.facts.Secrets {
+			for _, theirs := range other.facts.Secrets {
+				if mine.Fingerprint == theirs.Fingerprint {
+					return fmt.Errorf("two endpoints (%s and %s) share a secret: give both a `namespace`, the same if they are one endpoint, so that a delivery to one counts for the other, or different ones if the same delivery may come to each",
+						other.facts.Name, h.facts.Name)
+				}
+			}
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.endpoints = append(a.endpoints, h)
+	return nil
+}
+
+// endpointKind is what endpoints are counted by in metrics.
+type endpointKind struct{ provider, endpoint, mode string }
+
+// inventory counts the endpoints and returns the stores in use.
+func (a *App) inventory() (map[endpointKind]int64, map[string]replay.Store) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	endpoints := make(map[endpointKind]int64)
+	for _, h := range a.endpoints {
+		endpoints[endpointKind{h.facts.Name, h.endpointName(), h.Mode}]++
+	}
+	return endpoints, maps.Clone(a.stores)
+}
+
+// storeFor returns the store of an endpoint: its own, or the default one,
+// which is opened when the first endpoint needs it.
+func (a *App) storeFor(ctx caddy.Context, r *Replay) (replay.Store, error) {
+	if r.StoreRaw != nil {
+		return a.loadStore(ctx.LoadModule(r, "StoreRaw"))
+	}
+	if a.store != nil {
+		return a.store, nil
+	}
+	var err error
+	if a.StoreRaw != nil {
+		a.store, err = a.loadStore(a.ctx.LoadModule(a, "StoreRaw"))
+	} else {
+		a.store, err = a.loadStore(a.ctx.LoadModuleByID(defaultStore, nil))
+	}
+	return a.store, err
+}
+
+// loadStore returns a store that is measured. Stores of one label are one in
+// metrics; they should differ in label only if they differ in what they hold.
+func (a *App) loadStore(m any, err error) (replay.Store, error) {
+	if err != nil {
+		return nil, fmt.Errorf("loading replay store: %w", err)
+	}
+	s, ok := m.(StoreModule)
+	if !ok {
+		return nil, fmt.Errorf("module %T is in the namespace of replay stores but is none", m)
+	}
+	label := storeLabel(s)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stores == nil {
+		a.stores = make(map[string]replay.Store)
+	}
+	a.stores[label] = s.Store()
+	return newMeteredStore(s.Store(), label), nil
+}
+
+// NamedStore is implemented by store modules of which a config can have more
+// than one. The name shows up in metrics, so it must not hold a password.
+type NamedStore interface{ StoreName() string }
+
+// storeLabel names a store in metrics: its type and, if it has one, its name.
+func storeLabel(s StoreModule) string {
+	label := s.CaddyModule().ID.Name()
+	if named, ok := s.(NamedStore); ok && named.StoreName() != "" {
+		label += " " + named.StoreName()
+	}
+	return label
+}
+
+// Interface guards.
+var (
+	_ caddy.App         = (*App)(nil)
+	_ caddy.Provisioner = (*App)(nil)
+)

@@ -1,0 +1,270 @@
+package caddymodule
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+)
+
+func init() {
+	httpcaddyfile.RegisterHandlerDirective("verify_webhook", parseHandler)
+	httpcaddyfile.RegisterDirectiveOrder("verify_webhook", httpcaddyfile.Before, "basic_auth")
+	httpcaddyfile.RegisterGlobalOption("verify_webhook", parseApp)
+}
+
+func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	handler := new(Handler)
+	return handler, handler.UnmarshalCaddyfile(h.Dispenser)
+}
+
+// handlerOptions are the handler's own options; all others are the provider's.
+var handlerOptions = []string{"events", "max_body", "body_timeout", "app_timeout", "mode", "namespace", "replay"}
+
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
+//
+//	verify_webhook [<matcher>] <provider> [<secret>] {
+//		<provider's options: secret, tolerance, public_url …>
+//		events       <patterns...>
+//		max_body     <size>
+//		body_timeout <duration>
+//		app_timeout  <duration>
+//		mode         enforce|monitor
+//		namespace    <name>
+//		replay {
+//			store          <type> [<arguments...>]
+//			window         <duration>
+//			lease          <duration>
+//			handled        <statuses...>
+//			on_duplicate   <status>
+//			on_replay      <status>
+//			on_store_error reject|allow
+//			wait           <duration>
+//			max_waiting    <number>
+//		}
+//	}
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the directive
+	if !d.NextArg() {
+		return d.Err("no provider: write its name after verify_webhook, for example: verify_webhook github {env.NAME}")
+	}
+	name := d.Val()
+	module, err := providerModule(d, name)
+	if err != nil {
+		return err
+	}
+	segment := providerSegment{tokens: []caddyfile.Token{d.Token()}}
+	for d.NextArg() {
+		segment.tokens = append(segment.tokens, d.Token())
+	}
+	known := handlerOptions
+	if lister, ok := module.(provider.OptionLister); ok {
+		known = append(slices.Clone(known), lister.OptionNames()...)
+	} else {
+		known = nil // only the provider can tell
+	}
+	o := &options{d: d}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		switch d.Val() {
+		case "events":
+			o.once()
+			if h.Events = d.RemainingArgs(); len(h.Events) == 0 {
+				o.fail("events needs event types: write, for example, events push pull_request.*")
+			}
+		case "max_body":
+			o.size(&h.MaxBody)
+		case "body_timeout":
+			o.duration(&h.BodyTimeout)
+		case "app_timeout":
+			o.duration(&h.AppTimeout)
+		case "mode":
+			o.text(&h.Mode)
+			if o.err == nil && h.Mode != modeEnforce && h.Mode != modeMonitor {
+				o.fail("mode %s is unknown: write enforce or monitor", h.Mode)
+			}
+		case "namespace":
+			o.text(&h.Namespace)
+		case "replay":
+			o.once()
+			o.keep(h.Replay.unmarshal(d))
+		default:
+			if known != nil && !slices.Contains(known, d.Val()) {
+				o.unknown(known...)
+				break
+			}
+			segment.option(d)
+		}
+		if o.err != nil {
+			return o.err
+		}
+	}
+	if err := module.UnmarshalCaddyfile(segment.dispenser()); err != nil {
+		return err
+	}
+	h.ProviderRaw = caddyconfig.JSONModuleObject(module, "name", name, nil)
+	return nil
+}
+
+// keep keeps an error, if it is the first.
+func (o *options) keep(err error) {
+	if o.err == nil {
+		o.err = err
+	}
+}
+
+// providerModule makes an empty provider of that name.
+func providerModule(d *caddyfile.Dispenser, name string) (caddyfile.Unmarshaler, error) {
+	info, err := caddy.GetModule(provider.Namespace + "." + name)
+	if err != nil {
+		names := provider.Names()
+		if s := nearest(strings.ToLower(name), names); s != "" {
+			return nil, d.Errf("unknown provider %s: did you mean %s?", name, s)
+		}
+		return nil, d.Errf("unknown provider %s: `caddy list-modules` shows those there are; `custom` describes any other", name)
+	}
+	module, ok := info.New().(caddyfile.Unmarshaler)
+	if !ok {
+		return nil, d.Errf("the provider %s cannot be set up in a Caddyfile: use JSON", name)
+	}
+	return module, nil
+}
+
+// providerSegment gathers what is the provider's out of our block: its name
+// and secret, and, in braces, its options.
+type providerSegment struct {
+	tokens []caddyfile.Token
+	inside []caddyfile.Token
+}
+
+func (s *providerSegment) option(d *caddyfile.Dispenser) {
+	s.inside = append(s.inside, d.NextSegment()...)
+}
+
+// dispenser returns the segment as if it had been written on its own. The
+// braces stand where the tokens next to them do, so that lines in errors are
+// right.
+func (s *providerSegment) dispenser() *caddyfile.Dispenser {
+	if len(s.inside) == 0 {
+		return caddyfile.NewDispenser(s.tokens)
+	}
+	open := s.tokens[len(s.tokens)-1].Clone()
+	open.Text = "{"
+	end := s.inside[len(s.inside)-1].Clone()
+	end.Text, end.Line = "}", end.Line+1
+	return caddyfile.NewDispenser(slices.Concat(s.tokens, []caddyfile.Token{open}, s.inside, []caddyfile.Token{end}))
+}
+
+// replayOptions are the options of the replay block.
+var replayOptions = []string{"store", "window", "lease", "handled", "on_duplicate", "on_replay", "on_store_error", "wait", "max_waiting"}
+
+func (r *Replay) unmarshal(d *caddyfile.Dispenser) error {
+	if d.NextArg() {
+		return d.Err("replay takes no argument: its options stand in a block")
+	}
+	o := &options{d: d}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		switch d.Val() {
+		case "store":
+			o.once()
+			raw, err := unmarshalStore(d)
+			o.keep(err)
+			r.StoreRaw = raw
+		case "window":
+			o.duration(&r.Window)
+		case "lease":
+			o.duration(&r.Lease)
+		case "handled":
+			o.statuses(&r.Handled)
+		case "on_duplicate":
+			o.status(&r.OnDuplicate)
+		case "on_replay":
+			o.status(&r.OnReplay)
+		case "on_store_error":
+			o.text(&r.OnStoreError)
+			if o.err == nil && r.OnStoreError != "reject" && r.OnStoreError != "allow" {
+				o.fail("on_store_error %s is unknown: write reject or allow", r.OnStoreError)
+			}
+		case "wait":
+			o.duration(&r.Wait)
+		case "max_waiting":
+			var n int64
+			o.count(&n)
+			r.MaxWaiting = int(n)
+		default:
+			o.unknown(replayOptions...)
+		}
+		if o.err != nil {
+			return o.err
+		}
+	}
+	return nil
+}
+
+// unmarshalStore reads `store <type> …` and returns the store's JSON.
+func unmarshalStore(d *caddyfile.Dispenser) ([]byte, error) {
+	if !d.NextArg() {
+		return nil, d.Err("store needs a type: write, for example, store memory")
+	}
+	name := d.Val()
+	if _, err := caddy.GetModule(StoreNamespace + "." + name); err != nil {
+		var names []string
+		for _, m := range caddy.GetModules(StoreNamespace) {
+			names = append(names, m.ID.Name())
+		}
+		return nil, d.Errf("unknown store %s: write one of %s", name, strings.Join(names, ", "))
+	}
+	u, err := caddyfile.UnmarshalModule(d, StoreNamespace+"."+name)
+	if err != nil {
+		return nil, err
+	}
+	return caddyconfig.JSONModuleObject(u, "type", name, nil), nil
+}
+
+// parseApp reads the global option. Syntax:
+//
+//	{
+//		verify_webhook {
+//			store       <type> [<arguments...>]
+//			body_memory <size>
+//			body_disk   <size>
+//		}
+//	}
+func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
+	if existing != nil {
+		return nil, d.Err("the global option verify_webhook stands there twice: keep one")
+	}
+	app := new(App)
+	d.Next() // the option
+	if d.NextArg() {
+		return nil, d.Err("the global option verify_webhook takes no argument: its options stand in a block")
+	}
+	o := &options{d: d}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		switch d.Val() {
+		case "store":
+			o.once()
+			raw, err := unmarshalStore(d)
+			o.keep(err)
+			app.StoreRaw = raw
+		case "body_memory":
+			o.size(&app.BodyMemory)
+		case "body_disk":
+			o.size(&app.BodyDisk)
+		default:
+			o.unknown("store", "body_memory", "body_disk")
+		}
+		if o.err != nil {
+			return nil, o.err
+		}
+	}
+	return httpcaddyfile.App{Name: appID, Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+// Interface guards.
+var _ caddyfile.Unmarshaler = (*Handler)(nil)

@@ -1,0 +1,231 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.opentelemetry.io/otel/attribute"
+	"go.uber.org/zap"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+)
+
+// claim is our hold on one delivery while the app works on it. It is renewed
+// for as long as that takes, and ended once: by commit or by release.
+type claim struct {
+	h     *Handler
+	d     *delivery
+	keys  replay.Keys
+	owner replay.Owner
+	lease time.Duration
+
+	mu      sync.Mutex
+	ended   bool
+	renewal *time.Timer
+}
+
+// claim tries to claim a delivery. The claim is nil unless the verdict is
+// Ours; it is nil even so if the store failed and the operator allows that.
+func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
+	c := &claim{h: h, d: d, keys: d.keys, owner: replay.NewOwner(), lease: time.Duration(h.Replay.Lease)}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.r.Context()), storeTimeout)
+	defer cancel()
+	verdict, err := h.store.Claim(ctx, c.keys, c.owner, c.lease)
+	if err != nil && h.Replay.OnStoreError == "allow" {
+		h.refusals.warn("the replay store failed; on_store_error allow lets the delivery through", zap.Error(err))
+		return nil, replay.Ours, nil
+	}
+	if err != nil {
+		return nil, 0, &refusal{outcome: StoreUnavailable, reason: "the replay store failed; the provider is asked to try again", err: err}
+	}
+	if verdict != replay.Ours {
+		return nil, verdict, nil
+	}
+	d.traceEvent("webhook claimed")
+	c.renewal = time.AfterFunc(c.lease/3, c.renew)
+	return c, verdict, nil
+}
+
+// renew keeps the claim alive while the app works.
+func (c *claim) renew() {
+	ctx, cancel := context.WithTimeout(context.Background(), min(storeTimeout, c.lease/3))
+	err := c.h.store.Renew(ctx, c.keys, c.owner, c.lease)
+	cancel()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return
+	}
+	if errors.Is(err, replay.ErrNotOwner) {
+		c.h.logger.Warn("a claim ran out while the app was working: the provider's retry may reach the app as well", zap.Duration("lease", c.lease))
+		return
+	}
+	if err != nil {
+		c.h.refusals.warn("renewing a claim", zap.Error(err))
+	}
+	c.renewal.Reset(c.lease / 3)
+}
+
+// stop ends the renewal; false if the claim has been ended before.
+func (c *claim) stop() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return false
+	}
+	c.ended = true
+	c.renewal.Stop()
+	return true
+}
+
+// end commits the claim if status is one that counts as handled, and releases
+// it otherwise. It returns when the store has done so, so that the answer
+// leaves afterwards. A nil claim has nothing to end.
+func (c *claim) end(status int) {
+	if c == nil || !c.stop() {
+		return
+	}
+	if !c.h.handled(status) {
+		c.release(status)
+		c.d.traceEvent("webhook claim released", attribute.Int("webhook.app_status", status))
+		return
+	}
+	err := c.commit(status)
+	c.d.traceEvent("webhook claim committed", attribute.Int("webhook.app_status", status), attribute.Bool("webhook.remembered", err == nil))
+	if err != nil {
+		// The app has succeeded: its answer goes out. The claim blocks
+		// copies until its lease; meanwhile the commit is tried again.
+		c.h.logger.Error("remembering a handled delivery failed; trying again until its lease runs out", zap.Error(err), zap.Duration("lease", c.lease))
+		go c.commitLater(status)
+	}
+}
+
+func (c *claim) commit(status int) error {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	err := c.h.store.Commit(ctx, c.keys, c.owner, time.Duration(c.h.Replay.Window), status)
+	if errors.Is(err, replay.ErrNotOwner) {
+		c.h.logger.Warn("a claim had run out when the app answered: the provider's retry may reach the app as well", zap.Duration("lease", c.lease))
+		return nil // trying again cannot help
+	}
+	return err
+}
+
+// commitLater tries again, less and less often, for as long as the lease.
+func (c *claim) commitLater(status int) {
+	deadline := time.Now().Add(c.lease)
+	for pause := 100 * time.Millisecond; time.Now().Add(pause).Before(deadline); pause = min(2*pause, 5*time.Second) {
+		time.Sleep(pause)
+		if c.commit(status) == nil {
+			c.h.logger.Info("remembered a handled delivery after all")
+			return
+		}
+	}
+	c.h.logger.Error("a handled delivery could not be remembered: the provider's retry will reach the app again")
+}
+
+func (c *claim) release(status int) {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	if err := c.h.store.Release(ctx, c.keys, c.owner, status); err != nil {
+		c.h.refusals.warn("releasing a claim failed; the provider's retry is refused until its lease runs out", zap.Error(err), zap.Duration("lease", c.lease))
+	}
+}
+
+// handled tells whether the app's status counts as handled.
+func (h *Handler) handled(status int) bool {
+	for _, want := range h.Replay.Handled {
+		if caddyhttp.StatusCodeMatches(status, want) {
+			return true
+		}
+	}
+	return false
+}
+
+// answerCopy answers a delivery that is not the first of its kind.
+func (h *Handler) answerCopy(d *delivery, verdict replay.Verdict) error {
+	switch verdict {
+	case replay.Duplicate:
+		return h.answerStatus(d, Duplicate, handledBefore, h.Replay.OnDuplicate)
+	case replay.Replayed:
+		return h.answerReplayed(d)
+	default:
+		return h.waitForFirst(d)
+	}
+}
+
+// waitForFirst waits, for a bounded time, for the answer to the copy that is
+// being handled, and gives the same.
+func (h *Handler) waitForFirst(d *delivery) error {
+	busy := &refusal{outcome: InProgress, reason: beingHandled, status: http.StatusServiceUnavailable}
+	select {
+	case h.waiting <- struct{}{}:
+		defer func() { <-h.waiting }()
+	default:
+		return h.refuse(d, busy)
+	}
+	ctx, cancel := context.WithTimeout(d.r.Context(), time.Duration(h.Replay.Wait))
+	defer cancel()
+	ending, err := h.store.Wait(ctx, d.keys)
+	if err != nil && ctx.Err() == nil {
+		return h.refuse(d, &refusal{outcome: StoreUnavailable, reason: "the replay store failed; the provider is asked to try again", err: err})
+	}
+	switch {
+	case err != nil || ending.State == replay.Claimed:
+		return h.refuse(d, busy)
+	case ending.State == replay.Handled:
+		return h.mirrorHandled(d, ending.Status)
+	default:
+		return h.mirrorFailure(d, ending.Status)
+	}
+}
+
+// mirrorHandled gives a copy the first one's success, unless it turns out to
+// be a replay under another ID.
+func (h *Handler) mirrorHandled(d *delivery, status int) error {
+	ctx, cancel := context.WithTimeout(d.r.Context(), storeTimeout)
+	defer cancel()
+	states, err := h.store.Lookup(ctx, d.keys.All())
+	if err == nil && replay.Judge(states[:len(d.keys.IDs)], states[len(d.keys.IDs):]) == replay.Replayed {
+		return h.answerReplayed(d)
+	}
+	if status == 0 {
+		status = h.Replay.OnDuplicate
+	}
+	return h.answerStatus(d, InProgress, "the same delivery was being handled; it has succeeded", status)
+}
+
+// mirrorFailure gives a copy the first one's failure: the provider tries
+// again.
+func (h *Handler) mirrorFailure(d *delivery, status int) error {
+	if status < 400 {
+		status = http.StatusServiceUnavailable
+	}
+	return h.refuse(d, &refusal{outcome: InProgress, reason: "the same delivery was being handled; the app has failed on it", status: status})
+}
+
+func (h *Handler) answerReplayed(d *delivery) error {
+	if h.Replay.OnReplay < 400 {
+		return h.answerStatus(d, Replayed, replayedReason, h.Replay.OnReplay)
+	}
+	return h.refuse(d, &refusal{outcome: Replayed, reason: replayedReason, status: h.Replay.OnReplay})
+}
+
+// answerStatus ends a delivery with an empty answer.
+func (h *Handler) answerStatus(d *delivery, o Outcome, reason string, status int) error {
+	if status >= 400 {
+		return h.refuse(d, &refusal{outcome: o, reason: reason, status: status})
+	}
+	d.end(o, reason)
+	d.w.Header().Set("Content-Length", strconv.Itoa(0))
+	if status == http.StatusNoContent || status == http.StatusNotModified {
+		d.w.Header().Del("Content-Length")
+	}
+	d.w.WriteHeader(status)
+	return nil
+}

@@ -1,0 +1,222 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	metricsNamespace = "caddy"
+	metricsSubsystem = "verify_webhook"
+)
+
+// meters are the metrics of all endpoints. They are made once and registered
+// with every config's registry, so that counters go on across reloads. Labels
+// come from the config, never from a request.
+var meters = struct {
+	deliveries   *prometheus.CounterVec
+	verification *prometheus.HistogramVec
+	skew         *prometheus.HistogramVec
+	inFlight     *prometheus.GaugeVec
+	storeTime    *prometheus.HistogramVec
+	storeErrors  *prometheus.CounterVec
+	lostClaims   *prometheus.CounterVec
+	spooled      prometheus.Counter
+}{
+	deliveries: prometheus.NewCounterVec(
+		counterOpts("deliveries_total", "Requests to webhook endpoints, by what became of them."),
+		[]string{"provider", "endpoint", "outcome"}),
+	verification: prometheus.NewHistogramVec(
+		histogramOpts("verification_seconds", "Time spent on checking signatures.", prometheus.ExponentialBuckets(5e-6, 4, 10)), // 5 µs to 1.3 s
+		[]string{"provider", "endpoint"}),
+	skew: prometheus.NewHistogramVec(
+		histogramOpts("timestamp_age_seconds", "Age of signed timestamps of genuine deliveries; below zero they are in the future. The clocks of provider and host, and the way between them.",
+			[]float64{-300, -60, -10, -2, 0, 1, 2, 5, 10, 30, 60, 120, 300, 900, 3600}),
+		[]string{"provider", "endpoint"}),
+	inFlight: prometheus.NewGaugeVec(
+		gaugeOpts("in_flight", "Requests to webhook endpoints that are being worked on now."),
+		[]string{"provider", "endpoint"}),
+	storeTime: prometheus.NewHistogramVec(
+		histogramOpts("store_operation_seconds", "Time that operations of the replay store took.", prometheus.ExponentialBuckets(2e-6, 4, 12)), // 2 µs to 8 s
+		[]string{"store", "operation"}),
+	storeErrors: prometheus.NewCounterVec(
+		counterOpts("store_errors_total", "Operations of the replay store that failed."),
+		[]string{"store", "operation"}),
+	lostClaims: prometheus.NewCounterVec(
+		counterOpts("store_lost_claims_total", "Deliveries that the app has handled after their claim had run out: the provider's retry may reach the app again."),
+		[]string{"store"}),
+	spooled: prometheus.NewCounter(
+		counterOpts("body_spooled_bytes_total", "Bytes of bodies that were written to temporary files.")),
+}
+
+func counterOpts(name, help string) prometheus.CounterOpts {
+	return prometheus.CounterOpts{Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: name, Help: help}
+}
+
+func gaugeOpts(name, help string) prometheus.GaugeOpts {
+	return prometheus.GaugeOpts{Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: name, Help: help}
+}
+
+func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: name, Help: help, Buckets: buckets}
+}
+
+// registerMeters registers the metrics with a config's registry, which is new
+// for every config.
+func registerMeters(registry *prometheus.Registry) error {
+	for _, c := range []prometheus.Collector{
+		meters.deliveries, meters.verification, meters.skew, meters.inFlight,
+		meters.storeTime, meters.storeErrors, meters.lostClaims, meters.spooled,
+	} {
+		if err := register(registry, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// register takes it for success that a collector is registered already.
+func register(registry *prometheus.Registry, c prometheus.Collector) error {
+	err := registry.Register(c)
+	var already prometheus.AlreadyRegisteredError
+	if err != nil && !errors.As(err, &already) {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	return nil
+}
+
+// endpointMeters are the metrics of one endpoint, looked up once and not on
+// every delivery.
+type endpointMeters struct {
+	provider, endpoint string
+
+	outcomes     map[Outcome]prometheus.Counter
+	verification prometheus.Observer
+	skew         prometheus.Observer
+	inFlight     prometheus.Gauge
+}
+
+// endpointMeterPool keeps the metrics of an endpoint for as long as a config
+// has it.
+var endpointMeterPool = caddy.NewUsagePool()
+
+func endpointMeterKey(provider, endpoint string) string { return provider + "\x00" + endpoint }
+
+// acquireEndpointMeters returns the metrics of an endpoint. Whoever calls it
+// must call release.
+func acquireEndpointMeters(provider, endpoint string) (*endpointMeters, error) {
+	m, _, err := endpointMeterPool.LoadOrNew(endpointMeterKey(provider, endpoint), func() (caddy.Destructor, error) {
+		return newEndpointMeters(provider, endpoint), nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("preparing metrics: %w", err)
+	}
+	return m.(*endpointMeters), nil
+}
+
+func newEndpointMeters(provider, endpoint string) *endpointMeters {
+	m := &endpointMeters{
+		provider: provider, endpoint: endpoint,
+		outcomes:     make(map[Outcome]prometheus.Counter, len(Outcomes)),
+		verification: meters.verification.WithLabelValues(provider, endpoint),
+		skew:         meters.skew.WithLabelValues(provider, endpoint),
+		inFlight:     meters.inFlight.WithLabelValues(provider, endpoint),
+	}
+	// All of them, so that a rate is known from the first one on.
+	for _, o := range Outcomes {
+		m.outcomes[o] = meters.deliveries.WithLabelValues(provider, endpoint, string(o))
+	}
+	return m
+}
+
+func (m *endpointMeters) release() error {
+	_, err := endpointMeterPool.Delete(endpointMeterKey(m.provider, m.endpoint))
+	return err
+}
+
+// Destruct implements caddy.Destructor: no config has this endpoint any more.
+func (m *endpointMeters) Destruct() error {
+	labels := prometheus.Labels{"provider": m.provider, "endpoint": m.endpoint}
+	meters.deliveries.DeletePartialMatch(labels)
+	meters.verification.Delete(labels)
+	meters.skew.Delete(labels)
+	meters.inFlight.Delete(labels)
+	return nil
+}
+
+// count counts an outcome. A provider of another repository may refuse with a
+// kind of its own; that must not become a label.
+func (m *endpointMeters) count(o Outcome) {
+	c, known := m.outcomes[o]
+	if !known {
+		c = m.outcomes[Undecided]
+	}
+	c.Inc()
+}
+
+// verified records how long verification took.
+func (m *endpointMeters) verified(since time.Time) {
+	m.verification.Observe(time.Since(since).Seconds())
+}
+
+// stateCollector tells, when metrics are asked for, what a config's stores and
+// bodies hold at that moment.
+type stateCollector struct{ app *App }
+
+var (
+	endpointsDesc  = stateDesc("endpoints", "Configured webhook endpoints.", "provider", "endpoint", "mode")
+	rememberedDesc = stateDesc("store_remembered_keys", "Keys of handled deliveries that the replay store remembers, one or two for each delivery.", "store")
+	claimedDesc    = stateDesc("store_claimed_keys", "Keys of deliveries that are being handled now.", "store")
+	capacityDesc   = stateDesc("store_capacity_keys", "The most keys that the replay store will hold, 0 for no limit.", "store")
+	memoryDesc     = stateDesc("body_memory_bytes", "Memory in use by bodies in flight.")
+	memoryMaxDesc  = stateDesc("body_memory_limit_bytes", "Memory that bodies in flight may use (body_memory).")
+	diskDesc       = stateDesc("body_disk_bytes", "Temporary files in use by bodies in flight.")
+	diskMaxDesc    = stateDesc("body_disk_limit_bytes", "Temporary files that bodies in flight may use (body_disk).")
+)
+
+func stateDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName(metricsNamespace, metricsSubsystem, name), help, labels, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (stateCollector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{endpointsDesc, rememberedDesc, claimedDesc, capacityDesc, memoryDesc, memoryMaxDesc, diskDesc, diskMaxDesc} {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (s stateCollector) Collect(to chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value int64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), labels...)
+	}
+	memory, disk := s.app.budget.InUse()
+	gauge(memoryDesc, memory)
+	gauge(diskDesc, disk)
+	gauge(memoryMaxDesc, s.app.BodyMemory)
+	gauge(diskMaxDesc, s.app.BodyDisk)
+	endpoints, stores := s.app.inventory()
+	for e, n := range endpoints {
+		gauge(endpointsDesc, n, e.provider, e.endpoint, e.mode)
+	}
+	for label, store := range stores {
+		stats := store.Stats()
+		if stats.Remembered >= 0 {
+			gauge(rememberedDesc, stats.Remembered, label)
+		}
+		if stats.Claimed >= 0 {
+			gauge(claimedDesc, stats.Claimed, label)
+		}
+		gauge(capacityDesc, stats.Capacity, label)
+	}
+}
+
+// Interface guards.
+var (
+	_ caddy.Destructor     = (*endpointMeters)(nil)
+	_ prometheus.Collector = stateCollector{}
+)

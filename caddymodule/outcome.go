@@ -1,0 +1,155 @@
+package caddymodule
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// Outcome is the one word that says what became of a delivery.
+type Outcome string
+
+// The outcomes.
+const (
+	// Verified: good signature, first time; the app answers.
+	Verified Outcome = "verified"
+	// Duplicate: handled before.
+	Duplicate Outcome = "duplicate"
+	// Replayed: what was signed was handled before, under another unsigned ID.
+	Replayed Outcome = "replayed"
+	// InProgress: the same delivery is being handled at this moment.
+	InProgress Outcome = "in_progress"
+	// Ignored: verified, but its event type is not wanted.
+	Ignored Outcome = "ignored"
+	// Handshake: a provider's challenge, answered here.
+	Handshake Outcome = "handshake"
+	// MissingSignature, InvalidSignature, Stale and Malformed: as package
+	// signature has them.
+	MissingSignature Outcome = "missing_signature"
+	InvalidSignature Outcome = "invalid_signature"
+	Stale            Outcome = "stale"
+	Malformed        Outcome = "malformed"
+	// TooLarge: past max_body.
+	TooLarge Outcome = "too_large"
+	// BodyTimeout: past body_timeout.
+	BodyTimeout Outcome = "body_timeout"
+	// Overloaded: no room to hold another body.
+	Overloaded Outcome = "overloaded"
+	// StoreUnavailable: the replay store did not answer, or is full.
+	StoreUnavailable Outcome = "store_unavailable"
+	// Undecided: verification could not be carried out, as when a provider's
+	// keys cannot be fetched.
+	Undecided Outcome = "undecided"
+)
+
+// Outcomes lists every outcome, for metrics and docs.
+var Outcomes = []Outcome{
+	Verified, Duplicate, Replayed, InProgress, Ignored, Handshake, MissingSignature, InvalidSignature,
+	Stale, Malformed, TooLarge, BodyTimeout, Overloaded, StoreUnavailable, Undecided,
+}
+
+// status is what the sender gets. Nothing that a retry could cure is a 4xx:
+// providers disable or delete webhooks that answer so.
+func (o Outcome) status() int {
+	switch o {
+	case MissingSignature, InvalidSignature, Stale:
+		return http.StatusUnauthorized
+	case Malformed:
+		return http.StatusBadRequest
+	case TooLarge:
+		return http.StatusRequestEntityTooLarge
+	case BodyTimeout:
+		return http.StatusRequestTimeout
+	default:
+		return http.StatusServiceUnavailable
+	}
+}
+
+// Reasons that more than one place gives.
+const (
+	notInEvents    = "its event type is not in events"
+	handledBefore  = "it was handled before"
+	replayedReason = "what was signed was handled before; it comes back under another delivery ID, which the signature does not cover"
+	beingHandled   = "the same delivery is being handled at this moment"
+)
+
+// retryAfter is how many seconds a sender should wait after a 503.
+const retryAfter = 5
+
+// refusal ends a delivery on this side. The reason is for the operator.
+type refusal struct {
+	outcome Outcome
+	reason  string
+	err     error // the technical failure behind it, if there is one
+	status  int   // instead of the outcome's own
+}
+
+// Error implements error. It says no more than the outcome: `handle_errors`
+// can show it to the sender.
+func (r *refusal) Error() string { return "webhook " + string(r.outcome) }
+
+// asRefusal finds the outcome behind an error of provider, body or store.
+func asRefusal(err error) *refusal {
+	var own *refusal
+	if errors.As(err, &own) {
+		return own
+	}
+	var signed *signature.Refusal
+	if errors.As(err, &signed) {
+		return &refusal{outcome: Outcome(signed.Kind), reason: signed.Reason}
+	}
+	return &refusal{outcome: Undecided, reason: "verification could not be carried out; the provider is asked to try again", err: err}
+}
+
+// refuse turns an error into the refusal that the sender gets, and logs it.
+func (h *Handler) refuse(d *delivery, err error) error {
+	r := asRefusal(err)
+	d.end(r.outcome, r.reason)
+	h.refusals.log(d, r, "refused a webhook delivery")
+	status := r.status
+	if status == 0 {
+		status = r.outcome.status()
+	}
+	header := d.w.Header()
+	if status == http.StatusServiceUnavailable {
+		header.Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	if d.bodyUnread && d.r.ProtoMajor == 1 {
+		// The server would first wait for a body that may never come.
+		header.Set("Connection", "close")
+	}
+	return caddyhttp.Error(status, r)
+}
+
+// ignore answers a genuine delivery that nobody asked for.
+func (h *Handler) ignore(d *delivery) error {
+	d.end(Ignored, notInEvents)
+	d.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// answerHandshake answers a provider's challenge. What is echoed is never
+// taken for HTML, and never cached.
+func (h *Handler) answerHandshake(d *delivery) error {
+	d.end(Handshake, "")
+	a := d.verified.Answer
+	header := d.w.Header()
+	for name, values := range a.Header {
+		header[name] = values
+	}
+	if a.ContentType != "" {
+		header.Set("Content-Type", a.ContentType)
+	}
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Length", strconv.Itoa(len(a.Body)))
+	h.logger.Info("answered a handshake", zap.String("provider", h.facts.Name), zap.Int("status", a.Status))
+	d.w.WriteHeader(a.Status)
+	_, err := d.w.Write(a.Body)
+	return err
+}

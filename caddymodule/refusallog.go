@@ -1,0 +1,118 @@
+package caddymodule
+
+import (
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// refusalLog writes one line for each refusal, and no more than a burst and a
+// rate of them for each outcome, so that a flood cannot fill a disk. What was
+// left out is counted in the next line.
+type refusalLog struct {
+	logger *zap.Logger
+	now    func() time.Time
+
+	mu      sync.Mutex
+	buckets map[Outcome]*bucket
+}
+
+type bucket struct {
+	tokens     float64
+	filled     time.Time
+	suppressed int64
+}
+
+const (
+	logBurst     = 20
+	logPerSecond = 2
+)
+
+func newRefusalLog(logger *zap.Logger) *refusalLog {
+	return &refusalLog{logger: logger, now: time.Now, buckets: make(map[Outcome]*bucket)}
+}
+
+// allow tells whether a line may be written, and how many were not since the
+// last one.
+func (l *refusalLog) allow(o Outcome) (bool, int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	b := l.buckets[o]
+	if b == nil {
+		b = &bucket{tokens: logBurst, filled: now}
+		l.buckets[o] = b
+	}
+	b.tokens = min(logBurst, b.tokens+now.Sub(b.filled).Seconds()*logPerSecond)
+	b.filled = now
+	if b.tokens < 1 {
+		b.suppressed++
+		return false, 0
+	}
+	b.tokens--
+	suppressed := b.suppressed
+	b.suppressed = 0
+	return true, suppressed
+}
+
+// level is how much a refusal matters to an operator. Requests without a
+// signature are the background noise of the internet; what we could not decide
+// is for somebody to look at.
+func (r *refusal) level() zapcore.Level {
+	switch {
+	case r.err != nil && r.outcome != Malformed: // a body that broke off is the sender's
+		return zapcore.ErrorLevel
+	case r.outcome == InProgress, r.outcome == MissingSignature, r.outcome == BodyTimeout:
+		return zapcore.InfoLevel
+	}
+	return zapcore.WarnLevel
+}
+
+// log writes the line of one refusal. It says what an operator can act on, and
+// never a secret, a signature or a body.
+func (l *refusalLog) log(d *delivery, r *refusal, message string) {
+	ok, suppressed := l.allow(r.outcome)
+	if !ok {
+		return
+	}
+	entry := l.logger.Check(r.level(), message)
+	if entry == nil {
+		return
+	}
+	fields := []zap.Field{
+		zap.String("outcome", string(r.outcome)),
+		zap.String("reason", r.reason),
+		zap.String("provider", d.provider),
+		zap.String("endpoint", d.endpoint),
+		zap.String("remote_addr", d.r.RemoteAddr),
+		zap.Int64("content_length", d.r.ContentLength),
+	}
+	if d.body != nil {
+		fields = append(fields, zap.Int64("body_bytes", d.body.Size()))
+	}
+	// Only what is authentic: anybody can send a header.
+	if v := d.verified; v != nil && v.ID != "" {
+		fields = append(fields, zap.String("id", v.ID), zap.Bool("id_signed", v.IDSigned))
+	}
+	if r.err != nil {
+		fields = append(fields, zap.Error(r.err))
+	}
+	if suppressed > 0 {
+		fields = append(fields, zap.Int64("suppressed", suppressed))
+	}
+	entry.Write(fields...)
+}
+
+// warn writes a warning, at the same bounded rate.
+func (l *refusalLog) warn(message string, fields ...zap.Field) {
+	ok, suppressed := l.allow(Outcome(message))
+	if !ok {
+		return
+	}
+	if suppressed > 0 {
+		fields = append(fields, zap.Int64("suppressed", suppressed))
+	}
+	l.logger.Warn(message, fields...)
+}

@@ -1,0 +1,80 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/verify-webhook/caddy-verify-webhook/body"
+)
+
+// readBody reads the raw body once and puts it back for the next handler.
+func (h *Handler) readBody(d *delivery) error {
+	r := d.r
+	rc := http.NewResponseController(d.w)
+	bounded := r.ContentLength != 0 && rc.SetReadDeadline(time.Now().Add(time.Duration(h.BodyTimeout))) == nil
+	b, err := body.Read(r.Body, r.ContentLength, h.limits, h.app.budget)
+	if err != nil {
+		return h.bodyRefusal(err)
+	}
+	if bounded {
+		_ = rc.SetReadDeadline(time.Time{}) // it was possible a moment ago
+	}
+	d.took(b)
+	return nil
+}
+
+// took notes that the body has been read.
+func (d *delivery) took(b *body.Body) {
+	if b.Spooled() {
+		meters.spooled.Add(float64(b.Size()))
+	}
+	d.bodyUnread = false
+	d.body, d.signed.Body = b, b
+}
+
+// bodyRefusal says what became of a body that could not be read.
+func (h *Handler) bodyRefusal(err error) error {
+	var tooLarge *http.MaxBytesError
+	var inner caddyhttp.HandlerError
+	var timeout net.Error
+	switch {
+	case errors.Is(err, body.ErrTooLarge), errors.As(err, &tooLarge):
+		return h.tooLong()
+	case errors.As(err, &inner) && inner.StatusCode == http.StatusRequestEntityTooLarge:
+		return &refusal{outcome: TooLarge, reason: "the body is longer than request_body allows"}
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return h.bodyTimeout()
+	case errors.Is(err, body.ErrBudget):
+		return &refusal{outcome: Overloaded, reason: "no room to hold the body: body_memory and body_disk are used up by bodies in flight, or temporary files cannot be written", err: err}
+	}
+	return &refusal{outcome: Malformed, reason: "the body broke off", err: err}
+}
+
+func (h *Handler) tooLong() *refusal {
+	return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the body is longer than max_body, which is %d bytes", h.MaxBody)}
+}
+
+func (h *Handler) bodyTimeout() *refusal {
+	return &refusal{outcome: BodyTimeout, reason: fmt.Sprintf("the body did not arrive within %s", time.Duration(h.BodyTimeout))}
+}
+
+// replaceBody gives the next handler the bytes that were verified, with their
+// length and nothing that belonged to the way they came.
+func (d *delivery) replaceBody(r *http.Request) {
+	r.TransferEncoding = nil
+	r.ContentLength = d.body.Size()
+	r.Header.Del("Expect")
+	if r.ContentLength == 0 {
+		r.Body = http.NoBody
+		r.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
+		return
+	}
+	r.Body = d.body.Open()
+	r.GetBody = func() (io.ReadCloser, error) { return d.body.Open(), nil }
+}

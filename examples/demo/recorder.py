@@ -1,0 +1,91 @@
+"""Wraps an example app, unchanged, so that the demo can see what reached it.
+
+Every request is written to $RECORDER_DIR/seen as one line of JSON. Two files tell
+the wrapper to misbehave as an app might: while `hold` exists, requests wait; one
+request that finds `fail` takes it away and is answered 500, the app not called.
+"""
+
+import asyncio
+import base64
+import io
+import json
+import os
+import time
+
+FOLDER = os.environ["RECORDER_DIR"]
+SEEN, HOLD, FAIL = (os.path.join(FOLDER, name) for name in ("seen", "hold", "fail"))
+LONGEST_HOLD = 10  # seconds
+
+
+def wsgi():
+    """The Flask app, for gunicorn 'recorder:wsgi()'."""
+    from app import app
+
+    def recording(environ, start_response):
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        headers = [(name[5:], value) for name, value in environ.items() if name.startswith("HTTP_")]
+        record(environ["PATH_INFO"], headers, body)
+        until = time.monotonic() + LONGEST_HOLD
+        while os.path.exists(HOLD) and time.monotonic() < until:
+            time.sleep(0.01)
+        if told_to_fail():
+            start_response("500 Internal Server Error", [("Content-Length", "0")])
+            return [b""]
+        return app(environ, start_response)
+
+    return recording
+
+
+def asgi():
+    """The FastAPI app, for uvicorn --factory recorder:asgi."""
+    from app import app
+
+    async def recording(scope, receive, send):
+        if scope["type"] != "http":
+            return await app(scope, receive, send)
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        record(scope["path"], headers, body)
+        until = time.monotonic() + LONGEST_HOLD
+        while os.path.exists(HOLD) and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+        if told_to_fail():
+            await send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"0")]})
+            return await send({"type": "http.response.body", "body": b""})
+
+        async def again():
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await app(scope, again, send)
+
+    return recording
+
+
+def record(path, headers, body):
+    line = json.dumps(
+        {
+            "path": path,
+            "headers": [[name.lower().replace("_", "-"), value] for name, value in headers],
+            "body": base64.b64encode(body).decode(),
+        }
+    )
+    # One write to a file opened for appending: lines of several workers do not mix.
+    file = os.open(SEEN, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(file, line.encode() + b"\n")
+    finally:
+        os.close(file)
+
+
+def told_to_fail():
+    """Whether this request is the one to fail: removing the file decides it among workers."""
+    try:
+        os.remove(FAIL)
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Prepares .venv for the example apps: from PyPI, or, where that cannot be
+# reached, from Debian's own packages. Does nothing if .venv is up to date.
+set -eu
+cd "$(dirname "$0")/.."
+
+requirements="examples/flask/requirements.txt examples/fastapi/requirements.txt"
+wanted=$(cat $requirements | cksum)
+python=${PYTHON:-python3}
+
+if [ "$(cat .venv/prepared 2>/dev/null)" = "$wanted" ] && .venv/bin/python -c 'import flask, gunicorn, fastapi, uvicorn' 2>/dev/null; then
+	exit 0
+fi
+
+# debian NAME...: installs Debian packages, or says which are needed.
+debian() {
+	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+		echo "please install $*, or make PyPI reachable, and try again" >&2
+		exit 1
+	fi
+	echo "installing $*" >&2
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+from_pypi() {
+	"$python" -m venv --clear .venv >/dev/null 2>&1 || {
+		debian python3 python3-venv
+		"$python" -m venv --clear .venv
+	}
+	set --
+	for file in $requirements; do set -- "$@" -r "$file"; done
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --timeout 20 --retries 1 "$@"
+}
+
+from_debian() {
+	debian python3-flask gunicorn python3-fastapi uvicorn
+	# Debian's packages belong to Debian's Python, whichever else comes first in PATH.
+	/usr/bin/python3 -m venv --clear --without-pip --system-site-packages .venv
+}
+
+if ! from_pypi; then
+	echo "PyPI gave no packages: using Debian's" >&2
+	from_debian
+fi
+.venv/bin/python -c 'import flask, gunicorn, fastapi, uvicorn'
+echo "$wanted" >.venv/prepared

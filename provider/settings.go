@@ -1,0 +1,197 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+// Settings are what some providers must or can be told beyond [Options]. A
+// provider takes only those that its documentation lists.
+type Settings struct {
+	// Which of the provider's ways to sign is in use, where nothing but the
+	// operator can say. Default: the first that the documentation lists.
+	Mode string `json:"mode,omitempty"`
+
+	// What the provider is asked to send in its challenge, typed in at the
+	// provider. A placeholder, like a secret.
+	VerifyToken string `json:"verify_token,omitempty"`
+
+	// The header that holds the token, where it is chosen at the provider.
+	Header string `json:"header,omitempty"`
+
+	// The hash algorithms that a sender may name: `sha1`, `sha256`, `sha384`,
+	// `sha512`. Default: all but `sha1`.
+	Algorithms []string `json:"algorithms,omitempty"`
+
+	// What is subscribed to: the topic ARNs of Amazon SNS, the topic URLs of
+	// WebSub. Others are refused.
+	Topics []string `json:"topics,omitempty"`
+
+	// The ID of the webhook at the provider, which PayPal signs.
+	WebhookID string `json:"webhook_id,omitempty"`
+
+	// Whom a token must be issued for (`aud`).
+	Audience string `json:"audience,omitempty"`
+
+	// Who must have issued a token (`iss`).
+	Issuers []string `json:"issuers,omitempty"`
+
+	// The service account that must have signed in (`email`).
+	ServiceAccount string `json:"service_account,omitempty"`
+
+	// Certificates to use instead of fetching them: PEM, best as
+	// `{file./path}`.
+	Certificates []string `json:"certificates,omitempty"`
+
+	// Root certificates (PEM) that a certificate must lead to. Default: the
+	// system's, or the provider's own where it has one.
+	Roots []string `json:"roots,omitempty"`
+
+	// A JSON Web Key Set to use instead of fetching it, best as
+	// `{file./path}`.
+	JWKS string `json:"jwks,omitempty"`
+
+	// The bundle ID of the app.
+	BundleID string `json:"bundle_id,omitempty"`
+
+	// The number of the app at Apple. Needed for production.
+	AppID string `json:"app_id,omitempty"`
+
+	// The provider's environment: `production` or `sandbox`. Default:
+	// `production`.
+	Environment string `json:"environment,omitempty"`
+
+	// What a signature must cover, as RFC 9421 names it: `@method`,
+	// `@target-uri`, `content-digest`. Default: these three.
+	Components []string `json:"components,omitempty"`
+
+	// The account's ID at the provider, for fetching keys.
+	ClientID string `json:"client_id,omitempty"`
+
+	// The account's secret at the provider, for fetching keys. A placeholder,
+	// like a secret.
+	ClientSecret string `json:"client_secret,omitempty"`
+
+	// Answer the provider's unsigned proof of ownership. Leave it off but
+	// while setting up the webhook.
+	AcceptHandshake bool `json:"accept_handshake,omitempty"`
+}
+
+// setting is one of the Settings: its name in the Caddyfile, and where its
+// value goes. Exactly one of text, list and flag is set.
+type setting struct {
+	name, value, help string
+	text              func(*Settings) *string
+	list              func(*Settings) *[]string
+	flag              func(*Settings) *bool
+}
+
+// settings are all there are, in the order of the documentation.
+var settings = []setting{
+	{name: "mode", value: "<mode>", help: "which of the provider's ways to sign is in use", text: func(s *Settings) *string { return &s.Mode }},
+	{name: "verify_token", value: "{env.NAME}", help: "what the provider sends in its challenge, as typed in there", text: func(s *Settings) *string { return &s.VerifyToken }},
+	{name: "header", value: "<name>", help: "the header that holds the token, as chosen at the provider", text: func(s *Settings) *string { return &s.Header }},
+	{name: "algorithm", value: "<hash>", help: "a hash algorithm that the sender may name", list: func(s *Settings) *[]string { return &s.Algorithms }},
+	{name: "topic", value: "<topic>", help: "what is subscribed to; others are refused", list: func(s *Settings) *[]string { return &s.Topics }},
+	{name: "webhook_id", value: "<id>", help: "the ID of the webhook at the provider", text: func(s *Settings) *string { return &s.WebhookID }},
+	{name: "audience", value: "<text>", help: "whom a token must be issued for", text: func(s *Settings) *string { return &s.Audience }},
+	{name: "issuer", value: "<text>", help: "who must have issued a token", list: func(s *Settings) *[]string { return &s.Issuers }},
+	{name: "service_account", value: "<email>", help: "the service account that must have signed in", text: func(s *Settings) *string { return &s.ServiceAccount }},
+	{name: "certificate", value: "{file./path}", help: "a certificate to use instead of fetching it", list: func(s *Settings) *[]string { return &s.Certificates }},
+	{name: "root", value: "{file./path}", help: "a root certificate that a certificate must lead to", list: func(s *Settings) *[]string { return &s.Roots }},
+	{name: "jwks", value: "{file./path}", help: "a key set to use instead of fetching it", text: func(s *Settings) *string { return &s.JWKS }},
+	{name: "bundle_id", value: "<id>", help: "the bundle ID of the app", text: func(s *Settings) *string { return &s.BundleID }},
+	{name: "app_id", value: "<number>", help: "the number of the app", text: func(s *Settings) *string { return &s.AppID }},
+	{name: "environment", value: "production|sandbox", help: "the provider's environment", text: func(s *Settings) *string { return &s.Environment }},
+	{name: "component", value: "<name>", help: "what a signature must cover", list: func(s *Settings) *[]string { return &s.Components }},
+	{name: "client_id", value: "<id>", help: "the account's ID, for fetching keys", text: func(s *Settings) *string { return &s.ClientID }},
+	{name: "client_secret", value: "{env.NAME}", help: "the account's secret, for fetching keys", text: func(s *Settings) *string { return &s.ClientSecret }},
+	{name: "accept_handshake", help: "answer the unsigned proof of ownership, while setting up", flag: func(s *Settings) *bool { return &s.AcceptHandshake }},
+}
+
+func settingNamed(name string) *setting {
+	i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
+	if i < 0 {
+		return nil
+	}
+	return &settings[i]
+}
+
+// isSet tells whether s has a value for this setting.
+func (t *setting) isSet(s *Settings) bool {
+	switch {
+	case t.text != nil:
+		return *t.text(s) != ""
+	case t.list != nil:
+		return len(*t.list(s)) > 0
+	}
+	return *t.flag(s)
+}
+
+// unmarshal reads the setting's arguments.
+func (t *setting) unmarshal(d *caddyfile.Dispenser, seen map[string]bool, s *Settings) error {
+	switch {
+	case t.text != nil:
+		return unmarshalString(d, seen, t.text(s))
+	case t.list != nil:
+		args := d.RemainingArgs()
+		if len(args) == 0 {
+			return d.Errf("%s needs a value", t.name)
+		}
+		*t.list(s) = append(*t.list(s), args...)
+		return nil
+	}
+	if d.NextArg() {
+		return d.Errf("%s takes no value, but %q follows", t.name, d.Val())
+	}
+	*t.flag(s) = true
+	return nil
+}
+
+// check refuses settings that the provider does not take and asks for those
+// that it needs.
+func (s *Settings) check(takes, needs []string) error {
+	for i := range settings {
+		t := &settings[i]
+		if t.isSet(s) && !slices.Contains(takes, t.name) && !slices.Contains(needs, t.name) {
+			return fmt.Errorf("%s is no option of this provider: remove it", t.name)
+		}
+	}
+	for _, name := range needs {
+		if t := settingNamed(name); !t.isSet(s) {
+			return fmt.Errorf("it lacks %s, %s: write `%s`", t.name, t.help, strings.TrimSpace(t.name+" "+t.value))
+		}
+	}
+	return nil
+}
+
+// resolved replaces the placeholders of every setting, now, as with secrets.
+func (s Settings) resolved() (Settings, error) {
+	for i := range settings {
+		t := &settings[i]
+		var err error
+		switch {
+		case t.text != nil && *t.text(&s) != "":
+			*t.text(&s), err = resolveSecret(*t.text(&s))
+		case t.list != nil:
+			list := slices.Clone(*t.list(&s))
+			for j := range list {
+				if list[j], err = resolveSecret(list[j]); err != nil {
+					break
+				}
+			}
+			*t.list(&s) = list
+		}
+		if err != nil {
+			return s, fmt.Errorf("%s: %w", t.name, err)
+		}
+	}
+	if s.Environment != "" && s.Environment != "production" && s.Environment != "sandbox" {
+		return s, errors.New("environment: write production or sandbox")
+	}
+	return s, nil
+}

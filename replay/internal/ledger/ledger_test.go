@@ -1,0 +1,245 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+)
+
+func randomKey(r *rand.Rand) (k replay.Key) {
+	binary.LittleEndian.PutUint64(k[:], r.Uint64())
+	binary.LittleEndian.PutUint64(k[8:], r.Uint64())
+	return k
+}
+
+func handle(t testing.TB, l *Ledger, key replay.Key, window time.Duration) {
+	t.Helper()
+	keys := replay.Keys{IDs: []replay.Key{key}}
+	owner := replay.NewOwner()
+	if v, err := l.Claim(keys, owner, time.Minute); v != replay.Ours || err != nil {
+		t.Fatalf("Claim = %v, %v", v, err)
+	}
+	if err := l.Commit(keys, owner, l.Expiry(window), 200); err != nil {
+		t.Fatalf("Commit: %v", err)
+	}
+}
+
+func TestSlotsBehaveAsAMap(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var s slots
+	model := map[replay.Key]uint32{}
+	keys := make([]replay.Key, 2000)
+	for i := range keys {
+		keys[i] = randomKey(r)
+		if i%4 == 1 {
+			// The same tag twice, in one run of slots.
+			copy(keys[i][8:12], keys[i-1][8:12])
+		}
+	}
+	for step := range 200_000 {
+		key := keys[r.IntN(len(keys))]
+		switch r.IntN(5) {
+		case 0, 1:
+			expiry := 1 + r.Uint32N(100)
+			_, known := model[key]
+			if s.put(key, expiry) == known {
+				t.Fatalf("step %d: put reports the wrong novelty", step)
+			}
+			model[key] = expiry
+		case 2:
+			if i := s.find(key); i >= 0 {
+				s.remove(i)
+			}
+			delete(model, key)
+		case 3:
+			now := r.Uint32N(100)
+			want := 0
+			for k, expiry := range model {
+				if tag(k) == tag(key) && expiry <= now {
+					delete(model, k)
+					want++
+				}
+			}
+			if got := s.removeExpired(tag(key), now); got != want {
+				t.Fatalf("step %d: removed %d, want %d", step, got, want)
+			}
+		case 4:
+			s.shrink()
+		}
+		i, expiry := s.find(key), model[key]
+		if i < 0 != (expiry == 0) || i >= 0 && s.table[i].expiry != expiry {
+			t.Fatalf("step %d: key found at %d, want expiry %d", step, i, expiry)
+		}
+	}
+	if s.count != len(model) {
+		t.Fatalf("count = %d, want %d", s.count, len(model))
+	}
+	for k, expiry := range model {
+		if i := s.find(k); i < 0 || s.table[i].expiry != expiry {
+			t.Fatalf("key %s is lost", k)
+		}
+	}
+}
+
+// Whatever the windows, and however long nothing happens in between: what is
+// held is what is inside its window, and at most a 32nd of a window more.
+func TestExpiryFollowsEveryWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(3, 4))
+		l := New(0, 1)
+		begin := time.Now()
+		type life struct {
+			end, late time.Duration
+		}
+		lives := map[replay.Key]life{}
+		for range 2000 {
+			time.Sleep(time.Duration(r.ExpFloat64() * float64(time.Minute)))
+			if r.IntN(500) == 0 {
+				time.Sleep(time.Duration(r.ExpFloat64() * float64(100*time.Hour)))
+			}
+			window := time.Second << r.IntN(20)
+			key := randomKey(r)
+			handle(t, l, key, window)
+			lives[key] = life{time.Since(begin) + window, time.Since(begin) + window + window/32 + 3*time.Second}
+			if r.IntN(50) != 0 {
+				continue
+			}
+			l.Expire()
+			least, most := int64(0), int64(0)
+			for key, life := range lives {
+				now := time.Since(begin)
+				if now < life.end {
+					least++
+					if l.Lookup([]replay.Key{key})[0] != replay.Handled {
+						t.Fatalf("forgotten %v early", life.end-now)
+					}
+				}
+				if now < life.late {
+					most++
+				} else if l.Lookup([]replay.Key{key})[0] != replay.Free {
+					t.Fatalf("remembered %v late", now-life.end)
+				}
+			}
+			if got := l.Stats().Remembered; got < least || got > most {
+				t.Fatalf("%d remembered, want %d to %d", got, least, most)
+			}
+		}
+	})
+}
+
+func TestExpiryNeedsNoSweepOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(5, 6))
+		l := New(0, 1)
+		for range 20_000 {
+			handle(t, l, randomKey(r), time.Hour)
+		}
+		time.Sleep(2 * time.Hour)
+		for range 10_000 {
+			handle(t, l, randomKey(r), time.Hour)
+		}
+		if got := l.Stats().Remembered; got > 11_000 {
+			t.Errorf("%d remembered, want the 10000 of this hour", got)
+		}
+	})
+}
+
+func TestMemoryComesBackAfterExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(7, 8))
+		l := New(0, 1)
+		for range 100_000 {
+			handle(t, l, randomKey(r), time.Hour)
+		}
+		time.Sleep(2 * time.Hour)
+		l.Expire()
+		for i := range l.shards {
+			s := &l.shards[i]
+			if s.handled.count != 0 || len(s.handled.table) > minSlots || s.wheel.active != 0 {
+				t.Fatalf("shard %d still has %d slots for %d keys", i, len(s.handled.table), s.handled.count)
+			}
+		}
+	})
+}
+
+func TestAKeyTakesAtMost48Bytes(t *testing.T) {
+	const keys = 2_000_000
+	r := rand.New(rand.NewPCG(9, 10))
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	l := New(0, 1)
+	now := l.now()
+	for n := range keys {
+		key := randomKey(r)
+		l.held.Add(1)
+		l.remember(l.shardOf(key), key, l.base+uint32(7*24*3600+n/200), now)
+		if n%250_000 != 0 || n < keys/2 {
+			continue
+		}
+		if got := float64(heap()-before) / float64(n); got > BytesPerKey {
+			t.Errorf("%.1f bytes a key at %d keys, want at most %d", got, n, BytesPerKey)
+		}
+	}
+	runtime.KeepAlive(l)
+}
+
+func TestDeadClaimsDoNotPileUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(11, 12))
+		l := New(0, 1)
+		for range 200 {
+			for range 1000 {
+				keys := replay.Keys{IDs: []replay.Key{randomKey(r)}}
+				if _, err := l.Claim(keys, replay.NewOwner(), time.Minute); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(time.Minute)
+		}
+		if got := l.Stats().Claimed; got > shardCount*16*2 {
+			t.Errorf("%d claims are kept of which 1000 live", got)
+		}
+	})
+}
+
+// The lease may run out while a commit is being made durable.
+func TestAPinnedClaimOutlivesItsLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(0, 1)
+		keys := replay.Keys{IDs: []replay.Key{{1}}}
+		owner := replay.NewOwner()
+		if _, err := l.Claim(keys, owner, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if done, err := l.Pin(keys, owner); done || err != nil {
+			t.Fatalf("Pin = %v, %v", done, err)
+		}
+		time.Sleep(time.Hour)
+		if v, _ := l.Claim(keys, replay.NewOwner(), time.Minute); v != replay.InProgress {
+			t.Errorf("claimed by another while pinned: %v", v)
+		}
+		waited := make(chan replay.Ending)
+		go func() {
+			e, _ := l.Wait(t.Context(), keys)
+			waited <- e
+		}()
+		synctest.Wait()
+		l.Unpin(keys, owner)
+		if e := <-waited; e != (replay.Ending{State: replay.Free}) {
+			t.Errorf("Wait = %+v, want free", e)
+		}
+		if v, _ := l.Claim(keys, replay.NewOwner(), time.Minute); v != replay.Ours {
+			t.Errorf("Claim after a failed commit past the lease = %v, want ours", v)
+		}
+	})
+}

@@ -1,0 +1,186 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+)
+
+// shardCount keeps a shard small enough that growing its table, the longest
+// thing ever done under its lock, takes well under a millisecond at ten
+// million keys.
+const shardCount = 512
+
+// lockHint is how many keys of one delivery are handled without allocating.
+const lockHint = 8
+
+// shard is the part of a ledger that holds the keys with one prefix.
+type shard struct {
+	mu      sync.Mutex
+	number  int
+	claims  map[replay.Key]claim
+	crowded int // dead claims are looked for when there are more than this
+	handled slots
+	wheel   wheel
+	endings endings
+}
+
+// claim is one claimed key.
+type claim struct {
+	owner replay.Owner
+	until time.Duration
+	pins  int    // commits that are under way
+	watch *watch // nil while nobody waits
+}
+
+func (c claim) live(now instant) bool { return c.pins > 0 || now.elapsed < c.until }
+
+// watch tells those who wait how a claim ended: ending is set, then done
+// closed.
+type watch struct {
+	done   chan struct{}
+	ending replay.Ending
+}
+
+func (l *Ledger) shardOf(key replay.Key) *shard {
+	return &l.shards[binary.LittleEndian.Uint16(key[:])%shardCount]
+}
+
+// each yields the IDs, then the digests.
+func each(keys replay.Keys) iter.Seq[replay.Key] {
+	return func(yield func(replay.Key) bool) {
+		for _, key := range keys.IDs {
+			if !yield(key) {
+				return
+			}
+		}
+		for _, key := range keys.Digests {
+			if !yield(key) {
+				return
+			}
+		}
+	}
+}
+
+// lock locks the shards of all keys in the order of their numbers, so that no
+// two operations wait for each other, and appends them to locked.
+func (l *Ledger) lock(locked []*shard, keys replay.Keys) []*shard {
+	for key := range each(keys) {
+		locked = insertShard(locked, l.shardOf(key))
+	}
+	for _, s := range locked {
+		s.mu.Lock()
+	}
+	return locked
+}
+
+// insertShard keeps set sorted and free of duplicates.
+func insertShard(set []*shard, s *shard) []*shard {
+	i := len(set)
+	for i > 0 && set[i-1].number >= s.number {
+		i--
+	}
+	if i < len(set) && set[i] == s {
+		return set
+	}
+	set = append(set, nil)
+	copy(set[i+1:], set[i:])
+	set[i] = s
+	return set
+}
+
+func unlock(locked []*shard) {
+	for _, s := range locked {
+		s.mu.Unlock()
+	}
+}
+
+// state returns the state of key and whether the shard holds anything under
+// it. What has run out is cleared on the way.
+func (s *shard) state(l *Ledger, key replay.Key, now instant) (state replay.State, known bool) {
+	if c, ok := s.claims[key]; ok {
+		if c.live(now) {
+			return replay.Claimed, true
+		}
+		s.end(l, key, c, replay.Ending{State: replay.Free}, now)
+	}
+	i := s.handled.find(key)
+	if i < 0 {
+		return replay.Free, false
+	}
+	if s.handled.table[i].expiry > now.second {
+		return replay.Handled, true
+	}
+	s.handled.remove(i)
+	l.forget(1)
+	return replay.Free, false
+}
+
+// stateFor is state as owner sees it: its own claim does not stand in its way.
+func (s *shard) stateFor(l *Ledger, key replay.Key, owner replay.Owner, now instant) (state replay.State, known bool) {
+	state, known = s.state(l, key, now)
+	if state == replay.Claimed && s.claims[key].owner == owner {
+		return replay.Free, true
+	}
+	return state, known
+}
+
+// hold claims key, or renews the claim that owner has, and reports whether it
+// is a new one.
+func (s *shard) hold(l *Ledger, key replay.Key, owner replay.Owner, now instant, lease time.Duration) bool {
+	c, ok := s.claims[key]
+	if !ok {
+		s.makeRoom(l, now)
+		l.claimed.Add(1)
+	}
+	c.owner = owner
+	c.until = now.elapsed + lease
+	s.claims[key] = c
+	return !ok
+}
+
+// makeRoom drops dead claims whenever the claims have doubled: those whose
+// owner never came back would otherwise stay until their key is seen again.
+func (s *shard) makeRoom(l *Ledger, now instant) {
+	if s.claims == nil {
+		s.claims = make(map[replay.Key]claim)
+	}
+	if len(s.claims) < max(s.crowded, 16) {
+		return
+	}
+	s.dropDead(l, now)
+	s.crowded = 2 * len(s.claims)
+}
+
+// dropDead ends the claims whose lease has run out and returns how many.
+func (s *shard) dropDead(l *Ledger, now instant) int {
+	dropped := 0
+	for key, c := range s.claims {
+		if !c.live(now) {
+			s.end(l, key, c, replay.Ending{State: replay.Free}, now)
+			dropped++
+		}
+	}
+	return dropped
+}
+
+// end removes the claim c of key, remembers how it ended for a while, and
+// tells those who wait.
+func (s *shard) end(l *Ledger, key replay.Key, c claim, ending replay.Ending, now instant) {
+	delete(s.claims, key)
+	l.claimed.Add(-1)
+	l.held.Add(-1)
+	s.endings.add(key, c.owner, ending, now)
+	if c.watch != nil {
+		c.watch.ending = ending
+		close(c.watch.done)
+	}
+}
+
+// expire removes up to budget keys that have expired and returns how many.
+func (s *shard) expire(now instant, budget int) int {
+	return s.wheel.expire(&s.handled, now.second, budget)
+}

@@ -1,0 +1,129 @@
+package ledger
+
+import (
+	"encoding/binary"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+)
+
+// slot is one handled key. expiry 0 marks an empty slot. It holds no pointer:
+// the garbage collector never looks into a table of slots.
+type slot struct {
+	key    replay.Key
+	expiry uint32
+}
+
+// slots is a set of handled keys: open addressing with linear probing. Keys
+// are digests made with a secret, so nobody can choose them to collide.
+type slots struct {
+	table []slot
+	count int
+}
+
+const minSlots = 16
+
+// tag is the part of a key that decides its place in the table.
+func tag(key replay.Key) uint32 { return binary.LittleEndian.Uint32(key[8:]) }
+
+// home scales the tag to the table, which need not be a power of two.
+func (s *slots) home(tag uint32) int {
+	return int(uint64(tag) * uint64(len(s.table)) >> 32)
+}
+
+func (s *slots) next(i int) int {
+	if i++; i < len(s.table) {
+		return i
+	}
+	return 0
+}
+
+// find returns the place of key, or -1.
+func (s *slots) find(key replay.Key) int {
+	if s.count == 0 {
+		return -1
+	}
+	for i := s.home(tag(key)); s.table[i].expiry != 0; i = s.next(i) {
+		if s.table[i].key == key {
+			return i
+		}
+	}
+	return -1
+}
+
+// put adds key, or gives it a new expiry, and reports whether it is new.
+func (s *slots) put(key replay.Key, expiry uint32) bool {
+	if i := s.find(key); i >= 0 {
+		s.table[i].expiry = expiry
+		return false
+	}
+	if (s.count+1)*5 > len(s.table)*4 {
+		// Growing by half, not twofold, keeps a table at least 53 % full.
+		s.resize(max(minSlots, len(s.table)+len(s.table)/2))
+	}
+	s.insert(slot{key, expiry})
+	s.count++
+	return true
+}
+
+func (s *slots) insert(new slot) {
+	i := s.home(tag(new.key))
+	for s.table[i].expiry != 0 {
+		i = s.next(i)
+	}
+	s.table[i] = new
+}
+
+func (s *slots) resize(size int) {
+	old := s.table
+	s.table = make([]slot, size)
+	for _, o := range old {
+		if o.expiry != 0 {
+			s.insert(o)
+		}
+	}
+}
+
+// remove empties place i and moves later slots of the same run back, so that
+// no tombstones are left to probe over.
+func (s *slots) remove(i int) {
+	s.count--
+	for j := s.next(i); s.table[j].expiry != 0; j = s.next(j) {
+		home := s.home(tag(s.table[j].key))
+		// Slot j may fill the gap at i unless its home lies between them.
+		if between := i < home && home <= j || j < i && (i < home || home <= j); !between {
+			s.table[i] = s.table[j]
+			i = j
+		}
+	}
+	s.table[i] = slot{}
+}
+
+// removeExpired removes the slots with this tag whose expiry is at most now,
+// and returns how many there were.
+func (s *slots) removeExpired(tag uint32, now uint32) int {
+	removed := 0
+	if s.count == 0 {
+		return 0
+	}
+	for i := s.home(tag); s.table[i].expiry != 0; {
+		if at := s.table[i]; at.expiry <= now && tagOf(at) == tag {
+			s.remove(i) // another slot may have moved to i
+			removed++
+			continue
+		}
+		i = s.next(i)
+	}
+	return removed
+}
+
+func tagOf(s slot) uint32 { return tag(s.key) }
+
+// shrink gives memory back once most of the table is empty.
+func (s *slots) shrink() {
+	switch {
+	case s.count == 0:
+		s.table = nil
+	case len(s.table) > minSlots && s.count < len(s.table)/4:
+		s.resize(max(minSlots, s.count*3/2))
+	}
+}

@@ -1,0 +1,81 @@
+// Package memory is a replay store in the memory of this process: the
+// fastest one, which forgets everything when the process ends.
+package memory
+
+import (
+	"context"
+	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+	"github.com/verify-webhook/caddy-verify-webhook/replay/internal/ledger"
+)
+
+// DefaultMaxEntries is the limit of a store that is given none.
+const DefaultMaxEntries = ledger.DefaultMaxKeys
+
+// Options are the settings of a [Store].
+type Options struct {
+	// MaxEntries is the most keys that the store holds, claimed and handled
+	// together. A delivery has one key, or two where its signature does not
+	// cover its ID. A key takes at most 48 bytes, so the default of 4,000,000
+	// keys means about 180 MB, which is used only once so many are
+	// remembered. A store at its limit refuses new deliveries with
+	// [replay.ErrFull] until a window passes; it never forgets early.
+	MaxEntries int64
+}
+
+// Store is a [replay.Store] in memory. Its clock is monotonic: steps of the
+// wall clock do not show. Create it with [New]; it needs no closing.
+type Store struct {
+	ledger *ledger.Ledger
+}
+
+var _ replay.Store = (*Store)(nil)
+
+// New returns an empty store.
+func New(o Options) *Store {
+	return &Store{ledger.New(o.MaxEntries, 1)}
+}
+
+// SetMaxEntries changes [Options.MaxEntries]. Lowering it forgets nothing: the
+// store is full until enough windows have passed.
+func (s *Store) SetMaxEntries(n int64) { s.ledger.SetLimit(n) }
+
+// Claim implements [replay.Store].
+func (s *Store) Claim(_ context.Context, keys replay.Keys, owner replay.Owner, lease time.Duration) (replay.Verdict, error) {
+	return s.ledger.Claim(keys, owner, lease)
+}
+
+// Renew implements [replay.Store].
+func (s *Store) Renew(_ context.Context, keys replay.Keys, owner replay.Owner, lease time.Duration) error {
+	return s.ledger.Renew(keys, owner, lease)
+}
+
+// Commit implements [replay.Store].
+func (s *Store) Commit(_ context.Context, keys replay.Keys, owner replay.Owner, window time.Duration, status int) error {
+	return s.ledger.Commit(keys, owner, s.ledger.Expiry(window), status)
+}
+
+// Release implements [replay.Store].
+func (s *Store) Release(_ context.Context, keys replay.Keys, owner replay.Owner, status int) error {
+	s.ledger.Release(keys, owner, status)
+	return nil
+}
+
+// Wait implements [replay.Store].
+func (s *Store) Wait(ctx context.Context, keys replay.Keys) (replay.Ending, error) {
+	return s.ledger.Wait(ctx, keys)
+}
+
+// Lookup implements [replay.Store].
+func (s *Store) Lookup(_ context.Context, keys []replay.Key) ([]replay.State, error) {
+	return s.ledger.Lookup(keys), nil
+}
+
+// Forget implements [replay.Store].
+func (s *Store) Forget(_ context.Context, keys []replay.Key) (int, error) {
+	return s.ledger.Forget(keys), nil
+}
+
+// Stats implements [replay.Store].
+func (s *Store) Stats() replay.Stats { return s.ledger.Stats() }

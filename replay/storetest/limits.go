@@ -1,0 +1,125 @@
+package storetest
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+)
+
+// limits: memory is bounded, and never at the price of forgetting.
+var limits = map[string]func(*testing.T, Subject){
+	"a full store refuses and forgets nothing": bounded(func(t *testing.T, open func(limit int64) Instance) {
+		store := open(100)
+		for n := 1; n <= 50; n++ {
+			arrival(t, store, n, n).handle()
+		}
+		full(t, store, 51)
+		for n := 1; n <= 50; n++ {
+			arrival(t, store, n, n).claim(replay.Duplicate)
+			arrival(t, store, n+1000, n).claim(replay.Replayed)
+		}
+	}),
+
+	"claims count": bounded(func(t *testing.T, open func(limit int64) Instance) {
+		store := open(3)
+		first := arrival(t, store, 1, 1)
+		first.claim(replay.Ours)
+		full(t, store, 2)
+		arrival(t, store, 2, 0).claim(replay.Ours)
+		first.release(500)
+		arrival(t, store, 3, 3).claim(replay.Ours)
+	}),
+
+	"a refusal for want of room claims nothing": bounded(func(t *testing.T, open func(limit int64) Instance) {
+		store := open(3)
+		arrival(t, store, 1, 1).handle()
+		full(t, store, 2)
+		arrival(t, store, 2, 2).states(replay.Free, replay.Free)
+		arrival(t, store, 2, 0).handle()
+	}),
+
+	"a full store still ends claims": bounded(func(t *testing.T, open func(limit int64) Instance) {
+		store := open(4)
+		committed, released := arrival(t, store, 1, 1), arrival(t, store, 2, 2)
+		committed.claim(replay.Ours)
+		released.claim(replay.Ours)
+		full(t, store, 3)
+		if err := store.Renew(t.Context(), committed.keys, committed.owner, lease); err != nil {
+			t.Errorf("Renew: %v", err)
+		}
+		committed.commit(200)
+		released.release(500)
+		arrival(t, store, 3, 3).handle()
+		full(t, store, 4)
+	}),
+
+	"room comes back with windows, leases and forgetting": bounded(func(t *testing.T, open func(limit int64) Instance) {
+		store := open(100)
+		for n := 1; n <= 50; n++ {
+			arrival(t, store, n, n).handle()
+		}
+		store.Advance(t, window+window/8)
+		for n := 51; n <= 100; n++ {
+			arrival(t, store, n, n).claim(replay.Ours)
+		}
+		full(t, store, 101)
+		store.Advance(t, lease+time.Minute)
+		for n := 101; n <= 150; n++ {
+			arrival(t, store, n, n).handle()
+		}
+		full(t, store, 151)
+		if _, err := store.Forget(t.Context(), arrival(t, store, 101, 101).keys.All()); err != nil {
+			t.Fatalf("Forget: %v", err)
+		}
+		arrival(t, store, 151, 151).handle()
+	}),
+
+	"the limit can change": bounded(func(t *testing.T, open func(limit int64) Instance) {
+		store := open(2)
+		arrival(t, store, 1, 1).handle()
+		full(t, store, 2)
+		store.SetLimit(4)
+		arrival(t, store, 2, 2).handle()
+		store.SetLimit(2)
+		full(t, store, 3)
+		arrival(t, store, 1, 1).claim(replay.Duplicate)
+		arrival(t, store, 2, 2).claim(replay.Duplicate)
+		if got := store.Stats().Capacity; got != 2 {
+			t.Errorf("Capacity = %d, want 2", got)
+		}
+	}),
+
+	"stats count what is held": bounded(func(t *testing.T, open func(limit int64) Instance) {
+		store := open(1000)
+		arrival(t, store, 1, 1).handle()
+		arrival(t, store, 2, 0).claim(replay.Ours)
+		arrival(t, store, 1, 1).claim(replay.Duplicate)
+		if got, want := store.Stats(), (replay.Stats{Remembered: 2, Claimed: 1, Capacity: 1000}); got != want {
+			t.Errorf("Stats = %+v, want %+v", got, want)
+		}
+	}),
+}
+
+// bounded makes a test that a store without a limit passes by having none.
+func bounded(test func(*testing.T, func(limit int64) Instance)) func(*testing.T, Subject) {
+	return func(t *testing.T, s Subject) {
+		if s.Unbounded {
+			if got := s.Open(t, 0).Stats().Capacity; got != 0 {
+				t.Errorf("Capacity = %d, want 0: no limit", got)
+			}
+			return
+		}
+		test(t, func(limit int64) Instance { return s.Open(t, limit) })
+	}
+}
+
+// full checks that the nth delivery finds no room.
+func full(t *testing.T, store replay.Store, n int) {
+	t.Helper()
+	d := arrival(t, store, n, n)
+	if _, err := store.Claim(t.Context(), d.keys, d.owner, lease); !errors.Is(err, replay.ErrFull) {
+		t.Errorf("Claim in a full store: %v, want ErrFull", err)
+	}
+}

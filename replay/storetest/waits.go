@@ -1,0 +1,122 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+)
+
+// waits: what copies learn that wait for a claim. A copy may begin to wait
+// before or after the claim has ended: both must tell the same.
+var waits = map[string]func(*testing.T, Subject){
+	"waiting for nothing ends at once": func(t *testing.T, s Subject) {
+		store := s.Open(t, 0)
+		d := arrival(t, store, 1, 1)
+		if got := d.wait(t.Context())(); got != (replay.Ending{State: replay.Free}) {
+			t.Errorf("Wait = %+v, want free", got)
+		}
+		d.handle()
+		if got := d.wait(t.Context())(); got != (replay.Ending{State: replay.Handled, Status: 200}) {
+			t.Errorf("Wait = %+v, want handled with 200", got)
+		}
+	},
+
+	"many who wait learn of a commit": func(t *testing.T, s Subject) {
+		store := s.Open(t, 0)
+		owner := arrival(t, store, 1, 1)
+		owner.claim(replay.Ours)
+		results := crowd(t, store)
+		owner.commit(204)
+		for _, result := range results {
+			if got := result(); got != (replay.Ending{State: replay.Handled, Status: 204}) {
+				t.Errorf("Wait = %+v, want handled with 204", got)
+			}
+		}
+	},
+
+	"many who wait learn of a release": func(t *testing.T, s Subject) {
+		store := s.Open(t, 0)
+		owner := arrival(t, store, 1, 1)
+		owner.claim(replay.Ours)
+		results := crowd(t, store)
+		owner.release(502)
+		for _, result := range results {
+			if got := result(); got != (replay.Ending{State: replay.Free, Status: 502}) {
+				t.Errorf("Wait = %+v, want free with 502", got)
+			}
+		}
+	},
+
+	"waiting ends with the lease": func(t *testing.T, s Subject) {
+		store := s.Open(t, 0)
+		arrival(t, store, 1, 1).claimFor(lease, replay.Ours)
+		result := arrival(t, store, 1, 1).wait(t.Context())
+		store.Advance(t, lease+time.Minute)
+		if got := result(); got != (replay.Ending{State: replay.Free}) {
+			t.Errorf("Wait = %+v, want free", got)
+		}
+	},
+
+	"waiting outlasts a lease that is renewed": func(t *testing.T, s Subject) {
+		store := s.Open(t, 0)
+		owner := arrival(t, store, 1, 1)
+		owner.claimFor(lease, replay.Ours)
+		result := arrival(t, store, 1, 1).wait(t.Context())
+		for range 3 {
+			store.Advance(t, lease-time.Minute)
+			if err := store.Renew(t.Context(), owner.keys, owner.owner, lease); err != nil {
+				t.Fatalf("Renew: %v", err)
+			}
+		}
+		owner.commit(200)
+		if got := result(); got != (replay.Ending{State: replay.Handled, Status: 200}) {
+			t.Errorf("Wait = %+v, want handled with 200", got)
+		}
+	},
+
+	"waiting ends with its context": func(t *testing.T, s Subject) {
+		store := s.Open(t, 0)
+		arrival(t, store, 1, 1).claim(replay.Ours)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		if got := arrival(t, store, 1, 1).wait(ctx)(); got != (replay.Ending{State: replay.Claimed}) {
+			t.Errorf("Wait = %+v, want claimed", got)
+		}
+	},
+
+	"waiting waits for every key": func(t *testing.T, s Subject) {
+		store := s.Open(t, 0)
+		first, second := arrival(t, store, 1, 0), arrival(t, store, 0, 2)
+		first.claim(replay.Ours)
+		second.claim(replay.Ours)
+		result := arrival(t, store, 1, 2).wait(t.Context())
+		first.release(500)
+		second.commit(200)
+		if got := result(); got != (replay.Ending{State: replay.Free, Status: 500}) {
+			t.Errorf("Wait = %+v, want the ending of the ID: free with 500", got)
+		}
+	},
+
+	"a wait for a digest learns of its commit under another ID": func(t *testing.T, s Subject) {
+		store := s.Open(t, 0)
+		owner := arrival(t, store, 1, 1)
+		owner.claim(replay.Ours)
+		result := arrival(t, store, 2, 1).wait(t.Context())
+		owner.commit(200)
+		if got := result(); got != (replay.Ending{State: replay.Handled, Status: 200}) {
+			t.Errorf("Wait = %+v, want handled with 200", got)
+		}
+	},
+}
+
+// crowd lets many copies wait for delivery 1.
+func crowd(t *testing.T, store replay.Store) (results []func() replay.Ending) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	for range 50 {
+		results = append(results, arrival(t, store, 1, 1).wait(ctx))
+	}
+	return results
+}
