@@ -57,7 +57,7 @@ func (v *Verifier) Present(r *Request) bool {
 	if f.From != "header" {
 		return true
 	}
-	if len(f.Also) == 0 {
+	if !f.severalHeaders() {
 		return anyValue(r.Header[f.Name])
 	}
 	for _, name := range f.headerNames(r) {

@@ -435,6 +435,17 @@ func TestFurtherHeadersMayHoldTheSignature(t *testing.T) {
 	}
 }
 
+func TestNumberedHeadersMayHoldTheSignature(t *testing.T) {
+	s := githubScheme()
+	s.Signature = SignatureField{Field: inHeader("X-Sig-#")}
+	v := compile(t, s, "secret")
+	r := post("b", "X-Sig-1", strings.Repeat("0", 64), "X-Sig-2", hexOf(mac("secret", "b")))
+	want(t, v, r, "")
+	if !v.Present(r) || v.Present(post("b", "X-Sig-2", "00")) {
+		t.Error("Present sees other headers than Verify")
+	}
+}
+
 func TestWorkThatAStrangerCanAskForIsBounded(t *testing.T) {
 	public, _, err := ed25519.GenerateKey(bytes.NewReader(make([]byte, 32)))
 	if err != nil {
