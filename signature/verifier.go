@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // Verifier checks requests against one scheme and its secrets. It is safe for
@@ -311,8 +310,18 @@ func bounded(vals *values, f *Field, limit int) (string, error) {
 		return "", nil
 	}
 	text, err := vals.get(*f)
-	if err != nil || len(text) > limit || strings.ContainsFunc(text, unicode.IsControl) {
+	if err != nil || len(text) > limit || !fitsHeader(text) {
 		return "", err
 	}
 	return text, nil
+}
+
+// fitsHeader tells whether text can be the value of a header.
+func fitsHeader(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return true
 }
