@@ -52,7 +52,8 @@ func (a Algorithm) check() error {
 	return fmt.Errorf("unknown algorithm %q: write hmac-sha1, hmac-sha256, hmac-sha384, hmac-sha512, ed25519, ecdsa-p256-sha256, rsa-sha1, rsa-sha256, rsa-sha512, sha256-prefix, token or basic", string(a))
 }
 
-// Asymmetric: the operator configures a public key, which is no secret.
+// Asymmetric tells whether the operator configures a public key, which is no
+// secret.
 func (a Algorithm) Asymmetric() bool {
 	switch a {
 	case Ed25519, ECDSAP256SHA256, RSASHA1, RSASHA256, RSASHA512:

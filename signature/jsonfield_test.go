@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -208,7 +209,7 @@ func TestJSONPathsMustHaveNames(t *testing.T) {
 // one name counts, at every step.
 func lookUp(doc []byte, path string) string {
 	value := json.RawMessage(doc)
-	for _, segment := range strings.Split(path, ".") {
+	for segment := range strings.SplitSeq(path, ".") {
 		next, ok := child(value, segment)
 		if !ok {
 			return ""
@@ -227,7 +228,7 @@ func lookUp(doc []byte, path string) string {
 	case json.Number:
 		return scalar.String()
 	case bool:
-		return fmt.Sprint(scalar)
+		return strconv.FormatBool(scalar)
 	}
 	return ""
 }
@@ -240,7 +241,7 @@ func child(value json.RawMessage, name string) (json.RawMessage, bool) {
 		return nil, false
 	}
 	for i := 0; d.More(); i++ {
-		key := fmt.Sprint(i)
+		key := strconv.Itoa(i)
 		if open == json.Delim('{') {
 			token, err := d.Token()
 			if err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -96,9 +97,12 @@ func TestSecretNeverPrints(t *testing.T) {
 		i any
 	}
 	values := []any{
-		secret, &secret, []Secret{secret}, v, v.Secrets(), secret.Identity(), secret.Reveal,
+		secret, &secret,
+		[]Secret{secret},
+		v, v.Secrets(), secret.Identity(), secret.Reveal,
 		exported{secret, &secret, map[string]Secret{"k": secret}, secret.Identity()},
-		unexported{secret, &secret, secret}, &unexported{secret, &secret, &secret},
+		unexported{secret, &secret, secret},
+		&unexported{secret, &secret, &secret},
 		errors.Join(fmt.Errorf("with %v", secret)),
 	}
 	var out strings.Builder
@@ -110,22 +114,33 @@ func TestSecretNeverPrints(t *testing.T) {
 			}
 		}
 		fmt.Fprintln(&out, value)
-		_ = json.NewEncoder(&out).Encode(value)
-		_ = xml.NewEncoder(&out).Encode(value)
-		_ = gob.NewEncoder(&out).Encode(value)
+		for _, encoder := range []interface{ Encode(any) error }{json.NewEncoder(&out), xml.NewEncoder(&out), gob.NewEncoder(&out)} {
+			if err := encoder.Encode(value); err != nil {
+				fmt.Fprintln(&out, err)
+			}
+		}
 		logInto(&out, value)
 	}
 	fmt.Fprintf(&out, "%p %p", secret.Reveal, &secret)
 	fingerprint := secret.Identity().Fingerprint
 	for name, leak := range map[string]string{
 		"text": text, "hex": hexOf([]byte(text)), "HEX": strings.ToUpper(hexOf([]byte(text))),
-		"base64": base64Of([]byte(text)), "decimal": strings.Trim(fmt.Sprint([]byte(text)), "[]"), "a part": text[:8],
-		"fingerprint": strings.Trim(fmt.Sprint(fingerprint[:8]), "[]"), "fingerprint in hex": hexOf(fingerprint[:8]),
+		"base64": base64Of([]byte(text)), "decimal": decimals([]byte(text)), "a part": text[:8],
+		"fingerprint": decimals(fingerprint[:8]), "fingerprint in hex": hexOf(fingerprint[:8]),
 	} {
 		if i := strings.Index(out.String(), leak); i >= 0 {
 			t.Errorf("%s leaked: …%s…", name, out.String()[max(0, i-80):min(out.Len(), i+80)])
 		}
 	}
+}
+
+// decimals is how fmt writes bytes.
+func decimals(b []byte) string {
+	var all []string
+	for _, c := range b {
+		all = append(all, strconv.Itoa(int(c)))
+	}
+	return strings.Join(all, " ")
 }
 
 func logInto(out *strings.Builder, value any) {

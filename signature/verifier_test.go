@@ -176,11 +176,11 @@ func TestDuplicateElementsThatTheSchemeReadsAreRefused(t *testing.T) {
 func TestSeveralSignaturesEachSecretMatched(t *testing.T) {
 	v := compile(t, stripeScheme(), "old", "new", "third")
 	sign := func(secrets ...string) *Request {
-		header := "t=" + nowText
+		parts := []string{"t=" + nowText}
 		for _, s := range secrets {
-			header += ",v1=" + hexOf(mac(s, nowText+".{}"))
+			parts = append(parts, "v1="+hexOf(mac(s, nowText+".{}")))
 		}
-		return post("{}", "Stripe-Signature", header)
+		return post("{}", "Stripe-Signature", strings.Join(parts, ","))
 	}
 	for _, c := range []struct {
 		name   string
@@ -194,11 +194,11 @@ func TestSeveralSignaturesEachSecretMatched(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := want(t, v, c.r, "")
-			labels := ""
+			var matched []string
 			for _, m := range d.Matches {
-				labels += m.Secret.Label
+				matched = append(matched, m.Secret.Label)
 			}
-			if labels != c.labels {
+			if labels := strings.Join(matched, ""); labels != c.labels {
 				t.Errorf("matched %q, want %q", labels, c.labels)
 			}
 			for i, m := range d.Matches {
