@@ -139,6 +139,9 @@ func TestPublicKeysInEverySpelling(t *testing.T) {
 	edDER := must(x509.MarshalPKIXPublicKey(keys.ed25519.Public()))
 	edRaw := []byte(keys.ed25519.Public().(ed25519.PublicKey))
 	rsaPKCS1 := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&keys.rsa.PublicKey)}))
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	certDER := must(x509.CreateCertificate(rand.Reader, template, template, keys.rsa.Public(), keys.rsa))
+	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certDER}))
 	fingerprints := map[Algorithm]Identity{}
 	for _, c := range []struct {
 		name string
@@ -154,6 +157,7 @@ func TestPublicKeysInEverySpelling(t *testing.T) {
 		{"PEM", ECDSAP256SHA256, publicPEM(keys.ecdsa)},
 		{"PEM", RSASHA256, publicPEM(keys.rsa)},
 		{"PKCS #1", RSASHA256, rsaPKCS1},
+		{"certificate", RSASHA256, certificate},
 	} {
 		t.Run(string(c.a)+" "+c.name, func(t *testing.T) {
 			v := compile(t, bodyScheme(c.a, Base64), c.text)
@@ -165,6 +169,11 @@ func TestPublicKeysInEverySpelling(t *testing.T) {
 			fingerprints[c.a] = id
 		})
 	}
+}
+
+// brokenPEM is a PEM block that holds nothing of its kind.
+func brokenPEM(kind string) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: []byte("junk")}))
 }
 
 func TestKeysOfAnotherKindAreConfigErrors(t *testing.T) {
@@ -186,6 +195,9 @@ func TestKeysOfAnotherKindAreConfigErrors(t *testing.T) {
 		"PEM on one line":    {ECDSAP256SHA256, strings.ReplaceAll(publicPEM(keys.ecdsa), "\n", " ")},
 		"31 bytes":           {Ed25519, strings.Repeat("00", 31)},
 		"33 bytes":           {Ed25519, strings.Repeat("00", 33)},
+		"broken PKCS #1":     {RSASHA256, brokenPEM("RSA PUBLIC KEY")},
+		"broken certificate": {RSASHA256, brokenPEM("CERTIFICATE")},
+		"broken PEM":         {RSASHA256, brokenPEM("PUBLIC KEY")},
 		"no key at all":      {Ed25519, "hello, world"},
 		"a shared secret":    {RSASHA256, "c2VjcmV0"},
 		"basic without user": {Basic, "password"},

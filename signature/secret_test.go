@@ -197,6 +197,16 @@ func TestSecretsAreEqualOnlyIfAllOfThemIs(t *testing.T) {
 	}
 }
 
+func TestPrefixSaysToWhichSchemeASecretBelongs(t *testing.T) {
+	ed, shared := standardEd25519(), standardScheme()
+	for text, want := range map[string]bool{"whpk_AAAA": true, "whsec_AAAA": false, "AAAA": false, "WHPK_AAAA": false} {
+		secret := secretsOf(t, text)[0]
+		if ed.Accepts(secret) != want || !shared.Accepts(secret) {
+			t.Errorf("%s: %t, %t", text, ed.Accepts(secret), shared.Accepts(secret))
+		}
+	}
+}
+
 func TestNoSecretIsAnError(t *testing.T) {
 	if _, err := githubScheme().Compile(nil, 0); err == nil {
 		t.Error("compiled without a secret")
