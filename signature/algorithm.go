@@ -52,7 +52,8 @@ func (a Algorithm) check() error {
 	return fmt.Errorf("unknown algorithm %q: write hmac-sha1, hmac-sha256, hmac-sha384, hmac-sha512, ed25519, ecdsa-p256-sha256, rsa-sha1, rsa-sha256, rsa-sha512, sha256-prefix, token or basic", string(a))
 }
 
-// Asymmetric: the operator configures a public key, which is no secret.
+// Asymmetric tells whether the operator configures a public key, which is no
+// secret.
 func (a Algorithm) Asymmetric() bool {
 	switch a {
 	case Ed25519, ECDSAP256SHA256, RSASHA1, RSASHA256, RSASHA512:
@@ -178,7 +179,7 @@ func (h *prefixHash) Reset() {
 // ParsePublicKey reads a public key for an asymmetric algorithm: PEM, a JSON Web
 // Key, base64 of DER (SubjectPublicKeyInfo), or, for Ed25519, the 32 bytes in hex or base64.
 func ParsePublicKey(a Algorithm, text string) (crypto.PublicKey, error) {
-	return parsePublicKey(a, Secret{value: &secretValue{[]byte(text)}}, KeyFormat{})
+	return parsePublicKey(a, UncheckedSecret(text), KeyFormat{})
 }
 
 // parsePublicKey reads a public key: PEM, a JSON Web Key, base64 of DER

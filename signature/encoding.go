@@ -58,8 +58,8 @@ func (e Encoding) encodedLen(n int) int {
 // decode appends the bytes that text spells to dst. It refuses every spelling
 // but the canonical one: white space, missing or surplus padding, stray bits.
 func (e Encoding) decode(dst []byte, text string) ([]byte, bool) {
-	// Go's base64 skips CR and LF even when strict.
-	if text == "" || strings.ContainsAny(text, "\r\n") {
+	// Go's base64 skips CR and LF even when strict; hex has none.
+	if text == "" || strings.IndexByte(text, '\n') >= 0 || strings.IndexByte(text, '\r') >= 0 {
 		return dst, false
 	}
 	var onStack [128]byte // hex of the longest HMAC

@@ -7,9 +7,15 @@ import (
 	"strings"
 )
 
-// maxInflated bounds what a compressed body may grow to while it is hashed.
-// Nothing of it is kept, so this bounds time, not memory.
-const maxInflated = 64 << 20
+// What a compressed body may grow to while it is hashed: nothing of it is
+// kept, so this bounds time, not memory. A stranger who sends little must not
+// cause much work, so the bound grows with what was sent; events shrink by
+// less than maxInflation.
+const (
+	maxInflated  = 64 << 20
+	maxInflation = 100
+	freeInflated = 1 << 20
+)
 
 // writeInflated writes the body, uncompressed if it came as gzip.
 func writeInflated(w io.Writer, r *Request) error {
@@ -30,9 +36,10 @@ func writeInflated(w io.Writer, r *Request) error {
 	zr, err := gzip.NewReader(readErr)
 	if err == nil {
 		var n int64
-		n, err = io.Copy(w, io.LimitReader(zr, maxInflated+1))
-		if err == nil && n > maxInflated {
-			return Refuse(Malformed, "the body is more than %d bytes when uncompressed", maxInflated)
+		limit := min(maxInflated, freeInflated+maxInflation*r.Body.Size())
+		n, err = io.Copy(w, io.LimitReader(zr, limit+1))
+		if err == nil && n > limit {
+			return Refuse(Malformed, "the body is more than %d bytes when uncompressed", limit)
 		}
 	}
 	if readErr.err != nil {

@@ -415,32 +415,41 @@ func (s *jsonScan) nested(depth int) bool {
 
 // skipStr consumes a string.
 func (s *jsonScan) skipStr() bool {
-	s.pos++            // the opening quote
-	quote := s.pos - 1 // the next quote, if it is not behind pos; looked for once, or many escapes would cost the square
+	s.pos++ // the opening quote
 	for s.fill() {
-		if quote < s.pos || quote > len(s.buf) {
-			quote = len(s.buf)
-			if n := bytes.IndexByte(s.buf[s.pos:], '"'); n >= 0 {
-				quote = s.pos + n
-			}
+		rest := s.buf[s.pos:]
+		n := bytes.IndexByte(rest, '"')
+		if n < 0 {
+			n = len(rest)
 		}
-		esc := bytes.IndexByte(s.buf[s.pos:quote], '\\')
-		switch {
-		case esc >= 0:
-			s.pos += esc + 1
-			if s.pos == len(s.buf) {
-				quote = -1
-			}
-			if !s.fill() {
-				return false
-			}
-			s.pos++ // what the backslash escapes
-		case quote < len(s.buf):
-			s.pos = quote + 1
+		if bytes.IndexByte(rest[:n], '\\') >= 0 {
+			return s.endOfStr()
+		}
+		if s.pos += n; n < len(rest) {
+			s.pos++
 			return true
-		default:
-			s.pos, quote = len(s.buf), -1
 		}
+	}
+	return false
+}
+
+// endOfStr consumes the rest of a string byte by byte. To look for the next
+// quote anew behind every backslash would cost the square of their number.
+func (s *jsonScan) endOfStr() bool {
+	escaped := false
+	for s.fill() {
+		for i, c := range s.buf[s.pos:] {
+			switch {
+			case escaped:
+				escaped = false
+			case c == '"':
+				s.pos += i + 1
+				return true
+			default:
+				escaped = c == '\\'
+			}
+		}
+		s.pos = len(s.buf)
 	}
 	return false
 }

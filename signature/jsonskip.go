@@ -31,46 +31,46 @@ func equal(x uint64, c byte) uint64 {
 // has been closed; if not, it goes on with the next call.
 func (s *skipper) skip(buf []byte) (int, bool) {
 	pos := 0
-	if s.escaped && len(buf) > 0 {
-		pos, s.escaped = 1, false
-	}
-	for len(buf)-pos >= 8 {
-		x := binary.LittleEndian.Uint64(buf[pos:])
-		quotes := equal(x, '"')
-		if equal(x, '\\') != 0 {
-			n, done := s.slowly(buf[pos : pos+8])
-			if pos += n; done {
-				return pos, true
-			}
-			if s.escaped && pos < len(buf) {
-				pos, s.escaped = pos+1, false
-			}
-			continue
+	for {
+		if s.escaped && pos < len(buf) {
+			pos, s.escaped = pos+1, false
 		}
+		pos += s.words(buf[pos:])
+		// What words stopped at, or what remains.
+		n, done := s.slowly(buf[pos:min(pos+8, len(buf))])
+		if pos += n; done || pos == len(buf) {
+			return pos, done
+		}
+	}
+}
+
+// words consumes whole words up to one that holds a backslash or, perhaps, the
+// end.
+func (s *skipper) words(buf []byte) int {
+	depth, carry := s.depth, uint64(0)
+	if s.inString {
+		carry = high
+	}
+	pos := 0
+	for ; len(buf)-pos >= 8; pos += 8 {
+		x := binary.LittleEndian.Uint64(buf[pos:])
 		// A byte is in a string if the quotes up to it are odd in number.
-		inside := quotes ^ quotes<<8
+		inside := equal(x, '"')
+		inside ^= inside << 8
 		inside ^= inside << 16
 		inside ^= inside << 32
-		if s.inString {
-			inside ^= high
-		}
+		inside ^= carry
 		folded := x | ones*0x20 // [ and { become one, as do ] and }
-		opening := equal(folded, '{') &^ inside
 		closing := equal(folded, '}') &^ inside
 		down := bits.OnesCount64(closing)
-		if down >= s.depth { // the end may be here
-			n, done := s.slowly(buf[pos : pos+8])
-			if pos += n; done {
-				return pos, true
-			}
-			continue
+		if equal(x, '\\') != 0 || down >= depth {
+			break
 		}
-		s.depth += bits.OnesCount64(opening) - down
-		s.inString = inside>>63 != 0
-		pos += 8
+		depth += bits.OnesCount64(equal(folded, '{')&^inside) - down
+		carry = -(inside >> 63) & high
 	}
-	n, done := s.slowly(buf[pos:])
-	return pos + n, done
+	s.depth, s.inString = depth, carry != 0
+	return pos
 }
 
 // slowly does the same byte by byte.

@@ -5,8 +5,8 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -35,7 +35,7 @@ func mac(key, text string) []byte {
 	return m.Sum(nil)
 }
 
-func hexOf(b []byte) string    { return fmt.Sprintf("%x", b) }
+func hexOf(b []byte) string    { return hex.EncodeToString(b) }
 func base64Of(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
 func secretsOf(tb testing.TB, texts ...string) []Secret {
@@ -129,15 +129,14 @@ func (brokenBody) WriteTo(io.Writer) (int64, error) { return 0, errBroken }
 func (brokenBody) Open() io.ReadCloser              { return io.NopCloser(iotest.ErrReader(errBroken)) }
 
 func inHeader(name string) Field { return Field{From: "header", Name: name} }
-func at(f Field) *Field          { return &f }
 
 // The schemes of well-known providers, which the tests are about.
 func githubScheme() Scheme {
 	return Scheme{
 		Algorithm: HMACSHA256,
 		Signature: SignatureField{Field: inHeader("X-Hub-Signature-256"), Prefix: "sha256="},
-		ID:        at(inHeader("X-GitHub-Delivery")),
-		Event:     at(inHeader("X-GitHub-Event")),
+		ID:        new(inHeader("X-GitHub-Delivery")),
+		Event:     new(inHeader("X-GitHub-Event")),
 	}
 }
 
@@ -159,7 +158,7 @@ func standardScheme() Scheme {
 		Signature: SignatureField{Field: inHeader("webhook-signature"), Encoding: Base64, Separator: " ", Assign: ",", Element: "v1"},
 		Signed:    "{id}.{timestamp}.{body}",
 		Timestamp: &TimestampField{Field: inHeader("webhook-timestamp")},
-		ID:        at(inHeader("webhook-id")),
+		ID:        new(inHeader("webhook-id")),
 		Event:     &Field{From: "json", Name: "type"},
 	}
 }

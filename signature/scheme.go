@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/textproto"
+	"strconv"
 	"time"
 )
 
@@ -189,7 +190,7 @@ func (s Scheme) Compile(secrets []Secret, tolerance time.Duration) (*Verifier, e
 		}
 		k.name = k.identity.Label
 		if k.identity.Label == "" {
-			k.identity.Label = fmt.Sprint(i + 1)
+			k.identity.Label = strconv.Itoa(i + 1)
 		}
 		v.keys = append(v.keys, k)
 	}

@@ -40,17 +40,15 @@ func fingerprint(key []byte) [32]byte {
 }
 
 // Secret is a shared secret or a public key with its label. It prints and
-// marshals as "REDACTED" and cannot be compared with ==, which would not take
+// marshals as "REDACTED", wherever it stands, and cannot be compared with ==, which would not take
 // constant time.
 type Secret struct {
 	_     [0]func()
 	label string
-	// A pointer, because fmt calls no method of an unexported field: it then
-	// prints an address.
-	value *secretValue
+	// A function, because fmt and its like call no method of an unexported
+	// field, but print what is in it: of a function, an address.
+	value func() []byte
 }
-
-type secretValue struct{ text []byte }
 
 // NewSecret wraps the text of a secret as the provider shows it. The label is
 // optional and shows up in logs. A secret that is empty, blank or surrounded
@@ -66,12 +64,14 @@ func NewSecret(value, label string) (Secret, error) {
 	if strings.ContainsFunc(label, func(c rune) bool { return !unicode.IsPrint(c) }) {
 		return Secret{}, errors.New("the label of a secret has characters that cannot be printed")
 	}
-	return Secret{label: label, value: &secretValue{[]byte(value)}}, nil
+	return Secret{label: label, value: func() []byte { return []byte(value) }}, nil
 }
 
 // UncheckedSecret wraps what NewSecret may refuse, to find out whether a
 // sender signs with something like it. Receivers must not use it.
-func UncheckedSecret(value string) Secret { return Secret{value: &secretValue{[]byte(value)}} }
+func UncheckedSecret(value string) Secret {
+	return Secret{value: func() []byte { return []byte(value) }}
+}
 
 // Label returns the label, which may be empty.
 func (s Secret) Label() string { return s.label }
@@ -81,7 +81,7 @@ func (s Secret) Reveal() []byte {
 	if s.value == nil {
 		return nil
 	}
-	return s.value.text
+	return s.value()
 }
 
 // Equal compares two secrets in constant time.

@@ -215,11 +215,11 @@ func (t *template) placed(s *Scheme) bool {
 	if slices.ContainsFunc(t.parts[i+1:], func(p part) bool { return !delimited(p) || p.guard != "" }) {
 		return false
 	}
-	if before := t.parts[max(i-1, 0)]; i > 0 && before.literal != "" && t.parts[i].guard == "" {
-		t.parts[i].guard = separatorGuard(before.literal)
-		return true
+	if i == 0 || t.parts[i-1].literal == "" {
+		return false
 	}
-	return false
+	t.parts[i].guard = separatorGuard(t.parts[i-1].literal)
+	return true
 }
 
 // covers tells whether the signature authenticates a field.

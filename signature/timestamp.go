@@ -76,11 +76,12 @@ func parseTimestamp(format, text string) (time.Time, error) {
 	}
 }
 
-// parseRFC3339 reads a time of the strict form. Go alone would also take a
-// comma before the fraction, and any number of digits behind it.
+// parseRFC3339 reads a time of the strict form. Go alone would also take an
+// hour of one digit, a comma before the fraction, and any number of digits
+// behind it.
 func parseRFC3339(text string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil || t.Year() < 1970 || len(text) > len(time.RFC3339Nano) || strings.Contains(text, ",") {
+	if err != nil || t.Year() < 1970 || len(text) > len(time.RFC3339Nano) || strings.Contains(text, ",") || text[len("2006-01-02T15")] != ':' {
 		return time.Time{}, Refuse(Malformed, "the timestamp is not an RFC 3339 time")
 	}
 	return t, nil

@@ -2,11 +2,11 @@ package signature
 
 import (
 	"errors"
+	"fmt"
 	"net/textproto"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // Verifier checks requests against one scheme and its secrets. It is safe for
@@ -30,6 +30,11 @@ const (
 	maxID    = 512
 	maxEvent = 256
 )
+
+// Format implements fmt.Formatter: no verb prints what the keys are made of.
+func (v *Verifier) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "verifier of %s with %d secrets", v.scheme.Algorithm, len(v.keys))
+}
 
 // Traits says what the scheme covers.
 func (v *Verifier) Traits() Traits { return v.traits }
@@ -308,8 +313,18 @@ func bounded(vals *values, f *Field, limit int) (string, error) {
 		return "", nil
 	}
 	text, err := vals.get(*f)
-	if err != nil || len(text) > limit || strings.ContainsFunc(text, unicode.IsControl) {
+	if err != nil || len(text) > limit || !fitsHeader(text) {
 		return "", err
 	}
 	return text, nil
+}
+
+// fitsHeader tells whether text can be the value of a header.
+func fitsHeader(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return true
 }

@@ -1,0 +1,157 @@
+package signature
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+// What must always hold, 4.
+func TestSingleValuedHeaderTwiceIsRefused(t *testing.T) {
+	for _, name := range []string{"webhook-signature", "webhook-id", "webhook-timestamp"} {
+		for what, second := range map[string]func(first string) string{
+			"the same":  func(first string) string { return first },
+			"another":   func(string) string { return "x" },
+			"an empty":  func(string) string { return "" },
+			"two lines": func(first string) string { return first + ", " + first },
+		} {
+			t.Run(name+" and "+what, func(t *testing.T) {
+				r := standardPost("k", "m1", "{}")
+				r.Header.Add(name, second(r.Header.Get(name)))
+				want(t, compile(t, standardScheme(), base64Of([]byte("k"))), r, Malformed)
+			})
+		}
+	}
+	t.Run("an ID that is not signed", func(t *testing.T) {
+		r := githubPost("secret", "b")
+		r.Header.Add("X-GitHub-Delivery", "d-2")
+		want(t, compile(t, githubScheme(), "secret"), r, Malformed)
+	})
+}
+
+func TestDuplicateElementsThatTheSchemeReadsAreRefused(t *testing.T) {
+	good := hexOf(mac("secret", nowText+".{}"))
+	v := compile(t, stripeScheme(), "secret")
+	for name, c := range map[string]struct {
+		header string
+		kind   RefusalKind
+	}{
+		"one of each":                {"t=" + nowText + ",v1=" + good, ""},
+		"order does not matter":      {"v1=" + good + ",t=" + nowText, ""},
+		"several signatures":         {"t=" + nowText + ",v1=" + strings.Repeat("0", 64) + ",v1=" + good, ""},
+		"unreadable ones are passed": {"t=" + nowText + ",v1=zz,v1=" + good, ""},
+		"unknown elements, twice":    {"t=" + nowText + ",x=1,x=2,y,v1=" + good, ""},
+		"two times, same":            {"t=" + nowText + ",t=" + nowText + ",v1=" + good, Malformed},
+		"two times, other":           {"t=" + nowText + ",v1=" + good + ",t=1", Malformed},
+		"no time":                    {"v1=" + good, Malformed},
+		"an empty time":              {"t=,v1=" + good, Malformed},
+		"space before an element":    {"t=" + nowText + ", v1=" + good, MissingSignature},
+		"junk behind the signature":  {"t=" + nowText + ",v1=" + good + "=junk", Malformed},
+		"only unreadable signatures": {"t=" + nowText + ",v1=zz,v1=", Malformed},
+		"too many parts":             {"t=" + nowText + ",v1=" + good + strings.Repeat(",x=1", maxElements), Malformed},
+		"nothing but separators":     {",,,,", MissingSignature},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := post("{}", "Stripe-Signature", c.header)
+			want(t, v, r, c.kind)
+			wantHeaders(t, v, r, c.kind)
+		})
+	}
+}
+
+func TestSeveralSignaturesEachSecretMatched(t *testing.T) {
+	v := compile(t, stripeScheme(), "old", "new", "third")
+	sign := func(secrets ...string) *Request {
+		parts := []string{"t=" + nowText}
+		for _, s := range secrets {
+			parts = append(parts, "v1="+hexOf(mac(s, nowText+".{}")))
+		}
+		return post("{}", "Stripe-Signature", strings.Join(parts, ","))
+	}
+	for _, c := range []struct {
+		name   string
+		r      *Request
+		labels string
+	}{
+		{"one", sign("new"), "2"},
+		{"two, in either order", sign("new", "old"), "12"},
+		{"one signature twice counts once", sign("old", "old"), "1"},
+		{"a stranger's among them", sign("stranger", "third", "stranger", "old"), "13"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := want(t, v, c.r, "")
+			var matched []string
+			for _, m := range d.Matches {
+				matched = append(matched, m.Secret.Label)
+			}
+			if labels := strings.Join(matched, ""); labels != c.labels {
+				t.Errorf("matched %q, want %q", labels, c.labels)
+			}
+			for i, m := range d.Matches {
+				for _, other := range d.Matches[:i] {
+					if bytes.Equal(m.Digest, other.Digest) || m.Secret.Fingerprint == other.Secret.Fingerprint {
+						t.Error("two secrets with one digest or fingerprint")
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestSignaturesBesideEachOtherHaveTheirOwnTimes(t *testing.T) {
+	s := stripeScheme()
+	s.Signature.SetSeparator = " "
+	v := compile(t, s, "secret")
+	set := func(at, signedAt string) string { return "t=" + at + ",v1=" + hexOf(mac("secret", signedAt+".{}")) }
+	for name, c := range map[string]struct {
+		header string
+		kind   RefusalKind
+	}{
+		"one":                            {set(nowText, nowText), ""},
+		"two":                            {set("1759999999", "1759999999") + " " + set(nowText, nowText), ""},
+		"the second only":                {set(nowText, "1") + " " + set(nowText, nowText), ""},
+		"the time of one for the other":  {set(nowText, "1759999999") + " " + set("1759999999", nowText), InvalidSignature},
+		"a fresh one covers no old one":  {set(nowText, nowText) + " " + set("1", "1"), Stale},
+		"a forged fresh one, an old one": {set(nowText, "1") + " " + set("1", "1"), Stale},
+		"more than four":                 {strings.Repeat(set(nowText, nowText)+" ", 4) + set(nowText, nowText), Malformed},
+	} {
+		t.Run(name, func(t *testing.T) { want(t, v, post("{}", "Stripe-Signature", c.header), c.kind) })
+	}
+}
+
+func TestFurtherHeadersMayHoldTheSignature(t *testing.T) {
+	s := githubScheme()
+	s.Signature = SignatureField{Field: inHeader("X-Sig"), Also: []string{"X-Sig-#"}}
+	v := compile(t, s, "secret")
+	good, bad := hexOf(mac("secret", "b")), strings.Repeat("0", 64)
+	for name, c := range map[string]struct {
+		headers []string
+		kind    RefusalKind
+	}{
+		"the first":     {[]string{"X-Sig", good}, ""},
+		"a further one": {[]string{"X-Sig", bad, "X-Sig-1", bad, "X-Sig-2", good}, ""},
+		"after a gap":   {[]string{"X-Sig-1", bad, "X-Sig-3", good}, ""},
+		"none good":     {[]string{"X-Sig", bad, "X-Sig-1", bad}, InvalidSignature},
+		"one twice":     {[]string{"X-Sig", good, "X-Sig-1", good, "X-Sig-1", good}, Malformed},
+		"none":          {nil, MissingSignature},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := post("b", c.headers...)
+			want(t, v, r, c.kind)
+			if got := v.Present(r); got != (c.kind != MissingSignature) {
+				t.Errorf("present: %t", got)
+			}
+		})
+	}
+}
+
+func TestNumberedHeadersMayHoldTheSignature(t *testing.T) {
+	s := githubScheme()
+	s.Signature = SignatureField{Field: inHeader("X-Sig-#")}
+	v := compile(t, s, "secret")
+	r := post("b", "X-Sig-1", strings.Repeat("0", 64), "X-Sig-2", hexOf(mac("secret", "b")))
+	want(t, v, r, "")
+	if !v.Present(r) || !v.Present(post("b", "X-Sig-2", "00")) || v.Present(post("b", "X-Sig-101", "00")) {
+		t.Error("Present sees other headers than Verify")
+	}
+}
