@@ -45,10 +45,13 @@ var bodyHMAC = []Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256="), id(inHeader("X-Request-UUID")), event(inHeader("X-Event-Key"))),
 		Docs:    "https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/", SecretHelp: "Secret of the webhook, as typed",
 	},
-	{Name: "bolt", Title: "Bolt", Schemes: []signature.Scheme{
-		scheme(signature.HMACSHA256, base64In("X-Bolt-Hmac-Sha256", ""), signed("{query}"), when(signature.Condition{Methods: []string{"GET"}})),
-		scheme(signature.HMACSHA256, base64In("X-Bolt-Hmac-Sha256", "")),
-	}, Docs: "https://help.bolt.com/developers/webhooks/hook-verification/", SecretHelp: "Signing Secret of the merchant"},
+	{
+		Name: "bolt", Title: "Bolt", Schemes: []signature.Scheme{
+			scheme(signature.HMACSHA256, base64In("X-Bolt-Hmac-Sha256", ""), signed("{query}"), when(signature.Condition{Methods: []string{"GET"}})),
+			scheme(signature.HMACSHA256, base64In("X-Bolt-Hmac-Sha256", "")),
+		}, Weakness: "GET hooks sign the query under the key with which POST hooks sign the body: whoever sees the one can send it as the other",
+		Docs: "https://help.bolt.com/developers/webhooks/hook-verification/", SecretHelp: "Signing Secret of the merchant",
+	},
 	{
 		Name: "cal.com", Title: "Cal.com",
 		Schemes: only(signature.HMACSHA256, hexIn("X-Cal-Signature-256", ""), event(inJSON("triggerEvent"))),
