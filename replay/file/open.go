@@ -110,7 +110,23 @@ func (s *Store) load(tx *bolt.Tx, handle *os.File) error {
 	if err := checkVersion(tx); err != nil {
 		return err
 	}
-	loader := s.ledger.NewLoader()
+	periods, expected, err := s.survey(tx)
+	if err != nil {
+		return err
+	}
+	loader := s.ledger.NewLoader(expected)
+	defer loader.Finish()
+	for _, period := range periods {
+		if err := loadPeriod(tx.Bucket(periodName(period)), loader); err != nil {
+			return fmt.Errorf("%w, in period %d", err, period)
+		}
+	}
+	return nil
+}
+
+// survey returns the periods that are not over yet, and how many records they
+// hold.
+func (s *Store) survey(tx *bolt.Tx) (periods []uint32, records int, err error) {
 	now := s.ledger.Now()
 	cursor := tx.Cursor()
 	for name, value := cursor.First(); name != nil; name, value = cursor.Next() {
@@ -119,18 +135,19 @@ func (s *Store) load(tx *bolt.Tx, handle *os.File) error {
 		}
 		period, ok := parsePeriodName(name)
 		if !ok || value != nil {
-			return fmt.Errorf("%w: it has an unknown bucket %q", ErrDamaged, name)
+			return nil, 0, fmt.Errorf("%w: it has an unknown bucket %q", ErrDamaged, name)
 		}
 		s.oldest = min(s.oldest, period)
 		if periodOver(period, now) {
 			continue
 		}
-		if err := loadPeriod(tx.Bucket(name), loader); err != nil {
-			return fmt.Errorf("%w, in period %d", err, period)
+		periods = append(periods, period)
+		chunks := tx.Bucket(name).Cursor()
+		for key, value := chunks.First(); key != nil; key, value = chunks.Next() {
+			records += len(value) / recordSize
 		}
 	}
-	loader.Finish()
-	return nil
+	return periods, records, nil
 }
 
 func loadPeriod(bucket *bolt.Bucket, loader *ledger.Loader) error {
