@@ -34,7 +34,7 @@ const (
 	// loadBatch is how many keys of one shard are put in together: about
 	// as many as a shard of ten million keys has, so that its table comes
 	// into the cache once. The batches take 24 bytes a key until then.
-	loadBatch = 1 << 14
+	loadBatch = 1 << 15
 	// maxFillers is how many goroutines can be of use to one that reads.
 	maxFillers = 4
 )
