@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -110,6 +111,9 @@ func (s *Store) load(tx *bolt.Tx, handle *os.File) error {
 	if err := checkVersion(tx); err != nil {
 		return err
 	}
+	if err := readAhead(handle, tx.Size()); err != nil {
+		return err
+	}
 	periods, expected, err := s.survey(tx)
 	if err != nil {
 		return err
@@ -122,6 +126,13 @@ func (s *Store) load(tx *bolt.Tx, handle *os.File) error {
 		}
 	}
 	return nil
+}
+
+// readAhead reads the file from beginning to end: bbolt maps it for random
+// access, so that loading it from a cold disk would fetch page after page.
+func readAhead(handle *os.File, size int64) error {
+	_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.NewSectionReader(handle, 0, size), make([]byte, 1<<20))
+	return err
 }
 
 // survey returns the periods that are not over yet, and how many records they

@@ -13,6 +13,7 @@ import (
 type Loader struct {
 	ledger  *Ledger
 	now     instant
+	room    int // of a new batch
 	batches [shardCount][]loaded
 	fillers []chan batch
 	filling sync.WaitGroup
@@ -42,7 +43,7 @@ const (
 // NewLoader returns a loader for about so many keys. [Loader.Finish] must be
 // called in the end.
 func (l *Ledger) NewLoader(expected int) *Loader {
-	b := &Loader{ledger: l, now: l.now()}
+	b := &Loader{ledger: l, now: l.now(), room: min(expected/shardCount*9/8, loadBatch)}
 	for i := range l.shards {
 		if size := expected / shardCount * 3 / 2; size > minSlots {
 			l.shards[i].handled.resize(size)
@@ -85,6 +86,8 @@ func (b *Loader) put(r loaded) {
 	if keys == nil {
 		if used, ok := b.spare.Get().(*[]loaded); ok {
 			keys = (*used)[:0]
+		} else {
+			keys = make([]loaded, 0, b.room)
 		}
 	}
 	keys = append(keys, r)
