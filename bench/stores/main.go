@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command stores measures the replay stores: what an operation and a
 // remembered key cost as more and more are remembered, how long a restart
 // takes, and what Redis carries. It prints Markdown; README.md holds a run.
@@ -15,6 +17,7 @@ import (
 	"runtime/metrics"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
@@ -94,7 +97,7 @@ func measureFile(sizes []int, dir string) {
 		func() {
 			folder, err := os.MkdirTemp(dir, "stores-*")
 			check(err)
-			defer os.RemoveAll(folder)
+			defer func() { check(os.RemoveAll(folder)) }()
 			options := file.Options{Path: filepath.Join(folder, "replay.db"), MaxEntries: limit}
 			before := heap()
 			store, err := file.Open(options)
@@ -273,6 +276,13 @@ func collection() time.Duration {
 		spent()
 	}
 	return time.Duration((spent() - before) / (times + 1) * float64(time.Second)).Round(10 * time.Microsecond)
+}
+
+// processCPU is the CPU time that this process has used.
+func processCPU() time.Duration {
+	var usage syscall.Rusage
+	check(syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 func check(err error) {

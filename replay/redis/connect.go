@@ -105,8 +105,7 @@ func clientOption(o Options) (rueidis.ClientOption, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
 		// The error quotes the URL, and with it the password.
-		var parse *url.Error
-		if errors.As(err, &parse) {
+		if parse, ok := errors.AsType[*url.Error](err); ok {
 			err = parse.Err
 		}
 		return rueidis.ClientOption{}, errors.New(strings.ReplaceAll(err.Error(), o.URL, "…"))

@@ -23,7 +23,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,8 +40,8 @@ const (
 	DefaultTimeout = time.Second
 )
 
-// ErrUnavailable: Redis could not be asked, or did not answer in time, or
-// answered that it cannot serve.
+// ErrUnavailable means that Redis could not be asked, or did not answer in
+// time, or answered that it cannot serve.
 var ErrUnavailable = errors.New("redis is unavailable")
 
 // Options are the settings of a [Store].
@@ -197,7 +196,7 @@ func (s *Store) Wait(ctx context.Context, keys replay.Keys) (replay.Ending, erro
 		select {
 		case <-ctx.Done():
 			return replay.Ending{State: replay.Claimed}, nil
-		case <-time.After(pause/2 + rand.N(pause)):
+		case <-time.After(pause):
 		}
 	}
 }

@@ -70,7 +70,7 @@ var advanceScript = rueidis.NewLuaScript(`
 for _, key in ipairs(KEYS) do
   local left = redis.call('PTTL', key)
   if left == -1 then return redis.error_reply('no expiry: ' .. key) end
-  if left >= 0 then redis.call('PEXPIRE', key, left - tonumber(ARGV[1])) end
+  redis.call('PEXPIRE', key, math.max(0, left - tonumber(ARGV[1])))
 end
 return 1`)
 
