@@ -62,8 +62,8 @@ func startServer(t *testing.T, args ...string) *server {
 	port := freePort(t)
 	s := &server{t: t, address: "127.0.0.1:" + strconv.Itoa(port), dir: t.TempDir()}
 	s.args = append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", s.dir, "--save", "", "--daemonize", "no"}, args...)
-	s.start()
 	t.Cleanup(s.kill)
+	s.start()
 	return s
 }
 
