@@ -38,8 +38,8 @@ func (e *endings) add(key replay.Key, owner replay.Owner, ending replay.Ending, 
 
 // find returns the latest ending of key.
 func (e *endings) find(key replay.Key, now instant) (latest ended, ok bool) {
-	for i := len(e.ring) - 1; i >= 0; i-- {
-		r := e.ring[(e.next+i)%len(e.ring)] // from the newest to the oldest
+	for age := range e.ring {
+		r := e.ring[(e.next+len(e.ring)-1-age)%len(e.ring)] // the newest first
 		if r.key == key {
 			return r, now.elapsed-r.at < endingLife
 		}

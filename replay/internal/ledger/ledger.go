@@ -9,6 +9,7 @@
 package ledger
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -97,7 +98,7 @@ func (l *Ledger) Claim(keys replay.Keys, owner replay.Owner, lease time.Duration
 	}
 	now := l.now()
 	verdict, err := l.claim(keys, owner, lease, now)
-	if err == replay.ErrFull && l.reclaim(now) {
+	if errors.Is(err, replay.ErrFull) && l.reclaim(now) {
 		verdict, err = l.claim(keys, owner, lease, now)
 	}
 	return verdict, err
@@ -156,7 +157,7 @@ func (l *Ledger) Pin(keys replay.Keys, owner replay.Owner) (done bool, err error
 		c.pins++
 		s.claims[key] = c
 	})
-	if err == replay.ErrNotOwner && l.committedBy(keys, owner) {
+	if errors.Is(err, replay.ErrNotOwner) && l.committedBy(keys, owner) {
 		return true, nil
 	}
 	return false, err
@@ -186,7 +187,7 @@ func (l *Ledger) Commit(keys replay.Keys, owner replay.Owner, expiry uint32, sta
 		l.held.Add(1) // end has counted it as gone
 		l.remember(s, key, expiry, now)
 	})
-	if err == replay.ErrNotOwner && l.committedBy(keys, owner) {
+	if errors.Is(err, replay.ErrNotOwner) && l.committedBy(keys, owner) {
 		return nil
 	}
 	return err

@@ -12,7 +12,7 @@ import (
 // shardCount keeps a shard small enough that growing its table, the longest
 // thing ever done under its lock, takes well under a millisecond at ten
 // million keys.
-const shardCount = 512
+const shardCount = 256
 
 // lockHint is how many keys of one delivery are handled without allocating.
 const lockHint = 8

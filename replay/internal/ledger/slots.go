@@ -56,13 +56,18 @@ func (s *slots) put(key replay.Key, expiry uint32) bool {
 		s.table[i].expiry = expiry
 		return false
 	}
+	s.add(key, expiry)
+	return true
+}
+
+// add adds a key that is not there yet.
+func (s *slots) add(key replay.Key, expiry uint32) {
 	if (s.count+1)*5 > len(s.table)*4 {
 		// Growing by half, not twofold, keeps a table at least 53 % full.
 		s.resize(max(minSlots, len(s.table)+len(s.table)/2))
 	}
 	s.insert(slot{key, expiry})
 	s.count++
-	return true
 }
 
 func (s *slots) insert(new slot) {

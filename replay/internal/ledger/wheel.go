@@ -73,17 +73,6 @@ func (w *wheel) expire(s *slots, now uint32, budget int) (removed int) {
 	return removed
 }
 
-// due reports whether expire would find work.
-func (w *wheel) due(now uint32) bool {
-	for rest := w.active; rest != 0; rest &= rest - 1 {
-		shift := bits.TrailingZeros32(rest)
-		if w.levels[shift].next < now>>shift {
-			return true
-		}
-	}
-	return false
-}
-
 // drain empties buckets before current until the budget of keys is spent, and
 // returns what is left of it.
 func (l *level) drain(s *slots, current, now uint32, budget int) (removed, left int) {

@@ -1,0 +1,183 @@
+// Package file is a replay store in one bbolt file, which outlives the
+// process: the default one.
+//
+// Claims live in memory, for the file is locked to this process. A commit is
+// on disk before it returns; commits that come together share one transaction
+// and its fsync, and a lone one does not wait for company. All that is handled
+// is indexed in memory too, so that no look-up reads the disk.
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+	"github.com/verify-webhook/caddy-verify-webhook/replay/internal/ledger"
+)
+
+// Defaults of [Options].
+const (
+	DefaultMaxEntries  = ledger.DefaultMaxKeys
+	DefaultLockTimeout = 3 * time.Second
+)
+
+// Errors of opening and using a replay file. What they wrap says more.
+var (
+	// ErrLocked: another process has the file open.
+	ErrLocked = errors.New("already in use by another process")
+	// ErrDamaged: the file is not as this package has left it.
+	ErrDamaged = errors.New("damaged")
+	// ErrUnwritable: the last write failed and none has succeeded since.
+	// Deliveries are refused rather than let through unrecorded.
+	ErrUnwritable = errors.New("replay file cannot be written")
+	// ErrClosed: the store is closed.
+	ErrClosed = errors.New("replay file is closed")
+)
+
+// Options are the settings of a [Store].
+type Options struct {
+	// Path is the file. It is created with mode 0600 if it does not exist,
+	// and its folder with mode 0700.
+	Path string
+	// MaxEntries is the most keys that the store holds, claimed and handled
+	// together. A delivery has one key, or two where its signature does not
+	// cover its ID. A key takes at most 48 bytes of memory and about 50 on
+	// disk, so the default of 4,000,000 keys means about 180 MB, which is
+	// used only once so many are remembered. A store at its limit refuses
+	// new deliveries with [replay.ErrFull] until a window passes; it never
+	// forgets early.
+	MaxEntries int64
+	// LockTimeout is how long Open waits for another process, or for a store
+	// of this process that is closing, to let go of the file. Default 3 s.
+	LockTimeout time.Duration
+
+	wall func() time.Time // the wall clock; tests set it
+}
+
+// Store is a [replay.Store] in a file.
+//
+// Windows are kept in wall-clock time, rounded up to a second, as they outlive
+// the process. While it runs the store counts time by the monotonic clock, so
+// that a step of the wall clock makes it forget nothing; between two runs it
+// has to believe the wall clock. Nothing but a wall clock that was behind when
+// a delivery was handled, or is ahead when the store is opened, forgets early.
+type Store struct {
+	ledger *ledger.Ledger
+	db     *bolt.DB
+	wall   func() time.Time
+	logger atomic.Pointer[slog.Logger]
+
+	mu      sync.Mutex
+	pending []*request
+	closed  bool
+
+	wake    chan struct{} // something is pending, or closed is set
+	stopped chan struct{} // the writer has ended
+	trouble atomic.Pointer[trouble]
+	oldest  uint32 // the writer's: first period that may be on disk
+}
+
+var _ replay.Store = (*Store)(nil)
+
+// SetMaxEntries changes [Options.MaxEntries]. Lowering it forgets nothing: the
+// store is full until enough windows have passed.
+func (s *Store) SetMaxEntries(n int64) { s.ledger.SetLimit(n) }
+
+// SetLogger tells the store where to log that the file cannot be written, and
+// that it can again. nil, as at first, logs nothing.
+func (s *Store) SetLogger(l *slog.Logger) { s.logger.Store(l) }
+
+// Claim implements [replay.Store]. It fails with [ErrUnwritable] while
+// commits would fail.
+func (s *Store) Claim(_ context.Context, keys replay.Keys, owner replay.Owner, lease time.Duration) (replay.Verdict, error) {
+	if t := s.trouble.Load(); t != nil {
+		return 0, t.err
+	}
+	return s.ledger.Claim(keys, owner, lease)
+}
+
+// Renew implements [replay.Store].
+func (s *Store) Renew(_ context.Context, keys replay.Keys, owner replay.Owner, lease time.Duration) error {
+	return s.ledger.Renew(keys, owner, lease)
+}
+
+// Commit implements [replay.Store]. On return without an error the commit
+// survives a crash of the process and of the machine, as far as the disk
+// keeps its word. A failed one leaves the claim to its lease. If ctx ends
+// first the commit may still succeed.
+func (s *Store) Commit(ctx context.Context, keys replay.Keys, owner replay.Owner, window time.Duration, status int) error {
+	done, err := s.ledger.Pin(keys, owner)
+	if done || err != nil {
+		return err
+	}
+	r := newRequest(replay.Keys{IDs: slices.Clone(keys.IDs), Digests: slices.Clone(keys.Digests)})
+	r.owner, r.window, r.status = owner, window, status
+	if err := s.submit(r); err != nil {
+		s.ledger.Unpin(keys, owner)
+		return err
+	}
+	return r.wait(ctx)
+}
+
+// Release implements [replay.Store].
+func (s *Store) Release(_ context.Context, keys replay.Keys, owner replay.Owner, status int) error {
+	s.ledger.Release(keys, owner, status)
+	return nil
+}
+
+// Wait implements [replay.Store].
+func (s *Store) Wait(ctx context.Context, keys replay.Keys) (replay.Ending, error) {
+	return s.ledger.Wait(ctx, keys)
+}
+
+// Lookup implements [replay.Store].
+func (s *Store) Lookup(_ context.Context, keys []replay.Key) ([]replay.State, error) {
+	return s.ledger.Lookup(keys), nil
+}
+
+// Forget implements [replay.Store]. It is as durable as a commit.
+func (s *Store) Forget(ctx context.Context, keys []replay.Key) (int, error) {
+	r := newRequest(replay.Keys{IDs: slices.Clone(keys)})
+	r.forget = true
+	if err := s.submit(r); err != nil {
+		return 0, err
+	}
+	if err := r.wait(ctx); err != nil {
+		return 0, err
+	}
+	return r.forgotten, nil
+}
+
+// Stats implements [replay.Store].
+func (s *Store) Stats() replay.Stats { return s.ledger.Stats() }
+
+// Close finishes the commits that are under way and closes the file. Calls
+// that come later fail with [ErrClosed].
+func (s *Store) Close() error {
+	s.mu.Lock()
+	again := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if again {
+		return ErrClosed
+	}
+	s.signal()
+	<-s.stopped
+	wasBroken := s.broken()
+	s.trouble.Store(&trouble{err: ErrClosed, final: true})
+	if wasBroken {
+		return nil // bbolt may still hold its locks: it would never return
+	}
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("closing replay file: %w", err)
+	}
+	return nil
+}

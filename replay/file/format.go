@@ -1,0 +1,95 @@
+package file
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+)
+
+// The file holds one bucket "format", whose key "version" has the value
+// formatVersion, and one bucket for each period of time in which keys expire,
+// named 'p' and the number of the period. Its keys are 1, 2, 3 … (its own
+// sequence), its values chunks: commits append to the end of a bucket, in whole
+// pages, and expiry drops a bucket in one piece.
+//
+// A chunk is a kind byte, records of 16 bytes key and 4 bytes expiry (Unix
+// time), and the CRC-32C of all that. A chunk of kind forgotten undoes the
+// records with the same key and expiry before it. Numbers are big-endian.
+const (
+	formatVersion = "verify_webhook replay file 1"
+
+	periodPrefix  = 'p'
+	periodSeconds = 3600
+
+	kindHandled   = 'h'
+	kindForgotten = 'f'
+
+	recordSize = replay.KeySize + 4
+	// maxChunk keeps a chunk within a page, where many share one.
+	maxChunk = 64
+)
+
+var (
+	formatBucket = []byte("format")
+	versionKey   = []byte("version")
+	probeKey     = []byte("probe")
+
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+)
+
+type record struct {
+	key    replay.Key
+	expiry uint32
+}
+
+// periodOf returns the period that an expiry lies in.
+func periodOf(expiry uint32) uint32 { return expiry / periodSeconds }
+
+// periodOver reports whether all that can lie in a period has expired.
+func periodOver(period, now uint32) bool { return period < periodOf(now) }
+
+func periodName(period uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte{periodPrefix}, period)
+}
+
+func parsePeriodName(name []byte) (period uint32, ok bool) {
+	if len(name) != 5 || name[0] != periodPrefix {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(name[1:]), true
+}
+
+func sequenceKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+// chunk encodes records.
+func chunk(kind byte, records []record) []byte {
+	b := make([]byte, 1, 1+len(records)*recordSize+crc32.Size)
+	b[0] = kind
+	for _, r := range records {
+		b = append(b, r.key[:]...)
+		b = binary.BigEndian.AppendUint32(b, r.expiry)
+	}
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// parseChunk decodes a chunk into records, whose memory it uses again.
+func parseChunk(b []byte, records []record) (kind byte, _ []record, err error) {
+	body := len(b) - crc32.Size
+	if body < 1 || (body-1)%recordSize != 0 {
+		return 0, nil, fmt.Errorf("%w: a chunk of %d bytes", ErrDamaged, len(b))
+	}
+	if crc32.Checksum(b[:body], castagnoli) != binary.BigEndian.Uint32(b[body:]) {
+		return 0, nil, fmt.Errorf("%w: a chunk has a wrong checksum", ErrDamaged)
+	}
+	if b[0] != kindHandled && b[0] != kindForgotten {
+		return 0, nil, fmt.Errorf("%w: a chunk of unknown kind %q", ErrDamaged, b[0])
+	}
+	records = records[:0]
+	for at := 1; at < body; at += recordSize {
+		r := record{key: replay.Key(b[at:]), expiry: binary.BigEndian.Uint32(b[at+replay.KeySize:])}
+		records = append(records, r)
+	}
+	return b[0], records, nil
+}

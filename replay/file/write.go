@@ -1,0 +1,297 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+)
+
+const (
+	// maxGroup bounds a transaction, maxPending what waits for the disk.
+	maxGroup   = 1024
+	maxPending = 1 << 16
+	// probeEvery is how often a file that could not be written is tried.
+	probeEvery = time.Second
+	// tidyEvery is how often an idle store looks for what has expired.
+	tidyEvery = 10 * time.Minute
+)
+
+// request is a commit, or a forgetting, on its way to the disk.
+type request struct {
+	keys   replay.Keys
+	owner  replay.Owner
+	window time.Duration
+	status int
+	expiry uint32
+
+	forget    bool
+	forgotten int
+
+	done chan error
+}
+
+func newRequest(keys replay.Keys) *request {
+	return &request{keys: keys, done: make(chan error, 1)}
+}
+
+func (r *request) wait(ctx context.Context) error {
+	select {
+	case err := <-r.done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the replay file: %w", ctx.Err())
+	}
+}
+
+// trouble is why the file cannot be written. It is final if no later write
+// can succeed.
+type trouble struct {
+	err   error
+	final bool
+}
+
+func (s *Store) broken() bool {
+	t := s.trouble.Load()
+	return t != nil && t.final
+}
+
+// submit hands r to the writer.
+func (s *Store) submit(r *request) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	if len(s.pending) >= maxPending {
+		return fmt.Errorf("%w: %d commits wait for the disk", ErrUnwritable, len(s.pending))
+	}
+	s.pending = append(s.pending, r)
+	s.signal()
+	return nil
+}
+
+func (s *Store) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the next group of requests, and whether the store is closed
+// and there will be no more.
+func (s *Store) take() (group []*request, last bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := min(len(s.pending), maxGroup)
+	group = s.pending[:n:n]
+	s.pending = s.pending[n:]
+	if len(s.pending) == 0 {
+		s.pending = nil
+	}
+	return group, s.closed && n == 0
+}
+
+// write is the one goroutine that writes. While it is writing a group, the
+// next one gathers: nobody waits for company, and all who come share an fsync.
+func (s *Store) write() {
+	defer close(s.stopped)
+	debug.SetPanicOnFault(true) // reading a mapped page may fail
+	tidy := time.NewTicker(tidyEvery)
+	defer tidy.Stop()
+	probe := time.NewTicker(probeEvery)
+	defer probe.Stop()
+	for {
+		group, last := s.take()
+		if last {
+			return
+		}
+		if len(group) > 0 {
+			s.commit(group)
+			s.expire()
+			continue
+		}
+		if s.trouble.Load() == nil {
+			probe.Stop()
+		} else {
+			probe.Reset(probeEvery)
+		}
+		select {
+		case <-s.wake:
+		case <-tidy.C:
+			s.expire()
+			s.ledger.Expire()
+		case <-probe.C:
+			s.probe()
+		}
+	}
+}
+
+// commit makes a group durable, and then known.
+func (s *Store) commit(group []*request) {
+	handled := map[uint32][]record{}
+	forgotten := map[uint32][]record{}
+	for _, r := range group {
+		if r.forget {
+			s.addForgotten(forgotten, r)
+			continue
+		}
+		r.expiry = s.expiry(r.window)
+		for _, key := range r.keys.All() {
+			period := periodOf(r.expiry)
+			handled[period] = append(handled[period], record{key, r.expiry})
+		}
+	}
+	err := s.update(func(tx *bolt.Tx) error {
+		if err := appendChunks(tx, kindHandled, handled); err != nil {
+			return err
+		}
+		return appendChunks(tx, kindForgotten, forgotten)
+	})
+	for period := range handled {
+		s.oldest = min(s.oldest, period)
+	}
+	for _, r := range group {
+		r.done <- s.finish(r, err)
+	}
+}
+
+// expiry is when a window that begins now ends, by whichever clock is ahead.
+// So if the wall clock was behind when the store was opened, and has been set
+// right since, the next process forgets nothing early.
+func (s *Store) expiry(window time.Duration) uint32 {
+	running := s.ledger.Expiry(window)
+	ahead := int64(unixSecond(s.wall())) - int64(s.ledger.Now())
+	return uint32(min(int64(running)+max(ahead, 0), 1<<32-1))
+}
+
+// addForgotten adds what of r is handled, under the expiry it is stored with.
+func (s *Store) addForgotten(forgotten map[uint32][]record, r *request) {
+	for i, expiry := range s.ledger.Expiries(r.keys.IDs) {
+		if expiry != 0 {
+			period := periodOf(expiry)
+			forgotten[period] = append(forgotten[period], record{r.keys.IDs[i], expiry})
+		}
+	}
+}
+
+// finish tells the ledger what became of r.
+func (s *Store) finish(r *request, err error) error {
+	switch {
+	case r.forget && err == nil:
+		r.forgotten = s.ledger.Forget(r.keys.IDs)
+		return nil
+	case r.forget:
+		return err
+	case err == nil:
+		return s.ledger.Commit(r.keys, r.owner, r.expiry, r.status)
+	default:
+		s.ledger.Unpin(r.keys, r.owner)
+		return err
+	}
+}
+
+// appendChunks appends records to the buckets of their periods.
+func appendChunks(tx *bolt.Tx, kind byte, byPeriod map[uint32][]record) error {
+	for period, records := range byPeriod {
+		bucket, err := tx.CreateBucketIfNotExists(periodName(period))
+		if err != nil {
+			return err
+		}
+		bucket.FillPercent = 1 // nothing is ever inserted between
+		for part := range slices.Chunk(records, maxChunk) {
+			n, err := bucket.NextSequence()
+			if err != nil {
+				return err
+			}
+			if err := bucket.Put(sequenceKey(n), chunk(kind, part)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// expire drops one period that is over, if there is one. One at a time:
+// commits wait meanwhile.
+func (s *Store) expire() {
+	if !periodOver(s.oldest, s.ledger.Now()) || s.trouble.Load() != nil {
+		return
+	}
+	oldest := s.oldest
+	_ = s.update(func(tx *bolt.Tx) error {
+		name, _ := tx.Cursor().Seek([]byte{periodPrefix})
+		period, ok := parsePeriodName(name)
+		if !ok {
+			oldest = noPeriod
+			return nil
+		}
+		oldest = period
+		if !periodOver(period, s.ledger.Now()) {
+			return nil
+		}
+		return tx.DeleteBucket(slices.Clone(name))
+	})
+	s.oldest = oldest
+	if periodOver(oldest, s.ledger.Now()) {
+		s.signal() // there may be more: come back after those who wait
+	}
+}
+
+// noPeriod is after every period.
+const noPeriod = 1<<32 - 1
+
+// probe tries whether the file can be written again.
+func (s *Store) probe() {
+	_ = s.update(func(tx *bolt.Tx) error {
+		return tx.Bucket(formatBucket).Put(probeKey, sequenceKey(uint64(s.ledger.Now())))
+	})
+}
+
+// update runs a transaction and keeps book of trouble.
+func (s *Store) update(do func(*bolt.Tx) error) error {
+	if s.broken() {
+		return s.trouble.Load().err
+	}
+	err, final := s.tryUpdate(do)
+	if err == nil {
+		if s.trouble.Swap(nil) != nil {
+			s.log(slog.LevelInfo, "replay file can be written again")
+		}
+		return nil
+	}
+	err = fmt.Errorf("%w: %w", ErrUnwritable, err)
+	if diskFull(err) {
+		err = fmt.Errorf("%w; free some space on its disk", err)
+	}
+	if s.trouble.Swap(&trouble{err, final}) == nil {
+		s.log(slog.LevelError, "replay file cannot be written; deliveries are refused until it can", slog.Any("error", err))
+	}
+	return err
+}
+
+// tryUpdate turns a panic of bbolt, which means a damaged page or a disk that
+// cannot be read, into a final error.
+func (s *Store) tryUpdate(do func(*bolt.Tx) error) (err error, final bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			err, final = fmt.Errorf("%w: %v", ErrDamaged, p), true
+		}
+	}()
+	err = s.db.Update(do)
+	return err, errors.Is(err, bolterrors.ErrInvalidMapping)
+}
+
+func (s *Store) log(level slog.Level, message string, attrs ...slog.Attr) {
+	if l := s.logger.Load(); l != nil {
+		l.LogAttrs(context.Background(), level, message, append(attrs, slog.String("path", s.db.Path()))...)
+	}
+}

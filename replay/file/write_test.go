@@ -1,0 +1,168 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+)
+
+func TestConcurrentCommitsShareATransaction(t *testing.T) {
+	store := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "replay.db")})
+	const deliveries = 500
+	owner := replay.NewOwner()
+	keys := make([]replay.Keys, deliveries)
+	for n := range keys {
+		keys[n].IDs = []replay.Key{{byte(n), byte(n >> 8)}}
+		if v, err := store.Claim(t.Context(), keys[n], owner, time.Minute); v != replay.Ours || err != nil {
+			t.Fatalf("Claim = %v, %v", v, err)
+		}
+	}
+	before := transactions(t, store)
+	// Nothing can be written while this transaction is open, so all gather.
+	blocker, err := store.db.Begin(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for _, k := range keys {
+		all.Go(func() {
+			if err := store.Commit(t.Context(), k, owner, time.Hour, 200); err != nil {
+				t.Errorf("Commit: %v", err)
+			}
+		})
+	}
+	for waiting := 0; waiting < deliveries/2; runtime.Gosched() {
+		store.mu.Lock()
+		waiting = len(store.pending)
+		store.mu.Unlock()
+	}
+	if err := blocker.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	all.Wait()
+	if got := transactions(t, store) - before; got > deliveries/2+1 {
+		t.Errorf("%d commits took %d transactions", deliveries, got)
+	}
+}
+
+func transactions(t *testing.T, store *Store) int {
+	t.Helper()
+	tx, err := store.db.Begin(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	return tx.ID()
+}
+
+func TestACommitThatNobodyWaitsForIsStillMade(t *testing.T) {
+	store := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "replay.db")})
+	keys := replay.Keys{IDs: []replay.Key{{1}}}
+	owner := replay.NewOwner()
+	if _, err := store.Claim(t.Context(), keys, owner, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	blocker, err := store.db.Begin(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := store.Commit(ctx, keys, owner, time.Hour, 200); !errors.Is(err, context.Canceled) {
+		t.Errorf("Commit = %v, want context.Canceled", err)
+	}
+	if err := blocker.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Commit(t.Context(), keys, owner, time.Hour, 200); err != nil {
+		t.Errorf("the commit again: %v", err)
+	}
+	if states, _ := store.Lookup(t.Context(), keys.IDs); states[0] != replay.Handled {
+		t.Errorf("state = %v, want handled", states[0])
+	}
+}
+
+func TestAClosedStoreRefuses(t *testing.T) {
+	store := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "replay.db")})
+	keys := replay.Keys{IDs: []replay.Key{{1}}}
+	owner := replay.NewOwner()
+	if _, err := store.Claim(t.Context(), keys, owner, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, claimed := store.Claim(t.Context(), replay.Keys{IDs: []replay.Key{{2}}}, owner, time.Minute)
+	_, forgot := store.Forget(t.Context(), keys.IDs)
+	for what, err := range map[string]error{
+		"Claim":  claimed,
+		"Commit": store.Commit(t.Context(), keys, owner, time.Hour, 200),
+		"Forget": forgot,
+		"Close":  store.Close(),
+	} {
+		if !errors.Is(err, ErrClosed) {
+			t.Errorf("%s = %v, want ErrClosed", what, err)
+		}
+	}
+}
+
+func TestSpaceIsUsedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "replay.db")
+		store := mustOpen(t, Options{Path: path})
+		var sizes []int64
+		for day := range 5 {
+			for n := range 500 {
+				keys := replay.Keys{IDs: []replay.Key{{byte(n), byte(n >> 8), byte(day)}}}
+				owner := replay.NewOwner()
+				if v, err := store.Claim(t.Context(), keys, owner, time.Minute); v != replay.Ours || err != nil {
+					t.Fatalf("Claim = %v, %v", v, err)
+				}
+				if err := store.Commit(t.Context(), keys, owner, 6*time.Hour, 200); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(2 * time.Minute)
+			}
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sizes = append(sizes, info.Size())
+		}
+		if last := sizes[len(sizes)-1]; last > sizes[0] {
+			t.Errorf("the file grew from day to day: %v", sizes)
+		}
+		time.Sleep(24 * time.Hour)
+		if got := store.Stats().Remembered; got != 0 {
+			t.Errorf("%d keys are remembered a day later", got)
+		}
+		synctest.Wait()
+		if got := periods(t, store); got != 0 {
+			t.Errorf("%d periods are still on disk a day later", got)
+		}
+	})
+}
+
+func periods(t *testing.T, store *Store) (n int) {
+	t.Helper()
+	tx, err := store.db.Begin(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	cursor := tx.Cursor()
+	for name, _ := cursor.First(); name != nil; name, _ = cursor.Next() {
+		if _, ok := parsePeriodName(name); ok {
+			n++
+		}
+	}
+	return n
+}

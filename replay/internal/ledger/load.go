@@ -1,0 +1,137 @@
+package ledger
+
+import (
+	"runtime"
+	"sync"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+)
+
+// Loader fills a ledger that nobody uses yet with keys that were handled
+// earlier. It sorts them by shard first, because a shard's table fits into the
+// processor's cache and the whole does not, and fills shards in parallel.
+type Loader struct {
+	ledger  *Ledger
+	now     instant
+	room    int // of a new batch
+	batches [shardCount][]loaded
+	fillers []chan batch
+	filling sync.WaitGroup
+	spare   sync.Pool
+}
+
+type loaded struct {
+	key    replay.Key
+	expiry uint32
+	forget bool
+}
+
+type batch struct {
+	shard *shard
+	keys  []loaded
+}
+
+const (
+	// loadBatch is how many keys of one shard are put in together: about
+	// as many as a shard of ten million keys has, so that its table comes
+	// into the cache once. The batches take 24 bytes a key until then.
+	loadBatch = 1 << 15
+	// maxFillers is how many goroutines can be of use to one that reads.
+	maxFillers = 4
+)
+
+// NewLoader returns a loader for about so many keys. [Loader.Finish] must be
+// called in the end.
+func (l *Ledger) NewLoader(expected int) *Loader {
+	b := &Loader{ledger: l, now: l.now(), room: min(expected/shardCount*9/8, loadBatch)}
+	for i := range l.shards {
+		if size := expected / shardCount * 3 / 2; size > minSlots {
+			l.shards[i].handled.resize(size)
+		}
+	}
+	for range min(max(1, runtime.GOMAXPROCS(0)-1), maxFillers) {
+		work := make(chan batch, 16)
+		b.fillers = append(b.fillers, work)
+		b.filling.Go(func() { b.fill(work) })
+	}
+	return b
+}
+
+// Add adds a key, unless it has expired. Of several expiries the latest counts.
+func (b *Loader) Add(key replay.Key, expiry uint32) {
+	if expiry > b.now.second {
+		b.put(loaded{key, expiry, false})
+	}
+}
+
+// Forget undoes what was added before with the same key and expiry.
+func (b *Loader) Forget(key replay.Key, expiry uint32) {
+	b.put(loaded{key, expiry, true})
+}
+
+// Finish puts in what is still in batches and waits until all is in.
+func (b *Loader) Finish() {
+	for i := range b.ledger.shards {
+		b.flush(&b.ledger.shards[i])
+	}
+	for _, work := range b.fillers {
+		close(work)
+	}
+	b.filling.Wait()
+}
+
+func (b *Loader) put(r loaded) {
+	s := b.ledger.shardOf(r.key)
+	keys := b.batches[s.number]
+	if keys == nil {
+		if used, ok := b.spare.Get().(*[]loaded); ok {
+			keys = (*used)[:0]
+		} else {
+			keys = make([]loaded, 0, b.room)
+		}
+	}
+	keys = append(keys, r)
+	b.batches[s.number] = keys
+	if len(keys) >= loadBatch {
+		b.flush(s)
+	}
+}
+
+// flush hands a batch to the filler of its shard: always the same one, so that
+// batches stay in order.
+func (b *Loader) flush(s *shard) {
+	b.fillers[s.number%len(b.fillers)] <- batch{s, b.batches[s.number]}
+	b.batches[s.number] = nil
+}
+
+func (b *Loader) fill(work <-chan batch) {
+	added := 0
+	for w := range work {
+		for _, r := range w.keys {
+			added += w.shard.load(r, b.now)
+		}
+		b.spare.Put(&w.keys)
+	}
+	b.ledger.held.Add(int64(added))
+}
+
+// load puts in one key and returns how many more the shard holds.
+func (s *shard) load(r loaded, now instant) int {
+	i := s.handled.find(r.key)
+	switch {
+	case r.forget:
+		if i < 0 || s.handled.table[i].expiry != r.expiry {
+			return 0
+		}
+		s.handled.remove(i)
+		return -1
+	case i < 0:
+		s.handled.add(r.key, r.expiry)
+		return 1 - s.wheel.add(tag(r.key), r.expiry, now.second, &s.handled)
+	case s.handled.table[i].expiry < r.expiry:
+		s.handled.table[i].expiry = r.expiry
+		return -s.wheel.add(tag(r.key), r.expiry, now.second, &s.handled)
+	default:
+		return 0
+	}
+}

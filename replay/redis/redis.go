@@ -1,0 +1,350 @@
+// Package redis is a replay store in Redis or Valkey, which several Caddys
+// share: Redis 6.2 or later, alone, behind Sentinel or as a Cluster.
+//
+// Every operation is one Lua script and so atomic over all keys of a delivery.
+// Three Redis keys stand for one key: "c" holds the owner while it is claimed,
+// "h" the owner who committed it while it is handled, "e" for a minute how the
+// last claim ended, for those who wait. None is ever without an expiry, which
+// the server keeps by its own clock.
+//
+// A script in a Cluster may touch one slot only, and the keys of one delivery
+// are digests that would lie anywhere. Claiming them one by one and undoing
+// what a conflict leaves over would be atomic neither for those who look
+// meanwhile nor after a crash between two commits, where a delivery's ID would
+// be handled and its content not. So all keys of a store share a hash tag,
+// their prefix, and lie in one slot: a Cluster gives a store its availability,
+// and one node's memory and throughput. Stores with different prefixes spread
+// over the nodes.
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+)
+
+// Defaults of [Options].
+const (
+	DefaultPrefix  = "verify_webhook"
+	DefaultTimeout = time.Second
+)
+
+// ErrUnavailable means that Redis could not be asked, or did not answer in
+// time, or answered that it cannot serve.
+var ErrUnavailable = errors.New("redis is unavailable")
+
+// Options are the settings of a [Store].
+type Options struct {
+	// URL says where Redis is and how to log in:
+	//
+	//	redis://user:password@host:6379/0
+	//	rediss://host:6380                           over TLS
+	//	unix:///run/redis/redis.sock?db=1
+	//	redis://host1:6379?addr=host2:6379           a Cluster, by some of its nodes
+	//	redis://sentinel1:26379?addr=sentinel2:26379&master_set=mymaster
+	//
+	// Further query options: protocol (2 to avoid RESP3), client_name,
+	// skip_verify (of the TLS certificate), sentinel_username and
+	// sentinel_password. With one address, a Cluster is recognised by itself.
+	URL string
+	// Prefix begins every Redis key and, in braces, is their hash tag. A
+	// prefix that has braces itself is used as it is. Default
+	// "verify_webhook".
+	Prefix string
+	// Timeout bounds every call, connecting included. Default 1 s.
+	Timeout time.Duration
+	// TLS replaces the TLS settings of a rediss URL: other roots, a client
+	// certificate. Optional.
+	TLS *tls.Config
+	// Logger is told when the connection is lost and regained, once each,
+	// and if the server may evict keys. [Store.SetLogger] replaces it.
+	Logger *slog.Logger
+}
+
+// Store is a [replay.Store] in Redis. Create it with [New].
+type Store struct {
+	option  rueidis.ClientOption
+	prefix  string
+	timeout atomic.Int64
+	client  atomic.Pointer[rueidis.Client] // nil until connected
+	health  health
+	undoing chan struct{} // bounds releases in the background
+
+	lifetime context.Context // ends with Close
+	end      context.CancelFunc
+	mu       sync.Mutex // orders running.Go before running.Wait
+	running  sync.WaitGroup
+}
+
+var _ replay.Store = (*Store)(nil)
+
+// SetLogger replaces [Options.Logger]; nil logs nothing.
+func (s *Store) SetLogger(l *slog.Logger) { s.health.logger.Store(l) }
+
+// SetTimeout replaces [Options.Timeout] for calls; connecting keeps the old.
+func (s *Store) SetTimeout(d time.Duration) {
+	if d <= 0 {
+		d = DefaultTimeout
+	}
+	s.timeout.Store(int64(d))
+}
+
+// Claim implements [replay.Store].
+func (s *Store) Claim(ctx context.Context, keys replay.Keys, owner replay.Owner, lease time.Duration) (replay.Verdict, error) {
+	all := keys.All()
+	if len(all) == 0 {
+		return 0, replay.ErrNoKeys
+	}
+	found, err := s.run(ctx, claimScript, all, string(owner[:]), milliseconds(lease)).ToString()
+	if err = s.failed(ctx, "claiming", err); err != nil {
+		if !errors.Is(err, replay.ErrFull) {
+			s.undo(keys, owner)
+		}
+		return 0, err
+	}
+	if len(found) != len(all) {
+		return 0, fmt.Errorf("claiming in redis: %d states for %d keys", len(found), len(all))
+	}
+	states := make([]replay.State, len(all))
+	for i := range states {
+		states[i] = stateOf(found[i])
+	}
+	return replay.Judge(states[:len(keys.IDs)], states[len(keys.IDs):]), nil
+}
+
+// undo releases in the background what a claim without an answer may have
+// claimed: nobody would work on it, and copies would wait for its lease.
+func (s *Store) undo(keys replay.Keys, owner replay.Owner) {
+	select {
+	case s.undoing <- struct{}{}:
+	default:
+		return // so many are lost already: leave it to the lease
+	}
+	s.background(func(ctx context.Context) {
+		defer func() { <-s.undoing }()
+		_ = s.Release(ctx, keys, owner, 0)
+	})
+}
+
+// Renew implements [replay.Store].
+func (s *Store) Renew(ctx context.Context, keys replay.Keys, owner replay.Owner, lease time.Duration) error {
+	return s.asOwner(ctx, "renewing", renewScript, keys, string(owner[:]), milliseconds(lease))
+}
+
+// Commit implements [replay.Store]. It is as durable as the server's
+// persistence and replication make it.
+func (s *Store) Commit(ctx context.Context, keys replay.Keys, owner replay.Owner, window time.Duration, status int) error {
+	return s.asOwner(ctx, "committing", commitScript, keys, string(owner[:]), milliseconds(window), ending('h', status), endingLife)
+}
+
+func (s *Store) asOwner(ctx context.Context, doing string, script *rueidis.Lua, keys replay.Keys, args ...string) error {
+	all := keys.All()
+	if len(all) == 0 {
+		return replay.ErrNoKeys
+	}
+	held, err := s.run(ctx, script, all, args...).AsInt64()
+	if err = s.failed(ctx, doing, err); err != nil {
+		return err
+	}
+	if held == 0 {
+		return replay.ErrNotOwner
+	}
+	return nil
+}
+
+// Release implements [replay.Store].
+func (s *Store) Release(ctx context.Context, keys replay.Keys, owner replay.Owner, status int) error {
+	all := keys.All()
+	if len(all) == 0 {
+		return nil
+	}
+	return s.failed(ctx, "releasing", s.run(ctx, releaseScript, all, string(owner[:]), ending('f', status), endingLife).Error())
+}
+
+// Bounds of the time between two looks at a claim that is waited for.
+const (
+	firstLook = 10 * time.Millisecond
+	lastLook  = 250 * time.Millisecond
+)
+
+// Wait implements [replay.Store]. It looks again and again, every quarter of a
+// second in the end: a message that tells of the ending could be lost.
+func (s *Store) Wait(ctx context.Context, keys replay.Keys) (replay.Ending, error) {
+	all := keys.All()
+	seen := make([]bool, len(all)) // claimed at some look
+	for pause := firstLook; ; pause = min(pause*3/2, lastLook) {
+		endings, err := s.look(ctx, all)
+		if err != nil && ctx.Err() == nil {
+			return replay.Ending{}, err
+		}
+		if err == nil {
+			if e, over := conclude(endings, seen); over {
+				return e, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return replay.Ending{State: replay.Claimed}, nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// conclude returns the ending of the first key that has one, if none is
+// claimed any more.
+func conclude(endings []replay.Ending, seen []bool) (first replay.Ending, over bool) {
+	over = true
+	for i, e := range endings {
+		if e.State == replay.Claimed {
+			seen[i], over = true, false
+		}
+	}
+	if !over {
+		return replay.Ending{State: replay.Claimed}, false
+	}
+	for i, e := range endings {
+		if seen[i] || e.State == replay.Handled || e.Status != 0 {
+			return e, true
+		}
+	}
+	return replay.Ending{State: replay.Free}, true
+}
+
+// Lookup implements [replay.Store].
+func (s *Store) Lookup(ctx context.Context, keys []replay.Key) ([]replay.State, error) {
+	endings, err := s.look(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	states := make([]replay.State, len(endings))
+	for i, e := range endings {
+		states[i] = e.State
+	}
+	return states, nil
+}
+
+// look returns the state of every key and, if it is known, the status that
+// the last claim ended with.
+func (s *Store) look(ctx context.Context, keys []replay.Key) ([]replay.Ending, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	found, err := s.run(ctx, lookScript, keys).AsStrSlice()
+	if err = s.failed(ctx, "looking up", err); err != nil {
+		return nil, err
+	}
+	if len(found) != len(keys) {
+		return nil, fmt.Errorf("looking up in redis: %d states for %d keys", len(found), len(keys))
+	}
+	endings := make([]replay.Ending, len(found))
+	for i, f := range found {
+		if f == "" {
+			return nil, errors.New("looking up in redis: a state is empty")
+		}
+		endings[i].State = stateOf(f[0])
+		endings[i].Status, _ = strconv.Atoi(f[1:])
+	}
+	return endings, nil
+}
+
+// Forget implements [replay.Store].
+func (s *Store) Forget(ctx context.Context, keys []replay.Key) (int, error) {
+	if len(keys) == 0 {
+		return 0, nil
+	}
+	n, err := s.run(ctx, forgetScript, keys).AsInt64()
+	return int(n), s.failed(ctx, "forgetting", err)
+}
+
+// Stats implements [replay.Store]. Redis is not asked: it does not count the
+// keys of one prefix.
+func (s *Store) Stats() replay.Stats {
+	return replay.Stats{Remembered: -1, Claimed: -1}
+}
+
+// Close closes the connections. Calls that come later fail.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	s.end()
+	s.mu.Unlock()
+	s.running.Wait()
+	if c := s.client.Swap(nil); c != nil {
+		(*c).Close()
+	}
+	return nil
+}
+
+// background runs do beside the calls, unless the store is closed.
+func (s *Store) background(do func(context.Context)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lifetime.Err() == nil {
+		s.running.Go(func() { do(s.lifetime) })
+	}
+}
+
+// run runs a script over the Redis keys of all keys.
+func (s *Store) run(ctx context.Context, script *rueidis.Lua, keys []replay.Key, args ...string) rueidis.RedisResult {
+	client := s.client.Load()
+	if client == nil {
+		return rueidis.NewErrorResult(s.health.notConnected())
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(s.timeout.Load()))
+	defer cancel()
+	return script.Exec(ctx, *client, s.names(keys), args)
+}
+
+// failed observes the outcome of a call, and explains an error.
+func (s *Store) failed(ctx context.Context, doing string, err error) error {
+	if err == nil || ctx.Err() == nil { // a caller who has left proves nothing
+		s.health.observe(err)
+	}
+	if err == nil {
+		return nil
+	}
+	if reply, ok := rueidis.IsRedisErr(err); ok && strings.HasPrefix(reply.Error(), "OOM ") {
+		return fmt.Errorf("%s in redis: %w (maxmemory is reached)", doing, replay.ErrFull)
+	}
+	return fmt.Errorf("%s: %w: %w", doing, ErrUnavailable, err)
+}
+
+// names returns the three Redis keys of every key.
+func (s *Store) names(keys []replay.Key) []string {
+	names := make([]string, 0, 3*len(keys))
+	for _, key := range keys {
+		text := key.String()
+		names = append(names, s.prefix+":c:"+text, s.prefix+":h:"+text, s.prefix+":e:"+text)
+	}
+	return names
+}
+
+// milliseconds rounds up: nothing ends early, and 0 would be an error.
+func milliseconds(d time.Duration) string {
+	return strconv.FormatInt(max(1, int64((d+time.Millisecond-1)/time.Millisecond)), 10)
+}
+
+func ending(state byte, status int) string {
+	return string(state) + strconv.Itoa(status)
+}
+
+func stateOf(letter byte) replay.State {
+	switch letter {
+	case 'f':
+		return replay.Free
+	case 'h':
+		return replay.Handled
+	default: // what is not understood is at least not free
+		return replay.Claimed
+	}
+}

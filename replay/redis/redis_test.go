@@ -1,0 +1,253 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+	"github.com/verify-webhook/caddy-verify-webhook/replay/storetest"
+)
+
+func TestStoreConforms(t *testing.T) {
+	conform(t, startServer(t).url())
+}
+
+func TestStoreConformsOnACluster(t *testing.T) {
+	conform(t, startCluster(t)[0].url())
+}
+
+func TestStoreConformsWithRESP2(t *testing.T) {
+	conform(t, startServer(t).url()+"?protocol=2")
+}
+
+var prefixes atomic.Int64
+
+func conform(t *testing.T, url string) {
+	storetest.Run(t, storetest.Subject{
+		Unbounded: true,
+		Open: func(t *testing.T, _ int64) storetest.Instance {
+			prefix := fmt.Sprintf("conform%d", prefixes.Add(1))
+			return instance(t, Options{URL: url, Prefix: prefix, Timeout: patience})
+		},
+	})
+}
+
+func instance(t *testing.T, o Options) storetest.Instance {
+	store := mustOpen(t, o)
+	return storetest.Instance{
+		Store:   store,
+		Advance: func(t *testing.T, d time.Duration) { advance(t, store, d) },
+		Reopen: func(t *testing.T) storetest.Instance {
+			return instance(t, o) // the other just stays: a crash says no goodbye
+		},
+	}
+}
+
+func mustOpen(t *testing.T, o Options) *Store {
+	t.Helper()
+	store, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return store
+}
+
+var advanceScript = rueidis.NewLuaScript(`
+for _, key in ipairs(KEYS) do
+  local left = redis.call('PTTL', key)
+  if left == -1 then return redis.error_reply('no expiry: ' .. key) end
+  redis.call('PEXPIRE', key, math.max(0, left - tonumber(ARGV[1])))
+end
+return 1`)
+
+// advance lets time pass without waiting: it shortens the life of every key.
+// On the way it proves that none is without an expiry.
+func advance(t *testing.T, store *Store, d time.Duration) {
+	t.Helper()
+	client := *store.client.Load()
+	for _, node := range client.Nodes() {
+		keys, err := node.Do(t.Context(), node.B().Keys().Pattern(store.prefix+":*").Build()).AsStrSlice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(keys) == 0 {
+			continue
+		}
+		if err := advanceScript.Exec(t.Context(), node, keys, []string{milliseconds(d)}).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// delivery returns the nth delivery's keys.
+func delivery(n int) replay.Keys {
+	return replay.Keys{IDs: []replay.Key{{byte(n), byte(n >> 8)}}, Digests: []replay.Key{{byte(n), byte(n >> 8), 1}}}
+}
+
+func handle(t *testing.T, store *Store, n int) {
+	t.Helper()
+	owner := replay.NewOwner()
+	if v, err := store.Claim(t.Context(), delivery(n), owner, time.Minute); v != replay.Ours || err != nil {
+		t.Fatalf("Claim = %v, %v", v, err)
+	}
+	if err := store.Commit(t.Context(), delivery(n), owner, time.Hour, 200); err != nil {
+		t.Fatalf("Commit: %v", err)
+	}
+}
+
+func wantState(t *testing.T, store *Store, n int, want replay.State) {
+	t.Helper()
+	states, err := store.Lookup(t.Context(), delivery(n).All())
+	if err != nil || states[0] != want || states[1] != want {
+		t.Errorf("delivery %d is %v, %v; want %v", n, states, err, want)
+	}
+}
+
+func TestTwoStoresOnOneRedisShareWhatIsHandled(t *testing.T) {
+	url := startServer(t).url()
+	first, second := mustOpen(t, Options{URL: url}), mustOpen(t, Options{URL: url})
+	var ours atomic.Int32
+	var all sync.WaitGroup
+	const deliveries = 100
+	for n := range deliveries {
+		for _, store := range []*Store{first, second, first, second} {
+			all.Go(func() {
+				owner := replay.NewOwner()
+				v, err := store.Claim(t.Context(), delivery(n), owner, time.Minute)
+				if err != nil {
+					t.Errorf("Claim: %v", err)
+				}
+				if v == replay.Ours {
+					ours.Add(1)
+				}
+			})
+		}
+	}
+	all.Wait()
+	if got := ours.Load(); got != deliveries {
+		t.Errorf("%d deliveries were given out %d times", deliveries, got)
+	}
+}
+
+func TestStoresWithDifferentPrefixesShareNothing(t *testing.T) {
+	url := startServer(t).url()
+	first, second := mustOpen(t, Options{URL: url, Prefix: "one"}), mustOpen(t, Options{URL: url, Prefix: "two"})
+	handle(t, first, 1)
+	wantState(t, second, 1, replay.Free)
+}
+
+func TestKeysCarryTheirPrefixAsHashTag(t *testing.T) {
+	for prefix, want := range map[string]string{
+		"":          "{verify_webhook}",
+		"shop":      "{shop}",
+		"a:{b}":     "a:{b}",
+		"{a}:b":     "{a}:b",
+		"{}a":       "{a}",
+		"half{open": "{halfopen}",
+	} {
+		if got := hashTagged(prefix); got != want {
+			t.Errorf("prefix %q makes %q, want %q", prefix, got, want)
+		}
+	}
+}
+
+func TestAServerThatIsFullRefusesButEndsClaims(t *testing.T) {
+	server := startServer(t, "--maxmemory-policy", "noeviction")
+	store := mustOpen(t, Options{URL: server.url()})
+	handle(t, store, 1)
+	committed, released := replay.NewOwner(), replay.NewOwner()
+	for n, owner := range map[int]replay.Owner{2: committed, 3: released} {
+		if v, err := store.Claim(t.Context(), delivery(n), owner, time.Minute); v != replay.Ours || err != nil {
+			t.Fatalf("Claim = %v, %v", v, err)
+		}
+	}
+	server.mustDo("CONFIG", "SET", "maxmemory", "1")
+	if _, err := store.Claim(t.Context(), delivery(4), replay.NewOwner(), time.Minute); err == nil || !strings.Contains(err.Error(), replay.ErrFull.Error()) {
+		t.Errorf("Claim = %v, want ErrFull", err)
+	}
+	if err := store.Renew(t.Context(), delivery(2), committed, time.Minute); err != nil {
+		t.Errorf("Renew: %v", err)
+	}
+	if err := store.Commit(t.Context(), delivery(2), committed, time.Hour, 200); err != nil {
+		t.Errorf("Commit: %v", err)
+	}
+	if err := store.Release(t.Context(), delivery(3), released, 500); err != nil {
+		t.Errorf("Release: %v", err)
+	}
+	wantState(t, store, 1, replay.Handled)
+	wantState(t, store, 2, replay.Handled)
+	wantState(t, store, 3, replay.Free)
+	wantState(t, store, 4, replay.Free)
+	advance(t, store, time.Second)
+}
+
+func TestSentinelLeadsToTheNewMaster(t *testing.T) {
+	master := startServer(t)
+	host, port, _ := strings.Cut(master.address, ":")
+	replica := startServer(t, "--replicaof", host+" "+port)
+	config := t.TempDir() + "/sentinel.conf"
+	lines := fmt.Sprintf("sentinel monitor hooks %s %s 1\nsentinel down-after-milliseconds hooks 500\nsentinel failover-timeout hooks 5000\n", host, port)
+	if err := os.WriteFile(config, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sentinel := &server{t: t, address: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	_, sentinelPort, _ := strings.Cut(sentinel.address, ":")
+	sentinel.args = []string{config, "--sentinel", "--port", sentinelPort, "--bind", "127.0.0.1"}
+	t.Cleanup(sentinel.kill)
+	sentinel.start()
+	replica.await("the replica to be in step", func() bool { return strings.Contains(replica.do("INFO", "replication"), "master_link_status:up") })
+	sentinel.await("the sentinel to know the replica", func() bool {
+		return strings.Contains(sentinel.do("INFO", "sentinel"), "slaves=1")
+	})
+
+	store := mustOpen(t, Options{URL: "redis://" + sentinel.address + "?master_set=hooks"})
+	handle(t, store, 1)
+	replica.await("the delivery to be replicated", func() bool { return strings.Contains(replica.do("INFO", "keyspace"), "keys=4") })
+	master.kill()
+	replica.await("the new master to serve", func() bool {
+		_, err := store.Claim(context.Background(), delivery(2), replay.NewOwner(), time.Minute)
+		return err == nil
+	})
+	wantState(t, store, 1, replay.Handled)
+	handle(t, store, 3)
+}
+
+// logBook keeps what is logged.
+type logBook struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (b *logBook) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lines = append(b.lines, string(p))
+	return len(p), nil
+}
+
+func (b *logBook) count(part string) (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, line := range b.lines {
+		if strings.Contains(line, part) {
+			n++
+		}
+	}
+	return n
+}
+
+func (b *logBook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
