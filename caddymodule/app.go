@@ -87,11 +87,15 @@ func (a *App) Provision(ctx caddy.Context) error {
 // Start implements caddy.App.
 func (a *App) Start() error {
 	a.budget.Resize(a.BodyMemory, a.BodyDisk)
+	apps.started(a)
 	return nil
 }
 
 // Stop implements caddy.App.
-func (a *App) Stop() error { return nil }
+func (a *App) Stop() error {
+	apps.stopped(a)
+	return nil
+}
 
 // register adds an endpoint. Two that share a secret must say what they mean:
 // otherwise one would take the other's deliveries for duplicates, or both
