@@ -36,6 +36,9 @@ func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.r.Context()), storeTimeout)
 	defer cancel()
 	verdict, err := h.store.Claim(ctx, c.keys, c.owner, c.lease)
+	if err == nil && verdict == replay.Replayed {
+		verdict, err = h.claimPardoned(ctx, c)
+	}
 	if err != nil && h.Replay.OnStoreError == "allow" {
 		h.refusals.fail("the replay store failed; on_store_error allow lets the delivery through", zap.Error(err))
 		return nil, replay.Ours, nil

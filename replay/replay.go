@@ -38,6 +38,9 @@ type Kind byte
 const (
 	KindID     Kind = 'i'
 	KindDigest Kind = 'd'
+	// KindPardon marks an ID that was forgotten on purpose, so that the
+	// digest, which is still handled, is forgotten when the ID comes again.
+	KindPardon Kind = 'p'
 )
 
 // NewKey derives a key. Every part goes in with its length, so that no two

@@ -14,7 +14,8 @@ func init() {
 		Short: "Makes, checks and explains webhook deliveries",
 		Long: `Tools to try, test and debug the endpoints of the verify_webhook handler:
 list the providers, make and send genuine deliveries of any of them, run test
-vectors, and find out why a delivery was refused.`,
+vectors, find out why a delivery was refused, look up what was handled, and let
+it be handled again.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(subcommands()...)
 		},
@@ -29,5 +30,7 @@ func subcommands() []*cobra.Command {
 		sendCommand(),
 		explainCommand(),
 		testCommand(),
+		seenCommand(),
+		forgetCommand(),
 	}
 }

@@ -1,0 +1,185 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+func init() { caddy.RegisterModule(adminAPI{}) }
+
+// Paths of the admin API.
+const (
+	AdminForgetPath = "/verify_webhook/forget"
+	AdminSeenPath   = "/verify_webhook/seen"
+)
+
+// maxAdminBody bounds what the admin API reads.
+const maxAdminBody = 1 << 16
+
+// startedApps are the apps of running configs. During a reload there are two;
+// one that fails to start goes away again.
+type startedApps struct {
+	mu  sync.Mutex
+	all []*App
+}
+
+// apps is where the admin API, which Caddy starts before any app, finds them.
+var apps startedApps
+
+func (s *startedApps) started(a *App) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, a)
+}
+
+func (s *startedApps) stopped(a *App) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = slices.DeleteFunc(s.all, func(other *App) bool { return other == a })
+}
+
+// latest returns the app that started last, nil if there is none.
+func (s *startedApps) latest() *App {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.all) == 0 {
+		return nil
+	}
+	return s.all[len(s.all)-1]
+}
+
+// secretsOf returns the secrets that an endpoint accepts at this moment.
+func (a *App) secretsOf(h *Handler) []signature.Identity {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.secrets[h])
+}
+
+// endpointsOf returns the endpoints of a provider or a namespace, and the names
+// that there are.
+func (a *App) endpointsOf(name string) (found []*Handler, known []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, h := range a.endpoints {
+		known = append(known, h.facts.Name)
+		if h.Namespace != "" {
+			known = append(known, h.Namespace)
+		}
+		if name == h.facts.Name || name == h.Namespace {
+			found = append(found, h)
+		}
+	}
+	slices.Sort(known)
+	return found, slices.Compact(known)
+}
+
+// adminAPI lets an operator look deliveries up and forget them.
+type adminAPI struct{}
+
+// CaddyModule returns the Caddy module information.
+func (adminAPI) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "admin.api.verify_webhook", New: func() caddy.Module { return new(adminAPI) }}
+}
+
+// Routes implements caddy.AdminRouter.
+func (*adminAPI) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{
+		{Pattern: AdminForgetPath, Handler: caddy.AdminHandlerFunc(serveForget)},
+		{Pattern: AdminSeenPath, Handler: caddy.AdminHandlerFunc(serveSeen)},
+	}
+}
+
+// adminQuestion is what the admin API is asked.
+type adminQuestion struct {
+	// Provider is a provider's name or an endpoint's namespace.
+	Provider string `json:"provider"`
+	ID       string `json:"id"`
+}
+
+// serveSeen answers GET with the query parameters provider and id.
+func serveSeen(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet {
+		return wrongMethod(w, http.MethodGet)
+	}
+	query := r.URL.Query()
+	return answerAdmin(w, r, adminQuestion{query.Get("provider"), query.Get("id")}, (*Handler).seen)
+}
+
+// serveForget answers POST with a JSON object of provider and id.
+func serveForget(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodPost {
+		return wrongMethod(w, http.MethodPost)
+	}
+	var q adminQuestion
+	in := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAdminBody))
+	in.DisallowUnknownFields()
+	if err := in.Decode(&q); err != nil {
+		return adminError(http.StatusBadRequest, fmt.Errorf("reading the request: %w", err))
+	}
+	return answerAdmin(w, r, q, func(h *Handler, ctx context.Context, id string) ([]Sighting, error) {
+		sightings, err := h.forget(ctx, id)
+		if slices.ContainsFunc(sightings, func(s Sighting) bool { return s.Forgotten }) {
+			h.logger.Info("forgot a handled delivery on purpose", zap.String("provider", h.facts.Name), zap.String("endpoint", h.endpointName()), zap.String("id", id))
+		}
+		return sightings, err
+	})
+}
+
+// answerAdmin asks every endpoint that is meant.
+func answerAdmin(w http.ResponseWriter, r *http.Request, q adminQuestion, ask func(*Handler, context.Context, string) ([]Sighting, error)) error {
+	if q.Provider == "" || q.ID == "" {
+		return adminError(http.StatusBadRequest, errors.New("provider and id must not be empty"))
+	}
+	app := apps.latest()
+	if app == nil {
+		return adminError(http.StatusNotFound, errors.New("the running config has no verify_webhook endpoint"))
+	}
+	endpoints, known := app.endpointsOf(q.Provider)
+	if len(endpoints) == 0 {
+		return adminError(http.StatusNotFound, fmt.Errorf("the running config has no endpoint of %q; there are: %s", q.Provider, strings.Join(known, ", ")))
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	defer cancel()
+	var all []Sighting
+	for _, h := range endpoints {
+		if !h.facts.Traits.HasID {
+			continue
+		}
+		sightings, err := ask(h, ctx, q.ID)
+		if err != nil {
+			return adminError(http.StatusServiceUnavailable, fmt.Errorf("asking the replay store of %s: %w", h.endpointName(), err))
+		}
+		all = append(all, sightings...)
+	}
+	if len(all) == 0 {
+		return adminError(http.StatusBadRequest, fmt.Errorf("deliveries of %s carry no ID: they are known by their content only", q.Provider))
+	}
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(all)
+}
+
+func wrongMethod(w http.ResponseWriter, method string) error {
+	w.Header().Set("Allow", method)
+	return adminError(http.StatusMethodNotAllowed, fmt.Errorf("the method must be %s", method))
+}
+
+func adminError(status int, err error) error {
+	return caddy.APIError{HTTPStatus: status, Err: err}
+}
+
+// Interface guards.
+var (
+	_ caddy.Module      = adminAPI{}
+	_ caddy.AdminRouter = (*adminAPI)(nil)
+)

@@ -1,0 +1,64 @@
+package command
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+)
+
+// asking is how the Caddy that runs is asked, over its admin API.
+type asking struct{ address, config, adapter string }
+
+// add adds the flags that Caddy's own commands have.
+func (a *asking) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.address, "address", "", "address of the admin API, if not the default")
+	cmd.Flags().StringVarP(&a.config, "config", "c", "", "config file that says the address of the admin API")
+	cmd.Flags().StringVarP(&a.adapter, "adapter", "a", "", "config adapter of that file, if not JSON or a Caddyfile")
+}
+
+// ask returns what the endpoints of a provider or namespace know of an ID.
+func (a *asking) ask(method, uri string, body any) ([]caddymodule.Sighting, error) {
+	address, err := caddycmd.DetermineAdminAPIAddress(a.address, nil, a.config, a.adapter)
+	if err != nil {
+		return nil, fmt.Errorf("finding the admin API: %w", err)
+	}
+	var in io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		in = bytes.NewReader(encoded)
+	}
+	resp, err := caddycmd.AdminAPIRequest(address, method, uri, nil, in)
+	if err != nil {
+		return nil, fmt.Errorf("asking the Caddy that runs: %w", err)
+	}
+	defer resp.Body.Close()
+	var found []caddymodule.Sighting
+	if err := json.NewDecoder(resp.Body).Decode(&found); err != nil {
+		return nil, fmt.Errorf("reading the answer of Caddy: %w", err)
+	}
+	return found, nil
+}
+
+// printSightings prints one line for every secret of every endpoint.
+func printSightings(w io.Writer, found []caddymodule.Sighting) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "PROVIDER\tENDPOINT\tSECRET\tSTATE")
+	for _, s := range found {
+		state := s.State
+		if s.Forgotten {
+			state = "forgotten"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", s.Provider, s.Endpoint, s.Secret, state)
+	}
+	return table.Flush()
+}

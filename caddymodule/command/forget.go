@@ -1,0 +1,43 @@
+package command
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+)
+
+func forgetCommand() *cobra.Command {
+	var a asking
+	cmd := &cobra.Command{
+		Use:   "forget <provider> <id>",
+		Short: "Makes a handled delivery acceptable again",
+		Long: `Lets a delivery through once more that was handled before, for a manual
+redelivery: run this, then have the provider send the delivery again.
+
+Where the signature does not cover the delivery ID, as with GitHub, the delivery
+must come within an hour: until then its ID is a pass for one delivery that was
+handled before. It fails if no endpoint remembers the ID as handled.`,
+		Example: `  caddy verify-webhook forget github 72d3162e-cc78-11e3-81ab-4c9367dc0958`,
+		Args:    cobra.ExactArgs(2),
+	}
+	a.add(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		cmd.SilenceUsage = true
+		found, err := a.ask(http.MethodPost, caddymodule.AdminForgetPath, map[string]string{"provider": args[0], "id": args[1]})
+		if err != nil {
+			return err
+		}
+		if err := printSightings(cmd.OutOrStdout(), found); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(found, func(s caddymodule.Sighting) bool { return s.Forgotten }) {
+			return fmt.Errorf("no endpoint of %s remembers %s as handled", args[0], args[1])
+		}
+		return nil
+	}
+	return cmd
+}

@@ -1,0 +1,34 @@
+package command
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+)
+
+func seenCommand() *cobra.Command {
+	var a asking
+	cmd := &cobra.Command{
+		Use:   "seen <provider> <id>",
+		Short: "Says whether a delivery was handled",
+		Long: `Asks the Caddy that runs what it remembers of a delivery ID, at every endpoint
+of a provider, or of a namespace, and under each secret: handled, claimed (the
+app works on it at this moment) or free.`,
+		Example: `  caddy verify-webhook seen github 72d3162e-cc78-11e3-81ab-4c9367dc0958`,
+		Args:    cobra.ExactArgs(2),
+	}
+	a.add(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		cmd.SilenceUsage = true
+		query := url.Values{"provider": {args[0]}, "id": {args[1]}}
+		found, err := a.ask(http.MethodGet, caddymodule.AdminSeenPath+"?"+query.Encode(), nil)
+		if err != nil {
+			return err
+		}
+		return printSightings(cmd.OutOrStdout(), found)
+	}
+	return cmd
+}

@@ -1,0 +1,172 @@
+package caddymodule
+
+import (
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+const redisPassword = "p@ss:w/rd?{}%#"
+
+// startRedis runs a real server that asks for redisPassword, and returns its
+// address.
+func startRedis(t *testing.T) string {
+	t.Helper()
+	name := "redis-server"
+	if _, err := exec.LookPath(name); err != nil {
+		name = "valkey-server"
+	}
+	address := freeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	server := exec.Command(name, "--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir(), "--save", "", "--requirepass", redisPassword)
+	if err := server.Start(); err != nil {
+		t.Fatalf("these tests need a real server: install redis-server or valkey-server: %v", err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	for range 1000 {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			conn.Close()
+			return address
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("redis does not come up")
+	return ""
+}
+
+func redisConnections() int {
+	n := 0
+	redisStores.pool.Range(func(_, _ any) bool { n++; return true })
+	return n
+}
+
+func TestARedisIsOneStoreAcrossReloadsAndItsPasswordIsShownNowhere(t *testing.T) {
+	t.Setenv("REDIS_PASSWORD", redisPassword)
+	address := startRedis(t)
+	url := "redis://:{env.REDIS_PASSWORD}@" + address
+	c := startCaddy(t, "", siteWith("redis "+url))
+	c.once("1", 1)
+	for _, options := range []string{"", " {\ntimeout 700ms\n}", " {\nprefix verify_webhook\n}"} {
+		c.load("", siteWith("redis "+url+options))
+		c.once("1", 0)
+		if n := redisConnections(); n != 1 {
+			t.Errorf("%d connections after the same store was set otherwise", n)
+		}
+	}
+	c.load("", siteWith("redis "+url+" {\nprefix another\n}"))
+	c.once("1", 1)
+	if n := redisConnections(); n != 1 {
+		t.Errorf("%d connections: the former store is still open", n)
+	}
+
+	config, err := adapt(c.caddyfile("", siteWith("redis "+strings.Replace(url, "REDIS_PASSWORD", "REDIS_WRONG", 1))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("REDIS_WRONG", redisPassword+"x")
+	err = caddy.Load(config, true)
+	if err == nil || !strings.Contains(err.Error(), "WRONGPASS") {
+		t.Errorf("a wrong password: %v", err)
+	}
+	c.once("1", 0)
+	for name, text := range map[string]string{"the config": string(config), "the log": c.logged(), "the error": err.Error(), "a label": metricLabels(t)} {
+		if strings.Contains(text, redisPassword) || strings.Contains(text, escapeLogin(redisPassword)) {
+			t.Errorf("%s shows the password", name)
+		}
+	}
+}
+
+// metricLabels are the names of all series.
+func metricLabels(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	ctx := caddy.ActiveContext()
+	for series := range gather(t, ctx.GetMetricsRegistry()) {
+		all.WriteString(series)
+	}
+	return all.String()
+}
+
+func TestPlaceholdersInARedisURLAreTakenLiterally(t *testing.T) {
+	t.Setenv("REDIS_USER", "a:b@c")
+	t.Setenv("REDIS_PASSWORD", redisPassword)
+	t.Setenv("REDIS_HOST", "[::1]:7000")
+	t.Setenv("REDIS_WHOLE", "redis://me:secret@host:1/2")
+	for raw, want := range map[string]string{
+		"redis://localhost:6379":                                        "redis://localhost:6379",
+		"redis://{env.REDIS_HOST}/3":                                    "redis://[::1]:7000/3",
+		"rediss://{env.REDIS_USER}:{env.REDIS_PASSWORD}@h?addr=i:1":     "rediss://a%3Ab%40c:p%40ss%3Aw%2Frd%3F%7B%7D%25%23@h?addr=i:1",
+		"redis://h?master_set=m&sentinel_password={env.REDIS_PASSWORD}": "redis://h?master_set=m&sentinel_password=p%40ss%3Aw%2Frd%3F%7B%7D%25%23",
+		"{env.REDIS_WHOLE}":                                             "redis://me:secret@host:1/2",
+	} {
+		if got, err := resolveURL(raw); err != nil || got != want {
+			t.Errorf("%s becomes %s (%v), want %s", raw, got, err, want)
+		}
+	}
+	for _, bad := range []string{"", "redis://{env.REDIS_UNSET}", "redis://:{env.REDIS_UNSET}@h", "redis://h?db={env.REDIS_UNSET}", "redis://{http.host}"} {
+		if got, err := resolveURL(bad); err == nil {
+			t.Errorf("%s becomes %s", bad, got)
+		}
+	}
+}
+
+func TestARedisIsNamedByWhatItHoldsWithoutItsLogin(t *testing.T) {
+	for url, want := range map[string]string{
+		"redis://me:secret@h:6379/2":                              "h:6379/2 shop",
+		"redis://h:1?addr=i:2&master_set=m&sentinel_password=sec": "h:1,i:2 m shop",
+		"unix:///run/redis.sock?db=1":                             "/run/redis.sock/1 shop",
+	} {
+		if got := redisName(url, "shop"); got != want {
+			t.Errorf("%s is named %q, want %q", url, got, want)
+		}
+	}
+	for url, written := range map[string]bool{
+		"redis://me:secret@h": true, "redis://:secret@h": true, "redis://h?sentinel_password=x": true,
+		"redis://me:{env.X}@h": false, "redis://h": false, "{env.X}": false, "redis://h?sentinel_password={env.X}": false,
+	} {
+		if hasPassword(url) != written {
+			t.Errorf("%s: a password is written out: %t, want %t", url, !written, written)
+		}
+	}
+}
+
+func TestARedisStoreThatCannotWorkIsRefusedWithoutItsSecret(t *testing.T) {
+	t.Setenv("REDIS_PASSWORD", redisPassword)
+	noPEM := filepath.Join(t.TempDir(), "ca.pem")
+	writeFile(t, noPEM, "nothing")
+	before := redisConnections()
+	for store, want := range map[string]string{
+		`{"type":"redis"}`: "no url",
+		`{"type":"redis","url":"redis://h","timeout":-1}`:                                       "negative",
+		`{"type":"redis","url":"http://:{env.REDIS_PASSWORD}@h"}`:                               "URL",
+		`{"type":"redis","url":"redis://:{env.REDIS_PASSWORD}@h?adr=x"}`:                        "adr",
+		`{"type":"redis","url":"redis://:{env.REDIS_PASSWORD}@h","tls_server_name":"x"}`:        "rediss://",
+		`{"type":"redis","url":"rediss://:{env.REDIS_PASSWORD}@h","tls_trust":"` + noPEM + `"}`: "no PEM certificate",
+		`{"type":"redis","url":"rediss://:{env.REDIS_PASSWORD}@h","tls_key":"` + noPEM + `"}`:   "certificate and its key",
+	} {
+		trial, err := OpenTrial(t.Context(), []byte(config("github", `"replay":{"store":`+store+`}`)), nil)
+		if err == nil {
+			trial.Close()
+			t.Errorf("%s is accepted", store)
+			continue
+		}
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", store, err, want)
+		}
+		if strings.Contains(err.Error(), redisPassword) || strings.Contains(err.Error(), escapeLogin(redisPassword)) {
+			t.Errorf("%s: the error shows the password: %v", store, err)
+		}
+	}
+	if n := redisConnections(); n != before {
+		t.Errorf("%d connections are left of what was refused", n-before)
+	}
+}
