@@ -33,7 +33,7 @@ func TestAFailureOfTheAppLetsTheRetryThrough(t *testing.T) {
 		{"status 500", http.StatusInternalServerError, true},
 		{"reset", http.StatusBadGateway, true},
 		{"timeout", http.StatusGatewayTimeout, true},
-		{"panic", 0, false}, // of the handler behind verify_webhook
+		{"panic", 0, false},                      // of the handler behind verify_webhook
 		{"broken", http.StatusBadGateway, false}, // as an error of that handler is
 	}
 	stores := []struct {
