@@ -26,6 +26,10 @@ run: build python ## keep the demo's apps running, with lines to try by hand
 test: prepared ## all tests, unit and end-to-end, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
 
+.PHONY: soak
+soak: prepared ## the fault tests in their long form, with their figures
+	$(GO) test -count 1 -timeout 30m -v ./e2e/faults -soak
+
 .PHONY: lint
 lint: ## formatting, vet, golangci-lint, tidy modules, generated files
 	$(GO) vet ./...
