@@ -19,7 +19,7 @@ const (
 	// StoreNamespace is the Caddy namespace of the replay stores.
 	StoreNamespace = "http.verify_webhook.stores"
 	// defaultStore is loaded where the config names none.
-	defaultStore = StoreNamespace + ".memory"
+	defaultStore = StoreNamespace + ".file"
 
 	defaultBodyMemory = 256 << 20
 	defaultBodyDisk   = 2 << 30
@@ -31,7 +31,7 @@ func init() { caddy.RegisterModule(new(App)) }
 // replay store and the room for bodies in flight. It knows every endpoint.
 type App struct {
 	// Where handled deliveries are remembered, for endpoints that do not say
-	// otherwise. Default: `memory`.
+	// otherwise. Default: `file`.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.verify_webhook.stores inline_key=type"`
 
 	// How many bytes of memory all bodies in flight may use together. Past it

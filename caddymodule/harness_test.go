@@ -40,7 +40,22 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv(secretVariable, secret); err != nil {
 		panic(err)
 	}
-	os.Exit(m.Run())
+	os.Exit(inEmptyHome(m.Run))
+}
+
+// inEmptyHome keeps the default store out of the user's data folder.
+func inEmptyHome(run func() int) int {
+	home, err := os.MkdirTemp("", "verify-webhook-home-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(home)
+	for _, name := range []string{"HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "AppData"} {
+		if err := os.Setenv(name, home); err != nil {
+			panic(err)
+		}
+	}
+	return run()
 }
 
 var present = time.Unix(1700000000, 0)

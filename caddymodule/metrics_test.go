@@ -82,7 +82,7 @@ func (s *site) load(handlers ...string) map[string]float64 {
 		routes = append(routes, fmt.Sprintf(`{"match":[{"path":["/%d"]}],"handle":[%s,{"handler":"static_response","status_code":200}]}`, i, h))
 	}
 	config := fmt.Sprintf(`{"admin":{"disabled":true,"config":{"persist":false}},"logging":{"logs":{"default":{"level":"PANIC"}}},
-		"apps":{"http":{"servers":{"s":{"listen":[%q],"automatic_https":{"disable":true},"routes":[%s]}}}}}`, s.address, strings.Join(routes, ","))
+		"apps":{"http":{"servers":{"s":{"listen":[%q],"automatic_https":{"disable":true},"routes":[%s]}}},"verify_webhook":{"store":{"type":"memory"}}}}`, s.address, strings.Join(routes, ","))
 	if err := caddy.Load([]byte(config), true); err != nil {
 		s.t.Fatal(err)
 	}

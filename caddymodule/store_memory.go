@@ -26,21 +26,13 @@ type MemoryStore struct {
 	// the last to be loaded decides. Default: 1000000.
 	MaxEntries int64 `json:"max_entries,omitempty"`
 
-	pooled *pooledMemory
-	key    string // in the pool, empty while nothing is held there
+	use *storeUse[*memory.Store]
 }
 
 const defaultMaxEntries = 1_000_000
 
 // memoryStores keeps the stores of this process across reloads.
-var memoryStores = caddy.NewUsagePool()
-
-// pooledMemory makes a memory store a member of a pool. It holds nothing that
-// belongs to one config.
-type pooledMemory struct{ *memory.Store }
-
-// Destruct implements caddy.Destructor.
-func (pooledMemory) Destruct() error { return nil }
+var memoryStores = newStorePool(func(*memory.Store) error { return nil })
 
 // CaddyModule returns the Caddy module information.
 func (MemoryStore) CaddyModule() caddy.ModuleInfo {
@@ -53,33 +45,22 @@ func (m *MemoryStore) Provision(caddy.Context) error {
 		return fmt.Errorf("memory store: max_entries %d is negative", m.MaxEntries)
 	}
 	orDefault(&m.MaxEntries, defaultMaxEntries)
-	key := "memory " + m.Name
-	v, _, err := memoryStores.LoadOrNew(key, func() (caddy.Destructor, error) {
-		return &pooledMemory{memory.New(memory.Options{MaxEntries: m.MaxEntries})}, nil
-	})
-	if err != nil {
-		return err
+	open := func() (*memory.Store, error) {
+		return memory.New(memory.Options{MaxEntries: m.MaxEntries}), nil
 	}
-	m.key, m.pooled = key, v.(*pooledMemory)
-	m.pooled.SetMaxEntries(m.MaxEntries)
-	return nil
+	var err error
+	m.use, err = memoryStores.acquire(m.Name, open, func(s *memory.Store) { s.SetMaxEntries(m.MaxEntries) })
+	return err
 }
 
 // Cleanup implements caddy.CleanerUpper.
-func (m *MemoryStore) Cleanup() error {
-	if m.key == "" {
-		return nil
-	}
-	_, err := memoryStores.Delete(m.key)
-	m.key = ""
-	return err
-}
+func (m *MemoryStore) Cleanup() error { return m.use.release() }
 
 // StoreName implements NamedStore.
 func (m *MemoryStore) StoreName() string { return m.Name }
 
 // Store implements StoreModule.
-func (m *MemoryStore) Store() replay.Store { return m.pooled }
+func (m *MemoryStore) Store() replay.Store { return m.use.store }
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
 //
