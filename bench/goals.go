@@ -84,6 +84,7 @@ func markdown(r *result.Run) string {
 	accepted, others := r.Works, []string(nil)
 	if i := slices.IndexFunc(works, func(w work) bool { return w.Kind != "accepted" }); i >= 0 {
 		accepted, others = split(r.Works, works[:i])
+		others = slices.DeleteFunc(others, func(name string) bool { return name == lone })
 	}
 	section("CPU time of the server, µs a delivery", "**ratio to bare Caddy** · median (range)\n\n"+
 		r.Table(result.CPU, target.Caddy, accepted)+"\n"+r.Table(result.CPU, target.Caddy, others))

@@ -30,6 +30,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how many rounds at most")
 	flag.BoolVar(&o.short, "short", false, "leave out some kinds of work")
 	flag.DurationVar(&o.most, "most", 15*time.Minute, "begin no round that would not end within this")
+	flag.Float64Var(&o.scale, "scale", 1, "how many deliveries to send, times the usual number")
 	flag.StringVar(&o.only, "targets", "", "measure only targets whose names contain one of these, separated by commas")
 	upstream := flag.String("upstream", "", "be the app behind the proxies at this address, and nothing else")
 	flag.Parse()
@@ -54,6 +55,7 @@ type options struct {
 	rounds              int
 	short               bool
 	most                time.Duration
+	scale               float64
 	only                string
 }
 

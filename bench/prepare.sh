@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs what the benchmark compares with, from Debian. What cannot be installed
+# Installs what the benchmark compares with, mostly from Debian. What cannot be installed
 # is skipped, and the table says so: so this never fails.
 set -eu
+cd "$(dirname "$0")/.."
 
 missing=""
 want() { # want FILE PACKAGE...: the packages that bring the file
@@ -13,8 +14,13 @@ want /usr/lib/nginx/modules/ngx_http_lua_module.so nginx-light libnginx-mod-http
 want /usr/lib/nginx/modules/ngx_http_js_module.so nginx-light libnginx-mod-http-js
 want /usr/share/lua/5.1/openssl/hmac.lua lua-luaossl
 want /usr/bin/redis-server redis-server
-want /usr/lib/python3/dist-packages/uvloop python3-uvloop
-want /usr/lib/python3/dist-packages/httptools python3-httptools
+
+# What makes uvicorn fast, from where the rest of .venv came from.
+python=.venv/bin/python
+if ! "$python" -c 'import uvloop, httptools' 2>/dev/null &&
+	! "$python" -m pip install --quiet --disable-pip-version-check uvloop httptools 2>/dev/null; then
+	missing="$missing python3-uvloop python3-httptools"
+fi
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

@@ -58,6 +58,7 @@ func newBench(ctx context.Context, o options, dir string) (*bench, error) {
 	}
 	for _, w := range works {
 		if w.short || !o.short {
+			w.Deliveries = max(int(float64(w.Deliveries)*o.scale), 1)
 			b.works = append(b.works, w)
 			b.run.Works = append(b.run.Works, w.Name)
 		}
@@ -91,8 +92,12 @@ func (b *bench) stop() {
 // rounds measures until all rounds are done or no other one would fit.
 func (b *bench) rounds(ctx context.Context) error {
 	for _, t := range b.targets { // what is done once only: growing pools, compiling scripts
-		b.send(ctx, t, work{Kind: load.Accepted, Size: kiB, Connections: 32, Deliveries: 1000})
-		b.send(ctx, t, work{Kind: load.Accepted, Size: miB, Connections: 32, Deliveries: 64})
+		for _, w := range []work{
+			{Kind: load.Accepted, Size: kiB, Connections: 32, Deliveries: 1000},
+			{Kind: load.Accepted, Size: miB, Connections: 32, Deliveries: 64},
+		} {
+			b.send(ctx, t, w, b.signer.Sign(w.Kind, w.Size, w.Deliveries))
+		}
 	}
 	var longest time.Duration
 	for round := 1; round <= b.options.rounds && time.Since(b.started)+longest < b.most; round++ {
@@ -118,11 +123,12 @@ func (b *bench) measure(ctx context.Context, round int, w work) {
 	if round%2 == 0 {
 		slices.Reverse(order)
 	}
+	batch := b.signer.Sign(w.Kind, w.Size, w.distinct())
 	for _, t := range order {
 		if !w.does(t.Name) {
 			continue
 		}
-		r, cpu := b.send(ctx, t, w)
+		r, cpu := b.send(ctx, t, w, batch)
 		b.run.Measurements = append(b.run.Measurements, result.Measurement{
 			Round: round, Work: w.Name, Target: t.Name,
 			Done: r.Done, Failed: r.Failed, Statuses: r.Statuses, PerSecond: r.PerSecond(),
@@ -132,14 +138,11 @@ func (b *bench) measure(ctx context.Context, round int, w work) {
 }
 
 // send returns what came of the work, and the CPU time of the server.
-func (b *bench) send(ctx context.Context, t *target.Target, w work) (load.Result, time.Duration) {
-	plan := load.Plan{Address: t.Address, Connections: w.Connections, Most: mostOfOne}
+func (b *bench) send(ctx context.Context, t *target.Target, w work, batch *load.Batch) (load.Result, time.Duration) {
+	plan := load.Plan{Address: t.Address, Batch: batch, Connections: w.Connections, Most: mostOfOne}
 	if w.Kind == load.Duplicate {
-		plan.Batch = b.signer.Sign(w.Kind, w.Size, distinctDuplicates)
 		load.Run(ctx, plan)
-		plan.Times = w.Deliveries / distinctDuplicates
-	} else {
-		plan.Batch = b.signer.Sign(w.Kind, w.Size, w.Deliveries)
+		plan.Times = w.Deliveries / batch.Len()
 	}
 	before := t.CPU()
 	r := load.Run(ctx, plan)
@@ -162,7 +165,8 @@ func (b *bench) peaks(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("starting %s again: %w", name, err)
 		}
-		b.send(ctx, t, work{Kind: load.Accepted, Size: miB, Connections: 256, Deliveries: 768})
+		w := work{Kind: load.Accepted, Size: miB, Connections: 256}
+		b.send(ctx, t, w, b.signer.Sign(w.Kind, w.Size, 768))
 		b.run.PeakMemory[name] = t.PeakMemory()
 		t.Stop()
 	}

@@ -60,6 +60,14 @@ func (w work) does(name string) bool {
 	return w.Kind != load.Stale || name == target.Caddy || target.Own(name)
 }
 
+// distinct returns how many different deliveries the work takes.
+func (w work) distinct() int {
+	if w.Kind == load.Duplicate {
+		return min(distinctDuplicates, w.Deliveries)
+	}
+	return w.Deliveries
+}
+
 // expected says whether the status is what the target should answer.
 func expected(name, targetName string, status int) bool {
 	for _, w := range works {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -30,8 +31,8 @@ type process struct {
 	exited  chan struct{}
 }
 
-// start starts a program in dir and waits until it answers at address.
-func start(ctx context.Context, dir, address string, env []string, argv ...string) (*process, error) {
+// start starts a program in dir and waits until the probe succeeds.
+func start(ctx context.Context, dir string, ready probe, env []string, argv ...string) (*process, error) {
 	log, err := os.Create(filepath.Join(dir, "output"))
 	if err != nil {
 		return nil, fmt.Errorf("creating a log: %w", err)
@@ -49,28 +50,49 @@ func start(ctx context.Context, dir, address string, env []string, argv ...strin
 		_ = cmd.Wait()
 		close(p.exited)
 	}()
-	if err := p.waitReady(ctx, address); err != nil {
+	if err := p.waitReady(ctx, ready); err != nil {
 		p.stop()
 		return nil, err
 	}
 	return p, nil
 }
 
-// waitReady waits until something answers at address, be it in another protocol.
-func (p *process) waitReady(ctx context.Context, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	for {
+// probe returns an error as long as a server is not ready.
+type probe func(context.Context) error
+
+// answers is a probe: whoever listens at address answers HTTP requests.
+func answers(address string) probe {
+	return func(ctx context.Context) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/", http.NoBody)
 		if err != nil {
 			return err
 		}
 		response, err := http.DefaultTransport.RoundTrip(request)
-		if err == nil {
-			return response.Body.Close()
+		if err != nil {
+			return err
 		}
-		if strings.Contains(err.Error(), "malformed HTTP") {
-			return nil // Redis
+		return response.Body.Close()
+	}
+}
+
+// accepts is a probe: something accepts TCP connections at address.
+func accepts(address string) probe {
+	return func(ctx context.Context) error {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "tcp", address)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
+}
+
+func (p *process) waitReady(ctx context.Context, ready probe) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	for {
+		if ready(ctx) == nil {
+			return nil
 		}
 		select {
 		case <-p.exited:
@@ -82,12 +104,12 @@ func (p *process) waitReady(ctx context.Context, address string) error {
 	}
 }
 
-// lastWords returns the last line of what the program printed.
+// lastWords returns the end of the last line of what the program printed.
 func (p *process) lastWords() string {
 	output, _ := os.ReadFile(p.log)
 	lines := bytes.Split(bytes.TrimSpace(output), []byte("\n"))
 	last := lines[len(lines)-1]
-	return string(last[:min(len(last), 300)])
+	return string(last[max(0, len(last)-120):])
 }
 
 // stop ends the program and all of its workers.

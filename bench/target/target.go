@@ -125,7 +125,7 @@ func StartApp(ctx context.Context, e Env) (*Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("creating a folder: %w", err)
 	}
-	server, err := start(ctx, dir, address, nil, program, "-upstream", address)
+	server, err := start(ctx, dir, answers(address), nil, program, "-upstream", address)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ type starting struct {
 }
 
 func (s *starting) start(argv ...string) (*process, error) {
-	return start(s.ctx, s.dir, s.address, []string{"WEBHOOK_SECRET=" + s.Secret, "XDG_DATA_HOME=" + s.dir, "XDG_CONFIG_HOME=" + s.dir}, argv...)
+	return start(s.ctx, s.dir, answers(s.address), []string{"WEBHOOK_SECRET=" + s.Secret, "XDG_DATA_HOME=" + s.dir, "XDG_CONFIG_HOME=" + s.dir}, argv...)
 }
 
 func (s *starting) caddy(store string) (*process, error) {
@@ -165,7 +165,7 @@ func (s *starting) redis(t *Target) error {
 	if err != nil {
 		return fmt.Errorf("creating a folder: %w", err)
 	}
-	server, err := start(s.ctx, dir, address, nil, program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--protected-mode", "no",
+	server, err := start(s.ctx, dir, accepts(address), nil, program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--protected-mode", "no",
 		"--maxmemory-policy", "noeviction")
 	if err != nil {
 		return err
