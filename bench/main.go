@@ -32,17 +32,22 @@ func main() {
 	flag.DurationVar(&o.most, "most", 15*time.Minute, "begin no round that would not end within this")
 	flag.Float64Var(&o.scale, "scale", 1, "how many deliveries to send, times the usual number")
 	flag.StringVar(&o.only, "targets", "", "measure only targets whose names contain one of these, separated by commas")
+	profiled := flag.String("profile", "", "take a CPU profile of verify_webhook at this work, and nothing else")
+	profilePath := flag.String("profile-to", "build/bench.pprof", "file to write the profile to")
 	upstream := flag.String("upstream", "", "be the app behind the proxies at this address, and nothing else")
 	flag.Parse()
 
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	var err error
-	if *upstream != "" {
+	switch {
+	case *upstream != "":
 		err = serve(*upstream)
-	} else {
+	case *profiled != "":
+		err = inFolder(func(dir string) error { return profile(ctx, o, dir, *profiled, *profilePath) })
+	default:
 		debug.SetGCPercent(400) // our own collections take time from what we measure
-		err = measure(ctx, o)
+		err = inFolder(func(dir string) error { return measure(ctx, o, dir) })
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -81,12 +86,17 @@ func serve(address string) error {
 	return server.ListenAndServe()
 }
 
-func measure(ctx context.Context, o options) error {
+// inFolder gives f a folder that is removed afterwards.
+func inFolder(f func(dir string) error) error {
 	dir, err := os.MkdirTemp("", "bench-*")
 	if err != nil {
 		return fmt.Errorf("creating a folder: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	return f(dir)
+}
+
+func measure(ctx context.Context, o options, dir string) error {
 	b, err := newBench(ctx, o, dir)
 	if err != nil {
 		return err

@@ -44,12 +44,14 @@ type Env struct {
 	Python   string // path of a Python with Flask, gunicorn, FastAPI and uvicorn
 	Upstream string // host and port of the app behind proxies
 	Secret   string // of all deliveries
+	Profiled bool   // have Caddy listen on Target.Admin
 }
 
 // Target is a started server.
 type Target struct {
 	Name    string
 	Address string // host and port
+	Admin   string // host and port of Caddy's admin API, if Env.Profiled
 
 	server *process
 	others []*process
@@ -83,6 +85,12 @@ func Start(ctx context.Context, e Env, name string) (*Target, error) {
 	}
 	s := starting{Env: e, ctx: ctx, dir: dir, address: address}
 	t := &Target{Name: name, Address: address}
+	if e.Profiled {
+		if t.Admin, err = freeAddress(); err != nil {
+			return nil, err
+		}
+		s.admin = t.Admin
+	}
 	switch name {
 	case Caddy:
 		t.server, err = s.caddy("")
@@ -138,6 +146,7 @@ type starting struct {
 	ctx     context.Context
 	dir     string
 	address string
+	admin   string
 }
 
 func (s *starting) start(argv ...string) (*process, error) {
@@ -145,7 +154,7 @@ func (s *starting) start(argv ...string) (*process, error) {
 }
 
 func (s *starting) caddy(store string) (*process, error) {
-	if err := s.render("Caddyfile.tmpl", "Caddyfile", map[string]string{"Store": store}); err != nil {
+	if err := s.render("Caddyfile.tmpl", "Caddyfile", map[string]string{"Store": store, "Admin": s.admin}); err != nil {
 		return nil, err
 	}
 	return s.start(s.Caddy, "run", "--config", "Caddyfile", "--adapter", "caddyfile")
