@@ -115,8 +115,8 @@ func measure(ctx context.Context, o options, dir string) error {
 	if err != nil {
 		return fmt.Errorf("writing results: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(o.json), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(o.json), 0o750); err != nil {
 		return fmt.Errorf("writing results: %w", err)
 	}
-	return os.WriteFile(o.json, append(data, '\n'), 0o644)
+	return os.WriteFile(o.json, append(data, '\n'), 0o600)
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -14,6 +15,7 @@ import (
 // Kind says what is right or wrong with deliveries.
 type Kind string
 
+// The kinds of deliveries.
 const (
 	Accepted       Kind = "accepted"        // genuine, each one new
 	Duplicate      Kind = "duplicate"       // genuine, and sent before
@@ -74,7 +76,7 @@ func (s *Signer) head(kind Kind, start, tail []byte) []byte {
 	case WrongSignature:
 		header += "X-Hub-Signature-256: sha256=" + sign("not "+s.secret, start, tail) + "\r\n"
 	case Stale:
-		at := fmt.Sprint(time.Now().Add(-time.Hour).Unix())
+		at := strconv.FormatInt(time.Now().Add(-time.Hour).Unix(), 10)
 		path, header = StripePath, "Stripe-Signature: t="+at+",v1="+sign(s.secret, []byte(at+"."), start, tail)+"\r\n"
 	default:
 		header += "X-Hub-Signature-256: sha256=" + sign(s.secret, start, tail) + "\r\n"

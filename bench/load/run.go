@@ -49,7 +49,7 @@ func Run(ctx context.Context, p Plan) Result {
 	workers := make([]*worker, p.Connections)
 	for i := range workers {
 		workers[i] = &worker{address: p.Address, batch: p.Batch, statuses: make(map[int]int)}
-		_ = workers[i].dial() // tried again, and counted, with the first delivery
+		_ = workers[i].dial(ctx) // tried again, and counted, with the first delivery
 	}
 
 	started := time.Now()
@@ -63,7 +63,7 @@ func Run(ctx context.Context, p Plan) Result {
 				if i >= total {
 					return
 				}
-				w.send(int(i % int64(p.Batch.Len())))
+				w.send(ctx, int(i % int64(p.Batch.Len())))
 			}
 		})
 	}
@@ -101,8 +101,9 @@ type worker struct {
 	failed    int
 }
 
-func (w *worker) dial() (err error) {
-	if w.conn, err = net.DialTimeout("tcp", w.address, exchangeTimeout); err != nil {
+func (w *worker) dial(ctx context.Context) (err error) {
+	dialer := net.Dialer{Timeout: exchangeTimeout}
+	if w.conn, err = dialer.DialContext(ctx, "tcp", w.address); err != nil {
 		w.conn = nil
 		return err
 	}
@@ -122,9 +123,9 @@ func (w *worker) hangUp() {
 
 // send sends one delivery and counts its answer. Opening a connection is part of
 // its latency: a server that closes them makes its senders wait for that.
-func (w *worker) send(i int) {
+func (w *worker) send(ctx context.Context, i int) {
 	started := time.Now()
-	if w.conn == nil && w.dial() != nil {
+	if w.conn == nil && w.dial(ctx) != nil {
 		w.failed++
 		return
 	}

@@ -26,11 +26,17 @@ type Measurement struct {
 // Metric is one figure of a Measurement.
 type Metric func(Measurement) float64
 
-// CPU, PerSecond, P50 and P99 are the metrics there are.
-func CPU(m Measurement) float64       { return m.CPU }
+// CPU is the CPU time of the server, in microseconds a delivery.
+func CPU(m Measurement) float64 { return m.CPU }
+
+// PerSecond is how many deliveries were answered in a second.
 func PerSecond(m Measurement) float64 { return m.PerSecond }
-func P50(m Measurement) float64       { return m.P50 }
-func P99(m Measurement) float64       { return m.P99 }
+
+// P50 is the median latency in microseconds.
+func P50(m Measurement) float64 { return m.P50 }
+
+// P99 is the 99th percentile of latency in microseconds.
+func P99(m Measurement) float64 { return m.P99 }
 
 // Run is all that was measured in one run.
 type Run struct {
