@@ -63,7 +63,7 @@ func Run(ctx context.Context, p Plan) Result {
 				if i >= total {
 					return
 				}
-				w.send(ctx, int(i % int64(p.Batch.Len())))
+				w.send(ctx, int(i%int64(p.Batch.Len())))
 			}
 		})
 	}
