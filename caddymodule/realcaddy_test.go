@@ -268,7 +268,8 @@ func TestRule1OnlyVerifiedBytesReachTheAppAndAllOfThem(t *testing.T) {
 					}
 
 					altered := c.send(client, io.MultiReader(strings.NewReader(id+"!"), strings.NewReader(body)), githubHeaders(id+"!", id+body)...)
-					unsigned := c.send(client, io.MultiReader(strings.NewReader(id), strings.NewReader(body)))
+					// Refused before its body is read: a long one would be cut off while it is sent.
+					unsigned := c.send(client, strings.NewReader(id))
 					if altered.status != 401 || unsigned.status != 401 {
 						t.Errorf("an altered delivery got %d, an unsigned one %d", altered.status, unsigned.status)
 					}
