@@ -8,7 +8,7 @@ FUZZTIME ?= 20s
 
 .PHONY: help
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-10s %s\n", $$1, $$2 }'
 
 .PHONY: build
 build: ## build/caddy: Caddy with this module
@@ -25,6 +25,10 @@ run: build python ## keep the demo's apps running, with lines to try by hand
 .PHONY: test
 test: prepared ## all tests, unit and end-to-end, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
+
+.PHONY: soak
+soak: prepared ## the fault tests in their long form, with their figures
+	$(GO) test -count 1 -timeout 30m -v ./e2e/faults -soak
 
 .PHONY: lint
 lint: ## formatting, vet, golangci-lint, tidy modules, generated files
@@ -44,6 +48,19 @@ fuzz: ## run every fuzz target for FUZZTIME
 .PHONY: xcaddy
 xcaddy: ## build with xcaddy, from the checkout and as published
 	.ci/xcaddy
+
+.PHONY: bench
+bench: build benchmarked ## compare with bare Caddy, nginx and apps, in less than five minutes
+	$(GO) run ./bench -short -scale 0.5 -rounds 3 -most 2m
+
+.PHONY: bench-full
+bench-full: build benchmarked ## the same with more kinds of work and five rounds
+	$(GO) run ./bench -rounds 5 -most 25m
+
+# What is compared with.
+.PHONY: benchmarked
+benchmarked: python
+	bench/prepare.sh
 
 .PHONY: python
 python:

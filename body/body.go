@@ -172,7 +172,7 @@ func (b *Body) readAt(p []byte, off int64) (int, error) {
 	if n > 0 || err == nil {
 		return n, nil
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF // somebody cut the file short
 	}
 	return 0, err

@@ -310,9 +310,14 @@ func sendBody(t *testing.T, transport http.RoundTripper, url string, b *Body, wa
 			r.Close()
 		}
 		<-r.closed
-		r.reading.Lock() // a Read that had begun has its hold until it ends
-		r.reading.Unlock()
+		r.waitForRead() // one that had begun has its hold until it ends
 	}
+}
+
+// waitForRead returns when nobody is in Read.
+func (l *lent) waitForRead() {
+	l.reading.Lock()
+	defer l.reading.Unlock()
 }
 
 // lent is a reader that checks what is read, and that can be waited for: who

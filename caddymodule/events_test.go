@@ -20,11 +20,23 @@ func TestEventPatterns(t *testing.T) {
 		pattern, event string
 		want           bool
 	}{
-		{"push", "push", true}, {"push", "Push", false}, {"push", "push.x", false},
-		{"*", "", true}, {"*", "anything/at.all", true}, {"", "", true}, {"", "x", false},
-		{"invoice.*", "invoice.paid", true}, {"invoice.*", "invoice.", true}, {"invoice.*", "invoice", false}, {"invoice.*", "my.invoice.paid", false},
-		{"*.deleted", "customer.subscription.deleted", true}, {"a*b*c", "abc", true}, {"a*b*c", "ac", false}, {"a*a", "a", false},
-		{"**", "x", true}, {"a**b", "ab", true},
+		{"push", "push", true},
+		{"push", "Push", false},
+		{"push", "push.x", false},
+		{"*", "", true},
+		{"*", "anything/at.all", true},
+		{"", "", true},
+		{"", "x", false},
+		{"invoice.*", "invoice.paid", true},
+		{"invoice.*", "invoice.", true},
+		{"invoice.*", "invoice", false},
+		{"invoice.*", "my.invoice.paid", false},
+		{"*.deleted", "customer.subscription.deleted", true},
+		{"a*b*c", "abc", true},
+		{"a*b*c", "ac", false},
+		{"a*a", "a", false},
+		{"**", "x", true},
+		{"a**b", "ab", true},
 	} {
 		if got := matchEvent(test.pattern, test.event); got != test.want {
 			t.Errorf("%q matches %q: %t", test.pattern, test.event, got)

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 
@@ -94,12 +95,10 @@ func (r *refusal) Error() string { return "webhook " + string(r.outcome) }
 
 // asRefusal finds the outcome behind an error of provider, body or store.
 func asRefusal(err error) *refusal {
-	var own *refusal
-	if errors.As(err, &own) {
+	if own, ok := errors.AsType[*refusal](err); ok {
 		return own
 	}
-	var signed *signature.Refusal
-	if errors.As(err, &signed) {
+	if signed, ok := errors.AsType[*signature.Refusal](err); ok {
 		return &refusal{outcome: Outcome(signed.Kind), reason: signed.Reason}
 	}
 	return &refusal{outcome: Undecided, reason: "verification could not be carried out; the provider is asked to try again", err: err}
@@ -140,9 +139,7 @@ func (h *Handler) answerHandshake(d *delivery) error {
 	d.end(Handshake, "")
 	a := d.verified.Answer
 	header := d.w.Header()
-	for name, values := range a.Header {
-		header[name] = values
-	}
+	maps.Copy(header, a.Header)
 	if a.ContentType != "" {
 		header.Set("Content-Type", a.ContentType)
 	}

@@ -62,7 +62,7 @@ func TestRule2SecretsAppearNowhere(t *testing.T) {
 	}`)
 	expected := sign(secret, content)
 	raw := hmacSHA256(secret, content)
-	taboo := []string{secret, expected, strings.ToUpper(expected), base64.StdEncoding.EncodeToString(raw), fmt.Sprint(raw)}
+	taboo := []string{secret, expected, strings.ToUpper(expected), base64.StdEncoding.EncodeToString(raw), fmt.Sprint(string(raw))}
 
 	client := client(t, "HTTP/1.1")
 	var said strings.Builder
@@ -175,7 +175,7 @@ func TestRule4AmongStripesSignaturesNoneOfTheAttackersCounts(t *testing.T) {
 		"t=" + at + ",v1=" + sign(secret, "0."+content) + ",x": InvalidSignature,
 	} {
 		got := trial(t, config("stripe", "")).Send(request(content, "Stripe-Signature", value))
-		if got.Outcome != want && !(want == Malformed && got.Status/100 == 4) {
+		if got.Outcome != want && (want != Malformed || got.Status/100 != 4) {
 			t.Errorf("%s: %s (%s), want %s", value, got.Outcome, got.Reason, want)
 		}
 	}

@@ -107,8 +107,7 @@ func (t *Trial) Send(r *http.Request) Tried {
 	err := t.handler.ServeHTTP(w, r, t.app(&tried))
 	if err != nil && w.status == 0 {
 		w.status = http.StatusInternalServerError
-		var handlerErr caddyhttp.HandlerError
-		if errors.As(err, &handlerErr) {
+		if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
 			w.status = handlerErr.StatusCode
 		}
 	}

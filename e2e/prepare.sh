@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the tests need beside Go and Python: a C compiler for the race
-# detector, Prometheus, the providers' own libraries, which sign in the end-to-end
-# tests, and what the Express example depends on. Does nothing if all is there.
+# detector, Prometheus, a Redis server, the providers' own libraries, which sign in
+# the end-to-end tests, and what the Express example depends on. Does nothing if all
+# is there.
 set -eu
 cd "$(dirname "$0")"
 
@@ -18,6 +19,8 @@ debian() {
 
 command -v "$(go env CC)" >/dev/null || debian gcc libc6-dev
 command -v npm >/dev/null || debian nodejs npm
+command -v redis-server >/dev/null || command -v valkey-server >/dev/null || debian redis-server
+command -v prlimit >/dev/null || debian util-linux # full disks are made with it
 command -v promtool >/dev/null || debian prometheus # its dashboard and alerts are tested with it
 
 for folder in signers ../examples/express; do

@@ -111,6 +111,9 @@ func (p *Process) Kill() {
 	<-p.exited
 }
 
+// PID returns the number of the process.
+func (p *Process) PID() int { return p.command.Process.Pid }
+
 // Output returns the last 64 KiB that the program printed.
 func (p *Process) Output() string { return p.output.tail() }
 

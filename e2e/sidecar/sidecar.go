@@ -134,6 +134,9 @@ func (s *Sidecar) Stop() error {
 // Kill ends Caddy without a chance to tidy up.
 func (s *Sidecar) Kill() { s.proc.Kill() }
 
+// PID returns the number of Caddy's process.
+func (s *Sidecar) PID() int { return s.proc.PID() }
+
 // Log returns the last 64 KiB of Caddy's log.
 func (s *Sidecar) Log() string { return s.proc.Output() }
 

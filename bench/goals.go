@@ -1,0 +1,123 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/verify-webhook/caddy-verify-webhook/bench/result"
+	"github.com/verify-webhook/caddy-verify-webhook/bench/target"
+)
+
+// goal is a bound on how one target's work compares with another one's.
+type goal struct {
+	name         string
+	work, target string
+	base         string // the target compared with, at the same work
+	metric       result.Metric
+	limit        float64
+	atLeast      bool
+}
+
+// goals are what verify_webhook sets out to reach.
+var goals = []goal{
+	{"CPU a delivery, 1 KiB", "1 KiB", target.Memory, target.Caddy, result.CPU, 0.95, false},
+	{"CPU a delivery, 8 KiB", "8 KiB", target.Memory, target.Caddy, result.CPU, 0.90, false},
+	{"CPU a delivery, 64 KiB", "64 KiB", target.Memory, target.Caddy, result.CPU, 1.10, false},
+	{"CPU a delivery, 1 MiB", "1 MiB", target.Memory, target.Caddy, result.CPU, 2.15, false},
+	{"throughput, file to memory", "1 KiB, 256 connections", target.File, target.Memory, result.PerSecond, 0.8, true},
+	{"throughput, redis to memory", "1 KiB, 256 connections", target.Redis, target.Memory, result.PerSecond, 0.7, true},
+	{"CPU a wrong signature, 1 KiB", "wrong signature, 1 KiB", target.Memory, target.Caddy, result.CPU, 0.45, false},
+	{"CPU a wrong signature, 64 KiB", "wrong signature, 64 KiB", target.Memory, target.Caddy, result.CPU, 0.55, false},
+	{"CPU a wrong signature, 1 MiB", "wrong signature, 1 MiB", target.Memory, target.Caddy, result.CPU, 1.5, false},
+	{"CPU without a signature, 1 KiB", "no signature, 1 KiB", target.Memory, target.Caddy, result.CPU, 0.40, false},
+	{"CPU without a signature, 1 MiB", "no signature, 1 MiB", target.Memory, target.Caddy, result.CPU, 0.40, false},
+	{"CPU a stale header, 1 KiB", "stale, 1 KiB", target.Memory, target.Caddy, result.CPU, 0.40, false},
+	{"CPU a duplicate, memory", "duplicate, 1 KiB", target.Memory, target.Caddy, result.CPU, 0.50, false},
+	{"CPU a duplicate, file", "duplicate, 1 KiB", target.File, target.Caddy, result.CPU, 0.50, false},
+}
+
+// goalTable says which goals were reached, of those that were measured.
+func goalTable(r *result.Run) string {
+	var b strings.Builder
+	b.WriteString("| | goal | median (range) | |\n| --- | --- | --- | --- |\n")
+	for _, g := range goals {
+		s := r.Ratios(g.work, g.target, g.work, g.base, g.metric)
+		if s.N == 0 {
+			continue
+		}
+		sign, reached := "≤", s.Median <= g.limit
+		if g.atLeast {
+			sign, reached = "≥", s.Median >= g.limit
+		}
+		fmt.Fprintf(&b, "| %s | %s %.2f | %.2f (%.2f–%.2f) | %s |\n", g.name, sign, g.limit, s.Median, s.Least, s.Most, verdict(reached))
+	}
+	b.WriteString(loneRow(r))
+	return b.String()
+}
+
+// loneRow compares what durability adds to a lone delivery with what the disk takes.
+func loneRow(r *result.Run) string {
+	more := r.Differences(lone, target.File, lone, target.Memory, result.P50)
+	disk := result.SpreadOf(slices.Clone(r.Sync)).Median
+	if more.N == 0 || disk == 0 {
+		return ""
+	}
+	return fmt.Sprintf("| latency alone, file above memory, in fdatasyncs of %.0f µs | ≤ 1.50 | %.2f (%.2f–%.2f) | %s |\n",
+		disk, more.Median/disk, more.Least/disk, more.Most/disk, verdict(more.Median <= 1.5*disk))
+}
+
+func verdict(reached bool) string {
+	if reached {
+		return "reached"
+	}
+	return "**not reached**"
+}
+
+// markdown is the whole report.
+func markdown(r *result.Run) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d rounds; %s.\n", r.Rounds, strings.Join(r.About, "; "))
+	section := func(title, text string) { fmt.Fprintf(&b, "\n### %s\n\n%s", title, text) }
+	accepted, others := r.Works, []string(nil)
+	if i := slices.IndexFunc(works, func(w work) bool { return w.Kind != "accepted" }); i >= 0 {
+		accepted, others = split(r.Works, works[:i])
+		others = slices.DeleteFunc(others, func(name string) bool { return name == lone })
+	}
+	section("CPU time of the server, µs a delivery", "**ratio to bare Caddy** · median (range)\n\n"+
+		r.Table(result.CPU, target.Caddy, accepted)+"\n"+r.Table(result.CPU, target.Caddy, others))
+	section("Deliveries a second", "**ratio to bare Caddy** · median (range)\n\n"+r.Table(result.PerSecond, target.Caddy, accepted))
+	section("Latency, median, µs", r.Table(result.P50, "", append(slices.Clone(accepted), lone)))
+	section("Latency, 99th percentile, µs", r.Table(result.P99, "", append(slices.Clone(accepted), lone)))
+	section("Most memory, 256 connections with bodies of 1 MiB", memoryTable(r))
+	section("Goals", goalTable(r))
+	if lines := r.Surprises(expected); len(lines) > 0 {
+		section("Answers that were not asked for", "- "+strings.Join(lines, "\n- ")+"\n")
+	}
+	return b.String()
+}
+
+// split separates the names of the given works from the other ones.
+func split(names []string, first []work) (in, out []string) {
+	for _, name := range names {
+		if slices.ContainsFunc(first, func(w work) bool { return w.Name == name }) {
+			in = append(in, name)
+		} else {
+			out = append(out, name)
+		}
+	}
+	return in, out
+}
+
+func memoryTable(r *result.Run) string {
+	var b strings.Builder
+	b.WriteString("| | MiB |\n| --- | --- |\n")
+	for _, name := range r.Targets {
+		if n, measured := r.PeakMemory[name]; measured {
+			fmt.Fprintf(&b, "| %s | %d |\n", name, n/miB)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,103 @@
+package load_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/bench/load"
+)
+
+const secret = "bench"
+
+// TestEveryDeliveryIsWhatItsKindSays looks at deliveries as a server sees them.
+func TestEveryDeliveryIsWhatItsKindSays(t *testing.T) {
+	tests := []struct {
+		kind                      load.Kind
+		signed, genuine, distinct bool
+	}{
+		{load.Accepted, true, true, true},
+		{load.WrongSignature, true, false, true},
+		{load.NoSignature, false, false, true},
+	}
+	for _, test := range tests {
+		for _, size := range []int{1 << 10, 64 << 10} {
+			t.Run(string(test.kind), func(t *testing.T) {
+				var mu sync.Mutex
+				bodies, ids := map[string]bool{}, map[string]bool{}
+				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					body, err := io.ReadAll(r.Body)
+					if err != nil || len(body) != size {
+						t.Errorf("%d bytes, %v", len(body), err)
+					}
+					header := r.Header.Get("X-Hub-Signature-256")
+					if (header != "") != test.signed || hmac.Equal([]byte(header), []byte(signature(body))) != test.genuine {
+						t.Errorf("signature %q", header)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					bodies[string(bytes.TrimSpace(body))] = true
+					ids[r.Header.Get("X-GitHub-Delivery")] = true
+				}))
+				defer server.Close()
+
+				result := load.Run(context.Background(), load.Plan{
+					Address: strings.TrimPrefix(server.URL, "http://"), Batch: load.NewSigner(secret).Sign(test.kind, size, 40),
+					Connections: 4, Most: time.Minute,
+				})
+				if result.Done != 40 || result.Failed != 0 || result.Statuses[200] != 40 {
+					t.Errorf("%+v", result)
+				}
+				if len(bodies) != 40 || len(ids) != 40 {
+					t.Errorf("%d bodies and %d IDs are distinct", len(bodies), len(ids))
+				}
+			})
+		}
+	}
+}
+
+// TestAServerThatRefusesBeforeTheBodyIsNotWaitedFor counts such answers, too.
+func TestAServerThatRefusesBeforeTheBodyIsNotWaitedFor(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer server.Close()
+
+	result := load.Run(context.Background(), load.Plan{
+		Address: strings.TrimPrefix(server.URL, "http://"), Batch: load.NewSigner(secret).Sign(load.NoSignature, 4<<20, 8),
+		Connections: 2, Most: time.Minute,
+	})
+	if result.Statuses[http.StatusUnauthorized] != 8 || result.Failed != 0 {
+		t.Errorf("%+v", result)
+	}
+}
+
+// TestWhatIsNotAnsweredCountsAsFailed is what keeps a dead server out of the tables.
+func TestWhatIsNotAnsweredCountsAsFailed(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	address := strings.TrimPrefix(server.URL, "http://")
+	server.Close()
+
+	result := load.Run(context.Background(), load.Plan{
+		Address: address, Batch: load.NewSigner(secret).Sign(load.Accepted, 1<<10, 3), Times: 2, Connections: 2, Most: time.Minute,
+	})
+	if result.Done != 0 || result.Failed != 6 {
+		t.Errorf("%+v", result)
+	}
+}
+
+func signature(body []byte) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write(body)
+	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
+}

@@ -1,0 +1,122 @@
+//go:build linux
+
+// Command bench measures verify_webhook side by side with a Caddy that verifies
+// nothing, with nginx and with apps that verify themselves: rounds, in which each
+// target does the same work one after the other. It prints Markdown and writes
+// JSON. docs/performance.md holds a run and says how to read it.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	var o options
+	flag.StringVar(&o.caddy, "caddy", "build/caddy", "a Caddy with verify_webhook")
+	flag.StringVar(&o.python, "python", ".venv/bin/python", "a Python with Flask, gunicorn, FastAPI and uvicorn")
+	flag.StringVar(&o.json, "json", "build/bench.json", "file to write what was measured to")
+	flag.IntVar(&o.rounds, "rounds", 5, "how many rounds at most")
+	flag.BoolVar(&o.short, "short", false, "leave out some kinds of work")
+	flag.DurationVar(&o.most, "most", 15*time.Minute, "begin no round that would not end within this")
+	flag.Float64Var(&o.scale, "scale", 1, "how many deliveries to send, times the usual number")
+	flag.StringVar(&o.only, "targets", "", "measure only targets whose names contain one of these, separated by commas")
+	profiled := flag.String("profile", "", "take a CPU profile of verify_webhook at this work, and nothing else")
+	profilePath := flag.String("profile-to", "build/bench.pprof", "file to write the profile to")
+	upstream := flag.String("upstream", "", "be the app behind the proxies at this address, and nothing else")
+	flag.Parse()
+
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	var err error
+	switch {
+	case *upstream != "":
+		err = serve(*upstream)
+	case *profiled != "":
+		err = inFolder(func(dir string) error { return profile(ctx, o, dir, *profiled, *profilePath) })
+	default:
+		debug.SetGCPercent(400) // our own collections take time from what we measure
+		err = inFolder(func(dir string) error { return measure(ctx, o, dir) })
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	caddy, python, json string
+	rounds              int
+	short               bool
+	most                time.Duration
+	scale               float64
+	only                string
+}
+
+// includes says whether the target is one of those to measure.
+func (o options) includes(name string) bool {
+	if o.only == "" {
+		return true
+	}
+	for part := range strings.SplitSeq(o.only, ",") {
+		if strings.Contains(name, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// serve is the app: it reads the body and says that all is well.
+func serve(address string) error {
+	server := &http.Server{Addr: address, ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, "ok")
+	})}
+	return server.ListenAndServe()
+}
+
+// inFolder gives f a folder that is removed afterwards.
+func inFolder(f func(dir string) error) error {
+	dir, err := os.MkdirTemp("", "bench-*")
+	if err != nil {
+		return fmt.Errorf("creating a folder: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	return f(dir)
+}
+
+func measure(ctx context.Context, o options, dir string) error {
+	b, err := newBench(ctx, o, dir)
+	if err != nil {
+		return err
+	}
+	defer b.stop()
+
+	if err := b.rounds(ctx); err != nil {
+		return err
+	}
+	b.stop() // before memory is measured: it may need all there is
+	if err := b.peaks(ctx); err != nil {
+		return err
+	}
+	fmt.Print(markdown(&b.run))
+	data, err := json.MarshalIndent(b.run, "", "\t")
+	if err != nil {
+		return fmt.Errorf("writing results: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(o.json), 0o755); err != nil {
+		return fmt.Errorf("writing results: %w", err)
+	}
+	return os.WriteFile(o.json, append(data, '\n'), 0o644)
+}

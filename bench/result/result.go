@@ -1,0 +1,174 @@
+// Package result turns rounds of measurements into medians, ranges, ratios and
+// tables. A ratio is formed inside one round, of what ran one right after the
+// other: whatever else the machine did then was the same for both.
+package result
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Measurement is what one target did with one kind of work in one round.
+type Measurement struct {
+	Round     int         `json:"round"`
+	Work      string      `json:"work"`
+	Target    string      `json:"target"`
+	Done      int         `json:"done"`
+	Failed    int         `json:"failed"`
+	Statuses  map[int]int `json:"statuses"`
+	PerSecond float64     `json:"per_second"`
+	P50       float64     `json:"p50_us"`
+	P99       float64     `json:"p99_us"`
+	CPU       float64     `json:"cpu_us"` // of the server, a delivery
+}
+
+// Metric is one figure of a Measurement.
+type Metric func(Measurement) float64
+
+// CPU, PerSecond, P50 and P99 are the metrics there are.
+func CPU(m Measurement) float64       { return m.CPU }
+func PerSecond(m Measurement) float64 { return m.PerSecond }
+func P50(m Measurement) float64       { return m.P50 }
+func P99(m Measurement) float64       { return m.P99 }
+
+// Run is all that was measured in one run.
+type Run struct {
+	About        []string          `json:"about"` // machine and versions
+	Rounds       int               `json:"rounds"`
+	Works        []string          `json:"works"`
+	Targets      []string          `json:"targets"`
+	Skipped      map[string]string `json:"skipped"` // why, by target
+	Measurements []Measurement     `json:"measurements"`
+	PeakMemory   map[string]int64  `json:"peak_memory_bytes"`
+	Sync         []float64         `json:"fdatasync_us"` // of each round, the median of 4 KiB appended
+}
+
+// Spread is a median with the least and the greatest value.
+type Spread struct {
+	Median, Least, Most float64
+	N                   int
+}
+
+// SpreadOf returns the spread of the values, all 0 if there are none.
+func SpreadOf(values []float64) Spread {
+	if len(values) == 0 {
+		return Spread{}
+	}
+	slices.Sort(values)
+	middle := values[len(values)/2]
+	if len(values)%2 == 0 {
+		middle = (middle + values[len(values)/2-1]) / 2
+	}
+	return Spread{Median: middle, Least: values[0], Most: values[len(values)-1], N: len(values)}
+}
+
+// Values returns the metric of a target's work, of all rounds.
+func (r *Run) Values(work, target string, metric Metric) Spread {
+	var values []float64
+	for _, m := range r.Measurements {
+		if m.Work == work && m.Target == target {
+			values = append(values, metric(m))
+		}
+	}
+	return SpreadOf(values)
+}
+
+// Ratios returns the metric of a target's work divided by that of another
+// target's (work baseWork) in the same round.
+func (r *Run) Ratios(work, target, baseWork, base string, metric Metric) Spread {
+	return r.pairs(work, target, baseWork, base, func(a, b Measurement) (float64, bool) {
+		return metric(a) / metric(b), metric(b) > 0
+	})
+}
+
+// Differences is like Ratios, but subtracts.
+func (r *Run) Differences(work, target, baseWork, base string, metric Metric) Spread {
+	return r.pairs(work, target, baseWork, base, func(a, b Measurement) (float64, bool) {
+		return metric(a) - metric(b), true
+	})
+}
+
+func (r *Run) pairs(work, target, baseWork, base string, f func(a, b Measurement) (float64, bool)) Spread {
+	var values []float64
+	for _, a := range r.Measurements {
+		for _, b := range r.Measurements {
+			if a.Round != b.Round || a.Work != work || a.Target != target || b.Work != baseWork || b.Target != base {
+				continue
+			}
+			if v, ok := f(a, b); ok {
+				values = append(values, v)
+			}
+		}
+	}
+	return SpreadOf(values)
+}
+
+// Table is a Markdown table of a metric: the median, its range, and in front of
+// both, if base is a target, the median ratio to base.
+func (r *Run) Table(metric Metric, base string, works []string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "| | %s |\n| --- |%s\n", strings.Join(works, " | "), strings.Repeat(" --- |", len(works)))
+	for _, target := range r.Targets {
+		if why, skipped := r.Skipped[target]; skipped {
+			fmt.Fprintf(&b, "| %s | skipped: %s |%s\n", target, cell(why), strings.Repeat(" |", len(works)-1))
+			continue
+		}
+		fmt.Fprintf(&b, "| %s |", target)
+		for _, work := range works {
+			fmt.Fprintf(&b, " %s |", r.figure(work, target, base, metric))
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+func (r *Run) figure(work, target, base string, metric Metric) string {
+	v := r.Values(work, target, metric)
+	if v.N == 0 {
+		return "–"
+	}
+	text := fmt.Sprintf("%s (%s–%s)", number(v.Median), number(v.Least), number(v.Most))
+	if base == "" {
+		return text
+	}
+	return fmt.Sprintf("**%.2f** · %s", r.Ratios(work, target, work, base, metric).Median, text)
+}
+
+// Surprises says of each target what it did that the work did not ask for.
+func (r *Run) Surprises(expected func(work, target string, status int) bool) []string {
+	counts := make(map[string]int)
+	for _, m := range r.Measurements {
+		if m.Failed > 0 {
+			counts[fmt.Sprintf("%s, %s: not answered", m.Target, m.Work)] += m.Failed
+		}
+		for status, n := range m.Statuses {
+			if !expected(m.Work, m.Target, status) {
+				counts[fmt.Sprintf("%s, %s: answered %d", m.Target, m.Work, status)] += n
+			}
+		}
+	}
+	lines := make([]string, 0, len(counts))
+	for what, n := range counts {
+		lines = append(lines, fmt.Sprintf("%s %d times", what, n))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// cell makes text fit into a cell of a table.
+func cell(text string) string {
+	return strings.NewReplacer("|", "/", "\n", " ").Replace(text)
+}
+
+// number writes a figure with three digits, or as a whole number.
+func number(v float64) string {
+	switch {
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	default:
+		return fmt.Sprintf("%.2f", v)
+	}
+}

@@ -1,0 +1,199 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/bench/load"
+	"github.com/verify-webhook/caddy-verify-webhook/bench/result"
+	"github.com/verify-webhook/caddy-verify-webhook/bench/target"
+)
+
+const secret = "It's a Secret to Everybody" // of the deliveries made here, which nobody else takes
+
+// bench is one run.
+type bench struct {
+	options
+	env     target.Env
+	signer  *load.Signer
+	app     *target.Target
+	targets []*target.Target
+	works   []work
+	run     result.Run
+	started time.Time
+}
+
+// newBench starts everything, and notes what cannot be started.
+func newBench(ctx context.Context, o options, dir string) (*bench, error) {
+	b := &bench{options: o, signer: load.NewSigner(secret), started: time.Now()}
+	var err error
+	if b.env, err = environment(o, dir); err != nil {
+		return nil, err
+	}
+	if b.app, err = target.StartApp(ctx, b.env); err != nil {
+		return nil, err
+	}
+	b.env.Upstream = b.app.Address
+	b.run = result.Run{About: about(b.env), Skipped: make(map[string]string), PeakMemory: make(map[string]int64)}
+	for _, name := range target.All {
+		if !o.includes(name) {
+			continue
+		}
+		b.run.Targets = append(b.run.Targets, name)
+		t, err := target.Start(ctx, b.env, name)
+		if err != nil {
+			b.run.Skipped[name] = err.Error()
+			fmt.Fprintf(os.Stderr, "skipped %s: %v\n", name, err)
+			continue
+		}
+		b.targets = append(b.targets, t)
+	}
+	for _, w := range works {
+		if w.short || !o.short {
+			w.Deliveries = max(int(float64(w.Deliveries)*o.scale), 1)
+			b.works = append(b.works, w)
+			b.run.Works = append(b.run.Works, w.Name)
+		}
+	}
+	if len(b.targets) == 0 {
+		b.stop()
+		return nil, errors.New("no target could be started")
+	}
+	return b, nil
+}
+
+func environment(o options, dir string) (target.Env, error) {
+	env := target.Env{Dir: dir, Secret: secret}
+	var err, errPython error
+	env.Caddy, err = filepath.Abs(o.caddy)
+	env.Python, errPython = filepath.Abs(o.python)
+	return env, errors.Join(err, errPython)
+}
+
+func (b *bench) stop() {
+	for _, t := range b.targets {
+		t.Stop()
+	}
+	b.targets = nil
+	if b.app != nil {
+		b.app.Stop()
+		b.app = nil
+	}
+}
+
+// rounds measures until all rounds are done or no other one would fit.
+func (b *bench) rounds(ctx context.Context) error {
+	for _, t := range b.targets { // what is done once only: growing pools, compiling scripts
+		for _, w := range []work{
+			{Kind: load.Accepted, Size: kiB, Connections: 32, Deliveries: 1000},
+			{Kind: load.Accepted, Size: miB, Connections: 32, Deliveries: 64},
+		} {
+			b.send(ctx, t, w, b.signer.Sign(w.Kind, w.Size, w.Deliveries))
+		}
+	}
+	var longest time.Duration
+	for round := 1; round <= b.options.rounds && time.Since(b.started)+longest < b.most; round++ {
+		began := time.Now()
+		for _, w := range b.works {
+			b.measure(ctx, round, w)
+		}
+		b.run.Sync = append(b.run.Sync, syncTime(b.env.Dir))
+		b.run.Rounds = round
+		longest = max(longest, time.Since(began))
+		fmt.Fprintf(os.Stderr, "round %d took %v\n", round, time.Since(began).Round(time.Second))
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure has all targets do the same work. Every other round begins with the
+// last target, so that none always comes after the same one.
+func (b *bench) measure(ctx context.Context, round int, w work) {
+	order := slices.Clone(b.targets)
+	if round%2 == 0 {
+		slices.Reverse(order)
+	}
+	batch := b.signer.Sign(w.Kind, w.Size, w.distinct())
+	for _, t := range order {
+		if !w.does(t.Name) {
+			continue
+		}
+		r, cpu := b.send(ctx, t, w, batch)
+		b.run.Measurements = append(b.run.Measurements, result.Measurement{
+			Round: round, Work: w.Name, Target: t.Name,
+			Done: r.Done, Failed: r.Failed, Statuses: r.Statuses, PerSecond: r.PerSecond(),
+			P50: microseconds(r.P50), P99: microseconds(r.P99), CPU: microseconds(cpu) / float64(max(r.Done, 1)),
+		})
+	}
+}
+
+// send returns what came of the work, and the CPU time of the server.
+func (b *bench) send(ctx context.Context, t *target.Target, w work, batch *load.Batch) (load.Result, time.Duration) {
+	plan := load.Plan{Address: t.Address, Batch: batch, Connections: w.Connections, Most: mostOfOne}
+	if w.Kind == load.Duplicate {
+		load.Run(ctx, plan)
+		plan.Times = w.Deliveries / batch.Len()
+	}
+	before := t.CPU()
+	r := load.Run(ctx, plan)
+	return r, t.CPU() - before
+}
+
+// peaks measures memory with big bodies on many connections, of servers that have
+// done nothing else.
+func (b *bench) peaks(ctx context.Context) error {
+	var err error
+	if b.app, err = target.StartApp(ctx, b.env); err != nil {
+		return err
+	}
+	b.env.Upstream = b.app.Address
+	for _, name := range b.run.Targets {
+		if _, skipped := b.run.Skipped[name]; skipped {
+			continue
+		}
+		t, err := target.Start(ctx, b.env, name)
+		if err != nil {
+			return fmt.Errorf("starting %s again: %w", name, err)
+		}
+		w := work{Kind: load.Accepted, Size: miB, Connections: 256}
+		b.send(ctx, t, w, b.signer.Sign(w.Kind, w.Size, 768))
+		b.run.PeakMemory[name] = t.PeakMemory()
+		t.Stop()
+	}
+	return nil
+}
+
+// syncTime returns how many microseconds the disk takes to make 4 KiB durable at
+// the end of a file, the median of a hundred times.
+func syncTime(dir string) float64 {
+	f, err := os.CreateTemp(dir, "sync-*")
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = f.Close() }()
+	block := make([]byte, 4*kiB)
+	times := make([]float64, 0, 100)
+	for range cap(times) {
+		began := time.Now()
+		if _, err := f.Write(block); err != nil {
+			return 0
+		}
+		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+			return 0
+		}
+		times = append(times, microseconds(time.Since(began)))
+	}
+	return result.SpreadOf(times).Median
+}
+
+func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

@@ -1,0 +1,268 @@
+//go:build linux
+
+// Package target starts what is measured side by side: Caddy without and with
+// verify_webhook, nginx with scripts that verify, and apps that verify
+// themselves. All of them listen on the loopback interface alone.
+package target
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// Names of the targets that others are compared with.
+const (
+	Caddy  = "caddy reverse_proxy"
+	Memory = "verify_webhook memory"
+	File   = "verify_webhook file"
+	Redis  = "verify_webhook redis"
+)
+
+// All are the names of all targets, the one that others are compared with first.
+var All = []string{Caddy, Memory, File, Redis, "nginx Lua", "nginx njs", "Flask, gunicorn", "FastAPI, uvicorn"}
+
+// Own says whether a target is this module.
+func Own(name string) bool { return strings.HasPrefix(name, "verify_webhook") }
+
+//go:embed apps
+var apps embed.FS
+
+// Env is what targets are started with.
+type Env struct {
+	Dir      string // a folder to write into
+	Caddy    string // path of a Caddy with verify_webhook
+	Python   string // path of a Python with Flask, gunicorn, FastAPI and uvicorn
+	Upstream string // host and port of the app behind proxies
+	Secret   string // of all deliveries
+	Profiled bool   // have Caddy listen on Target.Admin
+}
+
+// Target is a started server.
+type Target struct {
+	Name    string
+	Address string // host and port
+	Admin   string // host and port of Caddy's admin API, if Env.Profiled
+
+	server *process
+	others []*process
+}
+
+// CPU returns the CPU time that the server has spent so far, with its workers,
+// without the app behind it and without Redis.
+func (t *Target) CPU() time.Duration { return t.server.cpu() }
+
+// PeakMemory returns the most memory that the server has had, in bytes.
+func (t *Target) PeakMemory() int64 { return t.server.peakMemory() }
+
+// Stop ends the server, and what was started for it.
+func (t *Target) Stop() {
+	t.server.stop()
+	for _, other := range t.others {
+		other.stop()
+	}
+}
+
+// Start starts the target of that name. The error says why it cannot be measured
+// here: a package is missing, say.
+func Start(ctx context.Context, e Env, name string) (*Target, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(e.Dir, "target-*")
+	if err != nil {
+		return nil, fmt.Errorf("creating a folder: %w", err)
+	}
+	s := starting{Env: e, ctx: ctx, dir: dir, address: address}
+	t := &Target{Name: name, Address: address}
+	if e.Profiled {
+		if t.Admin, err = freeAddress(); err != nil {
+			return nil, err
+		}
+		s.admin = t.Admin
+	}
+	switch name {
+	case Caddy:
+		t.server, err = s.caddy("")
+	case Memory:
+		t.server, err = s.caddy("memory")
+	case File:
+		t.server, err = s.caddy("file " + filepath.Join(dir, "replays"))
+	case Redis:
+		err = s.redis(t)
+	case "nginx Lua":
+		t.server, err = s.nginx("lua")
+	case "nginx njs":
+		t.server, err = s.nginx("js")
+	case "Flask, gunicorn":
+		t.server, err = s.python("-m", "gunicorn", "--workers", "2", "--threads", "4", "--keep-alive", "60", "--bind", address, "flask_app:app")
+	case "FastAPI, uvicorn":
+		_, port, _ := net.SplitHostPort(address)
+		t.server, err = s.python("-m", "uvicorn", "--workers", "2", "--timeout-keep-alive", "60", "--host", "127.0.0.1", "--port", port,
+			"--log-level", "error", "--no-access-log", "fastapi_app:app")
+	default:
+		err = errors.New("there is no such target")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// StartApp starts the app behind the proxies: this very program with -upstream.
+func StartApp(ctx context.Context, e Env) (*Target, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("looking for the app behind the proxies: %w", err)
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(e.Dir, "app-*")
+	if err != nil {
+		return nil, fmt.Errorf("creating a folder: %w", err)
+	}
+	server, err := start(ctx, dir, answers(address), nil, program, "-upstream", address)
+	if err != nil {
+		return nil, err
+	}
+	return &Target{Name: "app", Address: address, server: server}, nil
+}
+
+// starting is one target that is being started.
+type starting struct {
+	Env
+	ctx     context.Context
+	dir     string
+	address string
+	admin   string
+}
+
+func (s *starting) start(argv ...string) (*process, error) {
+	return start(s.ctx, s.dir, answers(s.address), []string{"WEBHOOK_SECRET=" + s.Secret, "XDG_DATA_HOME=" + s.dir, "XDG_CONFIG_HOME=" + s.dir}, argv...)
+}
+
+func (s *starting) caddy(store string) (*process, error) {
+	if err := s.render("Caddyfile.tmpl", "Caddyfile", map[string]string{"Store": store, "Admin": s.admin}); err != nil {
+		return nil, err
+	}
+	return s.start(s.Caddy, "run", "--config", "Caddyfile", "--adapter", "caddyfile")
+}
+
+func (s *starting) redis(t *Target) error {
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		return errors.New("redis-server is not installed")
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	_, port, _ := net.SplitHostPort(address)
+	dir, err := os.MkdirTemp(s.dir, "redis-*")
+	if err != nil {
+		return fmt.Errorf("creating a folder: %w", err)
+	}
+	server, err := start(s.ctx, dir, accepts(address), nil, program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--protected-mode", "no",
+		"--maxmemory-policy", "noeviction")
+	if err != nil {
+		return err
+	}
+	if t.server, err = s.caddy("redis redis://" + address); err != nil {
+		server.stop()
+		return err
+	}
+	t.others = append(t.others, server)
+	return nil
+}
+
+func (s *starting) nginx(script string) (*process, error) {
+	program, err := exec.LookPath("nginx")
+	if err != nil {
+		if program = "/usr/sbin/nginx"; !exists(program) {
+			return nil, errors.New("nginx is not installed")
+		}
+	}
+	if err := s.render("nginx.conf.tmpl", "nginx.conf", map[string]string{"Script": script, "User": name(user.Current())}); err != nil {
+		return nil, err
+	}
+	if err := s.copyApps("verify.lua", "verify.js"); err != nil {
+		return nil, err
+	}
+	// Debian's modules are found from this folder.
+	if err := os.Symlink("/usr/lib/nginx/modules", filepath.Join(s.dir, "modules")); err != nil {
+		return nil, fmt.Errorf("linking nginx's modules: %w", err)
+	}
+	return s.start(program, "-p", s.dir, "-c", filepath.Join(s.dir, "nginx.conf"), "-e", "stderr")
+}
+
+func (s *starting) python(args ...string) (*process, error) {
+	if !exists(s.Python) {
+		return nil, fmt.Errorf("there is no %s", filepath.Base(s.Python))
+	}
+	if err := s.copyApps("flask_app.py", "fastapi_app.py"); err != nil {
+		return nil, err
+	}
+	return s.start(append([]string{s.Python}, args...)...)
+}
+
+// render writes one of the templates into the target's folder.
+func (s *starting) render(from, to string, values map[string]string) error {
+	t, err := template.ParseFS(apps, "apps/"+from)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", from, err)
+	}
+	_, values["Port"], _ = net.SplitHostPort(s.address)
+	values["Upstream"] = s.Upstream
+	var text strings.Builder
+	if err := t.Execute(&text, values); err != nil {
+		return fmt.Errorf("filling in %s: %w", from, err)
+	}
+	return os.WriteFile(filepath.Join(s.dir, to), []byte(text.String()), 0o600)
+}
+
+func (s *starting) copyApps(names ...string) error {
+	for _, name := range names {
+		text, err := apps.ReadFile("apps/" + name)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", name, err)
+		}
+		if err := os.WriteFile(filepath.Join(s.dir, name), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// name returns the user's name: nginx's workers must be able to read its folder.
+func name(u *user.User, err error) string {
+	if err != nil {
+		return "root"
+	}
+	return u.Username
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// freeAddress returns a loopback address that nothing listened on a moment ago.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("looking for a free port: %w", err)
+	}
+	return l.Addr().String(), l.Close()
+}

@@ -1,0 +1,93 @@
+package faults
+
+import (
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// attemptHeader carries the number of an attempt through Caddy to the app.
+const attemptHeader = "X-Attempt"
+
+// faultHeader asks the app, or a handler before it, to fail on this attempt.
+const faultHeader = "X-Fault"
+
+// app is the upstream: it remembers which attempts of which delivery reached it.
+type app struct {
+	*httptest.Server
+
+	mu       sync.Mutex
+	arrivals map[string][]int // attempts by delivery ID
+	total    int
+	changed  chan struct{} // closed and renewed with every arrival
+}
+
+func startApp(t *testing.T) *app {
+	t.Helper()
+	a := &app{arrivals: make(map[string][]int), changed: make(chan struct{})}
+	a.Server = httptest.NewServer(a)
+	t.Cleanup(a.Close)
+	return a
+}
+
+func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		return // Caddy was killed while sending: the app never had it whole
+	}
+	number, err := strconv.Atoi(r.Header.Get(attemptHeader))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	a.record(r.Header.Get("Webhook-Verified-Id"), number)
+	if failure, ok := appFailures[r.Header.Get(faultHeader)]; ok {
+		failure(w, r)
+		return
+	}
+	time.Sleep(rand.N(5 * time.Millisecond)) // work
+	w.WriteHeader(http.StatusOK)
+}
+
+func (a *app) record(id string, attempt int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.arrivals[id] = append(a.arrivals[id], attempt)
+	a.total++
+	close(a.changed)
+	a.changed = make(chan struct{})
+}
+
+// reachedBy returns the attempts of one delivery that reached the app.
+func (a *app) reachedBy(id string) []int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append([]int(nil), a.arrivals[id]...)
+}
+
+// awaitMore waits until n more requests have reached the app: the last of them
+// is being handled at this moment.
+func (a *app) awaitMore(t *testing.T, n int) {
+	t.Helper()
+	a.mu.Lock()
+	wanted := a.total + n
+	a.mu.Unlock()
+	deadline := time.After(patience)
+	for {
+		a.mu.Lock()
+		total, changed := a.total, a.changed
+		a.mu.Unlock()
+		if total >= wanted {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			t.Fatalf("only %d of %d deliveries reached the app within %v", total+n-wanted, n, patience)
+		}
+	}
+}

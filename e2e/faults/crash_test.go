@@ -1,0 +1,38 @@
+package faults
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// However often Caddy is killed: what was acknowledged never reaches the app
+// again, and what was not gets through, once its lease has passed.
+func TestCrashesOfCaddyForgetNothingAcknowledgedAndBlockNothingElse(t *testing.T) {
+	stores := []struct {
+		name    string
+		store   func(*testing.T) string
+		crashes int
+	}{
+		{"file", func(*testing.T) string { return "file STATE/replays.db" }, times(5, 60)},
+		{"redis", func(t *testing.T) string { return startRedis(t).store() }, times(4, 40)},
+	}
+	for _, test := range stores {
+		t.Run(test.name, func(t *testing.T) {
+			a := startApp(t)
+			s := startSite(t, a, test.store(t), "1s")
+			p := newProvider(t, s)
+			p.underLoad(8, func() {
+				for range test.crashes {
+					a.awaitMore(t, 1+rand.IntN(100))
+					s.crash()
+				}
+			})
+			p.replayAll()
+			f := p.kept(t, a)
+			if f.denied > 0 {
+				t.Errorf("%d attempts reached the app and were answered 503", f.denied)
+			}
+			t.Logf("caddy was killed %d times", test.crashes)
+		})
+	}
+}

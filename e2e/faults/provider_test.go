@@ -1,0 +1,208 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/verify-webhook/caddy-verify-webhook/e2e/delivery"
+)
+
+const (
+	// patience bounds waiting for what certainly comes.
+	patience = 60 * time.Second
+	// retryPause is how long the provider waits before it tries again. Real
+	// ones wait for minutes.
+	retryPause = 20 * time.Millisecond
+)
+
+// provider sends deliveries until they are acknowledged and keeps book of every
+// attempt.
+type provider struct {
+	t      *testing.T
+	client *http.Client
+	urls   []string // the sites, any of which takes any delivery
+
+	mu           sync.Mutex
+	parcels      []*parcel
+	acknowledged []*parcel
+	blocked      time.Duration // the longest that a lost attempt has blocked its retries
+	answers      map[int]int   // how many of each status; 0: none came
+	hasty        int           // 503s without Retry-After
+}
+
+// parcel is one delivery and what became of every attempt to send it.
+type parcel struct {
+	id       string
+	delivery delivery.Delivery
+
+	mu       sync.Mutex
+	statuses []int // by attempt, 0 if no answer came
+	known    int   // attempts begun when the first 2xx came; 0: none came
+	lost     time.Time
+}
+
+func newProvider(t *testing.T, sites ...*site) *provider {
+	p := &provider{t: t, answers: make(map[int]int)}
+	for _, s := range sites {
+		p.urls = append(p.urls, s.url)
+	}
+	transport := &http.Transport{MaxIdleConnsPerHost: 128}
+	p.client = &http.Client{Transport: transport, Timeout: patience / 2}
+	t.Cleanup(transport.CloseIdleConnections)
+	return p
+}
+
+// next makes a delivery that was never sent.
+func (p *provider) next() *parcel {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	id := fmt.Sprintf("d-%d", len(p.parcels)+1)
+	d := &parcel{id: id, delivery: delivery.GitHub(githubSecret, id, "push", []byte(`{"ref":"refs/heads/`+id+`"}`))}
+	p.parcels = append(p.parcels, d)
+	return d
+}
+
+// send makes one attempt and returns the status, 0 if no answer came.
+func (p *provider) send(ctx context.Context, d *parcel, header ...string) int {
+	d.mu.Lock()
+	d.statuses = append(d.statuses, 0)
+	attempt := len(d.statuses)
+	d.mu.Unlock()
+
+	request := d.delivery.With(attemptHeader, strconv.Itoa(attempt))
+	for i := 0; i < len(header); i += 2 {
+		request = request.With(header[i], header[i+1])
+	}
+	answer, err := request.Send(ctx, p.client, p.urls[rand.IntN(len(p.urls))])
+	if err != nil {
+		answer.Status = 0 // an answer cut short is none
+	}
+	p.note(d, attempt, answer)
+	return answer.Status
+}
+
+func (p *provider) note(d *parcel, attempt int, answer delivery.Answer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.statuses[attempt-1] = answer.Status
+	p.answers[answer.Status]++
+	switch {
+	case answer.Status == 0:
+		d.lost = time.Now()
+	case answer.Status == http.StatusServiceUnavailable && answer.Header.Get("Retry-After") == "":
+		p.hasty++
+	case acknowledges(answer.Status) && d.known == 0:
+		d.known = len(d.statuses)
+		p.acknowledged = append(p.acknowledged, d)
+		if !d.lost.IsZero() {
+			p.blocked = max(p.blocked, time.Since(d.lost))
+		}
+	}
+}
+
+func acknowledges(status int) bool { return status >= 200 && status <= 299 }
+
+// deliver sends one delivery until it is acknowledged. Only a missing answer
+// and a 503 may come before.
+func (p *provider) deliver(ctx context.Context, d *parcel) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		status := p.send(ctx, d)
+		switch {
+		case acknowledges(status):
+			return nil
+		case status != 0 && status != http.StatusServiceUnavailable:
+			return fmt.Errorf("delivery %s was answered %d", d.id, status)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("delivery %s was not acknowledged within %v; the last answer was %d", d.id, patience, status)
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+// replay sends an acknowledged delivery again, as somebody who has captured it
+// would.
+func (p *provider) replay(ctx context.Context) error {
+	p.mu.Lock()
+	if len(p.acknowledged) == 0 {
+		p.mu.Unlock()
+		return nil
+	}
+	d := p.acknowledged[rand.IntN(len(p.acknowledged))]
+	p.mu.Unlock()
+	return p.deliver(ctx, d)
+}
+
+// replayAll sends every acknowledged delivery once more.
+func (p *provider) replayAll() {
+	p.t.Helper()
+	p.mu.Lock()
+	all := append([]*parcel(nil), p.acknowledged...)
+	p.mu.Unlock()
+	var group errgroup.Group
+	group.SetLimit(8)
+	for _, d := range all {
+		group.Go(func() error { return p.deliver(p.t.Context(), d) })
+	}
+	if err := group.Wait(); err != nil {
+		p.t.Error(err)
+	}
+}
+
+// underLoad does something while senders deliver one new delivery after the
+// other, and replay an old one after each. It returns when all that was begun
+// is acknowledged.
+func (p *provider) underLoad(senders int, something func()) {
+	p.t.Helper()
+	loading, done := context.WithCancel(p.t.Context())
+	var group errgroup.Group
+	for range senders {
+		group.Go(func() error {
+			for loading.Err() == nil {
+				if err := p.deliver(p.t.Context(), p.next()); err != nil {
+					return err
+				}
+				if err := p.replay(p.t.Context()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	func() {
+		defer done() // also when something ends the test
+		something()
+	}()
+	if err := group.Wait(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// awaitRefusals waits until n more attempts were answered 503.
+func (p *provider) awaitRefusals(n int) {
+	p.t.Helper()
+	refused := func() int {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.answers[http.StatusServiceUnavailable]
+	}
+	deadline := time.Now().Add(patience)
+	for wanted := refused() + n; refused() < wanted; time.Sleep(retryPause) {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("%d deliveries were to be refused: nothing within %v", n, patience)
+		}
+	}
+}

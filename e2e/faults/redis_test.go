@@ -1,0 +1,70 @@
+package faults
+
+import (
+	"net"
+	"os/exec"
+	"testing"
+
+	"github.com/verify-webhook/caddy-verify-webhook/e2e/process"
+)
+
+// redisServer is a real Redis, or Valkey, that has every write on disk before
+// it answers.
+type redisServer struct {
+	t       *testing.T
+	address string
+	folder  string
+	process *process.Process
+}
+
+func startRedis(t *testing.T) *redisServer {
+	t.Helper()
+	address, err := process.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &redisServer{t: t, address: address, folder: t.TempDir()}
+	r.start()
+	t.Cleanup(r.kill)
+	return r
+}
+
+func (r *redisServer) start() {
+	r.t.Helper()
+	host, port, err := net.SplitHostPort(r.address)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.process, err = process.Start(process.Command{
+		Path: redisBinary(r.t),
+		Args: []string{
+			"--bind", host, "--port", port, "--dir", r.folder, "--save", "",
+			"--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction",
+		},
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.process.WaitReady(r.t.Context(), process.Accepts(r.address)); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// kill ends the server as a crash would.
+func (r *redisServer) kill() { r.process.Kill() }
+
+// store is what stands behind `store` in a Caddyfile.
+func (r *redisServer) store() string { return "redis redis://" + r.address + "/0" }
+
+// redisBinary finds the server. Without one there is nothing to test, and a
+// test that silently did not run would be worse than one that fails.
+func redisBinary(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"redis-server", "valkey-server"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Fatal("these tests need a real server: install redis-server (Debian: apt-get install redis-server) or valkey-server")
+	return ""
+}

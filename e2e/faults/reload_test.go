@@ -1,0 +1,74 @@
+package faults
+
+import (
+	"strings"
+	"testing"
+)
+
+// Reloads that change the options of a store keep what it remembers, also
+// those that fail.
+func TestReloadsUnderLoadLoseNothingAndRepeatNothing(t *testing.T) {
+	t.Run("file", func(t *testing.T) {
+		reloadUnderLoad(t, []string{
+			"file STATE/replays.db",
+			"file STATE/replays.db {\n max_entries 2000000\n }",
+			"file STATE/./replays.db {\n max_entries 3000000\n }",
+		})
+	})
+	t.Run("redis", func(t *testing.T) {
+		store := startRedis(t).store()
+		reloadUnderLoad(t, []string{store, store + " {\n timeout 3s\n }"})
+	})
+}
+
+func reloadUnderLoad(t *testing.T, stores []string) {
+	t.Helper()
+	reloads := times(4, 100)
+	a := startApp(t)
+	s := startSite(t, a, stores[0], "30s")
+	p := newProvider(t, s)
+	p.underLoad(4, func() {
+		for i := range reloads {
+			a.awaitMore(t, 5)
+			s.configure(stores[(i+1)%len(stores)])
+			s.reload()
+		}
+	})
+	p.replayAll()
+	p.keptWithoutGap(t, a)
+	t.Logf("the config was loaded %d times", reloads)
+}
+
+// A config that cannot be loaded changes nothing, whichever step it fails at,
+// nor does it keep a later one from being loaded.
+func TestABrokenConfigKeepsTheRunningState(t *testing.T) {
+	const store = "file STATE/replays.db"
+	whole := strings.Replace(caddyfile, "STORE", store, 1)
+	broken := []struct{ name, config string }{
+		{"a typing error", strings.Replace(whole, "lease", "leese", 1)},
+		{"an unknown option of the store", strings.Replace(caddyfile, "STORE", store+" {\n max_entrees 1\n }", 1)},
+		{"a secret that is not set", strings.Replace(whole, "{env.GITHUB_SECRET}", "{env.NO_SUCH_SECRET}", 1)},
+		{"a store that cannot be opened", strings.Replace(caddyfile, "STORE", "file /dev/null/replays.db", 1)},
+		{"an upstream that is none", strings.Replace(whole, "reverse_proxy APP", "reverse_proxy {\n transport none\n }", 1)},
+		{"an address that is taken", strings.Replace(whole, "bind 127.0.0.1", "bind 192.0.2.1", 1)},
+	}
+	a := startApp(t)
+	s := startSite(t, a, store, "30s")
+	p := newProvider(t, s)
+	p.underLoad(4, func() {
+		for range times(1, 10) {
+			for _, b := range broken {
+				a.awaitMore(t, 5)
+				s.write(b.config)
+				if err := s.caddy.Reload(t.Context()); err == nil {
+					t.Errorf("a config with %s was loaded", b.name)
+				}
+			}
+			a.awaitMore(t, 5)
+			s.configure(store)
+			s.reload()
+		}
+	})
+	p.replayAll()
+	p.keptWithoutGap(t, a)
+}

@@ -1,0 +1,119 @@
+package faults
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/verify-webhook/caddy-verify-webhook/e2e/process"
+	"github.com/verify-webhook/caddy-verify-webhook/e2e/sidecar"
+)
+
+const githubSecret = "the secret of the GitHub endpoint"
+
+const caddyfile = `
+{
+	log {
+		level WARN
+	}
+	verify_webhook {
+		store STORE
+	}
+}
+
+http://SITE {
+	bind 127.0.0.1
+	route /webhooks/github {
+		verify_webhook github {
+			secret {env.GITHUB_SECRET}
+			app_timeout 1s
+			replay {
+				lease LEASE
+				wait 200ms
+			}
+		}
+		@panic header X-Fault panic
+		abort @panic
+		@broken header X-Fault broken
+		error @broken 502
+		reverse_proxy APP
+	}
+}
+`
+
+// site is a Caddy in front of an app, with one store for its life, which it may
+// share with another site. Its address and its state outlive its process.
+type site struct {
+	t      *testing.T
+	url    string
+	config sidecar.Config
+	fill   *strings.Replacer // all but the store
+	caddy  *sidecar.Sidecar
+}
+
+// startSite starts a Caddy. store is what stands behind `store` in the
+// Caddyfile; STATE in it is a folder that outlives crashes.
+func startSite(t *testing.T, a *app, store, lease string) *site {
+	t.Helper()
+	address, err := process.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	s := &site{t: t, url: "http://" + address}
+	s.fill = strings.NewReplacer("SITE", address, "APP", a.Listener.Addr().String(), "LEASE", lease, "STATE", folder)
+	s.config = sidecar.Config{
+		Binary: caddyBinary, Caddyfile: filepath.Join(folder, "Caddyfile"), State: folder,
+		Env: []string{"GITHUB_SECRET=" + githubSecret},
+	}
+	s.configure(store)
+	s.start()
+	t.Cleanup(func() {
+		if err := s.caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("caddy's log:\n%s", s.caddy.Log())
+		}
+	})
+	return s
+}
+
+// configure writes the Caddyfile, to be loaded by start or reload.
+func (s *site) configure(store string) {
+	s.write(strings.Replace(caddyfile, "STORE", store, 1))
+}
+
+func (s *site) write(text string) {
+	s.t.Helper()
+	if err := os.WriteFile(s.config.Caddyfile, []byte(s.fill.Replace(text)), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *site) start() {
+	s.t.Helper()
+	caddy, err := sidecar.Start(s.t.Context(), s.config)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.caddy = caddy
+}
+
+// crash kills Caddy as kill -9 does and starts it again on what it has left.
+func (s *site) crash() {
+	s.t.Helper()
+	s.caddy.Kill()
+	if log := s.caddy.Log(); strings.Contains(log, "WARNING: DATA RACE") {
+		s.t.Errorf("data race in caddy:\n%s", log)
+	}
+	s.start()
+}
+
+func (s *site) reload() {
+	s.t.Helper()
+	if err := s.caddy.Reload(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+}
