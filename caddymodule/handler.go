@@ -241,7 +241,7 @@ func (h *Handler) findApp(ctx caddy.Context) error {
 
 func (h *Handler) loadProvider(ctx caddy.Context) error {
 	if h.ProviderRaw == nil {
-		return fmt.Errorf("no provider: write its name after verify_webhook, for example `verify_webhook github {env.NAME}`")
+		return errors.New("no provider: write its name after verify_webhook, for example `verify_webhook github {env.NAME}`")
 	}
 	m, err := ctx.LoadModule(h, "ProviderRaw")
 	if err != nil {
@@ -295,7 +295,7 @@ func (h *Handler) check() error {
 	case h.MaxBody < 0:
 		return fmt.Errorf("max_body %d is negative", h.MaxBody)
 	case h.BodyTimeout < 0 || h.AppTimeout < 0 || r.Window < 0 || r.Lease < 0 || r.Wait < 0 || r.MaxWaiting < 0:
-		return fmt.Errorf("a duration or number is negative")
+		return errors.New("a duration or number is negative")
 	case time.Duration(r.Lease) < time.Second:
 		return fmt.Errorf("lease %s is too short to be renewed: write 1s or more, for example lease 1m", time.Duration(r.Lease))
 	case time.Duration(r.Window) < 2*h.facts.Traits.Tolerance:
@@ -304,7 +304,7 @@ func (h *Handler) check() error {
 	case r.OnStoreError != "reject" && r.OnStoreError != "allow":
 		return fmt.Errorf("on_store_error %s is unknown: write reject or allow", r.OnStoreError)
 	case len(h.Events) > 0 && !h.facts.Traits.HasEvent:
-		return fmt.Errorf("events: nothing says where the event type stands: leave events out or, with custom, write for example: event json type")
+		return errors.New("events: nothing says where the event type stands: leave events out or, with custom, write for example: event json type")
 	}
 	if err := checkStatus("on_duplicate", r.OnDuplicate); err != nil {
 		return err
