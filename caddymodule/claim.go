@@ -23,6 +23,8 @@ type claim struct {
 	keys  replay.Keys
 	owner replay.Owner
 	lease time.Duration
+	// The two calls to the store that every claim makes.
+	claiming, ending bound
 
 	mu      sync.Mutex
 	ended   bool
@@ -32,12 +34,13 @@ type claim struct {
 // claim tries to claim a delivery. The claim is nil unless the verdict is
 // Ours; it is nil even so if the store failed and the operator allows that.
 func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
-	c := &claim{h: h, d: d, keys: d.keys, owner: replay.NewOwner(), lease: time.Duration(h.Replay.Lease)}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.r.Context()), storeTimeout)
-	defer cancel()
-	verdict, err := h.store.Claim(ctx, c.keys, c.owner, c.lease)
+	c := &d.claim
+	c.h, c.d, c.keys, c.owner, c.lease = h, d, d.keys, replay.NewOwner(), time.Duration(h.Replay.Lease)
+	c.claiming.begin(context.Background(), storeTimeout)
+	defer c.claiming.cancel()
+	verdict, err := h.store.Claim(&c.claiming, c.keys, c.owner, c.lease)
 	if err == nil && verdict == replay.Replayed {
-		verdict, err = h.claimPardoned(ctx, c)
+		verdict, err = h.claimPardoned(&c.claiming, c)
 	}
 	if err != nil && h.Replay.OnStoreError == "allow" {
 		h.refusals.fail("the replay store failed; on_store_error allow lets the delivery through", zap.Error(err))
@@ -55,7 +58,9 @@ func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 	if verdict != replay.Ours {
 		return nil, verdict, nil
 	}
-	d.traceEvent("webhook claimed")
+	if d.traced() {
+		d.traceEvent("webhook claimed")
+	}
 	c.mu.Lock()
 	c.renewal = time.AfterFunc(c.lease/3, c.renew)
 	c.mu.Unlock()
@@ -105,8 +110,10 @@ func (c *claim) end(status int) {
 		c.release(status)
 		return
 	}
-	err := c.commit(status)
-	c.d.traceEvent("webhook claim committed", attribute.Int("webhook.app_status", status), attribute.Bool("webhook.remembered", err == nil))
+	err := c.commit(&c.ending, status)
+	if c.d.traced() {
+		c.d.traceEvent("webhook claim committed", attribute.Int("webhook.app_status", status), attribute.Bool("webhook.remembered", err == nil))
+	}
 	if err == nil || c.lost(err) {
 		return
 	}
@@ -128,9 +135,10 @@ func (c *claim) fail(status int) {
 	}
 }
 
-func (c *claim) commit(status int) error {
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-	defer cancel()
+// commit makes one attempt, in a context that has not begun.
+func (c *claim) commit(ctx *bound, status int) error {
+	ctx.begin(context.Background(), storeTimeout)
+	defer ctx.cancel()
 	return c.h.store.Commit(ctx, c.keys, c.owner, time.Duration(c.h.Replay.Window), status)
 }
 
@@ -148,7 +156,7 @@ func (c *claim) commitLater(status int) {
 	deadline := time.Now().Add(c.lease)
 	for pause := 100 * time.Millisecond; time.Now().Add(pause).Before(deadline); pause = min(2*pause, 5*time.Second) {
 		time.Sleep(pause)
-		err := c.commit(status)
+		err := c.commit(new(bound), status)
 		if err == nil {
 			c.h.refusals.warn("remembered a handled delivery after all")
 			return
@@ -161,7 +169,9 @@ func (c *claim) commitLater(status int) {
 }
 
 func (c *claim) release(status int) {
-	c.d.traceEvent("webhook claim released", attribute.Int("webhook.app_status", status))
+	if c.d.traced() {
+		c.d.traceEvent("webhook claim released", attribute.Int("webhook.app_status", status))
+	}
 	c.free(status)
 }
 

@@ -14,16 +14,17 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// delivery is one request on its way through the handler.
+// delivery is one request on its way through the handler. What belongs to
+// the request alone is part of it, so that all is one allocation; it is not
+// reused, for the app's side may hold on to it.
 type delivery struct {
 	w        http.ResponseWriter
 	r        *http.Request
 	provider string
 	endpoint string
 	meters   *endpointMeters
-	// uncovered names what the scheme's signature never covers.
-	uncovered []string
-	signed    signature.Request
+	unsigned *unsignedLists
+	signed   signature.Request
 	// bodyUnread: the client may still be sending its body.
 	bodyUnread bool
 	body       *body.Body
@@ -32,12 +33,17 @@ type delivery struct {
 	ids        [1]replay.Key // where keys are that have one secret
 	digests    [1]replay.Key
 	key        replay.Key // the one that the app sees
+	claim      claim
+	appTime    bound        // how long the app may take
+	forwarded  http.Request // what the app gets
+	identity   [6]string    // values of headers
+	answer     statusWriter // the app's
 	outcome    Outcome
 	reason     string
 }
 
 func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery {
-	d := &delivery{w: w, r: r, provider: h.facts.Name, endpoint: h.endpointName(), meters: h.meters, uncovered: h.uncovered}
+	d := &delivery{w: w, r: r, provider: h.facts.Name, endpoint: h.endpointName(), meters: h.meters, unsigned: &h.unsigned}
 	d.signed = signature.Request{
 		Method:     r.Method,
 		Host:       r.Host,
@@ -145,10 +151,11 @@ func (d *delivery) keyText() string {
 func (d *delivery) deriveKeys(namespace string) {
 	v := d.verified
 	d.keys = replay.Keys{IDs: d.ids[:0], Digests: d.digests[:0]}
+	id := []byte(v.ID)
 	for _, m := range v.Matches {
 		secret := m.Secret.Fingerprint[:]
 		if v.ID != "" {
-			d.keys.IDs = append(d.keys.IDs, replay.NewKey(namespace, secret, replay.KindID, []byte(v.ID)))
+			d.keys.IDs = append(d.keys.IDs, replay.NewKey(namespace, secret, replay.KindID, id))
 		}
 		if v.ID == "" || !v.IDSigned {
 			d.keys.Digests = append(d.keys.Digests, replay.NewKey(namespace, secret, replay.KindDigest, m.Digest))

@@ -23,9 +23,10 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 	// makes this do nothing.
 	defer c.fail(0)
 	d.end(Verified, "")
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.r.Context()), time.Duration(h.AppTimeout))
-	defer cancel()
-	r := d.r.WithContext(ctx)
+	d.appTime.begin(context.WithoutCancel(d.r.Context()), time.Duration(h.AppTimeout))
+	defer d.appTime.cancel()
+	d.forwarded = *d.r.WithContext(&d.appTime)
+	r := &d.forwarded
 	d.replaceBody(r)
 	// Whoever still reads now is cut off, and the buffer can be used again.
 	defer r.Body.Close()
@@ -35,8 +36,8 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 		r.Header[headerOutcome] = []string{string(Verified)}
 	}
 
-	w := &statusWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: d.w}, claim: c}
-	if err := next.ServeHTTP(w, r); err != nil {
+	d.answer.ResponseWriter, d.answer.claim = d.w, c
+	if err := next.ServeHTTP(&d.answer, r); err != nil {
 		var handlerErr caddyhttp.HandlerError
 		errors.As(err, &handlerErr)
 		c.fail(handlerErr.StatusCode)

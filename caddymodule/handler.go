@@ -79,12 +79,11 @@ type Handler struct {
 
 	provider provider.Provider
 	facts    provider.Facts
-	// uncovered names what the scheme's signature never covers.
-	uncovered []string
-	app       *App
-	store     replay.Store
-	limits    body.Limits
-	waiting   chan struct{} // a place for every copy that may wait
+	unsigned unsignedLists
+	app      *App
+	store    replay.Store
+	limits   body.Limits
+	waiting  chan struct{} // a place for every copy that may wait
 	// background is a place for every delivery whose claim may still be
 	// ended after its answer.
 	background chan struct{}
@@ -253,10 +252,7 @@ func (h *Handler) loadProvider(ctx caddy.Context) error {
 		return fmt.Errorf("module %T is in the namespace of providers but is none", m)
 	}
 	h.provider, h.facts = p, p.Facts()
-	if !h.facts.Traits.BodySigned {
-		h.uncovered = append(h.uncovered, "body")
-	}
-	h.uncovered = append(h.uncovered, h.facts.Unsigned...)
+	h.unsigned = listUnsigned(h.facts)
 	return nil
 }
 
@@ -420,7 +416,9 @@ func (h *Handler) verify(d *delivery) error {
 	if verified.TimestampSigned && !verified.Timestamp.IsZero() {
 		d.meters.skew().Observe(d.signed.Now.Sub(verified.Timestamp).Seconds())
 	}
-	d.traceEvent("webhook signature verified")
+	if d.traced() {
+		d.traceEvent("webhook signature verified")
+	}
 	return nil
 }
 

@@ -3,6 +3,9 @@ package caddymodule
 import (
 	"net/http"
 	"strings"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
 // The headers by which the app learns what was verified.
@@ -60,7 +63,7 @@ func looksLikeIdentity(name string) bool {
 // setIdentity tells the app what was verified.
 func (d *delivery) setIdentity(h http.Header) {
 	v := d.verified
-	values := make([]string, 0, 6) // one for all
+	values := d.identity[:0]
 	set := func(name, value string) {
 		if value != "" {
 			values = append(values, headerSafe(value))
@@ -72,23 +75,46 @@ func (d *delivery) setIdentity(h http.Header) {
 	set(headerID, v.ID)
 	set(headerEvent, v.Event)
 	set(headerTimestamp, timestampText(v))
-	set(headerUnsigned, strings.Join(d.unsigned(), ", "))
+	set(headerUnsigned, d.unsigned.of(v))
 }
 
-// unsigned names what the app is told that the signature does not cover.
-func (d *delivery) unsigned() []string {
-	v := d.verified
-	var names []string
-	if v.ID != "" && !v.IDSigned {
-		names = append(names, "id")
+// unsignedLists are what the app can be told that the signature does not
+// cover, as header values: each choice of unsignedNames, and what the scheme
+// never covers.
+type unsignedLists [8]string
+
+// unsignedNames are what one delivery may have unsigned and another not.
+var unsignedNames = [...]string{"id", "event", "timestamp"}
+
+func listUnsigned(facts provider.Facts) (lists unsignedLists) {
+	for choice := range lists {
+		var names []string
+		for i, name := range unsignedNames {
+			if choice&(1<<i) != 0 {
+				names = append(names, name)
+			}
+		}
+		if !facts.Traits.BodySigned {
+			names = append(names, "body")
+		}
+		lists[choice] = strings.Join(append(names, facts.Unsigned...), ", ")
 	}
-	if v.Event != "" && !v.EventSigned {
-		names = append(names, "event")
+	return lists
+}
+
+// of returns the list for a delivery.
+func (l *unsignedLists) of(v *signature.Delivery) string {
+	choice := 0
+	for i, there := range [...]bool{
+		v.ID != "" && !v.IDSigned,
+		v.Event != "" && !v.EventSigned,
+		!v.Timestamp.IsZero() && !v.TimestampSigned,
+	} {
+		if there {
+			choice |= 1 << i
+		}
 	}
-	if !v.Timestamp.IsZero() && !v.TimestampSigned {
-		names = append(names, "timestamp")
-	}
-	return append(names, d.uncovered...)
+	return l[choice]
 }
 
 // headerSafe makes a value that came out of a body fit for a header: what is

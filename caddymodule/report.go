@@ -16,9 +16,13 @@ func (d *delivery) end(o Outcome, reason string) {
 	d.addToSpan()
 }
 
-// addToAccessLog adds our fields to the request's line in Caddy's access log.
-// They are filled in when the line is written.
+// addToAccessLog adds our fields to the request's line in Caddy's access log,
+// if the server keeps one. They are filled in when the line is written.
 func (d *delivery) addToAccessLog() {
+	server, _ := d.r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if server == nil || server.Logs == nil {
+		return
+	}
 	extra, ok := d.r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields)
 	if ok {
 		extra.Add(zap.Inline(d))
@@ -73,10 +77,13 @@ func (d *delivery) addToSpan() {
 	span.SetAttributes(attributes...)
 }
 
-// traceEvent marks a moment on the span, if there is one.
+// traced tells whether there is a span to add to.
+func (d *delivery) traced() bool {
+	return trace.SpanFromContext(d.r.Context()).IsRecording()
+}
+
+// traceEvent marks a moment on the span. Ask traced before: so the attributes
+// cost nothing where nobody looks.
 func (d *delivery) traceEvent(name string, attributes ...attribute.KeyValue) {
-	span := trace.SpanFromContext(d.r.Context())
-	if span.IsRecording() {
-		span.AddEvent(name, trace.WithAttributes(attributes...))
-	}
+	trace.SpanFromContext(d.r.Context()).AddEvent(name, trace.WithAttributes(attributes...))
 }

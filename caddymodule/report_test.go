@@ -33,11 +33,11 @@ func TestAccessLogSaysWhatBecameOfADelivery(t *testing.T) {
 	verified := &signature.Delivery{ID: "id-1", Event: "push"}
 	for _, test := range []struct {
 		name string
-		d    delivery
+		d    *delivery
 		want string
 	}{
-		{"genuine", delivery{outcome: Verified, verified: verified}, "webhook_endpoint=orders webhook_event=push webhook_id=id-1 webhook_outcome=verified webhook_provider=github"},
-		{"forged: its headers are nobody's word", delivery{outcome: InvalidSignature, reason: "why"}, "webhook_endpoint=orders webhook_outcome=invalid_signature webhook_provider=github webhook_reason=why"},
+		{"genuine", &delivery{outcome: Verified, verified: verified}, "webhook_endpoint=orders webhook_event=push webhook_id=id-1 webhook_outcome=verified webhook_provider=github"},
+		{"forged: its headers are nobody's word", &delivery{outcome: InvalidSignature, reason: "why"}, "webhook_endpoint=orders webhook_outcome=invalid_signature webhook_provider=github webhook_reason=why"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.d.provider, test.d.endpoint = "github", "orders"
