@@ -154,7 +154,7 @@ func (s *starting) start(argv ...string) (*process, error) {
 }
 
 func (s *starting) caddy(store string) (*process, error) {
-	if err := s.render("Caddyfile.tmpl", "Caddyfile", map[string]string{"Store": store, "Admin": s.admin}); err != nil {
+	if err := s.render("caddy.tmpl", "Caddyfile", map[string]string{"Store": store, "Admin": s.admin}); err != nil {
 		return nil, err
 	}
 	return s.start(s.Caddy, "run", "--config", "Caddyfile", "--adapter", "caddyfile")
