@@ -26,10 +26,9 @@ func siteWith(store string) string {
 // once sends a delivery that should reach the app so many times.
 func (c *realCaddy) once(id string, reached int) {
 	c.t.Helper()
-	client := client(c.t, "HTTP/1.1")
-	got := c.send(client, strings.NewReader(content+id), githubHeaders(id, content+id)...)
-	if seen := c.app.arrivals(); got.status != 200 || len(seen) != reached {
-		c.t.Errorf("delivery %s: status %d, the app saw %d, want %d", id, got.status, len(seen), reached)
+	status := c.insist(client(c.t, "HTTP/1.1"), id)
+	if seen := c.app.arrivals(); status != 200 || len(seen) != reached {
+		c.t.Errorf("delivery %s: status %d, the app saw %d, want %d", id, status, len(seen), reached)
 	}
 }
 
