@@ -123,6 +123,7 @@ func TestAFileThatIsStillBeingWrittenIsNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := openRotating(t, file, `{"name":"github","secrets":[{"secret":"{file.`+file+`}"}]}`)
 		defer r.Close()
+		time.Sleep(time.Second) // to write between two looks, not while one is taken
 		for i := range 5 {
 			writeFile(t, file, strings.Repeat("half", i+1))
 			time.Sleep(2 * time.Second)
