@@ -56,7 +56,7 @@ func (c *Custom) provision(log *zap.Logger) error {
 	}
 	secrets, err := c.resolve(log, "custom", c.Algorithm.Asymmetric())
 	if err != nil {
-		return err
+		return fmt.Errorf("custom: %w", err)
 	}
 	m := &Module{Options: c.Options, keys: secrets, preset: &Preset{Name: "custom"}}
 	if c.schemes, err = compileSchemes([]signature.Scheme{c.Scheme}, m); err != nil {

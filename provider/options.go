@@ -129,7 +129,7 @@ func (o *Options) resolve(logger *zap.Logger, provider string, asymmetric bool) 
 			secrets = append(secrets, secret)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: secret %d (%s): %w", provider, i+1, s.source(), err)
+			return nil, fmt.Errorf("secret %d (%s): %w", i+1, s.source(), err)
 		}
 		if !asymmetric && !isPlaceholder(s.Secret) {
 			logger.Warn("a webhook secret is written out in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead",
