@@ -55,9 +55,16 @@ const (
 )
 
 // does says whether the target is measured with the work: Stripe's deliveries are
-// known to Caddy alone here.
+// known to Caddy alone here, and what tells the app more has the same refusals.
 func (w work) does(name string) bool {
-	return w.Kind != load.Stale || name == target.Caddy || target.Own(name)
+	switch {
+	case w.Kind == load.Stale:
+		return name == target.Caddy || target.Own(name)
+	case name == target.Told:
+		return w.Kind == load.Accepted
+	default:
+		return true
+	}
 }
 
 // distinct returns how many different deliveries the work takes.

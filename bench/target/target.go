@@ -25,13 +25,14 @@ import (
 const (
 	Caddy  = "caddy reverse_proxy"
 	Floor  = "floor: one buffer, HMAC, map"
+	Told   = "floor that tells the app" // by as many headers as verify_webhook
 	Memory = "verify_webhook memory"
 	File   = "verify_webhook file"
 	Redis  = "verify_webhook redis"
 )
 
 // All are the names of all targets, the one that others are compared with first.
-var All = []string{Caddy, Floor, Memory, File, Redis, "nginx Lua", "nginx njs", "Flask, gunicorn", "FastAPI, uvicorn"}
+var All = []string{Caddy, Floor, Told, Memory, File, Redis, "nginx Lua", "nginx njs", "Flask, gunicorn", "FastAPI, uvicorn"}
 
 // Own says whether a target is this module.
 func Own(name string) bool { return strings.HasPrefix(name, "verify_webhook") }
@@ -99,6 +100,8 @@ func Start(ctx context.Context, e Env, name string) (*Target, error) {
 		t.server, err = s.caddy(s.Caddy, nil)
 	case Floor:
 		t.server, err = s.caddy(s.Floor, map[string]string{"Floor": "yes"})
+	case Told:
+		t.server, err = s.caddy(s.Floor, map[string]string{"Floor": "yes", "Headers": "yes"})
 	case Memory:
 		t.server, err = s.verifying("memory")
 	case File:
