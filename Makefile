@@ -25,6 +25,7 @@ run: build python ## keep the demo's apps running, with lines to try by hand
 .PHONY: test
 test: prepared ## all tests, unit and end-to-end, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
+	$(GO) test -run Allocations ./body ./signature ./caddymodule
 
 .PHONY: soak
 soak: prepared ## the fault tests in their long form, with their figures
