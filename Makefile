@@ -60,6 +60,7 @@ bench-full: build benchmarked ## the same with more kinds of work and five round
 # What is compared with.
 .PHONY: benchmarked
 benchmarked: python
+	$(GO) build -o build/caddy-floor ./bench/floor
 	bench/prepare.sh
 
 .PHONY: python

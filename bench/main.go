@@ -25,6 +25,7 @@ import (
 func main() {
 	var o options
 	flag.StringVar(&o.caddy, "caddy", "build/caddy", "a Caddy with verify_webhook")
+	flag.StringVar(&o.floor, "floor", "build/caddy-floor", "a Caddy with the least that could be called verifying: bench/floor")
 	flag.StringVar(&o.python, "python", ".venv/bin/python", "a Python with Flask, gunicorn, FastAPI and uvicorn")
 	flag.StringVar(&o.json, "json", "build/bench.json", "file to write what was measured to")
 	flag.IntVar(&o.rounds, "rounds", 5, "how many rounds at most")
@@ -56,12 +57,12 @@ func main() {
 }
 
 type options struct {
-	caddy, python, json string
-	rounds              int
-	short               bool
-	most                time.Duration
-	scale               float64
-	only                string
+	caddy, floor, python, json string
+	rounds                     int
+	short                      bool
+	most                       time.Duration
+	scale                      float64
+	only                       string
 }
 
 // includes says whether the target is one of those to measure.

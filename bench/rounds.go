@@ -72,10 +72,11 @@ func newBench(ctx context.Context, o options, dir string) (*bench, error) {
 
 func environment(o options, dir string) (target.Env, error) {
 	env := target.Env{Dir: dir, Secret: secret}
-	var err, errPython error
+	var err, errFloor, errPython error
 	env.Caddy, err = filepath.Abs(o.caddy)
+	env.Floor, errFloor = filepath.Abs(o.floor)
 	env.Python, errPython = filepath.Abs(o.python)
-	return env, errors.Join(err, errPython)
+	return env, errors.Join(err, errFloor, errPython)
 }
 
 func (b *bench) stop() {
@@ -174,7 +175,8 @@ func (b *bench) peaks(ctx context.Context) error {
 }
 
 // syncTime returns how many microseconds the disk takes to make 4 KiB durable at
-// the end of a file, the median of a hundred times.
+// the end of a file, the median of a hundred times. It rests a little before each,
+// as between lone deliveries: disk and cores that are kept busy are faster.
 func syncTime(dir string) float64 {
 	f, err := os.CreateTemp(dir, "sync-*")
 	if err != nil {
@@ -184,6 +186,7 @@ func syncTime(dir string) float64 {
 	block := make([]byte, 4*kiB)
 	times := make([]float64, 0, 100)
 	for range cap(times) {
+		time.Sleep(time.Millisecond)
 		began := time.Now()
 		if _, err := f.Write(block); err != nil {
 			return 0

@@ -30,7 +30,7 @@ const (
 )
 
 // works are all kinds of load. Deliveries are so many that the server spends half
-// a second of CPU or more: the kernel tells it in steps of 10 ms.
+// a second of CPU or more.
 var works = []work{
 	{"1 KiB", load.Accepted, kiB, 32, 6000, true},
 	{"8 KiB", load.Accepted, 8 * kiB, 32, 6000, false},

@@ -74,69 +74,85 @@ func startWithAdmin(t *testing.T, site string) (*realCaddy, operator) {
 	return startCaddy(t, "admin "+admin, site), operator{t, admin}
 }
 
+// overStores runs a test with each store; store is what siteWith takes.
+func overStores(t *testing.T, test func(t *testing.T, store string)) {
+	t.Run("memory", func(t *testing.T) { test(t, "memory STORE") })
+	t.Run("file", func(t *testing.T) { test(t, "file "+t.TempDir()+"/a.db") })
+	t.Run("redis", func(t *testing.T) {
+		t.Setenv("REDIS_PASSWORD", redisPassword)
+		test(t, "redis redis://:{env.REDIS_PASSWORD}@"+startRedis(t))
+	})
+}
+
 func TestADeliveryThatIsForgottenIsAcceptedOnceMore(t *testing.T) {
-	for _, store := range []string{"memory STORE", "file " + t.TempDir() + "/a.db"} {
-		t.Run(store[:4], func(t *testing.T) {
-			c, o := startWithAdmin(t, siteWith(store))
-			o.seen("github", "1", "free")
-			c.deliver("1", "one", 200, 1)
-			c.deliver("2", "two", 200, 1)
-			o.seen("github", "1", "handled")
-			c.deliver("1", "one", 200, 0)
-			o.forget("github", "1", true)
-			o.seen("github", "1", "free")
+	overStores(t, func(t *testing.T, store string) {
+		c, o := startWithAdmin(t, siteWith(store))
+		o.seen("github", "1", "free")
+		c.deliver("1", "one", 200, 1)
+		c.deliver("2", "two", 200, 1)
+		o.seen("github", "1", "handled")
+		c.deliver("1", "one", 200, 0)
+		o.forget("github", "1", true)
+		o.seen("github", "1", "free")
 
-			c.deliver("9", "one", 409, 0) // the pass is for the very ID
-			c.deliver("1", "one", 200, 1)
-			c.deliver("1", "one", 200, 0) // and for once
-			c.deliver("9", "one", 409, 0)
-			c.deliver("2", "two", 200, 0) // others are untouched
-			o.seen("github", "1", "handled")
+		c.deliver("9", "one", 409, 0) // the pass is for the very ID
+		c.deliver("1", "one", 200, 1)
+		c.deliver("1", "one", 200, 0) // and for once
+		c.deliver("9", "one", 409, 0)
+		c.deliver("2", "two", 200, 0) // others are untouched
+		o.seen("github", "1", "handled")
 
-			o.forget("github", "1", true) // again, and again once
-			o.forget("github", "1", false)
-			c.deliver("1", "one", 200, 1)
-			c.deliver("1", "one", 200, 0)
-		})
-	}
+		o.forget("github", "1", true) // again, and again once
+		o.forget("github", "1", false)
+		c.deliver("1", "one", 200, 1)
+		c.deliver("1", "one", 200, 0)
+	})
 }
 
 func TestOfManyCopiesOfAForgottenDeliveryOneReachesTheApp(t *testing.T) {
-	c, o := startWithAdmin(t, siteWith("memory STORE"))
-	c.deliver("1", "one", 200, 1)
-	o.forget("github", "1", true)
-	client := client(t, "HTTP/1.1")
-	var good atomic.Int64
-	var wg sync.WaitGroup
-	for range 50 {
-		wg.Go(func() {
-			if got := c.send(client, strings.NewReader("one"), githubHeaders("1", "one")...); got.status == 200 {
-				good.Add(1)
+	overStores(t, func(t *testing.T, store string) {
+		c, o := startWithAdmin(t, siteWith(store))
+		c.deliver("1", "one", 200, 1)
+		client := client(t, "HTTP/1.1")
+		for range 10 {
+			o.forget("github", "1", true)
+			var good atomic.Int64
+			var wg sync.WaitGroup
+			for range 50 {
+				wg.Go(func() {
+					if got := c.send(client, strings.NewReader("one"), githubHeaders("1", "one")...); got.status == 200 {
+						good.Add(1)
+					}
+				})
 			}
-		})
-	}
-	wg.Wait()
-	if seen := c.app.arrivals(); len(seen) != 1 || good.Load() != 50 {
-		t.Errorf("the app saw %d, %d of 50 had success", len(seen), good.Load())
-	}
+			wg.Wait()
+			if seen := c.app.arrivals(); len(seen) != 1 || good.Load() != 50 {
+				t.Errorf("the app saw %d, %d of 50 had success", len(seen), good.Load())
+			}
+		}
+	})
 }
 
 func TestAForgottenDeliveryOnWhichTheAppFailsMayComeAgain(t *testing.T) {
-	c, o := startWithAdmin(t, siteWith("memory STORE"))
-	c.deliver("1", "one", 200, 1)
-	o.forget("github", "1", true)
-	c.app.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
-	c.deliver("1", "one", 500, 1)
-	c.app.answers(nil)
-	c.deliver("1", "one", 200, 1)
-	c.deliver("1", "one", 200, 0)
+	overStores(t, func(t *testing.T, store string) {
+		c, o := startWithAdmin(t, siteWith(store))
+		c.deliver("1", "one", 200, 1)
+		o.forget("github", "1", true)
+		c.app.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+		c.deliver("1", "one", 500, 1)
+		c.app.answers(nil)
+		c.deliver("1", "one", 200, 1)
+		c.deliver("1", "one", 200, 0)
+	})
 }
 
 func TestForgettingAnIDThatWasNotHandledGivesNoPass(t *testing.T) {
-	c, o := startWithAdmin(t, siteWith("memory STORE"))
-	c.deliver("1", "one", 200, 1)
-	o.forget("github", "never seen", false)
-	c.deliver("never seen", "one", 409, 0)
+	overStores(t, func(t *testing.T, store string) {
+		c, o := startWithAdmin(t, siteWith(store))
+		c.deliver("1", "one", 200, 1)
+		o.forget("github", "never seen", false)
+		c.deliver("never seen", "one", 409, 0)
+	})
 }
 
 func TestTheAdminAPISaysWhatIsWrong(t *testing.T) {

@@ -353,6 +353,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 	// Cheap refusals first, before a byte of the body is read.
 	if err := h.checkHeaders(d); err != nil {
+		h.discardBody(d)
 		return h.refuse(d, err)
 	}
 

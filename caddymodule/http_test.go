@@ -1,15 +1,17 @@
 package caddymodule
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 )
 
-// These clients withhold their body: the answer must not wait for it.
+// These clients withhold their body: the answer must not wait for it, or not
+// longer than body_timeout.
 func TestEarlyRefusalsDoNotWaitForTheBody(t *testing.T) {
-	c := startCaddy(t, "", siteOf("github", "max_body 1000"))
+	c := startCaddy(t, "", siteOf("github", "max_body 1000\nbody_timeout 200ms"))
 	const head = "POST /in HTTP/1.1\r\nHost: hooks.example.com\r\n"
 	signed := "X-Hub-Signature-256: sha256=" + sign(secret, content) + "\r\n"
 	for name, test := range map[string]struct {
@@ -33,6 +35,34 @@ func TestEarlyRefusalsDoNotWaitForTheBody(t *testing.T) {
 	}
 	if seen := c.app.arrivals(); len(seen) != 0 {
 		t.Errorf("%d requests reached the app", len(seen))
+	}
+}
+
+// What comes after a refused delivery on its connection is read from where
+// its body ends, and gets an answer of its own.
+func TestAShortRefusedBodyIsReadAwayAndTheConnectionStays(t *testing.T) {
+	c := startCaddy(t, "", siteOf("github", "body_timeout 5s"))
+	const head = "POST /in HTTP/1.1\r\nHost: hooks.example.com\r\n"
+	genuine := head + "X-GitHub-Delivery: 1\r\nX-Hub-Signature-256: sha256=" + sign(secret, content) + "\r\n" +
+		fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(content), content)
+	for _, size := range []int{1, 1 << 10, 64 << 10, discardMost} {
+		refused := head + fmt.Sprintf("Content-Length: %d\r\n\r\n", size) + strings.Repeat("x", size)
+		first, in := c.rawConversation(refused + genuine)
+		if first.StatusCode != 401 || first.Close {
+			t.Errorf("%d bytes: status %d, closing %t", size, first.StatusCode, first.Close)
+			continue
+		}
+		second, err := http.ReadResponse(in, nil)
+		if err != nil || second.StatusCode != 200 {
+			t.Errorf("%d bytes: the next delivery gets %v, %v", size, second, err)
+		}
+	}
+	longer := head + fmt.Sprintf("Content-Length: %d\r\n\r\n", discardMost+1)
+	if resp, _ := c.rawConversation(longer); resp.StatusCode != 401 || !resp.Close {
+		t.Errorf("a longer one: status %d, closing %t", resp.StatusCode, resp.Close)
+	}
+	if seen := c.app.arrivals(); len(seen) != 1 || seen[0].body != content {
+		t.Errorf("the app has seen %v", seen)
 	}
 }
 

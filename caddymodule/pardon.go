@@ -107,19 +107,39 @@ func (h *Handler) grant(ctx context.Context, pardon replay.Key) error {
 
 // claimPardoned is called when a delivery's digest is handled but not its ID.
 // If the ID has a pass, it is used up: the digest is forgotten, and the
-// delivery is claimed after all. Of several copies one uses it.
+// delivery is claimed after all. Of several copies one uses it, and holds the
+// ID meanwhile, so that the others wait for it as for any first copy.
 func (h *Handler) claimPardoned(ctx context.Context, c *claim) (replay.Verdict, error) {
 	var pardons []replay.Key
 	for _, m := range c.d.verified.Matches {
 		pardons = append(pardons, replay.NewKey(h.Namespace, m.Secret.Fingerprint[:], replay.KindPardon, []byte(c.d.verified.ID)))
 	}
-	states, err := h.store.Lookup(ctx, pardons)
+	ids := replay.Keys{IDs: c.keys.IDs}
+	states, err := h.store.Lookup(ctx, slices.Concat(pardons, ids.IDs))
 	if err != nil {
 		return 0, err
 	}
-	if !slices.Contains(states, replay.Handled) {
+	if verdict := replay.Judge(states[len(pardons):], nil); verdict != replay.Ours {
+		return verdict, nil // a copy uses the pass, or has done so
+	}
+	if !slices.Contains(states[:len(pardons)], replay.Handled) {
 		return replay.Replayed, nil
 	}
+	verdict, err := h.store.Claim(ctx, ids, c.owner, c.lease)
+	if err != nil || verdict != replay.Ours {
+		return verdict, err
+	}
+	verdict, err = h.usePass(ctx, c, pardons)
+	if err != nil || verdict != replay.Ours {
+		later := c.withoutRequest()
+		h.later(func() { later.free(0) })
+	}
+	return verdict, err
+}
+
+// usePass uses up a pass that a copy may have used before, and claims the
+// delivery.
+func (h *Handler) usePass(ctx context.Context, c *claim, pardons []replay.Key) (replay.Verdict, error) {
 	used, err := h.store.Forget(ctx, pardons)
 	if err != nil {
 		return 0, err
@@ -133,9 +153,5 @@ func (h *Handler) claimPardoned(ctx context.Context, c *claim) (replay.Verdict, 
 			return 0, err
 		}
 	}
-	verdict, err := h.store.Claim(ctx, c.keys, c.owner, c.lease)
-	if used == 0 && verdict == replay.Replayed {
-		return replay.InProgress, err // a copy has the pass and is about to claim
-	}
-	return verdict, err
+	return h.store.Claim(ctx, c.keys, c.owner, c.lease)
 }

@@ -37,6 +37,33 @@ func (d *delivery) took(b *body.Body) {
 	d.body, d.signed.Body = b, b
 }
 
+const (
+	// discardMost and discardTimeout bound what is read of a body for which
+	// nobody vouches. As much as net/http reads after a handler that did not.
+	discardMost    = 256 << 10
+	discardTimeout = time.Second
+)
+
+// discardBody reads the body of a delivery that its headers have given away,
+// if it is short and on its way, and keeps nothing of it. Then the connection
+// lives on, and a sender that looks for an answer only after its last byte
+// gets one. Of a longer body, of one that is held back, and where the sender
+// asked before sending it, nothing more is read: the connection has to end.
+func (h *Handler) discardBody(d *delivery) {
+	r := d.r
+	if r.ProtoMajor != 1 || r.ContentLength <= 0 || r.ContentLength > discardMost || r.Header["Expect"] != nil {
+		return
+	}
+	rc := http.NewResponseController(d.w)
+	if rc.SetReadDeadline(time.Now().Add(min(discardTimeout, time.Duration(h.BodyTimeout)))) != nil {
+		return
+	}
+	if _, err := io.Copy(io.Discard, r.Body); err == nil {
+		d.bodyUnread = false
+	}
+	_ = rc.SetReadDeadline(time.Time{}) // it was possible a moment ago
+}
+
 // bodyRefusal says what became of a body that could not be read.
 func (h *Handler) bodyRefusal(err error) error {
 	var tooLarge *http.MaxBytesError

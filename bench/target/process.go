@@ -15,13 +15,13 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
 	readyTimeout = 20 * time.Second
 	stopGrace    = 5 * time.Second
-	// ticksPerSecond is the unit of /proc/PID/stat. Linux has it at 100 for all programs.
-	ticksPerSecond = 100
 )
 
 // process is a program in a process group of its own, with all of its workers.
@@ -123,18 +123,26 @@ func (p *process) stop() {
 	<-p.exited
 }
 
-// cpu returns the time that the program, its workers and those that have ended
-// have spent in user and kernel mode so far.
+// cpu returns the time that the program and its workers have spent in user and
+// kernel mode so far, by the clocks that the scheduler keeps: /proc has it in steps
+// of 10 ms. What workers have spent that have ended is not in it.
 func (p *process) cpu() time.Duration {
-	var ticks int64
-	p.members(func(_ string, stat []string) {
-		for _, field := range stat[11:15] { // utime, stime, cutime, cstime
-			n, _ := strconv.ParseInt(field, 10, 64)
-			ticks += n
+	var sum time.Duration
+	p.members(func(dir string, _ []string) {
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil {
+			return
+		}
+		var spent unix.Timespec
+		if unix.ClockGettime(cpuClock(pid), &spent) == nil {
+			sum += time.Duration(spent.Nano())
 		}
 	})
-	return time.Duration(ticks) * time.Second / ticksPerSecond
+	return sum
 }
+
+// cpuClock is clock_getcpuclockid(3).
+func cpuClock(pid int) int32 { return int32(^pid)<<3 | 2 }
 
 // peakMemory returns the most bytes that the program and its workers have
 // resided in memory with, each at its own time.

@@ -10,6 +10,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -23,13 +24,14 @@ import (
 // Names of the targets that others are compared with.
 const (
 	Caddy  = "caddy reverse_proxy"
+	Floor  = "floor: one buffer, HMAC, map"
 	Memory = "verify_webhook memory"
 	File   = "verify_webhook file"
 	Redis  = "verify_webhook redis"
 )
 
 // All are the names of all targets, the one that others are compared with first.
-var All = []string{Caddy, Memory, File, Redis, "nginx Lua", "nginx njs", "Flask, gunicorn", "FastAPI, uvicorn"}
+var All = []string{Caddy, Floor, Memory, File, Redis, "nginx Lua", "nginx njs", "Flask, gunicorn", "FastAPI, uvicorn"}
 
 // Own says whether a target is this module.
 func Own(name string) bool { return strings.HasPrefix(name, "verify_webhook") }
@@ -41,6 +43,7 @@ var apps embed.FS
 type Env struct {
 	Dir      string // a folder to write into
 	Caddy    string // path of a Caddy with verify_webhook
+	Floor    string // path of bench/floor
 	Python   string // path of a Python with Flask, gunicorn, FastAPI and uvicorn
 	Upstream string // host and port of the app behind proxies
 	Secret   string // of all deliveries
@@ -93,11 +96,13 @@ func Start(ctx context.Context, e Env, name string) (*Target, error) {
 	}
 	switch name {
 	case Caddy:
-		t.server, err = s.caddy("")
+		t.server, err = s.caddy(s.Caddy, nil)
+	case Floor:
+		t.server, err = s.caddy(s.Floor, map[string]string{"Floor": "yes"})
 	case Memory:
-		t.server, err = s.caddy("memory")
+		t.server, err = s.verifying("memory")
 	case File:
-		t.server, err = s.caddy("file " + filepath.Join(dir, "replays"))
+		t.server, err = s.verifying("file " + filepath.Join(dir, "replays"))
 	case Redis:
 		err = s.redis(t)
 	case "nginx Lua":
@@ -153,11 +158,21 @@ func (s *starting) start(argv ...string) (*process, error) {
 	return start(s.ctx, s.dir, answers(s.address), []string{"WEBHOOK_SECRET=" + s.Secret, "XDG_DATA_HOME=" + s.dir, "XDG_CONFIG_HOME=" + s.dir}, argv...)
 }
 
-func (s *starting) caddy(store string) (*process, error) {
-	if err := s.render("caddy.tmpl", "Caddyfile", map[string]string{"Store": store, "Admin": s.admin}); err != nil {
+func (s *starting) verifying(store string) (*process, error) {
+	return s.caddy(s.Caddy, map[string]string{"Store": store})
+}
+
+// caddy starts a Caddy with what the values say in front of reverse_proxy.
+func (s *starting) caddy(program string, values map[string]string) (*process, error) {
+	values = maps.Clone(values)
+	if values == nil {
+		values = make(map[string]string)
+	}
+	values["Admin"] = s.admin
+	if err := s.render("caddy.tmpl", "Caddyfile", values); err != nil {
 		return nil, err
 	}
-	return s.start(s.Caddy, "run", "--config", "Caddyfile", "--adapter", "caddyfile")
+	return s.start(program, "run", "--config", "Caddyfile", "--adapter", "caddyfile")
 }
 
 func (s *starting) redis(t *Target) error {
@@ -179,7 +194,7 @@ func (s *starting) redis(t *Target) error {
 	if err != nil {
 		return err
 	}
-	if t.server, err = s.caddy("redis redis://" + address); err != nil {
+	if t.server, err = s.verifying("redis redis://" + address); err != nil {
 		server.stop()
 		return err
 	}

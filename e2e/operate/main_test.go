@@ -1,5 +1,6 @@
 // Package operate tests what operators are given: dashboard and alerts with a
-// real Prometheus, and the example apps that need more than Go or Python.
+// real Prometheus, the commands that ask the Caddy that runs, and the example
+// apps that need more than Go or Python.
 package operate
 
 import (

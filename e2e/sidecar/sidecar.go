@@ -113,13 +113,19 @@ func configLoaded(admin string) func(context.Context) error {
 func (s *Sidecar) Reload(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reloadWithin)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, s.config.Binary,
-		"reload", "--force", "--config", s.config.Caddyfile, "--adapter", "caddyfile")
-	cmd.Env = append(os.Environ(), s.env...)
+	cmd := s.Command(ctx, "reload", "--force", "--config", s.config.Caddyfile, "--adapter", "caddyfile")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("reloading caddy: %w\n%s", err, out)
 	}
 	return nil
+}
+
+// Command is a command of this very Caddy, as its operator would run it on the
+// same machine.
+func (s *Sidecar) Command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, s.config.Binary, args...)
+	cmd.Env = append(os.Environ(), s.env...)
+	return cmd
 }
 
 // Stop ends Caddy. A data race that the detector saw is an error.

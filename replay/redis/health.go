@@ -62,8 +62,15 @@ func unavailable(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, errNotConnected) {
 		return false
 	}
+	return !full(err)
+}
+
+// full tells whether a server refused a write because it has reached maxmemory.
+// Before version 7 it wraps what a command of a script answers in a sentence of
+// its own.
+func full(err error) bool {
 	reply, ok := rueidis.IsRedisErr(err)
-	return !ok || !strings.HasPrefix(reply.Error(), "OOM ")
+	return ok && (strings.HasPrefix(reply.Error(), "OOM ") || strings.Contains(reply.Error(), ": -OOM "))
 }
 
 var errNotConnected = errors.New("not connected")

@@ -24,7 +24,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -313,7 +312,7 @@ func (s *Store) failed(ctx context.Context, doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if reply, ok := rueidis.IsRedisErr(err); ok && strings.HasPrefix(reply.Error(), "OOM ") {
+	if full(err) {
 		return fmt.Errorf("%s in redis: %w (maxmemory is reached)", doing, replay.ErrFull)
 	}
 	return fmt.Errorf("%s: %w: %w", doing, ErrUnavailable, err)

@@ -195,10 +195,30 @@ func TestAServerThatIsFullRefusesButEndsClaims(t *testing.T) {
 	advance(t, store, time.Second)
 }
 
+func TestAFullServerIsToldFromOneThatFailsInTheWordsOfEveryVersion(t *testing.T) {
+	server := startServer(t)
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{server.address}, ForceSingleClient: true, DisableCache: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for reply, want := range map[string]bool{
+		"OOM command not allowed when used memory > 'maxmemory'.":                                                                                true, // 7.0 and later
+		"ERR Error running script (call to f_11d2): @user_script:17: @user_script: 17: -OOM command not allowed when used memory > 'maxmemory'.": true, // 6.2
+		"ERR Error running script (call to f_11d2): @user_script:17: @user_script: 17: -READONLY You can't write against a read only replica.":   false,
+		"LOADING Redis is loading the dataset in memory":                                                                                         false,
+	} {
+		err := client.Do(t.Context(), client.B().Eval().Script("return redis.error_reply(ARGV[1])").Numkeys(0).Arg(reply).Build()).Error()
+		if err == nil || full(err) != want || unavailable(err) == want {
+			t.Errorf("%v: full is %t, want %t", err, full(err), want)
+		}
+	}
+}
+
 func TestSentinelLeadsToTheNewMaster(t *testing.T) {
 	master := startServer(t)
 	host, port, _ := strings.Cut(master.address, ":")
-	replica := startServer(t, "--replicaof", host+" "+port)
+	replica := startServer(t, "--replicaof", host, port)
 	config := t.TempDir() + "/sentinel.conf"
 	lines := fmt.Sprintf("sentinel monitor hooks %s %s 1\nsentinel down-after-milliseconds hooks 500\nsentinel failover-timeout hooks 5000\n", host, port)
 	if err := os.WriteFile(config, []byte(lines), 0o600); err != nil {

@@ -141,8 +141,11 @@ func startCluster(t *testing.T) []*server {
 	nodes := make([]*server, 3)
 	for i := range nodes {
 		nodes[i] = startServer(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000")
-		first, last := i*16384/len(nodes), (i+1)*16384/len(nodes)-1
-		nodes[i].mustDo("CLUSTER", "ADDSLOTSRANGE", strconv.Itoa(first), strconv.Itoa(last))
+		slots := []string{"CLUSTER", "ADDSLOTS"}
+		for slot := i * 16384 / len(nodes); slot < (i+1)*16384/len(nodes); slot++ {
+			slots = append(slots, strconv.Itoa(slot))
+		}
+		nodes[i].mustDo(slots...)
 		nodes[i].mustDo("CLUSTER", "SET-CONFIG-EPOCH", strconv.Itoa(i+1))
 	}
 	for _, node := range nodes[1:] {
