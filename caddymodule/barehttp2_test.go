@@ -1,0 +1,93 @@
+package caddymodule
+
+import (
+	"errors"
+	"io"
+	"net"
+	"testing"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// statusOK is the header of an answer, spelled with HPACK's static table.
+const statusOK = "\x88"
+
+// startHastyHTTP2App starts an app that ends its answer to every request as
+// soon as it has the header, and goes on to take the body: nothing but the
+// transport's own good sense keeps it from sending all of it.
+func startHastyHTTP2App(t *testing.T, known map[string]*parcel, _ int) string {
+	return "h2c://" + startBare(t, func(conn net.Conn) {
+		if err := talkHTTP2(conn, known); err != nil && !errors.Is(err, io.EOF) && !isReset(err) {
+			t.Error(err)
+		}
+	}).Addr().String()
+}
+
+// stream is a request whose body comes.
+type stream struct {
+	*parcel
+	at int
+}
+
+func talkHTTP2(conn net.Conn, known map[string]*parcel) error {
+	if _, err := io.ReadFull(conn, make([]byte, len(http2.ClientPreface))); err != nil {
+		return err
+	}
+	framer := http2.NewFramer(conn, conn)
+	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	if err := framer.WriteSettings(); err != nil {
+		return err
+	}
+	streams := make(map[uint32]*stream)
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			return err
+		}
+		switch f := frame.(type) {
+		case *http2.SettingsFrame:
+			if !f.IsAck() {
+				err = framer.WriteSettingsAck()
+			}
+		case *http2.PingFrame:
+			if !f.IsAck() {
+				err = framer.WritePing(true, f.Data)
+			}
+		case *http2.MetaHeadersFrame:
+			streams[f.StreamID] = &stream{parcel: known[header(f, "webhook-verified-id")]}
+			err = framer.WriteHeaders(http2.HeadersFrameParam{
+				StreamID: f.StreamID, BlockFragment: []byte(statusOK), EndHeaders: true, EndStream: true,
+			})
+		case *http2.DataFrame:
+			err = streams[f.StreamID].take(framer, f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func header(f *http2.MetaHeadersFrame, name string) string {
+	for _, field := range f.Fields {
+		if field.Name == name {
+			return field.Value
+		}
+	}
+	return ""
+}
+
+// take checks what came, and makes room for more.
+func (s *stream) take(framer *http2.Framer, f *http2.DataFrame) error {
+	if err := s.check(s.at, f.Data()); err != nil {
+		return err
+	}
+	s.at += len(f.Data())
+	if f.Length == 0 {
+		return nil
+	}
+	if err := framer.WriteWindowUpdate(0, f.Length); err != nil {
+		return err
+	}
+	return framer.WriteWindowUpdate(f.StreamID, f.Length)
+}

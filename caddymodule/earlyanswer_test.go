@@ -1,0 +1,169 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"github.com/verify-webhook/caddy-verify-webhook/body"
+)
+
+// A transport may read on when the handler has returned with the app's
+// answer. It is cut off then: of the buffers, which other deliveries have by
+// now, it sees nothing.
+func TestRule10ATransportThatIsLateIsCutOff(t *testing.T) {
+	for _, app := range []struct {
+		protocol string
+		start    func(t *testing.T, known map[string]*parcel, status int) string
+		status   int
+	}{
+		{"HTTP/1.1", startHastyApp, 200},
+		{"HTTP/1.1", startHastyApp, 500},
+		// On a failure over HTTP/2 reverse_proxy's own wrapper of the body is
+		// read and closed at once, which is a race in itself.
+		{"HTTP/2", startHastyHTTP2App, 200},
+	} {
+		for _, size := range parcelSizes {
+			t.Run(fmt.Sprintf("%s, %d KiB, %d", app.protocol, size>>10, app.status), func(t *testing.T) {
+				slow, others := newParcels(8, size), newParcels(16, size)
+				transport := newSlowTransport(t, slow, others)
+				c := startCaddy(t, "", parcelSite(app.start(t, byID(append(others, slow...)), app.status)))
+				client := client(t, "HTTP/1.1")
+				c.postAll(client, slow, len(slow), app.status)
+				c.postAll(client, others, 8, app.status)
+				close(transport.gate)
+
+				late, rest := transport.late()
+				if len(late) != len(slow) {
+					t.Errorf("%d deliveries had %d readers", len(slow), len(late))
+				}
+				for _, l := range append(late, rest...) {
+					await(t, "the transport", l.ended)
+				}
+				for _, l := range late {
+					if l.at > 0 || !errors.Is(l.failure, body.ErrClosed) {
+						t.Errorf("%s: %d bytes were read late, then %v", l.p.id, l.at, l.failure)
+					}
+				}
+				if held := bodiesHeld(t); held > 0 {
+					t.Errorf("at the end %d bytes are held", held)
+				}
+			})
+		}
+	}
+}
+
+// startHastyApp starts an app that answers as soon as it has the header, and
+// reads on when the sender has the answer.
+func startHastyApp(t *testing.T, known map[string]*parcel, status int) string {
+	return startBareApp(t, func(r *bareRequest) bool {
+		p := known[r.Header.Get("Webhook-Verified-Id")]
+		r.answer(status)
+		<-p.answered
+		n, err := p.readBody(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		return n == len(p.body)
+	}).Addr().String()
+}
+
+// A handler that returns in the midst of the transport's reads waits for none
+// of them, and takes the buffer from none.
+func TestRule10AHandlerThatReturnsLetsTheReadThatHasBegunEnd(t *testing.T) {
+	for _, size := range parcelSizes {
+		t.Run(fmt.Sprintf("%d KiB", size>>10), func(t *testing.T) {
+			parcels := newParcels(64, size)
+			transport := newSlowTransport(t, parcels, nil)
+			transport.overtaken = true
+			app := startBareApp(t, func(r *bareRequest) bool {
+				// The transport waits neither for the app to read nor to close.
+				_, _ = io.WriteString(r.Conn, "HTTP/1.1 200 Done\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+				return false
+			})
+			c := startCaddy(t, "", parcelSite(app.Addr().String()))
+			c.postAll(client(t, "HTTP/1.1"), parcels, 8, 200)
+
+			late, _ := transport.late()
+			overtaken := 0
+			for _, l := range late {
+				await(t, "the transport", l.ended)
+				if l.at > 0 && errors.Is(l.failure, body.ErrClosed) {
+					overtaken++
+				}
+			}
+			if overtaken == 0 {
+				t.Error("no handler has returned in the midst of a read")
+			}
+			if held := bodiesHeld(t); held > 0 {
+				t.Errorf("at the end %d bytes are held", held)
+			}
+		})
+	}
+}
+
+// An app may begin its answer, read the body while other deliveries come and
+// go, and end its answer when it has read it: the body is there until then.
+func TestRule10AnAppThatBeginsItsAnswerFirstGetsItsWholeBody(t *testing.T) {
+	for protocol, upstream := range map[string]string{"HTTP/1.1": "", "HTTP/2": "h2c://"} {
+		for _, size := range parcelSizes {
+			t.Run(fmt.Sprintf("%s, %d KiB", protocol, size>>10), func(t *testing.T) {
+				slow, others := newParcels(8, size), newParcels(24, size)
+				transport := newSlowTransport(t, slow, others)
+				begun := newMeeting(len(slow) + 1)
+				app := startTalkativeApp(t, slow, others, begun, transport.gate)
+				c := startCaddy(t, "", parcelSite(upstream+app.Listener.Addr().String()))
+				client := client(t, "HTTP/1.1")
+				var senders sync.WaitGroup
+				senders.Go(func() { c.postAll(client, slow, len(slow), 200) })
+				begun.meet()
+				c.postAll(client, others, 8, 200)
+				close(transport.gate)
+				senders.Wait()
+
+				late, _ := transport.late()
+				for _, l := range late {
+					await(t, "the transport", l.ended)
+					if l.at != size {
+						t.Errorf("%s: %d bytes were read late", l.p.id, l.at)
+					}
+				}
+			})
+		}
+	}
+}
+
+// startTalkativeApp starts an app that begins its answer to a slow parcel with
+// the header, and goes on when it may.
+func startTalkativeApp(t *testing.T, slow, others []*parcel, begun *meeting, goOn <-chan struct{}) *httptest.Server {
+	talkative, whole := byID(slow), byID(others)
+	app := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get("Webhook-Verified-Id")
+		p := whole[id]
+		if p == nil {
+			p = talkative[id]
+			rc := http.NewResponseController(w)
+			_ = rc.EnableFullDuplex() // HTTP/2 always does it
+			w.WriteHeader(http.StatusOK)
+			if err := rc.Flush(); err != nil {
+				t.Error(err)
+			}
+			begun.meet()
+			<-goOn
+		}
+		if err := p.readWhole(r.Body); err != nil {
+			t.Error(err)
+		}
+		_, _ = io.WriteString(w, "done")
+	}))
+	app.Config.Protocols = new(http.Protocols)
+	app.Config.Protocols.SetHTTP1(true)
+	app.Config.Protocols.SetUnencryptedHTTP2(true)
+	app.Start()
+	t.Cleanup(app.Close)
+	return app
+}
