@@ -122,7 +122,8 @@ func (h *Handler) refuse(d *delivery, err error) error {
 		// The server would first wait for a body that may never come.
 		header.Set("Connection", "close")
 	}
-	return caddyhttp.Error(status, r)
+	// Without a trace Caddy would walk the stack, which leads here every time.
+	return caddyhttp.Error(status, caddyhttp.HandlerError{Err: r, Trace: "verify_webhook"})
 }
 
 // ignore answers a genuine delivery that nobody asked for.
