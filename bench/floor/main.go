@@ -21,25 +21,24 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 )
 
 func main() {
 	caddy.RegisterModule(handler{})
 	httpcaddyfile.RegisterHandlerDirective("floor", func(httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-		return new(handler), nil
+		return handler{}, nil
 	})
 	httpcaddyfile.RegisterDirectiveOrder("floor", httpcaddyfile.Before, "reverse_proxy")
 	caddycmd.Main()
 }
 
 // handler is one buffer, one HMAC and one map.
-type handler struct {
-	secret []byte
-}
+type handler struct{}
 
 var (
+	secret = []byte(os.Getenv("WEBHOOK_SECRET"))
+
 	mu   sync.Mutex
 	seen = make(map[[sha256.Size]byte]struct{})
 
@@ -51,14 +50,8 @@ func (handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.floor", New: func() caddy.Module { return new(handler) }}
 }
 
-// Provision implements caddy.Provisioner.
-func (h *handler) Provision(caddy.Context) error {
-	h.secret = []byte(os.Getenv("WEBHOOK_SECRET"))
-	return nil
-}
-
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
-func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	signature, err := hex.DecodeString(strings.TrimPrefix(r.Header.Get("X-Hub-Signature-256"), "sha256="))
 	if err != nil || len(signature) == 0 || r.ContentLength < 0 {
 		return caddyhttp.Error(http.StatusUnauthorized, err)
@@ -73,7 +66,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if _, err := buffer.ReadFrom(r.Body); err != nil {
 		return err
 	}
-	mac := hmac.New(sha256.New, h.secret)
+	mac := hmac.New(sha256.New, secret)
 	mac.Write(buffer.Bytes())
 	digest := [sha256.Size]byte(mac.Sum(nil))
 	if !hmac.Equal(digest[:], signature) {
