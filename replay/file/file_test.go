@@ -34,7 +34,7 @@ func instance(t *testing.T, o Options, step *atomic.Int64) storetest.Instance {
 	}
 }
 
-func mustOpen(t *testing.T, o Options) *Store {
+func mustOpen(t testing.TB, o Options) *Store {
 	t.Helper()
 	store, err := Open(o)
 	if err != nil {
@@ -61,4 +61,8 @@ func crash(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return after
+}
+
+func BenchmarkStore(b *testing.B) {
+	storetest.Bench(b, mustOpen(b, Options{Path: filepath.Join(b.TempDir(), "replay.db"), MaxEntries: 1 << 40}))
 }

@@ -21,3 +21,7 @@ func TestStoreConforms(t *testing.T) {
 		},
 	})
 }
+
+func BenchmarkStore(b *testing.B) {
+	storetest.Bench(b, memory.New(memory.Options{MaxEntries: 1 << 40}))
+}

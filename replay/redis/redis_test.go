@@ -52,7 +52,7 @@ func instance(t *testing.T, o Options) storetest.Instance {
 	}
 }
 
-func mustOpen(t *testing.T, o Options) *Store {
+func mustOpen(t testing.TB, o Options) *Store {
 	t.Helper()
 	store, err := New(o)
 	if err != nil {
@@ -271,3 +271,7 @@ func (b *logBook) count(part string) (n int) {
 }
 
 func (b *logBook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
+
+func BenchmarkStore(b *testing.B) {
+	storetest.Bench(b, mustOpen(b, Options{URL: startServer(b).url()}))
+}

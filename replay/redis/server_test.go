@@ -19,7 +19,7 @@ const patience = 30 * time.Second
 
 // server is a real Redis, or Valkey, on a loopback port of its own.
 type server struct {
-	t       *testing.T
+	t       testing.TB
 	address string
 	dir     string
 	args    []string
@@ -29,7 +29,7 @@ type server struct {
 
 // binary returns the server program. Without one there is nothing to test, and
 // a test that silently did not run would be worse than one that fails.
-func binary(t *testing.T) string {
+func binary(t testing.TB) string {
 	t.Helper()
 	for _, name := range []string{"redis-server", "valkey-server"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -41,7 +41,7 @@ func binary(t *testing.T) string {
 }
 
 // freePort returns a port that nobody listens on at this moment.
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	for {
 		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -57,7 +57,7 @@ func freePort(t *testing.T) int {
 }
 
 // startServer starts a server with more arguments and waits until it answers.
-func startServer(t *testing.T, args ...string) *server {
+func startServer(t testing.TB, args ...string) *server {
 	t.Helper()
 	port := freePort(t)
 	s := &server{t: t, address: "127.0.0.1:" + strconv.Itoa(port), dir: t.TempDir()}
