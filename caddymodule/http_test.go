@@ -1,11 +1,14 @@
 package caddymodule
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // These clients withhold their body: the answer must not wait for it, or not
@@ -63,6 +66,35 @@ func TestAShortRefusedBodyIsReadAwayAndTheConnectionStays(t *testing.T) {
 	}
 	if seen := c.app.arrivals(); len(seen) != 1 || seen[0].body != content {
 		t.Errorf("the app has seen %v", seen)
+	}
+}
+
+// Whoever lets a body trickle in does not keep the connection with it.
+func TestARefusedBodyThatTricklesInIsNotWaitedFor(t *testing.T) {
+	c := startCaddy(t, "", siteOf("github", "body_timeout 200ms"))
+	conn, err := net.Dial("tcp", c.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /in HTTP/1.1\r\nHost: hooks.example.com\r\nContent-Length: %d\r\n\r\n", discardMost)
+	answered := make(chan struct{})
+	go func() {
+		trickle := time.NewTicker(10 * time.Millisecond)
+		defer trickle.Stop()
+		for {
+			select {
+			case <-answered:
+				return
+			case <-trickle.C:
+				_, _ = conn.Write([]byte("x"))
+			}
+		}
+	}()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	close(answered)
+	if err != nil || resp.StatusCode != 401 || !resp.Close {
+		t.Errorf("%v, %v", resp, err)
 	}
 }
 
