@@ -33,6 +33,8 @@ var goals = []goal{
 	{"CPU a wrong signature, 64 KiB", "wrong signature, 64 KiB", target.Memory, target.Caddy, result.CPU, 0.55, false},
 	{"CPU a wrong signature, 1 MiB", "wrong signature, 1 MiB", target.Memory, target.Caddy, result.CPU, 1.5, false},
 	{"CPU without a signature, 1 KiB", "no signature, 1 KiB", target.Memory, target.Caddy, result.CPU, 0.40, false},
+	{"CPU without a signature, 64 KiB", "no signature, 64 KiB", target.Memory, target.Caddy, result.CPU, 0.40, false},
+	{"CPU without a signature, 256 KiB", "no signature, 256 KiB", target.Memory, target.Caddy, result.CPU, 0.40, false},
 	{"CPU without a signature, 1 MiB", "no signature, 1 MiB", target.Memory, target.Caddy, result.CPU, 0.40, false},
 	{"CPU a stale header, 1 KiB", "stale, 1 KiB", target.Memory, target.Caddy, result.CPU, 0.40, false},
 	{"CPU a duplicate, memory", "duplicate, 1 KiB", target.Memory, target.Caddy, result.CPU, 0.50, false},

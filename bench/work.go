@@ -41,6 +41,8 @@ var works = []work{
 	{"wrong signature, 64 KiB", load.WrongSignature, 64 * kiB, 32, 4000, false},
 	{"wrong signature, 1 MiB", load.WrongSignature, miB, 32, 600, false},
 	{"no signature, 1 KiB", load.NoSignature, kiB, 32, 8000, true},
+	{"no signature, 64 KiB", load.NoSignature, 64 * kiB, 32, 8000, false},
+	{"no signature, 256 KiB", load.NoSignature, 256 * kiB, 32, 4000, false},
 	{"no signature, 1 MiB", load.NoSignature, miB, 32, 2000, false},
 	{"stale, 1 KiB", load.Stale, kiB, 32, 8000, false},
 	{"duplicate, 1 KiB", load.Duplicate, kiB, 32, 8000, true},

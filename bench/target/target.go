@@ -10,7 +10,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -97,7 +96,7 @@ func Start(ctx context.Context, e Env, name string) (*Target, error) {
 	}
 	switch name {
 	case Caddy:
-		t.server, err = s.caddy(s.Caddy, nil)
+		t.server, err = s.caddy(s.Caddy, map[string]string{})
 	case Floor:
 		t.server, err = s.caddy(s.Floor, map[string]string{"Floor": "yes"})
 	case Told:
@@ -167,10 +166,6 @@ func (s *starting) verifying(store string) (*process, error) {
 
 // caddy starts a Caddy with what the values say in front of reverse_proxy.
 func (s *starting) caddy(program string, values map[string]string) (*process, error) {
-	values = maps.Clone(values)
-	if values == nil {
-		values = make(map[string]string)
-	}
 	values["Admin"] = s.admin
 	if err := s.render("caddy.tmpl", "Caddyfile", values); err != nil {
 		return nil, err
