@@ -20,6 +20,7 @@ func init() { caddy.RegisterModule(new(Custom)) }
 type Custom struct {
 	Options
 	signature.Scheme
+	Distinction
 
 	schemes *schemes
 	rotation
@@ -41,7 +42,7 @@ func (c *Custom) Provision(ctx caddy.Context) error {
 		return err
 	}
 	c.watch(ctx, log, func() (Provider, error) {
-		again := &Custom{Options: c.Options, Scheme: c.Scheme}
+		again := &Custom{Options: c.Options, Scheme: c.Scheme, Distinction: c.Distinction}
 		return again, again.provision(log)
 	})
 	return nil
@@ -53,6 +54,9 @@ func (c *Custom) provision(log *zap.Logger) error {
 	}
 	if c.Signature.IsZero() {
 		return errors.New("custom: nothing says where the signature stands: write, for example, `signature header X-Signature hex`")
+	}
+	if err := c.Distinction.check(); err != nil {
+		return fmt.Errorf("custom: %w", err)
 	}
 	secrets, err := c.resolve(log, "custom", c.Algorithm.Asymmetric())
 	if err != nil {
@@ -67,7 +71,7 @@ func (c *Custom) provision(log *zap.Logger) error {
 
 // OptionNames implements OptionLister.
 func (*Custom) OptionNames() []string {
-	return append([]string{"algorithm", "key", "signature", "signed", "timestamp", "id", "event", "action", "key_id", "require", "when", "refuse_empty"}, optionNames...)
+	return append([]string{"algorithm", "key", "signature", "signed", "timestamp", "id", "event", "action", "key_id", "require", "when", "refuse_empty", "content", "repeats_when", "varies"}, optionNames...)
 }
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax, beyond the
@@ -86,6 +90,9 @@ func (*Custom) OptionNames() []string {
 //		refuse_empty
 //		when      [method <method>] [content_type <type>]
 //		require   <header> <value>
+//		content   unique|repeats
+//		repeats_when <place> <name>
+//		varies    <header...>
 //	}
 //
 // A place is header, query, form, json or element.
@@ -104,6 +111,19 @@ func (c *Custom) unmarshalSchemeOption(d *caddyfile.Dispenser, seen map[string]b
 		return true, err
 	case "require":
 		return true, c.unmarshalRequire(d)
+	case "content":
+		return true, unmarshalString(d, seen, (*string)(&c.Content))
+	case "repeats_when":
+		a := &arguments{d: d, option: name, rest: d.RemainingArgs()}
+		c.RepeatsWhen = append(c.RepeatsWhen, a.field())
+		return true, a.done()
+	case "varies":
+		names := d.RemainingArgs()
+		if len(names) == 0 {
+			return true, d.Err("varies needs the names of headers: write, for example, varies X-Topic")
+		}
+		c.Varies = append(c.Varies, names...)
+		return true, nil
 	case "refuse_empty":
 		c.RefuseEmpty = true
 		if d.NextArg() {
@@ -206,7 +226,11 @@ func (c *Custom) Verify(ctx context.Context, r *signature.Request) (*signature.D
 		return p.Verify(ctx, r)
 	}
 	r.PublicURL = c.PublicURL
-	return c.schemes.verify(ctx, r)
+	d, err := c.schemes.verify(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return d, c.distinguish(r, d)
 }
 
 // Facts implements Provider.
@@ -214,7 +238,7 @@ func (c *Custom) Facts() Facts {
 	if p := c.now(c); p != Provider(c) {
 		return p.Facts()
 	}
-	return Facts{Name: "custom", Traits: c.schemes.traits(), Secrets: c.schemes.secrets(), Window: customWindow}
+	return Facts{Name: "custom", Traits: c.schemes.traits(), Secrets: c.schemes.secrets(), Window: customWindow, Distinction: c.Distinction}
 }
 
 // Interface guards.

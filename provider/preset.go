@@ -55,6 +55,8 @@ type Preset struct {
 	DigestBody bool
 	// WholeBody: Values needs the body in memory.
 	WholeBody bool
+	// Distinction is what distinguishes its deliveries. Content is required.
+	Distinction
 	// Window is how long handled deliveries are remembered by default.
 	Window time.Duration
 	// Handshake answers a provider's proof-of-ownership request that its
@@ -323,6 +325,10 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	if err := m.digestBody(r, d); err != nil {
 		return nil, err
 	}
+	m.addContents(d)
+	if err := m.preset.distinguish(r, d); err != nil {
+		return nil, err
+	}
 	if m.preset.Handshake != nil {
 		d.Answer, err = m.preset.Handshake(m, r, d)
 	}
@@ -339,10 +345,24 @@ func (m *Module) digestBody(r *signature.Request, d *signature.Delivery) error {
 		sum := sha256.Sum256([]byte(document))
 		digest = sum[:]
 	}
-	for i := range d.Matches {
-		d.Matches[i].Digest = digest
+	for _, matches := range [][]signature.Match{d.Matches, d.Contents} {
+		for i := range matches {
+			matches[i].Digest = digest
+		}
 	}
 	return err
+}
+
+// addContents adds the digests under the other secrets for a provider in code
+// that has not done so itself: its digest is a plain hash, the same under each.
+func (m *Module) addContents(d *signature.Delivery) {
+	secrets := m.verifier.secrets()
+	if d.Contents != nil || len(secrets) < 2 || m.preset.Code == nil {
+		return
+	}
+	for _, secret := range secrets {
+		d.Contents = append(d.Contents, signature.Match{Secret: secret, Digest: d.Matches[0].Digest})
+	}
 }
 
 // signsOrSends tells whether the secret decides between a signature and a token.
@@ -377,6 +397,8 @@ func (m *Module) Facts() Facts {
 		Window:   m.preset.Window,
 		Weakness: weakness,
 		Unsigned: m.preset.Unsigned,
+
+		Distinction: m.preset.Distinction,
 	}
 }
 

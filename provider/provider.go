@@ -54,6 +54,8 @@ type Facts struct {
 	// Unsigned names what else the signature does not cover, beyond what
 	// Traits say.
 	Unsigned []string
+	// Distinction is what distinguishes its deliveries.
+	Distinction Distinction
 }
 
 // OptionLister is implemented by providers that tell which Caddyfile options

@@ -249,6 +249,9 @@ func (s *schemes) verifyOne(r *signature.Request) (*signature.Delivery, error) {
 		case delivery == nil:
 			delivery = d
 		default:
+			if delivery.Contents != nil || d.Contents != nil {
+				delivery.Contents = slices.Concat(delivery.Digests(), d.Digests())
+			}
 			delivery.Matches = append(delivery.Matches, d.Matches...)
 		}
 	}

@@ -137,6 +137,14 @@ type Delivery struct {
 	// identity and a digest of what it authenticates, in the order of the
 	// config. There is at least one.
 	Matches []Match
+	// Contents holds the digest of the signed content under every configured
+	// secret of the scheme that verified, in the order of the config, so that
+	// a delivery is recognized when its retry is signed with another secret.
+	// Nil if Matches says the same.
+	Contents []Match
+	// Repeats: another delivery can have the same content, so that the
+	// content alone does not identify this one.
+	Repeats bool
 	// Answer is what to send for a handshake. Not nil: the delivery goes no
 	// further.
 	Answer *Answer
@@ -152,6 +160,15 @@ type Match struct {
 	Secret Identity
 	// Digest is computed from the signed bytes, never from the header's text.
 	Digest []byte
+}
+
+// Digests returns the digest of the content under every configured secret of the
+// scheme that verified, in the order of the config.
+func (d *Delivery) Digests() []Match {
+	if d.Contents != nil {
+		return d.Contents
+	}
+	return d.Matches
 }
 
 // Answer is the response to a handshake.

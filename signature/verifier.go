@@ -248,9 +248,10 @@ func (v *Verifier) match(vals *values, list *signatureList, d *Delivery) error {
 	if err != nil {
 		return err
 	}
+	before := len(d.Matches)
 	for _, k := range v.keys {
 		if len(list.decoded) == 0 {
-			return nil
+			break
 		}
 		if v.scheme.KeyID != nil && k.name != "" && k.name != keyID {
 			continue
@@ -269,6 +270,27 @@ func (v *Verifier) match(vals *values, list *signatureList, d *Delivery) error {
 		list.decoded = slices.Delete(list.decoded, i, i+1)
 		d.Matches = append(d.Matches, Match{Secret: k.identity, Digest: digest})
 		d.Timestamp = list.timestamp
+	}
+	if len(v.keys) == 1 || len(d.Matches) == before {
+		return nil
+	}
+	return v.addContents(vals, d, d.Matches[before:])
+}
+
+// addContents adds the digest of the current list's content under every secret.
+// matches are those of this list.
+func (v *Verifier) addContents(vals *values, d *Delivery, matches []Match) error {
+	for _, k := range v.keys {
+		i := slices.IndexFunc(matches, func(m Match) bool { return m.Secret == k.identity })
+		if i >= 0 {
+			d.Contents = append(d.Contents, matches[i])
+			continue
+		}
+		digest, err := k.digest(v.scheme.Algorithm, v.template, vals)
+		if err != nil {
+			return err
+		}
+		d.Contents = append(d.Contents, Match{Secret: k.identity, Digest: digest})
 	}
 	return nil
 }
