@@ -46,7 +46,7 @@ func commitForever(path string) {
 		all.Go(func() {
 			for {
 				owner := replay.NewOwner()
-				keys := replay.Keys{IDs: []replay.Key{replay.Key(replay.NewOwner())}}
+				keys := replay.Keys{Blocking: []replay.Key{replay.Key(replay.NewOwner())}}
 				if _, err := store.Claim(context.Background(), keys, owner, time.Minute); err != nil {
 					panic(err)
 				}
@@ -54,7 +54,7 @@ func commitForever(path string) {
 					panic(err)
 				}
 				out.Lock()
-				_, _ = os.Stdout.WriteString(keys.IDs[0].String() + "\n")
+				_, _ = os.Stdout.WriteString(keys.Blocking[0].String() + "\n")
 				out.Unlock()
 			}
 		})
@@ -139,7 +139,7 @@ func TestAFullDiskRefusesDeliveriesUntilThereIsRoom(t *testing.T) {
 		first := handle(t, store, 1)
 		limit(0)
 
-		keys := replay.Keys{IDs: []replay.Key{{2}}}
+		keys := replay.Keys{Blocking: []replay.Key{{2}}}
 		owner := replay.NewOwner()
 		if _, err := store.Claim(t.Context(), keys, owner, time.Minute); err != nil {
 			t.Fatal(err)
@@ -151,7 +151,7 @@ func TestAFullDiskRefusesDeliveriesUntilThereIsRoom(t *testing.T) {
 		if v, err := store.ledger.Claim(keys, replay.NewOwner(), time.Minute); v != replay.InProgress || err != nil {
 			t.Errorf("after a failed commit: %v, %v; want the claim to stay", v, err)
 		}
-		_, err := store.Claim(t.Context(), replay.Keys{IDs: []replay.Key{{3}}}, replay.NewOwner(), time.Minute)
+		_, err := store.Claim(t.Context(), replay.Keys{Blocking: []replay.Key{{3}}}, replay.NewOwner(), time.Minute)
 		wantError(t, err, ErrUnwritable, "free some space")
 
 		limit(before.Cur)
@@ -167,7 +167,7 @@ func TestAFullDiskRefusesDeliveriesUntilThereIsRoom(t *testing.T) {
 		}
 
 		after := mustOpen(t, Options{Path: crash(t, path)})
-		for _, k := range []replay.Key{first.IDs[0], {2}, {3}} {
+		for _, k := range []replay.Key{first.Blocking[0], {2}, {3}} {
 			if states, _ := after.Lookup(t.Context(), []replay.Key{k}); states[0] != replay.Handled {
 				t.Errorf("key %s is %v after a restart, want handled", k, states[0])
 			}
@@ -191,7 +191,7 @@ func TestAFileThatBreaksWhileInUseIsAnError(t *testing.T) {
 	if err := os.Truncate(path, int64(2*os.Getpagesize())); err != nil {
 		t.Fatal(err)
 	}
-	keys := replay.Keys{IDs: []replay.Key{{2}}}
+	keys := replay.Keys{Blocking: []replay.Key{{2}}}
 	owner := replay.NewOwner()
 	if _, err := store.Claim(t.Context(), keys, owner, time.Minute); err != nil {
 		t.Fatal(err)
@@ -201,7 +201,7 @@ func TestAFileThatBreaksWhileInUseIsAnError(t *testing.T) {
 			t.Fatalf("Commit = %v, want ErrUnwritable", err)
 		}
 	}
-	if _, err := store.Claim(t.Context(), replay.Keys{IDs: []replay.Key{{3}}}, owner, time.Minute); !errors.Is(err, ErrUnwritable) {
+	if _, err := store.Claim(t.Context(), replay.Keys{Blocking: []replay.Key{{3}}}, owner, time.Minute); !errors.Is(err, ErrUnwritable) {
 		t.Errorf("Claim = %v, want ErrUnwritable", err)
 	}
 }
