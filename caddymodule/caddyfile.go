@@ -37,7 +37,8 @@ var handlerOptions = []string{"events", "max_body", "body_timeout", "app_timeout
 //		app_timeout  <duration>
 //		mode         enforce|monitor
 //		namespace    <name>
-//		replay {
+//		replay [off] {
+//			content        unique|repeats
 //			store          <type> [<arguments...>]
 //			window         <duration>
 //			lease          <duration>
@@ -164,11 +165,14 @@ func (s *providerSegment) dispenser() *caddyfile.Dispenser {
 }
 
 // replayOptions are the options of the replay block.
-var replayOptions = []string{"store", "window", "lease", "handled", "on_duplicate", "on_replay", "on_store_error", "wait", "max_waiting"}
+var replayOptions = []string{"content", "store", "window", "lease", "handled", "on_duplicate", "on_replay", "on_store_error", "wait", "max_waiting"}
 
 func (r *Replay) unmarshal(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
-		return d.Err("replay takes no argument: its options stand in a block")
+		if d.Val() != "off" || d.NextArg() {
+			return d.Errf("replay %s: write replay off, or its options in a block", d.Val())
+		}
+		r.Off = true
 	}
 	o := &options{d: d}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
@@ -178,6 +182,11 @@ func (r *Replay) unmarshal(d *caddyfile.Dispenser) error {
 			raw, err := unmarshalStore(d)
 			o.keep(err)
 			r.StoreRaw = raw
+		case "content":
+			o.text((*string)(&r.Content))
+			if o.err == nil && r.Content != provider.ContentUnique && r.Content != provider.ContentRepeats {
+				o.fail("unrecognized content: %s; write unique or repeats", r.Content)
+			}
 		case "window":
 			o.duration(&r.Window)
 		case "lease":

@@ -4,6 +4,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ func init() { caddy.RegisterModule(Handler{}) }
 //
 // Placeholder | Description
 // ------------|------------
-// `{http.verify_webhook.outcome}` | What became of the delivery: `verified`, `duplicate`, `replayed`, `in_progress`, `ignored`, `handshake`, `missing_signature`, `invalid_signature`, `stale`, `malformed`, `too_large`, `body_timeout`, `overloaded` or `store_unavailable`
+// `{http.verify_webhook.outcome}` | What became of the delivery: `verified`, `duplicate`, `replayed`, `in_progress`, `ignored`, `handshake`, `unhandled`, `missing_signature`, `invalid_signature`, `stale`, `malformed`, `too_large`, `body_timeout`, `overloaded` or `store_unavailable`
 // `{http.verify_webhook.reason}` | Why it was refused, for the operator
 // `{http.verify_webhook.provider}` | The provider's name
 // `{http.verify_webhook.id}` | The delivery ID
@@ -96,6 +97,17 @@ type Handler struct {
 
 // Replay is how deliveries are remembered.
 type Replay struct {
+	// No replay protection: every verified delivery is forwarded, copies
+	// included. No other option of replay makes sense then, except `handled`.
+	Off bool `json:"off,omitempty"`
+
+	// Whether two different deliveries can have the same content, in place
+	// of what the provider says: `unique` takes the same content for a copy,
+	// whatever its unsigned delivery ID; `repeats` takes it for a copy only
+	// under the same delivery ID and, where the provider sends none, forwards
+	// every delivery. Of no use where the provider signs the delivery ID.
+	Content provider.Content `json:"content,omitempty"`
+
 	// Where deliveries are remembered. Default: the store of the
 	// `verify_webhook` global option.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.verify_webhook.stores inline_key=type"`
@@ -117,7 +129,8 @@ type Replay struct {
 	OnDuplicate int `json:"on_duplicate,omitempty"`
 
 	// The status for a signed content that was handled before and comes back
-	// under another, unsigned, delivery ID. Default: 409.
+	// under another, unsigned, delivery ID. Default: 200, since a provider
+	// that sees a failure may disable the webhook.
 	OnReplay int `json:"on_replay,omitempty"`
 
 	// What to do when the store does not answer: `reject` with 503, so that
@@ -266,7 +279,7 @@ func (h *Handler) setDefaults() {
 	orDefault(&r.Window, caddy.Duration(defaultWindow))
 	orDefault(&r.Lease, caddy.Duration(defaultLease))
 	orDefault(&r.OnDuplicate, http.StatusOK)
-	orDefault(&r.OnReplay, http.StatusConflict)
+	orDefault(&r.OnReplay, http.StatusOK)
 	orDefault(&r.OnStoreError, "reject")
 	orDefault(&r.Wait, caddy.Duration(defaultWait))
 	orDefault(&r.MaxWaiting, defaultMaxWaiting)
@@ -306,6 +319,9 @@ func (h *Handler) check() error {
 	case len(h.Events) > 0 && !h.facts.Traits.HasEvent:
 		return errors.New("events: nothing says where the event type stands: leave events out or, with custom, write for example: event json type")
 	}
+	if err := h.checkContent(); err != nil {
+		return err
+	}
 	if err := checkStatus("on_duplicate", r.OnDuplicate); err != nil {
 		return err
 	}
@@ -318,6 +334,39 @@ func (h *Handler) check() error {
 		}
 	}
 	return nil
+}
+
+// checkContent refuses what is said of replays where it makes no sense.
+func (h *Handler) checkContent() error {
+	r := &h.Replay
+	switch {
+	case r.Off && (r.Content != "" || r.StoreRaw != nil):
+		return errors.New("replay is off, so nothing is remembered: remove content and store, or off")
+	case r.Content != "" && r.Content != provider.ContentUnique && r.Content != provider.ContentRepeats:
+		return fmt.Errorf("unrecognized content: %s; write unique or repeats", r.Content)
+	case r.Content != "" && h.facts.Traits.IDSigned:
+		return fmt.Errorf("content %s has no effect: %s signs its delivery ID, which identifies the delivery; remove it", r.Content, h.facts.Name)
+	}
+	return nil
+}
+
+// repeats reports whether another delivery can have the same content.
+func (r *Replay) repeats(v *signature.Delivery) bool {
+	switch r.Content {
+	case provider.ContentRepeats:
+		return true
+	case provider.ContentUnique:
+		return false
+	default:
+		return v.Repeats
+	}
+}
+
+// cannotTell reports whether nothing tells one of the endpoint's deliveries from
+// its copy.
+func (h *Handler) cannotTell() bool {
+	content := cmp.Or(h.Replay.Content, h.facts.Distinction.Content)
+	return content == provider.ContentRepeats && !h.facts.Traits.HasID
 }
 
 func checkStatus(option string, status int) error {
@@ -334,6 +383,13 @@ func (h *Handler) warn() {
 	}
 	if h.facts.Weakness != "" {
 		h.logger.Warn("the provider's signature leaves a gap: "+h.facts.Weakness, zap.String("provider", h.facts.Name))
+	}
+	switch {
+	case h.Replay.Off:
+		h.logger.Warn("replay off: copies and replays of genuine deliveries reach the app", zap.String("provider", h.facts.Name), zap.String("endpoint", h.endpointName()))
+	case h.cannotTell():
+		h.logger.Warn("nothing tells one delivery from another: the provider sends no delivery ID, and its content repeats; every delivery is forwarded, copies and replays included",
+			zap.String("provider", h.facts.Name), zap.String("endpoint", h.endpointName()))
 	}
 	if h.Replay.OnStoreError == "allow" {
 		h.logger.Warn("on_store_error allow: while the replay store does not answer, duplicates and replays reach the app", zap.String("provider", h.facts.Name))
@@ -375,7 +431,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 
 	// Is it new?
-	d.deriveKeys(h.Namespace)
+	d.deriveKeys(h)
 	claim, verdict, err := h.claim(d)
 	if err != nil {
 		return h.refuse(d, err)

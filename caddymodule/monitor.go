@@ -47,7 +47,7 @@ func (h *Handler) watch(d *delivery, next caddyhttp.Handler) error {
 		h.note(d, err)
 		return d.letThrough(next)
 	}
-	d.deriveKeys(h.Namespace)
+	d.deriveKeys(h)
 	return h.watchVerified(d, next)
 }
 

@@ -28,6 +28,8 @@ const (
 	Ignored Outcome = "ignored"
 	// Handshake: a provider's challenge, answered here.
 	Handshake Outcome = "handshake"
+	// Unhandled: verified, but no handler behind this one responded.
+	Unhandled Outcome = "unhandled"
 	// MissingSignature, InvalidSignature, Stale and Malformed: as package
 	// signature has them.
 	MissingSignature Outcome = "missing_signature"
@@ -49,7 +51,7 @@ const (
 
 // Outcomes lists every outcome, for metrics and docs.
 var Outcomes = []Outcome{
-	Verified, Duplicate, Replayed, InProgress, Ignored, Handshake, MissingSignature, InvalidSignature,
+	Verified, Duplicate, Replayed, InProgress, Ignored, Handshake, Unhandled, MissingSignature, InvalidSignature,
 	Stale, Malformed, TooLarge, BodyTimeout, Overloaded, StoreUnavailable, Undecided,
 }
 

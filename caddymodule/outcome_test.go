@@ -62,7 +62,7 @@ func outcomeCases() []outcomeCase {
 		},
 		{
 			name: "the same under a fresh ID", config: plain, prepare: before(github("1", content)), request: github("2", content),
-			outcome: Replayed, status: 409, level: "warn",
+			outcome: Replayed, status: 200, level: "warn",
 		},
 		{
 			name: "the same under a fresh ID, on_replay", config: config("github", `"replay":{"on_replay":202}`),
@@ -72,6 +72,13 @@ func outcomeCases() []outcomeCase {
 		{
 			name: "a type that is not wanted", config: config("github", `"events":["issues","pull*"]`), request: github("1", content),
 			outcome: Ignored, status: 204, level: "debug",
+		},
+		{
+			name: "nothing behind it", config: plain, request: github("1", content),
+			prepare: func(_ *testing.T, b *bench) {
+				b.App = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { caddyhttp.SetVar(r.Context(), unhandledVar, true) })
+			},
+			outcome: Unhandled, status: 503, retryAfter: true, level: "error",
 		},
 		{
 			name: "a handshake", config: config("slack", ""), request: slackChallenge(),

@@ -6,13 +6,14 @@ import (
 	"slices"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// pardonFor is how long a delivery that was forgotten on purpose has to come
-// again.
-const pardonFor = time.Hour
+// passLife is how long a one-time redelivery pass is valid.
+const passLife = time.Hour
 
 // Sighting is what one endpoint's store knows of a delivery ID, under one of
 // the endpoint's secrets.
@@ -29,20 +30,23 @@ type Sighting struct {
 
 // named is a delivery ID under one of an endpoint's secrets.
 type named struct {
-	secret      signature.Identity
-	key, pardon replay.Key
+	secret    signature.Identity
+	key, pass replay.Key
 }
 
-// named derives the keys of an ID.
+// named derives the keys of an ID. Where the signature covers the ID, its key
+// identifies the delivery; where not, it is the note of a delivery that was
+// handled.
 func (h *Handler) named(id string) []named {
 	var all []named
 	for _, secret := range h.app.secretsOf(h) {
-		derive := func(kind replay.Kind) replay.Key {
-			return replay.NewKey(h.Namespace, secret.Fingerprint[:], kind, []byte(id))
-		}
-		all = append(all, named{secret, derive(replay.KindID), derive(replay.KindPardon)})
+		all = append(all, named{secret, h.idKey(replay.KindID, secret, id), h.idKey(replay.KindPass, secret, id)})
 	}
 	return all
+}
+
+func (h *Handler) idKey(kind replay.Kind, secret signature.Identity, id string) replay.Key {
+	return replay.NewKey(h.Namespace, secret.Fingerprint[:], kind, []byte(id))
 }
 
 // seen looks an ID up.
@@ -63,12 +67,12 @@ func (h *Handler) seen(ctx context.Context, id string) ([]Sighting, error) {
 	return sightings, nil
 }
 
-// forget makes a handled ID acceptable again. Where the signature does not
-// cover the ID, the delivery's digest is a key as well, and nobody knows which
-// it is until the delivery comes again: so the ID gets a pass for then.
+// forget makes a handled ID acceptable again. Where the signature does not cover
+// the ID, the content of the delivery is what was handled, and it is unknown
+// until the delivery comes again: so the ID gets a one-time redelivery pass.
 //
-// The pass comes first: a failure in between leaves the ID handled, so that
-// forgetting it again mends it.
+// The pass comes first: after a failure in between the ID is still handled, and
+// forgetting it again completes the work.
 func (h *Handler) forget(ctx context.Context, id string) ([]Sighting, error) {
 	sightings, err := h.seen(ctx, id)
 	if err != nil {
@@ -79,8 +83,8 @@ func (h *Handler) forget(ctx context.Context, id string) ([]Sighting, error) {
 			continue
 		}
 		if !h.facts.Traits.IDSigned {
-			if err := h.grant(ctx, n.pardon); err != nil {
-				return nil, fmt.Errorf("granting a pass: %w", err)
+			if err := h.grant(ctx, n.pass); err != nil {
+				return nil, fmt.Errorf("granting a redelivery pass: %w", err)
 			}
 		}
 		count, err := h.store.Forget(ctx, []replay.Key{n.key})
@@ -93,65 +97,75 @@ func (h *Handler) forget(ctx context.Context, id string) ([]Sighting, error) {
 }
 
 // grant puts a pass into the store, in place of an older one.
-func (h *Handler) grant(ctx context.Context, pardon replay.Key) error {
-	if _, err := h.store.Forget(ctx, []replay.Key{pardon}); err != nil {
+func (h *Handler) grant(ctx context.Context, pass replay.Key) error {
+	if _, err := h.store.Forget(ctx, []replay.Key{pass}); err != nil {
 		return err
 	}
-	keys, owner := replay.Keys{IDs: []replay.Key{pardon}}, replay.NewOwner()
+	keys, owner := replay.Keys{Blocking: []replay.Key{pass}}, replay.NewOwner()
 	verdict, err := h.store.Claim(ctx, keys, owner, time.Minute)
-	if err != nil || verdict != replay.Ours { // somebody else is granting it
+	if err != nil || verdict != replay.Ours { // granted concurrently
 		return err
 	}
-	return h.store.Commit(ctx, keys, owner, pardonFor, 0)
+	return h.store.Commit(ctx, keys, owner, passLife, 0)
 }
 
-// claimPardoned is called when a delivery's digest is handled but not its ID.
-// If the ID has a pass, it is used up: the digest is forgotten, and the
-// delivery is claimed after all. Of several copies one uses it, and holds the
-// ID meanwhile, so that the others wait for it as for any first copy.
-func (h *Handler) claimPardoned(ctx context.Context, c *claim) (replay.Verdict, error) {
-	var pardons []replay.Key
-	for _, m := range c.d.verified.Matches {
-		pardons = append(pardons, replay.NewKey(h.Namespace, m.Secret.Fingerprint[:], replay.KindPardon, []byte(c.d.verified.ID)))
+// passKeys are the passes of a delivery's ID, under every secret, and the keys
+// that are claimed while they are used.
+func (h *Handler) passKeys(v *signature.Delivery) (passes []replay.Key, use replay.Keys) {
+	for _, m := range v.Digests() {
+		passes = append(passes, h.idKey(replay.KindPass, m.Secret, v.ID))
+		use.Blocking = append(use.Blocking, h.idKey(replay.KindPassUse, m.Secret, v.ID))
 	}
-	ids := replay.Keys{IDs: c.keys.IDs}
-	states, err := h.store.Lookup(ctx, slices.Concat(pardons, ids.IDs))
+	return passes, use
+}
+
+// claimWithPass is called when the content of a delivery is handled, but not its
+// ID. If the ID has a pass, the content is forgotten and the delivery claimed.
+// Of several copies one uses the pass; the others wait until it has, and find
+// the delivery in progress or handled.
+func (h *Handler) claimWithPass(ctx context.Context, c *claim) (replay.Verdict, error) {
+	passes, use := h.passKeys(c.d.verified)
+	states, err := h.store.Lookup(ctx, slices.Concat(passes, use.Blocking))
 	if err != nil {
 		return 0, err
 	}
-	if verdict := replay.Judge(states[len(pardons):], nil); verdict != replay.Ours {
-		return verdict, nil // a copy uses the pass, or has done so
-	}
-	if !slices.Contains(states[:len(pardons)], replay.Handled) {
+	if !slices.Contains(states[:len(passes)], replay.Handled) && !slices.Contains(states[len(passes):], replay.Claimed) {
 		return replay.Replayed, nil
 	}
-	verdict, err := h.store.Claim(ctx, ids, c.owner, c.lease)
-	if err != nil || verdict != replay.Ours {
-		return verdict, err
+	verdict, err := h.store.Claim(ctx, use, c.owner, c.lease)
+	if err != nil {
+		return 0, err
 	}
-	verdict, err = h.usePass(ctx, c, pardons)
-	if err != nil || verdict != replay.Ours {
-		later := c.withoutRequest()
-		h.later(func() { later.free(0) })
+	if verdict != replay.Ours {
+		if _, err := h.store.Wait(ctx, use); err != nil {
+			return 0, err
+		}
+		return h.store.Claim(ctx, c.keys, c.owner, c.lease)
+	}
+	verdict, err = h.usePass(ctx, c, passes)
+	if releaseErr := h.store.Release(ctx, use, c.owner, 0); releaseErr != nil {
+		h.refusals.warn("releasing a redelivery pass failed; copies of this delivery wait until its lease expires", zap.Error(releaseErr))
 	}
 	return verdict, err
 }
 
-// usePass uses up a pass that a copy may have used before, and claims the
-// delivery.
-func (h *Handler) usePass(ctx context.Context, c *claim, pardons []replay.Key) (replay.Verdict, error) {
-	used, err := h.store.Forget(ctx, pardons)
+// usePass forgets the content, claims the delivery and takes the pass away. A
+// crash in between leaves a pass that is still valid, or a delivery that is
+// accepted: it can be handled twice, but is not lost.
+func (h *Handler) usePass(ctx context.Context, c *claim, passes []replay.Key) (replay.Verdict, error) {
+	states, err := h.store.Lookup(ctx, passes)
 	if err != nil {
 		return 0, err
 	}
-	if used > 0 {
-		if _, err := h.store.Forget(ctx, c.keys.Digests); err != nil {
-			// The pass is as good as before, if the store can say so.
-			for _, pardon := range pardons {
-				_ = h.grant(ctx, pardon)
-			}
+	if slices.Contains(states, replay.Handled) {
+		if _, err := h.store.Forget(ctx, c.keys.Blocking); err != nil {
 			return 0, err
 		}
 	}
-	return h.store.Claim(ctx, c.keys, c.owner, c.lease)
+	verdict, err := h.store.Claim(ctx, c.keys, c.owner, c.lease)
+	if err != nil || verdict != replay.Ours {
+		return verdict, err
+	}
+	_, err = h.store.Forget(ctx, passes)
+	return verdict, err
 }

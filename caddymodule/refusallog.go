@@ -62,6 +62,8 @@ func (l *refusalLog) allow(o Outcome) (bool, int64) {
 // is for somebody to look at.
 func (r *refusal) level() zapcore.Level {
 	switch {
+	case r.outcome == Unhandled:
+		return zapcore.ErrorLevel
 	case r.err != nil && r.outcome != Malformed: // a body that broke off is the sender's
 		return zapcore.ErrorLevel
 	case r.outcome == Ignored:

@@ -390,11 +390,10 @@ func (m *Module) digestBody(r *signature.Request, d *signature.Delivery) error {
 // addContents adds the digests under the other secrets for a provider in code
 // that has not done so itself: its digest is a plain hash, the same under each.
 func (m *Module) addContents(d *signature.Delivery) {
-	secrets := m.verifier.secrets()
-	if d.Contents != nil || len(secrets) < 2 || m.preset.Code == nil {
+	if d.Contents != nil || m.preset.Code == nil {
 		return
 	}
-	for _, secret := range secrets {
+	for _, secret := range m.verifier.secrets() {
 		d.Contents = append(d.Contents, signature.Match{Secret: secret, Digest: d.Matches[0].Digest})
 	}
 }
