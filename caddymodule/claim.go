@@ -180,6 +180,9 @@ func (c *claim) lost(err error) bool {
 	if !errors.Is(err, replay.ErrNotOwner) {
 		return false
 	}
+	if m, ok := c.h.store.(*meteredStore); ok {
+		m.claimLost()
+	}
 	c.h.refusals.warn("lease expired while the app was processing, and the delivery came again: it may be handled twice", zap.Duration("lease", c.lease))
 	return true
 }
