@@ -91,8 +91,11 @@ var coded = []Preset{
 		Values: paddleClassicValues, Schemes: only(signature.RSASHA1, signature.SignatureField{Field: inForm("p_signature"), Encoding: signature.Base64}, signed("{value.serialized}"), id(inForm("alert_id")), event(inForm("alert_name")), valuesCoverBody),
 		Window: 4 * day, Docs: "https://classic.paddle.com/webhooks/verifying-webhooks/", SecretHelp: "Public Key, under Developer Tools",
 	},
+	// A retry or a redelivery by hand may have another transmission ID; the body
+	// holds the ID of the event. The body alone is not enough, since of it only
+	// the CRC-32 is signed.
 	{
-		Name: "paypal", Title: "PayPal", Distinction: unique,
+		Name: "paypal", Title: "PayPal", Distinction: unique, DigestBody: true, AlsoContent: true,
 		Code: newPayPal, NoSecret: true, Needs: []string{"webhook_id"}, Takes: []string{"environment", "certificate", "root"}, Signs: "transmission ID, time, webhook ID and CRC-32 of the body",
 		IDHelp: "`header PAYPAL-TRANSMISSION-ID`", IDSigned: true, Docs: "https://developer.paypal.com/api/rest/webhooks/rest/", SecretHelp: "none: certificates are fetched from PayPal; `webhook_id` is under Webhooks of the app",
 		Weakness: "of the body only the CRC-32 is signed: whoever sees a delivery that was not handled yet can put another body in its place",

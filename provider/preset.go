@@ -54,6 +54,9 @@ type Preset struct {
 	// is signed with it differs on a retry, or because too little is signed; or
 	// the value `document`, if there is one. A value `beside` is a part of it.
 	DigestBody bool
+	// AlsoContent: equal content is the same delivery although the ID is signed,
+	// because a retry can have another ID.
+	AlsoContent bool
 	// WholeBody: Values needs the body in memory.
 	WholeBody bool
 	// Distinction is what distinguishes its deliveries. Content is required.
@@ -337,6 +340,7 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	}
 	m.addContents(d)
 	m.addOtherID(r, d)
+	d.AlsoContent = m.preset.AlsoContent
 	if err := m.distinction().distinguish(r, d, m.preset.Families); err != nil {
 		return nil, err
 	}

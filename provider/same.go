@@ -13,6 +13,7 @@ type identity struct {
 	hasID, idSigned bool
 	distinction     *Distinction
 	digestBody      bool
+	alsoContent     bool
 	families        []string
 }
 
@@ -31,7 +32,7 @@ func (p *Preset) describeSame() []string {
 		}
 		sentences := p.describeSchemes(v.Schemes, distinction, p.DigestBody || v.DigestBody)
 		same = append(same, sentences)
-		named = append(named, fmt.Sprintf("Scheme `%s`: %s", v.Name, strings.Join(sentences, " ")))
+		named = append(named, fmt.Sprintf("With scheme `%s`: %s", v.Name, strings.Join(sentences, " ")))
 	}
 	for _, sentences := range same[1:] {
 		if !slices.Equal(sentences, same[0]) {
@@ -44,7 +45,7 @@ func (p *Preset) describeSame() []string {
 // describeSchemes returns a sentence for each kind of scheme: GitLab signs the
 // ID with one kind of secret, and not with the other.
 func (p *Preset) describeSchemes(schemes []signature.Scheme, distinction *Distinction, digestBody bool) []string {
-	way := identity{hasID: p.IDHelp != "" || p.OtherID != "", idSigned: p.IDSigned, distinction: distinction, digestBody: digestBody, families: p.Families}
+	way := identity{hasID: p.IDHelp != "" || p.OtherID != "", idSigned: p.IDSigned, distinction: distinction, digestBody: digestBody, alsoContent: p.AlsoContent, families: p.Families}
 	if len(schemes) == 0 {
 		return []string{way.String()}
 	}
@@ -69,41 +70,47 @@ func (p *Preset) describeSchemes(schemes []signature.Scheme, distinction *Distin
 	return sentences
 }
 
-// String is the sentence.
+// String is the sentence, and a second one where some deliveries differ.
 func (w identity) String() string {
-	if w.hasID && w.idSigned {
-		return "The same ID."
+	if w.hasID && w.idSigned && w.alsoContent {
+		return "Deliveries with the same ID are the same, and so are those with equal bodies."
 	}
-	content := "the same content"
+	if w.hasID && w.idSigned {
+		return "Deliveries with the same ID are the same."
+	}
+	equal := "equal content"
 	if w.digestBody {
-		content = "the same body"
+		equal = "equal bodies"
 	}
 	if len(w.distinction.Varies) > 0 {
-		content += " with the same " + andList(w.headers())
+		equal += " and equal " + list(w.headers(), "and")
 	}
-	unique, repeated := w.ifUnique(content), w.ifRepeated(content)
-	exceptions, usual, other := w.distinction.RepeatsWhen, unique, repeated
+	exceptions, usual, other := w.distinction.RepeatsWhen, w.ifUnique(equal), w.ifRepeated(equal)
 	if w.distinction.Content == ContentRepeats {
-		exceptions, usual, other = w.distinction.UniqueWhen, repeated, unique
+		exceptions, usual, other = w.distinction.UniqueWhen, other, usual
 	}
 	if len(exceptions) == 0 {
 		return upperFirst(usual) + "."
 	}
-	return fmt.Sprintf("%s; with %s: %s.", upperFirst(usual), orList(exceptions), other)
+	names := make([]string, len(exceptions))
+	for i, f := range exceptions {
+		names[i] = "`" + f.String() + "`"
+	}
+	return fmt.Sprintf("%s. Where there is %s, %s.", upperFirst(usual), list(names, "or"), other)
 }
 
-func (w identity) ifUnique(content string) string {
+func (w identity) ifUnique(equal string) string {
 	if w.hasID {
-		return content + ", which under another ID is a replay"
+		return "deliveries with " + equal + " are the same, and one under another ID is a replay"
 	}
-	return content
+	return "deliveries with " + equal + " are the same"
 }
 
-func (w identity) ifRepeated(content string) string {
+func (w identity) ifRepeated(equal string) string {
 	if w.hasID {
-		return "the same ID with " + content + ", which under another ID is a new delivery"
+		return "deliveries with the same ID and " + equal + " are the same, and one under another ID is a new delivery"
 	}
-	return "none: there is no ID and content repeats, so every delivery is forwarded, copies too"
+	return "every delivery is forwarded, copies included, because content repeats and there is no ID"
 }
 
 // headers are the names of those that vary.
@@ -118,24 +125,13 @@ func (w identity) headers() []string {
 	return names
 }
 
-func andList(names []string) string {
+// list joins names with commas and, before the last one, a word.
+func list(names []string, word string) string {
 	last := len(names) - 1
 	if last == 0 {
 		return names[0]
 	}
-	return strings.Join(names[:last], ", ") + " and " + names[last]
-}
-
-func orList(fields []signature.Field) string {
-	names := make([]string, len(fields))
-	for i, f := range fields {
-		names[i] = "`" + f.String() + "`"
-	}
-	last := len(names) - 1
-	if last == 0 {
-		return names[0]
-	}
-	return strings.Join(names[:last], ", ") + " or " + names[last]
+	return strings.Join(names[:last], ", ") + " " + word + " " + names[last]
 }
 
 func upperFirst(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
