@@ -151,6 +151,7 @@ func (d *delivery) keyText() string {
 //
 //	the provider …                          blocking          note
 //	signs the ID                            ID
+//	… but may change it on a retry (PayPal) ID, content
 //	sends an unsigned ID; content unique    content           ID
 //	sends an unsigned ID; content repeats   ID with content   ID
 //	sends no ID; content unique             content
@@ -167,6 +168,9 @@ func (d *delivery) deriveKeys(h *Handler) {
 			return replay.NewKey(h.Namespace, m.Secret.Fingerprint[:], kind, value)
 		}
 		switch {
+		case v.ID != "" && v.IDSigned && v.AlsoContent:
+			d.keys.Blocking = append(d.keys.Blocking, derive(replay.KindID, []byte(v.ID)))
+			d.key = derive(replay.KindContent, m.Digest)
 		case v.ID != "" && v.IDSigned:
 			d.key = derive(replay.KindID, []byte(v.ID))
 		case v.ID == "" && repeats:

@@ -25,11 +25,16 @@ func init() {
 	}
 }
 
-// assemble joins tables, fills in what most presets have in common, and sorts.
+// assemble joins tables, fills in what most presets have in common, and sorts. A
+// preset that does not say what distinguishes its deliveries panics when the
+// program starts.
 func assemble(tables ...[]Preset) []Preset {
 	all := slices.Concat(tables...)
 	for i := range all {
 		p := &all[i]
+		if err := p.checkDistinctions(); err != nil {
+			panic("the preset " + p.Name + ": " + err.Error())
+		}
 		if p.Window == 0 {
 			p.Window = week
 		}

@@ -7,21 +7,25 @@ import (
 )
 
 // coinbaseValues joins the values of the headers that the signature lists in
-// h. One that is absent counts as empty.
+// h. One that is absent counts as empty. They identify a delivery with the body,
+// since the time differs on a retry.
 // https://docs.cdp.coinbase.com/webhooks/verify-signatures
 func coinbaseValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
+	var list string
 	var values []string
 	for part := range strings.SplitSeq(r.Header.Get("X-Hook0-Signature"), ",") {
-		list, ok := strings.CutPrefix(part, "h=")
+		names, ok := strings.CutPrefix(part, "h=")
 		if !ok {
 			continue
 		}
-		for name := range strings.FieldsSeq(list) {
+		list = names
+		for name := range strings.FieldsSeq(names) {
 			if all := r.Header.Values(name); len(all) > 1 {
 				return nil, signature.Refuse(signature.Malformed, "the header %s comes %d times", name, len(all))
 			}
 			values = append(values, r.Header.Get(name))
 		}
 	}
-	return []map[string]string{{"headers": strings.Join(values, ".")}}, nil
+	headers := strings.Join(values, ".")
+	return []map[string]string{{"headers": headers, "beside": list + "." + headers + "."}}, nil
 }

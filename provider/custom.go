@@ -71,7 +71,7 @@ func (c *Custom) provision(log *zap.Logger) error {
 
 // OptionNames implements OptionLister.
 func (*Custom) OptionNames() []string {
-	return append([]string{"algorithm", "key", "signature", "signed", "timestamp", "id", "event", "action", "key_id", "require", "when", "refuse_empty", "content", "repeats_when", "varies"}, optionNames...)
+	return append([]string{"algorithm", "key", "signature", "signed", "timestamp", "id", "event", "action", "key_id", "require", "when", "refuse_empty", "content", "repeats_when", "unique_when", "varies"}, optionNames...)
 }
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax, beyond the
@@ -92,6 +92,7 @@ func (*Custom) OptionNames() []string {
 //		require   <header> <value>
 //		content   unique|repeats
 //		repeats_when <place> <name>
+//		unique_when  <place> <name>
 //		varies    <header...>
 //	}
 //
@@ -113,9 +114,10 @@ func (c *Custom) unmarshalSchemeOption(d *caddyfile.Dispenser, seen map[string]b
 		return true, c.unmarshalRequire(d)
 	case "content":
 		return true, unmarshalString(d, seen, (*string)(&c.Content))
-	case "repeats_when":
+	case "repeats_when", "unique_when":
+		fields := map[string]*[]signature.Field{"repeats_when": &c.RepeatsWhen, "unique_when": &c.UniqueWhen}[name]
 		a := &arguments{d: d, option: name, rest: d.RemainingArgs()}
-		c.RepeatsWhen = append(c.RepeatsWhen, a.field())
+		*fields = append(*fields, a.field())
 		return true, a.done()
 	case "varies":
 		names := d.RemainingArgs()
@@ -230,7 +232,7 @@ func (c *Custom) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	if err != nil {
 		return nil, err
 	}
-	return d, c.distinguish(r, d)
+	return d, c.distinguish(r, d, nil)
 }
 
 // Facts implements Provider.

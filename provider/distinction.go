@@ -39,9 +39,46 @@ type Distinction struct {
 	// deliveries have whose content can repeat, although that of others is
 	// unique.
 	RepeatsWhen []signature.Field `json:"repeats_when,omitempty"`
+	// Members of the signed content, or fields of a signed form, that only
+	// deliveries have whose content is unique, although that of others can
+	// repeat.
+	UniqueWhen []signature.Field `json:"unique_when,omitempty"`
 	// Unsigned headers with which the provider sends the same content as
 	// different deliveries, such as the topic. A retry has the same ones.
 	Varies []string `json:"varies,omitempty"`
+
+	// documents are the form fields, or the query parameters of a request
+	// without a body, that hold the JSON document where the body does not.
+	documents []signature.Field
+}
+
+// What most presets say.
+var (
+	unique  = Distinction{Content: ContentUnique}
+	repeats = Distinction{Content: ContentRepeats}
+)
+
+// repeatsWhen is content that repeats where one of these fields is present.
+func repeatsWhen(fields ...signature.Field) Distinction {
+	return Distinction{Content: ContentUnique, RepeatsWhen: fields}
+}
+
+// uniqueWhen is content that is unique only where one of these fields is
+// present.
+func uniqueWhen(fields ...signature.Field) Distinction {
+	return Distinction{Content: ContentRepeats, UniqueWhen: fields}
+}
+
+// varying adds unsigned headers to the content.
+func (t Distinction) varying(headers ...string) Distinction {
+	t.Varies = headers
+	return t
+}
+
+// documentIn adds the places of the JSON document beside the body.
+func (t Distinction) documentIn(fields ...signature.Field) Distinction {
+	t.documents = fields
+	return t
 }
 
 // check refuses what contradicts itself.
@@ -51,10 +88,14 @@ func (t *Distinction) check() error {
 		return fmt.Errorf("unrecognized content: %s; write unique or repeats", t.Content)
 	case t.Content == ContentRepeats && len(t.RepeatsWhen) > 0:
 		return errors.New("repeats_when is for content that is unique otherwise: remove it, or write content unique")
+	case t.Content != ContentRepeats && len(t.UniqueWhen) > 0:
+		return errors.New("unique_when is for content that repeats otherwise: remove it, or write content repeats")
 	}
-	for _, f := range t.RepeatsWhen {
-		if f.Name == "" || !slices.Contains([]string{"json", "form", "query"}, f.From) {
-			return fmt.Errorf("repeats_when %s: write json, form or query and a name", f)
+	for name, fields := range map[string][]signature.Field{"repeats_when": t.RepeatsWhen, "unique_when": t.UniqueWhen} {
+		for _, f := range fields {
+			if f.Name == "" || !slices.Contains([]string{"json", "form", "query"}, f.From) {
+				return fmt.Errorf("%s %s: write json, form or query and a name", name, f)
+			}
 		}
 	}
 	for _, name := range t.Varies {
@@ -66,37 +107,80 @@ func (t *Distinction) check() error {
 }
 
 // distinguish completes a verified delivery: whether its content repeats, and
-// digests that cover the headers that vary.
-func (t *Distinction) distinguish(r *signature.Request, d *signature.Delivery) error {
+// digests that cover the headers that vary. families are the prefixes of
+// header names that begin with the mark.
+func (t *Distinction) distinguish(r *signature.Request, d *signature.Delivery, families []string) error {
 	d.Repeats = t.Content == ContentRepeats
-	for _, f := range t.RepeatsWhen {
-		if d.Repeats {
-			break
-		}
-		var err error
-		if d.Repeats, err = r.Has(f); err != nil {
-			return err
-		}
+	exceptional, err := t.exceptional(r)
+	if err != nil {
+		return err
 	}
-	t.coverVarying(r.Header, d)
+	if exceptional {
+		d.Repeats = !d.Repeats
+	}
+	t.coverVarying(r.Header, d, families)
 	return nil
 }
 
+// exceptional reports whether a delivery has a field that says that its content
+// is not of the usual kind.
+func (t *Distinction) exceptional(r *signature.Request) (bool, error) {
+	fields := t.RepeatsWhen
+	if t.Content == ContentRepeats {
+		fields = t.UniqueWhen
+	}
+	if len(fields) == 0 {
+		return false, nil
+	}
+	if found, err := r.HasAny(fields); found || err != nil {
+		return found, err
+	}
+	for _, f := range t.documents {
+		document, err := documentIn(r, f)
+		if err != nil {
+			return false, err
+		}
+		inside := *r
+		inside.Body = signature.BytesBody(document)
+		if found, err := inside.HasAny(fields); found || err != nil {
+			return found, err
+		}
+	}
+	return false, nil
+}
+
+// documentIn returns the text of a form field, or of a query parameter if the
+// body is empty: beside a body, the query is not signed. A form that is too
+// large to look into counts as none, since the delivery is genuine.
+func documentIn(r *signature.Request, f signature.Field) (string, error) {
+	if f.From == "form" {
+		form, err := r.Form()
+		if _, refused := errors.AsType[*signature.Refusal](err); refused {
+			return "", nil
+		}
+		return form.Get(f.Name), err
+	}
+	if r.Body.Size() > 0 {
+		return "", nil
+	}
+	return query(r).Get(f.Name), nil
+}
+
 // coverVarying makes the headers that vary a part of every digest.
-func (t *Distinction) coverVarying(header http.Header, d *signature.Delivery) {
+func (t *Distinction) coverVarying(header http.Header, d *signature.Delivery, families []string) {
 	if len(t.Varies) == 0 {
 		return
 	}
 	for _, matches := range [][]signature.Match{d.Matches, d.Contents} {
 		for i := range matches {
-			matches[i].Digest = t.varied(header, matches[i].Digest)
+			matches[i].Digest = t.varied(header, matches[i].Digest, families)
 		}
 	}
 }
 
 // varied returns the digest of a digest and the headers that vary, each part
 // with its length, so that no two lists of values are hashed alike.
-func (t *Distinction) varied(header http.Header, digest []byte) []byte {
+func (t *Distinction) varied(header http.Header, digest []byte, families []string) []byte {
 	h := sha256.New()
 	write := func(part string) {
 		var n [8]byte
@@ -106,7 +190,7 @@ func (t *Distinction) varied(header http.Header, digest []byte) []byte {
 	}
 	write(string(digest))
 	for _, name := range t.Varies {
-		values := header[textproto.CanonicalMIMEHeaderKey(name)]
+		values := valuesIn(header, name, families)
 		write(name)
 		write(fmt.Sprint(len(values)))
 		for _, value := range values {
@@ -114,4 +198,38 @@ func (t *Distinction) varied(header http.Header, digest []byte) []byte {
 		}
 	}
 	return h.Sum(nil)
+}
+
+// valuesIn returns the values of a header; where its name begins with the mark,
+// those of the first family that the request has.
+func valuesIn(header http.Header, name string, families []string) []string {
+	rest, marked := strings.CutPrefix(name, familyMark)
+	if !marked {
+		return header[textproto.CanonicalMIMEHeaderKey(name)]
+	}
+	for _, family := range families {
+		if values := header[textproto.CanonicalMIMEHeaderKey(family+rest)]; len(values) > 0 {
+			return values
+		}
+	}
+	return nil
+}
+
+// checkDistinctions requires a preset to say whether its content repeats.
+func (p *Preset) checkDistinctions() error {
+	all := []*Distinction{&p.Distinction}
+	for _, v := range p.Variants {
+		if v.Distinction != nil {
+			all = append(all, v.Distinction)
+		}
+	}
+	for _, t := range all {
+		if t.Content == "" {
+			return errors.New("no content: write unique or repeats")
+		}
+		if err := t.check(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

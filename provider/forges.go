@@ -6,19 +6,23 @@ import "github.com/verify-webhook/caddy-verify-webhook/signature"
 // for hooks with content type form, as the field `payload` before it is
 // encoded. Source: services/webhook of each.
 var forges = []Preset{
-	forge("forgejo", "Forgejo", "https://forgejo.org/docs/latest/user/webhooks/"),
-	forge("gitea", "Gitea", "https://docs.gitea.com/usage/webhooks"),
-	forge("gogs", "Gogs", "https://gogs.io/docs/features/webhook"),
+	forge("forgejo", "Forgejo", "https://forgejo.org/docs/latest/user/webhooks/", wikiRepeats),
+	forge("gitea", "Gitea", "https://docs.gitea.com/usage/webhooks", wikiRepeats),
+	forge("gogs", "Gogs", "https://gogs.io/docs/features/webhook", unique),
 }
 
-func forge(name, title, docs string) Preset {
+// wikiRepeats: a wiki page that is edited twice with one comment is sent in equal
+// words (modules/structs/hook.go). Gogs sends none.
+var wikiRepeats = repeatsWhen(inJSON("page")).documentIn(inForm("payload"), inQuery("payload"))
+
+func forge(name, title, docs string, distinction Distinction) Preset {
 	header := "X-" + title + "-"
 	s := scheme(signature.HMACSHA256, hexIn(header+"Signature", ""), id(inHeader(header+"Delivery")), event(inHeader(header+"Event")))
 	inForm, query := s, s
 	inForm.Signed, inForm.When = "{form.payload}", &signature.Condition{ContentType: "application/x-www-form-urlencoded"}
 	query.Signed, query.When = "{query.payload}", &signature.Condition{Methods: []string{"GET"}}
 	return Preset{
-		Name: name, Title: title, Schemes: []signature.Scheme{inForm, query, s},
+		Name: name, Title: title, Distinction: distinction, Schemes: []signature.Scheme{inForm, query, s},
 		Docs: docs, SecretHelp: "Secret of the webhook, as typed",
 	}
 }

@@ -30,9 +30,9 @@ type tokenRules struct {
 	keys func(m *Module) (keySource, error)
 	// check checks the claims and fills in the delivery.
 	check func(m *Module, r *signature.Request, c claims, d *signature.Delivery) error
-	// bodyDigest: the token does not tell deliveries apart, so the body must.
-	bodyDigest bool
-	traits     signature.Traits
+	// digest is of the content where that is not the payload of the token.
+	digest func(m *Module, r *signature.Request, payload []byte) ([]byte, error)
+	traits signature.Traits
 	// id and event are JSON paths in the body, empty if it has none.
 	id, event string
 }
@@ -221,14 +221,18 @@ func (v *tokenVerifier) describe(r *signature.Request, d *signature.Delivery) er
 	return nil
 }
 
-// digest is of the token's payload, or of the body.
+// digest is of the token's payload, or of what the rules say.
 func (v *tokenVerifier) digest(r *signature.Request, payload []byte) ([]byte, error) {
-	if v.rules.bodyDigest {
-		return bodyDigest(r)
+	if v.rules.digest != nil {
+		return v.rules.digest(v.module, r, payload)
 	}
 	sum := sha256.Sum256(payload)
 	return sum[:], nil
 }
+
+// bodyContent is for tokens that do not identify a delivery, so that the body
+// must.
+func bodyContent(_ *Module, r *signature.Request, _ []byte) ([]byte, error) { return bodyDigest(r) }
 
 func bodyDigest(r *signature.Request) ([]byte, error) {
 	h := sha256.New()

@@ -16,12 +16,12 @@ const markdownHead = `# Providers
 ` + "`caddy verify-webhook providers NAME`" + ` prints the same.
 
 - Every provider takes ` + "`secret`" + ` (several for rotation, each with an optional label), ` + "`tolerance`" + ` and ` + "`public_url`" + `; those with more options have them listed below the table.
-- **Delivery ID**: where it is unsigned, or there is none, a digest of what is signed recognizes replays as well.
+- **The same delivery**: what makes two deliveries the same one, so that only one is handled. *Content* is what the signature covers; where nothing is signed, it is the body. A replay is the same content under another, unsigned, ID: it is not forwarded.
 - **Window**: how long a handled delivery is remembered. It covers the provider's retries and manual redelivery.
 - A provider that is not here, but signs in any usual way, is a few lines with ` + "`custom`" + `.
 
-| Provider | Write | Secret | Signed | Delivery ID | Window | Handshake | Weak points |
-| --- | --- | --- | --- | --- | --- | --- | --- |
+| Provider | Write | Secret | Signed | Delivery ID | The same delivery | Window | Handshake | Weak points |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
 `
 
 // Markdown writes the page on the presets.
@@ -32,7 +32,7 @@ func Markdown(w io.Writer) error {
 		d := catalogue[i].Describe()
 		cells := []string{
 			fmt.Sprintf("[%s](%s)", d.Title, d.Docs), markdownCode(d.Lines), d.Secret, strings.Join(d.Signed, "; "),
-			d.ID, d.Window, d.Handshake, strings.Join(d.Weak, "; "),
+			d.ID, strings.Join(d.Same, " "), d.Window, d.Handshake, strings.Join(d.Weak, "; "),
 		}
 		for j, cell := range cells {
 			cells[j] = strings.ReplaceAll(cell, "|", `\|`)
@@ -75,17 +75,18 @@ func (d Description) Text(w io.Writer) error {
 		{"Secret", d.Secret},
 		{"Signed", strings.Join(d.Signed, "; ")},
 		{"Delivery ID", d.ID},
+		{"Same delivery", strings.Join(d.Same, " ")},
 		{"Window", d.Window},
 		{"Handshake", d.Handshake},
 		{"Weak points", strings.Join(d.Weak, "; ")},
 		{"Documentation", d.Docs},
 	} {
 		if row[1] != "" {
-			fmt.Fprintf(&b, "%-14s %s\n", row[0]+":", row[1])
+			fmt.Fprintf(&b, "%-15s %s\n", row[0]+":", row[1])
 		}
 	}
 	for _, o := range d.Options {
-		fmt.Fprintf(&b, "%-14s %s: %s\n", "Option:", o.Syntax, o.Help)
+		fmt.Fprintf(&b, "%-15s %s: %s\n", "Option:", o.Syntax, o.Help)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

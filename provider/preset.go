@@ -50,9 +50,13 @@ type Preset struct {
 	// NoSecret: the keys are published by the provider, so that secrets are
 	// optional.
 	NoSecret bool
-	// DigestBody: what is signed does not tell deliveries apart, so the body
-	// must, signed or not; or the value `document`, if there is one.
+	// DigestBody: the body is the content, signed or not, because the time that
+	// is signed with it differs on a retry, or because too little is signed; or
+	// the value `document`, if there is one. A value `beside` is a part of it.
 	DigestBody bool
+	// AlsoContent: equal content is the same delivery although the ID is signed,
+	// because a retry can have another ID.
+	AlsoContent bool
 	// WholeBody: Values needs the body in memory.
 	WholeBody bool
 	// Distinction is what distinguishes its deliveries. Content is required.
@@ -73,8 +77,13 @@ type Preset struct {
 	SecretHelp string
 	// Signs says what is signed, where the schemes do not.
 	Signs string
-	// IDHelp says where the delivery ID stands, where the schemes do not.
-	IDHelp string
+	// IDHelp says where the delivery ID is, and IDSigned that it is signed,
+	// where the schemes do not.
+	IDHelp   string
+	IDSigned bool
+	// OtherID is the unsigned header with the delivery ID where the first
+	// place has none.
+	OtherID string
 	// Weakness is one sentence on what an attacker could still do.
 	Weakness string
 	// Unsigned names what the signature does not cover beyond ID, event type
@@ -87,6 +96,10 @@ type Variant struct {
 	Name, Help string
 	Schemes    []signature.Scheme
 	Weakness   string
+	// Distinction and DigestBody are there where they differ from those of
+	// the preset.
+	Distinction *Distinction
+	DigestBody  bool
 }
 
 // Handshake looks at a verified delivery and returns the answer to send if it
@@ -326,7 +339,9 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 		return nil, err
 	}
 	m.addContents(d)
-	if err := m.preset.distinguish(r, d); err != nil {
+	m.addOtherID(r, d)
+	d.AlsoContent = m.preset.AlsoContent
+	if err := m.distinction().distinguish(r, d, m.preset.Families); err != nil {
 		return nil, err
 	}
 	if m.preset.Handshake != nil {
@@ -335,22 +350,45 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	return d, err
 }
 
-// digestBody puts the body's digest in the place of others, if need be.
+// distinction is that of the configured variant, or the preset's.
+func (m *Module) distinction() *Distinction {
+	if m.variant != nil && m.variant.Distinction != nil {
+		return m.variant.Distinction
+	}
+	return &m.preset.Distinction
+}
+
+// addOtherID fills in the delivery ID from the header that some senders use
+// instead.
+func (m *Module) addOtherID(r *signature.Request, d *signature.Delivery) {
+	const longest = 512
+	if m.preset.OtherID == "" || d.ID != "" {
+		return
+	}
+	if values := r.Header.Values(m.preset.OtherID); len(values) == 1 && len(values[0]) <= longest {
+		d.ID, d.IDSigned = strings.TrimSpace(values[0]), false
+	}
+}
+
+// digestBody replaces the digests with that of the body, if need be.
 func (m *Module) digestBody(r *signature.Request, d *signature.Delivery) error {
-	if !m.preset.DigestBody {
+	if !m.preset.DigestBody && (m.variant == nil || !m.variant.DigestBody) {
 		return nil
 	}
-	digest, err := bodyDigest(r)
+	h := sha256.New()
+	h.Write([]byte(r.Values["beside"]))
 	if document, ok := r.Values["document"]; ok {
-		sum := sha256.Sum256([]byte(document))
-		digest = sum[:]
+		h.Write([]byte(document))
+	} else if _, err := r.Body.WriteTo(h); err != nil {
+		return fmt.Errorf("reading the body again: %w", err)
 	}
+	digest := h.Sum(nil)
 	for _, matches := range [][]signature.Match{d.Matches, d.Contents} {
 		for i := range matches {
 			matches[i].Digest = digest
 		}
 	}
-	return err
+	return nil
 }
 
 // addContents adds the digests under the other secrets for a provider in code
@@ -397,7 +435,7 @@ func (m *Module) Facts() Facts {
 		Weakness: weakness,
 		Unsigned: m.preset.Unsigned,
 
-		Distinction: m.preset.Distinction,
+		Distinction: *m.distinction(),
 	}
 }
 

@@ -145,6 +145,9 @@ type Delivery struct {
 	// Repeats: another delivery can have the same content, so that the
 	// content alone does not identify this one.
 	Repeats bool
+	// AlsoContent: equal content is the same delivery although the ID is signed,
+	// because a retry can have another ID.
+	AlsoContent bool
 	// Answer is what to send for a handshake. Not nil: the delivery goes no
 	// further.
 	Answer *Answer
