@@ -48,13 +48,13 @@ func (c *Custom) Provision(ctx caddy.Context) error {
 }
 
 func (c *Custom) provision(log *zap.Logger) error {
-	if err := c.checkPublicURL(); err != nil {
+	if err := c.checkMeant(); err != nil {
 		return fmt.Errorf("custom: %w", err)
 	}
 	if c.Signature.IsZero() {
 		return errors.New("custom: nothing says where the signature stands: write, for example, `signature header X-Signature hex`")
 	}
-	secrets, err := c.resolve(log, "custom", c.Algorithm.Asymmetric())
+	secrets, err := c.resolve(log, "custom", c.Algorithm.Asymmetric(), false)
 	if err != nil {
 		return fmt.Errorf("custom: %w", err)
 	}
