@@ -54,6 +54,19 @@ func TestRoutesInWhichAnEndpointCannotWorkAreWarnedAbout(t *testing.T) {
 		"all stripped in front":             {"request_header -Webhook-Verified-*\nhandle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nreverse_proxy APP\n}", nil},
 		"the rest goes to another app":      {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nreverse_proxy 127.0.0.1:1\n}", nil},
 		"nothing behind":                    {"handle /github {\nGITHUB\n}\nhandle {\nreverse_proxy APP\n}", []string{nothing}},
+		"handle_path":                       {"handle_path /hooks/* {\nGITHUB\nreverse_proxy APP\n}", nil},
+		"handle_path, and the rest of it":   {"handle_path /hooks/* {\nGITHUB\nreverse_proxy /github APP\n}", nil},
+		"handle_path removes the prefix":    {"handle_path /hooks/* {\nGITHUB\nreverse_proxy /hooks/github APP\n}", []string{nothing}},
+		"uri strip_prefix removes it":       {"route /hooks/* {\nuri strip_prefix /hooks\nGITHUB\nreverse_proxy /hooks/* APP\n}", []string{nothing}},
+		"an invoked route":                  {"handle /github {\nGITHUB\ninvoke app\n}", nil},
+		"another exact path":                {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle /healthz {\nreverse_proxy APP\n}\nrespond 404", nil},
+		"another folder":                    {"handle /hooks/github {\nGITHUB\nreverse_proxy APP\n}\nhandle /api/* {\nreverse_proxy APP\n}\nrespond 404", nil},
+		"forward_auth to the app":           {"handle /github {\nforward_auth APP {\nuri /auth\n}\nGITHUB\nreverse_proxy APP\n}", nil},
+		"the folder around":                 {"handle /hooks/github {\nGITHUB\nreverse_proxy APP\n}\nhandle /hooks/* {\nreverse_proxy APP\n}\nrespond 404", []string{around}},
+		"the folder inside":                 {"handle /hooks {\nGITHUB\nreverse_proxy APP\n}\nhandle /hooks/* {\nreverse_proxy APP\n}\nrespond 404", []string{around}},
+		"a script":                          {"handle /hooks/github {\nGITHUB\nreverse_proxy APP\n}\nhandle /index.php* {\nreverse_proxy APP\n}\nrespond 404", []string{around}},
+		"all but the path":                  {"handle /github {\nGITHUB\nreverse_proxy APP\n}\n@rest not path /github\nhandle @rest {\nreverse_proxy APP\n}", []string{around}},
+		"another method":                    {"@post {\npath /github\nmethod POST\n}\nhandle @post {\nGITHUB\nreverse_proxy APP\n}\nhandle /github {\nreverse_proxy APP\n}\nrespond 404", []string{around}},
 		"nothing anywhere":                  {"GITHUB", []string{nothing}},
 		"only headers behind":               {"handle /github {\nGITHUB\nencode gzip\nrequest_header X-A b\nrequest_body {\nmax_size 1MB\n}\n}", []string{nothing}},
 		"an empty handle behind":            {"handle /github {\nGITHUB\nhandle /never {\nvars a b\n}\n}", []string{nothing}},
@@ -90,7 +103,11 @@ func TestRoutesInWhichAnEndpointCannotWorkAreWarnedAbout(t *testing.T) {
 					site = strings.Replace(site, strings.TrimSpace(line), before+words[2]+" "+words[0]+" "+words[1], 1)
 				}
 			}
-			c := startCaddy(t, "verify_webhook {\nstore memory STORE\n}", site)
+			global := "verify_webhook {\nstore memory STORE\n}"
+			if strings.Contains(site, "invoke") {
+				site += "\n}\n&(app) {\nreverse_proxy APP"
+			}
+			c := startCaddy(t, global, site)
 			var got []string
 			for _, entry := range c.entries("warn") {
 				got = append(got, entry["msg"].(string))
