@@ -18,7 +18,7 @@ func TestEventsThatCannotBeMeantAreRefused(t *testing.T) {
 		{`push;pull_request`, `["push;pull_request"]`, `write events push pull_request`},
 		{`"Push Hook,Tag Push Hook"`, `["Push Hook,Tag Push Hook"]`, `write events "Push Hook" "Tag Push Hook"`},
 		{`invoice.*,customer.*`, `["invoice.*,customer.*"]`, `write events invoice.* customer.*`},
-		{`push push`, `["push", "push"]`, `duplicate event type in events: push`},
+		{`push "push"`, `["push","push"]`, `duplicate event type in events: push`},
 		{`a.* b a.*`, `["a.*", "b", "a.*"]`, `duplicate event type in events: a.*`},
 		{`{env.EVENTS}`, `["{env.EVENTS}"]`, `placeholders are not replaced`},
 		{"`\"push\"`", `["\"push\""]`, `has quotes`},

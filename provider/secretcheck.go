@@ -93,8 +93,10 @@ var (
 	namedElsewhere = regexp.MustCompile(`^(?:[a-z][a-z0-9+.-]*://|(?:vault|ssm|sops|op|secret|ref\+[a-z]+):|arn:aws)\S*$`)
 	// assignment is a line of an env file.
 	assignment = regexp.MustCompile(`^(?:export )?[A-Z][A-Z0-9_]*=[^=]`)
-	// rootedPath is a path that is no base64.
-	rootedPath = regexp.MustCompile(`^(?:~|\.{1,2})?/\S+$`)
+	// rootedPath is a path; base64 can begin with a slash as well, but not by
+	// chance with one of the usual folders.
+	rootedPath  = regexp.MustCompile(`^(?:~|\.{1,2})?/\S+$`)
+	usualFolder = regexp.MustCompile(`^(?:~|\.|/(?:app|config|data|etc|home|mnt|opt|root|run|secrets|srv|tmp|usr|var|vault)/)`)
 )
 
 // quotes are what may surround a secret by mistake, as pairs.
@@ -107,7 +109,7 @@ func doubtReference(configured, value string) (doubt string, certain bool) {
 		return fmt.Sprintf("quotes surround the placeholder and would be part of the secret: write %s without them", inner), true
 	}
 	if strings.HasPrefix(configured, "$") && isPlaceholder(configured[1:]) {
-		return fmt.Sprintf("a dollar sign is in front of the placeholder and would be part of the secret: write %s", configured[1:]), true
+		return "a dollar sign is in front of the placeholder and would be part of the secret: write " + configured[1:], true
 	}
 	if match := namedVariable.FindStringSubmatch(value); match != nil {
 		name := strings.Join(match[1:], "")
@@ -120,7 +122,7 @@ func doubtReference(configured, value string) (doubt string, certain bool) {
 	if match := namedFile.FindStringSubmatch(value); match != nil {
 		return "it looks like the name of a file, which is not read: write {file./path}", exists(match[1])
 	}
-	if rootedPath.MatchString(value) && (exists(value) || !strings.HasPrefix(value, "/")) {
+	if rootedPath.MatchString(value) && (exists(value) || usualFolder.MatchString(value)) {
 		return "it looks like the path of a file, which is not read: write {file./path}", exists(value)
 	}
 	switch inner, quoted := unquoted(value); {
@@ -286,11 +288,15 @@ func (m *Module) checkSecretSettings() error {
 	return nil
 }
 
-// checkLabels refuses secrets of one endpoint that logs could not tell apart,
-// and of which only one would be found by the name that a provider sends.
+// checkLabels refuses labels that are secrets, as when two are on one line, and
+// secrets of one endpoint that logs could not tell apart, of which only one
+// would be found by the name that a provider sends.
 func checkLabels(secrets []signature.Secret) error {
 	seen := make(map[string]int)
 	for i, s := range secrets {
+		if isPlaceholder(s.Label()) || strings.HasPrefix(s.Label(), "whsec_") || doubtAPIKey("", s.Label()) != "" {
+			return fmt.Errorf("the label of secret %d looks like a secret, and labels are in logs: write each secret as an option of its own: secret {env.NAME}", i+1)
+		}
 		label := labelled(signature.Identity{Label: s.Label()}, i).Label
 		if first, ok := seen[label]; ok {
 			return fmt.Errorf("secret %d and secret %d have the same label %s: give each its own (without one, a secret's label is its position)", first, i+1, label)

@@ -53,7 +53,7 @@ var inFile = map[string]string{
 	"$NO_SUCH_VARIABLE": "{env.NAME}", "%NO_SUCH_VARIABLE%": "{env.NAME}", "$env:NO_SUCH_VARIABLE": "{env.NAME}",
 	"${NO_SUCH_VARIABLE}": "not replaced", "{$NO_SUCH_VARIABLE}": "not replaced", "{env.NO_SUCH_VARIABLE}": "not replaced", "{file./no/such}": "not replaced",
 	"@/no/such/file": "{file./path}", "@file": "{file./path}", "file:/no/such": "{file./path}", "file:///no/such": "{file./path}", "file.secret": "{file./path}",
-	"./secret.txt": "{file./path}", "~/secret": "{file./path}", "../run/secret": "{file./path}",
+	"./secret.txt": "{file./path}", "~/secret": "{file./path}", "../run/secret": "{file./path}", "/run/secrets/no-such": "{file./path}", "/etc/webhooks/no-such": "{file./path}",
 	"op://vault/item/field": "reference", "vault:secret/data/hooks": "reference", "arn:aws:secretsmanager:eu-west-1:1:secret:x": "reference", "https://hooks.example.com/github": "reference",
 	`"abcdefghijklmnop"`: "quotes", `'abcdefghijklmnop'`: "quotes", "`abcdefghijklmnop`": "quotes", "“abcdefghijklmnop”": "quotes", "<your secret>": "quotes",
 	"GITHUB_SECRET=abcdefghijkl": "NAME=VALUE", "export S=abcdefghijkl": "NAME=VALUE", "abcdefgh…": "ellipsis", "whsec_...": "ellipsis",
@@ -135,7 +135,7 @@ func TestTextThatNoSecretHas(t *testing.T) {
 		"s\x003\x00c\x00r\x00e\x00t\x00":                  "UTF-16",
 		"s3cret\x00s3cret":                                "binary",
 		"s3cret\x1b[0ms3cret":                             "cannot be seen",
-		"s3cret\ts3cret":                                  "cannot be seen",
+		"s3cret\told-s3cret":                              "cannot be seen",
 		"s3cret\u200bs3cret":                              "cannot be seen",
 		"s3cret\u202es3cret":                              "cannot be seen",
 		"s3cret-s3cret\ns3cret-old":                       "several lines",
@@ -175,8 +175,10 @@ func TestGenuineSecretsAreNeverDoubted(t *testing.T) {
 			t.Fatal(err)
 		}
 		var vectors []struct {
-			Provider string
-			Config   struct{ Secrets []string }
+			Provider string `json:"provider"`
+			Config   struct {
+				Secrets []string `json:"secrets"`
+			} `json:"config"`
 		}
 		if err := json.Unmarshal(raw, &vectors); err != nil {
 			t.Fatal(err)
@@ -231,6 +233,35 @@ func TestTwoSecretsWithOneLabelAreRefused(t *testing.T) {
 			if _, err := provisioned(p, secrets...); err == nil || !strings.Contains(err.Error(), "same label") {
 				t.Errorf("%s %v: got %v", name, secrets, err)
 			}
+		}
+	}
+}
+
+func TestALabelThatIsASecretIsRefusedAndNotQuoted(t *testing.T) {
+	for _, label := range []string{"{env.OLD_SECRET}", "{file./run/secrets/old}", "whsec_b2xkLXNlY3JldA", "sk_live_0123456789abcdef"} {
+		for _, name := range []string{"github", "stripe", "pusher", "rfc9421"} {
+			p := &catalogue[slices.IndexFunc(catalogue, func(p Preset) bool { return p.Name == name })]
+			if _, err := provisioned(p, Secret{"one-secret", label}); err == nil || !strings.Contains(err.Error(), "an option of its own") || strings.Contains(err.Error(), label) {
+				t.Errorf("%s %s: got %v", name, label, err)
+			}
+		}
+	}
+}
+
+func TestSettingsWithCommasAreRefused(t *testing.T) {
+	for _, test := range []struct {
+		name, secret string
+		set          Settings
+		want         string
+	}{
+		{"aws-sns", "", Settings{Topics: []string{"arn:aws:sns:eu-west-1:1:a,arn:aws:sns:eu-west-1:1:b"}}, "topic arn:aws:sns:eu-west-1:1:a arn:aws:sns:eu-west-1:1:b"},
+		{"aws-sns", "", Settings{Topics: []string{"arn:aws:sns:eu-west-1:1:a,"}}, "topic arn:aws:sns:eu-west-1:1:a"},
+		{"websub", "one-secret", Settings{Algorithms: []string{"sha256,sha512"}}, "algorithm sha256 sha512"},
+		{"atlassian-connect", "one-secret", Settings{Issuers: []string{"a,b"}}, "issuer a b"},
+		{"rfc9421", "hmac-sha256:b25lLXNlY3JldA==", Settings{Components: []string{"@method,content-digest"}}, "component @method content-digest"},
+	} {
+		if _, err := trySetUp(test.name, test.secret, test.set); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q", test.name, err, test.want)
 		}
 	}
 }
