@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/body"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
@@ -88,7 +91,54 @@ func (a *App) Provision(ctx caddy.Context) error {
 func (a *App) Start() error {
 	a.budget.Resize(a.BodyMemory, a.BodyDisk)
 	apps.started(a)
+	a.report()
 	return nil
+}
+
+// report logs what is protected, and what in the routes of the HTTP app cannot
+// be meant. In Provision that app is not there yet: asking for it would load
+// it, and with it this one.
+func (a *App) report() {
+	names, stores := a.summary()
+	if len(names) == 0 {
+		return
+	}
+	logger := a.ctx.Logger()
+	logger.Info("verifying webhooks", zap.Int("endpoints", len(names)), zap.Strings("names", names), zap.Strings("stores", stores))
+	if a.BodyMemory < smallBudget || a.BodyDisk < smallBudget {
+		logger.Warn("body_memory or body_disk is less than 1 MiB, so that deliveries get 503: write a unit, for example body_memory 256MiB (in JSON a number is bytes)",
+			zap.Int64("body_memory", a.BodyMemory), zap.Int64("body_disk", a.BodyDisk))
+	}
+	for _, h := range a.endpoints {
+		for _, text := range h.unlikely() {
+			logger.Warn(text, zap.String("provider", h.facts.Name), zap.String("endpoint", h.endpointName()))
+		}
+	}
+	app, err := a.ctx.AppIfConfigured("http")
+	if err != nil {
+		return // the endpoints are in no HTTP server
+	}
+	if app, ok := app.(*caddyhttp.App); ok {
+		for _, text := range checkRoutes(app) {
+			logger.Warn(text)
+		}
+	}
+}
+
+// summary names the endpoints, those that do not enforce as such, and the
+// stores in use.
+func (a *App) summary() (names, stores []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, h := range a.endpoints {
+		name := h.endpointName()
+		if h.Mode != modeEnforce {
+			name += " (mode " + h.Mode + ")"
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names, slices.Sorted(maps.Keys(a.stores))
 }
 
 // Stop implements caddy.App.

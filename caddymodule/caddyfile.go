@@ -83,6 +83,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			o.once()
 			if h.Events = d.RemainingArgs(); len(h.Events) == 0 {
 				o.fail("events needs event types: write, for example, events push pull_request.*")
+			} else if err := checkEvents(h.Events); err != nil {
+				o.fail("%v", err)
 			}
 		case "max_body":
 			o.size(&h.MaxBody)

@@ -309,8 +309,13 @@ func (h *Handler) check() error {
 		return fmt.Errorf("max_body %d is negative", h.MaxBody)
 	case h.BodyTimeout < 0 || h.AppTimeout < 0 || r.Window < 0 || r.Lease < 0 || r.Wait < 0 || r.MaxWaiting < 0:
 		return errors.New("a duration or number is negative")
+	}
+	if err := h.checkMeant(); err != nil {
+		return err
+	}
+	switch {
 	case time.Duration(r.Lease) < time.Second:
-		return fmt.Errorf("lease %s is too short to be renewed: write 1s or more, for example lease 1m", time.Duration(r.Lease))
+		return fmt.Errorf("lease %s is too short to be renewed: write 1s or more, for example lease 1m; in JSON a number is nanoseconds: write \"lease\": \"1m\"", time.Duration(r.Lease))
 	case time.Duration(r.Window) < 2*h.facts.Traits.Tolerance:
 		return fmt.Errorf("window %s is shorter than twice the tolerance of %s, so a replay could outlive it: write window %s or more, or a smaller tolerance",
 			time.Duration(r.Window), h.facts.Traits.Tolerance, 2*h.facts.Traits.Tolerance)

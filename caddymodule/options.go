@@ -107,6 +107,9 @@ func (o *options) statuses(to *[]int) {
 		o.fail("%s needs status codes: write, for example, %s 2xx", name, name)
 	}
 	for _, arg := range args {
+		if strings.Contains(arg, ",") {
+			o.fail("%s %s: separate status codes with spaces: write, for example, %s 2xx 410", name, arg, name)
+		}
 		n, err := strconv.Atoi(strings.TrimSuffix(arg, "xx"))
 		if err != nil || (strings.HasSuffix(arg, "xx") && (n < 1 || n > 5)) || (!strings.HasSuffix(arg, "xx") && (n < 200 || n > 599)) {
 			o.fail("%s %s is not a status code: write, for example, %s 2xx 410", name, arg, name)

@@ -49,7 +49,7 @@ func (c *Custom) Provision(ctx caddy.Context) error {
 }
 
 func (c *Custom) provision(log *zap.Logger) error {
-	if err := c.checkPublicURL(); err != nil {
+	if err := c.checkMeant(); err != nil {
 		return fmt.Errorf("custom: %w", err)
 	}
 	if c.Signature.IsZero() {
@@ -58,7 +58,7 @@ func (c *Custom) provision(log *zap.Logger) error {
 	if err := c.Distinction.check(); err != nil {
 		return fmt.Errorf("custom: %w", err)
 	}
-	secrets, err := c.resolve(log, "custom", c.Algorithm.Asymmetric())
+	secrets, err := c.resolve(log, "custom", c.Algorithm.Asymmetric(), false)
 	if err != nil {
 		return fmt.Errorf("custom: %w", err)
 	}

@@ -168,7 +168,7 @@ func (m *Module) files() []string {
 
 func (m *Module) provision() error {
 	p := m.preset
-	if err := m.checkPublicURL(); err != nil {
+	if err := m.checkMeant(); err != nil {
 		return err
 	}
 	if err := m.check(p.Takes, p.Needs); err != nil {
@@ -178,6 +178,9 @@ func (m *Module) provision() error {
 	if m.set, err = m.Settings.resolved(); err != nil {
 		return err
 	}
+	if err := m.checkSecretSettings(); err != nil {
+		return err
+	}
 	schemes, err := m.chooseVariant()
 	if err != nil {
 		return err
@@ -185,7 +188,7 @@ func (m *Module) provision() error {
 	if len(m.Secrets) > 0 || !p.NoSecret {
 		// Where the provider publishes its keys, what is configured is public.
 		asymmetric := p.NoSecret || (len(schemes) > 0 && schemes[0].Algorithm.Asymmetric())
-		if m.keys, err = m.Options.resolve(m.logger, p.Name, asymmetric); err != nil {
+		if m.keys, err = m.Options.resolve(m.logger, p.Name, asymmetric, p.issuesSecrets()); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package provider
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -160,10 +161,36 @@ func (s *Settings) check(takes, needs []string) error {
 		if t.isSet(s) && !slices.Contains(takes, t.name) && !slices.Contains(needs, t.name) {
 			return fmt.Errorf("%s is no option of this provider: remove it", t.name)
 		}
+		if err := t.checkCommas(s); err != nil {
+			return err
+		}
 	}
 	for _, name := range needs {
 		if t := settingNamed(name); !t.isSet(s) {
 			return fmt.Errorf("it lacks %s, %s: write `%s`", t.name, t.help, strings.TrimSpace(t.name+" "+t.value))
+		}
+	}
+	return nil
+}
+
+// joined are several values in one. The URL of a topic may have commas in it.
+var joined = map[string]*regexp.Regexp{
+	"topic":     regexp.MustCompile(`,\s*(?:arn:|https?://|$)`),
+	"algorithm": regexp.MustCompile(`,`),
+	"issuer":    regexp.MustCompile(`,`),
+	"component": regexp.MustCompile(`,`),
+}
+
+// checkCommas refuses a value of a list that is several, joined by commas.
+func (t *setting) checkCommas(s *Settings) error {
+	pattern := joined[t.name]
+	if pattern == nil {
+		return nil
+	}
+	for _, value := range *t.list(s) {
+		if pattern.MatchString(value) {
+			parts := strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == ' ' })
+			return fmt.Errorf("%s %q is one value, not several: separate values with spaces: %s %s", t.name, value, t.name, strings.Join(parts, " "))
 		}
 	}
 	return nil
