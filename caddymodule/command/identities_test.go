@@ -163,15 +163,26 @@ func fromVectors(t *testing.T, p provider.Preset) sample {
 	}
 	s.bodyID = s.bodyID || p.IDHelp != ""
 	s.one = fromVector(t, first)
-	key := keyOf(t, s, s.one)
+	if s.idHeader != "" && !s.bodyID && s.one.Header.Get(s.idHeader) == "" {
+		s.one.Header.Set(s.idHeader, "one")
+	}
 	if s.idHeader != "" && keyOf(t, s, copyOf(t, s.one, s.idHeader, "another")) == refused {
 		s.idHeader = "" // the signature covers it
 	}
-	for _, v := range vectors[1:] {
-		if s.other == nil && v.Now == first.Now && fmt.Sprint(v.Config) == fmt.Sprint(first.Config) {
-			if other := fromVector(t, v); key != "" && keyOf(t, s, other) != key {
-				s.other = other
-			}
+	// Where the body is not signed, another one is another delivery.
+	altered := first
+	altered.Request.Body = alter(first.Request.Body)
+	key := keyOf(t, s, s.one)
+	for _, v := range append(vectors[1:], altered) {
+		if s.other != nil || v.Now != first.Now || fmt.Sprint(v.Config) != fmt.Sprint(first.Config) {
+			continue
+		}
+		other := fromVector(t, v)
+		if id := s.one.Header.Get(s.idHeader); id != "" {
+			other.Header.Set(s.idHeader, id)
+		}
+		if got := keyOf(t, s, other); got != refused && (got != key || key == "") {
+			s.other = other
 		}
 	}
 	return s
