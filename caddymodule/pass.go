@@ -149,9 +149,10 @@ func (h *Handler) claimWithPass(ctx context.Context, c *claim) (replay.Verdict, 
 	return verdict, err
 }
 
-// usePass forgets the content, claims the delivery and takes the pass away. A
-// crash in between leaves a pass that is still valid, or a delivery that is
-// accepted: it can be handled twice, but is not lost.
+// usePass forgets the content, claims the delivery and takes the pass away, also
+// if another copy has claimed it in between: that one has used the pass. A crash
+// in between leaves a pass that is still valid, or a delivery that is accepted:
+// it can be handled twice, but is not lost.
 func (h *Handler) usePass(ctx context.Context, c *claim, passes []replay.Key) (replay.Verdict, error) {
 	states, err := h.store.Lookup(ctx, passes)
 	if err != nil {
@@ -163,8 +164,8 @@ func (h *Handler) usePass(ctx context.Context, c *claim, passes []replay.Key) (r
 		}
 	}
 	verdict, err := h.store.Claim(ctx, c.keys, c.owner, c.lease)
-	if err != nil || verdict != replay.Ours {
-		return verdict, err
+	if err != nil {
+		return 0, err
 	}
 	_, err = h.store.Forget(ctx, passes)
 	return verdict, err
