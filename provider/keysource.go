@@ -10,6 +10,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -22,6 +24,16 @@ import (
 type staticKeys struct {
 	keys map[string]any
 	ids  map[string]signature.Identity
+	// order of the IDs: that of the config, then those of the key set, sorted.
+	// The app's key is derived under the last one.
+	order []string
+}
+
+func (s *staticKeys) add(id string, public any, identity signature.Identity) {
+	if _, known := s.keys[id]; !known {
+		s.order = append(s.order, id)
+	}
+	s.keys[id], s.ids[id] = public, identity
 }
 
 func (s *staticKeys) find(_ context.Context, id string, _ time.Time) (any, signature.Identity, error) {
@@ -36,8 +48,8 @@ func (s *staticKeys) find(_ context.Context, id string, _ time.Time) (any, signa
 
 func (s *staticKeys) identities() []signature.Identity {
 	var ids []signature.Identity
-	for _, id := range s.ids {
-		ids = append(ids, id)
+	for _, id := range s.order {
+		ids = append(ids, s.ids[id])
 	}
 	return ids
 }
@@ -55,16 +67,15 @@ func (m *Module) configuredKeys() (*staticKeys, error) {
 		if err != nil {
 			return nil, fmt.Errorf("secret %d: parsing public key: %w", i+1, err)
 		}
-		s.keys[secret.Label()] = public
-		s.ids[secret.Label()] = labelled(secret.Identity(), i)
+		s.add(secret.Label(), public, labelled(secret.Identity(), i))
 	}
 	if m.set.JWKS != "" {
 		set, err := parseKeySet([]byte(m.set.JWKS))
 		if err != nil {
 			return nil, fmt.Errorf("jwks: %w", err)
 		}
-		for id, k := range set {
-			s.keys[id], s.ids[id] = k, keyIdentity(m.preset.Name, id)
+		for _, id := range slices.Sorted(maps.Keys(set)) {
+			s.add(id, set[id], keyIdentity(m.preset.Name, id))
 		}
 	}
 	if len(s.keys) == 0 {

@@ -57,11 +57,11 @@ var timestamped = []Preset{
 		Schemes: only(signature.HMACSHA256, listIn("Go1-Signature", ",", "v1"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 60), event(inJSON("type"))),
 		Docs:    "https://www.go1.com/developers/partners/concepts/webhook-signature-authentification", SecretHelp: "secret of the webhook, as typed",
 	},
-	// Retries come after a minute, an hour and 6 hours, and are said to keep
-	// webhookTimestamp.
+	// The minute is that of Linear's library and documentation, although retries
+	// come after a minute, an hour and 6 hours.
 	{
 		Name: "linear", Title: "Linear", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, hexIn("Linear-Signature", ""), timestamp(inJSON("webhookTimestamp"), "unix_ms", 8*3600), id(inHeader("Linear-Delivery")), event(inJSON("type")), action(inJSON("action"))),
+		Schemes: only(signature.HMACSHA256, hexIn("Linear-Signature", ""), timestamp(inJSON("webhookTimestamp"), "unix_ms", 60), id(inHeader("Linear-Delivery")), event(inJSON("type")), action(inJSON("action"))),
 		Window:  2 * day, Docs: "https://linear.app/developers/webhooks", SecretHelp: "Signing secret of the webhook",
 	},
 	{
