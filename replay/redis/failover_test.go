@@ -141,8 +141,8 @@ func TestOpenConnectionsLeaveAnOldPrimary(t *testing.T) {
 					t.Errorf("Claim of a copy of delivery %d = %v, %v; want a duplicate", n, v, err)
 				}
 			}
-			if again, lost := book.count("connecting again"), book.count("redis is lost"); again != 1 || lost != 0 {
-				t.Errorf("logged %d times connecting again and %d times lost, want once and never", again, lost)
+			if again, lost := book.count("reconnecting"), book.count("redis is lost"); again != 1 || lost != 0 {
+				t.Errorf("logged %d times reconnecting and %d times lost, want once and never", again, lost)
 			}
 		})
 	}
