@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -192,7 +193,7 @@ func (t *Distinction) varied(header http.Header, digest []byte, families []strin
 	for _, name := range t.Varies {
 		values := valuesIn(header, name, families)
 		write(name)
-		write(fmt.Sprint(len(values)))
+		write(strconv.Itoa(len(values)))
 		for _, value := range values {
 			write(value)
 		}

@@ -34,6 +34,15 @@ func TestHasFindsMembersOfAnyKind(t *testing.T) {
 		{"a.b", `{"a":1}`, false},
 		{"a.b", `{"a":{"c":{"b":1}},"b":1}`, false},
 		{"a.b", `not JSON "b"`, false},
+		{"a.b", `{"a":{"c":1},"d":[{"a":{"b":1}}]}`, false},
+		{"a1", `{"a1":1}`, true},
+		{"a.0", `{"a":[]}`, false},
+		{"a.0", `{"a":[null]}`, true},
+		{"a.1.b", `{"a":[{"b":1},{"c":[1,{}]}]}`, false},
+		{"a.1.b", `{"a":[{"b":1},{"c":[1,{}],"b":2}]}`, true},
+		{"a.0", `{"a":{"0":1}}`, true},
+		{"0", `[1]`, true},
+		{"1", `[1]`, false},
 	} {
 		for kind, body := range map[string]Body{"in memory": BytesBody(test.body), "streamed": streamed{BytesBody(test.body)}} {
 			r := &Request{Body: body, Header: http.Header{}}
@@ -60,5 +69,23 @@ func TestHasFindsFormFieldsAndQueryParameters(t *testing.T) {
 	}
 	if _, err := r.Has(Field{From: "header", Name: "X"}); err == nil {
 		t.Error("a header was looked for")
+	}
+}
+
+func TestHasAnyFindsOneOfSeveral(t *testing.T) {
+	fields := []Field{{From: "json", Name: "a.b"}, {From: "json", Name: "a.c"}, {From: "json", Name: "d"}, {From: "form", Name: "e"}}
+	for body, want := range map[string]bool{
+		`{"a":{"c":1}}`: true, `{"a":{"x":{"b":1}},"d":null}`: true, `{"a":{"x":1,"b":[]}}`: true, `e=`: true,
+		`{"a":[{"b":1}],"x":{"d":1}}`: false, `{"a":"d"}`: false, ``: false, `x=e`: false,
+	} {
+		for kind, body := range map[string]Body{"in memory": BytesBody(body), "streamed": streamed{BytesBody(body)}} {
+			r := &Request{Body: body, Header: http.Header{}}
+			if got, err := r.HasAny(fields); err != nil || got != want {
+				t.Errorf("%s, %s: %t, %v; want %t", body, kind, got, err, want)
+			}
+		}
+	}
+	if got, err := (&Request{Body: BytesBody("{}")}).HasAny(nil); got || err != nil {
+		t.Errorf("none of no fields: %t, %v", got, err)
 	}
 }

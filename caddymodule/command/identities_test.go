@@ -33,9 +33,9 @@ type sample struct {
 	repeats  bool
 }
 
-// alone are the presets of which the vectors have one delivery and only the
-// provider can sign another.
-var alone = []string{"github-secret-scanning", "microsoft-graph", "paypal"}
+// alone are the presets of which the vectors have one delivery, and of which
+// only the provider, or code that this test does not have, can sign another.
+var alone = []string{"apple-app-store", "aws-sns", "coinbase-cdp", "github-secret-scanning", "messagebird", "paddle-classic", "paypal", "rfc9421", "vonage"}
 
 // samples are of every preset: for each variant and for each member that decides
 // whether content repeats, where deliveries can be made here; else from the
@@ -317,6 +317,9 @@ func TestEveryGenuineDeliveryIsOneRow(t *testing.T) {
 				}
 				seen[m.delivery] = true
 				got := trial.Send(m.request(t))
+				if id := got.ReachedHeader.Get("Webhook-Verified-Id"); id != "" && s.signed == listsID(got.ReachedHeader) {
+					t.Errorf("%s: the ID %q is signed: %t; unsigned: %s", m.what, id, s.signed, got.ReachedHeader.Get("Webhook-Verified-Unsigned"))
+				}
 				if got.Reached != want || got.Status != http.StatusOK {
 					t.Errorf("%s (%s): %s, reached the app %t, want %t; status %d", m.what, m.delivery, got.Outcome, got.Reached, want, got.Status)
 				}
@@ -326,6 +329,11 @@ func TestEveryGenuineDeliveryIsOneRow(t *testing.T) {
 			}
 		})
 	}
+}
+
+// listsID reports whether the app is told that the ID is unsigned.
+func listsID(header http.Header) bool {
+	return slices.Contains(strings.Split(header.Get("Webhook-Verified-Unsigned"), ", "), "id")
 }
 
 // TestEveryGenuineDeliveryIsOneRowAtOnce sends everything three times at once.
