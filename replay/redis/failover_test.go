@@ -54,7 +54,7 @@ func startForwarder(t *testing.T, to string) *forwarder {
 }
 
 func (f *forwarder) forward(client net.Conn) {
-	server, err := net.Dial("tcp", f.to.Load().(string)) //nolint:noctx // it ends with the test's servers
+	server, err := net.Dial("tcp", f.to.Load().(string))
 	if err != nil {
 		_ = client.Close()
 		return
