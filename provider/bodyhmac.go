@@ -47,9 +47,9 @@ var bodyHMAC = []Preset{
 	},
 	{
 		Name: "bolt", Title: "Bolt", Schemes: []signature.Scheme{
-			scheme(signature.HMACSHA256, base64In("X-Bolt-Hmac-Sha256", ""), signed("{query}"), when(signature.Condition{Methods: []string{"GET"}})),
-			scheme(signature.HMACSHA256, base64In("X-Bolt-Hmac-Sha256", "")),
-		}, Weakness: "GET hooks sign the query under the key with which POST hooks sign the body: whoever sees the one can send it as the other",
+			scheme(signature.HMACSHA256, base64In("X-Bolt-Hmac-Sha256", ""), signed("{query}"), noBody, when(signature.Condition{Methods: []string{"GET"}})),
+			scheme(signature.HMACSHA256, base64In("X-Bolt-Hmac-Sha256", ""), jsonBody), // never a query, which the same key signs
+		},
 		Docs: "https://help.bolt.com/developers/webhooks/hook-verification/", SecretHelp: "Signing Secret of the merchant",
 	},
 	{
@@ -327,8 +327,8 @@ var bodyHMAC = []Preset{
 	},
 	{
 		Name: "websub", Title: "WebSub, YouTube",
-		Schemes: webSubSchemes, SecretsFitAll: true, Takes: []string{"algorithm", "topic"},
-		Challenge: webSubChallenge, Handshakes: "GET with `hub.challenge`, for each `topic`",
+		Schemes: webSubSchemes, SecretsFitAll: true, Takes: []string{"algorithm", "topic", "verify_token", "accept_handshake"},
+		Challenge: webSubChallenge, Handshakes: "GET with `hub.challenge` for a `topic`: `subscribe` while `accept_handshake` is set; with `verify_token`, what comes with it",
 		Docs: "https://www.w3.org/TR/websub/", SecretHelp: "hub.secret of the subscription; hubs that sign with SHA-1, as YouTube's does, need `algorithm sha1`",
 	},
 	{

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -42,6 +43,21 @@ func (s *staticKeys) identities() []signature.Identity {
 	return ids
 }
 
+// add adds a key. The request names the key that is used, so one key under two
+// IDs would let a copy count as another delivery.
+func (s *staticKeys) add(id string, public any, identity signature.Identity) error {
+	if _, known := s.keys[id]; known {
+		return fmt.Errorf("there are two keys with the ID %q: give each its own as label", id)
+	}
+	for _, other := range s.keys {
+		if same, ok := other.(interface{ Equal(crypto.PublicKey) bool }); ok && same.Equal(public) {
+			return errDuplicateSecret
+		}
+	}
+	s.keys[id], s.ids[id] = public, identity
+	return nil
+}
+
 // configuredKeys returns the keys of the config: the secrets, as PEM with the
 // key ID as label, and the key set. Nil if there are none.
 func (m *Module) configuredKeys() (*staticKeys, error) {
@@ -55,8 +71,17 @@ func (m *Module) configuredKeys() (*staticKeys, error) {
 		if err != nil {
 			return nil, fmt.Errorf("secret %d: parsing public key: %w", i+1, err)
 		}
-		s.keys[secret.Label()] = public
-		s.ids[secret.Label()] = labelled(secret.Identity(), i)
+		text, err := publicKeyText(public)
+		if err != nil {
+			return nil, fmt.Errorf("secret %d: %w", i+1, err)
+		}
+		id, err := canonicalIdentity(text, secret.Label(), i)
+		if err == nil {
+			err = s.add(secret.Label(), public, id)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("secret %d: %w", i+1, err)
+		}
 	}
 	if m.set.JWKS != "" {
 		set, err := parseKeySet([]byte(m.set.JWKS))
@@ -64,7 +89,9 @@ func (m *Module) configuredKeys() (*staticKeys, error) {
 			return nil, fmt.Errorf("jwks: %w", err)
 		}
 		for id, k := range set {
-			s.keys[id], s.ids[id] = k, keyIdentity(m.preset.Name, id)
+			if err := s.add(id, k, keyIdentity(m.preset.Name, id)); err != nil {
+				return nil, fmt.Errorf("jwks: %w", err)
+			}
 		}
 	}
 	if len(s.keys) == 0 {

@@ -60,6 +60,8 @@ type Preset struct {
 	// Handshake answers a provider's proof-of-ownership request that its
 	// signature covers; nil if it has none.
 	Handshake Handshake
+	// Check refuses verified deliveries that are ambiguous; nil if none are.
+	Check func(r *signature.Request) error
 	// Challenge answers one that comes unsigned; nil if it has none.
 	Challenge *Challenge
 	// Handshakes says in words which requests are answered, for the
@@ -323,6 +325,11 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	if err := m.digestBody(r, d); err != nil {
 		return nil, err
 	}
+	if m.preset.Check != nil {
+		if err := m.preset.Check(r); err != nil {
+			return nil, err
+		}
+	}
 	if m.preset.Handshake != nil {
 		d.Answer, err = m.preset.Handshake(m, r, d)
 	}
@@ -374,7 +381,7 @@ func (m *Module) Facts() Facts {
 		Name:     m.preset.Name,
 		Traits:   traits,
 		Secrets:  m.verifier.secrets(),
-		Window:   m.preset.Window,
+		Window:   max(m.preset.Window, traits.MinWindow()),
 		Weakness: weakness,
 		Unsigned: m.preset.Unsigned,
 	}
