@@ -233,7 +233,7 @@ func (v *messageSignatures) verify(_ context.Context, r *signature.Request) (*si
 			return nil, err
 		}
 		digest := sha256.Sum256(base)
-		d.Matches = append(d.Matches, signature.Match{Secret: s.key.identity, Digest: digest[:]})
+		d.Matches = appendMatches(d.Matches, signature.Match{Secret: s.key.identity, Digest: digest[:]})
 		created, _ := param[int64](s.params.Params, "created")
 		d.Timestamp = time.Unix(created, 0)
 	}

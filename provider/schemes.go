@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -266,7 +267,7 @@ func (s *schemes) verify(_ context.Context, r *signature.Request) (*signature.De
 		case delivery == nil:
 			delivery = d
 		default:
-			delivery.Matches = append(delivery.Matches, d.Matches...)
+			delivery.Matches = appendMatches(delivery.Matches, d.Matches...)
 		}
 	}
 	if delivery != nil {
@@ -294,13 +295,26 @@ func (s *schemes) verifyOne(r *signature.Request) (*signature.Delivery, error) {
 		case delivery == nil:
 			delivery = d
 		default:
-			delivery.Matches = append(delivery.Matches, d.Matches...)
+			delivery.Matches = appendMatches(delivery.Matches, d.Matches...)
 		}
 	}
 	if delivery != nil {
 		return delivery, nil
 	}
 	return nil, refusal
+}
+
+// appendMatches adds matches that are not there yet.
+func appendMatches(matches []signature.Match, more ...signature.Match) []signature.Match {
+	for _, m := range more {
+		known := slices.ContainsFunc(matches, func(other signature.Match) bool {
+			return other.Secret.Fingerprint == m.Secret.Fingerprint && bytes.Equal(other.Digest, m.Digest)
+		})
+		if !known {
+			matches = append(matches, m)
+		}
+	}
+	return matches
 }
 
 // isRefusal tells whether err is a refusal of this kind.

@@ -88,6 +88,17 @@ func plainForm(h http.Header) bool {
 	return len(params) == 0 || (len(params) == 1 && named && strings.EqualFold(charset, "utf-8"))
 }
 
+// asciiCompatible reports whether the character set of a form, if it is named,
+// is one in which & and = are the same bytes.
+func asciiCompatible(h http.Header) bool {
+	_, params, err := mime.ParseMediaType(h["Content-Type"][0])
+	switch strings.ToLower(params["charset"]) {
+	case "", "utf-8", "utf8", "us-ascii", "iso-8859-1", "windows-1252":
+		return err == nil
+	}
+	return false
+}
+
 // checkLookalikes refuses parameters that some parser takes for the named one.
 func checkLookalikes(values url.Values, what, name string) error {
 	if len(values[name]) == 0 {
