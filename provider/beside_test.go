@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"strconv"
 	"strings"
@@ -145,9 +146,7 @@ func adyenBody(t *testing.T, key string, changes ...map[string]string) string {
 	var items []string
 	for _, change := range changes {
 		v := map[string]string{"psp": "7914", "original": "", "account": "T", "reference": "r", "value": "1", "currency": "EUR", "event": "AUTHORISATION", "success": "true"}
-		for name, value := range change {
-			v[name] = value
-		}
+		maps.Copy(v, change)
 		h := hmac.New(sha256.New, raw)
 		h.Write([]byte(strings.Join([]string{v["psp"], v["original"], v["account"], v["reference"], v["value"], v["currency"], v["event"], v["success"]}, ":")))
 		items = append(items, fmt.Sprintf(`{"NotificationRequestItem":{"pspReference":%q,"originalReference":%q,"merchantAccountCode":%q,"merchantReference":%q,"amount":{"value":%s,"currency":%q},"eventCode":%q,"success":%q,"additionalData":{"hmacSignature":%q}}}`,
@@ -289,8 +288,15 @@ func TestOneOfSeveralSignaturesRemovedIsTheSameDelivery(t *testing.T) {
 		t.Fatal(err)
 	}
 	pair := func(label, private string) string {
-		key := sha1.Sum([]byte(private))
-		h := hmac.New(sha1.New, key[:])
+		text, err := braintreeKey(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := hmac.New(sha1.New, key)
 		h.Write([]byte("cGF5bG9hZA==\n"))
 		return label + "|" + hex.EncodeToString(h.Sum(nil))
 	}

@@ -28,7 +28,7 @@ var coded = []Preset{
 	{
 		Name: "braintree", Title: "Braintree",
 		KeyText: braintreeKey, Values: braintreeValues,
-		Schemes:   only(signature.HMACSHA1, signature.SignatureField{Field: signature.Field{From: "value", Name: "signature"}}, key("hex", ""), signed("{value.payload}"), keyID(signature.Field{From: "value", Name: "key"})),
+		Schemes:   only(signature.HMACSHA1, signature.SignatureField{Field: signature.Field{From: "value", Name: "signature"}}, key("hex", ""), signed("{value.payload}"), valuesCoverBody, keyID(signature.Field{From: "value", Name: "key"})),
 		Challenge: braintreeChallenge, Handshakes: "GET with `bt_challenge`",
 		Docs: "https://developer.paypal.com/braintree/docs/guides/webhooks/parse", SecretHelp: "private key, with the public key as label",
 	},

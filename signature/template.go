@@ -228,15 +228,16 @@ func (t *template) placed(s *Scheme) bool {
 
 // bodyIsOpen reports whether bytes could move between the body and what is
 // signed next to it: {url}{body} reads alike wherever the body begins. A
-// timestamp next to it has no choice of lengths, and a hash has one length. A
-// literal between them does not help: the body can contain it.
+// timestamp next to it has no choice of lengths, a hash has one length, and what
+// is guarded cannot contain what follows it. A literal between them alone does
+// not help: the body can contain it.
 func (t *template) bodyIsOpen(s *Scheme) bool {
 	i := slices.IndexFunc(t.parts, func(p part) bool { return p.name == "body" || p.name == "body_inflated" })
 	if i < 0 {
 		return false
 	}
 	fixed := func(p part) bool {
-		return p.literal != "" || s.isTimestamp(p.field) || p.name == "body_sha256" || p.name == "body_sha256_hex"
+		return p.literal != "" || p.guard != "" || s.isTimestamp(p.field) || p.name == "body_sha256" || p.name == "body_sha256_hex"
 	}
 	before, after := t.parts[:i], t.parts[i+1:]
 	for len(before) > 0 && before[len(before)-1].literal != "" {
