@@ -17,27 +17,45 @@ import (
 // where the scheme says that there is nothing.
 func (v *Verifier) checkUnsigned(r *Request) error {
 	s := &v.scheme
-	if s.NoBody && r.Body.Size() > 0 {
-		return Refuse(Malformed, "the request has a body, which the signature does not cover")
-	}
-	_, _, raw := r.target()
-	if s.NoBody && strings.ContainsAny(raw, `{"`) {
-		// A signed JSON body, moved into the query.
-		return Refuse(Malformed, "the query has characters that are escaped in a query")
+	if s.NoBody {
+		if err := checkNoBody(r); err != nil {
+			return err
+		}
 	}
 	if len(s.RefuseQuery) > 0 {
-		query, err := url.ParseQuery(raw)
-		if err != nil {
-			return Refuse(Malformed, "the query string cannot be parsed")
-		}
-		for name := range query {
-			if slices.ContainsFunc(s.RefuseQuery, func(refused string) bool { return sameToSomeParser(name, refused) }) {
-				return Refuse(Malformed, "the query has a parameter that an app could read in place of the signed one")
-			}
+		if err := checkQuery(r, s.RefuseQuery); err != nil {
+			return err
 		}
 	}
 	if s.WholeForm {
 		return v.checkWholeForm(r)
+	}
+	return nil
+}
+
+// checkNoBody refuses a body, and a query that is a signed JSON body instead.
+func checkNoBody(r *Request) error {
+	if r.Body.Size() > 0 {
+		return Refuse(Malformed, "the request has a body, which the signature does not cover")
+	}
+	if _, _, raw := r.target(); strings.ContainsAny(raw, `{"`) {
+		return Refuse(Malformed, "the query has characters that are escaped in a query")
+	}
+	return nil
+}
+
+// checkQuery refuses parameters that some parser takes for one of these. It is
+// the query that the app gets, whatever the URL that is signed.
+func checkQuery(r *Request, refused []string) error {
+	_, raw, _ := strings.Cut(r.RequestURI, "?")
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return Refuse(Malformed, "the query string cannot be parsed")
+	}
+	for name := range query {
+		if slices.ContainsFunc(refused, func(other string) bool { return sameToSomeParser(name, other) }) {
+			return Refuse(Malformed, "the query has a parameter that an app could read in place of the signed one")
+		}
 	}
 	return nil
 }

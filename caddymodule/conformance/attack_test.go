@@ -148,7 +148,7 @@ func jsonAttacks(q conformance.Request) []attack {
 	}
 	braces := 0
 	for i := range body {
-		if body[i] != '{' && body[i] != '}' || braces == 8 {
+		if body[i] != '{' && body[i] != '}' || braces == 6 {
 			continue
 		}
 		braces++
@@ -174,7 +174,7 @@ func memberNames(value any, names map[string]bool) {
 	switch v := value.(type) {
 	case map[string]any:
 		for name, inner := range v {
-			if name != "" && len(names) < 20 {
+			if name != "" && len(names) < 10 {
 				names[name] = true
 			}
 			memberNames(inner, names)
