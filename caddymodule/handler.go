@@ -316,9 +316,8 @@ func (h *Handler) check() error {
 	switch {
 	case time.Duration(r.Lease) < time.Second:
 		return fmt.Errorf("lease %s is too short to be renewed: write 1s or more, for example lease 1m; in JSON a number is nanoseconds: write \"lease\": \"1m\"", time.Duration(r.Lease))
-	case time.Duration(r.Window) < 2*h.facts.Traits.Tolerance:
-		return fmt.Errorf("window %s is shorter than twice the tolerance of %s, so a replay could outlive it: write window %s or more, or a smaller tolerance",
-			time.Duration(r.Window), h.facts.Traits.Tolerance, 2*h.facts.Traits.Tolerance)
+	case time.Duration(r.Window) < h.facts.Traits.MinWindow():
+		return h.shortWindow()
 	case r.OnStoreError != "reject" && r.OnStoreError != "allow":
 		return fmt.Errorf("on_store_error %s is unknown: write reject or allow", r.OnStoreError)
 	case len(h.Events) > 0 && !h.facts.Traits.HasEvent:
@@ -372,6 +371,17 @@ func (r *Replay) repeats(v *signature.Delivery) bool {
 func (h *Handler) cannotTell() bool {
 	content := cmp.Or(h.Replay.Content, h.facts.Distinction.Content)
 	return content == provider.ContentRepeats && !h.facts.Traits.HasID
+}
+
+// shortWindow says why the window is too short: a copy would still be accepted
+// when the delivery has been forgotten.
+func (h *Handler) shortWindow() error {
+	window, t := time.Duration(h.Replay.Window), h.facts.Traits
+	if t.MinWindow() > 2*t.Tolerance {
+		return fmt.Errorf("window %s is shorter than the %s for which a copy of a delivery is accepted: write window %s or more", window, t.MinWindow(), t.MinWindow())
+	}
+	return fmt.Errorf("window %s is shorter than twice the tolerance of %s, so a replay could outlive it: write window %s or more, or a smaller tolerance",
+		window, t.Tolerance, 2*t.Tolerance)
 }
 
 func checkStatus(option string, status int) error {

@@ -26,7 +26,15 @@ type appStore struct {
 	appID       string
 	environment string
 	identity    signature.Identity
+	maxAge      time.Duration
 }
+
+const (
+	// appleTolerance covers Apple's retries, which keep the time of signing:
+	// the last comes 157 hours after the first attempt.
+	appleTolerance = week
+	appleMaxSkew   = 5 * time.Minute
+)
 
 // What Apple marks its certificates with.
 var (
@@ -35,7 +43,10 @@ var (
 )
 
 func newAppleAppStore(m *Module) (verifier, error) {
-	a := &appStore{bundleID: m.set.BundleID, appID: m.set.AppID, environment: "Production"}
+	a := &appStore{bundleID: m.set.BundleID, appID: m.set.AppID, environment: "Production", maxAge: m.tolerance()}
+	if a.maxAge == 0 {
+		a.maxAge = appleTolerance
+	}
 	if m.set.Environment == "sandbox" {
 		a.environment = "Sandbox"
 	}
@@ -96,19 +107,11 @@ func (a *appStore) verify(_ context.Context, r *signature.Request) (*signature.D
 	if err != nil {
 		return nil, err
 	}
-	if err := checkUniqueNames(body, foldName); err != nil {
-		return nil, signature.Refuse(signature.Malformed, "%v", err)
+	signedPayload, err := appleEnvelope(body)
+	if err != nil {
+		return nil, err
 	}
-	var envelope struct {
-		Payload string `json:"signedPayload"`
-	}
-	if json.Unmarshal(body, &envelope) != nil {
-		return nil, signature.Refuse(signature.Malformed, "the body is not a notification")
-	}
-	if envelope.Payload == "" {
-		return nil, signature.Refuse(signature.MissingSignature, "the body has no signedPayload")
-	}
-	jws, err := jose.ParseSignedCompact(envelope.Payload, []jose.SignatureAlgorithm{jose.ES256})
+	jws, err := jose.ParseSignedCompact(signedPayload, []jose.SignatureAlgorithm{jose.ES256})
 	if err != nil {
 		return nil, signature.Refuse(signature.Malformed, "the signedPayload is not a JWS with ES256")
 	}
@@ -121,7 +124,10 @@ func (a *appStore) verify(_ context.Context, r *signature.Request) (*signature.D
 		return nil, signature.Refuse(signature.Malformed, "the signedDate is not a time in milliseconds")
 	}
 	signedAt := time.UnixMilli(ms)
-	public, err := a.publicKey(envelope.Payload, signedAt)
+	if age := r.Now.Sub(signedAt); age > a.maxAge || age < -appleMaxSkew {
+		return nil, signature.Refuse(signature.Stale, "signed %s ago, which is more than the tolerance of %s", age.Round(time.Second), a.maxAge)
+	}
+	public, err := a.publicKey(signedPayload, signedAt)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +145,30 @@ func (a *appStore) verify(_ context.Context, r *signature.Request) (*signature.D
 	}
 	d.Matches = []signature.Match{{Secret: a.identity, Digest: digest[:]}}
 	return d, nil
+}
+
+// appleEnvelope returns the signedPayload, which is all that the body may hold:
+// nothing else in it is signed.
+func appleEnvelope(body []byte) (string, error) {
+	if err := checkNames(body, names{}); err != nil {
+		return "", signature.Refuse(signature.Malformed, "%v", err)
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(body, &members) != nil {
+		return "", signature.Refuse(signature.Malformed, "the body is not a notification")
+	}
+	raw, ok := members["signedPayload"]
+	switch {
+	case !ok:
+		return "", signature.Refuse(signature.MissingSignature, "the body has no signedPayload")
+	case len(members) > 1:
+		return "", signature.Refuse(signature.Malformed, "the body has something beside signedPayload, which is not signed")
+	}
+	var payload string
+	if json.Unmarshal(raw, &payload) != nil || payload == "" {
+		return "", signature.Refuse(signature.MissingSignature, "the signedPayload is empty or no string")
+	}
+	return payload, nil
 }
 
 // publicKey returns the key of the first certificate of x5c, if they lead to
@@ -225,7 +255,7 @@ func (a *appStore) checkSubject(n *appleNotification) error {
 func shortened(text string) string { return text[:min(len(text), 40)] }
 
 func (a *appStore) traits() signature.Traits {
-	return signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true}
+	return signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: a.maxAge}
 }
 
 func (a *appStore) secrets() []signature.Identity { return []signature.Identity{a.identity} }

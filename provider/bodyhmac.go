@@ -56,9 +56,9 @@ var bodyHMAC = []Preset{
 	// Bolt waits for the response. X-Bolt-Trace-Id is not documented to be an ID.
 	{
 		Name: "bolt", Title: "Bolt", Distinction: repeats, Schemes: []signature.Scheme{
-			scheme(signature.HMACSHA256, base64In("X-Bolt-Hmac-Sha256", ""), signed("{query}"), when(signature.Condition{Methods: []string{"GET"}})),
-			scheme(signature.HMACSHA256, base64In("X-Bolt-Hmac-Sha256", "")),
-		}, Weakness: "GET hooks sign the query under the key with which POST hooks sign the body: whoever sees the one can send it as the other",
+			scheme(signature.HMACSHA256, base64In("X-Bolt-Hmac-Sha256", ""), signed("{query}"), noBody, when(signature.Condition{Methods: []string{"GET"}})),
+			scheme(signature.HMACSHA256, base64In("X-Bolt-Hmac-Sha256", ""), jsonBody), // never a query, which the same key signs
+		},
 		Docs: "https://help.bolt.com/developers/webhooks/hook-verification/", SecretHelp: "Signing Secret of the merchant",
 	},
 	{
@@ -361,8 +361,8 @@ var bodyHMAC = []Preset{
 	// Two topics of one subscriber can have equal content, such as an empty list.
 	{
 		Name: "websub", Title: "WebSub, YouTube", Distinction: unique.varying("Link"),
-		Schemes: webSubSchemes, SecretsFitAll: true, Takes: []string{"algorithm", "topic"},
-		Challenge: webSubChallenge, Handshakes: "GET with `hub.challenge`, for each `topic`",
+		Schemes: webSubSchemes, SecretsFitAll: true, Takes: []string{"algorithm", "topic", "verify_token", "accept_handshake"},
+		Challenge: webSubChallenge, Handshakes: "GET with `hub.challenge` for a `topic`: `subscribe` while `accept_handshake` is set; with `verify_token`, what comes with it",
 		Docs: "https://www.w3.org/TR/websub/", SecretHelp: "hub.secret of the subscription; hubs that sign with SHA-1, as YouTube's does, need `algorithm sha1`",
 	},
 	// The delivery ID is made of the webhook and the current second. One order has

@@ -132,6 +132,18 @@ func require(header, value string) with {
 		s.Require[header] = value
 	}
 }
+
+// wholeForm: the signed field is all that the form has, and no parameter of the
+// URL has its name.
+func wholeForm(name string) with {
+	return func(s *signature.Scheme) { s.WholeForm, s.RefuseQuery = true, []string{name} }
+}
+
+// noBody: what is signed so has no body.
+func noBody(s *signature.Scheme) { s.NoBody = true }
+
+// jsonBody: the body is always a JSON object or array.
+func jsonBody(s *signature.Scheme)    { s.JSONBody = true }
 func when(c signature.Condition) with { return func(s *signature.Scheme) { s.When = &c } }
 
 // timestamp is where the time of signing stands, with a tolerance in seconds

@@ -71,7 +71,7 @@ func (c *Custom) provision(log *zap.Logger) error {
 
 // OptionNames implements OptionLister.
 func (*Custom) OptionNames() []string {
-	return append([]string{"algorithm", "key", "signature", "signed", "timestamp", "id", "event", "action", "key_id", "require", "when", "refuse_empty", "content", "repeats_when", "unique_when", "varies"}, optionNames...)
+	return append([]string{"algorithm", "key", "signature", "signed", "timestamp", "id", "event", "action", "key_id", "require", "when", "refuse_empty", "content", "repeats_when", "unique_when", "varies", "whole_form", "no_body", "json_body", "refuse_query"}, optionNames...)
 }
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax, beyond the
@@ -88,6 +88,10 @@ func (*Custom) OptionNames() []string {
 //		action    <place> <name>
 //		key_id    <place> <name>
 //		refuse_empty
+//		whole_form
+//		no_body
+//		json_body
+//		refuse_query <name>...
 //		when      [method <method>] [content_type <type>]
 //		require   <header> <value>
 //		content   unique|repeats
@@ -127,10 +131,19 @@ func (c *Custom) unmarshalSchemeOption(d *caddyfile.Dispenser, seen map[string]b
 		c.Varies = append(c.Varies, names...)
 		return true, nil
 	case "refuse_empty":
-		c.RefuseEmpty = true
-		if d.NextArg() {
-			return true, d.Errf("refuse_empty takes no value, but %q follows", d.Val())
+		return true, unmarshalFlag(d, &c.RefuseEmpty)
+	case "whole_form":
+		return true, unmarshalFlag(d, &c.WholeForm)
+	case "no_body":
+		return true, unmarshalFlag(d, &c.NoBody)
+	case "json_body":
+		return true, unmarshalFlag(d, &c.JSONBody)
+	case "refuse_query":
+		args := d.RemainingArgs()
+		if len(args) == 0 {
+			return true, d.Err("refuse_query takes names of parameters: refuse_query payload")
 		}
+		c.RefuseQuery = append(c.RefuseQuery, args...)
 		return true, nil
 	case "key", "signature", "timestamp", "id", "event", "action", "key_id", "when":
 	default:
@@ -188,6 +201,16 @@ func unmarshalWhen(a *arguments) *signature.Condition {
 	return when
 }
 
+// unmarshalFlag reads an option without a value.
+func unmarshalFlag(d *caddyfile.Dispenser, to *bool) error {
+	name := d.Val()
+	*to = true
+	if d.NextArg() {
+		return d.Errf("%s takes no value, but %q follows", name, d.Val())
+	}
+	return nil
+}
+
 func (c *Custom) unmarshalRequire(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) != 2 {
@@ -240,7 +263,8 @@ func (c *Custom) Facts() Facts {
 	if p := c.now(c); p != Provider(c) {
 		return p.Facts()
 	}
-	return Facts{Name: "custom", Traits: c.schemes.traits(), Secrets: c.schemes.secrets(), Window: customWindow, Distinction: c.Distinction}
+	traits := c.schemes.traits()
+	return Facts{Name: "custom", Traits: traits, Secrets: c.schemes.secrets(), Window: max(customWindow, traits.MinWindow()), Distinction: c.Distinction}
 }
 
 // Interface guards.

@@ -1,10 +1,8 @@
 package provider
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -30,11 +28,14 @@ func graphValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
 	return []map[string]string{{"client_state": states[0]}}, nil
 }
 
+// graphNames are the members that are read.
+var graphNames = knownNames(2, "value", "clientState")
+
 var errGraph = errors.New("the body is not a list of notifications with a clientState each")
 
 // clientStates returns the clientState of every notification, at least one.
 func clientStates(body []byte) ([]string, error) {
-	if err := checkUniqueNames(body, foldName); err != nil {
+	if err := checkNames(body, graphNames); err != nil {
 		return nil, err
 	}
 	var document struct {
@@ -54,61 +55,6 @@ func clientStates(body []byte) ([]string, error) {
 	}
 	return states, nil
 }
-
-// checkUniqueNames refuses a document in which an object has a name twice: the
-// app's parser might take the other one. same maps names that count as one to
-// one; encoding/json takes names for the same whatever their case.
-func checkUniqueNames(body []byte, same func(string) string) error {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	if err := uniqueNames(dec, 0, same); err != nil {
-		return err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the JSON document")
-	}
-	return nil
-}
-
-func uniqueNames(dec *json.Decoder, depth int, same func(string) string) error {
-	token, err := dec.Token()
-	if err != nil {
-		return errors.New("the body is not JSON")
-	}
-	if depth > 100 {
-		return errors.New("the JSON document is nested too deep")
-	}
-	object := token == json.Delim('{')
-	if !object && token != json.Delim('[') {
-		return nil
-	}
-	names := make(map[string]bool)
-	for dec.More() {
-		if object {
-			name, err := dec.Token()
-			if err != nil {
-				return errors.New("the body is not JSON")
-			}
-			folded := same(name.(string))
-			if names[folded] {
-				return errors.New("a name comes twice in one JSON object")
-			}
-			names[folded] = true
-		}
-		if err := uniqueNames(dec, depth+1, same); err != nil {
-			return err
-		}
-	}
-	if _, err := dec.Token(); err != nil {
-		return errors.New("the body is not JSON")
-	}
-	return nil
-}
-
-// exactName keeps names apart that differ in case.
-func exactName(name string) string { return name }
-
-// foldName maps names that encoding/json takes for the same to one.
-func foldName(name string) string { return string(bytes.ToLower(bytes.ToUpper([]byte(name)))) }
 
 // graphChallenge sends validationToken back as text.
 var graphChallenge = &Challenge{

@@ -245,6 +245,9 @@ func bodyDigest(r *signature.Request) ([]byte, error) {
 func (v *tokenVerifier) traits() signature.Traits {
 	t := v.rules.traits
 	t.Tolerance = v.tolerance
+	if t.Lifetime > 0 {
+		t.Lifetime += v.tolerance // by which a token may have expired
+	}
 	return t
 }
 
@@ -307,6 +310,15 @@ func (c claims) checkValidity(now time.Time, leeway time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// checkLifetime is checkValidity for tokens whose expiry alone ends the time in
+// which a copy is accepted: it must not be later than the window.
+func (c claims) checkLifetime(now time.Time, leeway time.Duration) error {
+	if expires, ok := c.time("exp"); ok && expires.Sub(now) >= tokenLifetime {
+		return signature.Refuse(signature.Malformed, "the token is valid for longer than the provider's are")
+	}
+	return c.checkValidity(now, leeway)
 }
 
 // checkBody holds the body to a claim with its SHA-256 in hex.

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -29,13 +30,6 @@ type staticKeys struct {
 	order []string
 }
 
-func (s *staticKeys) add(id string, public any, identity signature.Identity) {
-	if _, known := s.keys[id]; !known {
-		s.order = append(s.order, id)
-	}
-	s.keys[id], s.ids[id] = public, identity
-}
-
 func (s *staticKeys) find(_ context.Context, id string, _ time.Time) (any, signature.Identity, error) {
 	if k, ok := s.keys[id]; ok {
 		return k, s.ids[id], nil
@@ -54,6 +48,22 @@ func (s *staticKeys) identities() []signature.Identity {
 	return ids
 }
 
+// add adds a key. The request names the key that is used, so one key under two
+// IDs would let a copy count as another delivery.
+func (s *staticKeys) add(id string, public any, identity signature.Identity) error {
+	if _, known := s.keys[id]; known {
+		return fmt.Errorf("there are two keys with the ID %q: give each its own as label", id)
+	}
+	for _, other := range s.keys {
+		if same, ok := other.(interface{ Equal(crypto.PublicKey) bool }); ok && same.Equal(public) {
+			return errDuplicateSecret
+		}
+	}
+	s.order = append(s.order, id)
+	s.keys[id], s.ids[id] = public, identity
+	return nil
+}
+
 // configuredKeys returns the keys of the config: the secrets, as PEM with the
 // key ID as label, and the key set. Nil if there are none.
 func (m *Module) configuredKeys() (*staticKeys, error) {
@@ -67,7 +77,17 @@ func (m *Module) configuredKeys() (*staticKeys, error) {
 		if err != nil {
 			return nil, fmt.Errorf("secret %d: parsing public key: %w", i+1, err)
 		}
-		s.add(secret.Label(), public, labelled(secret.Identity(), i))
+		text, err := publicKeyText(public)
+		if err != nil {
+			return nil, fmt.Errorf("secret %d: %w", i+1, err)
+		}
+		id, err := canonicalIdentity(text, secret.Label(), i)
+		if err == nil {
+			err = s.add(secret.Label(), public, id)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("secret %d: %w", i+1, err)
+		}
 	}
 	if m.set.JWKS != "" {
 		set, err := parseKeySet([]byte(m.set.JWKS))
@@ -75,7 +95,9 @@ func (m *Module) configuredKeys() (*staticKeys, error) {
 			return nil, fmt.Errorf("jwks: %w", err)
 		}
 		for _, id := range slices.Sorted(maps.Keys(set)) {
-			s.add(id, set[id], keyIdentity(m.preset.Name, id))
+			if err := s.add(id, set[id], keyIdentity(m.preset.Name, id)); err != nil {
+				return nil, fmt.Errorf("jwks: %w", err)
+			}
 		}
 	}
 	if len(s.keys) == 0 {

@@ -30,8 +30,8 @@ func plivoValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if form == nil && r.Body.Size() > 0 {
-		return nil, signature.Refuse(signature.Malformed, "the body is no form, and so is not signed")
+	if len(form) == 0 && r.Body.Size() > 0 {
+		return nil, signature.Refuse(signature.Malformed, "the body is no form with fields, and so is not signed")
 	}
 	content := address
 	if len(params) > 0 || len(form) > 0 {

@@ -66,6 +66,8 @@ type Preset struct {
 	// Handshake answers a provider's proof-of-ownership request that its
 	// signature covers; nil if it has none.
 	Handshake Handshake
+	// Check refuses verified deliveries that are ambiguous; nil if none are.
+	Check func(r *signature.Request) error
 	// Challenge answers one that comes unsigned; nil if it has none.
 	Challenge *Challenge
 	// Handshakes says in words which requests are answered, for the
@@ -341,6 +343,11 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	if err := m.digestBody(r, d); err != nil {
 		return nil, err
 	}
+	if m.preset.Check != nil {
+		if err := m.preset.Check(r); err != nil {
+			return nil, err
+		}
+	}
 	m.addContents(d)
 	m.addOtherID(r, d)
 	d.AlsoContent = m.preset.AlsoContent
@@ -400,8 +407,10 @@ func (m *Module) addContents(d *signature.Delivery) {
 	if d.Contents != nil || m.preset.Code == nil {
 		return
 	}
-	for _, secret := range m.verifier.secrets() {
-		d.Contents = append(d.Contents, signature.Match{Secret: secret, Digest: d.Matches[0].Digest})
+	for _, match := range d.Matches {
+		for _, secret := range m.verifier.secrets() {
+			d.Contents = appendMatches(d.Contents, signature.Match{Secret: secret, Digest: match.Digest})
+		}
 	}
 }
 
@@ -434,7 +443,7 @@ func (m *Module) Facts() Facts {
 		Name:     m.preset.Name,
 		Traits:   traits,
 		Secrets:  m.verifier.secrets(),
-		Window:   m.preset.Window,
+		Window:   max(m.preset.Window, traits.MinWindow()),
 		Weakness: weakness,
 		Unsigned: m.preset.Unsigned,
 

@@ -108,7 +108,7 @@ var settings = []setting{
 	{name: "bundle_id", value: "<id>", help: "the bundle ID of the app", text: func(s *Settings) *string { return &s.BundleID }},
 	{name: "app_id", value: "<number>", help: "the number of the app", text: func(s *Settings) *string { return &s.AppID }},
 	{name: "environment", value: "production|sandbox", help: "the provider's environment", text: func(s *Settings) *string { return &s.Environment }},
-	{name: "component", value: "<name>", help: "what a signature must cover", list: func(s *Settings) *[]string { return &s.Components }},
+	{name: "component", value: "<name>", help: "what a signature must cover; without content-digest the body is not signed", list: func(s *Settings) *[]string { return &s.Components }},
 	{name: "client_id", value: "<id>", help: "the account's ID, for fetching keys", text: func(s *Settings) *string { return &s.ClientID }},
 	{name: "client_secret", value: "{env.NAME}", help: "the account's secret, for fetching keys", text: func(s *Settings) *string { return &s.ClientSecret }},
 	{name: "accept_handshake", help: "answer the unsigned proof of ownership, while setting up", flag: func(s *Settings) *bool { return &s.AcceptHandshake }},

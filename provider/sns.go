@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rsa"
-	"crypto/sha1"
+	_ "crypto/sha1" // SignatureVersion 1
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -35,6 +35,7 @@ type sns struct {
 	roots      *x509.CertPool
 	confirm    bool
 	maxAge     time.Duration
+	versions   map[string]crypto.Hash // by SignatureVersion
 }
 
 const (
@@ -67,6 +68,9 @@ func newSNS(m *Module) (verifier, error) {
 	}
 	s.fetcher = keyfetch.New(nil, hosts...)
 	var err error
+	if s.versions, err = snsVersions(m.set.Algorithms); err != nil {
+		return nil, err
+	}
 	if s.configured, err = m.configuredCertificates(); err != nil {
 		return nil, err
 	}
@@ -108,14 +112,46 @@ func (s *sns) verify(ctx context.Context, r *signature.Request) (*signature.Deli
 	return d, err
 }
 
-// readSNS reads the members that are strings. A name that comes twice is
-// refused: the app's parser might take the other one.
+// snsVersions returns the signature versions that may be used. Version 1 is
+// what SNS uses unless the topic says otherwise.
+func snsVersions(algorithms []string) (map[string]crypto.Hash, error) {
+	all := map[string]crypto.Hash{"1": crypto.SHA1, "2": crypto.SHA256}
+	if len(algorithms) == 0 {
+		return all, nil
+	}
+	versions := make(map[string]crypto.Hash)
+	for _, name := range algorithms {
+		switch name {
+		case "sha1":
+			versions["1"] = all["1"]
+		case "sha256":
+			versions["2"] = all["2"]
+		default:
+			return nil, fmt.Errorf("algorithm %q is none of SNS: write sha256 or sha1", name)
+		}
+	}
+	return versions, nil
+}
+
+// snsNames are the members that mean something.
+var snsNames = []string{
+	"Type", "MessageId", "TopicArn", "Subject", "Message", "Timestamp", "SubscribeURL", "Token",
+	"SignatureVersion", "Signature", "SigningCertURL", "UnsubscribeURL", "MessageAttributes",
+}
+
+var snsMembers = knownNames(0, snsNames...)
+
+// snsSigned is how many of them can be signed.
+const snsSigned = 8
+
+// readSNS reads the members that are strings. A name that comes twice, or in
+// other letters, is refused: the app's parser might take the other one.
 func readSNS(r *signature.Request) (snsMessage, error) {
 	body, err := wholeBody(r)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkUniqueNames(body, exactName); err != nil {
+	if err := checkNames(body, snsMembers); err != nil {
 		return nil, signature.Refuse(signature.Malformed, "%v", err)
 	}
 	var members map[string]any
@@ -124,8 +160,12 @@ func readSNS(r *signature.Request) (snsMessage, error) {
 	}
 	msg := make(snsMessage, len(members))
 	for name, value := range members {
-		if text, ok := value.(string); ok {
+		text, ok := value.(string)
+		switch {
+		case ok:
 			msg[name] = text
+		case value != nil && slices.Contains(snsNames[:snsSigned], name):
+			return nil, signature.Refuse(signature.Malformed, "the %s is not a string", name)
 		}
 	}
 	if msg["Signature"] == "" {
@@ -156,6 +196,16 @@ func (m snsMessage) signedContent() (string, error) {
 	default:
 		return "", signature.Refuse(signature.Malformed, "the message is of a Type that SNS does not have")
 	}
+	for _, name := range snsNames[:snsSigned] {
+		value, present := m[name]
+		if present && !slices.Contains(names, name) {
+			return "", signature.Refuse(signature.Malformed, "a message of this Type has no %s, and it would not be signed", name)
+		}
+		// What begins each next line could be moved into the one before.
+		if name != "Message" && strings.Contains(value, "\n") {
+			return "", signature.Refuse(signature.Malformed, "the %s has a line break", name)
+		}
+	}
 	var b strings.Builder
 	for _, name := range names {
 		value, present := m[name]
@@ -176,6 +226,10 @@ func (s *sns) checkSignature(ctx context.Context, msg snsMessage, content string
 	if err != nil || strings.ContainsAny(msg["Signature"], "\r\n") {
 		return signature.Refuse(signature.Malformed, "the Signature is not base64")
 	}
+	hash, ok := s.versions[msg["SignatureVersion"]]
+	if !ok {
+		return signature.Refuse(signature.Malformed, "the SignatureVersion is none that is accepted here")
+	}
 	if !snsCertURL(msg["SigningCertURL"], s.hosts[msg["TopicArn"]]) {
 		return signature.Refuse(signature.Malformed, "the SigningCertURL is none that Amazon uses for this topic")
 	}
@@ -191,19 +245,9 @@ func (s *sns) checkSignature(ctx context.Context, msg snsMessage, content string
 		}
 		chains = append(chains, chain)
 	}
-	var hash crypto.Hash
-	var sum []byte
-	switch msg["SignatureVersion"] {
-	case "1":
-		h := sha1.Sum([]byte(content))
-		hash, sum = crypto.SHA1, h[:]
-	case "2":
-		h := sha256.Sum256([]byte(content))
-		hash, sum = crypto.SHA256, h[:]
-	default:
-		return signature.Refuse(signature.Malformed, "the SignatureVersion is neither 1 nor 2")
-	}
-	return s.tryChains(chains, hash, sum, sig, now)
+	h := hash.New()
+	h.Write([]byte(content))
+	return s.tryChains(chains, hash, h.Sum(nil), sig, now)
 }
 
 func (s *sns) tryChains(chains [][]*x509.Certificate, hash crypto.Hash, sum, sig []byte, now time.Time) error {
@@ -256,7 +300,7 @@ func (s *sns) confirmSubscription(ctx context.Context, msg snsMessage) (*signatu
 }
 
 func (s *sns) traits() signature.Traits {
-	return signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: s.maxAge}
+	return signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, Tolerance: s.maxAge, Lifetime: s.maxAge + snsMaxSkew}
 }
 
 func (s *sns) secrets() []signature.Identity {

@@ -47,7 +47,7 @@ var timestamped = []Preset{
 		Name: "front", Title: "Front (application webhooks)", Distinction: unique,
 		Schemes: []signature.Scheme{
 			// Front Connector signs the word "undefined" where there is no body.
-			scheme(signature.HMACSHA256, base64In("X-Front-Signature", ""), signed("{timestamp}:undefined"), timestamp(inHeader("X-Front-Request-Timestamp"), "unix_ms", 0), when(signature.Condition{Methods: []string{"GET", "DELETE"}})),
+			scheme(signature.HMACSHA256, base64In("X-Front-Signature", ""), signed("{timestamp}:undefined"), noBody, timestamp(inHeader("X-Front-Request-Timestamp"), "unix_ms", 0), when(signature.Condition{Methods: []string{"GET", "DELETE"}})),
 			scheme(signature.HMACSHA256, base64In("X-Front-Signature", ""), signed("{timestamp}:{body}"), timestamp(inHeader("X-Front-Request-Timestamp"), "unix_ms", 0), event(inJSON("type"))),
 		}, Handshake: frontChallenge, Handshakes: "X-Front-Challenge, signed",
 		Docs: "https://dev.frontapp.com/docs/application-webhooks", SecretHelp: "signing key of the app",

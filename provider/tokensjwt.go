@@ -24,7 +24,7 @@ var tokensJWT = []Preset{
 		Name: "atlassian-connect", Title: "Atlassian Connect", OtherID: "X-Atlassian-Webhook-Identifier", Distinction: repeats,
 		Code: byToken(tokenRules{
 			header: "Authorization", prefix: "JWT ", algorithms: hs256, check: checkAtlassian, digest: atlassianDigest, event: "webhookEvent",
-			traits: signature.Traits{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Tolerance: 3 * time.Minute},
+			traits: signature.Traits{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Lifetime: tokenLifetime},
 		}),
 		Needs: []string{"issuer"}, Signs: "method, path and query; not the body",
 		Docs: "https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/", SecretHelp: "sharedSecret of the installed callback; `issuer` is its clientKey, `public_url` the app's baseUrl",
@@ -35,7 +35,7 @@ var tokensJWT = []Preset{
 		Name: "atlassian-connect-install", Title: "Atlassian Connect lifecycle callbacks", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "Authorization", prefix: "JWT ", algorithms: []jose.SignatureAlgorithm{jose.RS256}, keys: atlassianKeys, check: checkAtlassianInstall, event: "eventType",
-			traits: signature.Traits{HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Tolerance: 3 * time.Minute},
+			traits: signature.Traits{HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Lifetime: tokenLifetime},
 		}),
 		NoSecret: true, Needs: []string{"audience"}, Signs: "method, path and query; not the body",
 		Docs: "https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/", SecretHelp: "none: keys are fetched from Atlassian; `audience` is the app's baseUrl, and so is `public_url`",
@@ -67,7 +67,7 @@ var tokensJWT = []Preset{
 		Name: "messagebird", Title: "MessageBird (classic)", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "MessageBird-Signature-JWT", algorithms: []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512}, check: checkMessageBird,
-			traits: signature.Traits{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, URLSigned: true, Tolerance: time.Minute},
+			traits: signature.Traits{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, URLSigned: true, Lifetime: tokenLifetime + messageBirdLeeway},
 		}),
 		Window: 2 * day, Signs: "URL and body, by their SHA-256",
 		IDHelp: "`jti` of the token", IDSigned: true, Docs: "https://developers.messagebird.com/api/#verifying-http-requests", SecretHelp: "Signing key, under Developers > API settings",
@@ -76,7 +76,7 @@ var tokensJWT = []Preset{
 		Name: "monday", Title: "monday.com", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "Authorization", algorithms: hs256, check: checkMonday, digest: bodyContent, id: "event.triggerUuid", event: "event.type",
-			traits: signature.Traits{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, Tolerance: 5 * time.Minute},
+			traits: signature.Traits{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, Lifetime: tokenLifetime},
 		}),
 		Window: 2 * day, Signs: "a token with the URL; not the body", Challenge: mondayChallenge, Handshakes: "the unsigned `challenge` when a webhook is made",
 		IDHelp: "`json event.triggerUuid`", Docs: "https://developer.monday.com/api-reference/docs/webhooks", SecretHelp: "Signing Secret of the app; set `public_url`, so that tokens for other URLs are refused",
@@ -103,6 +103,11 @@ var tokensJWT = []Preset{
 }
 
 var hs256 = []jose.SignatureAlgorithm{jose.HS256}
+
+// tokenLifetime is how far ahead a token may expire: as far as Google's library
+// allows, and longer than any provider's do. A copy of a delivery is accepted
+// until its token expires.
+const tokenLifetime = 24 * time.Hour
 
 const (
 	googleSigns    = "a token for the audience; not the body"
@@ -140,7 +145,7 @@ func checkMessageBird(_ *Module, r *signature.Request, c claims, d *signature.De
 	if c.text("iss") != "MessageBird" {
 		return signature.Refuse(signature.InvalidSignature, "the token is not issued by MessageBird")
 	}
-	if err := c.checkValidity(r.Now, messageBirdLeeway); err != nil {
+	if err := c.checkLifetime(r.Now, messageBirdLeeway); err != nil {
 		return err
 	}
 	from, ok := c.time("nbf")
@@ -167,7 +172,7 @@ func checkMessageBird(_ *Module, r *signature.Request, c claims, d *signature.De
 
 // checkMonday: https://developer.monday.com/apps/docs/authorization-header
 func checkMonday(m *Module, r *signature.Request, c claims, d *signature.Delivery) error {
-	if err := c.checkValidity(r.Now, 0); err != nil {
+	if err := c.checkLifetime(r.Now, 0); err != nil {
 		return err
 	}
 	if m.PublicURL != "" && c.text("aud") != m.PublicURL {
@@ -228,7 +233,7 @@ func atlassianDigest(m *Module, r *signature.Request, _ []byte) ([]byte, error) 
 
 // checkAtlassianRequest holds the token to the request.
 func checkAtlassianRequest(m *Module, r *signature.Request, c claims, d *signature.Delivery) error {
-	if err := c.checkValidity(r.Now, 0); err != nil {
+	if err := c.checkLifetime(r.Now, 0); err != nil {
 		return err
 	}
 	d.Timestamp, _ = c.time("iat")
@@ -292,7 +297,7 @@ func google(name string) func(*Module) (verifier, error) {
 				return published(name, m.set.Audience+"\x00"+m.set.ServiceAccount, "https://www.googleapis.com/oauth2/v3/certs", "www.googleapis.com", parseKeySet)
 			})
 		},
-		traits: signature.Traits{HasID: true, HasTimestamp: true, TimestampSigned: true, Tolerance: 5 * time.Minute},
+		traits: signature.Traits{HasID: true, HasTimestamp: true, TimestampSigned: true, Tolerance: 5 * time.Minute, Lifetime: tokenLifetime},
 	})
 }
 
@@ -329,9 +334,6 @@ func pubSubDigest(_ *Module, r *signature.Request, _ []byte) ([]byte, error) {
 
 var googleIssuers = []string{"https://accounts.google.com", "accounts.google.com"}
 
-// googleLifetime is how far ahead a token may expire, as in Google's library.
-const googleLifetime = 24 * time.Hour
-
 func checkGoogle(m *Module, r *signature.Request, c claims, d *signature.Delivery) error {
 	issuers := m.set.Issuers
 	if len(issuers) == 0 {
@@ -346,12 +348,12 @@ func checkGoogle(m *Module, r *signature.Request, c claims, d *signature.Deliver
 	case c.text("email") != m.set.ServiceAccount || !verified:
 		return signature.Refuse(signature.InvalidSignature, "the token is of another service account")
 	}
-	if err := c.checkValidity(r.Now, c.tolerance); err != nil {
+	if err := c.checkLifetime(r.Now, c.tolerance); err != nil {
 		return err
 	}
 	issued, ok := c.time("iat")
-	if expires, _ := c.time("exp"); !ok || expires.Sub(r.Now) >= googleLifetime {
-		return signature.Refuse(signature.Malformed, "the token is valid for longer than Google's are")
+	if !ok {
+		return signature.Refuse(signature.Malformed, "the token does not say when it was issued")
 	}
 	d.Timestamp = issued
 	return nil

@@ -19,6 +19,7 @@ type Verifier struct {
 	tolerance time.Duration
 	traits    Traits
 	perList   bool // what is signed depends on the signature's own list
+	wholeJSON bool // the body must be one complete JSON document
 }
 
 const (
@@ -217,6 +218,9 @@ func (v *Verifier) Verify(r *Request) (*Delivery, error) {
 	if v.scheme.RefuseEmpty && r.Body.Size() == 0 {
 		return nil, Refuse(Malformed, "the body is empty, which the provider never sends")
 	}
+	if err := v.checkUnsigned(r); err != nil {
+		return nil, err
+	}
 	vals := newValues(r, v)
 	defer vals.release()
 	if err := v.candidates(vals); err != nil {
@@ -231,6 +235,9 @@ func (v *Verifier) Verify(r *Request) (*Delivery, error) {
 	}
 	if len(d.Matches) == 0 {
 		return nil, Refuse(InvalidSignature, "no configured secret made this signature: another secret, or the body was changed on its way")
+	}
+	if err := v.checkSigned(r); err != nil {
+		return nil, err
 	}
 	if err := v.describe(vals, d); err != nil {
 		return nil, err
