@@ -58,6 +58,9 @@ func (c *Custom) provision(log *zap.Logger) error {
 	if err := c.Distinction.check(); err != nil {
 		return fmt.Errorf("custom: %w", err)
 	}
+	if err := c.compile(); err != nil {
+		return fmt.Errorf("custom: %w", err)
+	}
 	secrets, err := c.resolve(log, "custom", c.Algorithm.Asymmetric(), false)
 	if err != nil {
 		return fmt.Errorf("custom: %w", err)

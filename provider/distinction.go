@@ -51,6 +51,22 @@ type Distinction struct {
 	// documents are the form fields, or the query parameters of a request
 	// without a body, that hold the JSON document where the body does not.
 	documents []signature.Field
+	// members are RepeatsWhen or UniqueWhen, compiled; nil if there are none.
+	members *signature.Members
+}
+
+// compile makes the distinction ready for requests.
+func (t *Distinction) compile() error {
+	fields := t.RepeatsWhen
+	if t.Content == ContentRepeats {
+		fields = t.UniqueWhen
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	var err error
+	t.members, err = signature.NewMembers(fields)
+	return err
 }
 
 // What most presets say.
@@ -126,14 +142,10 @@ func (t *Distinction) distinguish(r *signature.Request, d *signature.Delivery, f
 // exceptional reports whether a delivery has a field that says that its content
 // is not of the usual kind.
 func (t *Distinction) exceptional(r *signature.Request) (bool, error) {
-	fields := t.RepeatsWhen
-	if t.Content == ContentRepeats {
-		fields = t.UniqueWhen
-	}
-	if len(fields) == 0 {
+	if t.members == nil {
 		return false, nil
 	}
-	if found, err := r.HasAny(fields); found || err != nil {
+	if found, err := t.members.In(r); found || err != nil {
 		return found, err
 	}
 	for _, f := range t.documents {
@@ -141,9 +153,10 @@ func (t *Distinction) exceptional(r *signature.Request) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		inside := *r
-		inside.Body = signature.BytesBody(document)
-		if found, err := inside.HasAny(fields); found || err != nil {
+		if document == "" {
+			continue
+		}
+		if found, err := t.members.InJSON(signature.BytesBody(document)); found || err != nil {
 			return found, err
 		}
 	}
@@ -155,6 +168,9 @@ func (t *Distinction) exceptional(r *signature.Request) (bool, error) {
 // large to look into counts as none, since the delivery is genuine.
 func documentIn(r *signature.Request, f signature.Field) (string, error) {
 	if f.From == "form" {
+		if !strings.Contains(strings.ToLower(r.Header.Get("Content-Type")), "form") {
+			return "", nil // as most deliveries say
+		}
 		form, err := r.Form()
 		if _, refused := errors.AsType[*signature.Refusal](err); refused {
 			return "", nil

@@ -126,6 +126,7 @@ type Module struct {
 	set      Settings // with placeholders replaced
 	keys     []signature.Secret
 	variant  *Variant
+	distinct Distinction
 	verifier verifier
 	logger   *zap.Logger
 	rotation
@@ -193,6 +194,10 @@ func (m *Module) provision() error {
 		if m.keys, err = m.Options.resolve(m.logger, p.Name, asymmetric, p.issuesSecrets()); err != nil {
 			return err
 		}
+	}
+	m.distinct = *m.distinction()
+	if err := m.distinct.compile(); err != nil {
+		return err
 	}
 	if m.keys, err = m.keyTexts(); err != nil {
 		return err
@@ -351,7 +356,7 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	m.addContents(d)
 	m.addOtherID(r, d)
 	d.AlsoContent = m.preset.AlsoContent
-	if err := m.distinction().distinguish(r, d, m.preset.Families); err != nil {
+	if err := m.distinct.distinguish(r, d, m.preset.Families); err != nil {
 		return nil, err
 	}
 	if m.preset.Handshake != nil {
@@ -447,7 +452,7 @@ func (m *Module) Facts() Facts {
 		Weakness: weakness,
 		Unsigned: m.preset.Unsigned,
 
-		Distinction: *m.distinction(),
+		Distinction: m.distinct,
 	}
 }
 

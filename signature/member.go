@@ -7,66 +7,94 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Has reports whether a request has a member of a JSON body, whatever its
-// value, a form field or a query parameter. It is meant for verified requests:
-// a JSON body is parsed up to the member.
-func (r *Request) Has(f Field) (bool, error) { return r.HasAny([]Field{f}) }
+// Members looks for fields in requests: members of a JSON body, whatever their
+// values, form fields and query parameters. It is meant for verified requests:
+// a JSON body may be parsed to its end.
+type Members struct {
+	fields []Field // of forms and queries
+	paths  []memberPath
+}
 
-// HasAny reports whether a request has any of the fields, as [Request.Has]
-// does for one. A JSON body is parsed at most once.
-func (r *Request) HasAny(fields []Field) (bool, error) {
-	var paths [][]string
+// memberPath is the path of a member in a JSON document.
+type memberPath struct {
+	parts []string
+	// quoted is the last name as it is written, nil if the last parts are
+	// array indexes and nothing else.
+	quoted []byte
+}
+
+// NewMembers compiles fields. JSON paths are member names and array indexes
+// joined by dots.
+func NewMembers(fields []Field) (*Members, error) {
+	m := new(Members)
 	for _, f := range fields {
-		var found bool
-		var err error
 		switch f.From {
 		case "json":
-			if path := splitPath(r.Body, f.Name); path != nil {
-				paths = append(paths, path)
-			}
-		case "form":
-			var form url.Values
-			form, err = r.Form()
-			found = form.Has(f.Name)
-		case "query":
-			_, _, query := r.target()
-			values, refused := url.ParseQuery(query)
-			found = refused == nil && values.Has(f.Name)
+			m.paths = append(m.paths, newMemberPath(f.Name))
+		case "form", "query":
+			m.fields = append(m.fields, f)
 		default:
-			err = fmt.Errorf("%s cannot be looked for: write json, form or query", f)
+			return nil, fmt.Errorf("%s cannot be looked for: write json, form or query", f)
 		}
-		if found || err != nil {
+	}
+	return m, nil
+}
+
+func newMemberPath(path string) memberPath {
+	p := memberPath{parts: strings.Split(path, ".")}
+	for _, part := range slices.Backward(p.parts) {
+		if arrayIndex(part) < 0 {
+			p.quoted = []byte(strconv.Quote(part))
+			break
+		}
+	}
+	return p
+}
+
+// In reports whether a request has any of the fields.
+func (m *Members) In(r *Request) (bool, error) {
+	for _, f := range m.fields {
+		if found, err := r.hasField(f); found || err != nil {
 			return found, err
 		}
 	}
-	if len(paths) == 0 {
-		return false, nil
-	}
-	return hasMember(r.Body, paths)
+	return m.InJSON(r.Body)
 }
 
-// splitPath returns the parts of a JSON path, or nil if the body cannot have
-// it. Providers do not escape the names of members. The search for a name is
-// many times faster than parsing, and mostly finds nothing.
-func splitPath(b Body, name string) []string {
-	last := name
-	for {
-		i := strings.LastIndexByte(last, '.')
-		if i < 0 || arrayIndex(last[i+1:]) < 0 {
-			last = last[i+1:]
-			break
-		}
-		last = last[:i]
+// InJSON reports whether a JSON document has any of the members.
+func (m *Members) InJSON(b Body) (bool, error) {
+	if !slices.ContainsFunc(m.paths, func(p memberPath) bool { return p.possible(b) }) {
+		return false, nil
 	}
-	var room [64]byte
-	if p := b.Bytes(); p != nil && arrayIndex(last) < 0 && !bytes.Contains(p, strconv.AppendQuote(room[:0], last)) {
-		return nil
+	paths := make([][]string, len(m.paths))
+	for i, p := range m.paths {
+		paths[i] = p.parts
 	}
-	return strings.Split(name, ".")
+	return hasMember(b, paths)
+}
+
+// possible reports whether a document could have the member. Providers do not
+// escape the names of members; the search for one is many times faster than
+// parsing, and mostly finds nothing.
+func (p memberPath) possible(b Body) bool {
+	raw := b.Bytes()
+	return raw == nil || p.quoted == nil || bytes.Contains(raw, p.quoted)
+}
+
+// hasField reports whether a request has a form field or a query parameter.
+func (r *Request) hasField(f Field) (bool, error) {
+	if f.From == "form" {
+		form, err := r.Form()
+		return form.Has(f.Name), err
+	}
+	_, _, query := r.target()
+	values, err := url.ParseQuery(query)
+	return err == nil && values.Has(f.Name), nil
 }
 
 // hasMember reports whether a JSON document has a member at any of these paths

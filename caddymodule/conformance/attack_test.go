@@ -363,6 +363,9 @@ func TestAListWithItsItemsRearrangedIsNoNewDelivery(t *testing.T) {
 			if !first.Reached || listsBody(first) && p.Name != "adyen" {
 				continue // any other body is possible, and the docs say so
 			}
+			if first.ReachedHeader.Get("Webhook-Verified-Key") == "" {
+				continue // nothing tells it from a copy, and the docs say so
+			}
 			for _, a := range itemAttacks(v.Request, document) {
 				if tried := send(t, trial, a.request); tried.Reached {
 					t.Errorf("%s %s: with %s it is new", p.Name, v.Name, a.what)

@@ -106,10 +106,10 @@ var sequences = []struct {
 		{id: "3", body: `{"action":"added","member":{},"team":{}}`, want: isNew},
 	}},
 	{"a wiki page is edited twice with one comment", "gitea", "", []sent{
-		{id: "1", body: `{"action":"edited","page":"Home"}`, want: isNew},
-		{id: "2", body: `{"action":"edited","page":"Home"}`, want: isNew},
-		{id: "3", body: `{"ref":"page"}`, want: isNew},
-		{id: "4", body: `{"ref":"page"}`, want: isFaked},
+		{id: "1", body: `{"action":"edited","page":"Home"}`, headers: h("Content-Type", "application/json"), want: isNew},
+		{id: "2", body: `{"action":"edited","page":"Home"}`, headers: h("Content-Type", "application/json"), want: isNew},
+		{id: "3", body: `{"ref":"page"}`, headers: h("Content-Type", "application/json"), want: isNew},
+		{id: "4", body: `{"ref":"page"}`, headers: h("Content-Type", "application/json"), want: isFaked},
 	}},
 	{"a wiki page is edited twice, as forms", "forgejo", "", []sent{
 		{id: "1", body: "payload=%7B%22page%22%3A1%7D", headers: h("Content-Type", formType), want: isNew},
