@@ -30,7 +30,6 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 	d.replaceBody(r)
 	// Whoever still reads now is cut off, and the buffer can be used again.
 	defer r.Body.Close()
-	stripSpoofed(r.Trailer)
 	d.setIdentity(r.Header)
 	if h.Mode == modeMonitor {
 		r.Header[headerOutcome] = []string{string(Verified)}

@@ -350,10 +350,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if h.Mode == modeMonitor {
 		return h.watch(d, next)
 	}
+	defer d.cutBody() // after a panic; otherwise nothing is left to cut
 
 	// Cheap refusals first, before a byte of the body is read.
 	if err := h.checkHeaders(d); err != nil {
-		h.discardBody(d)
 		return h.refuse(d, err)
 	}
 
@@ -391,7 +391,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // checkHeaders refuses what the headers alone give away.
 func (h *Handler) checkHeaders(d *delivery) error {
-	d.bodyUnread = d.r.ContentLength != 0
+	// Only HTTP/1 has no body where the length is 0.
+	d.bodyUnread = d.r.ContentLength != 0 || d.r.ProtoMajor != 1
 	if err := h.provider.CheckHeaders(&d.signed); err != nil {
 		return err
 	}

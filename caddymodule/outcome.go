@@ -109,18 +109,14 @@ func (h *Handler) refuse(d *delivery, err error) error {
 	r := asRefusal(err)
 	d.end(r.outcome, r.reason)
 	h.refusals.log(d, r, "refused a webhook delivery")
+	h.discardBody(d)
 	d.withhold()
 	status := r.status
 	if status == 0 {
 		status = r.outcome.status()
 	}
-	header := d.w.Header()
 	if status == http.StatusServiceUnavailable {
-		header.Set("Retry-After", strconv.Itoa(retryAfter))
-	}
-	if d.bodyUnread && d.r.ProtoMajor == 1 {
-		// The server would first wait for a body that may never come.
-		header.Set("Connection", "close")
+		d.w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	// Without a trace Caddy would walk the stack, which leads here every time.
 	return caddyhttp.Error(status, caddyhttp.HandlerError{Err: r, Trace: "verify_webhook"})
@@ -130,6 +126,7 @@ func (h *Handler) refuse(d *delivery, err error) error {
 func (h *Handler) ignore(d *delivery) error {
 	d.end(Ignored, notInEvents)
 	h.refusals.answered(d)
+	d.withhold()
 	d.w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -138,6 +135,9 @@ func (h *Handler) ignore(d *delivery) error {
 // taken for HTML, and never cached.
 func (h *Handler) answerHandshake(d *delivery) error {
 	d.end(Handshake, "")
+	// A handler in front that replaces the response gets the request.
+	h.discardBody(d)
+	d.withhold()
 	a := d.verified.Answer
 	header := d.w.Header()
 	maps.Copy(header, a.Header)
