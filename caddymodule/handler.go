@@ -346,7 +346,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	d.meters.inFlight.Inc()
 	defer d.meters.inFlight.Dec()
 	// At once: error routes see the headers of what is refused.
-	distrust(r.Header)
+	stripUntrusted(r.Header)
 	if h.Mode == modeMonitor {
 		return h.watch(d, next)
 	}
@@ -393,6 +393,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 func (h *Handler) checkHeaders(d *delivery) error {
 	// Only HTTP/1 has no body where the length is 0.
 	d.bodyUnread = d.r.ContentLength != 0 || d.r.ProtoMajor != 1
+	if headersTooLarge(d.r) {
+		return &refusal{outcome: Malformed, reason: fmt.Sprintf("URL and headers are larger than %d bytes", maxHeaders), status: http.StatusRequestHeaderFieldsTooLarge}
+	}
 	if err := h.provider.CheckHeaders(&d.signed); err != nil {
 		return err
 	}
