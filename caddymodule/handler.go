@@ -357,6 +357,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.refuse(d, err)
 	}
 
+	// Is it a handshake that needs no body?
+	if answer, err := h.answerHeaders(d); err != nil {
+		return h.refuse(d, err)
+	} else if answer != nil {
+		d.verified = &signature.Delivery{Answer: answer}
+		return h.answerHandshake(d)
+	}
+
 	// The raw body, once, bounded in bytes and time.
 	if err := h.readBody(d); err != nil {
 		return h.refuse(d, err)
@@ -403,6 +411,16 @@ func (h *Handler) checkHeaders(d *delivery) error {
 		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the declared length is %d bytes, max_body is %d", d.r.ContentLength, h.MaxBody)}
 	}
 	return nil
+}
+
+// answerHeaders asks the provider to answer a handshake whose body does not
+// matter.
+func (h *Handler) answerHeaders(d *delivery) (*signature.Answer, error) {
+	p, ok := h.provider.(provider.HeaderAnswerer)
+	if !ok {
+		return nil, nil
+	}
+	return p.AnswerHeaders(&d.signed)
 }
 
 // verify asks the provider. Providers can come from elsewhere: one that vouches

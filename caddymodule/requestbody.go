@@ -17,7 +17,14 @@ func (h *Handler) readBody(d *delivery) error {
 	r := d.r
 	rc := http.NewResponseController(d.w)
 	bounded := r.ContentLength != 0 && rc.SetReadDeadline(time.Now().Add(time.Duration(h.BodyTimeout))) == nil
-	b, err := body.Read(r.Body, r.ContentLength, h.limits, h.app.budget)
+	limits := h.limits
+	if most := d.signed.MaxBody; most > 0 {
+		limits.MaxSize = min(limits.MaxSize, most)
+	}
+	b, err := body.Read(r.Body, r.ContentLength, limits, h.app.budget)
+	if errors.Is(err, body.ErrTooLarge) && limits.MaxSize < h.limits.MaxSize {
+		return &refusal{outcome: MissingSignature, reason: fmt.Sprintf("no signature, and no handshake, because the body is longer than %d bytes", limits.MaxSize)}
+	}
 	if err != nil {
 		return h.bodyRefusal(err)
 	}

@@ -112,6 +112,7 @@ func foldName(name string) string { return string(bytes.ToLower(bytes.ToUpper([]
 
 // graphChallenge sends validationToken back as text.
 var graphChallenge = &Challenge{
+	ReadsBody: true,
 	Possible: func(_ *Module, r *signature.Request) bool {
 		return r.Method == http.MethodPost && query(r).Has("validationToken")
 	},

@@ -295,10 +295,23 @@ func (m *Module) CheckHeaders(r *signature.Request) error {
 		return p.CheckHeaders(r)
 	}
 	r.PublicURL = m.PublicURL
-	if m.preset.Challenge.possible(m, r) {
+	err := m.verifier.checkHeaders(r)
+	if err != nil && m.preset.Challenge.possible(m, r) {
+		r.MaxBody = 2 * maxChallenge
 		return nil
 	}
-	return m.verifier.checkHeaders(r)
+	return err
+}
+
+// AnswerHeaders implements HeaderAnswerer.
+func (m *Module) AnswerHeaders(r *signature.Request) (*signature.Answer, error) {
+	if p := m.of(r, m); p != Provider(m) {
+		return p.(HeaderAnswerer).AnswerHeaders(r)
+	}
+	if c := m.preset.Challenge; c != nil && !c.ReadsBody && c.Possible(m, r) {
+		return c.Answer(m, r)
+	}
+	return nil, nil
 }
 
 // Verify implements Provider.
@@ -383,6 +396,7 @@ func (m *Module) Facts() Facts {
 // Interface guards.
 var (
 	_ Provider              = (*Module)(nil)
+	_ HeaderAnswerer        = (*Module)(nil)
 	_ OptionLister          = (*Module)(nil)
 	_ Rotating              = (*Module)(nil)
 	_ caddy.Provisioner     = (*Module)(nil)
