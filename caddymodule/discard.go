@@ -123,15 +123,19 @@ func closeConnection(w http.ResponseWriter) bool {
 	return told
 }
 
-// withhold removes from the request, which error routes get next, the body and
-// what the handler has added: an app that serves as an error route must not
-// take an unverified or empty body for a verified one.
-func (d *delivery) withhold() {
-	d.r.Body, d.r.GetBody = http.NoBody, nil
-	d.r.ContentLength, d.r.TransferEncoding = 0, nil
-	clear(d.r.Trailer) // copies of the request share it
-	d.r.Trailer = nil
-	d.r.Header.Del("Content-Length")
-	d.r.Header.Del("Expect")
-	stripSpoofed(d.r.Header)
+// withhold removes from the request, which error routes get next, the body,
+// the secret, and what the handler has added: an app that serves as an error
+// route must not take an unverified or empty body for a verified one.
+func (h *Handler) withhold(d *delivery) {
+	r := d.r
+	r.Body, r.GetBody = http.NoBody, nil
+	r.ContentLength, r.TransferEncoding = 0, nil
+	clear(r.Trailer) // copies of the request share it
+	r.Trailer = nil
+	r.Header.Del("Content-Length")
+	r.Header.Del("Expect")
+	stripSpoofed(r.Header)
+	for _, name := range h.facts.TokenHeaders {
+		delete(r.Header, name)
+	}
 }

@@ -31,6 +31,7 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 	// Whoever still reads now is cut off, and the buffer can be used again.
 	defer r.Body.Close()
 	d.setIdentity(r.Header)
+	h.removeToken(r.Header)
 	if h.Mode == modeMonitor {
 		r.Header[headerOutcome] = []string{string(Verified)}
 	}
@@ -40,7 +41,7 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 		var handlerErr caddyhttp.HandlerError
 		errors.As(err, &handlerErr)
 		c.fail(handlerErr.StatusCode)
-		d.withhold()
+		h.withhold(d)
 		return err
 	}
 	c.end(http.StatusOK) // what the server sends for a handler that wrote nothing

@@ -70,6 +70,11 @@ type Handler struct {
 	// it. Default: `enforce`.
 	Mode string `json:"mode,omitempty"`
 
+	// Forward the header in which the provider sends the secret itself, such
+	// as GitLab's X-Gitlab-Token. Default: it is removed, so that the app and
+	// its logs do not get the secret. Mode `monitor` always forwards it.
+	ForwardToken bool `json:"forward_token,omitempty"`
+
 	// Sets apart, or brings together, the memory of endpoints that share a
 	// secret: those with the same namespace count as one. Default: none.
 	Namespace string `json:"namespace,omitempty"`

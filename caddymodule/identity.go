@@ -52,6 +52,17 @@ func looksLikeIdentity(name string) bool {
 	return true
 }
 
+// removeToken removes the headers that hold the secret, unless the app wants
+// them. In mode monitor the app still verifies by itself.
+func (h *Handler) removeToken(header http.Header) {
+	if h.ForwardToken || h.Mode == modeMonitor {
+		return
+	}
+	for _, name := range h.facts.TokenHeaders {
+		delete(header, name)
+	}
+}
+
 // setIdentity tells the app what was verified.
 func (d *delivery) setIdentity(h http.Header) {
 	v := d.verified

@@ -110,7 +110,7 @@ func (h *Handler) refuse(d *delivery, err error) error {
 	d.end(r.outcome, r.reason)
 	h.refusals.log(d, r, "refused a webhook delivery")
 	h.discardBody(d)
-	d.withhold()
+	h.withhold(d)
 	status := r.status
 	if status == 0 {
 		status = r.outcome.status()
@@ -126,7 +126,7 @@ func (h *Handler) refuse(d *delivery, err error) error {
 func (h *Handler) ignore(d *delivery) error {
 	d.end(Ignored, notInEvents)
 	h.refusals.answered(d)
-	d.withhold()
+	h.withhold(d)
 	d.w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -137,7 +137,7 @@ func (h *Handler) answerHandshake(d *delivery) error {
 	d.end(Handshake, "")
 	// A handler in front that replaces the response gets the request.
 	h.discardBody(d)
-	d.withhold()
+	h.withhold(d)
 	a := d.verified.Answer
 	header := d.w.Header()
 	maps.Copy(header, a.Header)

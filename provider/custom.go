@@ -214,7 +214,7 @@ func (c *Custom) Facts() Facts {
 	if p := c.now(c); p != Provider(c) {
 		return p.Facts()
 	}
-	return Facts{Name: "custom", Traits: c.schemes.traits(), Secrets: c.schemes.secrets(), Window: customWindow}
+	return Facts{Name: "custom", Traits: c.schemes.traits(), Secrets: c.schemes.secrets(), Window: customWindow, TokenHeaders: tokenHeaders(c.schemes.all())}
 }
 
 // Interface guards.

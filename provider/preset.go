@@ -390,6 +390,8 @@ func (m *Module) Facts() Facts {
 		Window:   m.preset.Window,
 		Weakness: weakness,
 		Unsigned: m.preset.Unsigned,
+
+		TokenHeaders: tokenHeaders(m.adapted(m.preset.allSchemes())),
 	}
 }
 

@@ -62,6 +62,9 @@ type Facts struct {
 	// Unsigned names what else the signature does not cover, beyond what
 	// Traits say.
 	Unsigned []string
+	// TokenHeaders are the headers in which the provider sends the secret
+	// itself.
+	TokenHeaders []string
 }
 
 // OptionLister is implemented by providers that tell which Caddyfile options
