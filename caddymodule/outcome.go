@@ -78,6 +78,13 @@ const (
 	beingHandled   = "the same delivery is being handled at this moment"
 )
 
+// What is logged of a delivery is bounded, in characters: providers can come
+// from elsewhere, and IDs and event types from the sender.
+const (
+	maxReason = 400
+	maxLogged = 200
+)
+
 // retryAfter is how many seconds a sender should wait after a 503.
 const retryAfter = 5
 
@@ -99,7 +106,7 @@ func asRefusal(err error) *refusal {
 		return own
 	}
 	if signed, ok := errors.AsType[*signature.Refusal](err); ok {
-		return &refusal{outcome: Outcome(signed.Kind), reason: signed.Reason}
+		return &refusal{outcome: Outcome(signed.Kind), reason: signature.Excerpt(signed.Reason, maxReason)}
 	}
 	return &refusal{outcome: Undecided, reason: "verification could not be carried out; the provider is asked to try again", err: err}
 }
