@@ -126,6 +126,7 @@ func (m *Module) CaddyModule() caddy.ModuleInfo {
 // Provision implements caddy.Provisioner.
 func (m *Module) Provision(ctx caddy.Context) error {
 	m.logger = logger(ctx)
+	m.warnPlaintext(m.logger, m.preset.Name)
 	m.note(m.files())
 	if err := m.provision(); err != nil {
 		return fmt.Errorf("%s: %w", m.preset.Name, err)
