@@ -81,19 +81,3 @@ func stripUntrusted(h http.Header) {
 		}
 	}
 }
-
-// maxHeaders is the most that method, URL and headers of a delivery may take,
-// in bytes. Apps and proxies accept 8 to 64 KiB; Caddy up to 1 MiB, and logs
-// all of it if the response is a 5xx.
-const maxHeaders = 64 << 10
-
-// headersTooLarge reports whether the headers are larger than any provider's.
-func headersTooLarge(r *http.Request) bool {
-	size := len(r.RequestURI)
-	for name, values := range r.Header {
-		for _, value := range values {
-			size += len(name) + len(value)
-		}
-	}
-	return size > maxHeaders
-}

@@ -128,19 +128,3 @@ func TestEveryControlHeaderIsDocumented(t *testing.T) {
 		}
 	}
 }
-
-func TestLargeHeadersAreRefusedWithoutA5xx(t *testing.T) {
-	b := trial(t, config("github", ""))
-	for name, change := range map[string]func(r *http.Request){
-		"one value":   func(r *http.Request) { r.Header.Set("X-Large", strings.Repeat("x", maxHeaders)) },
-		"one name":    func(r *http.Request) { r.Header[strings.Repeat("X", maxHeaders)] = []string{"x"} },
-		"many values": func(r *http.Request) { r.Header["X"] = strings.Split(strings.Repeat("x,", maxHeaders), ",") },
-		"the URL":     func(r *http.Request) { r.RequestURI = "/" + strings.Repeat("x", maxHeaders) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := github("1", content)
-			change(r)
-			b.expect(t, r, Malformed, http.StatusRequestHeaderFieldsTooLarge)
-		})
-	}
-}

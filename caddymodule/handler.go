@@ -406,9 +406,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 func (h *Handler) checkHeaders(d *delivery) error {
 	// Only HTTP/1 has no body where the length is 0.
 	d.bodyUnread = d.r.ContentLength != 0 || d.r.ProtoMajor != 1
-	if headersTooLarge(d.r) {
-		return &refusal{outcome: Malformed, reason: fmt.Sprintf("URL and headers are larger than %d bytes", maxHeaders), status: http.StatusRequestHeaderFieldsTooLarge}
-	}
 	if err := h.provider.CheckHeaders(&d.signed); err != nil {
 		return err
 	}

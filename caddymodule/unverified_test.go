@@ -216,6 +216,43 @@ func TestRule11AnErrorRouteCannotKeepTheConnectionOfACutBody(t *testing.T) {
 	}
 }
 
+// There is no room for any body: it is refused when part of it has been read.
+func TestRule11ABodyWithoutRoomReachesNoErrorRoute(t *testing.T) {
+	t.Setenv("OTEL_TRACES_EXPORTER", "none")
+	c := startCaddy(t, "verify_webhook {\nbody_memory 1\nbody_disk 1\n}", errorRouteSite(fronts["all"], "", "header -Connection"))
+	for _, body := range hostileBodies() {
+		body.keeps = false
+		c.attack(body, refusedBy["a wrong signature"].headers, true)
+	}
+}
+
+// intercept replaces a response, and gets the request for it.
+func TestRule11NoBodyBehindAHandshakeReachesTheApp(t *testing.T) {
+	c := startCaddy(t, "", `
+	handle /smuggled {
+		respond "smuggled"
+	}
+	route /in* {
+		intercept {
+			handle_response {
+				reverse_proxy APP
+			}
+		}
+		verify_webhook dropbox {env.`+secretVariable+`}
+	}`)
+	for _, body := range hostileBodies() {
+		got := c.converse("GET /in?challenge=abc HTTP/" + body.protocol + "\r\nHost: x\r\n" + body.headers + "\r\n" + body.text)
+		if strings.Contains(got, "smuggled") {
+			t.Errorf("%s: a request in the body was answered", body.name)
+		}
+		for _, a := range c.app.arrivals() {
+			if text := fmt.Sprint(a.body, a.header, a.trailer); strings.Contains(text, "EVIL") {
+				t.Errorf("%s: the app got %.200q", body.name, text)
+			}
+		}
+	}
+}
+
 func TestRule11NoUnverifiedBodyReachesAnErrorRouteOverHTTP2(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "none")
 	long := evil + strings.Repeat(smuggled, 300<<10/len(smuggled))
