@@ -26,9 +26,7 @@ func open(t *testing.T, v conformance.Vector, options map[string]any) *caddymodu
 		t.Fatal(err)
 	}
 	all := map[string]any{"provider": endpoint}
-	for name, value := range options {
-		all[name] = value
-	}
+	maps.Copy(all, options)
 	config, err := json.Marshal(all)
 	if err != nil {
 		t.Fatal(err)
