@@ -25,7 +25,7 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 }
 
 // handlerOptions are the handler's own options; all others are the provider's.
-var handlerOptions = []string{"events", "max_body", "body_timeout", "app_timeout", "mode", "namespace", "replay"}
+var handlerOptions = []string{"events", "max_body", "body_timeout", "app_timeout", "mode", "forward_token", "namespace", "replay"}
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
 //
@@ -36,6 +36,7 @@ var handlerOptions = []string{"events", "max_body", "body_timeout", "app_timeout
 //		body_timeout <duration>
 //		app_timeout  <duration>
 //		mode         enforce|monitor
+//		forward_token
 //		namespace    <name>
 //		replay [off] {
 //			content        unique|repeats
@@ -97,6 +98,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if o.err == nil && h.Mode != modeEnforce && h.Mode != modeMonitor {
 				o.fail("mode %s is unknown: write enforce or monitor", h.Mode)
 			}
+		case "forward_token":
+			o.flag(&h.ForwardToken)
 		case "namespace":
 			o.text(&h.Namespace)
 		case "replay":

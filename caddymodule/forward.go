@@ -31,8 +31,8 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 	d.replaceBody(r)
 	// Whoever still reads now is cut off, and the buffer can be used again.
 	defer r.Body.Close()
-	stripSpoofed(r.Trailer)
 	d.setIdentity(r.Header)
+	h.removeToken(r.Header)
 	if h.Mode == modeMonitor {
 		r.Header[headerOutcome] = []string{string(Verified)}
 	}
@@ -45,7 +45,7 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 		var handlerErr caddyhttp.HandlerError
 		errors.As(err, &handlerErr)
 		c.fail(handlerErr.StatusCode)
-		d.withhold()
+		h.withhold(d)
 		return err
 	}
 	if !d.answer.wroteStatus && caddyhttp.GetVar(d.r.Context(), unhandledVar) == true {

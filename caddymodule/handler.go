@@ -71,6 +71,11 @@ type Handler struct {
 	// it. Default: `enforce`.
 	Mode string `json:"mode,omitempty"`
 
+	// Forward the header in which the provider sends the secret itself, such
+	// as GitLab's X-Gitlab-Token. Default: it is removed, so that the app and
+	// its logs do not get the secret. Mode `monitor` always forwards it.
+	ForwardToken bool `json:"forward_token,omitempty"`
+
 	// Sets apart, or brings together, the memory of endpoints that share a
 	// secret: those with the same namespace count as one. Default: none.
 	Namespace string `json:"namespace,omitempty"`
@@ -417,15 +422,23 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	d.meters.inFlight.Inc()
 	defer d.meters.inFlight.Dec()
 	// At once: error routes see the headers of what is refused.
-	distrust(r.Header)
+	stripUntrusted(r.Header)
 	if h.Mode == modeMonitor {
 		return h.watch(d, next)
 	}
+	defer d.cutBody() // after a panic; otherwise nothing is left to cut
 
 	// Cheap refusals first, before a byte of the body is read.
 	if err := h.checkHeaders(d); err != nil {
-		h.discardBody(d)
 		return h.refuse(d, err)
+	}
+
+	// Is it a handshake that needs no body?
+	if answer, err := h.answerHeaders(d); err != nil {
+		return h.refuse(d, err)
+	} else if answer != nil {
+		d.verified = &signature.Delivery{Answer: answer}
+		return h.answerHandshake(d)
 	}
 
 	// The raw body, once, bounded in bytes and time.
@@ -462,7 +475,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // checkHeaders refuses what the headers alone give away.
 func (h *Handler) checkHeaders(d *delivery) error {
-	d.bodyUnread = d.r.ContentLength != 0
+	// Only HTTP/1 has no body where the length is 0.
+	d.bodyUnread = d.r.ContentLength != 0 || d.r.ProtoMajor != 1
 	if err := h.provider.CheckHeaders(&d.signed); err != nil {
 		return err
 	}
@@ -470,6 +484,16 @@ func (h *Handler) checkHeaders(d *delivery) error {
 		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the declared length is %d bytes, max_body is %d", d.r.ContentLength, h.MaxBody)}
 	}
 	return nil
+}
+
+// answerHeaders asks the provider to answer a handshake whose body does not
+// matter.
+func (h *Handler) answerHeaders(d *delivery) (*signature.Answer, error) {
+	p, ok := h.provider.(provider.HeaderAnswerer)
+	if !ok {
+		return nil, nil
+	}
+	return p.AnswerHeaders(&d.signed)
 }
 
 // verify asks the provider. Providers can come from elsewhere: one that vouches

@@ -50,6 +50,16 @@ func (o *options) value() (name, text string) {
 
 func (o *options) text(to *string) { _, *to = o.value() }
 
+// flag reads an option that takes no value.
+func (o *options) flag(to *bool) {
+	name := o.d.Val()
+	o.once()
+	if args := o.d.RemainingArgs(); len(args) > 0 {
+		o.fail("%s takes no value, but %q follows", name, args[0])
+	}
+	*to = true
+}
+
 func (o *options) duration(to *caddy.Duration) {
 	name, text := o.value()
 	if o.err != nil {

@@ -327,3 +327,24 @@ func TestAFloodOfRefusalsIsLoggedAtABoundedRate(t *testing.T) {
 		t.Errorf("the next line does not count what was left out: %v", fields)
 	}
 }
+
+// Mandrill signs form fields, and names the one that it cannot take.
+func TestARefusalWritesLittleOfTheRequestToTheLogs(t *testing.T) {
+	c := startCaddy(t, "", siteOf("mandrill", ""))
+	name := strings.Repeat("\x01", 480_000)
+	client := client(t, "HTTP/1.1")
+	for what, send := range map[string]func() answer{
+		"form fields": func() answer {
+			return c.send(client, strings.NewReader("a"+name+"=1&a"+name+"=2"), "Content-Type", "application/x-www-form-urlencoded", "X-Mandrill-Signature", sign64(secret, "x")[:28])
+		},
+		"no signature": func() answer { return c.send(client, strings.NewReader(name)) },
+	} {
+		before := len(c.logged())
+		if got := send(); got.status < 400 || got.status > 499 {
+			t.Errorf("%s: status %d", what, got.status)
+		}
+		if grown := len(c.logged()) - before; grown > 8<<10 {
+			t.Errorf("%s: %d bytes of log", what, grown)
+		}
+	}
+}

@@ -112,7 +112,12 @@ func startCaddy(t *testing.T, global, site string) *realCaddy {
 // load replaces the running config, as a reload does.
 func (c *realCaddy) load(global, site string) {
 	c.t.Helper()
-	config, err := adapt(c.caddyfile(global, site))
+	c.loadText(c.caddyfile(global, site))
+}
+
+func (c *realCaddy) loadText(caddyfile string) {
+	c.t.Helper()
+	config, err := adapt(caddyfile)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -62,17 +62,20 @@ func (a *adyen) verify(_ context.Context, r *signature.Request) (*signature.Deli
 	if err != nil || strings.ContainsAny(item.AdditionalData.Signature, "\r\n") {
 		return nil, signature.Refuse(signature.Malformed, "the hmacSignature is not base64")
 	}
+	d := &signature.Delivery{Event: item.EventCode, EventSigned: true}
 	for _, k := range a.keys {
 		sum := k.sign(item)
-		if subtle.ConstantTimeCompare(sum, sent) != 1 {
-			continue
-		}
 		digest := sha256.Sum256(sum)
-		d := &signature.Delivery{Event: item.EventCode, EventSigned: true}
-		d.Matches = []signature.Match{{Secret: k.identity, Digest: digest[:]}}
-		return d, nil
+		match := signature.Match{Secret: k.identity, Digest: digest[:]}
+		d.Contents = append(d.Contents, match)
+		if subtle.ConstantTimeCompare(sum, sent) == 1 {
+			d.Matches = append(d.Matches, match)
+		}
 	}
-	return nil, signature.Refuse(signature.InvalidSignature, "no configured key signed the item")
+	if len(d.Matches) == 0 {
+		return nil, signature.Refuse(signature.InvalidSignature, "no configured key signed the item")
+	}
+	return d, nil
 }
 
 // ambiguous reports whether the item's fields could be told apart in another

@@ -22,8 +22,11 @@ type Challenge struct {
 	// a challenge.
 	Possible func(m *Module, r *signature.Request) bool
 	// Answer returns the answer, nil if the request is no challenge after
-	// all. The body has been read.
+	// all. The body has been read if ReadsBody, else r.Body is nil.
 	Answer func(m *Module, r *signature.Request) (*signature.Answer, error)
+	// ReadsBody: Answer needs the body. All others are answered from headers
+	// and URL alone, and their body is not read.
+	ReadsBody bool
 }
 
 func (c *Challenge) possible(m *Module, r *signature.Request) bool {
@@ -194,6 +197,7 @@ var headRequest = &Challenge{
 // unsigned, when a webhook is saved. Nothing reaches the app.
 // woocommerce/woocommerce, includes/class-wc-webhook.php, deliver_ping
 var wooCommercePing = &Challenge{
+	ReadsBody: true,
 	Possible: func(_ *Module, r *signature.Request) bool {
 		return r.Method == http.MethodPost && mayBeSmall(r) && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") &&
 			r.Header.Get("X-WC-Webhook-Signature") == "" && r.Header.Get("X-WC-Webhook-Topic") == ""

@@ -267,7 +267,7 @@ func (c *Custom) Facts() Facts {
 		return p.Facts()
 	}
 	traits := c.schemes.traits()
-	return Facts{Name: "custom", Traits: traits, Secrets: c.schemes.secrets(), Window: max(customWindow, traits.MinWindow()), Distinction: c.Distinction}
+	return Facts{Name: "custom", Traits: traits, Secrets: c.schemes.secrets(), Window: max(customWindow, traits.MinWindow()), Distinction: c.Distinction, TokenHeaders: tokenHeaders(c.schemes.all())}
 }
 
 // Interface guards.

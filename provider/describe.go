@@ -30,6 +30,8 @@ type Description struct {
 	Handshake string
 	// Weak says what an attacker could still do, or change.
 	Weak []string
+	// TokenHeaders are the headers that hold the secret.
+	TokenHeaders []string
 	// Options are the options beyond secret, tolerance and public_url.
 	Options []DescribedOption
 	// Docs is the provider's page on verifying its webhooks.
@@ -43,10 +45,7 @@ type DescribedOption struct{ Syntax, Help string }
 func (p *Preset) Describe() Description {
 	d := Description{Name: p.Name, Title: p.Title, Secret: p.SecretHelp, Window: days(p.Window), Handshake: p.Handshakes, Docs: p.Docs}
 	d.Lines = p.lines()
-	schemes := p.Schemes
-	for _, m := range p.Variants {
-		schemes = append(slices.Clone(schemes), m.Schemes...)
-	}
+	schemes := p.allSchemes()
 	if p.Signs != "" {
 		d.Signed = []string{p.Signs}
 	}
@@ -55,6 +54,7 @@ func (p *Preset) Describe() Description {
 			d.Signed = append(d.Signed, text)
 		}
 	}
+	d.TokenHeaders = tokenHeaders(schemes)
 	p.describeCoverage(&d, schemes)
 	d.Same = p.describeSame()
 	p.describeOptions(&d)

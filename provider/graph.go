@@ -58,6 +58,7 @@ func clientStates(body []byte) ([]string, error) {
 
 // graphChallenge sends validationToken back as text.
 var graphChallenge = &Challenge{
+	ReadsBody: true,
 	Possible: func(_ *Module, r *signature.Request) bool {
 		return r.Method == http.MethodPost && query(r).Has("validationToken")
 	},

@@ -50,9 +50,41 @@ func Markdown(w io.Writer) error {
 			fmt.Fprintf(&b, "- `%s`: %s\n", o.Syntax, o.Help)
 		}
 	}
+	b.WriteString(markdownTokens)
+	for i := range catalogue {
+		d := catalogue[i].Describe()
+		for _, name := range d.TokenHeaders {
+			fmt.Fprintf(&b, "| %s | `%s` | `request>headers>%s delete` |\n", d.Name, name, name)
+		}
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+const markdownTokens = `
+## Secrets in headers
+
+The providers below send the secret itself in a header. It is removed from what the app gets, unless ` + "`forward_token`" + ` is set, and from what error routes get.
+
+Caddy copies the headers of a request for its logs before any handler runs, so only a filter keeps a secret out of them: out of the access log, and, after a response of 500 or
+above, out of Caddy's own log. Write the provider's line into every log, for example into the default one:
+
+` + "```caddyfile" + `
+{
+	log default {
+		format filter {
+			request>headers>X-Gitlab-Token delete
+		}
+	}
+}
+` + "```" + `
+
+Caddy itself redacts ` + "`Authorization`" + `, unless ` + "`log_credentials`" + ` is set. A header whose name you chose (` + "`header`" + `, ` + "`custom`" + `) needs a line of its own.
+A secret in the body is forwarded, because the app gets the bytes that were verified; one in the query is forwarded, and needs a filter for ` + "`request>uri`" + `.
+
+| Provider | Header | Filter |
+| --- | --- | --- |
+`
 
 // markdownCode puts lines into one cell of a table.
 func markdownCode(lines []string) string {
@@ -84,6 +116,9 @@ func (d Description) Text(w io.Writer) error {
 		if row[1] != "" {
 			fmt.Fprintf(&b, "%-15s %s\n", row[0]+":", row[1])
 		}
+	}
+	if len(d.TokenHeaders) > 0 {
+		fmt.Fprintf(&b, "%-14s %s holds the secret: it is not forwarded, and a log filter keeps it out of logs\n", "Secret in:", strings.Join(d.TokenHeaders, ", "))
 	}
 	for _, o := range d.Options {
 		fmt.Fprintf(&b, "%-15s %s: %s\n", "Option:", o.Syntax, o.Help)

@@ -163,7 +163,7 @@ func (v *messageSignatures) one(inputs, sigs *httpsfv.Dictionary, label string, 
 	}
 	s.key = &v.keys[i]
 	if alg, ok := param[string](list.Params, "alg"); ok && alg != s.key.algorithm {
-		return s, signature.Refuse(signature.Malformed, "the signature names another algorithm than the key has")
+		return s, signature.Refuse(signature.InvalidSignature, "the signature names another algorithm than the key has")
 	}
 	if err := v.checkFresh(list.Params, now); err != nil {
 		return s, err

@@ -144,6 +144,7 @@ func (m *Module) CaddyModule() caddy.ModuleInfo {
 // Provision implements caddy.Provisioner.
 func (m *Module) Provision(ctx caddy.Context) error {
 	m.logger = logger(ctx)
+	m.warnPlaintext(m.logger, m.preset.Name)
 	m.note(m.files())
 	if err := m.provision(); err != nil {
 		return fmt.Errorf("%s: %w", m.preset.Name, err)
@@ -320,10 +321,23 @@ func (m *Module) CheckHeaders(r *signature.Request) error {
 		return p.CheckHeaders(r)
 	}
 	r.PublicURL = m.PublicURL
-	if m.preset.Challenge.possible(m, r) {
+	err := m.verifier.checkHeaders(r)
+	if err != nil && m.preset.Challenge.possible(m, r) {
+		r.MaxBody = 2 * maxChallenge
 		return nil
 	}
-	return m.verifier.checkHeaders(r)
+	return err
+}
+
+// AnswerHeaders implements HeaderAnswerer.
+func (m *Module) AnswerHeaders(r *signature.Request) (*signature.Answer, error) {
+	if p := m.of(r, m); p != Provider(m) {
+		return p.(HeaderAnswerer).AnswerHeaders(r)
+	}
+	if c := m.preset.Challenge; c != nil && !c.ReadsBody && c.Possible(m, r) {
+		return c.Answer(m, r)
+	}
+	return nil, nil
 }
 
 // Verify implements Provider.
@@ -452,13 +466,15 @@ func (m *Module) Facts() Facts {
 		Weakness: weakness,
 		Unsigned: m.preset.Unsigned,
 
-		Distinction: m.distinct,
+		Distinction:  m.distinct,
+		TokenHeaders: tokenHeaders(m.adapted(m.preset.allSchemes())),
 	}
 }
 
 // Interface guards.
 var (
 	_ Provider              = (*Module)(nil)
+	_ HeaderAnswerer        = (*Module)(nil)
 	_ OptionLister          = (*Module)(nil)
 	_ Rotating              = (*Module)(nil)
 	_ caddy.Provisioner     = (*Module)(nil)

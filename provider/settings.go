@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
 )
 
 // Settings are what some providers must or can be told beyond [Options]. A
@@ -89,12 +90,14 @@ type setting struct {
 	text              func(*Settings) *string
 	list              func(*Settings) *[]string
 	flag              func(*Settings) *bool
+	// secret: its value must not be written out in the config.
+	secret bool
 }
 
 // settings are all there are, in the order of the documentation.
 var settings = []setting{
 	{name: "scheme", value: "<name>", help: "which of the provider's ways to sign is in use", text: func(s *Settings) *string { return &s.Scheme }},
-	{name: "verify_token", value: "{env.NAME}", help: "what the provider sends in its challenge, as typed in there", text: func(s *Settings) *string { return &s.VerifyToken }},
+	{name: "verify_token", value: "{env.NAME}", help: "what the provider sends in its challenge, as typed in there", text: func(s *Settings) *string { return &s.VerifyToken }, secret: true},
 	{name: "header", value: "<name>", help: "the header that holds the token, as chosen at the provider", text: func(s *Settings) *string { return &s.Header }},
 	{name: "algorithm", value: "<hash>", help: "a hash algorithm that the sender may name", list: func(s *Settings) *[]string { return &s.Algorithms }},
 	{name: "topic", value: "<topic>", help: "what is subscribed to; others are refused", list: func(s *Settings) *[]string { return &s.Topics }},
@@ -110,7 +113,7 @@ var settings = []setting{
 	{name: "environment", value: "production|sandbox", help: "the provider's environment", text: func(s *Settings) *string { return &s.Environment }},
 	{name: "component", value: "<name>", help: "what a signature must cover; without content-digest the body is not signed", list: func(s *Settings) *[]string { return &s.Components }},
 	{name: "client_id", value: "<id>", help: "the account's ID, for fetching keys", text: func(s *Settings) *string { return &s.ClientID }},
-	{name: "client_secret", value: "{env.NAME}", help: "the account's secret, for fetching keys", text: func(s *Settings) *string { return &s.ClientSecret }},
+	{name: "client_secret", value: "{env.NAME}", help: "the account's secret, for fetching keys", text: func(s *Settings) *string { return &s.ClientSecret }, secret: true},
 	{name: "accept_handshake", help: "answer the unsigned proof of ownership, while setting up", flag: func(s *Settings) *bool { return &s.AcceptHandshake }},
 }
 
@@ -221,4 +224,16 @@ func (s Settings) resolved() (Settings, error) {
 		return s, errors.New("environment: write production or sandbox")
 	}
 	return s, nil
+}
+
+// warnPlaintext warns of settings that are secrets and written out in the
+// config.
+func (s *Settings) warnPlaintext(logger *zap.Logger, provider string) {
+	for i := range settings {
+		t := &settings[i]
+		if t.secret && t.isSet(s) && !isPlaceholder(*t.text(s)) {
+			logger.Warn("a plaintext secret is in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead",
+				zap.String("provider", provider), zap.String("option", t.name))
+		}
+	}
 }

@@ -50,13 +50,9 @@ func newSNS(m *Module) (verifier, error) {
 	s := &sns{topics: make(map[string]signature.Identity), hosts: make(map[string]string), confirm: m.set.AcceptHandshake, maxAge: m.tolerance()}
 	var hosts []string
 	for _, topic := range m.set.Topics {
-		parts := snsTopic.FindStringSubmatch(topic)
-		if parts == nil {
+		host := snsHost(topic)
+		if host == "" {
 			return nil, fmt.Errorf("topic %q is not the ARN of an SNS topic: write it as arn:aws:sns:REGION:ACCOUNT:NAME", topic)
-		}
-		host := "sns." + parts[2] + ".amazonaws.com"
-		if parts[1] == "aws-cn" {
-			host += ".cn"
 		}
 		// Keys stay the same over the years that certificates do not.
 		id := signature.Identity{Label: topic, Fingerprint: sha256.Sum256([]byte("verify_webhook sns topic\x00" + topic))}
@@ -78,6 +74,30 @@ func newSNS(m *Module) (verifier, error) {
 	return s, err
 }
 
+// snsHost returns the host of SNS in a topic's region, empty if the topic is
+// none.
+func snsHost(topic string) string {
+	parts := snsTopic.FindStringSubmatch(topic)
+	if parts == nil {
+		return ""
+	}
+	host := "sns." + parts[2] + ".amazonaws.com"
+	if parts[1] == "aws-cn" {
+		host += ".cn"
+	}
+	return host
+}
+
+// usesHost reports whether a configured topic is at this host.
+func (s *sns) usesHost(host string) bool {
+	for _, used := range s.hosts {
+		if used == host {
+			return true
+		}
+	}
+	return false
+}
+
 // snsMessage is the body. Only strings are signed.
 type snsMessage map[string]string
 
@@ -87,10 +107,6 @@ func (s *sns) verify(ctx context.Context, r *signature.Request) (*signature.Deli
 	msg, err := readSNS(r)
 	if err != nil {
 		return nil, err
-	}
-	identity, ok := s.topics[msg["TopicArn"]]
-	if !ok {
-		return nil, signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
 	}
 	sent, err := s.checkTime(msg["Timestamp"], r.Now)
 	if err != nil {
@@ -103,9 +119,16 @@ func (s *sns) verify(ctx context.Context, r *signature.Request) (*signature.Deli
 	if err := s.checkSignature(ctx, msg, content, r.Now); err != nil {
 		return nil, err
 	}
+	// Last: until here the response does not depend on which topics are
+	// configured, so that nobody can find them out.
+	identity, ok := s.topics[msg["TopicArn"]]
+	if !ok {
+		return nil, signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
+	}
 	digest := sha256.Sum256([]byte(content))
 	d := &signature.Delivery{ID: msg["MessageId"], IDSigned: true, Event: msg["Type"], EventSigned: true, Timestamp: sent, TimestampSigned: true}
 	d.Matches = []signature.Match{{Secret: identity, Digest: digest[:]}}
+	d.Contents = d.Matches // a topic is no secret that another could replace
 	if s.confirm && msg["Type"] == "SubscriptionConfirmation" {
 		d.Answer, err = s.confirmSubscription(ctx, msg)
 	}
@@ -230,8 +253,12 @@ func (s *sns) checkSignature(ctx context.Context, msg snsMessage, content string
 	if !ok {
 		return signature.Refuse(signature.Malformed, "the SignatureVersion is none that is accepted here")
 	}
-	if !snsCertURL(msg["SigningCertURL"], s.hosts[msg["TopicArn"]]) {
+	host := snsHost(msg["TopicArn"])
+	if host == "" || !snsCertURL(msg["SigningCertURL"], host) {
 		return signature.Refuse(signature.Malformed, "the SigningCertURL is none that Amazon uses for this topic")
+	}
+	if !s.usesHost(host) {
+		return signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
 	}
 	chains := s.configured
 	if len(chains) == 0 {

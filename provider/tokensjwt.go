@@ -189,6 +189,7 @@ const mondayMember = "challenge"
 // mondayChallenge sends the challenge back as JSON.
 // https://developer.monday.com/api-reference/docs/webhooks
 var mondayChallenge = &Challenge{
+	ReadsBody: true,
 	Possible: func(_ *Module, r *signature.Request) bool {
 		return r.Method == http.MethodPost && mayBeSmall(r) && len(r.Header.Values("Authorization")) == 0
 	},

@@ -31,6 +31,10 @@ type Request struct {
 	Header    http.Header
 	// Body is nil while only the headers have been read.
 	Body Body
+	// MaxBody is set by CheckHeaders of a provider if the request is no
+	// delivery, but may be a handshake: a longer body makes it neither. 0: the
+	// body may be as long as that of a delivery.
+	MaxBody int64
 	// Now is the time to judge timestamps by.
 	Now time.Time
 	// Values are what the provider's own code has worked out, for

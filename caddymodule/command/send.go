@@ -56,7 +56,7 @@ given. The exit code is 0 if all answers are as they should be.`,
 		}
 		return s.run(cmd.Context(), cmd.OutOrStdout())
 	}
-	return cmd
+	return onTerminal(cmd)
 }
 
 // sender sends deliveries.

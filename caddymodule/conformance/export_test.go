@@ -1,0 +1,7 @@
+package conformance
+
+// What tests of this package's users need of a vector.
+var (
+	ProviderJSON = Vector.providerJSON
+	Build        = Request.build
+)
