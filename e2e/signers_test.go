@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/delivery"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/delivery"
 )
 
 // TestWhatTheProvidersOwnLibrariesSignIsVerified has the libraries sign that the

@@ -21,7 +21,7 @@ import (
 	// What is under test is built apart; imported here too, go test knows to run
 	// the tests again when it changes.
 	_ "github.com/verify-webhook/caddy-verify-webhook"
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/sidecar"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
 const buildWithin = 9 * time.Minute

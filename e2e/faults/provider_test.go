@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/delivery"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/delivery"
 )
 
 const (

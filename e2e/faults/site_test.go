@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/process"
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/sidecar"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
 const githubSecret = "the secret of the GitHub endpoint"

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/process"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 )
 
 const examples = "../../examples"

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/delivery"
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/sidecar"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/delivery"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
 // forgetfulSite is a Caddy with the file store in front of an app, and its

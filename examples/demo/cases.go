@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/delivery"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/delivery"
 )
 
 // copiesAtOnce is how many copies of one delivery are sent at the same time.

@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/sidecar"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
 // demoWithin bounds the whole demo but for building and installing.

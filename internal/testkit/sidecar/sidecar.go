@@ -16,7 +16,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/process"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 )
 
 // Mark is a request header by which a sender recognises its own requests in the
