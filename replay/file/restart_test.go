@@ -69,10 +69,10 @@ func TestTheFileSaysWhatTheStoreRemembers(t *testing.T) {
 func agree(t *testing.T, store, after *Store, step int) {
 	t.Helper()
 	keys := []replay.Key{{1}, {2}, {3}, {4}, {9}}
-	want, got := store.ledger.Expiries(keys), after.ledger.Expiries(keys)
+	want, got := store.ledger.Entries(keys), after.ledger.Entries(keys)
 	for i := range keys {
 		if got[i] != want[i] {
-			t.Errorf("after step %d key %d is remembered until %d, and after a crash until %d", step, keys[i][0], want[i], got[i])
+			t.Errorf("after step %d key %d is %+v, and after a crash %+v", step, keys[i][0], want[i], got[i])
 		}
 	}
 }

@@ -169,7 +169,7 @@ func (s *Store) commit(group []*request) {
 }
 
 func (s *Store) addHandled(changes changes, group []*request) {
-	var noted map[replay.Key]uint32 // in this group
+	var noted map[replay.Key]uint32 // by this group
 	for _, r := range group {
 		r.expiry = s.expiry(r.window)
 		for _, key := range r.keys.Blocking {
@@ -181,11 +181,11 @@ func (s *Store) addHandled(changes changes, group []*request) {
 		if noted == nil {
 			noted = make(map[replay.Key]uint32, len(group))
 		}
-		for i, before := range s.ledger.Expiries(r.keys.Notes) {
+		for i, entry := range s.ledger.Entries(r.keys.Notes) {
 			key := r.keys.Notes[i]
-			before = max(before, noted[key])
-			if before >= r.expiry {
-				continue
+			before := max(entry.Expiry, noted[key])
+			if entry.State == replay.Claimed || before >= r.expiry {
+				continue // see [ledger.Ledger.Commit]
 			}
 			if before != 0 {
 				changes.add(kindForgotten, key, before)
@@ -198,9 +198,9 @@ func (s *Store) addHandled(changes changes, group []*request) {
 
 // addForgotten adds what of keys is handled, under the expiry it is stored with.
 func (s *Store) addForgotten(changes changes, keys []replay.Key) {
-	for i, expiry := range s.ledger.Expiries(keys) {
-		if expiry != 0 {
-			changes.add(kindForgotten, keys[i], expiry)
+	for i, entry := range s.ledger.Entries(keys) {
+		if entry.State == replay.Handled {
+			changes.add(kindForgotten, keys[i], entry.Expiry)
 		}
 	}
 }

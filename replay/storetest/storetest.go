@@ -52,7 +52,7 @@ const patience = 30 * time.Second
 
 // Run runs the suite.
 func Run(t *testing.T, subject Subject) {
-	suites := []map[string]func(*testing.T, Subject){claims, endings, notes, waits, limits, durability}
+	suites := []map[string]func(*testing.T, Subject){claims, endings, notes, sequences, agreement, waits, limits, durability}
 	for _, suite := range suites {
 		for name, test := range suite {
 			t.Run(name, func(t *testing.T) {

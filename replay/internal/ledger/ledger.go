@@ -358,19 +358,26 @@ func (l *Ledger) Lookup(keys []replay.Key) []replay.State {
 	return states
 }
 
-// Expiries returns when each key that is handled is forgotten, 0 for others.
-func (l *Ledger) Expiries(keys []replay.Key) []uint32 {
+// Entry is what a ledger stores of one key.
+type Entry struct {
+	State  replay.State
+	Expiry uint32 // when the key is forgotten, if it is handled
+}
+
+// Entries returns what the ledger stores of every key.
+func (l *Ledger) Entries(keys []replay.Key) []Entry {
 	now := l.now()
-	expiries := make([]uint32, len(keys))
+	entries := make([]Entry, len(keys))
 	locked := l.lock(nil, keys)
 	defer unlock(locked)
 	for i, key := range keys {
 		s := l.shardOf(key)
-		if state, _ := s.state(l, key, now); state == replay.Handled {
-			expiries[i] = s.handled.table[s.handled.find(key)].expiry
+		entries[i].State, _ = s.state(l, key, now)
+		if entries[i].State == replay.Handled {
+			entries[i].Expiry = s.handled.table[s.handled.find(key)].expiry
 		}
 	}
-	return expiries
+	return entries
 }
 
 // Forget is [replay.Store.Forget].
