@@ -164,7 +164,7 @@ func key(kind replay.Kind, n int) (k replay.Key) {
 }
 
 // handle claims and commits n deliveries, so many at once, with windows of one
-// to seven days. In memory they have one key, elsewhere two. It returns the
+// to seven days. In memory they have one key, elsewhere a note beside it. It returns the
 // number of the first.
 func (s *source) handle(store replay.Store, n, workers int) (first int) {
 	first = s.take(n)
@@ -173,10 +173,10 @@ func (s *source) handle(store replay.Store, n, workers int) (first int) {
 	var all sync.WaitGroup
 	for range workers {
 		all.Go(func() {
-			ids, digests := make([]replay.Key, 1), make([]replay.Key, 1)
-			keys := replay.Keys{IDs: ids, Digests: digests}
+			blocking, notes := make([]replay.Key, 1), make([]replay.Key, 1)
+			keys := replay.Keys{Blocking: blocking, Notes: notes}
 			if single {
-				keys.Digests = nil
+				keys.Notes = nil
 			}
 			owner := replay.NewOwner()
 			for {
@@ -184,7 +184,7 @@ func (s *source) handle(store replay.Store, n, workers int) (first int) {
 				if i >= n {
 					return
 				}
-				ids[0], digests[0] = key(replay.KindID, first+i), key(replay.KindDigest, first+i)
+				blocking[0], notes[0] = key(replay.KindContent, first+i), key(replay.KindID, first+i)
 				owner[0], owner[1] = byte(i), byte(i>>8)
 				verdict, err := store.Claim(context.Background(), keys, owner, time.Minute)
 				check(err)
@@ -203,21 +203,21 @@ func (s *source) handle(store replay.Store, n, workers int) (first int) {
 func (s *source) release(store replay.Store, n int) {
 	first := s.take(n)
 	owner := replay.NewOwner()
-	ids := make([]replay.Key, 1)
+	blocking := make([]replay.Key, 1)
 	for i := range n {
-		ids[0] = key(replay.KindID, first+i)
-		_, err := store.Claim(context.Background(), replay.Keys{IDs: ids}, owner, time.Minute)
+		blocking[0] = key(replay.KindContent, first+i)
+		_, err := store.Claim(context.Background(), replay.Keys{Blocking: blocking}, owner, time.Minute)
 		check(err)
-		check(store.Release(context.Background(), replay.Keys{IDs: ids}, owner, 500))
+		check(store.Release(context.Background(), replay.Keys{Blocking: blocking}, owner, 500))
 	}
 }
 
 func (s *source) lookup(store replay.Store, n int) {
 	first := s.take(n)
-	ids := make([]replay.Key, 1)
+	blocking := make([]replay.Key, 1)
 	for i := range n {
-		ids[0] = key(replay.KindID, first+i)
-		_, err := store.Lookup(context.Background(), ids)
+		blocking[0] = key(replay.KindContent, first+i)
+		_, err := store.Lookup(context.Background(), blocking)
 		check(err)
 	}
 }
@@ -225,10 +225,10 @@ func (s *source) lookup(store replay.Store, n int) {
 // claimAgain claims deliveries that are handled.
 func claimAgain(store replay.Store, first, n int) {
 	owner := replay.NewOwner()
-	ids := make([]replay.Key, 1)
+	blocking := make([]replay.Key, 1)
 	for i := range n {
-		ids[0] = key(replay.KindID, first+i*7%n)
-		verdict, err := store.Claim(context.Background(), replay.Keys{IDs: ids}, owner, time.Minute)
+		blocking[0] = key(replay.KindContent, first+i*7%n)
+		verdict, err := store.Claim(context.Background(), replay.Keys{Blocking: blocking}, owner, time.Minute)
 		check(err)
 		if verdict != replay.Duplicate {
 			log.Fatalf("a handled delivery got the verdict %d", verdict)

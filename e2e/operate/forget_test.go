@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/verify-webhook/caddy-verify-webhook/e2e/prepared"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/delivery"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
@@ -30,9 +32,9 @@ func startForgetfulSite(t *testing.T) *forgetfulSite {
 	s := &forgetfulSite{t: t}
 	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { s.reached.Add(1) }))
 	t.Cleanup(app.Close)
-	address := freeAddress(t)
+	address := process.Address(t)
 	s.url = "http://" + address
-	s.config = sidecar.Config{Binary: caddyBinary, State: t.TempDir(), Env: []string{"STRIPE=" + stripeSecret, "GITHUB=" + githubSecret}}
+	s.config = sidecar.Config{Binary: prepared.Caddy(t), State: t.TempDir(), Env: []string{"STRIPE=" + stripeSecret, "GITHUB=" + githubSecret}}
 	s.config.Caddyfile = write(t, "Caddyfile", `
 {
 	admin {$CADDY_ADMIN}
@@ -59,23 +61,12 @@ http://`+address+` {
 }
 `)
 	s.start()
-	t.Cleanup(func() {
-		if err := s.caddy.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(s.caddy.Log())
-		}
-	})
 	return s
 }
 
 func (s *forgetfulSite) start() {
 	s.t.Helper()
-	var err error
-	if s.caddy, err = sidecar.Start(s.t.Context(), s.config); err != nil {
-		s.t.Fatal(err)
-	}
+	s.caddy = sidecar.Run(s.t, s.config)
 }
 
 // expect sends a delivery and wants this answer, and that it reaches the app
@@ -186,7 +177,7 @@ func TestAnOperatorHasADeliveryHandledAgain(t *testing.T) {
 
 func TestSeenAndForgetSayThatNoCaddyRuns(t *testing.T) {
 	for _, command := range []string{"seen", "forget"} {
-		cmd := exec.CommandContext(t.Context(), caddyBinary, "verify-webhook", command, "github", "1", "--address", freeAddress(t))
+		cmd := exec.CommandContext(t.Context(), prepared.Caddy(t), "verify-webhook", command, "github", "1", "--address", process.Address(t))
 		says(t, cmd, 1, "", "asking the Caddy that runs: ")
 	}
 }
