@@ -164,7 +164,7 @@ func key(kind replay.Kind, n int) (k replay.Key) {
 }
 
 // handle claims and commits n deliveries, so many at once, with windows of one
-// to seven days. In memory they have one key, elsewhere a note beside it. It returns the
+// to seven days. In memory they have one key, elsewhere two. It returns the
 // number of the first.
 func (s *source) handle(store replay.Store, n, workers int) (first int) {
 	first = s.take(n)
@@ -173,8 +173,8 @@ func (s *source) handle(store replay.Store, n, workers int) (first int) {
 	var all sync.WaitGroup
 	for range workers {
 		all.Go(func() {
-			blocking, notes := make([]replay.Key, 1), make([]replay.Key, 1)
-			keys := replay.Keys{Blocking: blocking, Notes: notes}
+			contents, ids := make([]replay.Key, 1), make([]replay.Key, 1)
+			keys := replay.Keys{Blocking: contents, Notes: ids}
 			if single {
 				keys.Notes = nil
 			}
@@ -184,7 +184,7 @@ func (s *source) handle(store replay.Store, n, workers int) (first int) {
 				if i >= n {
 					return
 				}
-				blocking[0], notes[0] = key(replay.KindContent, first+i), key(replay.KindID, first+i)
+				contents[0], ids[0] = key(replay.KindContent, first+i), key(replay.KindID, first+i)
 				owner[0], owner[1] = byte(i), byte(i>>8)
 				verdict, err := store.Claim(context.Background(), keys, owner, time.Minute)
 				check(err)
@@ -203,21 +203,21 @@ func (s *source) handle(store replay.Store, n, workers int) (first int) {
 func (s *source) release(store replay.Store, n int) {
 	first := s.take(n)
 	owner := replay.NewOwner()
-	blocking := make([]replay.Key, 1)
+	contents := make([]replay.Key, 1)
 	for i := range n {
-		blocking[0] = key(replay.KindContent, first+i)
-		_, err := store.Claim(context.Background(), replay.Keys{Blocking: blocking}, owner, time.Minute)
+		contents[0] = key(replay.KindContent, first+i)
+		_, err := store.Claim(context.Background(), replay.Keys{Blocking: contents}, owner, time.Minute)
 		check(err)
-		check(store.Release(context.Background(), replay.Keys{Blocking: blocking}, owner, 500))
+		check(store.Release(context.Background(), replay.Keys{Blocking: contents}, owner, 500))
 	}
 }
 
 func (s *source) lookup(store replay.Store, n int) {
 	first := s.take(n)
-	blocking := make([]replay.Key, 1)
+	contents := make([]replay.Key, 1)
 	for i := range n {
-		blocking[0] = key(replay.KindContent, first+i)
-		_, err := store.Lookup(context.Background(), blocking)
+		contents[0] = key(replay.KindContent, first+i)
+		_, err := store.Lookup(context.Background(), contents)
 		check(err)
 	}
 }
@@ -225,10 +225,10 @@ func (s *source) lookup(store replay.Store, n int) {
 // claimAgain claims deliveries that are handled.
 func claimAgain(store replay.Store, first, n int) {
 	owner := replay.NewOwner()
-	blocking := make([]replay.Key, 1)
+	contents := make([]replay.Key, 1)
 	for i := range n {
-		blocking[0] = key(replay.KindContent, first+i*7%n)
-		verdict, err := store.Claim(context.Background(), replay.Keys{Blocking: blocking}, owner, time.Minute)
+		contents[0] = key(replay.KindContent, first+i*7%n)
+		verdict, err := store.Claim(context.Background(), replay.Keys{Blocking: contents}, owner, time.Minute)
 		check(err)
 		if verdict != replay.Duplicate {
 			log.Fatalf("a handled delivery got the verdict %d", verdict)

@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 
 // work is what one goroutine of a victim does: delivery after delivery.
 type work struct {
-	Process replay.Owner
-	Worker  byte
+	Process replay.Owner `json:"process"`
+	Worker  byte         `json:"worker"`
 }
 
 // keys are those of its nth delivery: signed under two secrets, with an ID that
@@ -52,8 +52,8 @@ func (w work) keys(n uint32) replay.Keys {
 
 // progress is printed for each delivery as soon as it is committed.
 type progress struct {
-	Work      work
-	Committed uint32
+	Work      work   `json:"work"`
+	Committed uint32 `json:"committed"`
 }
 
 // commitForever handles new deliveries from several goroutines.

@@ -37,6 +37,19 @@ func TestTheFileSaysWhatTheStoreRemembers(t *testing.T) {
 			}
 		}
 	}
+	claimed := func(key byte, during step) step {
+		return func(t *testing.T, store *Store) {
+			t.Helper()
+			keys, owner := replay.Keys{Blocking: []replay.Key{{key}}}, replay.NewOwner()
+			if v, err := store.Claim(t.Context(), keys, owner, time.Minute); v != replay.Ours || err != nil {
+				t.Fatalf("Claim = %v, %v", v, err)
+			}
+			during(t, store)
+			if err := store.Release(t.Context(), keys, owner, 500); err != nil {
+				t.Fatalf("Release: %v", err)
+			}
+		}
+	}
 	wait := func(d time.Duration) step { return func(*testing.T, *Store) { time.Sleep(d) } }
 
 	const note = 9
@@ -49,6 +62,7 @@ func TestTheFileSaysWhatTheStoreRemembers(t *testing.T) {
 		"a note again, with a shorter window":                {commit(1, note, 5*time.Hour), commit(2, note, time.Hour), wait(2 * time.Hour)},
 		"a note again, forgotten":                            {commit(1, note, 2*time.Hour), wait(time.Hour), commit(2, note, 2*time.Hour), forget(note)},
 		"a note again in the same period, forgotten":         {commit(1, note, 2*time.Hour), wait(time.Second), commit(2, note, 2*time.Hour), forget(note)},
+		"a note whose key is claimed":                        {claimed(note, commit(1, note, time.Hour))},
 		"a note forgotten, and written again":                {commit(1, note, 2*time.Hour), forget(note), commit(2, note, time.Hour)},
 		"a note forgotten, and written again with a longer":  {commit(1, note, time.Hour), forget(note), commit(2, note, 4*time.Hour), wait(2 * time.Hour), forget(note)},
 	} {
@@ -105,7 +119,7 @@ func TestTheFileSaysWhatTheStoreRemembersOfOneGroup(t *testing.T) {
 			r.forget = []replay.Key{key}
 			group = append(group, r)
 		}
-		add(4, 3*time.Hour)
+		add(4, 90*time.Minute)
 
 		store.mu.Lock()
 		store.pending = group

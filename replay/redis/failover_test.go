@@ -54,7 +54,7 @@ func startForwarder(t *testing.T, to string) *forwarder {
 }
 
 func (f *forwarder) forward(client net.Conn) {
-	server, err := net.Dial("tcp", f.to.Load().(string)) //nolint:noctx // it ends with the test's servers
+	server, err := net.Dial("tcp", f.to.Load().(string))
 	if err != nil {
 		_ = client.Close()
 		return
@@ -141,8 +141,8 @@ func TestOpenConnectionsLeaveAnOldPrimary(t *testing.T) {
 					t.Errorf("Claim of a copy of delivery %d = %v, %v; want a duplicate", n, v, err)
 				}
 			}
-			if again, lost := book.count("connecting again"), book.count("redis is lost"); again != 1 || lost != 0 {
-				t.Errorf("logged %d times connecting again and %d times lost, want once and never", again, lost)
+			if again, lost := book.count("reconnecting"), book.count("redis is lost"); again != 1 || lost != 0 {
+				t.Errorf("logged %d times reconnecting and %d times lost, want once and never", again, lost)
 			}
 		})
 	}

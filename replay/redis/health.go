@@ -70,7 +70,7 @@ func full(err error) bool { return replied(err, "OOM") }
 // anyway.
 func (h *health) reconnecting(cause error) {
 	if !h.lost.Load() {
-		h.log(slog.LevelWarn, "redis does not answer as a primary any more; connecting again", slog.Any("error", cause))
+		h.log(slog.LevelWarn, "redis refuses writes in the role that it has now; reconnecting", slog.Any("error", cause))
 	}
 }
 

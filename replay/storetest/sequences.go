@@ -61,6 +61,13 @@ type step struct {
 	as          layout // instead of the layout of the sequence
 }
 
+// sequence is what arrives from a provider, one delivery after the other.
+type sequence struct {
+	name   string
+	layout layout
+	steps  []step
+}
+
 // What can become of a delivery. Without any it is handled.
 var (
 	stays  = func(Instance, delivery) {}
@@ -71,11 +78,7 @@ var (
 // sequences: deliveries that arrive one after the other, for each way in which
 // a provider distinguishes them. Losing a genuine one is the worst that can
 // happen, letting a copy through is second.
-var sequences = sequenceTests([]struct {
-	name   string
-	layout layout
-	steps  []step
-}{
+var sequences = sequenceTests([]sequence{
 	{"signed ID: a retry", signedID, []step{
 		{id: 1, content: 1, want: replay.Ours},
 		{id: 1, content: 1, want: replay.Duplicate},
@@ -202,11 +205,7 @@ var sequences = sequenceTests([]struct {
 	}},
 })
 
-func sequenceTests(table []struct {
-	name   string
-	layout layout
-	steps  []step
-}) map[string]func(*testing.T, Subject) {
+func sequenceTests(table []sequence) map[string]func(*testing.T, Subject) {
 	tests := map[string]func(*testing.T, Subject){}
 	for _, row := range table {
 		tests[row.name] = func(t *testing.T, s Subject) {
