@@ -1,6 +1,6 @@
-// Package process starts the programs that the end-to-end tests and the demo
-// are made of, waits until they are ready, and makes sure that none of them,
-// nor any worker they started, outlives the caller.
+// Package process starts the programs that the end-to-end tests, the demo and
+// the benchmarks run, waits until they are ready, and ends them with all of the
+// workers that they have started.
 package process
 
 import (
@@ -40,6 +40,9 @@ type Process struct {
 	output  *lines
 	exited  chan struct{}
 	err     error // how it ended; read only once exited is closed
+
+	end    sync.Once // by Stop or Kill, whichever is called first
+	endErr error
 }
 
 // Start starts the program in a process group of its own. Every started
@@ -88,8 +91,14 @@ func (p *Process) WaitReady(ctx context.Context, probe func(context.Context) err
 }
 
 // Stop asks the program and its workers to end, and kills those that do not do
-// so soon. It returns an error if the program ended otherwise than well.
+// so soon. It returns an error if the program ended otherwise than well. After
+// Kill it does nothing; called again, it returns the same.
 func (p *Process) Stop() error {
+	p.end.Do(func() { p.endErr = p.stop() })
+	return p.endErr
+}
+
+func (p *Process) stop() error {
 	terminateGroup(p.command)
 	select {
 	case <-p.exited:
@@ -107,8 +116,10 @@ func (p *Process) Stop() error {
 
 // Kill ends the program at once, as a crash or a power cut would.
 func (p *Process) Kill() {
-	killGroup(p.command)
-	<-p.exited
+	p.end.Do(func() {
+		killGroup(p.command)
+		<-p.exited
+	})
 }
 
 // PID returns the number of the process.
@@ -127,15 +138,6 @@ func Accepts(address string) func(context.Context) error {
 		}
 		return conn.Close()
 	}
-}
-
-// FreeAddress returns a loopback address that nothing listened on a moment ago.
-func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("looking for a free port: %w", err)
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // lines is an io.Writer that hands on whole lines and remembers the last of them.

@@ -1,5 +1,5 @@
 // Package sidecar runs a real Caddy with the verify_webhook handler and reads
-// from its access log what became of each delivery.
+// from its access log the outcome of each delivery.
 package sidecar
 
 import (
@@ -16,7 +16,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/process"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 )
 
 // Mark is a request header by which a sender recognises its own requests in the
@@ -27,20 +27,6 @@ const (
 	readyWithin  = 30 * time.Second
 	reloadWithin = 30 * time.Second
 )
-
-// Build compiles the repository's own Caddy to path, with the race detector if
-// race is set. It works in any folder of the repository.
-func Build(ctx context.Context, path string, race bool) error {
-	args := []string{"build", "-o", path}
-	if race {
-		args = append(args, "-race")
-	}
-	args = append(args, "github.com/verify-webhook/caddy-verify-webhook/caddy")
-	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("building caddy: %w\n%s", err, out)
-	}
-	return nil
-}
 
 // Config says which Caddy to run and how.
 type Config struct {
