@@ -38,20 +38,24 @@ func (h *Handler) discardBody(d *delivery) {
 
 // drainBody reads a short HTTP/1 body to its end and keeps nothing of it, so
 // that the connection can be used again, and a sender that reads the response
-// only after its last byte gets one. It reads nothing of a longer body, and
-// nothing if the sender waits for 100 Continue.
+// only after its last byte gets one. It reads nothing of a body that is declared
+// to be longer, and nothing if the sender waits for 100 Continue.
+//
+// A body that has arrived must be read to its end here rather than cut: at its
+// end the server begins to watch the connection, and would take the expired
+// deadline of a cut for a client that has left, and cancel the error route.
 func (h *Handler) drainBody(d *delivery) bool {
 	r := d.r
-	if r.ProtoMajor != 1 || r.ContentLength <= 0 || r.ContentLength > discardMost || r.Header["Expect"] != nil {
+	if r.ProtoMajor != 1 || r.Body == nil || r.ContentLength > discardMost || r.Header["Expect"] != nil {
 		return false
 	}
 	rc := http.NewResponseController(d.w)
 	if rc.SetReadDeadline(time.Now().Add(min(discardTimeout, time.Duration(h.BodyTimeout)))) != nil {
 		return false
 	}
-	_, err := io.Copy(io.Discard, r.Body)
+	n, err := io.Copy(io.Discard, io.LimitReader(r.Body, discardMost+1))
 	_ = rc.SetReadDeadline(time.Time{}) // it was possible a moment ago
-	return err == nil
+	return err == nil && n <= discardMost
 }
 
 // cutBody ends a body without reading the rest of it from the network.

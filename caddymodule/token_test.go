@@ -31,7 +31,7 @@ func TestATokenReachesNeitherAppNorErrorRouteNorAFilteredLog(t *testing.T) {
 	text := strings.Replace(c.caddyfile("", gitlabSite("")), "format json", "format filter {\nwrap json\n"+filter+"\n}", 1)
 	c.loadText(text)
 	client := client(t, "HTTP/1.1")
-	got := c.send(client, strings.NewReader(content), "X-Gitlab-Token", secret)
+	got := c.send(client, strings.NewReader(content), "X-Gitlab-Token", secret, "Idempotency-Key", "1")
 	if got.status != 200 {
 		t.Fatalf("status %d", got.status)
 	}
@@ -42,7 +42,7 @@ func TestATokenReachesNeitherAppNorErrorRouteNorAFilteredLog(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 	})
-	c.send(client, strings.NewReader(content+" "), "X-Gitlab-Token", secret)
+	c.send(client, strings.NewReader(content+" "), "X-Gitlab-Token", secret, "Idempotency-Key", "2")
 	seen := c.app.arrivals()
 	if len(seen) < 3 {
 		t.Fatalf("the app saw %d requests", len(seen))
@@ -70,7 +70,7 @@ func TestMonitorForwardsTheToken(t *testing.T) {
 // A front handler may keep the request's header map.
 func TestATokenIsRemovedFromWhatCopiesOfTheRequestShare(t *testing.T) {
 	b := trial(t, config("gitlab", ""))
-	r := request(content, "X-Gitlab-Token", secret)
+	r := request(content, "X-Gitlab-Token", secret, "Idempotency-Key", "1")
 	r.Body = io.NopCloser(strings.NewReader(content))
 	b.faultyStore().claim = errStore
 	b.expect(t, r, StoreUnavailable, 503)

@@ -77,6 +77,16 @@ above, out of Caddy's own log. Write the provider's line into every log, for exa
 		}
 	}
 }
+
+hooks.example.com {
+	handle /webhooks/gitlab {
+		verify_webhook gitlab {env.GITLAB_SECRET}
+		reverse_proxy localhost:5000
+	}
+	handle {
+		respond 404
+	}
+}
 ` + "```" + `
 
 Caddy itself redacts ` + "`Authorization`" + `, unless ` + "`log_credentials`" + ` is set. A header whose name you chose (` + "`header`" + `, ` + "`custom`" + `) needs a line of its own.

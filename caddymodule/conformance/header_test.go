@@ -18,8 +18,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// open opens a trial for a vector, with further options of the handler.
-func open(t *testing.T, v conformance.Vector, options map[string]any) *caddymodule.Trial {
+// openWith opens a trial for a vector, with further options of the handler.
+func openWith(t *testing.T, v conformance.Vector, options map[string]any) *caddymodule.Trial {
 	t.Helper()
 	endpoint, err := conformance.ProviderJSON(v)
 	if err != nil {
@@ -41,7 +41,7 @@ func open(t *testing.T, v conformance.Vector, options map[string]any) *caddymodu
 
 func build(t *testing.T, v conformance.Vector) *http.Request {
 	t.Helper()
-	r, err := conformance.Build(v.Request)
+	r, err := v.Request.HTTP()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestNoSecretInAHeaderReachesTheApp(t *testing.T) {
 		d := p.Describe()
 		for _, v := range accepted(t, p.Name) {
 			for _, keep := range []bool{false, true} {
-				got := open(t, v, map[string]any{"forward_token": keep}).Send(build(t, v))
+				got := openWith(t, v, map[string]any{"forward_token": keep}).Send(build(t, v))
 				if !got.Reached {
 					continue // its vector is the second of two copies
 				}
@@ -159,7 +159,7 @@ func TestAHandshakeReadsNoBodyThatItDoesNotNeed(t *testing.T) {
 					r := build(t, v)
 					body := &countingBody{}
 					r.Method, r.Body, r.ContentLength = method, body, length
-					got := open(t, v, nil).Send(r)
+					got := openWith(t, v, nil).Send(r)
 					if got.Reached {
 						t.Errorf("%s, %s, as %s: it reaches the app", p.Name, v.Name, method)
 					}
@@ -195,7 +195,7 @@ func TestABodyBehindAHandshakeCannotBeRead(t *testing.T) {
 			r := build(t, v)
 			body := &countingBody{}
 			r.Body, r.ContentLength = body, 24<<20
-			if got := open(t, v, nil).Send(r); got.Outcome != caddymodule.Handshake {
+			if got := openWith(t, v, nil).Send(r); got.Outcome != caddymodule.Handshake {
 				continue
 			}
 			if n, err := r.Body.Read(make([]byte, 1)); n > 0 || errors.Is(err, io.EOF) {

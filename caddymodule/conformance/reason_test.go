@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
@@ -72,10 +71,10 @@ func TestAReasonStaysShortWhateverIsSent(t *testing.T) {
 		if len(vectors) == 0 {
 			continue
 		}
-		trial := open(t, vectors[0], nil)
+		trial := openWith(t, vectors[0], nil)
 		for how, change := range enlarge {
 			for what, text := range hostileTexts {
-				r, err := conformance.Build(vectors[0].Request)
+				r, err := vectors[0].Request.HTTP()
 				if err != nil {
 					t.Fatal(err)
 				}

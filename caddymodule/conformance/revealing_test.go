@@ -20,7 +20,7 @@ func TestSNSDoesNotRevealWhichTopicsAreConfigured(t *testing.T) {
 		other := v
 		other.Config = maps.Clone(v.Config)
 		other.Config["topic_arns"] = json.RawMessage(`["` + elsewhere + `"]`)
-		configured, unknown := open(t, v, nil), open(t, other, nil)
+		configured, unknown := openWith(t, v, nil), openWith(t, other, nil)
 		if got := configured.Send(build(t, v)); got.Outcome != caddymodule.Verified {
 			t.Fatalf("%s: %s, %s", v.Name, got.Outcome, got.Reason)
 		}
