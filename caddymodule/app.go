@@ -53,6 +53,8 @@ type App struct {
 	endpoints []*Handler
 	secrets   map[*Handler][]signature.Identity // in use now
 	stores    map[string]replay.Store           // by their label in metrics
+	onStart   []func() error
+	onStop    []func()
 }
 
 // StoreModule is implemented by the Caddy modules in StoreNamespace.
@@ -87,9 +89,40 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return register(registry, stateCollector{a})
 }
 
+// OnStart has f called when the config's app starts, OnStop when it stops. They
+// are for handlers that work in the background, and are to be called while
+// handlers are provisioned. An error of f fails the config; Caddy does not stop
+// an app whose start failed, so what f has begun must end in the handler's
+// Cleanup as well.
+func (a *App) OnStart(f func() error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.onStart = append(a.onStart, f)
+}
+
+// OnStop has f called when the config's app stops, the latest first.
+func (a *App) OnStop(f func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.onStop = append(a.onStop, f)
+}
+
+// hooks returns what is to be called at start and stop.
+func (a *App) hooks() (start []func() error, stop []func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.onStart), slices.Clone(a.onStop)
+}
+
 // Start implements caddy.App.
 func (a *App) Start() error {
 	a.budget.Resize(a.BodyMemory, a.BodyDisk)
+	start, _ := a.hooks()
+	for _, f := range start {
+		if err := f(); err != nil {
+			return err
+		}
+	}
 	apps.started(a)
 	a.report()
 	return nil
@@ -144,6 +177,10 @@ func (a *App) summary() (names, stores []string) {
 // Stop implements caddy.App.
 func (a *App) Stop() error {
 	apps.stopped(a)
+	_, stop := a.hooks()
+	for _, f := range slices.Backward(stop) {
+		f()
+	}
 	return nil
 }
 

@@ -15,7 +15,6 @@ import (
 
 func init() {
 	httpcaddyfile.RegisterHandlerDirective("verify_webhook", parseHandler)
-	httpcaddyfile.RegisterDirectiveOrder("verify_webhook", httpcaddyfile.Before, "basic_auth")
 	httpcaddyfile.RegisterGlobalOption("verify_webhook", parseApp)
 }
 

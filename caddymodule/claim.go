@@ -133,6 +133,10 @@ func (c *claim) end(status int) {
 		c.release(status)
 		return
 	}
+	if c.d.app.verified.stored.Load() {
+		c.commitStored(status)
+		return
+	}
 	err := c.commit(&c.ending, status)
 	if c.d.traced() {
 		c.d.traceEvent("webhook claim committed", attribute.Int("webhook.app_status", status), attribute.Bool("webhook.remembered", err == nil))
@@ -146,6 +150,24 @@ func (c *claim) end(status int) {
 	later := c.withoutRequest()
 	if !c.h.later(func() { later.commitLater(status) }) {
 		c.h.refusals.fail("too many handled deliveries wait to be remembered: the provider's retry of this one would reach the app again")
+	}
+}
+
+// commitStored commits in the background, since the delivery is durable already:
+// if the process dies before, its retry is stored under the same key.
+func (c *claim) commitStored(status int) {
+	later := c.withoutRequest()
+	commit := func() error { return later.commit(new(bound), status) }
+	inBackground := c.h.later(func() {
+		if err := commit(); err != nil && !later.lost(err) {
+			later.commitLater(status)
+		}
+	})
+	if inBackground {
+		return
+	}
+	if err := commit(); err != nil && !later.lost(err) {
+		c.h.refusals.fail("remembering a stored delivery failed: its retry is stored under the same key", zap.Error(err))
 	}
 }
 

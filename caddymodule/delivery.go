@@ -35,7 +35,7 @@ type delivery struct {
 	notes      [1]replay.Key
 	key        replay.Key // the one that the app sees
 	claim      claim
-	appTime    bound        // how long the app may take
+	app        appContext   // of the request that the app gets
 	forwarded  http.Request // what the app gets
 	identity   [6]string    // values of headers
 	answer     statusWriter // the app's
@@ -139,10 +139,14 @@ func timestampText(v *signature.Delivery) string {
 }
 
 func (d *delivery) keyText() string {
-	if d.key == (replay.Key{}) {
+	switch {
+	case d.app.verified.Key != "":
+		return d.app.verified.Key
+	case d.key == (replay.Key{}):
 		return ""
+	default:
+		return d.key.String()
 	}
-	return d.key.String()
 }
 
 // deriveKeys derives what the replay store knows the delivery by, under every

@@ -24,10 +24,11 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 	defer c.fail(0)
 	d.outcome = Verified // for placeholders; it is counted once it is final
 	defer d.endVerified()
-	d.appTime.begin(context.WithoutCancel(d.r.Context()), time.Duration(h.AppTimeout))
-	defer d.appTime.cancel()
-	d.forwarded = *d.r.WithContext(&d.appTime)
+	d.app.begin(context.WithoutCancel(d.r.Context()), time.Duration(h.AppTimeout))
+	defer d.app.cancel()
+	d.forwarded = *d.r.WithContext(&d.app)
 	r := &d.forwarded
+	d.describe(time.Duration(h.Replay.Window))
 	d.replaceBody(r)
 	// Whoever still reads now is cut off, and the buffer can be used again.
 	defer r.Body.Close()
@@ -75,13 +76,14 @@ type statusWriter struct {
 	caddyhttp.ResponseWriterWrapper
 	claim       *claim
 	wroteStatus bool
+	status      int
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (w *statusWriter) WriteHeader(status int) {
 	// Informational answers are not final, except for a change of protocol.
 	if !w.wroteStatus && (status >= 200 || status == http.StatusSwitchingProtocols) {
-		w.wroteStatus = true
+		w.wroteStatus, w.status = true, status
 		w.claim.end(status)
 	}
 	w.ResponseWriterWrapper.WriteHeader(status)

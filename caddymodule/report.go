@@ -16,6 +16,7 @@ func (d *delivery) end(o Outcome, reason string) {
 	d.outcome, d.reason = o, reason
 	d.meters.count(o)
 	d.addToSpan()
+	d.notify()
 }
 
 // addToAccessLog adds our fields to the request's line in Caddy's access log,
