@@ -198,7 +198,11 @@ func TestInvariant11ARefusedDeliveryBehindACopyDoesNotReachTheApp(t *testing.T) 
 		for refusal, by := range refusedBy {
 			t.Run(front+", "+refusal, func(t *testing.T) {
 				c := startCaddy(t, "", errorRouteSite(fronts[front], by.options, "header -Connection"))
-				got := c.converse("POST /in HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + by.headers + "Content-Length: 22\r\n\r\na body that is refused")
+				var headers []string
+				if name, value, ok := strings.Cut(strings.TrimSpace(by.headers), ": "); ok {
+					headers = []string{name, value}
+				}
+				got := c.send(client(t, "HTTP/1.1"), strings.NewReader("a body that is refused"), headers...)
 				seen := c.app.arrivals()
 				if len(seen) != arrivals {
 					t.Errorf("the app saw %d requests, want %d: %+v", len(seen), arrivals, seen)
@@ -208,8 +212,8 @@ func TestInvariant11ARefusedDeliveryBehindACopyDoesNotReachTheApp(t *testing.T) 
 						t.Errorf("the app got the body %q", a.body)
 					}
 				}
-				if !strings.HasPrefix(got, "HTTP/1.1 4") && front != "nothing" {
-					t.Errorf("the sender got %.60q", got)
+				if front != "nothing" && (got.status < 400 || got.status > 499) {
+					t.Errorf("the sender got %d", got.status)
 				}
 			})
 		}
