@@ -72,11 +72,11 @@ func (a *App) endpointsOf(name string) (found []*Handler, known []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, h := range a.endpoints {
-		known = append(known, h.facts.Name)
+		known = append(known, h.facts().Name)
 		if h.Namespace != "" {
 			known = append(known, h.Namespace)
 		}
-		if name == h.facts.Name || name == h.Namespace {
+		if name == h.facts().Name || name == h.Namespace {
 			found = append(found, h)
 		}
 	}
@@ -130,7 +130,7 @@ func serveForget(w http.ResponseWriter, r *http.Request) error {
 	return answerAdmin(w, r, q, func(h *Handler, ctx context.Context, id string) ([]Sighting, error) {
 		sightings, err := h.forget(ctx, id)
 		if slices.ContainsFunc(sightings, func(s Sighting) bool { return s.Forgotten }) {
-			h.logger.Info("forgot a handled delivery on purpose", zap.String("provider", h.facts.Name), zap.String("endpoint", h.endpointName()), zap.String("id", id))
+			h.logger.Info("forgot a handled delivery on purpose", zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()), zap.String("id", id))
 		}
 		return sightings, err
 	})
@@ -153,7 +153,7 @@ func answerAdmin(w http.ResponseWriter, r *http.Request, q adminQuestion, ask fu
 	defer cancel()
 	var all []Sighting
 	for _, h := range endpoints {
-		if !h.facts.Traits.HasID {
+		if !h.facts().Traits.HasID {
 			continue
 		}
 		sightings, err := ask(h, ctx, q.ID)

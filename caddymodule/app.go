@@ -144,7 +144,7 @@ func (a *App) report() {
 	}
 	for _, h := range a.endpoints {
 		for _, text := range h.unlikely() {
-			logger.Warn(text, zap.String("provider", h.facts.Name), zap.String("endpoint", h.endpointName()))
+			logger.Warn(text, zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()))
 		}
 	}
 	app, err := a.ctx.AppIfConfigured("http")
@@ -190,11 +190,11 @@ func (a *App) Stop() error {
 func (a *App) register(h *Handler) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := a.checkShared(h, h.facts.Secrets); err != nil {
+	if err := a.checkShared(h, h.facts().Secrets); err != nil {
 		return err
 	}
 	a.endpoints = append(a.endpoints, h)
-	a.keepSecrets(h, h.facts.Secrets)
+	a.keepSecrets(h, h.facts().Secrets)
 	return nil
 }
 
@@ -214,7 +214,7 @@ func (a *App) checkShared(h *Handler, secrets []signature.Identity) error {
 			for _, theirs := range a.secrets[other] {
 				if mine.Fingerprint == theirs.Fingerprint {
 					return fmt.Errorf("two endpoints share a secret (secret %s of %s, and secret %s of %s): give both a `namespace`, the same if they are one endpoint, so that a delivery to one counts for the other, or different ones if the same delivery may come to each",
-						theirs.Label, other.facts.Name, mine.Label, h.facts.Name)
+						theirs.Label, other.facts().Name, mine.Label, h.facts().Name)
 				}
 			}
 		}
@@ -240,7 +240,7 @@ func (a *App) inventory() (map[endpointKind]int64, map[string]replay.Store) {
 	defer a.mu.Unlock()
 	endpoints := make(map[endpointKind]int64)
 	for _, h := range a.endpoints {
-		endpoints[endpointKind{h.facts.Name, h.endpointName(), h.Mode}]++
+		endpoints[endpointKind{h.facts().Name, h.endpointName(), h.Mode}]++
 	}
 	return endpoints, maps.Clone(a.stores)
 }

@@ -21,10 +21,9 @@ import (
 type delivery struct {
 	w        http.ResponseWriter
 	r        *http.Request
-	provider string
+	provider *loadedProvider
 	endpoint string
 	meters   *endpointMeters
-	unsigned *unsignedLists
 	signed   signature.Request
 	// bodyUnread: the client may still be sending its body.
 	bodyUnread bool
@@ -44,7 +43,7 @@ type delivery struct {
 }
 
 func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery {
-	d := &delivery{w: w, r: r, provider: h.facts.Name, endpoint: h.endpointName(), meters: h.meters, unsigned: &h.unsigned}
+	d := &delivery{w: w, r: r, provider: h.current.Load(), endpoint: h.endpointName(), meters: h.meters}
 	d.signed = signature.Request{
 		Method:     r.Method,
 		Host:       r.Host,
@@ -102,7 +101,7 @@ func (d *delivery) placeholder(name string) (any, bool) {
 	name = name[len(placeholderPrefix):]
 	switch name {
 	case "provider":
-		return d.provider, true
+		return d.provider.facts.Name, true
 	case "outcome":
 		return string(d.outcome), true
 	case "reason":

@@ -143,7 +143,7 @@ func (h *Handler) withhold(d *delivery) {
 	r.Header.Del("Content-Length")
 	r.Header.Del("Expect")
 	stripSpoofed(r.Header)
-	for _, name := range h.facts.TokenHeaders {
+	for _, name := range d.provider.facts.TokenHeaders {
 		delete(r.Header, name)
 	}
 }

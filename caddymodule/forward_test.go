@@ -67,7 +67,7 @@ func (p urlOf) CheckHeaders(r *signature.Request) error {
 func TestTheURLIsTheOneThatTheProviderHasSentTo(t *testing.T) {
 	b := trial(t, config("github", ""))
 	var url string
-	b.handler.provider = urlOf{url: &url}
+	b.use(urlOf{url: &url})
 	for name, test := range map[string]struct {
 		change func(*http.Request)
 		want   string

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -83,13 +84,11 @@ type Handler struct {
 	// How replays are recognized.
 	Replay Replay `json:"replay,omitzero"`
 
-	provider provider.Provider
-	facts    provider.Facts
-	unsigned unsignedLists
-	app      *App
-	store    replay.Store
-	limits   body.Limits
-	waiting  chan struct{} // a place for every copy that may wait
+	current atomic.Pointer[loadedProvider]
+	app     *App
+	store   replay.Store
+	limits  body.Limits
+	waiting chan struct{} // a place for every copy that may wait
 	// background is a place for every delivery whose claim may still be
 	// ended after its answer.
 	background chan struct{}
@@ -187,12 +186,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.now == nil {
 		h.now = time.Now
 	}
+	secrets := newRotation(h.ProviderRaw)
 	if err := h.loadProvider(ctx); err != nil {
 		return err
 	}
 	h.setDefaults()
 	if err := h.check(); err != nil {
-		return fmt.Errorf("%s: %w", h.facts.Name, err)
+		return fmt.Errorf("%s: %w", h.facts().Name, err)
 	}
 	if err := h.findApp(ctx); err != nil {
 		return err
@@ -201,13 +201,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	var err error
-	if h.meters, err = acquireEndpointMeters(h.facts.Name, h.endpointName()); err != nil {
+	if h.meters, err = acquireEndpointMeters(h.facts().Name, h.endpointName()); err != nil {
 		return err
 	}
 	h.holds = true
-	if r, ok := h.provider.(provider.Rotating); ok {
-		r.OnRotation(h.rotated)
-	}
+	h.startRotation(ctx, secrets)
 	h.waiting = make(chan struct{}, h.Replay.MaxWaiting)
 	h.background = make(chan struct{}, maxBackground)
 	h.warn()
@@ -224,24 +222,12 @@ func (h *Handler) Cleanup() error {
 	return h.meters.release()
 }
 
-// rotated is called when secrets have changed while in use, or should have.
-func (h *Handler) rotated(facts provider.Facts, err error) {
-	if err != nil {
-		h.meters.outdated.Set(1)
-		return
-	}
-	h.meters.outdated.Set(0)
-	if err := h.app.rotated(h, facts.Secrets); err != nil {
-		h.logger.Error("a secret that was read anew is in use elsewhere: deliveries to one endpoint are taken for duplicates at the other", zap.String("provider", facts.Name), zap.String("endpoint", h.endpointName()), zap.Error(err))
-	}
-}
-
 // endpointName is what logs and metrics call the endpoint.
 func (h *Handler) endpointName() string {
 	if h.Namespace != "" {
 		return h.Namespace
 	}
-	return h.facts.Name
+	return h.facts().Name
 }
 
 // findApp finds the app of the config; a trial brings its own.
@@ -269,8 +255,7 @@ func (h *Handler) loadProvider(ctx caddy.Context) error {
 	if !ok {
 		return fmt.Errorf("module %T is in the namespace of providers but is none", m)
 	}
-	h.provider, h.facts = p, p.Facts()
-	h.unsigned = listUnsigned(h.facts)
+	h.current.Store(newLoadedProvider(p))
 	return nil
 }
 
@@ -280,7 +265,7 @@ func (h *Handler) setDefaults() {
 	orDefault(&h.BodyTimeout, caddy.Duration(defaultBodyTimeout))
 	orDefault(&h.AppTimeout, caddy.Duration(defaultAppTimeout))
 	r := &h.Replay
-	orDefault(&r.Window, caddy.Duration(h.facts.Window))
+	orDefault(&r.Window, caddy.Duration(h.facts().Window))
 	orDefault(&r.Window, caddy.Duration(defaultWindow))
 	orDefault(&r.Lease, caddy.Duration(defaultLease))
 	orDefault(&r.OnDuplicate, http.StatusOK)
@@ -292,7 +277,7 @@ func (h *Handler) setDefaults() {
 		r.Handled = []int{2}
 	}
 	h.limits = body.Limits{MaxSize: h.MaxBody, InMemory: min(inMemory, h.MaxBody)}
-	if h.facts.Traits.WholeBody {
+	if h.facts().Traits.WholeBody {
 		h.limits.InMemory = h.MaxBody
 	}
 }
@@ -321,11 +306,11 @@ func (h *Handler) check() error {
 	switch {
 	case time.Duration(r.Lease) < time.Second:
 		return fmt.Errorf("lease %s is too short to be renewed: write 1s or more, for example lease 1m; in JSON a number is nanoseconds: write \"lease\": \"1m\"", time.Duration(r.Lease))
-	case time.Duration(r.Window) < h.facts.Traits.MinWindow():
+	case time.Duration(r.Window) < h.facts().Traits.MinWindow():
 		return h.shortWindow()
 	case r.OnStoreError != "reject" && r.OnStoreError != "allow":
 		return fmt.Errorf("on_store_error %s is unknown: write reject or allow", r.OnStoreError)
-	case len(h.Events) > 0 && !h.facts.Traits.HasEvent:
+	case len(h.Events) > 0 && !h.facts().Traits.HasEvent:
 		return errors.New("events: nothing says where the event type stands: leave events out or, with custom, write for example: event json type")
 	}
 	if err := h.checkContent(); err != nil {
@@ -353,8 +338,8 @@ func (h *Handler) checkContent() error {
 		return errors.New("replay is off, so nothing is remembered: remove content and store, or off")
 	case r.Content != "" && r.Content != provider.ContentUnique && r.Content != provider.ContentRepeats:
 		return fmt.Errorf("unrecognized content: %s; write unique or repeats", r.Content)
-	case r.Content != "" && h.facts.Traits.IDSigned:
-		return fmt.Errorf("content %s has no effect: %s signs its delivery ID, which identifies the delivery; remove it", r.Content, h.facts.Name)
+	case r.Content != "" && h.facts().Traits.IDSigned:
+		return fmt.Errorf("content %s has no effect: %s signs its delivery ID, which identifies the delivery; remove it", r.Content, h.facts().Name)
 	}
 	return nil
 }
@@ -374,14 +359,14 @@ func (r *Replay) repeats(v *signature.Delivery) bool {
 // cannotTell reports whether nothing tells one of the endpoint's deliveries from
 // its copy.
 func (h *Handler) cannotTell() bool {
-	content := cmp.Or(h.Replay.Content, h.facts.Distinction.Content)
-	return content == provider.ContentRepeats && !h.facts.Traits.HasID
+	content := cmp.Or(h.Replay.Content, h.facts().Distinction.Content)
+	return content == provider.ContentRepeats && !h.facts().Traits.HasID
 }
 
 // shortWindow says why the window is too short: a copy would still be accepted
 // when the delivery has been forgotten.
 func (h *Handler) shortWindow() error {
-	window, t := time.Duration(h.Replay.Window), h.facts.Traits
+	window, t := time.Duration(h.Replay.Window), h.facts().Traits
 	if t.MinWindow() > 2*t.Tolerance {
 		return fmt.Errorf("window %s is shorter than the %s for which a copy of a delivery is accepted: write window %s or more", window, t.MinWindow(), t.MinWindow())
 	}
@@ -399,20 +384,20 @@ func checkStatus(option string, status int) error {
 // warn says once, at start, what the operator should know.
 func (h *Handler) warn() {
 	if h.Mode == modeMonitor {
-		h.logger.Warn("mode monitor: nothing is refused, forged deliveries reach the app", zap.String("provider", h.facts.Name), zap.String("endpoint", h.endpointName()))
+		h.logger.Warn("mode monitor: nothing is refused, forged deliveries reach the app", zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()))
 	}
-	if h.facts.Weakness != "" {
-		h.logger.Warn("the provider's signature leaves a gap: "+h.facts.Weakness, zap.String("provider", h.facts.Name))
+	if h.facts().Weakness != "" {
+		h.logger.Warn("the provider's signature leaves a gap: "+h.facts().Weakness, zap.String("provider", h.facts().Name))
 	}
 	switch {
 	case h.Replay.Off:
-		h.logger.Warn("replay off: copies and replays of genuine deliveries reach the app", zap.String("provider", h.facts.Name), zap.String("endpoint", h.endpointName()))
+		h.logger.Warn("replay off: copies and replays of genuine deliveries reach the app", zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()))
 	case h.cannotTell():
 		h.logger.Warn("nothing tells one delivery from another: the provider sends no delivery ID, and its content repeats; every delivery is forwarded, copies and replays included",
-			zap.String("provider", h.facts.Name), zap.String("endpoint", h.endpointName()))
+			zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()))
 	}
 	if h.Replay.OnStoreError == "allow" {
-		h.logger.Warn("on_store_error allow: while the replay store does not answer, duplicates and replays reach the app", zap.String("provider", h.facts.Name))
+		h.logger.Warn("on_store_error allow: while the replay store does not answer, duplicates and replays reach the app", zap.String("provider", h.facts().Name))
 	}
 }
 
@@ -477,7 +462,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 func (h *Handler) checkHeaders(d *delivery) error {
 	// Only HTTP/1 has no body where the length is 0.
 	d.bodyUnread = d.r.ContentLength != 0 || d.r.ProtoMajor != 1
-	if err := h.provider.CheckHeaders(&d.signed); err != nil {
+	if err := d.provider.CheckHeaders(&d.signed); err != nil {
 		return err
 	}
 	if d.r.ContentLength > h.MaxBody {
@@ -489,7 +474,7 @@ func (h *Handler) checkHeaders(d *delivery) error {
 // answerHeaders asks the provider to answer a handshake whose body does not
 // matter.
 func (h *Handler) answerHeaders(d *delivery) (*signature.Answer, error) {
-	p, ok := h.provider.(provider.HeaderAnswerer)
+	p, ok := d.provider.Provider.(provider.HeaderAnswerer)
 	if !ok {
 		return nil, nil
 	}
@@ -500,7 +485,7 @@ func (h *Handler) answerHeaders(d *delivery) (*signature.Answer, error) {
 // for a delivery and does not say which secret signed it has decided nothing.
 func (h *Handler) verify(d *delivery) error {
 	start := time.Now()
-	verified, err := h.provider.Verify(d.r.Context(), &d.signed)
+	verified, err := d.provider.Verify(d.r.Context(), &d.signed)
 	d.meters.verified(start)
 	if err != nil {
 		return err

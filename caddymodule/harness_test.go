@@ -24,6 +24,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
@@ -143,6 +144,11 @@ func (b *bench) expect(t testing.TB, r *http.Request, outcome Outcome, status in
 // answering is an app that gives one status.
 func answering(status int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+}
+
+// use replaces the provider.
+func (b *bench) use(p provider.Provider) {
+	b.handler.current.Store(&loadedProvider{p, *b.handler.facts(), b.handler.current.Load().unsigned})
 }
 
 // serve runs the handler in front of an arbitrary next handler instead of

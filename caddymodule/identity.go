@@ -58,7 +58,7 @@ func (h *Handler) removeToken(header http.Header) {
 	if h.ForwardToken || h.Mode == modeMonitor {
 		return
 	}
-	for _, name := range h.facts.TokenHeaders {
+	for _, name := range h.facts().TokenHeaders {
 		delete(header, name)
 	}
 }
@@ -73,12 +73,12 @@ func (d *delivery) setIdentity(h http.Header) {
 			h[name] = values[len(values)-1 : len(values) : len(values)]
 		}
 	}
-	set(headerProvider, d.provider)
+	set(headerProvider, d.provider.facts.Name)
 	set(headerKey, d.keyText())
 	set(headerID, v.ID)
 	set(headerEvent, v.Event)
 	set(headerTimestamp, timestampText(v))
-	set(headerUnsigned, d.unsigned.of(v))
+	set(headerUnsigned, d.provider.unsigned.of(v))
 }
 
 // unsignedLists are what the app can be told that the signature does not

@@ -63,7 +63,7 @@ func answering200(w http.ResponseWriter, _ *http.Request) error {
 
 func TestAHandshakeThatNoSecretHasSignedIsLetThroughInModeMonitor(t *testing.T) {
 	b := trial(t, config("github", `"mode":"monitor"`))
-	b.handler.provider = oddProvider{delivery: &signature.Delivery{Answer: &signature.Answer{Body: []byte("hi")}}}
+	b.use(oddProvider{delivery: &signature.Delivery{Answer: &signature.Answer{Body: []byte("hi")}}})
 	if got := b.Send(request(content)); !got.Reached || got.Outcome != Handshake {
 		t.Errorf("reached %t, outcome %s", got.Reached, got.Outcome)
 	}

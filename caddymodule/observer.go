@@ -74,7 +74,7 @@ func (d *delivery) notify() {
 	}
 	o := Observation{
 		Received: d.signed.Now, Ended: time.Now(),
-		Endpoint: d.endpoint, Provider: d.provider,
+		Endpoint: d.endpoint, Provider: d.provider.facts.Name,
 		Method: d.signed.Method, Host: d.r.Host, URI: d.signed.RequestURI, RemoteAddr: d.r.RemoteAddr,
 		Outcome: d.outcome, Reason: d.reason, Size: -1, Status: d.answer.status,
 	}

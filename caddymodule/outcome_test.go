@@ -142,23 +142,23 @@ func outcomeCases() []outcomeCase {
 		},
 		{
 			name: "nothing could be decided", config: plain,
-			prepare: func(_ *testing.T, b *bench) { b.handler.provider = oddProvider{err: errors.New("keys are away")} },
+			prepare: func(_ *testing.T, b *bench) { b.use(oddProvider{err: errors.New("keys are away")}) },
 			request: github("1", content), outcome: Undecided, status: 503, retryAfter: true, level: "error",
 		},
 		{
 			name: "a provider's module that names no secret", config: plain,
-			prepare: func(_ *testing.T, b *bench) { b.handler.provider = oddProvider{delivery: &signature.Delivery{}} },
+			prepare: func(_ *testing.T, b *bench) { b.use(oddProvider{delivery: &signature.Delivery{}}) },
 			request: github("1", content), outcome: Undecided, status: 503, retryAfter: true, level: "error",
 		},
 		{
 			name: "a provider's module that says nothing", config: plain,
-			prepare: func(_ *testing.T, b *bench) { b.handler.provider = oddProvider{} },
+			prepare: func(_ *testing.T, b *bench) { b.use(oddProvider{}) },
 			request: github("1", content), outcome: Undecided, status: 503, retryAfter: true, level: "error",
 		},
 		{
 			name: "a handshake without a status", config: plain,
 			prepare: func(_ *testing.T, b *bench) {
-				b.handler.provider = oddProvider{delivery: &signature.Delivery{Answer: &signature.Answer{Body: []byte("hi")}}}
+				b.use(oddProvider{delivery: &signature.Delivery{Answer: &signature.Answer{Body: []byte("hi")}}})
 			},
 			request: github("1", content), outcome: Handshake, status: 200, answer: "hi", level: "info",
 		},

@@ -62,7 +62,7 @@ func (h *Handler) seen(ctx context.Context, id string) ([]Sighting, error) {
 	}
 	sightings := make([]Sighting, len(names))
 	for i, n := range names {
-		sightings[i] = Sighting{Provider: h.facts.Name, Endpoint: h.endpointName(), Secret: n.secret.Label, State: states[i].String()}
+		sightings[i] = Sighting{Provider: h.facts().Name, Endpoint: h.endpointName(), Secret: n.secret.Label, State: states[i].String()}
 	}
 	return sightings, nil
 }
@@ -82,7 +82,7 @@ func (h *Handler) forget(ctx context.Context, id string) ([]Sighting, error) {
 		if i >= len(sightings) || sightings[i].State != replay.Handled.String() {
 			continue
 		}
-		if !h.facts.Traits.IDSigned {
+		if !h.facts().Traits.IDSigned {
 			if err := h.grant(ctx, n.pass); err != nil {
 				return nil, fmt.Errorf("granting a redelivery pass: %w", err)
 			}

@@ -92,7 +92,7 @@ func (l *refusalLog) log(d *delivery, r *refusal, message string) {
 	fields := []zap.Field{
 		zap.String("outcome", string(r.outcome)),
 		zap.String("reason", r.reason),
-		zap.String("provider", d.provider),
+		zap.String("provider", d.provider.facts.Name),
 		zap.String("endpoint", d.endpoint),
 		zap.String("remote_addr", d.r.RemoteAddr),
 		zap.Int64("content_length", d.r.ContentLength),

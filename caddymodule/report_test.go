@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -40,7 +41,7 @@ func TestAccessLogSaysWhatBecameOfADelivery(t *testing.T) {
 		{"forged: its headers are nobody's word", &delivery{outcome: InvalidSignature, reason: "why"}, "webhook_endpoint=orders webhook_outcome=invalid_signature webhook_provider=github webhook_reason=why"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			test.d.provider, test.d.endpoint = "github", "orders"
+			test.d.provider, test.d.endpoint = &loadedProvider{facts: provider.Facts{Name: "github"}}, "orders"
 			fields := zapcore.NewMapObjectEncoder()
 			if err := test.d.MarshalLogObject(fields); err != nil {
 				t.Fatal(err)
@@ -111,7 +112,7 @@ func TestRefusalsAreLoggedForAnOperator(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			core, logs := observer.New(zapcore.DebugLevel)
-			d := &delivery{r: githubRequest("", "id-1", "body"), provider: "github", endpoint: "orders", verified: test.verified}
+			d := &delivery{r: githubRequest("", "id-1", "body"), provider: &loadedProvider{facts: provider.Facts{Name: "github"}}, endpoint: "orders", verified: test.verified}
 			newRefusalLog(zap.New(core)).log(d, &test.refusal, "refused")
 			line := logs.All()[0]
 			got := line.ContextMap()

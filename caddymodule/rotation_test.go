@@ -3,8 +3,10 @@ package caddymodule
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,6 +19,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/verify-webhook/caddy-verify-webhook/body"
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/replay/memory"
 )
 
@@ -216,7 +219,7 @@ func TestASecretThatBecomesSharedIsShouted(t *testing.T) {
 		}
 		writeFile(t, two, "first")
 		time.Sleep(time.Minute)
-		if logs.Len() != 1 || !strings.Contains(logs.All()[0].Message, "in use elsewhere") {
+		if logs.Len() != 1 || !strings.Contains(logs.All()[0].Message, "is in use elsewhere") {
 			t.Errorf("logged %v", logs.All())
 		}
 		cancel()
@@ -245,4 +248,52 @@ func TestARequestEndsUnderTheSecretsThatItBeganUnder(t *testing.T) {
 		}
 		r.want("first", false)
 	})
+}
+
+// failing is a provider whose secrets cannot be read again.
+type failing struct{ provider.Provider }
+
+func (failing) Renew() (provider.Provider, error) { return nil, errors.New("blank") }
+
+func TestABadFileIsLoggedOncePerChange(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	writeFile(t, file, "first")
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.InfoLevel)
+		b := trial(t, config("github", ""))
+		b.handler.logger = zap.New(core)
+		b.use(failing{b.handler.current.Load().Provider})
+		before := b.handler.current.Load()
+		ctx, cancel := context.WithCancel(t.Context())
+		b.handler.startRotation(ctx, newRotation(json.RawMessage(`{"secret":"{file.`+file+`}"}`)))
+		for i, text := range []string{"second", "third one"} {
+			writeFile(t, file, text)
+			time.Sleep(time.Minute)
+			if logs.FilterLevelExact(zap.ErrorLevel).Len() != i+1 {
+				t.Errorf("after %d changes: %v", i+1, logs.All())
+			}
+		}
+		if b.handler.current.Load() != before {
+			t.Error("the last good secrets were replaced")
+		}
+		cancel()
+	})
+}
+
+// A file that changes while it is read is read again.
+func TestAChangeWhileTheConfigIsLoadedIsNotMissed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	writeFile(t, file, "first")
+	o := newRotation(json.RawMessage(`{"secret":"{file.` + file + `}"}`))
+	writeFile(t, file, "second")
+	if sameStamps(o.known, stampAll(o.files)) {
+		t.Error("the change is not seen")
+	}
+}
+
+func TestFilesInPlaceholders(t *testing.T) {
+	got := filesIn(json.RawMessage(`{"a":"{env.A}","b":[{"c":"{file./run/a}"},"x{file.b}y{file./run/a}"],"d":"{file./run/\u0061\u0026b}","e":1,"f":"literal"}`))
+	if want := []string{"/run/a", "/run/a&b", "b"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

@@ -65,7 +65,7 @@ func (c *appContext) Value(key any) any {
 // describe fills in the verified delivery.
 func (d *delivery) describe(window time.Duration) {
 	v := &d.app.verified
-	v.Provider, v.Endpoint, v.Key, v.Window = d.provider, d.endpoint, d.keyText(), window
+	v.Provider, v.Endpoint, v.Key, v.Window = d.provider.facts.Name, d.endpoint, d.keyText(), window
 	v.ID, v.Event, v.Timestamp = d.verified.ID, d.verified.Event, d.verified.Timestamp
-	v.Unsigned = d.unsigned.of(d.verified)
+	v.Unsigned = d.provider.unsigned.of(d.verified)
 }

@@ -96,7 +96,7 @@ func sign(p *Preset, variant, method, body string) (s signedRequest, ok bool) {
 // take takes a copy of a request its way through the provider.
 func (s *signedRequest) take(r *signature.Request) (*signature.Delivery, error) {
 	c := *r
-	c.Header, c.Under, c.Values = r.Header.Clone(), nil, nil
+	c.Header, c.Values = r.Header.Clone(), nil
 	body := c.Body
 	c.Body = nil
 	if err := s.module.CheckHeaders(&c); err != nil {

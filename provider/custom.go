@@ -23,7 +23,7 @@ type Custom struct {
 	Distinction
 
 	schemes *schemes
-	rotation
+	logger  *zap.Logger
 }
 
 // customWindow is remembered for a provider of whose retries nothing is known.
@@ -36,19 +36,17 @@ func (*Custom) CaddyModule() caddy.ModuleInfo {
 
 // Provision implements caddy.Provisioner.
 func (c *Custom) Provision(ctx caddy.Context) error {
-	log := logger(ctx)
-	c.note(filesIn(c.secretTexts()...))
-	if err := c.provision(log); err != nil {
-		return err
-	}
-	c.watch(ctx, log, func() (Provider, error) {
-		again := &Custom{Options: c.Options, Scheme: c.Scheme, Distinction: c.Distinction}
-		return again, again.provision(log)
-	})
-	return nil
+	c.logger = logger(ctx)
+	return c.provision()
 }
 
-func (c *Custom) provision(log *zap.Logger) error {
+// Renew implements Renewable.
+func (c *Custom) Renew() (Provider, error) {
+	renewed := &Custom{Options: c.Options, Scheme: c.Scheme, Distinction: c.Distinction, logger: c.logger}
+	return renewed, renewed.provision()
+}
+
+func (c *Custom) provision() error {
 	if err := c.checkMeant(); err != nil {
 		return fmt.Errorf("custom: %w", err)
 	}
@@ -61,7 +59,7 @@ func (c *Custom) provision(log *zap.Logger) error {
 	if err := c.compile(); err != nil {
 		return fmt.Errorf("custom: %w", err)
 	}
-	secrets, err := c.resolve(log, "custom", c.Algorithm.Asymmetric(), false)
+	secrets, err := c.resolve(c.logger, "custom", c.Algorithm.Asymmetric(), false)
 	if err != nil {
 		return fmt.Errorf("custom: %w", err)
 	}
@@ -241,18 +239,12 @@ func withoutShorthands(template string) string {
 
 // CheckHeaders implements Provider.
 func (c *Custom) CheckHeaders(r *signature.Request) error {
-	if p := c.of(r, c); p != Provider(c) {
-		return p.CheckHeaders(r)
-	}
 	r.PublicURL = c.PublicURL
 	return c.schemes.checkHeaders(r)
 }
 
 // Verify implements Provider.
 func (c *Custom) Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error) {
-	if p := c.of(r, c); p != Provider(c) {
-		return p.Verify(ctx, r)
-	}
 	r.PublicURL = c.PublicURL
 	d, err := c.schemes.verify(ctx, r)
 	if err != nil {
@@ -263,9 +255,6 @@ func (c *Custom) Verify(ctx context.Context, r *signature.Request) (*signature.D
 
 // Facts implements Provider.
 func (c *Custom) Facts() Facts {
-	if p := c.now(c); p != Provider(c) {
-		return p.Facts()
-	}
 	traits := c.schemes.traits()
 	return Facts{Name: "custom", Traits: traits, Secrets: c.schemes.secrets(), Window: max(customWindow, traits.MinWindow()), Distinction: c.Distinction, TokenHeaders: tokenHeaders(c.schemes.all())}
 }
@@ -274,7 +263,7 @@ func (c *Custom) Facts() Facts {
 var (
 	_ Provider              = (*Custom)(nil)
 	_ OptionLister          = (*Custom)(nil)
-	_ Rotating              = (*Custom)(nil)
+	_ Renewable             = (*Custom)(nil)
 	_ caddy.Provisioner     = (*Custom)(nil)
 	_ caddyfile.Unmarshaler = (*Custom)(nil)
 )

@@ -153,14 +153,6 @@ func (s Secret) resolve(logger *zap.Logger, provider string, asymmetric, issued 
 	return secret, checkSecret(logger, provider, s.Secret, value, issued)
 }
 
-// secretTexts are the secrets as the config has them.
-func (o *Options) secretTexts() []string {
-	var texts []string
-	for _, s := range o.Secrets {
-		texts = append(texts, s.Secret)
-	}
-	return texts
-}
 
 // source says where a secret comes from without saying what it is.
 func (s Secret) source() string {

@@ -129,7 +129,6 @@ type Module struct {
 	distinct Distinction
 	verifier verifier
 	logger   *zap.Logger
-	rotation
 }
 
 // CaddyModule returns the Caddy module information.
@@ -145,29 +144,16 @@ func (m *Module) CaddyModule() caddy.ModuleInfo {
 func (m *Module) Provision(ctx caddy.Context) error {
 	m.logger = logger(ctx)
 	m.warnPlaintext(m.logger, m.preset.Name)
-	m.note(m.files())
 	if err := m.provision(); err != nil {
 		return fmt.Errorf("%s: %w", m.preset.Name, err)
 	}
-	m.watch(ctx, m.logger, func() (Provider, error) {
-		again := &Module{Options: m.Options, Settings: m.Settings, preset: m.preset, logger: m.logger}
-		return again, again.provision()
-	})
 	return nil
 }
 
-// files are those that secrets and settings come from.
-func (m *Module) files() []string {
-	texts := m.secretTexts()
-	for i := range settings {
-		switch t := &settings[i]; {
-		case t.text != nil:
-			texts = append(texts, *t.text(&m.Settings))
-		case t.list != nil:
-			texts = append(texts, *t.list(&m.Settings)...)
-		}
-	}
-	return filesIn(texts...)
+// Renew implements Renewable.
+func (m *Module) Renew() (Provider, error) {
+	renewed := &Module{Options: m.Options, Settings: m.Settings, preset: m.preset, logger: m.logger}
+	return renewed, renewed.provision()
 }
 
 func (m *Module) provision() error {
@@ -317,9 +303,6 @@ func unmarshalOptions(d *caddyfile.Dispenser, o *Options, other func(d *caddyfil
 
 // CheckHeaders implements Provider.
 func (m *Module) CheckHeaders(r *signature.Request) error {
-	if p := m.of(r, m); p != Provider(m) {
-		return p.CheckHeaders(r)
-	}
 	r.PublicURL = m.PublicURL
 	err := m.verifier.checkHeaders(r)
 	if err != nil && m.preset.Challenge.possible(m, r) {
@@ -331,9 +314,6 @@ func (m *Module) CheckHeaders(r *signature.Request) error {
 
 // AnswerHeaders implements HeaderAnswerer.
 func (m *Module) AnswerHeaders(r *signature.Request) (*signature.Answer, error) {
-	if p := m.of(r, m); p != Provider(m) {
-		return p.(HeaderAnswerer).AnswerHeaders(r)
-	}
 	if c := m.preset.Challenge; c != nil && !c.ReadsBody && c.Possible(m, r) {
 		return c.Answer(m, r)
 	}
@@ -342,9 +322,6 @@ func (m *Module) AnswerHeaders(r *signature.Request) (*signature.Answer, error) 
 
 // Verify implements Provider.
 func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error) {
-	if p := m.of(r, m); p != Provider(m) {
-		return p.Verify(ctx, r)
-	}
 	r.PublicURL = m.PublicURL
 	if m.preset.Challenge.possible(m, r) {
 		answer, err := m.preset.Challenge.Answer(m, r)
@@ -446,9 +423,6 @@ func (p *Preset) signsOrSends() bool {
 
 // Facts implements Provider.
 func (m *Module) Facts() Facts {
-	if p := m.now(m); p != Provider(m) {
-		return p.Facts()
-	}
 	weakness := m.preset.Weakness
 	if s, ok := m.verifier.(*schemes); ok && m.preset.signsOrSends() && !s.tokens {
 		weakness = "" // it is that of the token, which nobody configured
@@ -476,7 +450,7 @@ var (
 	_ Provider              = (*Module)(nil)
 	_ HeaderAnswerer        = (*Module)(nil)
 	_ OptionLister          = (*Module)(nil)
-	_ Rotating              = (*Module)(nil)
+	_ Renewable             = (*Module)(nil)
 	_ caddy.Provisioner     = (*Module)(nil)
 	_ caddyfile.Unmarshaler = (*Module)(nil)
 )

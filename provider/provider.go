@@ -69,6 +69,16 @@ type Facts struct {
 	TokenHeaders []string
 }
 
+// Renewable is implemented by providers that can read their secrets again. The
+// handler calls Renew when a file has changed that a `{file.…}` placeholder in
+// the provider's config names, and uses what it returns from then on. After an
+// error it keeps the provider that it has.
+type Renewable interface {
+	// Renew returns a provider with the same config and the secrets that the
+	// files have now. It does not change the receiver, which is in use.
+	Renew() (Provider, error)
+}
+
 // OptionLister is implemented by providers that tell which Caddyfile options
 // they know, so that a misspelt one gets a suggestion.
 type OptionLister interface{ OptionNames() []string }

@@ -40,9 +40,6 @@ type Request struct {
 	// Values are what the provider's own code has worked out, for
 	// {value.NAME} in the signed content.
 	Values map[string]string
-	// Under is for whoever checks the request: under which secrets it has
-	// begun.
-	Under any
 }
 
 // URL is what a scheme that signs the URL signs: the URL that the request was
