@@ -54,7 +54,8 @@ type Handler struct {
 	Events []string `json:"events,omitempty"`
 
 	// The largest body in bytes. Default: 25 MiB, the largest that a provider
-	// documents (GitHub).
+	// documents (GitHub); 4 MiB where signatures are made with Ed25519, SHA-384
+	// or SHA-512; less where the provider's own deliveries are known to be small.
 	MaxBody int64 `json:"max_body,omitempty"`
 
 	// How long the body may take to arrive. Default: 30s.
@@ -136,6 +137,9 @@ type Replay struct {
 // Defaults.
 const (
 	defaultMaxBody     = 25 << 20
+	// defaultMaxSlowBody is for signatures that take more than a millisecond a
+	// MiB to verify.
+	defaultMaxSlowBody = 4 << 20
 	defaultBodyTimeout = 30 * time.Second
 	defaultAppTimeout  = 5 * time.Minute
 	defaultLease       = time.Minute
@@ -258,7 +262,7 @@ func (h *Handler) loadProvider(ctx caddy.Context) error {
 
 func (h *Handler) setDefaults() {
 	orDefault(&h.Mode, modeEnforce)
-	orDefault(&h.MaxBody, defaultMaxBody)
+	orDefault(&h.MaxBody, h.defaultMaxBody())
 	orDefault(&h.BodyTimeout, caddy.Duration(defaultBodyTimeout))
 	orDefault(&h.AppTimeout, caddy.Duration(defaultAppTimeout))
 	r := &h.Replay
@@ -274,9 +278,18 @@ func (h *Handler) setDefaults() {
 		r.Handled = []int{2}
 	}
 	h.limits = body.Limits{MaxSize: h.MaxBody, InMemory: min(inMemory, h.MaxBody)}
-	if h.facts.Traits.WholeBody {
-		h.limits.InMemory = h.MaxBody
+}
+
+// defaultMaxBody is what max_body is where the config does not say: a request
+// costs little before it is verified, whatever the provider.
+func (h *Handler) defaultMaxBody() int64 {
+	switch {
+	case h.facts.MaxBody > 0:
+		return h.facts.MaxBody
+	case h.facts.Traits.Slow:
+		return defaultMaxSlowBody
 	}
+	return defaultMaxBody
 }
 
 func orDefault[T comparable](v *T, def T) {
@@ -407,6 +420,10 @@ func (h *Handler) verify(d *delivery) error {
 	start := time.Now()
 	verified, err := h.provider.Verify(d.r.Context(), &d.signed)
 	d.meters.verified(start)
+	d.body.Settle()
+	if errors.Is(err, body.ErrBudget) {
+		return h.bodyRefusal(err)
+	}
 	if err != nil {
 		return err
 	}

@@ -94,6 +94,37 @@ func (a *adyen) verify(_ context.Context, r *signature.Request) (*signature.Deli
 	return nil, signature.Refuse(signature.InvalidSignature, "no configured key signed every item")
 }
 
+const (
+	// maxAdyenItems bounds the items that are decoded: each takes a hundred
+	// times its smallest spelling.
+	maxAdyenItems = 64
+	// maxAdyenSigned bounds the signed fields of an item in bytes. Adyen's have
+	// at most 80 characters each.
+	maxAdyenSigned = 8 << 10
+)
+
+// fewItems reports whether a document has few enough notification items.
+func fewItems(body []byte) bool {
+	n := 0
+	for name, list := range jsonMembers(body) {
+		if !isNamed(name, "notificationItems") {
+			continue
+		}
+		for range jsonElements(list) {
+			if n++; n > maxAdyenItems {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// size is that of the signed fields together.
+func (i *adyenItem) size() int {
+	return len(i.PSPReference) + len(i.OriginalReference) + len(i.MerchantAccount) + len(i.MerchantReference) +
+		len(i.Amount.Value) + len(i.Amount.Currency) + len(i.EventCode) + len(i.Success)
+}
+
 func (k codeKey) sign(item adyenItem) []byte {
 	h := hmac.New(sha256.New, k.bytes)
 	h.Write([]byte(strings.Join([]string{
@@ -112,6 +143,9 @@ func adyenItems(r *signature.Request) ([]adyenItem, error) {
 	if err := checkUniqueNames(body, foldName); err != nil {
 		return nil, signature.Refuse(signature.Malformed, "%v", err)
 	}
+	if !fewItems(body) {
+		return nil, signature.Refuse(signature.Malformed, "there are more than %d notification items", maxAdyenItems)
+	}
 	var document struct {
 		Items []struct {
 			Item adyenItem `json:"NotificationRequestItem"`
@@ -124,6 +158,9 @@ func adyenItems(r *signature.Request) ([]adyenItem, error) {
 	for _, i := range document.Items {
 		if i.Item.AdditionalData.Signature == "" {
 			return nil, signature.Refuse(signature.MissingSignature, "an item has no additionalData.hmacSignature")
+		}
+		if i.Item.size() > maxAdyenSigned {
+			return nil, signature.Refuse(signature.Malformed, "what is signed of an item has more than %d bytes", maxAdyenSigned)
 		}
 		items = append(items, i.Item)
 	}

@@ -6,13 +6,10 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
-	"encoding/base64"
 	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -99,21 +96,12 @@ func (a *appStore) verify(_ context.Context, r *signature.Request) (*signature.D
 	if err := checkUniqueNames(body, foldName); err != nil {
 		return nil, signature.Refuse(signature.Malformed, "%v", err)
 	}
-	var envelope struct {
-		Payload string `json:"signedPayload"`
-	}
-	if json.Unmarshal(body, &envelope) != nil {
-		return nil, signature.Refuse(signature.Malformed, "the body is not a notification")
-	}
-	if envelope.Payload == "" {
-		return nil, signature.Refuse(signature.MissingSignature, "the body has no signedPayload")
-	}
-	jws, err := jose.ParseSignedCompact(envelope.Payload, []jose.SignatureAlgorithm{jose.ES256})
+	jws, err := appleEnvelope(body)
 	if err != nil {
-		return nil, signature.Refuse(signature.Malformed, "the signedPayload is not a JWS with ES256")
+		return nil, err
 	}
 	var n appleNotification
-	if err := json.Unmarshal(jws.UnsafePayloadWithoutVerification(), &n); err != nil {
+	if err := json.Unmarshal(jws.payload, &n); err != nil {
 		return nil, signature.Refuse(signature.Malformed, "the payload is not a notification")
 	}
 	ms, err := strconv.ParseInt(n.SignedDate.String(), 10, 64)
@@ -121,18 +109,17 @@ func (a *appStore) verify(_ context.Context, r *signature.Request) (*signature.D
 		return nil, signature.Refuse(signature.Malformed, "the signedDate is not a time in milliseconds")
 	}
 	signedAt := time.UnixMilli(ms)
-	public, err := a.publicKey(envelope.Payload, signedAt)
+	public, err := a.publicKey(jws.certificates, signedAt)
 	if err != nil {
 		return nil, err
 	}
-	payload, err := jws.Verify(public)
-	if err != nil {
+	if !jws.signedBy(public) {
 		return nil, signature.Refuse(signature.InvalidSignature, "the certificate did not make this signature")
 	}
 	if err := a.checkSubject(&n); err != nil {
 		return nil, err
 	}
-	digest := sha256.Sum256(payload)
+	digest := sha256.Sum256(jws.payload)
 	d := &signature.Delivery{ID: n.UUID, IDSigned: true, Event: n.Type, EventSigned: true, Timestamp: signedAt, TimestampSigned: true}
 	if n.Subtype != "" {
 		d.Event += "." + n.Subtype
@@ -145,47 +132,14 @@ func (a *appStore) verify(_ context.Context, r *signature.Request) (*signature.D
 // the root and Apple has made them for this. The third certificate is the root
 // itself, and is not needed. Certificates expire sooner than notifications are
 // resent, so validity is judged at the time of signing, as Apple's library does.
-func (a *appStore) publicKey(jws string, at time.Time) (*ecdsa.PublicKey, error) {
-	chain, err := x5c(jws)
-	if err != nil {
-		return nil, err
-	}
+func (a *appStore) publicKey(chain []*x509.Certificate, at time.Time) (*ecdsa.PublicKey, error) {
 	if !hasExtension(chain[0], appleLeaf) || !hasExtension(chain[1], appleIntermediate) || !chain[1].IsCA {
 		return nil, signature.Refuse(signature.InvalidSignature, "the certificates are not Apple's for the App Store")
 	}
 	if err := checkChain(chain[:2], a.roots, "", at); err != nil {
 		return nil, signature.Refuse(signature.InvalidSignature, "the certificates do not lead to Apple's root, or were not valid then")
 	}
-	public, ok := chain[0].PublicKey.(*ecdsa.PublicKey)
-	if !ok {
-		return nil, signature.Refuse(signature.InvalidSignature, "the certificate's key is not for ES256")
-	}
-	return public, nil
-}
-
-// x5c returns the certificates of a JWS header, of which there must be three.
-func x5c(jws string) ([]*x509.Certificate, error) {
-	var header struct {
-		Certificates []string `json:"x5c"`
-	}
-	protected, _, _ := strings.Cut(jws, ".")
-	raw, err := base64.RawURLEncoding.DecodeString(protected)
-	if err != nil || json.Unmarshal(raw, &header) != nil || len(header.Certificates) != 3 {
-		return nil, signature.Refuse(signature.Malformed, "the JWS does not have three certificates")
-	}
-	var chain []*x509.Certificate
-	for _, text := range header.Certificates[:2] {
-		der, err := base64.StdEncoding.DecodeString(text)
-		if err != nil {
-			return nil, signature.Refuse(signature.Malformed, "a certificate is not base64")
-		}
-		cert, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, signature.Refuse(signature.Malformed, "a certificate cannot be read")
-		}
-		chain = append(chain, cert)
-	}
-	return chain, nil
+	return chain[0].PublicKey.(*ecdsa.PublicKey), nil // see appleCertificate
 }
 
 func hasExtension(cert *x509.Certificate, id asn1.ObjectIdentifier) bool {

@@ -49,7 +49,7 @@ func TestNamesThatComeTwiceAreRefused(t *testing.T) {
 		`{"a":1,"b":{"a":2}}`: {true, true}, `{"a":1,"A":2}`: {true, false}, `{"a":1,"a":1}`: {false, false}, `[{"x":{"y":1,"y":2}}]`: {false, false},
 		`{"a":1}{`: {false, false}, `{"a":`: {false, false}, ``: {false, false}, `{"a":1,"\u0061":2}`: {false, false}, `"a"`: {true, true},
 	} {
-		for i, same := range []func(string) string{exactName, foldName} {
+		for i, same := range []func(rune) rune{exactName, foldName} {
 			if got := checkUniqueNames([]byte(text), same) == nil; got != want[i] {
 				t.Errorf("%s (%d): %t", text, i, got)
 			}

@@ -28,10 +28,18 @@ func dropboxSignValues(_ *Module, r *signature.Request) ([]map[string]string, er
 	return []map[string]string{{"hash": found[0], "time": found[1], "type": found[2], "document": string(document)}}, nil
 }
 
+// maxParts bounds the parts of a body; each costs more than a kilobyte. Dropbox
+// Sign sends one.
+const maxParts = 64
+
 // multipartField returns a part of a multipart/form-data body, which must come
 // exactly once.
 func multipartField(r *signature.Request, name string) ([]byte, error) {
-	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	declared := r.Header.Get("Content-Type")
+	if len(declared) > signature.MaxContentType {
+		return nil, signature.Refuse(signature.Malformed, "the Content-Type has more than %d bytes", signature.MaxContentType)
+	}
+	kind, params, err := mime.ParseMediaType(declared)
 	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
 		return nil, signature.Refuse(signature.Malformed, "the body is not multipart/form-data")
 	}
@@ -40,6 +48,9 @@ func multipartField(r *signature.Request, name string) ([]byte, error) {
 		return nil, err
 	}
 	var found []byte
+	if bytes.Count(body, []byte("--"+params["boundary"])) > maxParts {
+		return nil, signature.Refuse(signature.Malformed, "the body has more than %d parts", maxParts)
+	}
 	parts := multipart.NewReader(bytes.NewReader(body), params["boundary"])
 	for {
 		part, err := parts.NextPart()
@@ -55,8 +66,10 @@ func multipartField(r *signature.Request, name string) ([]byte, error) {
 		if found != nil || strings.EqualFold(part.Header.Get("Content-Transfer-Encoding"), "quoted-printable") {
 			return nil, signature.Refuse(signature.Malformed, "the part %s comes twice, or encoded", name)
 		}
-		if found, err = io.ReadAll(part); err != nil {
+		content := bytes.NewBuffer(make([]byte, 0, len(body)+bytes.MinRead))
+		if _, err := content.ReadFrom(part); err != nil {
 			return nil, signature.Refuse(signature.Malformed, "the part %s is cut off", name)
 		}
+		found = content.Bytes()
 	}
 }

@@ -21,6 +21,7 @@ func paddleClassicValues(_ *Module, r *signature.Request) ([]map[string]string, 
 		return nil, signature.Refuse(signature.MissingSignature, "no p_signature")
 	}
 	var b strings.Builder
+	b.Grow(int(r.Body.Size()) + 40*len(form))
 	fmt.Fprintf(&b, "a:%d:{", len(form)-1)
 	for _, name := range slices.Sorted(maps.Keys(form)) {
 		if name == "p_signature" {

@@ -53,8 +53,6 @@ type Preset struct {
 	// DigestBody: what is signed does not tell deliveries apart, so the body
 	// must, signed or not; or the value `document`, if there is one.
 	DigestBody bool
-	// WholeBody: Values needs the body in memory.
-	WholeBody bool
 	// Window is how long handled deliveries are remembered by default.
 	Window time.Duration
 	// Handshake answers a provider's proof-of-ownership request that its
@@ -369,13 +367,13 @@ func (m *Module) Facts() Facts {
 		weakness = m.variant.Weakness
 	}
 	traits := m.verifier.traits()
-	traits.WholeBody = traits.WholeBody || m.preset.WholeBody
 	return Facts{
 		Name:     m.preset.Name,
 		Traits:   traits,
 		Secrets:  m.verifier.secrets(),
 		Window:   m.preset.Window,
 		Weakness: weakness,
+		MaxBody:  maxBodies[m.preset.Name],
 		Unsigned: m.preset.Unsigned,
 	}
 }

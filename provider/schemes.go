@@ -290,7 +290,7 @@ func (s *schemes) traits() signature.Traits {
 		t.TimestampSigned = t.TimestampSigned && u.TimestampSigned
 		t.BodySigned = t.BodySigned && u.BodySigned
 		t.URLSigned = t.URLSigned || u.URLSigned
-		t.WholeBody = t.WholeBody || u.WholeBody
+		t.Slow = t.Slow || u.Slow
 		t.Tolerance = max(t.Tolerance, u.Tolerance)
 	}
 	return t

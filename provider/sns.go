@@ -4,13 +4,13 @@ import (
 	"context"
 	"crypto"
 	"crypto/rsa"
-	"crypto/sha1"
+	_ "crypto/sha1" // version 1 of the signature
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -65,7 +65,7 @@ func newSNS(m *Module) (verifier, error) {
 	if s.maxAge == 0 {
 		s.maxAge = snsTolerance
 	}
-	s.fetcher = keyfetch.New(nil, hosts...)
+	s.fetcher = keyfetch.Shared(hosts...)
 	var err error
 	if s.configured, err = m.configuredCertificates(); err != nil {
 		return nil, err
@@ -92,20 +92,24 @@ func (s *sns) verify(ctx context.Context, r *signature.Request) (*signature.Deli
 	if err != nil {
 		return nil, err
 	}
-	content, err := msg.signedContent()
-	if err != nil {
+	digest := sha256.New()
+	if err := msg.writeSigned(digest); err != nil {
 		return nil, err
 	}
-	if err := s.checkSignature(ctx, msg, content, r.Now); err != nil {
+	if err := s.checkSignature(ctx, msg, r.Now); err != nil {
 		return nil, err
 	}
-	digest := sha256.Sum256([]byte(content))
 	d := &signature.Delivery{ID: msg["MessageId"], IDSigned: true, Event: msg["Type"], EventSigned: true, Timestamp: sent, TimestampSigned: true}
-	d.Matches = []signature.Match{{Secret: identity, Digest: digest[:]}}
+	d.Matches = []signature.Match{{Secret: identity, Digest: digest.Sum(nil)}}
 	if s.confirm && msg["Type"] == "SubscriptionConfirmation" {
 		d.Answer, err = s.confirmSubscription(ctx, msg)
 	}
 	return d, err
+}
+
+// snsMembers are the members that a message is read for.
+var snsMembers = []string{
+	"Message", "MessageId", "Signature", "SignatureVersion", "SigningCertURL", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type",
 }
 
 // readSNS reads the members that are strings. A name that comes twice is
@@ -118,13 +122,13 @@ func readSNS(r *signature.Request) (snsMessage, error) {
 	if err := checkUniqueNames(body, exactName); err != nil {
 		return nil, signature.Refuse(signature.Malformed, "%v", err)
 	}
-	var members map[string]any
-	if err := json.Unmarshal(body, &members); err != nil {
-		return nil, signature.Refuse(signature.Malformed, "the body is not an SNS message; raw message delivery is not signed, turn it off")
-	}
-	msg := make(snsMessage, len(members))
-	for name, value := range members {
-		if text, ok := value.(string); ok {
+	msg := make(snsMessage)
+	for written, value := range jsonMembers(body) {
+		name, ok := jsonString(written, true)
+		if !ok || !slices.Contains(snsMembers, name) {
+			continue
+		}
+		if text, ok := jsonString(value, false); ok {
 			msg[name] = text
 		}
 	}
@@ -145,8 +149,8 @@ func (s *sns) checkTime(text string, now time.Time) (time.Time, error) {
 	return sent, nil
 }
 
-// signedContent spells what is signed: name and value, each on its line.
-func (m snsMessage) signedContent() (string, error) {
+// writeSigned writes what is signed: name and value, each on its line.
+func (m snsMessage) writeSigned(w io.Writer) error {
 	var names []string
 	switch m["Type"] {
 	case "Notification":
@@ -154,32 +158,63 @@ func (m snsMessage) signedContent() (string, error) {
 	case "SubscriptionConfirmation", "UnsubscribeConfirmation":
 		names = []string{"Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"}
 	default:
-		return "", signature.Refuse(signature.Malformed, "the message is of a Type that SNS does not have")
+		return signature.Refuse(signature.Malformed, "the message is of a Type that SNS does not have")
 	}
-	var b strings.Builder
 	for _, name := range names {
 		value, present := m[name]
 		if !present && name != "Subject" {
-			return "", signature.Refuse(signature.Malformed, "the message has no %s", name)
+			return signature.Refuse(signature.Malformed, "the message has no %s", name)
 		}
-		if present {
-			b.WriteString(name + "\n" + value + "\n")
+		if !present {
+			continue
+		}
+		for _, text := range []string{name, "\n", value, "\n"} {
+			if err := writeText(w, text); err != nil {
+				return err
+			}
 		}
 	}
-	return b.String(), nil
+	return nil
+}
+
+// writeText writes text bit by bit: a hash would copy all of it.
+func writeText(w io.Writer, text string) error {
+	var buf [512]byte
+	for len(text) > 0 {
+		n := copy(buf[:], text)
+		if _, err := w.Write(buf[:n]); err != nil {
+			return err
+		}
+		text = text[n:]
+	}
+	return nil
 }
 
 // checkSignature verifies with the configured certificates, or with the one
 // that the message names, if Amazon can have put it there.
-func (s *sns) checkSignature(ctx context.Context, msg snsMessage, content string, now time.Time) error {
-	sig, err := base64.StdEncoding.Strict().DecodeString(msg["Signature"])
-	if err != nil || strings.ContainsAny(msg["Signature"], "\r\n") {
-		return signature.Refuse(signature.Malformed, "the Signature is not base64")
+//
+// What can be checked without it comes first: anybody can name certificates.
+func (s *sns) checkSignature(ctx context.Context, msg snsMessage, now time.Time) error {
+	sig, err := rsaSignature(msg["Signature"])
+	if err != nil {
+		return err
+	}
+	var hash crypto.Hash
+	switch msg["SignatureVersion"] {
+	case "1":
+		hash = crypto.SHA1
+	case "2":
+		hash = crypto.SHA256
+	default:
+		return signature.Refuse(signature.Malformed, "the SignatureVersion is neither 1 nor 2")
 	}
 	if !snsCertURL(msg["SigningCertURL"], s.hosts[msg["TopicArn"]]) {
 		return signature.Refuse(signature.Malformed, "the SigningCertURL is none that Amazon uses for this topic")
 	}
 	chains := s.configured
+	if len(chains) == 0 && !snsFetchedPath.MatchString(msg["SigningCertURL"]) {
+		return signature.Refuse(signature.Malformed, "the SigningCertURL is none that Amazon uses for this topic")
+	}
 	if len(chains) == 0 {
 		raw, err := s.fetcher.Get(ctx, keyfetch.Request{URL: msg["SigningCertURL"]})
 		if err != nil {
@@ -191,19 +226,25 @@ func (s *sns) checkSignature(ctx context.Context, msg snsMessage, content string
 		}
 		chains = append(chains, chain)
 	}
-	var hash crypto.Hash
-	var sum []byte
-	switch msg["SignatureVersion"] {
-	case "1":
-		h := sha1.Sum([]byte(content))
-		hash, sum = crypto.SHA1, h[:]
-	case "2":
-		h := sha256.Sum256([]byte(content))
-		hash, sum = crypto.SHA256, h[:]
-	default:
-		return signature.Refuse(signature.Malformed, "the SignatureVersion is neither 1 nor 2")
+	h := hash.New()
+	if err := msg.writeSigned(h); err != nil {
+		return err
 	}
-	return s.tryChains(chains, hash, sum, sig, now)
+	return s.tryChains(chains, hash, h.Sum(nil), sig, now)
+}
+
+// rsaSignature decodes a signature, which must be as long as one by an RSA key
+// of a size that is accepted.
+func rsaSignature(text string) ([]byte, error) {
+	const shortest, longest = 1024 / 8, 8192 / 8
+	if len(text) > base64.StdEncoding.EncodedLen(longest) || strings.ContainsAny(text, "\r\n") {
+		return nil, signature.Refuse(signature.Malformed, "the signature is not base64, or is too long")
+	}
+	sig, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil || len(sig) < shortest {
+		return nil, signature.Refuse(signature.Malformed, "the signature is not base64, or is too short")
+	}
+	return sig, nil
 }
 
 func (s *sns) tryChains(chains [][]*x509.Certificate, hash crypto.Hash, sum, sig []byte, now time.Time) error {
@@ -235,6 +276,10 @@ func (s *sns) trust(chain []*x509.Certificate, now time.Time) error {
 
 var snsCertPath = regexp.MustCompile(`^/SimpleNotificationService-[0-9a-f]{10,64}\.pem$`)
 
+// snsFetchedPath is the path of a certificate that may be fetched: Amazon's names
+// have 32 digits.
+var snsFetchedPath = regexp.MustCompile(`/SimpleNotificationService-[0-9a-f]{32}\.pem$`)
+
 func snsCertURL(text, host string) bool {
 	u, err := url.Parse(text)
 	return err == nil && u.Scheme == "https" && u.Host == host && u.User == nil && u.RawQuery == "" && u.Fragment == "" && u.RawPath == "" && snsCertPath.MatchString(u.Path) &&
@@ -249,7 +294,7 @@ func (s *sns) confirmSubscription(ctx context.Context, msg snsMessage) (*signatu
 		!slices.Equal(u.Query()["Action"], []string{"ConfirmSubscription"}) || !slices.Equal(u.Query()["TopicArn"], []string{msg["TopicArn"]}) {
 		return nil, signature.Refuse(signature.Malformed, "the SubscribeURL does not confirm this topic at Amazon")
 	}
-	if _, err := s.fetcher.Get(ctx, keyfetch.Request{URL: msg["SubscribeURL"]}); err != nil {
+	if _, err := s.fetcher.Get(ctx, keyfetch.Request{URL: msg["SubscribeURL"], Verified: true}); err != nil {
 		return nil, fmt.Errorf("confirming the subscription: %w", err)
 	}
 	return emptyAnswer(http.StatusOK), nil

@@ -40,7 +40,7 @@ var tokensJWT = []Preset{
 		Name: "fireblocks-jws", Title: "Fireblocks",
 		Code: byToken(tokenRules{
 			header: "Fireblocks-Webhook-Signature", algorithms: []jose.SignatureAlgorithm{jose.RS512}, detached: true, keys: fireblocksKeys, id: "id", event: "eventType",
-			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true, WholeBody: true},
+			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true, Slow: true},
 		}),
 		NoSecret: true, Takes: []string{"jwks"}, Signs: "the body",
 		IDHelp: "`json id`", Docs: "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "none: keys are fetched from Fireblocks",
@@ -235,7 +235,7 @@ func queryString(m *Module, r *signature.Request) (string, error) {
 		path = strings.TrimPrefix(path, strings.TrimSuffix(base.EscapedPath(), "/"))
 	}
 	path = strings.ReplaceAll("/"+strings.Trim(path, "/"), "&", "%26")
-	params, err := url.ParseQuery(raw)
+	params, err := signature.ParseQuery(raw)
 	if err != nil {
 		return "", signature.Refuse(signature.Malformed, "the query string cannot be parsed")
 	}

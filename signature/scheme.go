@@ -48,6 +48,8 @@ type Scheme struct {
 	ValuesCoverBody bool `json:"-"`
 	// ValuesCover are further fields that they are made of.
 	ValuesCover []Field `json:"-"`
+	// OptionalValue is the NAME of a {value.NAME} that may be empty.
+	OptionalValue string `json:"-"`
 }
 
 // signsNothing: whoever knows the secret says what he likes.
@@ -226,7 +228,7 @@ func (v *Verifier) prepare() error {
 			addField(*f)
 		}
 	}
-	v.traits = Traits{BodySigned: v.template.body, WholeBody: s.Algorithm == Ed25519, URLSigned: v.template.target}
+	v.traits = Traits{BodySigned: v.template.body, Slow: s.Algorithm.slow(), URLSigned: v.template.target}
 	if s.ID != nil {
 		v.traits.HasID, v.traits.IDSigned = true, v.template.covers(*s.ID)
 	}
@@ -272,8 +274,8 @@ type Traits struct {
 	BodySigned                    bool
 	// URLSigned: the URL is part of what is signed.
 	URLSigned bool
-	// WholeBody: verification needs the whole body in memory at once.
-	WholeBody bool
+	// Slow: verification takes more than a millisecond for each MiB of body.
+	Slow bool
 	// Tolerance of the signed timestamp, 0 without one.
 	Tolerance time.Duration
 }

@@ -14,6 +14,7 @@ import (
 //
 //	{body}               the body, byte for byte
 //	{body_sha256}        its SHA-256, 32 raw bytes; {body_sha256_hex} in hex
+//	{body_escaped}       the body, escaped as a JSON string, as JSON.stringify does
 //	{body_inflated}      the body, uncompressed if its Content-Encoding is gzip
 //	{timestamp} {id}     as received, from where the scheme says they stand
 //	{method} {url}       {url} as the provider knows it
@@ -38,9 +39,11 @@ type part struct {
 	name    string // a variable other than a field
 	field   Field
 	guard   string // text that the field must not contain
+	// mayBeEmpty: what the provider's code has worked out may be nothing.
+	mayBeEmpty bool
 }
 
-const templateVariables = "body, body_sha256, body_sha256_hex, body_inflated, form_sorted, timestamp, id, method, url, path, query, host, lf, header.NAME, element.NAME, query.NAME, form.NAME, json.PATH"
+const templateVariables = "body, body_sha256, body_sha256_hex, body_escaped, body_inflated, form_sorted, timestamp, id, method, url, path, query, host, lf, header.NAME, element.NAME, query.NAME, form.NAME, json.PATH"
 
 func parseTemplate(text string, s *Scheme) (*template, error) {
 	t := &template{covered: make(map[Field]bool)}
@@ -80,7 +83,7 @@ func (t *template) addVariable(name string, s *Scheme) error {
 	case "lf":
 		t.addLiteral("\n")
 		return nil
-	case "body", "body_sha256", "body_sha256_hex":
+	case "body", "body_sha256", "body_sha256_hex", "body_escaped":
 		t.body, t.raw = true, true
 	case "body_inflated", "form_sorted":
 		t.body = true
@@ -98,7 +101,7 @@ func (t *template) addVariable(name string, s *Scheme) error {
 		if f.From == "value" {
 			t.coverValues(s)
 		}
-		t.parts = append(t.parts, part{field: f})
+		t.parts = append(t.parts, part{field: f, mayBeEmpty: f.From == "value" && f.Name == s.OptionalValue})
 		return nil
 	}
 	t.parts = append(t.parts, part{name: name})
@@ -258,7 +261,12 @@ func (t *template) write(w io.Writer, v *values, scratch []byte) ([]byte, error)
 		switch {
 		case p.literal != "":
 			scratch = append(scratch, p.literal...)
-		case p.name == "body" || p.name == "body_inflated":
+		case p.name == "form_sorted":
+			var err error
+			if scratch, err = v.writeFormSorted(w, scratch); err != nil {
+				return scratch, err
+			}
+		case p.name == "body" || p.name == "body_inflated" || p.name == "body_escaped":
 			if err := flush(w, scratch); err != nil {
 				return scratch, err
 			}
@@ -271,13 +279,17 @@ func (t *template) write(w io.Writer, v *values, scratch []byte) ([]byte, error)
 			if err != nil {
 				return scratch, err
 			}
-			scratch = append(scratch, text...)
+			if scratch, err = put(w, scratch, text); err != nil {
+				return scratch, err
+			}
 		default:
 			text, err := v.guarded(p)
 			if err != nil {
 				return scratch, err
 			}
-			scratch = append(scratch, text...)
+			if scratch, err = put(w, scratch, text); err != nil {
+				return scratch, err
+			}
 		}
 	}
 	return scratch, flush(w, scratch)
@@ -289,13 +301,30 @@ func (v *values) guarded(p *part) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if text == "" {
+	if text == "" && !p.mayBeEmpty {
 		return "", Refuse(Malformed, "the signature covers the %s, which is missing", p.field)
 	}
 	if p.guard != "" && strings.Contains(text, p.guard) {
 		return "", Refuse(Malformed, "the %s contains %q, which separates it from what follows", p.field, p.guard)
 	}
 	return text, nil
+}
+
+// maxGathered is how much is gathered for one write, in bytes.
+const maxGathered = 16 << 10
+
+// put appends text to scratch, and writes what has been gathered whenever that
+// is long: a long value is hashed without another copy of it.
+func put(w io.Writer, scratch []byte, text string) ([]byte, error) {
+	for len(scratch)+len(text) > maxGathered {
+		n := max(0, maxGathered-len(scratch))
+		scratch, text = append(scratch, text[:n]...), text[n:]
+		if err := flush(w, scratch); err != nil {
+			return scratch, err
+		}
+		scratch = scratch[:0]
+	}
+	return append(scratch, text...), nil
 }
 
 func flush(w io.Writer, scratch []byte) error {
@@ -307,8 +336,11 @@ func flush(w io.Writer, scratch []byte) error {
 }
 
 func (p *part) writeBody(w io.Writer, r *Request) error {
-	if p.name == "body_inflated" {
+	switch p.name {
+	case "body_inflated":
 		return writeInflated(w, r)
+	case "body_escaped":
+		return writeEscaped(w, r.Body)
 	}
 	return writeBody(w, r.Body)
 }
@@ -339,8 +371,6 @@ func (v *values) variable(name string) (string, error) {
 		return path, nil
 	case "query":
 		return query, nil
-	case "form_sorted":
-		return v.formSorted()
 	}
 	sum, err := v.bodySHA256()
 	if err != nil {
