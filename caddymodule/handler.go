@@ -54,7 +54,7 @@ type Handler struct {
 	Events []string `json:"events,omitempty"`
 
 	// The largest body in bytes. Default: 25 MiB, the largest that a provider
-	// documents (GitHub); 4 MiB where signatures are made with Ed25519, SHA-384
+	// documents (GitHub); 2 MiB where signatures are made with Ed25519, SHA-384
 	// or SHA-512; less where the provider's own deliveries are known to be small.
 	MaxBody int64 `json:"max_body,omitempty"`
 
@@ -139,7 +139,7 @@ const (
 	defaultMaxBody     = 25 << 20
 	// defaultMaxSlowBody is for signatures that take more than a millisecond a
 	// MiB to verify.
-	defaultMaxSlowBody = 4 << 20
+	defaultMaxSlowBody = 2 << 20
 	defaultBodyTimeout = 30 * time.Second
 	defaultAppTimeout  = 5 * time.Minute
 	defaultLease       = time.Minute

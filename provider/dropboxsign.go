@@ -28,9 +28,30 @@ func dropboxSignValues(_ *Module, r *signature.Request) ([]map[string]string, er
 	return []map[string]string{{"hash": found[0], "time": found[1], "type": found[2], "document": string(document)}}, nil
 }
 
-// maxParts bounds the parts of a body; each costs more than a kilobyte. Dropbox
-// Sign sends one.
-const maxParts = 64
+const (
+	// maxParts bounds the parts of a body; each costs more than a kilobyte.
+	// Dropbox Sign sends one.
+	maxParts = 32
+	// maxPartHeader bounds the header of a part in bytes.
+	maxPartHeader = 2 << 10
+)
+
+// checkParts bounds what multipart.Reader takes for the parts of a body and
+// their headers, which is many times their size.
+func checkParts(body []byte, boundary string) error {
+	line := []byte("--" + boundary)
+	for n := 0; ; n++ {
+		_, rest, found := bytes.Cut(body, line)
+		if !found {
+			return nil
+		}
+		header := rest[:min(len(rest), maxPartHeader)]
+		if n == maxParts || len(rest) > maxPartHeader && !bytes.Contains(header, []byte("\n\r\n")) && !bytes.Contains(header, []byte("\n\n")) {
+			return signature.Refuse(signature.Malformed, "the body has more than %d parts, or one with a header of more than %d bytes", maxParts, maxPartHeader)
+		}
+		body = rest
+	}
+}
 
 // multipartField returns a part of a multipart/form-data body, which must come
 // exactly once.
@@ -48,8 +69,8 @@ func multipartField(r *signature.Request, name string) ([]byte, error) {
 		return nil, err
 	}
 	var found []byte
-	if bytes.Count(body, []byte("--"+params["boundary"])) > maxParts {
-		return nil, signature.Refuse(signature.Malformed, "the body has more than %d parts", maxParts)
+	if err := checkParts(body, params["boundary"]); err != nil {
+		return nil, err
 	}
 	parts := multipart.NewReader(bytes.NewReader(body), params["boundary"])
 	for {

@@ -37,7 +37,7 @@ func clientState(body []byte) (string, error) {
 			switch {
 			case state == "":
 				return "", errGraph
-			case found && !sameText(state, first):
+			case found && state != first:
 				return "", signature.Refuse(signature.InvalidSignature, "the notifications have different values of clientState")
 			}
 			first, found = state, true

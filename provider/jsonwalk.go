@@ -50,6 +50,12 @@ func exactName(r rune) rune { return r }
 // foldName takes characters that differ in case only for the same, as
 // encoding/json and others do with names.
 func foldName(r rune) rune {
+	if r < utf8.RuneSelf {
+		if 'a' <= r && r <= 'z' {
+			r -= 'a' - 'A'
+		}
+		return r
+	}
 	least := r
 	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
 		least = min(least, next)
@@ -212,7 +218,8 @@ func escapeLen(b []byte) int {
 	if len(b) < 2 {
 		return 0
 	}
-	if strings.IndexByte(`"\/bfnrt`, b[1]) >= 0 {
+	switch b[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 		return 2
 	}
 	if b[1] != 'u' || len(b) < 6 {
@@ -371,6 +378,9 @@ func isNamed(name []byte, want string) bool {
 	const longestEscape = 6
 	if len(name) > longestEscape*len(want) {
 		return false
+	}
+	if bytes.IndexByte(name, '\\') < 0 {
+		return bytes.EqualFold(name, []byte(want))
 	}
 	text, ok := jsonString(name, true)
 	return ok && strings.EqualFold(text, want)

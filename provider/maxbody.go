@@ -10,6 +10,16 @@ var maxBodies = map[string]int64{
 	"apple-app-store": 256 << 10,
 	// A message of at most 256 KiB, as a JSON string.
 	"aws-sns": wholeMost,
+	// Interactions and events of a few KiB, signed with Ed25519.
+	"discord": wholeMost,
+	"telnyx":  wholeMost,
+	// Transactions of a few KiB, signed with SHA-512 over base64.
+	"fireblocks":     wholeMost,
+	"fireblocks-jws": wholeMost,
+	// Events of a few KiB, with the signature in the JSON.
+	"mailgun": wholeMost,
+	// One entry of a content management system, which is signed as a string.
+	"hygraph": 2 * wholeMost,
 	// Code looks into the body in memory, up to this.
 	"dropbox-sign":    wholeMost,
 	"microsoft-graph": wholeMost,

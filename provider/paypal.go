@@ -117,9 +117,15 @@ func (p *payPal) read(r *signature.Request) (h payPalHeaders, err error) {
 	return h, nil
 }
 
+// maxCertURL bounds the URL of a certificate in bytes.
+const maxCertURL = 256
+
 var payPalCertPath = regexp.MustCompile(`^/v1/notifications/(certs/)?[A-Za-z0-9-]{1,128}$`)
 
 func payPalCertURL(text, host string) bool {
+	if len(text) > maxCertURL {
+		return false
+	}
 	u, err := url.Parse(text)
 	return err == nil && payPalCertPath.MatchString(u.Path) && text == "https://"+host+u.Path
 }

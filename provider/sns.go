@@ -112,6 +112,10 @@ var snsMembers = []string{
 	"Message", "MessageId", "Signature", "SignatureVersion", "SigningCertURL", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type",
 }
 
+// maxSNSName is more than the longest of these names has, in bytes, with every
+// character escaped.
+const maxSNSName = 6 * len("SignatureVersion")
+
 // readSNS reads the members that are strings. A name that comes twice is
 // refused: the app's parser might take the other one.
 func readSNS(r *signature.Request) (snsMessage, error) {
@@ -124,6 +128,9 @@ func readSNS(r *signature.Request) (snsMessage, error) {
 	}
 	msg := make(snsMessage)
 	for written, value := range jsonMembers(body) {
+		if len(written) > maxSNSName {
+			continue
+		}
 		name, ok := jsonString(written, true)
 		if !ok || !slices.Contains(snsMembers, name) {
 			continue
@@ -138,7 +145,13 @@ func readSNS(r *signature.Request) (snsMessage, error) {
 	return msg, nil
 }
 
+// maxTimeText is more than any time has, in bytes.
+const maxTimeText = 64
+
 func (s *sns) checkTime(text string, now time.Time) (time.Time, error) {
+	if len(text) > maxTimeText {
+		text = "" // which is no time
+	}
 	sent, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		return sent, signature.Refuse(signature.Malformed, "the Timestamp is not an RFC 3339 time")
@@ -281,6 +294,9 @@ var snsCertPath = regexp.MustCompile(`^/SimpleNotificationService-[0-9a-f]{10,64
 var snsFetchedPath = regexp.MustCompile(`/SimpleNotificationService-[0-9a-f]{32}\.pem$`)
 
 func snsCertURL(text, host string) bool {
+	if len(text) > maxCertURL {
+		return false
+	}
 	u, err := url.Parse(text)
 	return err == nil && u.Scheme == "https" && u.Host == host && u.User == nil && u.RawQuery == "" && u.Fragment == "" && u.RawPath == "" && snsCertPath.MatchString(u.Path) &&
 		text == "https://"+host+u.Path

@@ -227,9 +227,15 @@ func checkAtlassianInstall(m *Module, r *signature.Request, c claims, d *signatu
 	return checkAtlassianRequest(m, r, c, d)
 }
 
+// maxSignedURI bounds path and query in bytes, which are spelled in other ways.
+const maxSignedURI = 16 << 10
+
 // queryString is the canonical request: method, path below the app's base URL,
 // and the query sorted.
 func queryString(m *Module, r *signature.Request) (string, error) {
+	if len(r.RequestURI) > maxSignedURI {
+		return "", signature.Refuse(signature.Malformed, "path and query have more than %d bytes", maxSignedURI)
+	}
 	path, raw, _ := strings.Cut(r.RequestURI, "?")
 	if base, err := url.Parse(m.PublicURL); err == nil && m.PublicURL != "" {
 		path = strings.TrimPrefix(path, strings.TrimSuffix(base.EscapedPath(), "/"))

@@ -47,34 +47,41 @@ func (e *escaper) Write(p []byte) (int, error) {
 	if !e.valid(p) {
 		return 0, e.refuse()
 	}
-	start := 0
-	for i, c := range p {
-		if c >= ' ' && c != '"' && c != '\\' {
+	for start, i := 0, 0; ; i++ {
+		if i < len(p) && p[i] >= ' ' && p[i] != '"' && p[i] != '\\' {
 			continue
 		}
-		if err := e.plain(p[start:i]); err != nil {
-			return 0, err
+		if err := e.plain(p[start:i]); err != nil || i == len(p) {
+			return len(p), err
 		}
-		start = i + 1
-		switch c {
-		case '"', '\\':
-			e.out = append(e.out, '\\', c)
-		case '\t':
-			e.out = append(e.out, '\\', 't')
-		case '\n':
-			e.out = append(e.out, '\\', 'n')
-		case '\r':
-			e.out = append(e.out, '\\', 'r')
-		default:
+		for ; i < len(p); i++ {
+			short := escapes[p[i]]
+			if short == 0 {
+				break
+			}
+			e.out = append(e.out, '\\', short)
+			if len(e.out) >= maxGathered {
+				if err := e.flush(); err != nil {
+					return 0, err
+				}
+			}
+		}
+		if i < len(p) && p[i] < ' ' {
 			return 0, e.refuse()
 		}
+		if start = i; i == len(p) {
+			return len(p), nil
+		}
 	}
-	return len(p), e.plain(p[start:])
 }
+
+// escapes are the characters that are escaped, with the letter behind the
+// backslash.
+var escapes = [256]byte{'"': '"', '\\': '\\', '\t': 't', '\n': 'n', '\r': 'r'}
 
 // plain adds what is not escaped.
 func (e *escaper) plain(p []byte) error {
-	if len(e.out)+len(p) < maxGathered {
+	if len(e.out)+len(p) < 2*maxGathered {
 		e.out = append(e.out, p...)
 		return nil
 	}

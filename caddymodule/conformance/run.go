@@ -33,20 +33,12 @@ type Result struct {
 // Run sends a vector through a handler of its own. The error says that the
 // endpoint could not be set up.
 func Run(v Vector) (Result, error) {
-	options, err := v.providerJSON()
-	if err != nil {
-		return Result{}, err
-	}
-	config, err := json.Marshal(map[string]json.RawMessage{"provider": options})
-	if err != nil {
-		return Result{}, fmt.Errorf("writing config: %w", err)
-	}
-	trial, err := caddymodule.OpenTrial(provider.Quietly(context.Background()), config, func() time.Time { return time.Unix(v.Now, 0) })
+	trial, err := v.Open()
 	if err != nil && v.Expect == "reject" && v.blankSecret() {
 		return Result{Reason: "an endpoint with an empty secret cannot be set up"}, nil
 	}
 	if err != nil {
-		return Result{}, fmt.Errorf("setting up the endpoint: %w", err)
+		return Result{}, err
 	}
 	defer trial.Close()
 	if _, again := v.Config["seen_tokens"]; again {
@@ -58,6 +50,23 @@ func Run(v Vector) (Result, error) {
 	return v.send(trial)
 }
 
+// Open sets up the vector's endpoint, at the vector's time.
+func (v Vector) Open() (*caddymodule.Trial, error) {
+	options, err := v.providerJSON()
+	if err != nil {
+		return nil, err
+	}
+	config, err := json.Marshal(map[string]json.RawMessage{"provider": options})
+	if err != nil {
+		return nil, fmt.Errorf("writing config: %w", err)
+	}
+	trial, err := caddymodule.OpenTrial(provider.Quietly(context.Background()), config, func() time.Time { return time.Unix(v.Now, 0) })
+	if err != nil {
+		return nil, fmt.Errorf("setting up the endpoint: %w", err)
+	}
+	return trial, nil
+}
+
 // blankSecret tells whether the config has a secret that is empty.
 func (v Vector) blankSecret() bool {
 	var secrets []string
@@ -66,7 +75,7 @@ func (v Vector) blankSecret() bool {
 
 // send sends the request and judges what comes back.
 func (v Vector) send(trial *caddymodule.Trial) (Result, error) {
-	r, err := v.Request.build()
+	r, err := v.Request.Build()
 	if err != nil {
 		return Result{}, err
 	}
@@ -140,8 +149,8 @@ func sameBody(a, b []byte) bool {
 	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
 }
 
-// build makes the request as a server receives it.
-func (q Request) build() (*http.Request, error) {
+// Build makes the request as a server receives it.
+func (q Request) Build() (*http.Request, error) {
 	u, err := url.Parse(q.URL)
 	if err != nil {
 		return nil, fmt.Errorf("the URL of the request: %w", err)
