@@ -136,7 +136,7 @@ type Replay struct {
 
 // Defaults.
 const (
-	defaultMaxBody     = 25 << 20
+	defaultMaxBody = 25 << 20
 	// defaultMaxSlowBody is for signatures that take more than a millisecond a
 	// MiB to verify.
 	defaultMaxSlowBody = 2 << 20

@@ -20,6 +20,8 @@ var maxBodies = map[string]int64{
 	"mailgun": wholeMost,
 	// One entry of a content management system, which is signed as a string.
 	"hygraph": 2 * wholeMost,
+	// Orders and subscriptions of a few KiB, hashed under each reading of a secret.
+	"polar": 4 * wholeMost,
 	// Code looks into the body in memory, up to this.
 	"dropbox-sign":    wholeMost,
 	"microsoft-graph": wholeMost,

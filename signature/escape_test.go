@@ -58,7 +58,9 @@ func TestStringsAreUnescapedAsEncodingJSONDoes(t *testing.T) {
 	} {
 		for _, pad := range []int{0, 2000} {
 			text := inner + strings.Repeat("x", pad)
-			want := struct{ A string }{}
+			want := struct {
+				A string `json:"a"`
+			}{}
 			document := fmt.Sprintf(`{"a":"%s"}`, text)
 			if json.Unmarshal([]byte(document), &want) != nil {
 				want.A = ""

@@ -36,7 +36,7 @@ func endpoints(vectors string, most int) ([]*endpoint, error) {
 		n := 0
 		var kinds []string
 		for _, v := range genuine(all) {
-			kind := fmt.Sprint(v.Request.Method, v.Request.Headers["Content-Type"], v.Config["scheme"], len(v.Request.Headers))
+			kind := fmt.Sprint(v.Request.Method, v.Request.Headers["Content-Type"], string(v.Config["scheme"]), len(v.Request.Headers))
 			if n == most || slices.Contains(kinds, kind) {
 				continue
 			}
@@ -83,12 +83,7 @@ const constant = 512 << 10
 // multiple is how many times its size a request allocates, beyond the constant.
 func (c *cost) multiple() float64 { return float64(c.allocated-constant) / float64(c.size) }
 
-// perMiB is the CPU time beyond 5 ms for each MiB.
-func (c *cost) perMiB() time.Duration {
-	return time.Duration(float64(c.cpu-5*time.Millisecond) / (float64(c.size) / (1 << 20)))
-}
-
-// size is that of the request as it is sent.
+// sizeOf is that of the request as it is sent.
 func sizeOf(r *http.Request) int {
 	n := len(r.RequestURI) + max(0, int(r.ContentLength))
 	for name, values := range r.Header {

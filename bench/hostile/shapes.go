@@ -139,6 +139,15 @@ func padded(q conformance.Request, size int) []conformance.Request {
 
 const mark = "\x01\x02mark\x02\x01"
 
+// quotedMark is the mark as it is in a document.
+func quotedMark() []byte {
+	quoted, err := json.Marshal(mark)
+	if err != nil {
+		panic(err) // a string can always be written
+	}
+	return quoted
+}
+
 // marked returns the document with a mark in each place that change chooses,
 // one document for each place, at most 16.
 func marked(body []byte, change func(value any) (any, bool)) [][]byte {
@@ -193,7 +202,7 @@ func replaceAt(value any, change func(any) (any, bool), place int, seen *int) (a
 
 // expanded puts a repeated piece where the mark is.
 func expanded(q conformance.Request, documents [][]byte, size int, pieces ...string) []conformance.Request {
-	quoted, _ := json.Marshal(mark)
+	quoted := quotedMark()
 	inner := quoted[1 : len(quoted)-1]
 	var out []conformance.Request
 	for _, document := range documents {
@@ -223,7 +232,7 @@ func longLists(q conformance.Request, size int) []conformance.Request {
 		return append(slices.Clone(list), mark), ok
 	})
 	var out []conformance.Request
-	quoted, _ := json.Marshal(mark)
+	quoted := quotedMark()
 	for _, document := range documents {
 		for _, piece := range []string{"{},", "1,", `{"a":{}},`, `"",`} {
 			n := max(1, (size-len(document))/len(piece))
@@ -240,7 +249,10 @@ func repeatedElements(q conformance.Request, size int) []conformance.Request {
 		if !ok || len(list) == 0 {
 			return nil, false
 		}
-		raw, _ := json.Marshal(list[0])
+		raw, err := json.Marshal(list[0])
+		if err != nil {
+			return nil, false
+		}
 		n := max(1, size/(len(raw)+1))
 		return slices.Repeat(list[:1], min(n, 20000)), true
 	})
@@ -260,7 +272,7 @@ func manyMembers(q conformance.Request, size int) []conformance.Request {
 		}
 		return object, ok
 	})
-	inner, _ := json.Marshal(mark)
+	inner := quotedMark()
 	var out []conformance.Request
 	for _, document := range documents[:min(len(documents), 4)] {
 		members := numbered("", `"%x":"",`, `"y"`, size-len(document))
