@@ -2,7 +2,10 @@
 .DEFAULT_GOAL := help
 
 GO     ?= go
-TOOL   := $(GO) tool -modfile=tools/go.mod
+TOOL   := $(GO) tool -modfile=$(CURDIR)/tools/go.mod
+# The modules: what users get, and apart from it what only tests and benchmarks need.
+MODULES := . e2e bench
+each   = set -e; for module in $(MODULES); do (cd $$module; $(1)); done
 # How long each fuzz target runs.
 FUZZTIME ?= 20s
 
@@ -25,22 +28,31 @@ run: build python ## keep the demo's apps running, with lines to try by hand
 .PHONY: test
 test: prepared ## all tests, unit and end-to-end, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
+	cd bench && CGO_ENABLED=1 $(GO) test -race ./...
+	# -count 1: go test does not see when files outside the module have changed.
+	cd e2e && CGO_ENABLED=1 $(GO) test -race -count 1 -timeout 10m ./...
 	$(GO) test -run Allocations ./body ./signature ./caddymodule
 
 .PHONY: soak
 soak: prepared ## the fault tests in their long form, with their figures
-	$(GO) test -count 1 -timeout 30m -v ./e2e/faults -soak
+	cd e2e && $(GO) test -count 1 -timeout 30m -v ./faults -soak
 
 .PHONY: lint
 lint: ## formatting, vet, golangci-lint, tidy modules, generated files
-	$(GO) vet ./...
-	$(TOOL) golangci-lint run
-	$(GO) mod tidy -diff
+	$(call each,$(GO) vet ./...)
+	$(call each,$(TOOL) golangci-lint run)
+	$(call each,$(GO) mod tidy -diff)
+	cd tools && $(GO) mod tidy -diff
 	.ci/generated
+
+.PHONY: tidy
+tidy: ## go mod tidy in every module, after a change of dependencies
+	$(call each,$(GO) mod tidy)
+	cd tools && $(GO) mod tidy
 
 .PHONY: vuln
 vuln: ## known vulnerabilities in what we depend on (its database needs the internet)
-	$(TOOL) govulncheck ./...
+	$(call each,$(TOOL) govulncheck ./...)
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME
@@ -52,16 +64,16 @@ xcaddy: ## build with xcaddy, from the checkout and as published
 
 .PHONY: bench
 bench: build benchmarked ## compare with bare Caddy, nginx and apps, in less than five minutes
-	$(GO) run ./bench -short -scale 0.5 -rounds 3 -most 2m
+	build/bench -short -scale 0.5 -rounds 3 -most 2m
 
 .PHONY: bench-full
 bench-full: build benchmarked ## the same with more kinds of work and five rounds
-	$(GO) run ./bench -rounds 5 -most 25m
+	build/bench -rounds 5 -most 25m
 
-# What is compared with.
+# The benchmark, and what is compared with.
 .PHONY: benchmarked
 benchmarked: python
-	$(GO) build -o build/caddy-floor ./bench/floor
+	cd bench && $(GO) build -o ../build/bench . && $(GO) build -o ../build/caddy-floor ./floor
 	bench/prepare.sh
 
 .PHONY: python
@@ -75,4 +87,4 @@ prepared: python
 
 .PHONY: clean
 clean: ## remove everything that was built
-	rm -rf build .venv e2e/signers/node_modules examples/express/node_modules
+	rm -rf build .venv e2e/crosscheck/node_modules examples/express/node_modules

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,12 +18,15 @@ import (
 	_ "github.com/verify-webhook/caddy-verify-webhook"
 )
 
-// example is a config that is shown to users.
+// example is a config that is shown to users. Its language is that of the code
+// block: caddyfile, json or, for what belongs into a site, fragment.
 type example struct {
 	name, language, text string
 }
 
-var fence = regexp.MustCompile("(?ms)^[ \t]*```(caddyfile|json)\n(.*?)^[ \t]*```")
+// fence is a code block. A fragment says so: "caddyfile fragment". Everything
+// else is a whole config to copy.
+var fence = regexp.MustCompile("(?ms)^[ \t]*```(?:caddyfile )?(caddyfile|fragment|json)\n(.*?)^[ \t]*```")
 
 // examples are all configs in the documentation: those in its pages, and the
 // Caddyfiles of the examples.
@@ -59,9 +63,6 @@ func examples(t *testing.T) []example {
 	return all
 }
 
-// partial is how snippets begin that belong into a site.
-var partial = regexp.MustCompile(`^\s*(verify_webhook|handle|route|reverse_proxy|log_append|@)`)
-
 var (
 	envPlaceholder  = regexp.MustCompile(`\{(?:env\.|\$)([A-Z0-9_]+)\}`)
 	filePlaceholder = regexp.MustCompile(`\{file\.([^}]+)\}`)
@@ -77,8 +78,8 @@ func secretFor(name string) string {
 func ready(t *testing.T, e example) string {
 	t.Helper()
 	text := e.text
-	if e.language == "caddyfile" && partial.MatchString(text) {
-		text = "hooks.example.com {\n" + text + "\n}"
+	if e.language == "fragment" {
+		text = "hooks.example.com {\n" + text + "\nhandle {\nrespond 404\n}\n}"
 	}
 	for _, match := range envPlaceholder.FindAllStringSubmatch(text, -1) {
 		t.Setenv(match[1], secretFor(match[1]))
@@ -100,12 +101,15 @@ func TestEveryConfigInTheDocumentationWorks(t *testing.T) {
 	if len(all) < 10 {
 		t.Errorf("found only %d", len(all))
 	}
+	if !slices.ContainsFunc(all, func(e example) bool { return e.language == "fragment" }) {
+		t.Error("found no fragment")
+	}
 	for _, e := range all {
 		t.Run(e.name, func(t *testing.T) {
 			t.Setenv("XDG_DATA_HOME", t.TempDir())
 			t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 			config := []byte(ready(t, e))
-			if e.language == "caddyfile" {
+			if e.language != "json" {
 				adapted, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(config, map[string]any{"filename": "Caddyfile"})
 				if err != nil {
 					t.Fatalf("%v\n%s", err, e.text)
@@ -130,19 +134,21 @@ func TestEveryConfigInTheDocumentationWorks(t *testing.T) {
 
 // TestEveryDependencyHasItsReasonInTheArchitecture keeps the table complete.
 func TestEveryDependencyHasItsReasonInTheArchitecture(t *testing.T) {
-	mod, err := os.ReadFile("go.mod")
-	if err != nil {
-		t.Fatal(err)
-	}
 	page, err := os.ReadFile(filepath.Join("docs", "architecture.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	direct, _, _ := strings.Cut(string(mod), "// indirect")
-	for _, match := range regexp.MustCompile(`(?m)^\t(\S+) v`).FindAllStringSubmatch(direct, -1) {
-		name := regexp.MustCompile(`/v\d+$`).ReplaceAllString(match[1], "")
-		if i := strings.LastIndex(name, "/"); !strings.Contains(string(page), name[i+1:]) && !strings.HasPrefix(name, "go.opentelemetry.io/otel") && !strings.Contains(match[0], "cel.dev") {
-			t.Errorf("%s is not in docs/architecture.md", match[1])
+	for _, module := range []string{".", "e2e", "bench"} {
+		mod, err := os.ReadFile(filepath.Join(module, "go.mod"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		direct, _, _ := strings.Cut(string(mod), "// indirect")
+		for _, match := range regexp.MustCompile(`(?m)^\t(\S+) v`).FindAllStringSubmatch(direct, -1) {
+			name := regexp.MustCompile(`/v\d+$`).ReplaceAllString(match[1], "")
+			if i := strings.LastIndex(name, "/"); !strings.Contains(string(page), name[i+1:]) && !strings.HasPrefix(name, "go.opentelemetry.io/otel") && !strings.Contains(match[0], "cel.dev") && name != "github.com/verify-webhook/caddy-verify-webhook" {
+				t.Errorf("%s, required by %s/go.mod, is not in docs/architecture.md", match[1], module)
+			}
 		}
 	}
 }

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/body"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
@@ -50,6 +53,8 @@ type App struct {
 	endpoints []*Handler
 	secrets   map[*Handler][]signature.Identity // in use now
 	stores    map[string]replay.Store           // by their label in metrics
+	onStart   []func() error
+	onStop    []func()
 }
 
 // StoreModule is implemented by the Caddy modules in StoreNamespace.
@@ -84,16 +89,98 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return register(registry, stateCollector{a})
 }
 
+// OnStart has f called when the config's app starts, OnStop when it stops. They
+// are for handlers that work in the background, and are to be called while
+// handlers are provisioned. An error of f fails the config; Caddy does not stop
+// an app whose start failed, so what f has begun must end in the handler's
+// Cleanup as well.
+func (a *App) OnStart(f func() error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.onStart = append(a.onStart, f)
+}
+
+// OnStop has f called when the config's app stops, the latest first.
+func (a *App) OnStop(f func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.onStop = append(a.onStop, f)
+}
+
+// hooks returns what is to be called at start and stop.
+func (a *App) hooks() (start []func() error, stop []func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.onStart), slices.Clone(a.onStop)
+}
+
 // Start implements caddy.App.
 func (a *App) Start() error {
 	a.budget.Resize(a.BodyMemory, a.BodyDisk)
+	start, _ := a.hooks()
+	for _, f := range start {
+		if err := f(); err != nil {
+			return err
+		}
+	}
 	apps.started(a)
+	a.report()
 	return nil
+}
+
+// report logs what is protected, and what in the routes of the HTTP app cannot
+// be meant. In Provision that app is not there yet: asking for it would load
+// it, and with it this one.
+func (a *App) report() {
+	names, stores := a.summary()
+	if len(names) == 0 {
+		return
+	}
+	logger := a.ctx.Logger()
+	logger.Info("verifying webhooks", zap.Int("endpoints", len(names)), zap.Strings("names", names), zap.Strings("stores", stores))
+	if a.BodyMemory < smallBudget || a.BodyDisk < smallBudget {
+		logger.Warn("body_memory or body_disk is less than 1 MiB, so that deliveries get 503: write a unit, for example body_memory 256MiB (in JSON a number is bytes)",
+			zap.Int64("body_memory", a.BodyMemory), zap.Int64("body_disk", a.BodyDisk))
+	}
+	for _, h := range a.endpoints {
+		for _, text := range h.unlikely() {
+			logger.Warn(text, zap.String("provider", h.facts.Name), zap.String("endpoint", h.endpointName()))
+		}
+	}
+	app, err := a.ctx.AppIfConfigured("http")
+	if err != nil {
+		return // the endpoints are in no HTTP server
+	}
+	if app, ok := app.(*caddyhttp.App); ok {
+		for _, text := range checkRoutes(app) {
+			logger.Warn(text)
+		}
+	}
+}
+
+// summary names the endpoints, those that do not enforce as such, and the
+// stores in use.
+func (a *App) summary() (names, stores []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, h := range a.endpoints {
+		name := h.endpointName()
+		if h.Mode != modeEnforce {
+			name += " (mode " + h.Mode + ")"
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names, slices.Sorted(maps.Keys(a.stores))
 }
 
 // Stop implements caddy.App.
 func (a *App) Stop() error {
 	apps.stopped(a)
+	_, stop := a.hooks()
+	for _, f := range slices.Backward(stop) {
+		f()
+	}
 	return nil
 }
 

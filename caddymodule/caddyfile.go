@@ -15,7 +15,6 @@ import (
 
 func init() {
 	httpcaddyfile.RegisterHandlerDirective("verify_webhook", parseHandler)
-	httpcaddyfile.RegisterDirectiveOrder("verify_webhook", httpcaddyfile.Before, "basic_auth")
 	httpcaddyfile.RegisterGlobalOption("verify_webhook", parseApp)
 }
 
@@ -25,7 +24,7 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 }
 
 // handlerOptions are the handler's own options; all others are the provider's.
-var handlerOptions = []string{"events", "max_body", "body_timeout", "app_timeout", "mode", "namespace", "replay"}
+var handlerOptions = []string{"events", "max_body", "body_timeout", "app_timeout", "mode", "forward_token", "namespace", "replay"}
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
 //
@@ -36,8 +35,10 @@ var handlerOptions = []string{"events", "max_body", "body_timeout", "app_timeout
 //		body_timeout <duration>
 //		app_timeout  <duration>
 //		mode         enforce|monitor
+//		forward_token
 //		namespace    <name>
-//		replay {
+//		replay [off] {
+//			content        unique|repeats
 //			store          <type> [<arguments...>]
 //			window         <duration>
 //			lease          <duration>
@@ -82,6 +83,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			o.once()
 			if h.Events = d.RemainingArgs(); len(h.Events) == 0 {
 				o.fail("events needs event types: write, for example, events push pull_request.*")
+			} else if err := checkEvents(h.Events); err != nil {
+				o.fail("%v", err)
 			}
 		case "max_body":
 			o.size(&h.MaxBody)
@@ -94,6 +97,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if o.err == nil && h.Mode != modeEnforce && h.Mode != modeMonitor {
 				o.fail("mode %s is unknown: write enforce or monitor", h.Mode)
 			}
+		case "forward_token":
+			o.flag(&h.ForwardToken)
 		case "namespace":
 			o.text(&h.Namespace)
 		case "replay":
@@ -164,11 +169,14 @@ func (s *providerSegment) dispenser() *caddyfile.Dispenser {
 }
 
 // replayOptions are the options of the replay block.
-var replayOptions = []string{"store", "window", "lease", "handled", "on_duplicate", "on_replay", "on_store_error", "wait", "max_waiting"}
+var replayOptions = []string{"content", "store", "window", "lease", "handled", "on_duplicate", "on_replay", "on_store_error", "wait", "max_waiting"}
 
 func (r *Replay) unmarshal(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
-		return d.Err("replay takes no argument: its options stand in a block")
+		if d.Val() != "off" || d.NextArg() {
+			return d.Errf("replay %s: write replay off, or its options in a block", d.Val())
+		}
+		r.Off = true
 	}
 	o := &options{d: d}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
@@ -178,6 +186,11 @@ func (r *Replay) unmarshal(d *caddyfile.Dispenser) error {
 			raw, err := unmarshalStore(d)
 			o.keep(err)
 			r.StoreRaw = raw
+		case "content":
+			o.text((*string)(&r.Content))
+			if o.err == nil && r.Content != provider.ContentUnique && r.Content != provider.ContentRepeats {
+				o.fail("unrecognized content: %s; write unique or repeats", r.Content)
+			}
 		case "window":
 			o.duration(&r.Window)
 		case "lease":

@@ -31,16 +31,20 @@ type claim struct {
 	renewal *time.Timer
 }
 
-// claim tries to claim a delivery. The claim is nil unless the verdict is
-// Ours; it is nil even so if the store failed and the operator allows that.
+// claim tries to claim a delivery. The claim is nil unless the verdict is Ours.
+// It is nil even so if the store failed and the operator allows that, and if
+// the delivery has no keys.
 func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 	c := &d.claim
 	c.h, c.d, c.keys, c.owner, c.lease = h, d, d.keys, replay.NewOwner(), time.Duration(h.Replay.Lease)
+	if len(c.keys.Blocking) == 0 {
+		return nil, replay.Ours, nil // nothing tells it from another
+	}
 	c.claiming.begin(context.Background(), storeTimeout)
 	defer c.claiming.cancel()
 	verdict, err := h.store.Claim(&c.claiming, c.keys, c.owner, c.lease)
 	if err == nil && verdict == replay.Replayed {
-		verdict, err = h.claimPardoned(&c.claiming, c)
+		verdict, err = h.claimWithPass(&c.claiming, c)
 	}
 	if err != nil && h.Replay.OnStoreError == "allow" {
 		h.refusals.fail("the replay store failed; on_store_error allow lets the delivery through", zap.Error(err))
@@ -72,19 +76,38 @@ func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 func (c *claim) renew() {
 	ctx, cancel := context.WithTimeout(context.Background(), min(storeTimeout, c.lease/6))
 	err := c.h.store.Renew(ctx, c.keys, c.owner, c.lease)
+	if errors.Is(err, replay.ErrNotOwner) && !c.hasEnded() {
+		err = c.claimAgain(ctx)
+	}
 	cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.ended:
 	case errors.Is(err, replay.ErrNotOwner):
-		c.h.refusals.warn("a claim ran out while the app was working: the provider's retry may reach the app as well", zap.Duration("lease", c.lease))
+		c.h.refusals.warn("lease expired while the app was processing, and the delivery came again: it may be handled twice", zap.Duration("lease", c.lease))
 	case err != nil:
 		c.h.refusals.warn("renewing a claim failed; trying again", zap.Error(err))
 		c.renewal.Reset(c.lease / 12)
 	default:
 		c.renewal.Reset(c.lease / 3)
 	}
+}
+
+// claimAgain claims the keys of a claim whose lease has expired. ErrNotOwner if
+// another delivery has claimed them, or was handled, meanwhile.
+func (c *claim) claimAgain(ctx context.Context) error {
+	verdict, err := c.h.store.Claim(ctx, c.keys, c.owner, c.lease)
+	if err == nil && verdict != replay.Ours {
+		return replay.ErrNotOwner
+	}
+	return err
+}
+
+func (c *claim) hasEnded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended
 }
 
 // stop ends the renewal; false if the claim has been ended before.
@@ -110,6 +133,10 @@ func (c *claim) end(status int) {
 		c.release(status)
 		return
 	}
+	if c.d.app.verified.stored.Load() {
+		c.commitStored(status)
+		return
+	}
 	err := c.commit(&c.ending, status)
 	if c.d.traced() {
 		c.d.traceEvent("webhook claim committed", attribute.Int("webhook.app_status", status), attribute.Bool("webhook.remembered", err == nil))
@@ -126,6 +153,24 @@ func (c *claim) end(status int) {
 	}
 }
 
+// commitStored commits in the background, since the delivery is durable already:
+// if the process dies before, its retry is stored under the same key.
+func (c *claim) commitStored(status int) {
+	later := c.withoutRequest()
+	commit := func() error { return later.commit(new(bound), status) }
+	inBackground := c.h.later(func() {
+		if err := commit(); err != nil && !later.lost(err) {
+			later.commitLater(status)
+		}
+	})
+	if inBackground {
+		return
+	}
+	if err := commit(); err != nil && !later.lost(err) {
+		c.h.refusals.fail("remembering a stored delivery failed: its retry is stored under the same key", zap.Error(err))
+	}
+}
+
 // fail releases the claim after an error, a panic or no answer at all,
 // whatever the statuses that count as handled. status is what the error leads
 // to, 0 if unknown.
@@ -135,11 +180,21 @@ func (c *claim) fail(status int) {
 	}
 }
 
-// commit makes one attempt, in a context that has not begun.
+// commit makes one attempt, in a context that has not begun. A claim whose lease
+// has expired, or that a store has forgotten in a failover, is claimed again:
+// unless another delivery holds the keys, the app's success is remembered.
 func (c *claim) commit(ctx *bound, status int) error {
 	ctx.begin(context.Background(), storeTimeout)
 	defer ctx.cancel()
-	return c.h.store.Commit(ctx, c.keys, c.owner, time.Duration(c.h.Replay.Window), status)
+	window := time.Duration(c.h.Replay.Window)
+	err := c.h.store.Commit(ctx, c.keys, c.owner, window, status)
+	if !errors.Is(err, replay.ErrNotOwner) {
+		return err
+	}
+	if err := c.claimAgain(ctx); err != nil {
+		return err
+	}
+	return c.h.store.Commit(ctx, c.keys, c.owner, window, status)
 }
 
 // lost tells whether a commit came too late, so that trying again cannot help.
@@ -147,7 +202,10 @@ func (c *claim) lost(err error) bool {
 	if !errors.Is(err, replay.ErrNotOwner) {
 		return false
 	}
-	c.h.refusals.warn("a claim had run out when the app's success was to be remembered: the provider's retry may reach the app as well", zap.Duration("lease", c.lease))
+	if m, ok := c.h.store.(*meteredStore); ok {
+		m.claimLost()
+	}
+	c.h.refusals.warn("lease expired while the app was processing, and the delivery came again: it may be handled twice", zap.Duration("lease", c.lease))
 	return true
 }
 
@@ -186,7 +244,7 @@ func (c *claim) free(status int) {
 // withoutRequest returns what it takes to end the claim later, without holding
 // on to the request until then.
 func (c *claim) withoutRequest() *claim {
-	keys := replay.Keys{IDs: slices.Clone(c.keys.IDs), Digests: slices.Clone(c.keys.Digests)}
+	keys := replay.Keys{Blocking: slices.Clone(c.keys.Blocking), Notes: slices.Clone(c.keys.Notes)}
 	return &claim{h: c.h, keys: keys, owner: c.owner, lease: c.lease}
 }
 
@@ -259,7 +317,7 @@ func (h *Handler) mirrorHandled(d *delivery, status int) error {
 	ctx, cancel := context.WithTimeout(d.r.Context(), storeTimeout)
 	defer cancel()
 	states, err := h.store.Lookup(ctx, d.keys.All())
-	if err == nil && replay.Judge(states[:len(d.keys.IDs)], states[len(d.keys.IDs):]) == replay.Replayed {
+	if blocking := len(d.keys.Blocking); err == nil && replay.Judge(states[:blocking], states[blocking:]) == replay.Replayed {
 		return h.answerReplayed(d)
 	}
 	if status == 0 {

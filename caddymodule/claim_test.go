@@ -226,7 +226,7 @@ func (b *bench) keys(t *testing.T, r *http.Request) replay.Keys {
 	if err := b.handler.verify(d); err != nil {
 		t.Fatal(err)
 	}
-	d.deriveKeys(b.handler.Namespace)
+	d.deriveKeys(b.handler)
 	return d.keys
 }
 
@@ -252,7 +252,7 @@ func TestALateOwnerChangesNothing(t *testing.T) {
 		slow, quick := newHeldApp(), newHeldApp()
 		b.App = slow
 		late := b.inFlight(github("1", content))
-		time.Sleep(7 * time.Second) // its lease runs out
+		time.Sleep(7*time.Second + 100*time.Millisecond) // its lease expires, between two renewals
 		store.set(&store.renew, nil)
 		b.App = quick
 		second := b.inFlight(github("1", content))
@@ -268,6 +268,54 @@ func TestALateOwnerChangesNothing(t *testing.T) {
 		}
 		quick.answer <- 500
 		second()
+		b.App = nil
+		b.expect(t, github("1", content), Verified, 200)
+	})
+}
+
+// The provider's retry would be handled a second time, although the app's
+// success went out.
+func TestALeaseThatExpiredIsClaimedAgainWhenTheAppSucceeds(t *testing.T) {
+	for name, renewed := range map[string]bool{"at the next renewal": true, "at the commit": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := trial(t, config("github", `"replay":{"lease":"6s"}`))
+				store := b.faultyStore()
+				store.set(&store.renew, errStore)
+				app := newHeldApp()
+				b.App = app
+				first := b.inFlight(github("1", content))
+				time.Sleep(7 * time.Second) // the lease expires
+				if state := b.state(t, github("1", content)); state != replay.Free {
+					t.Fatalf("the key is %s", state)
+				}
+				if renewed {
+					store.set(&store.renew, nil)
+					time.Sleep(3 * time.Second)
+					if state := b.state(t, github("1", content)); state != replay.Claimed {
+						t.Errorf("after a renewal the key is %s", state)
+					}
+				}
+				app.answer <- 200
+				first()
+				b.expect(t, github("1", content), Duplicate, 200)
+			})
+		})
+	}
+}
+
+// A failed app must not block its retry by a claim that is made again.
+func TestALeaseThatExpiredIsNotClaimedAgainWhenTheAppFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := trial(t, config("github", `"replay":{"lease":"6s"}`))
+		store := b.faultyStore()
+		store.set(&store.renew, errStore)
+		app := newHeldApp()
+		b.App = app
+		first := b.inFlight(github("1", content))
+		time.Sleep(7 * time.Second)
+		app.answer <- 500
+		first()
 		b.App = nil
 		b.expect(t, github("1", content), Verified, 200)
 	})

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"encoding/binary"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -30,11 +31,11 @@ type delivery struct {
 	body       *body.Body
 	verified   *signature.Delivery
 	keys       replay.Keys
-	ids        [1]replay.Key // where keys are that have one secret
-	digests    [1]replay.Key
+	blocking   [1]replay.Key // backs keys while one secret is configured
+	notes      [1]replay.Key
 	key        replay.Key // the one that the app sees
 	claim      claim
-	appTime    bound        // how long the app may take
+	app        appContext   // of the request that the app gets
 	forwarded  http.Request // what the app gets
 	identity   [6]string    // values of headers
 	answer     statusWriter // the app's
@@ -138,33 +139,64 @@ func timestampText(v *signature.Delivery) string {
 }
 
 func (d *delivery) keyText() string {
-	if d.key == (replay.Key{}) {
+	switch {
+	case d.app.verified.Key != "":
+		return d.app.verified.Key
+	case d.key == (replay.Key{}):
 		return ""
+	default:
+		return d.key.String()
 	}
-	return d.key.String()
 }
 
-// deriveKeys names the delivery within every secret that signed it. Where the
-// signature covers the ID, the ID is the key. Where it does not, a captured
-// delivery can come back under a fresh ID, so the digest is a key as well.
-// Without an ID the digest alone is.
-func (d *delivery) deriveKeys(namespace string) {
+// deriveKeys derives what the replay store knows the delivery by, under every
+// configured secret of the scheme that verified: a retry that is signed with
+// the new secret is still a retry.
+//
+//	the provider …                          blocking          note
+//	signs the ID                            ID
+//	… but may change it on a retry (PayPal) ID, content
+//	sends an unsigned ID; content unique    content           ID
+//	sends an unsigned ID; content repeats   ID with content   ID
+//	sends no ID; content unique             content
+//	sends no ID; content repeats            none
+//
+// The app's key is the blocking key under the last secret, the oldest one by
+// convention: it stays the same while secrets overlap.
+func (d *delivery) deriveKeys(h *Handler) {
 	v := d.verified
-	d.keys = replay.Keys{IDs: d.ids[:0], Digests: d.digests[:0]}
-	id := []byte(v.ID)
-	for _, m := range v.Matches {
-		secret := m.Secret.Fingerprint[:]
-		if v.ID != "" {
-			d.keys.IDs = append(d.keys.IDs, replay.NewKey(namespace, secret, replay.KindID, id))
+	d.keys = replay.Keys{Blocking: d.blocking[:0], Notes: d.notes[:0]}
+	repeats := h.Replay.repeats(v)
+	for _, m := range v.Digests() {
+		derive := func(kind replay.Kind, value []byte) replay.Key {
+			return replay.NewKey(h.Namespace, m.Secret.Fingerprint[:], kind, value)
 		}
-		if v.ID == "" || !v.IDSigned {
-			d.keys.Digests = append(d.keys.Digests, replay.NewKey(namespace, secret, replay.KindDigest, m.Digest))
+		switch {
+		case v.ID != "" && v.IDSigned && v.AlsoContent:
+			d.keys.Blocking = append(d.keys.Blocking, derive(replay.KindID, []byte(v.ID)))
+			d.key = derive(replay.KindContent, m.Digest)
+		case v.ID != "" && v.IDSigned:
+			d.key = derive(replay.KindID, []byte(v.ID))
+		case v.ID == "" && repeats:
+			return
+		case v.ID != "" && repeats:
+			d.key = derive(replay.KindBoth, idWithContent(v.ID, m.Digest))
+		default:
+			d.key = derive(replay.KindContent, m.Digest)
+		}
+		d.keys.Blocking = append(d.keys.Blocking, d.key)
+		if v.ID != "" && !v.IDSigned {
+			d.keys.Notes = append(d.keys.Notes, derive(replay.KindID, []byte(v.ID)))
 		}
 	}
-	switch { // a handshake may have none
-	case len(d.keys.IDs) > 0:
-		d.key = d.keys.IDs[0]
-	case len(d.keys.Digests) > 0:
-		d.key = d.keys.Digests[0]
+	if h.Replay.Off {
+		d.keys = replay.Keys{}
 	}
+}
+
+// idWithContent joins an ID and a digest, with the length of the ID, so that no
+// two pairs are joined alike.
+func idWithContent(id string, digest []byte) []byte {
+	joined := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(id)+len(digest)), uint64(len(id)))
+	return append(append(joined, id...), digest...)
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// forward hands the delivery to the next handler. The first final status that
+// forward passes the delivery to the next handler. The first final status that
 // comes back ends the claim before it goes on to the provider; an error, a
-// panic or no answer at all releases it.
+// panic, no response or no handler at all releases it.
 //
 // The provider hanging up does not cancel the app's work: it runs on, bounded
 // by app_timeout, and the provider's retry gets its result.
@@ -22,44 +22,68 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 	// Whatever happens, a panic included. What has ended the claim before
 	// makes this do nothing.
 	defer c.fail(0)
-	d.end(Verified, "")
-	d.appTime.begin(context.WithoutCancel(d.r.Context()), time.Duration(h.AppTimeout))
-	defer d.appTime.cancel()
-	d.forwarded = *d.r.WithContext(&d.appTime)
+	d.outcome = Verified // for placeholders; it is counted once it is final
+	defer d.endVerified()
+	d.app.begin(context.WithoutCancel(d.r.Context()), time.Duration(h.AppTimeout))
+	defer d.app.cancel()
+	d.forwarded = *d.r.WithContext(&d.app)
 	r := &d.forwarded
+	d.describe(time.Duration(h.Replay.Window))
 	d.replaceBody(r)
 	// Whoever still reads now is cut off, and the buffer can be used again.
 	defer r.Body.Close()
-	stripSpoofed(r.Trailer)
 	d.setIdentity(r.Header)
+	h.removeToken(r.Header)
 	if h.Mode == modeMonitor {
 		r.Header[headerOutcome] = []string{string(Verified)}
 	}
 
 	d.answer.ResponseWriter, d.answer.claim = d.w, c
+	// Caddy sets this variable where the chain of handlers ends without one
+	// that responds. An earlier value says nothing about this chain.
+	caddyhttp.SetVar(d.r.Context(), unhandledVar, nil)
 	if err := next.ServeHTTP(&d.answer, r); err != nil {
 		var handlerErr caddyhttp.HandlerError
 		errors.As(err, &handlerErr)
 		c.fail(handlerErr.StatusCode)
-		d.withhold()
+		h.withhold(d)
 		return err
+	}
+	if !d.answer.wroteStatus && caddyhttp.GetVar(d.r.Context(), unhandledVar) == true {
+		c.fail(0)
+		return h.refuse(d, &refusal{outcome: Unhandled, reason: nothingBehind})
 	}
 	c.end(http.StatusOK) // what the server sends for a handler that wrote nothing
 	return nil
 }
+
+// endVerified records the outcome of a delivery that was forwarded, unless it
+// has become another one.
+func (d *delivery) endVerified() {
+	if d.outcome == Verified {
+		d.end(Verified, "")
+	}
+}
+
+const (
+	// unhandledVar is Caddy's name for a request that no handler responded to.
+	unhandledVar  = "unhandled"
+	nothingBehind = "no handler behind verify_webhook responded, so the delivery was not handled: write, for example, reverse_proxy localhost:5000 behind it, with a matcher that matches this path"
+)
 
 // statusWriter tells about the first final status before it goes out.
 type statusWriter struct {
 	caddyhttp.ResponseWriterWrapper
 	claim       *claim
 	wroteStatus bool
+	status      int
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (w *statusWriter) WriteHeader(status int) {
 	// Informational answers are not final, except for a change of protocol.
 	if !w.wroteStatus && (status >= 200 || status == http.StatusSwitchingProtocols) {
-		w.wroteStatus = true
+		w.wroteStatus, w.status = true, status
 		w.claim.end(status)
 	}
 	w.ResponseWriterWrapper.WriteHeader(status)

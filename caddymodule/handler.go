@@ -4,6 +4,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ func init() { caddy.RegisterModule(Handler{}) }
 //
 // Placeholder | Description
 // ------------|------------
-// `{http.verify_webhook.outcome}` | What became of the delivery: `verified`, `duplicate`, `replayed`, `in_progress`, `ignored`, `handshake`, `missing_signature`, `invalid_signature`, `stale`, `malformed`, `too_large`, `body_timeout`, `overloaded` or `store_unavailable`
+// `{http.verify_webhook.outcome}` | What became of the delivery: `verified`, `duplicate`, `replayed`, `in_progress`, `ignored`, `handshake`, `unhandled`, `missing_signature`, `invalid_signature`, `stale`, `malformed`, `too_large`, `body_timeout`, `overloaded` or `store_unavailable`
 // `{http.verify_webhook.reason}` | Why it was refused, for the operator
 // `{http.verify_webhook.provider}` | The provider's name
 // `{http.verify_webhook.id}` | The delivery ID
@@ -53,9 +54,9 @@ type Handler struct {
 	// another type is answered with 204 and goes no further. Default: all.
 	Events []string `json:"events,omitempty"`
 
-	// The largest body in bytes. Default: 25 MiB, the largest that a provider
-	// documents (GitHub); 2 MiB where signatures are made with Ed25519, SHA-384
-	// or SHA-512; less where the provider's own deliveries are known to be small.
+	// The largest body in bytes. Default: 25 MiB, as GitHub documents; 64 MiB
+	// for providers that send whole mails, and less for those whose deliveries
+	// are known to be small.
 	MaxBody int64 `json:"max_body,omitempty"`
 
 	// How long the body may take to arrive. Default: 30s.
@@ -70,6 +71,11 @@ type Handler struct {
 	// `Webhook-Verified-Outcome` header that says what would have become of
 	// it. Default: `enforce`.
 	Mode string `json:"mode,omitempty"`
+
+	// Forward the header in which the provider sends the secret itself, such
+	// as GitLab's X-Gitlab-Token. Default: it is removed, so that the app and
+	// its logs do not get the secret. Mode `monitor` always forwards it.
+	ForwardToken bool `json:"forward_token,omitempty"`
 
 	// Sets apart, or brings together, the memory of endpoints that share a
 	// secret: those with the same namespace count as one. Default: none.
@@ -97,6 +103,17 @@ type Handler struct {
 
 // Replay is how deliveries are remembered.
 type Replay struct {
+	// No replay protection: every verified delivery is forwarded, copies
+	// included. No other option of replay makes sense then, except `handled`.
+	Off bool `json:"off,omitempty"`
+
+	// Whether two different deliveries can have the same content, in place
+	// of what the provider says: `unique` takes the same content for a copy,
+	// whatever its unsigned delivery ID; `repeats` takes it for a copy only
+	// under the same delivery ID and, where the provider sends none, forwards
+	// every delivery. Of no use where the provider signs the delivery ID.
+	Content provider.Content `json:"content,omitempty"`
+
 	// Where deliveries are remembered. Default: the store of the
 	// `verify_webhook` global option.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.verify_webhook.stores inline_key=type"`
@@ -118,7 +135,8 @@ type Replay struct {
 	OnDuplicate int `json:"on_duplicate,omitempty"`
 
 	// The status for a signed content that was handled before and comes back
-	// under another, unsigned, delivery ID. Default: 409.
+	// under another, unsigned, delivery ID. Default: 200, since a provider
+	// that sees a failure may disable the webhook.
 	OnReplay int `json:"on_replay,omitempty"`
 
 	// What to do when the store does not answer: `reject` with 503, so that
@@ -136,10 +154,7 @@ type Replay struct {
 
 // Defaults.
 const (
-	defaultMaxBody = 25 << 20
-	// defaultMaxSlowBody is for signatures that take more than a millisecond a
-	// MiB to verify.
-	defaultMaxSlowBody = 2 << 20
+	defaultMaxBody     = 25 << 20
 	defaultBodyTimeout = 30 * time.Second
 	defaultAppTimeout  = 5 * time.Minute
 	defaultLease       = time.Minute
@@ -262,7 +277,7 @@ func (h *Handler) loadProvider(ctx caddy.Context) error {
 
 func (h *Handler) setDefaults() {
 	orDefault(&h.Mode, modeEnforce)
-	orDefault(&h.MaxBody, h.defaultMaxBody())
+	orDefault(&h.MaxBody, cmp.Or(h.facts.MaxBody, defaultMaxBody))
 	orDefault(&h.BodyTimeout, caddy.Duration(defaultBodyTimeout))
 	orDefault(&h.AppTimeout, caddy.Duration(defaultAppTimeout))
 	r := &h.Replay
@@ -270,7 +285,7 @@ func (h *Handler) setDefaults() {
 	orDefault(&r.Window, caddy.Duration(defaultWindow))
 	orDefault(&r.Lease, caddy.Duration(defaultLease))
 	orDefault(&r.OnDuplicate, http.StatusOK)
-	orDefault(&r.OnReplay, http.StatusConflict)
+	orDefault(&r.OnReplay, http.StatusOK)
 	orDefault(&r.OnStoreError, "reject")
 	orDefault(&r.Wait, caddy.Duration(defaultWait))
 	orDefault(&r.MaxWaiting, defaultMaxWaiting)
@@ -278,18 +293,6 @@ func (h *Handler) setDefaults() {
 		r.Handled = []int{2}
 	}
 	h.limits = body.Limits{MaxSize: h.MaxBody, InMemory: min(inMemory, h.MaxBody)}
-}
-
-// defaultMaxBody is what max_body is where the config does not say: a request
-// costs little before it is verified, whatever the provider.
-func (h *Handler) defaultMaxBody() int64 {
-	switch {
-	case h.facts.MaxBody > 0:
-		return h.facts.MaxBody
-	case h.facts.Traits.Slow:
-		return defaultMaxSlowBody
-	}
-	return defaultMaxBody
 }
 
 func orDefault[T comparable](v *T, def T) {
@@ -309,15 +312,22 @@ func (h *Handler) check() error {
 		return fmt.Errorf("max_body %d is negative", h.MaxBody)
 	case h.BodyTimeout < 0 || h.AppTimeout < 0 || r.Window < 0 || r.Lease < 0 || r.Wait < 0 || r.MaxWaiting < 0:
 		return errors.New("a duration or number is negative")
+	}
+	if err := h.checkMeant(); err != nil {
+		return err
+	}
+	switch {
 	case time.Duration(r.Lease) < time.Second:
-		return fmt.Errorf("lease %s is too short to be renewed: write 1s or more, for example lease 1m", time.Duration(r.Lease))
-	case time.Duration(r.Window) < 2*h.facts.Traits.Tolerance:
-		return fmt.Errorf("window %s is shorter than twice the tolerance of %s, so a replay could outlive it: write window %s or more, or a smaller tolerance",
-			time.Duration(r.Window), h.facts.Traits.Tolerance, 2*h.facts.Traits.Tolerance)
+		return fmt.Errorf("lease %s is too short to be renewed: write 1s or more, for example lease 1m; in JSON a number is nanoseconds: write \"lease\": \"1m\"", time.Duration(r.Lease))
+	case time.Duration(r.Window) < h.facts.Traits.MinWindow():
+		return h.shortWindow()
 	case r.OnStoreError != "reject" && r.OnStoreError != "allow":
 		return fmt.Errorf("on_store_error %s is unknown: write reject or allow", r.OnStoreError)
 	case len(h.Events) > 0 && !h.facts.Traits.HasEvent:
 		return errors.New("events: nothing says where the event type stands: leave events out or, with custom, write for example: event json type")
+	}
+	if err := h.checkContent(); err != nil {
+		return err
 	}
 	if err := checkStatus("on_duplicate", r.OnDuplicate); err != nil {
 		return err
@@ -331,6 +341,50 @@ func (h *Handler) check() error {
 		}
 	}
 	return nil
+}
+
+// checkContent refuses what is said of replays where it makes no sense.
+func (h *Handler) checkContent() error {
+	r := &h.Replay
+	switch {
+	case r.Off && (r.Content != "" || r.StoreRaw != nil):
+		return errors.New("replay is off, so nothing is remembered: remove content and store, or off")
+	case r.Content != "" && r.Content != provider.ContentUnique && r.Content != provider.ContentRepeats:
+		return fmt.Errorf("unrecognized content: %s; write unique or repeats", r.Content)
+	case r.Content != "" && h.facts.Traits.IDSigned:
+		return fmt.Errorf("content %s has no effect: %s signs its delivery ID, which identifies the delivery; remove it", r.Content, h.facts.Name)
+	}
+	return nil
+}
+
+// repeats reports whether another delivery can have the same content.
+func (r *Replay) repeats(v *signature.Delivery) bool {
+	switch r.Content {
+	case provider.ContentRepeats:
+		return true
+	case provider.ContentUnique:
+		return false
+	default:
+		return v.Repeats
+	}
+}
+
+// cannotTell reports whether nothing tells one of the endpoint's deliveries from
+// its copy.
+func (h *Handler) cannotTell() bool {
+	content := cmp.Or(h.Replay.Content, h.facts.Distinction.Content)
+	return content == provider.ContentRepeats && !h.facts.Traits.HasID
+}
+
+// shortWindow says why the window is too short: a copy would still be accepted
+// when the delivery has been forgotten.
+func (h *Handler) shortWindow() error {
+	window, t := time.Duration(h.Replay.Window), h.facts.Traits
+	if t.MinWindow() > 2*t.Tolerance {
+		return fmt.Errorf("window %s is shorter than the %s for which a copy of a delivery is accepted: write window %s or more", window, t.MinWindow(), t.MinWindow())
+	}
+	return fmt.Errorf("window %s is shorter than twice the tolerance of %s, so a replay could outlive it: write window %s or more, or a smaller tolerance",
+		window, t.Tolerance, 2*t.Tolerance)
 }
 
 func checkStatus(option string, status int) error {
@@ -348,6 +402,13 @@ func (h *Handler) warn() {
 	if h.facts.Weakness != "" {
 		h.logger.Warn("the provider's signature leaves a gap: "+h.facts.Weakness, zap.String("provider", h.facts.Name))
 	}
+	switch {
+	case h.Replay.Off:
+		h.logger.Warn("replay off: copies and replays of genuine deliveries reach the app", zap.String("provider", h.facts.Name), zap.String("endpoint", h.endpointName()))
+	case h.cannotTell():
+		h.logger.Warn("nothing tells one delivery from another: the provider sends no delivery ID, and its content repeats; every delivery is forwarded, copies and replays included",
+			zap.String("provider", h.facts.Name), zap.String("endpoint", h.endpointName()))
+	}
 	if h.Replay.OnStoreError == "allow" {
 		h.logger.Warn("on_store_error allow: while the replay store does not answer, duplicates and replays reach the app", zap.String("provider", h.facts.Name))
 	}
@@ -359,15 +420,23 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	d.meters.inFlight.Inc()
 	defer d.meters.inFlight.Dec()
 	// At once: error routes see the headers of what is refused.
-	distrust(r.Header)
+	stripUntrusted(r.Header)
 	if h.Mode == modeMonitor {
 		return h.watch(d, next)
 	}
+	defer d.cutBody() // after a panic; otherwise nothing is left to cut
 
 	// Cheap refusals first, before a byte of the body is read.
 	if err := h.checkHeaders(d); err != nil {
-		h.discardBody(d)
 		return h.refuse(d, err)
+	}
+
+	// Is it a handshake that needs no body?
+	if answer, err := h.answerHeaders(d); err != nil {
+		return h.refuse(d, err)
+	} else if answer != nil {
+		d.verified = &signature.Delivery{Answer: answer}
+		return h.answerHandshake(d)
 	}
 
 	// The raw body, once, bounded in bytes and time.
@@ -388,7 +457,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 
 	// Is it new?
-	d.deriveKeys(h.Namespace)
+	d.deriveKeys(h)
 	claim, verdict, err := h.claim(d)
 	if err != nil {
 		return h.refuse(d, err)
@@ -404,7 +473,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // checkHeaders refuses what the headers alone give away.
 func (h *Handler) checkHeaders(d *delivery) error {
-	d.bodyUnread = d.r.ContentLength != 0
+	// Only HTTP/1 has no body where the length is 0.
+	d.bodyUnread = d.r.ContentLength != 0 || d.r.ProtoMajor != 1
 	if err := h.provider.CheckHeaders(&d.signed); err != nil {
 		return err
 	}
@@ -412,6 +482,16 @@ func (h *Handler) checkHeaders(d *delivery) error {
 		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the declared length is %d bytes, max_body is %d", d.r.ContentLength, h.MaxBody)}
 	}
 	return nil
+}
+
+// answerHeaders asks the provider to answer a handshake whose body does not
+// matter.
+func (h *Handler) answerHeaders(d *delivery) (*signature.Answer, error) {
+	p, ok := h.provider.(provider.HeaderAnswerer)
+	if !ok {
+		return nil, nil
+	}
+	return p.AnswerHeaders(&d.signed)
 }
 
 // verify asks the provider. Providers can come from elsewhere: one that vouches

@@ -22,14 +22,6 @@ const (
 // identityPrefix begins their names, in lower case.
 const identityPrefix = "webhook-verified"
 
-// distrust removes the headers by which a client could meddle with ours: those
-// that look like them, and Connection, which names headers for proxies to take
-// out: ours, or the provider's.
-func distrust(h http.Header) {
-	stripSpoofed(h)
-	h.Del("Connection")
-}
-
 // stripSpoofed removes every header that an app could take for one of ours.
 // WSGI and CGI fold case, and `-`, `_`, `.` or all punctuation, into one.
 func stripSpoofed(h http.Header) {
@@ -58,6 +50,17 @@ func looksLikeIdentity(name string) bool {
 		}
 	}
 	return true
+}
+
+// removeToken removes the headers that hold the secret, unless the app wants
+// them. In mode monitor the app still verifies by itself.
+func (h *Handler) removeToken(header http.Header) {
+	if h.ForwardToken || h.Mode == modeMonitor {
+		return
+	}
+	for _, name := range h.facts.TokenHeaders {
+		delete(header, name)
+	}
 }
 
 // setIdentity tells the app what was verified.

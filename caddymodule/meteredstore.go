@@ -67,11 +67,12 @@ func (m *meteredStore) Commit(ctx context.Context, keys replay.Keys, owner repla
 	start := time.Now()
 	err := m.Store.Commit(ctx, keys, owner, window, status)
 	m.commit.done(start, err)
-	if errors.Is(err, replay.ErrNotOwner) {
-		m.lost.Inc()
-	}
 	return err
 }
+
+// claimLost counts a delivery whose success could not be remembered, because it
+// has come again after its lease.
+func (m *meteredStore) claimLost() { m.lost.Inc() }
 
 // Release implements replay.Store.
 func (m *meteredStore) Release(ctx context.Context, keys replay.Keys, owner replay.Owner, status int) error {

@@ -224,6 +224,7 @@ func TestStoreErrorsAreCountedByOperation(t *testing.T) {
 	if err := s.Commit(t.Context(), replay.Keys{}, replay.Owner{}, time.Second, 200); !errors.Is(err, replay.ErrNotOwner) {
 		t.Errorf("got %v", err)
 	}
+	s.claimLost()
 	got := gather(t, registry)
 	for series, want := range map[string]float64{
 		"store_errors_total{operation=claim,store=broken}":  1,

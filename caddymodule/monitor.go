@@ -47,7 +47,7 @@ func (h *Handler) watch(d *delivery, next caddyhttp.Handler) error {
 		h.note(d, err)
 		return d.letThrough(next)
 	}
-	d.deriveKeys(h.Namespace)
+	d.deriveKeys(h)
 	return h.watchVerified(d, next)
 }
 
@@ -119,7 +119,6 @@ func (d *delivery) letThrough(next caddyhttp.Handler) error {
 		r.Trailer = nil // comes later, and nobody could look at it
 	}
 	stripSpoofed(r.Header)
-	stripSpoofed(r.Trailer)
 	// A handshake may be one that no secret has signed.
 	if d.verified != nil && len(d.verified.Matches) > 0 {
 		d.setIdentity(r.Header)

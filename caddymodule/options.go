@@ -50,6 +50,16 @@ func (o *options) value() (name, text string) {
 
 func (o *options) text(to *string) { _, *to = o.value() }
 
+// flag reads an option that takes no value.
+func (o *options) flag(to *bool) {
+	name := o.d.Val()
+	o.once()
+	if args := o.d.RemainingArgs(); len(args) > 0 {
+		o.fail("%s takes no value, but %q follows", name, args[0])
+	}
+	*to = true
+}
+
 func (o *options) duration(to *caddy.Duration) {
 	name, text := o.value()
 	if o.err != nil {
@@ -107,6 +117,9 @@ func (o *options) statuses(to *[]int) {
 		o.fail("%s needs status codes: write, for example, %s 2xx", name, name)
 	}
 	for _, arg := range args {
+		if strings.Contains(arg, ",") {
+			o.fail("%s %s: separate status codes with spaces: write, for example, %s 2xx 410", name, arg, name)
+		}
 		n, err := strconv.Atoi(strings.TrimSuffix(arg, "xx"))
 		if err != nil || (strings.HasSuffix(arg, "xx") && (n < 1 || n > 5)) || (!strings.HasSuffix(arg, "xx") && (n < 200 || n > 599)) {
 			o.fail("%s %s is not a status code: write, for example, %s 2xx 410", name, arg, name)

@@ -28,6 +28,8 @@ const (
 	Ignored Outcome = "ignored"
 	// Handshake: a provider's challenge, answered here.
 	Handshake Outcome = "handshake"
+	// Unhandled: verified, but no handler behind this one responded.
+	Unhandled Outcome = "unhandled"
 	// MissingSignature, InvalidSignature, Stale and Malformed: as package
 	// signature has them.
 	MissingSignature Outcome = "missing_signature"
@@ -49,7 +51,7 @@ const (
 
 // Outcomes lists every outcome, for metrics and docs.
 var Outcomes = []Outcome{
-	Verified, Duplicate, Replayed, InProgress, Ignored, Handshake, MissingSignature, InvalidSignature,
+	Verified, Duplicate, Replayed, InProgress, Ignored, Handshake, Unhandled, MissingSignature, InvalidSignature,
 	Stale, Malformed, TooLarge, BodyTimeout, Overloaded, StoreUnavailable, Undecided,
 }
 
@@ -78,6 +80,13 @@ const (
 	beingHandled   = "the same delivery is being handled at this moment"
 )
 
+// What is logged of a delivery is bounded, in characters: providers can come
+// from elsewhere, and IDs and event types from the sender.
+const (
+	maxReason = 400
+	maxLogged = 200
+)
+
 // retryAfter is how many seconds a sender should wait after a 503.
 const retryAfter = 5
 
@@ -99,7 +108,7 @@ func asRefusal(err error) *refusal {
 		return own
 	}
 	if signed, ok := errors.AsType[*signature.Refusal](err); ok {
-		return &refusal{outcome: Outcome(signed.Kind), reason: signed.Reason}
+		return &refusal{outcome: Outcome(signed.Kind), reason: signature.Excerpt(signed.Reason, maxReason)}
 	}
 	return &refusal{outcome: Undecided, reason: "verification could not be carried out; the provider is asked to try again", err: err}
 }
@@ -109,18 +118,14 @@ func (h *Handler) refuse(d *delivery, err error) error {
 	r := asRefusal(err)
 	d.end(r.outcome, r.reason)
 	h.refusals.log(d, r, "refused a webhook delivery")
-	d.withhold()
+	h.discardBody(d)
+	h.withhold(d)
 	status := r.status
 	if status == 0 {
 		status = r.outcome.status()
 	}
-	header := d.w.Header()
 	if status == http.StatusServiceUnavailable {
-		header.Set("Retry-After", strconv.Itoa(retryAfter))
-	}
-	if d.bodyUnread && d.r.ProtoMajor == 1 {
-		// The server would first wait for a body that may never come.
-		header.Set("Connection", "close")
+		d.w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	// Without a trace Caddy would walk the stack, which leads here every time.
 	return caddyhttp.Error(status, caddyhttp.HandlerError{Err: r, Trace: "verify_webhook"})
@@ -130,6 +135,7 @@ func (h *Handler) refuse(d *delivery, err error) error {
 func (h *Handler) ignore(d *delivery) error {
 	d.end(Ignored, notInEvents)
 	h.refusals.answered(d)
+	h.withhold(d)
 	d.w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -138,6 +144,9 @@ func (h *Handler) ignore(d *delivery) error {
 // taken for HTML, and never cached.
 func (h *Handler) answerHandshake(d *delivery) error {
 	d.end(Handshake, "")
+	// A handler in front that replaces the response gets the request.
+	h.discardBody(d)
+	h.withhold(d)
 	a := d.verified.Answer
 	header := d.w.Header()
 	maps.Copy(header, a.Header)

@@ -62,7 +62,7 @@ func outcomeCases() []outcomeCase {
 		},
 		{
 			name: "the same under a fresh ID", config: plain, prepare: before(github("1", content)), request: github("2", content),
-			outcome: Replayed, status: 409, level: "warn",
+			outcome: Replayed, status: 200, level: "warn",
 		},
 		{
 			name: "the same under a fresh ID, on_replay", config: config("github", `"replay":{"on_replay":202}`),
@@ -72,6 +72,13 @@ func outcomeCases() []outcomeCase {
 		{
 			name: "a type that is not wanted", config: config("github", `"events":["issues","pull*"]`), request: github("1", content),
 			outcome: Ignored, status: 204, level: "debug",
+		},
+		{
+			name: "nothing behind it", config: plain, request: github("1", content),
+			prepare: func(_ *testing.T, b *bench) {
+				b.App = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { caddyhttp.SetVar(r.Context(), unhandledVar, true) })
+			},
+			outcome: Unhandled, status: 503, retryAfter: true, level: "error",
 		},
 		{
 			name: "a handshake", config: config("slack", ""), request: slackChallenge(),
@@ -318,5 +325,26 @@ func TestAFloodOfRefusalsIsLoggedAtABoundedRate(t *testing.T) {
 	b.expect(t, request(content), MissingSignature, 401)
 	if fields := b.logs.All()[0].ContextMap(); fields["suppressed"] != int64(480) {
 		t.Errorf("the next line does not count what was left out: %v", fields)
+	}
+}
+
+// Mandrill signs form fields, and names the one that it cannot take.
+func TestARefusalWritesLittleOfTheRequestToTheLogs(t *testing.T) {
+	c := startCaddy(t, "", siteOf("mandrill", ""))
+	name := strings.Repeat("\x01", 480_000)
+	client := client(t, "HTTP/1.1")
+	for what, send := range map[string]func() answer{
+		"form fields": func() answer {
+			return c.send(client, strings.NewReader("a"+name+"=1&a"+name+"=2"), "Content-Type", "application/x-www-form-urlencoded", "X-Mandrill-Signature", sign64(secret, "x")[:28])
+		},
+		"no signature": func() answer { return c.send(client, strings.NewReader(name)) },
+	} {
+		before := len(c.logged())
+		if got := send(); got.status < 400 || got.status > 499 {
+			t.Errorf("%s: status %d", what, got.status)
+		}
+		if grown := len(c.logged()) - before; grown > 8<<10 {
+			t.Errorf("%s: %d bytes of log", what, grown)
+		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
 // refusalLog writes one line for each refusal, and no more than a burst and a
@@ -62,6 +64,8 @@ func (l *refusalLog) allow(o Outcome) (bool, int64) {
 // is for somebody to look at.
 func (r *refusal) level() zapcore.Level {
 	switch {
+	case r.outcome == Unhandled:
+		return zapcore.ErrorLevel
 	case r.err != nil && r.outcome != Malformed: // a body that broke off is the sender's
 		return zapcore.ErrorLevel
 	case r.outcome == Ignored:
@@ -98,10 +102,11 @@ func (l *refusalLog) log(d *delivery, r *refusal, message string) {
 	}
 	// Only what is authentic: anybody can send a header.
 	if v := d.verified; v != nil && v.ID != "" {
-		fields = append(fields, zap.String("id", v.ID), zap.Bool("id_signed", v.IDSigned))
+		fields = append(fields, zap.String("id", signature.Excerpt(v.ID, maxLogged)), zap.Bool("id_signed", v.IDSigned))
 	}
 	if r.err != nil {
-		fields = append(fields, zap.Error(r.err))
+		// Errors of parsers and transports may quote what was sent.
+		fields = append(fields, zap.String("error", signature.Excerpt(r.err.Error(), maxReason)))
 	}
 	entry.Write(counted(fields, suppressed)...)
 }

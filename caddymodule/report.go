@@ -6,6 +6,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
 // end records, once, what became of the delivery: for placeholders and access
@@ -14,6 +16,7 @@ func (d *delivery) end(o Outcome, reason string) {
 	d.outcome, d.reason = o, reason
 	d.meters.count(o)
 	d.addToSpan()
+	d.notify()
 }
 
 // addToAccessLog adds our fields to the request's line in Caddy's access log,
@@ -41,8 +44,8 @@ func (d *delivery) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	add("webhook_outcome", string(d.outcome))
 	add("webhook_reason", d.reason)
 	if v := d.verified; v != nil {
-		add("webhook_id", v.ID)
-		add("webhook_event", v.Event)
+		add("webhook_id", signature.Excerpt(v.ID, maxLogged))
+		add("webhook_event", signature.Excerpt(v.Event, maxLogged))
 		add("webhook_key", d.keyText())
 	}
 	return nil
@@ -67,8 +70,8 @@ func (d *delivery) addToSpan() {
 	}
 	add("webhook.reason", d.reason)
 	if v := d.verified; v != nil {
-		add("webhook.id", v.ID)
-		add("webhook.event", v.Event)
+		add("webhook.id", signature.Excerpt(v.ID, maxLogged))
+		add("webhook.event", signature.Excerpt(v.Event, maxLogged))
 		add("webhook.key", d.keyText())
 	}
 	if d.body != nil {

@@ -17,7 +17,14 @@ func (h *Handler) readBody(d *delivery) error {
 	r := d.r
 	rc := http.NewResponseController(d.w)
 	bounded := r.ContentLength != 0 && rc.SetReadDeadline(time.Now().Add(time.Duration(h.BodyTimeout))) == nil
-	b, err := body.Read(r.Body, r.ContentLength, h.limits, h.app.budget)
+	limits := h.limits
+	if most := d.signed.MaxBody; most > 0 {
+		limits.MaxSize = min(limits.MaxSize, most)
+	}
+	b, err := body.Read(r.Body, r.ContentLength, limits, h.app.budget)
+	if errors.Is(err, body.ErrTooLarge) && limits.MaxSize < h.limits.MaxSize {
+		return &refusal{outcome: MissingSignature, reason: fmt.Sprintf("no signature, and no handshake, because the body is longer than %d bytes", limits.MaxSize)}
+	}
 	if err != nil {
 		return h.bodyRefusal(err)
 	}
@@ -35,33 +42,6 @@ func (d *delivery) took(b *body.Body) {
 	}
 	d.bodyUnread = false
 	d.body, d.signed.Body = b, b
-}
-
-const (
-	// discardMost and discardTimeout bound what is read of a body for which
-	// nobody vouches. As much as net/http reads after a handler that did not.
-	discardMost    = 256 << 10
-	discardTimeout = time.Second
-)
-
-// discardBody reads the body of a delivery that its headers have given away,
-// if it is short and on its way, and keeps nothing of it. Then the connection
-// lives on, and a sender that looks for an answer only after its last byte
-// gets one. Of a longer body, of one that is held back, and where the sender
-// asked before sending it, nothing more is read: the connection has to end.
-func (h *Handler) discardBody(d *delivery) {
-	r := d.r
-	if r.ProtoMajor != 1 || r.ContentLength <= 0 || r.ContentLength > discardMost || r.Header["Expect"] != nil {
-		return
-	}
-	rc := http.NewResponseController(d.w)
-	if rc.SetReadDeadline(time.Now().Add(min(discardTimeout, time.Duration(h.BodyTimeout)))) != nil {
-		return
-	}
-	if _, err := io.Copy(io.Discard, r.Body); err == nil {
-		d.bodyUnread = false
-	}
-	_ = rc.SetReadDeadline(time.Time{}) // it was possible a moment ago
 }
 
 // bodyRefusal says what became of a body that could not be read.
@@ -92,10 +72,14 @@ func (h *Handler) bodyTimeout() *refusal {
 // replaceBody gives the next handler the bytes that were verified, with their
 // length and nothing that belonged to the way they came.
 func (d *delivery) replaceBody(r *http.Request) {
-	declared := r.ContentLength == d.body.Size() && r.Header["Content-Length"] != nil
+	declared := r.ContentLength == d.body.Size() && len(r.Header["Content-Length"]) == 1
 	r.TransferEncoding = nil
 	r.ContentLength = d.body.Size()
 	r.Header.Del("Expect")
+	// The signature covers no trailers, and with any reverse_proxy sends the
+	// body chunked.
+	clear(r.Trailer)
+	r.Trailer = nil
 	if r.ContentLength == 0 {
 		r.Body = http.NoBody
 		r.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
@@ -106,15 +90,4 @@ func (d *delivery) replaceBody(r *http.Request) {
 	}
 	r.Body = d.body.Open()
 	r.GetBody = func() (io.ReadCloser, error) { return d.body.Open(), nil }
-}
-
-// withhold takes from the request, which error routes get next, the body and
-// all that we have told of it: an app that serves as an error route must not
-// take an unverified or empty body for a verified one.
-func (d *delivery) withhold() {
-	d.r.Body, d.r.GetBody = http.NoBody, nil
-	d.r.ContentLength, d.r.TransferEncoding = 0, nil
-	d.r.Trailer = nil
-	d.r.Header.Del("Content-Length")
-	stripSpoofed(d.r.Header)
 }

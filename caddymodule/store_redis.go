@@ -79,6 +79,9 @@ func (r *RedisStore) provision(ctx caddy.Context) error {
 		return fmt.Errorf("timeout %s is negative", time.Duration(r.Timeout))
 	}
 	orDefault(&r.Timeout, caddy.Duration(redis.DefaultTimeout))
+	if err := checkDuration("timeout", r.Timeout, time.Millisecond, "1s"); err != nil {
+		return err
+	}
 	orDefault(&r.Prefix, redis.DefaultPrefix)
 	address, err := resolveURL(r.URL)
 	if err != nil {

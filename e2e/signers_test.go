@@ -1,99 +1,77 @@
 package e2e
 
 import (
-	"bufio"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"os/exec"
 	"testing"
-	"time"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/delivery"
+	"github.com/verify-webhook/caddy-verify-webhook/e2e/prepared"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/delivery"
 )
 
-// TestWhatTheProvidersOwnLibrariesSignIsVerified has the libraries sign that the
-// providers publish (e2e/signers; `make test` installs them).
-func TestWhatTheProvidersOwnLibrariesSignIsVerified(t *testing.T) {
-	s := startSite(t)
-	sign := startSigner(t)
-	const body = `{"id":"evt_own","type":"invoice.paid","note":"Grüße 👋"}`
-	now := time.Now().Unix()
+// signed is a delivery that a provider's own library has signed, as
+// crosscheck/sign.mjs prints it.
+type signed struct {
+	Vector struct {
+		Provider string `json:"provider"`
+		Name     string `json:"name"`
+		Config   struct {
+			Secrets []string `json:"secrets"`
+		} `json:"config"`
+		Request struct {
+			Headers http.Header `json:"headers"`
+			Body    []byte      `json:"body_b64"`
+		} `json:"request"`
+	} `json:"vector"`
+}
 
+// TestWhatTheProvidersOwnLibrariesSignIsVerified sends what the libraries sign to a
+// real Caddy. Package crosscheck has many more libraries, and calls the handler.
+func TestWhatTheProvidersOwnLibrariesSignIsVerified(t *testing.T) {
 	for _, tc := range []struct {
-		library string
-		path    string
-		secret  string
-		also    map[string]string // headers that the library does not make
+		provider, secret, path string
+		also                   map[string]string // headers that the library does not set
 	}{
-		{"@octokit/webhooks-methods", "/webhooks/github", githubSecret, map[string]string{"X-Github-Delivery": "own", "X-Github-Event": "push"}},
-		{"stripe", "/webhooks/stripe", stripeSecret, nil},
-		{"standardwebhooks", "/webhooks/standard", standardSecret, nil},
+		{"github", "GITHUB_SECRET", "/webhooks/github", map[string]string{"X-Github-Delivery": "own", "X-Github-Event": "push"}},
+		{"stripe", "STRIPE_SECRET", "/webhooks/stripe", nil},
+		{"standard-webhooks", "STANDARD_SECRET", "/webhooks/standard", nil},
 	} {
-		t.Run(tc.library, func(t *testing.T) {
-			d := delivery.Delivery{Path: tc.path, Body: []byte(body), Header: http.Header{}}.With("Content-Type", "application/json")
+		t.Run(tc.provider, func(t *testing.T) {
+			v := sign(t, tc.provider).Vector
+			s := startSite(t, tc.secret+"="+v.Config.Secrets[0])
+			d := delivery.Delivery{Path: tc.path, Header: v.Request.Headers, Body: v.Request.Body}
 			for name, value := range tc.also {
-				d = d.With(name, value)
-			}
-			request := signRequest{Library: tc.library, Secret: tc.secret, ID: "msg_own", Timestamp: now, Body: body}
-			for name, value := range sign(t, request) {
 				d = d.With(name, value)
 			}
 			s.mustBe(t, d.Altered(), http.StatusUnauthorized, "invalid_signature")
 			s.mustBe(t, d, http.StatusOK, "verified")
 			s.mustBe(t, d, http.StatusOK, "duplicate")
+			s.sawTimes(t, 1)
 		})
 	}
-	s.sawTimes(t, 3)
 }
 
-// signRequest is what e2e/signers/sign.mjs reads.
-type signRequest struct {
-	Library   string `json:"library"`
-	Secret    string `json:"secret"`
-	ID        string `json:"id"`
-	Timestamp int64  `json:"timestamp"`
-	Body      string `json:"body"`
-}
-
-// startSigner starts the signing program. The function returned has it sign, and
-// returns the headers that the provider would send.
-func startSigner(t *testing.T) func(*testing.T, signRequest) map[string]string {
+// sign has the library of a provider sign a delivery with a text beyond ASCII.
+func sign(t *testing.T, provider string) signed {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "node", "sign.mjs")
-	cmd.Dir = "signers"
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	prepared.Packages(t, "e2e/crosscheck")
+	cmd := exec.CommandContext(t.Context(), "node", "sign.mjs", provider)
+	cmd.Dir = "crosscheck"
 	cmd.Stderr = t.Output()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(fmt.Errorf("starting the signing libraries: %w; e2e/prepare.sh installs them", err))
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("having %s's library sign: %v", provider, err)
 	}
-	t.Cleanup(func() {
-		stdin.Close()
-		if err := cmd.Wait(); err != nil && t.Context().Err() == nil {
-			t.Error(err)
-		}
-	})
-
-	answers := bufio.NewScanner(stdout)
-	return func(t *testing.T, r signRequest) map[string]string {
-		t.Helper()
-		if err := json.NewEncoder(stdin).Encode(r); err != nil {
-			t.Fatal(err)
-		}
-		if !answers.Scan() {
-			t.Fatalf("the signing libraries said nothing: %v; e2e/prepare.sh installs them", answers.Err())
-		}
-		var headers map[string]string
-		if err := json.Unmarshal(answers.Bytes(), &headers); err != nil {
-			t.Fatal(err)
-		}
-		return headers
+	var all []signed
+	if err := json.Unmarshal(out, &all); err != nil {
+		t.Fatal(err)
 	}
+	for _, v := range all {
+		if v.Vector.Name == "utf8" {
+			return v
+		}
+	}
+	t.Fatalf("%s's library signed nothing", provider)
+	return signed{}
 }

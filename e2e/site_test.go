@@ -1,3 +1,5 @@
+// Package e2e tests the whole sidecar: a real Caddy between a sender and an app,
+// driven as a provider would drive it.
 package e2e
 
 import (
@@ -11,9 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/delivery"
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/process"
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/sidecar"
+	"github.com/verify-webhook/caddy-verify-webhook/e2e/prepared"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/delivery"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
 const (
@@ -57,14 +60,12 @@ type site struct {
 	marks  atomic.Int64
 }
 
-// startSite starts an app and a Caddy with the Caddyfile above. Both end with the test.
-func startSite(t *testing.T) *site {
+// startSite starts an app and a Caddy with the Caddyfile above. Both end with the
+// test. env may set other secrets.
+func startSite(t *testing.T, env ...string) *site {
 	t.Helper()
 	a := startApp(t)
-	address, err := process.FreeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
+	address := process.Address(t)
 	folder := t.TempDir()
 	config := filepath.Join(folder, "Caddyfile")
 	text := strings.NewReplacer("SITE", address, "APP", a.Listener.Addr().String()).Replace(caddyfile)
@@ -72,23 +73,12 @@ func startSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 
-	caddy, err := sidecar.Start(t.Context(), sidecar.Config{
-		Binary: caddyBinary, Caddyfile: config, State: folder,
-		Env: []string{"GITHUB_SECRET=" + githubSecret, "STRIPE_SECRET=" + stripeSecret, "STANDARD_SECRET=" + standardSecret},
+	caddy := sidecar.Run(t, sidecar.Config{
+		Binary: prepared.Caddy(t), Caddyfile: config, State: folder,
+		Env: append([]string{"GITHUB_SECRET=" + githubSecret, "STRIPE_SECRET=" + stripeSecret, "STANDARD_SECRET=" + standardSecret}, env...),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	transport := &http.Transport{ExpectContinueTimeout: sendWithin}
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		if err := caddy.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("caddy's log:\n%s", caddy.Log())
-		}
-	})
+	t.Cleanup(transport.CloseIdleConnections) // before Caddy stops, which waits for them
 	return &site{app: a, caddy: caddy, url: "http://" + address, client: &http.Client{Transport: transport}}
 }
 

@@ -13,16 +13,11 @@ import (
 )
 
 // adyen verifies standard webhooks, of which every item is signed by itself:
-// eight fields, joined by colons.
+// eight fields, joined by colons. Adyen sends one item by one, and a list could
+// be put together of handled items without end, so there must be one.
 // https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures
 type adyen struct {
 	keys []codeKey
-}
-
-// codeKey is a secret for a provider's own code.
-type codeKey struct {
-	bytes    []byte
-	identity signature.Identity
 }
 
 // adyenItem is what is signed of an item.
@@ -56,54 +51,50 @@ func newAdyen(m *Module) (verifier, error) {
 	return &adyen{keys}, err
 }
 
-// codeKeys decodes the secrets.
-func (m *Module) codeKeys(format signature.KeyFormat) ([]codeKey, error) {
-	var keys []codeKey
-	for _, secret := range m.keys {
-		raw, err := format.Decode(secret)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, codeKey{raw, labelled(secret.Identity(), len(keys))})
-	}
-	return keys, nil
-}
-
 func (a *adyen) checkHeaders(*signature.Request) error { return nil }
 
 func (a *adyen) verify(_ context.Context, r *signature.Request) (*signature.Delivery, error) {
-	items, err := adyenItems(r)
+	item, err := readAdyenItem(r)
 	if err != nil {
 		return nil, err
 	}
+	sent, err := base64.StdEncoding.Strict().DecodeString(item.AdditionalData.Signature)
+	if err != nil || strings.ContainsAny(item.AdditionalData.Signature, "\r\n") {
+		return nil, signature.Refuse(signature.Malformed, "the hmacSignature is not base64")
+	}
+	d := &signature.Delivery{Event: item.EventCode, EventSigned: true}
 	for _, k := range a.keys {
-		digest := sha256.New()
-		good := true
-		for _, item := range items {
-			sum := k.sign(item)
-			sent, err := base64.StdEncoding.Strict().DecodeString(item.AdditionalData.Signature)
-			good = good && err == nil && subtle.ConstantTimeCompare(sum, sent) == 1
-			digest.Write(sum)
-		}
-		if good {
-			d := &signature.Delivery{Event: items[0].EventCode, EventSigned: true}
-			d.Matches = []signature.Match{{Secret: k.identity, Digest: digest.Sum(nil)}}
-			return d, nil
+		sum := k.sign(item)
+		digest := sha256.Sum256(sum)
+		match := signature.Match{Secret: k.identity, Digest: digest[:]}
+		d.Contents = append(d.Contents, match)
+		if subtle.ConstantTimeCompare(sum, sent) == 1 {
+			d.Matches = append(d.Matches, match)
 		}
 	}
-	return nil, signature.Refuse(signature.InvalidSignature, "no configured key signed every item")
+	if len(d.Matches) == 0 {
+		return nil, signature.Refuse(signature.InvalidSignature, "no configured key signed the item")
+	}
+	return d, nil
 }
 
-const (
-	// maxAdyenItems bounds the items that are decoded: each takes a hundred
-	// times its smallest spelling.
-	maxAdyenItems = 64
-	// maxAdyenSigned bounds the signed fields of an item in bytes. Adyen's have
-	// at most 80 characters each.
-	maxAdyenSigned = 8 << 10
-)
+// ambiguous reports whether the item's fields could be told apart in another
+// way: of the joined fields one alone, the merchant's own reference, may hold
+// the separator.
+func (item *adyenItem) ambiguous() bool {
+	return strings.Contains(strings.Join([]string{
+		item.PSPReference, item.OriginalReference, item.MerchantAccount,
+		item.Amount.Value.String(), item.Amount.Currency, item.EventCode, string(item.Success),
+	}, ""), ":")
+}
 
-// fewItems reports whether a document has few enough notification items.
+// maxAdyenSigned bounds the signed fields of an item in bytes. Adyen's have at
+// most 80 characters each.
+const maxAdyenSigned = 8 << 10
+
+// fewItems reports whether a document has at most one notification item. It is
+// called before decoding, which takes a hundred times an item's smallest
+// spelling.
 func fewItems(body []byte) bool {
 	n := 0
 	for name, list := range jsonMembers(body) {
@@ -111,7 +102,7 @@ func fewItems(body []byte) bool {
 			continue
 		}
 		for range jsonElements(list) {
-			if n++; n > maxAdyenItems {
+			if n++; n > 1 {
 				return false
 			}
 		}
@@ -120,9 +111,9 @@ func fewItems(body []byte) bool {
 }
 
 // size is that of the signed fields together.
-func (i *adyenItem) size() int {
-	return len(i.PSPReference) + len(i.OriginalReference) + len(i.MerchantAccount) + len(i.MerchantReference) +
-		len(i.Amount.Value) + len(i.Amount.Currency) + len(i.EventCode) + len(i.Success)
+func (item *adyenItem) size() int {
+	return len(item.PSPReference) + len(item.OriginalReference) + len(item.MerchantAccount) + len(item.MerchantReference) +
+		len(item.Amount.Value) + len(item.Amount.Currency) + len(item.EventCode) + len(item.Success)
 }
 
 func (k codeKey) sign(item adyenItem) []byte {
@@ -134,40 +125,41 @@ func (k codeKey) sign(item adyenItem) []byte {
 	return h.Sum(nil)
 }
 
-// adyenItems reads the items, at least one, each with a signature.
-func adyenItems(r *signature.Request) ([]adyenItem, error) {
+// adyenNames are the members that are read.
+var adyenNames = knownNames(4, "notificationItems", "NotificationRequestItem", "pspReference", "originalReference", "merchantAccountCode",
+	"merchantReference", "amount", "value", "currency", "eventCode", "success", "additionalData", "hmacSignature")
+
+// readAdyenItem reads the item, which must be the only one.
+func readAdyenItem(r *signature.Request) (item adyenItem, err error) {
 	body, err := wholeBody(r)
 	if err != nil {
-		return nil, err
+		return item, err
 	}
-	if err := checkUniqueNames(body, foldName); err != nil {
-		return nil, signature.Refuse(signature.Malformed, "%v", err)
+	if err := checkNames(body, adyenNames); err != nil {
+		return item, signature.Refuse(signature.Malformed, "%v", err)
 	}
 	if !fewItems(body) {
-		return nil, signature.Refuse(signature.Malformed, "there are more than %d notification items", maxAdyenItems)
+		return item, signature.Refuse(signature.Malformed, "there is more than one notification item, each signed by itself")
 	}
 	var document struct {
 		Items []struct {
-			Item adyenItem `json:"NotificationRequestItem"`
+			Item *adyenItem `json:"NotificationRequestItem"`
 		} `json:"notificationItems"`
 	}
 	if err := json.Unmarshal(body, &document); err != nil {
-		return nil, signature.Refuse(signature.Malformed, "the body is not a list of notification items")
+		return item, signature.Refuse(signature.Malformed, "the body is not a list of notification items")
 	}
-	var items []adyenItem
-	for _, i := range document.Items {
-		if i.Item.AdditionalData.Signature == "" {
-			return nil, signature.Refuse(signature.MissingSignature, "an item has no additionalData.hmacSignature")
-		}
-		if i.Item.size() > maxAdyenSigned {
-			return nil, signature.Refuse(signature.Malformed, "what is signed of an item has more than %d bytes", maxAdyenSigned)
-		}
-		items = append(items, i.Item)
+	switch items := document.Items; {
+	case len(items) == 0 || items[0].Item == nil:
+		return item, signature.Refuse(signature.MissingSignature, "there is no notification item")
+	case items[0].Item.AdditionalData.Signature == "":
+		return item, signature.Refuse(signature.MissingSignature, "the item has no additionalData.hmacSignature")
+	case items[0].Item.size() > maxAdyenSigned:
+		return item, signature.Refuse(signature.Malformed, "what is signed of the item has more than %d bytes", maxAdyenSigned)
+	case items[0].Item.ambiguous():
+		return item, signature.Refuse(signature.Malformed, "a signed field of the item holds a colon, which separates it from the next")
 	}
-	if len(items) == 0 {
-		return nil, signature.Refuse(signature.MissingSignature, "there are no notification items")
-	}
-	return items, nil
+	return *document.Items[0].Item, nil
 }
 
 func (a *adyen) traits() signature.Traits {
@@ -175,11 +167,3 @@ func (a *adyen) traits() signature.Traits {
 }
 
 func (a *adyen) secrets() []signature.Identity { return identities(a.keys) }
-
-func identities(keys []codeKey) []signature.Identity {
-	var ids []signature.Identity
-	for _, k := range keys {
-		ids = append(ids, k.identity)
-	}
-	return ids
-}

@@ -23,7 +23,15 @@ type appStore struct {
 	appID       string
 	environment string
 	identity    signature.Identity
+	maxAge      time.Duration
 }
+
+const (
+	// appleTolerance covers Apple's retries, which keep the time of signing:
+	// the last comes 157 hours after the first attempt.
+	appleTolerance = week
+	appleMaxSkew   = 5 * time.Minute
+)
 
 // What Apple marks its certificates with.
 var (
@@ -32,7 +40,10 @@ var (
 )
 
 func newAppleAppStore(m *Module) (verifier, error) {
-	a := &appStore{bundleID: m.set.BundleID, appID: m.set.AppID, environment: "Production"}
+	a := &appStore{bundleID: m.set.BundleID, appID: m.set.AppID, environment: "Production", maxAge: m.tolerance()}
+	if a.maxAge == 0 {
+		a.maxAge = appleTolerance
+	}
 	if m.set.Environment == "sandbox" {
 		a.environment = "Sandbox"
 	}
@@ -93,9 +104,6 @@ func (a *appStore) verify(_ context.Context, r *signature.Request) (*signature.D
 	if err != nil {
 		return nil, err
 	}
-	if err := checkUniqueNames(body, foldName); err != nil {
-		return nil, signature.Refuse(signature.Malformed, "%v", err)
-	}
 	jws, err := appleEnvelope(body)
 	if err != nil {
 		return nil, err
@@ -109,6 +117,9 @@ func (a *appStore) verify(_ context.Context, r *signature.Request) (*signature.D
 		return nil, signature.Refuse(signature.Malformed, "the signedDate is not a time in milliseconds")
 	}
 	signedAt := time.UnixMilli(ms)
+	if age := r.Now.Sub(signedAt); age > a.maxAge || age < -appleMaxSkew {
+		return nil, signature.Refuse(signature.Stale, "signed %s ago, which is more than the tolerance of %s", age.Round(time.Second), a.maxAge)
+	}
 	public, err := a.publicKey(jws.certificates, signedAt)
 	if err != nil {
 		return nil, err
@@ -179,7 +190,7 @@ func (a *appStore) checkSubject(n *appleNotification) error {
 func shortened(text string) string { return text[:min(len(text), 40)] }
 
 func (a *appStore) traits() signature.Traits {
-	return signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true}
+	return signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: a.maxAge}
 }
 
 func (a *appStore) secrets() []signature.Identity { return []signature.Identity{a.identity} }

@@ -34,19 +34,32 @@ type appleJWS struct {
 	sig          []byte
 }
 
-// appleEnvelope reads the JWS in the body. The certificates come with the
-// request, so their number, sizes and kinds of keys are checked before any of
-// them is used: a key of the sender's own choosing could cost seconds.
+// appleEnvelope reads the JWS in the body, which must hold nothing else: that
+// would not be signed.
 func appleEnvelope(body []byte) (*appleJWS, error) {
+	if err := checkNames(body, names{}); err != nil {
+		return nil, signature.Refuse(signature.Malformed, "%v", err)
+	}
 	var text []byte
-	for name, value := range jsonMembers(body) {
-		if isNamed(name, "signedPayload") && len(value) > 2 && value[0] == '"' {
-			text = value[1 : len(value)-1]
+	for written, value := range jsonMembers(body) {
+		if name, _ := jsonString(written, true); name != "signedPayload" {
+			return nil, signature.Refuse(signature.Malformed, "the body has something beside signedPayload, which is not signed")
 		}
+		if len(value) <= len(`""`) || value[0] != '"' {
+			return nil, signature.Refuse(signature.MissingSignature, "the signedPayload is empty or no string")
+		}
+		text = value[1 : len(value)-1]
 	}
 	if text == nil {
 		return nil, signature.Refuse(signature.MissingSignature, "the body has no signedPayload")
 	}
+	return readAppleJWS(text)
+}
+
+// readAppleJWS reads the JWS. The certificates come with the
+// request, so their number, sizes and kinds of keys are checked before any of
+// them is used: a key of the sender's own choosing could cost seconds.
+func readAppleJWS(text []byte) (*appleJWS, error) {
 	header, rest, _ := bytes.Cut(text, []byte("."))
 	payload, sig, ok := bytes.Cut(rest, []byte("."))
 	if !ok || len(header) > maxAppleHeader || len(sig) != base64.RawURLEncoding.EncodedLen(es256Size) {
@@ -76,7 +89,7 @@ func decodeURL(text []byte) ([]byte, error) { return strictURL.AppendDecode(nil,
 // the root, which is configured.
 func appleHeader(text []byte) ([]*x509.Certificate, error) {
 	header, err := decodeURL(text)
-	if err != nil || checkUniqueNames(header, exactName) != nil {
+	if err != nil || checkNames(header, anyNames) != nil {
 		return nil, errAppleJWS
 	}
 	algorithm, certificates := "", [][]byte(nil)

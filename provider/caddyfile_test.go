@@ -105,6 +105,8 @@ func TestCustomSpeaksTheLanguageOfThePresets(t *testing.T) {
 		when method post method PUT content_type application/json
 		require X-Version 1
 		refuse_empty
+		json_body
+		refuse_query a b
 	}`)
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +120,7 @@ func TestCustomSpeaksTheLanguageOfThePresets(t *testing.T) {
 		ID:        new(inHeader("X-Id")), Event: new(inJSON("type")), Action: new(inJSON("action")), KeyID: new(inHeader("X-Key")),
 		When:        &signature.Condition{Methods: []string{"POST", "PUT"}, ContentType: "application/json"},
 		Require:     map[string]string{"X-Version": "1"},
-		RefuseEmpty: true,
+		RefuseEmpty: true, JSONBody: true, RefuseQuery: []string{"a", "b"},
 	}
 	if got := m.(*Custom).Scheme; !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

@@ -25,11 +25,16 @@ func init() {
 	}
 }
 
-// assemble joins tables, fills in what most presets have in common, and sorts.
+// assemble joins tables, fills in what most presets have in common, and sorts. A
+// preset that does not say what distinguishes its deliveries panics when the
+// program starts.
 func assemble(tables ...[]Preset) []Preset {
 	all := slices.Concat(tables...)
 	for i := range all {
 		p := &all[i]
+		if err := p.checkDistinctions(); err != nil {
+			panic("the preset " + p.Name + ": " + err.Error())
+		}
 		if p.Window == 0 {
 			p.Window = week
 		}
@@ -127,6 +132,18 @@ func require(header, value string) with {
 		s.Require[header] = value
 	}
 }
+
+// wholeForm: the signed field is all that the form has, and no parameter of the
+// URL has its name.
+func wholeForm(name string) with {
+	return func(s *signature.Scheme) { s.WholeForm, s.RefuseQuery = true, []string{name} }
+}
+
+// noBody: what is signed so has no body.
+func noBody(s *signature.Scheme) { s.NoBody = true }
+
+// jsonBody: the body is always a JSON object or array.
+func jsonBody(s *signature.Scheme)    { s.JSONBody = true }
 func when(c signature.Condition) with { return func(s *signature.Scheme) { s.When = &c } }
 
 // timestamp is where the time of signing stands, with a tolerance in seconds

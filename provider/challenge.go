@@ -22,8 +22,11 @@ type Challenge struct {
 	// a challenge.
 	Possible func(m *Module, r *signature.Request) bool
 	// Answer returns the answer, nil if the request is no challenge after
-	// all. The body has been read.
+	// all. The body has been read if ReadsBody, else r.Body is nil.
 	Answer func(m *Module, r *signature.Request) (*signature.Answer, error)
+	// ReadsBody: Answer needs the body. All others are answered from headers
+	// and URL alone, and their body is not read.
+	ReadsBody bool
 }
 
 func (c *Challenge) possible(m *Module, r *signature.Request) bool {
@@ -126,7 +129,11 @@ func xDelivery(_ *Module, r *signature.Request, _ *signature.Delivery) (*signatu
 	return nil, nil
 }
 
-// webSubChallenge confirms subscriptions to the configured topics.
+// webSubChallenge confirms what the operator has asked the hub for. Anybody can
+// ask a hub to subscribe this URL, with a lease and a secret of their own, or to
+// unsubscribe it, and the hub then asks here. So only what carries the
+// operator's verify_token is confirmed, or a subscription while
+// accept_handshake is set; a hub that repeats no token can never unsubscribe.
 // https://www.w3.org/TR/websub/#hub-verifies-intent
 var webSubChallenge = &Challenge{
 	Possible: func(m *Module, r *signature.Request) bool {
@@ -137,14 +144,25 @@ var webSubChallenge = &Challenge{
 		if !slices.Contains(m.set.Topics, only1(q, "hub.topic")) {
 			return nil, signature.Refuse(signature.Malformed, "the hub asks about a topic that is not configured")
 		}
-		switch only1(q, "hub.mode") {
+		switch mode := only1(q, "hub.mode"); mode {
 		case "subscribe", "unsubscribe":
+			if !m.webSubAsked(mode, only1(q, "hub.verify_token")) {
+				return nil, signature.Refuse(signature.InvalidSignature, "the hub asks to %s, which was not asked for here: set accept_handshake while you subscribe, or verify_token", mode)
+			}
 			return echo(only1(q, "hub.challenge"))
 		case "denied":
 			return emptyAnswer(http.StatusOK), nil
 		}
 		return nil, signature.Refuse(signature.Malformed, "the hub asks for neither subscribe nor unsubscribe")
 	},
+}
+
+// webSubAsked reports whether the operator has asked for it.
+func (m *Module) webSubAsked(mode, token string) bool {
+	if m.set.VerifyToken != "" {
+		return sameText(token, m.set.VerifyToken)
+	}
+	return mode == "subscribe" && m.set.AcceptHandshake
 }
 
 // asanaChallenge sends X-Hook-Secret back while the operator has opened the
@@ -179,6 +197,7 @@ var headRequest = &Challenge{
 // unsigned, when a webhook is saved. Nothing reaches the app.
 // woocommerce/woocommerce, includes/class-wc-webhook.php, deliver_ping
 var wooCommercePing = &Challenge{
+	ReadsBody: true,
 	Possible: func(_ *Module, r *signature.Request) bool {
 		return r.Method == http.MethodPost && mayBeSmall(r) && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") &&
 			r.Header.Get("X-WC-Webhook-Signature") == "" && r.Header.Get("X-WC-Webhook-Topic") == ""

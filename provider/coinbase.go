@@ -7,16 +7,19 @@ import (
 )
 
 // coinbaseValues joins the values of the headers that the signature lists in
-// h. One that is absent counts as empty.
+// h. One that is absent counts as empty. They identify a delivery with the body,
+// since the time differs on a retry.
 // https://docs.cdp.coinbase.com/webhooks/verify-signatures
 func coinbaseValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
+	var list string
 	var values []string
 	for part := range strings.SplitSeq(r.Header.Get("X-Hook0-Signature"), ",") {
-		list, ok := strings.CutPrefix(part, "h=")
+		names, ok := strings.CutPrefix(part, "h=")
 		if !ok {
 			continue
 		}
-		for name := range strings.FieldsSeq(list) {
+		list = names
+		for name := range strings.FieldsSeq(names) {
 			if len(values) == maxSignedHeaders {
 				return nil, signature.Refuse(signature.Malformed, "the signature lists more than %d headers", maxSignedHeaders)
 			}
@@ -29,7 +32,8 @@ func coinbaseValues(_ *Module, r *signature.Request) ([]map[string]string, error
 	if err := checkSignedHeaders(values); err != nil {
 		return nil, err
 	}
-	return []map[string]string{{"headers": strings.Join(values, ".")}}, nil
+	headers := strings.Join(values, ".")
+	return []map[string]string{{"headers": headers, "beside": list + "." + headers + "."}}, nil
 }
 
 const (

@@ -20,6 +20,7 @@ func init() { caddy.RegisterModule(new(Custom)) }
 type Custom struct {
 	Options
 	signature.Scheme
+	Distinction
 
 	schemes *schemes
 	rotation
@@ -41,20 +42,26 @@ func (c *Custom) Provision(ctx caddy.Context) error {
 		return err
 	}
 	c.watch(ctx, log, func() (Provider, error) {
-		again := &Custom{Options: c.Options, Scheme: c.Scheme}
+		again := &Custom{Options: c.Options, Scheme: c.Scheme, Distinction: c.Distinction}
 		return again, again.provision(log)
 	})
 	return nil
 }
 
 func (c *Custom) provision(log *zap.Logger) error {
-	if err := c.checkPublicURL(); err != nil {
+	if err := c.checkMeant(); err != nil {
 		return fmt.Errorf("custom: %w", err)
 	}
 	if c.Signature.IsZero() {
 		return errors.New("custom: nothing says where the signature stands: write, for example, `signature header X-Signature hex`")
 	}
-	secrets, err := c.resolve(log, "custom", c.Algorithm.Asymmetric())
+	if err := c.Distinction.check(); err != nil {
+		return fmt.Errorf("custom: %w", err)
+	}
+	if err := c.compile(); err != nil {
+		return fmt.Errorf("custom: %w", err)
+	}
+	secrets, err := c.resolve(log, "custom", c.Algorithm.Asymmetric(), false)
 	if err != nil {
 		return fmt.Errorf("custom: %w", err)
 	}
@@ -67,7 +74,7 @@ func (c *Custom) provision(log *zap.Logger) error {
 
 // OptionNames implements OptionLister.
 func (*Custom) OptionNames() []string {
-	return append([]string{"algorithm", "key", "signature", "signed", "timestamp", "id", "event", "action", "key_id", "require", "when", "refuse_empty"}, optionNames...)
+	return append([]string{"algorithm", "key", "signature", "signed", "timestamp", "id", "event", "action", "key_id", "require", "when", "refuse_empty", "content", "repeats_when", "unique_when", "varies", "whole_form", "no_body", "json_body", "refuse_query"}, optionNames...)
 }
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax, beyond the
@@ -84,8 +91,16 @@ func (*Custom) OptionNames() []string {
 //		action    <place> <name>
 //		key_id    <place> <name>
 //		refuse_empty
+//		whole_form
+//		no_body
+//		json_body
+//		refuse_query <name>...
 //		when      [method <method>] [content_type <type>]
 //		require   <header> <value>
+//		content   unique|repeats
+//		repeats_when <place> <name>
+//		unique_when  <place> <name>
+//		varies    <header...>
 //	}
 //
 // A place is header, query, form, json or element.
@@ -104,11 +119,34 @@ func (c *Custom) unmarshalSchemeOption(d *caddyfile.Dispenser, seen map[string]b
 		return true, err
 	case "require":
 		return true, c.unmarshalRequire(d)
-	case "refuse_empty":
-		c.RefuseEmpty = true
-		if d.NextArg() {
-			return true, d.Errf("refuse_empty takes no value, but %q follows", d.Val())
+	case "content":
+		return true, unmarshalString(d, seen, (*string)(&c.Content))
+	case "repeats_when", "unique_when":
+		fields := map[string]*[]signature.Field{"repeats_when": &c.RepeatsWhen, "unique_when": &c.UniqueWhen}[name]
+		a := &arguments{d: d, option: name, rest: d.RemainingArgs()}
+		*fields = append(*fields, a.field())
+		return true, a.done()
+	case "varies":
+		names := d.RemainingArgs()
+		if len(names) == 0 {
+			return true, d.Err("varies needs the names of headers: write, for example, varies X-Topic")
 		}
+		c.Varies = append(c.Varies, names...)
+		return true, nil
+	case "refuse_empty":
+		return true, unmarshalFlag(d, &c.RefuseEmpty)
+	case "whole_form":
+		return true, unmarshalFlag(d, &c.WholeForm)
+	case "no_body":
+		return true, unmarshalFlag(d, &c.NoBody)
+	case "json_body":
+		return true, unmarshalFlag(d, &c.JSONBody)
+	case "refuse_query":
+		args := d.RemainingArgs()
+		if len(args) == 0 {
+			return true, d.Err("refuse_query takes names of parameters: refuse_query payload")
+		}
+		c.RefuseQuery = append(c.RefuseQuery, args...)
 		return true, nil
 	case "key", "signature", "timestamp", "id", "event", "action", "key_id", "when":
 	default:
@@ -166,6 +204,16 @@ func unmarshalWhen(a *arguments) *signature.Condition {
 	return when
 }
 
+// unmarshalFlag reads an option without a value.
+func unmarshalFlag(d *caddyfile.Dispenser, to *bool) error {
+	name := d.Val()
+	*to = true
+	if d.NextArg() {
+		return d.Errf("%s takes no value, but %q follows", name, d.Val())
+	}
+	return nil
+}
+
 func (c *Custom) unmarshalRequire(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) != 2 {
@@ -206,7 +254,11 @@ func (c *Custom) Verify(ctx context.Context, r *signature.Request) (*signature.D
 		return p.Verify(ctx, r)
 	}
 	r.PublicURL = c.PublicURL
-	return c.schemes.verify(ctx, r)
+	d, err := c.schemes.verify(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return d, c.distinguish(r, d, nil)
 }
 
 // Facts implements Provider.
@@ -214,7 +266,8 @@ func (c *Custom) Facts() Facts {
 	if p := c.now(c); p != Provider(c) {
 		return p.Facts()
 	}
-	return Facts{Name: "custom", Traits: c.schemes.traits(), Secrets: c.schemes.secrets(), Window: customWindow}
+	traits := c.schemes.traits()
+	return Facts{Name: "custom", Traits: traits, Secrets: c.schemes.secrets(), Window: max(customWindow, traits.MinWindow()), Distinction: c.Distinction, TokenHeaders: tokenHeaders(c.schemes.all())}
 }
 
 // Interface guards.

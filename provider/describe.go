@@ -20,6 +20,9 @@ type Description struct {
 	Signed []string
 	// ID says where the delivery ID stands, and whether it is signed.
 	ID string
+	// Same says what makes two deliveries the same, one sentence for each way
+	// of signing that differs.
+	Same []string
 	// Window is how long handled deliveries are remembered by default.
 	Window string
 	// Handshake says which proof-of-ownership requests are answered, empty if
@@ -27,6 +30,8 @@ type Description struct {
 	Handshake string
 	// Weak says what an attacker could still do, or change.
 	Weak []string
+	// TokenHeaders are the headers that hold the secret.
+	TokenHeaders []string
 	// Options are the options beyond secret, tolerance and public_url.
 	Options []DescribedOption
 	// Docs is the provider's page on verifying its webhooks.
@@ -40,10 +45,7 @@ type DescribedOption struct{ Syntax, Help string }
 func (p *Preset) Describe() Description {
 	d := Description{Name: p.Name, Title: p.Title, Secret: p.SecretHelp, Window: days(p.Window), Handshake: p.Handshakes, Docs: p.Docs}
 	d.Lines = p.lines()
-	schemes := p.Schemes
-	for _, m := range p.Variants {
-		schemes = append(slices.Clone(schemes), m.Schemes...)
-	}
+	schemes := p.allSchemes()
 	if p.Signs != "" {
 		d.Signed = []string{p.Signs}
 	}
@@ -52,7 +54,9 @@ func (p *Preset) Describe() Description {
 			d.Signed = append(d.Signed, text)
 		}
 	}
+	d.TokenHeaders = tokenHeaders(schemes)
 	p.describeCoverage(&d, schemes)
+	d.Same = p.describeSame()
 	p.describeOptions(&d)
 	return d
 }
@@ -96,7 +100,7 @@ func describeSigned(s *signature.Scheme) string {
 // describeCoverage says what of a delivery is signed. A code provider says it
 // in the preset.
 func (p *Preset) describeCoverage(d *Description, schemes []signature.Scheme) {
-	d.ID = p.IDHelp
+	d.ID = p.describeCodedID()
 	if len(schemes) > 0 {
 		t := schemes[0].Covers()
 		d.ID = p.describeID(&schemes[0], t)
@@ -130,11 +134,30 @@ func (p *Preset) describeID(s *signature.Scheme, t signature.Traits) string {
 	if len(p.Families) > 0 {
 		place = strings.ReplaceAll(place, familyMark, p.Families[0])
 	}
-	text := "`" + place + "`"
-	if !t.IDSigned {
-		text += ", unsigned"
+	return p.withOtherID("`"+place+"`", t.IDSigned)
+}
+
+// describeCodedID says where a provider in code has its ID.
+func (p *Preset) describeCodedID() string {
+	if p.IDHelp == "" && p.OtherID == "" {
+		return ""
 	}
-	return text
+	return p.withOtherID(p.IDHelp, p.IDSigned)
+}
+
+// withOtherID adds the other place of an ID, and whether it is signed.
+func (p *Preset) withOtherID(place string, signed bool) string {
+	switch {
+	case p.OtherID != "" && place != "":
+		place += " or "
+		fallthrough
+	case p.OtherID != "":
+		place += "`header " + p.OtherID + "`"
+	}
+	if !signed {
+		place += ", unsigned"
+	}
+	return place
 }
 
 func (p *Preset) describeOptions(d *Description) {

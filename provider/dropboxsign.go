@@ -6,12 +6,15 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
+	"regexp"
 	"strings"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
 var dropboxSignMembers, _ = signature.NewJSONPaths([]string{"event.event_hash", "event.event_time", "event.event_type"})
+
+var eventWord = regexp.MustCompile(`^[a-z][a-z_]*$`)
 
 // dropboxSignValues reads the part `json` of the form: the event holds its own
 // signature, over its time and type.
@@ -24,6 +27,10 @@ func dropboxSignValues(_ *Module, r *signature.Request) ([]map[string]string, er
 	found, err := dropboxSignMembers.Find(signature.BytesBody(document))
 	if err != nil {
 		return nil, err
+	}
+	// Without anything between them, the time must be known by its length.
+	if len(found[1]) != 10 || !decimal(found[1]) || !eventWord.MatchString(found[2]) {
+		return nil, signature.Refuse(signature.Malformed, "the event has no time of ten digits, or no type that is a word")
 	}
 	return []map[string]string{{"hash": found[0], "time": found[1], "type": found[2], "document": string(document)}}, nil
 }

@@ -14,7 +14,7 @@ func graphValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkUniqueNames(body, foldName); err != nil {
+	if err := checkNames(body, graphNames); err != nil {
 		return nil, signature.Refuse(signature.Malformed, "%v", err)
 	}
 	state, err := clientState(body)
@@ -23,6 +23,9 @@ func graphValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
 	}
 	return []map[string]string{{"client_state": state}}, nil
 }
+
+// graphNames are the members that are read.
+var graphNames = knownNames(2, "value", "clientState")
 
 // clientState returns the clientState that all notifications have, of which
 // there is at least one.
@@ -37,7 +40,7 @@ func clientState(body []byte) (string, error) {
 			switch {
 			case state == "":
 				return "", errGraph
-			case found && state != first:
+			case found && !sameText(state, first):
 				return "", signature.Refuse(signature.InvalidSignature, "the notifications have different values of clientState")
 			}
 			first, found = state, true
@@ -69,6 +72,7 @@ func notificationState(notification []byte) string {
 
 // graphChallenge sends validationToken back as text.
 var graphChallenge = &Challenge{
+	ReadsBody: true,
 	Possible: func(_ *Module, r *signature.Request) bool {
 		return r.Method == http.MethodPost && query(r).Has("validationToken")
 	},

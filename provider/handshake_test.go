@@ -119,14 +119,40 @@ func TestAsanaIsAnsweredOnlyWhileTheDoorIsOpen(t *testing.T) {
 	wantRefused(t, open, request("POST", "/a", "{}", "X-Hook-Secret", "x", "X-Hook-Signature", strings.Repeat("0", 64)), "a delivery with a secret")
 }
 
-func TestWebSubConfirmsConfiguredTopicsAlone(t *testing.T) {
-	m := setUp(t, "websub", "hub-secret", Settings{Topics: []string{"https://example.org/feed"}})
-	const topic = "&hub.topic=https%3A%2F%2Fexample.org%2Ffeed"
-	wantAnswer(t, m, request("GET", "/w?hub.mode=subscribe&hub.challenge=c1"+topic, ""), "c1")
-	wantRefused(t, m, request("GET", "/w?hub.mode=subscribe&hub.challenge=c1&hub.topic=https%3A%2F%2Fexample.org%2Fother", ""), "another topic")
-	wantRefused(t, m, request("GET", "/w?hub.mode=publish&hub.challenge=c1"+topic, ""), "another mode")
-	closed := setUp(t, "websub", "hub-secret", Settings{})
-	wantRefused(t, closed, request("GET", "/w?hub.mode=subscribe&hub.challenge=c1"+topic, ""), "no topic configured")
+// TestWebSubConfirmsWhatTheOperatorAskedForAlone: anybody can ask a hub to
+// subscribe or unsubscribe any URL, and the hub then asks there.
+func TestWebSubConfirmsWhatTheOperatorAskedForAlone(t *testing.T) {
+	const subscribe, unsubscribe = "/w?hub.mode=subscribe&hub.challenge=c1", "/w?hub.mode=unsubscribe&hub.challenge=c1"
+	const topic, token = "&hub.topic=https%3A%2F%2Fexample.org%2Ffeed", "&hub.verify_token=vt"
+	topics := []string{"https://example.org/feed"}
+	for name, c := range map[string]struct {
+		set  Settings
+		uri  string
+		want bool
+	}{
+		"closed: subscribe":            {Settings{Topics: topics}, subscribe + topic, false},
+		"closed: unsubscribe":          {Settings{Topics: topics}, unsubscribe + topic, false},
+		"closed: a token":              {Settings{Topics: topics}, subscribe + topic + token, false},
+		"open: subscribe":              {Settings{Topics: topics, AcceptHandshake: true}, subscribe + topic, true},
+		"open: unsubscribe":            {Settings{Topics: topics, AcceptHandshake: true}, unsubscribe + topic, false},
+		"open: another topic":          {Settings{Topics: topics, AcceptHandshake: true}, subscribe + topic + "2", false},
+		"open: two topics":             {Settings{Topics: topics, AcceptHandshake: true}, subscribe + topic + topic, false},
+		"open: another mode":           {Settings{Topics: topics, AcceptHandshake: true}, "/w?hub.mode=publish&hub.challenge=c1" + topic, false},
+		"open: no topic configured":    {Settings{AcceptHandshake: true}, subscribe + topic, false},
+		"token: subscribe":             {Settings{Topics: topics, VerifyToken: "vt"}, subscribe + topic + token, true},
+		"token: unsubscribe":           {Settings{Topics: topics, VerifyToken: "vt"}, unsubscribe + topic + token, true},
+		"token: another":               {Settings{Topics: topics, VerifyToken: "vt"}, subscribe + topic + token + "2", false},
+		"token: none":                  {Settings{Topics: topics, VerifyToken: "vt"}, subscribe + topic, false},
+		"token: none, and it is open":  {Settings{Topics: topics, VerifyToken: "vt", AcceptHandshake: true}, subscribe + topic, false},
+		"token: twice":                 {Settings{Topics: topics, VerifyToken: "vt"}, subscribe + topic + token + token, false},
+		"token: unsubscribe without":   {Settings{Topics: topics, VerifyToken: "vt"}, unsubscribe + topic, false},
+		"closed: denied is no consent": {Settings{Topics: topics}, "/w?hub.mode=denied&hub.challenge=c1" + topic, false},
+	} {
+		d, _ := take(t, setUp(t, "websub", "hub-secret", c.set), request("GET", c.uri, ""))
+		if got := d != nil && d.Answer != nil && string(d.Answer.Body) == "c1"; got != c.want {
+			t.Errorf("%s: confirmed %t", name, got)
+		}
+	}
 }
 
 func TestChallengesAreSentBackAsBoundedText(t *testing.T) {

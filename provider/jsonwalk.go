@@ -20,6 +20,8 @@ const (
 	maxJSONDepth = 100
 	// maxOpenNames bounds the names of an object and of those around it.
 	maxOpenNames = 4096
+	// longestEscape is the length of \u0041, in bytes.
+	longestEscape = 6
 )
 
 var (
@@ -29,20 +31,6 @@ var (
 	errNameTwice = errors.New("a name comes twice in one JSON object")
 	errTrailing  = errors.New("something follows the JSON document")
 )
-
-// checkUniqueNames refuses what is not JSON, and a document in which an object
-// has a name twice: the app's parser might take the other one. same maps
-// characters that count as one to one.
-func checkUniqueNames(body []byte, same func(rune) rune) error {
-	w := &jsonWalk{buf: body, same: same}
-	if err := w.value(0); err != nil {
-		return err
-	}
-	if _, more := w.token(); more {
-		return errTrailing
-	}
-	return nil
-}
 
 // exactName keeps names apart that differ in case.
 func exactName(r rune) rune { return r }
@@ -65,10 +53,10 @@ func foldName(r rune) rune {
 
 // jsonWalk is one pass over one document.
 type jsonWalk struct {
-	buf  []byte
-	pos  int
-	same func(rune) rune // nil: names are not compared
-	open []uint64        // hashes of the names in all open objects
+	buf   []byte
+	pos   int
+	names *names   // nil: names are not compared
+	open  []uint64 // hashes of the compared names in all open objects
 }
 
 // token returns the next byte that is not white space, without consuming it.
@@ -129,11 +117,15 @@ func (w *jsonWalk) member(depth int) error {
 	if err != nil {
 		return err
 	}
-	if w.same != nil {
+	if w.names != nil && depth <= w.names.depth {
 		if len(w.open) == maxOpenNames {
 			return errManyNames
 		}
-		w.open = append(w.open, nameHash(name, w.same))
+		hash := nameHash(name, exactName)
+		if err := w.names.check(name, hash); err != nil {
+			return err
+		}
+		w.open = append(w.open, hash)
 	}
 	return w.value(depth + 1)
 }
@@ -375,7 +367,6 @@ func (w *jsonWalk) take() ([]byte, error) {
 
 // isNamed reports whether a name, as written, is want in any case.
 func isNamed(name []byte, want string) bool {
-	const longestEscape = 6
 	if len(name) > longestEscape*len(want) {
 		return false
 	}

@@ -31,9 +31,9 @@ type tokenRules struct {
 	keys func(m *Module) (keySource, error)
 	// check checks the claims and fills in the delivery.
 	check func(m *Module, r *signature.Request, c claims, d *signature.Delivery) error
-	// bodyDigest: the token does not tell deliveries apart, so the body must.
-	bodyDigest bool
-	traits     signature.Traits
+	// digest is of the content where that is not the payload of the token.
+	digest func(m *Module, r *signature.Request, payload []byte) ([]byte, error)
+	traits signature.Traits
 	// id and event are JSON paths in the body, empty if it has none.
 	id, event string
 }
@@ -229,14 +229,21 @@ func (v *tokenVerifier) describe(r *signature.Request, d *signature.Delivery) er
 	return nil
 }
 
-// digest is of the token's payload, or of the body.
+// digest is of the token's payload, or of what the rules say.
 func (v *tokenVerifier) digest(r *signature.Request, payload []byte) ([]byte, error) {
-	if v.rules.bodyDigest || v.rules.detached {
+	switch {
+	case v.rules.digest != nil:
+		return v.rules.digest(v.module, r, payload)
+	case v.rules.detached:
 		return bodyDigest(r)
 	}
 	sum := sha256.Sum256(payload)
 	return sum[:], nil
 }
+
+// bodyContent is for tokens that do not identify a delivery, so that the body
+// must.
+func bodyContent(_ *Module, r *signature.Request, _ []byte) ([]byte, error) { return bodyDigest(r) }
 
 func bodyDigest(r *signature.Request) ([]byte, error) {
 	h := sha256.New()
@@ -249,6 +256,9 @@ func bodyDigest(r *signature.Request) ([]byte, error) {
 func (v *tokenVerifier) traits() signature.Traits {
 	t := v.rules.traits
 	t.Tolerance = v.tolerance
+	if t.Lifetime > 0 {
+		t.Lifetime += v.tolerance // by which a token may have expired
+	}
 	return t
 }
 
@@ -311,6 +321,15 @@ func (c claims) checkValidity(now time.Time, leeway time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// checkLifetime is checkValidity for tokens whose expiry alone ends the time in
+// which a copy is accepted: it must not be later than the window.
+func (c claims) checkLifetime(now time.Time, leeway time.Duration) error {
+	if expires, ok := c.time("exp"); ok && expires.Sub(now) >= tokenLifetime {
+		return signature.Refuse(signature.Malformed, "the token is valid for longer than the provider's are")
+	}
+	return c.checkValidity(now, leeway)
 }
 
 // checkBody holds the body to a claim with its SHA-256 in hex.

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -9,6 +10,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -21,6 +24,9 @@ import (
 type staticKeys struct {
 	keys map[string]any
 	ids  map[string]signature.Identity
+	// order of the IDs: that of the config, then those of the key set, sorted.
+	// The app's key is derived under the last one.
+	order []string
 }
 
 func (s *staticKeys) find(_ context.Context, id string, _ time.Time) (any, signature.Identity, error) {
@@ -35,10 +41,26 @@ func (s *staticKeys) find(_ context.Context, id string, _ time.Time) (any, signa
 
 func (s *staticKeys) identities() []signature.Identity {
 	var ids []signature.Identity
-	for _, id := range s.ids {
-		ids = append(ids, id)
+	for _, id := range s.order {
+		ids = append(ids, s.ids[id])
 	}
 	return ids
+}
+
+// add adds a key. The request names the key that is used, so one key under two
+// IDs would let a copy count as another delivery.
+func (s *staticKeys) add(id string, public any, identity signature.Identity) error {
+	if _, known := s.keys[id]; known {
+		return fmt.Errorf("there are two keys with the ID %q: give each its own as label", id)
+	}
+	for _, other := range s.keys {
+		if same, ok := other.(interface{ Equal(crypto.PublicKey) bool }); ok && same.Equal(public) {
+			return errDuplicateSecret
+		}
+	}
+	s.order = append(s.order, id)
+	s.keys[id], s.ids[id] = public, identity
+	return nil
 }
 
 // configuredKeys returns the keys of the config: the secrets, as PEM with the
@@ -54,16 +76,27 @@ func (m *Module) configuredKeys() (*staticKeys, error) {
 		if err != nil {
 			return nil, fmt.Errorf("secret %d: %w", i+1, err)
 		}
-		s.keys[secret.Label()] = public
-		s.ids[secret.Label()] = labelled(secret.Identity(), i)
+		text, err := publicKeyText(public)
+		if err != nil {
+			return nil, fmt.Errorf("secret %d: %w", i+1, err)
+		}
+		id, err := canonicalIdentity(text, secret.Label(), i)
+		if err == nil {
+			err = s.add(secret.Label(), public, id)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("secret %d: %w", i+1, err)
+		}
 	}
 	if m.set.JWKS != "" {
 		set, err := parseKeySet([]byte(m.set.JWKS))
 		if err != nil {
 			return nil, fmt.Errorf("jwks: %w", err)
 		}
-		for id, k := range set {
-			s.keys[id], s.ids[id] = k, keyIdentity(m.preset.Name, id)
+		for _, id := range slices.Sorted(maps.Keys(set)) {
+			if err := s.add(id, set[id], keyIdentity(m.preset.Name, id)); err != nil {
+				return nil, fmt.Errorf("jwks: %w", err)
+			}
 		}
 	}
 	if len(s.keys) == 0 {

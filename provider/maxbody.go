@@ -1,37 +1,48 @@
 package provider
 
-// maxBodies are the largest bodies of providers that are known to send less
-// than the 25 MiB that others may, in bytes. They are the default of max_body,
-// so that a larger body is refused before it is read.
+// maxBodies are the defaults of max_body, in bytes, of providers whose
+// deliveries have documented sizes, or are made of fields that do. All others
+// may send 25 MiB: a genuine delivery that is refused costs more than a large
+// body that is read before its signature is refused.
 var maxBodies = map[string]int64{
-	// One notification item, with all of its additionalData under 20 KiB.
+	// Adyen's single item has all of its additionalData in 20 KiB.
 	"adyen": 256 << 10,
-	// A signed notification of about 20 KiB.
+	// A signed notification has about 20 KiB.
 	"apple-app-store": 256 << 10,
-	// A message of at most 256 KiB, as a JSON string.
+	// A message for an HTTP endpoint has at most 256 KiB, and is a JSON string:
+	// escaped, up to 3 times as long.
+	// https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html
 	"aws-sns": wholeMost,
-	// Interactions and events of a few KiB, signed with Ed25519.
-	"discord": wholeMost,
-	"telnyx":  wholeMost,
-	// Transactions of a few KiB, signed with SHA-512 over base64.
-	"fireblocks":     wholeMost,
-	"fireblocks-jws": wholeMost,
-	// Events of a few KiB, with the signature in the JSON.
-	"mailgun": wholeMost,
-	// One entry of a content management system, which is signed as a string.
-	"hygraph": 2 * wholeMost,
-	// Orders and subscriptions of a few KiB, hashed under each reading of a secret.
-	"polar": 4 * wholeMost,
-	// Code looks into the body in memory, up to this.
-	"dropbox-sign":    wholeMost,
-	"microsoft-graph": wholeMost,
-	// Forms, which are read up to 1 MiB.
+	// Messages have at most 4,000 characters, and files are sent as URLs.
+	"discord": 2 << 20,
+	// Messages and calls, with files as URLs.
+	"telnyx": 2 << 20,
+	// A transaction, of which blockchains limit the data to 128 KiB.
+	"fireblocks":     2 << 20,
+	"fireblocks-jws": 2 << 20,
+	// Orders and subscriptions, with metadata of at most 50 values of 500 characters.
+	"polar": 4 << 20,
+	// One event, whose documents are sent as URLs. The code looks into no more.
+	"dropbox-sign": wholeMost,
+	// Forms of short fields.
 	"braintree":      wholeMost,
-	"mandrill":       wholeMost,
 	"paddle-classic": wholeMost,
 	"plivo":          wholeMost,
-	"travis-ci":      wholeMost,
+
+	// Mails with their attachments: 25 MB as received, escaped in a form and
+	// partly twice (mandrill, mailgun), 30 MB (sendgrid), and 35 MB in base64
+	// (postmark).
+	// https://www.twilio.com/docs/sendgrid/for-developers/parsing-email/setting-up-the-inbound-parse-webhook
+	// https://postmarkapp.com/support/article/1056-what-are-the-attachment-and-email-size-limits
+	"mailgun":  mailMost,
+	"mandrill": mailMost,
+	"postmark": mailMost,
+	"sendgrid": mailMost,
 }
 
-// wholeMost is the largest body that a provider's code looks into, in bytes.
-const wholeMost = 1 << 20
+const (
+	// wholeMost is the largest body that a provider's code looks into, in bytes.
+	wholeMost = 1 << 20
+	// mailMost is the default where a delivery can be a whole mail.
+	mailMost = 64 << 20
+)

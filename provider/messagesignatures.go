@@ -60,31 +60,38 @@ func newMessageSignatures(m *Module) (verifier, error) {
 		if err != nil {
 			return nil, fmt.Errorf("secret %d: %w", i+1, err)
 		}
-		k.identity = labelled(k.identity, i)
 		v.keys = append(v.keys, k)
 	}
-	return v, nil
+	return v, checkIdentities(v.secrets())
 }
 
 func newMessageKey(secret signature.Secret) (messageKey, error) {
-	k := messageKey{id: secret.Label(), identity: secret.Identity()}
+	k := messageKey{id: secret.Label()}
 	algorithm, text, ok := strings.Cut(string(secret.Reveal()), ":")
 	if !ok || k.id == "" {
 		return k, errors.New("write ALGORITHM:KEY and, as label, the key ID")
 	}
 	k.algorithm = algorithm
 	var err error
+	canonical := text
 	switch algorithm {
 	case "hmac-sha256":
 		k.secret, err = base64.StdEncoding.DecodeString(text)
 		if err != nil || len(k.secret) == 0 {
 			return k, errors.New("the key is not base64")
 		}
+		canonical = base64.StdEncoding.EncodeToString(k.secret)
 	case "ed25519", "ecdsa-p256-sha256", "rsa-v1_5-sha256", "rsa-pss-sha512":
-		k.public, err = signature.ParsePublicKey(publicKeyKind[algorithm], text)
+		if k.public, err = signature.ParsePublicKey(publicKeyKind[algorithm], text); err == nil {
+			canonical, err = publicKeyText(k.public)
+		}
 	default:
 		err = errors.New("unknown algorithm: write hmac-sha256, ed25519, ecdsa-p256-sha256, rsa-v1_5-sha256 or rsa-pss-sha512")
 	}
+	if err != nil {
+		return k, err
+	}
+	k.identity, err = canonicalIdentity(algorithm+":"+canonical, k.id, 0)
 	return k, err
 }
 
@@ -179,7 +186,7 @@ func (v *messageSignatures) one(inputs, sigs *httpsfv.Dictionary, label string, 
 	}
 	s.key = &v.keys[i]
 	if alg, ok := param[string](list.Params, "alg"); ok && alg != s.key.algorithm {
-		return s, signature.Refuse(signature.Malformed, "the signature names another algorithm than the key has")
+		return s, signature.Refuse(signature.InvalidSignature, "the signature names another algorithm than the key has")
 	}
 	if err := v.checkFresh(list.Params, now); err != nil {
 		return s, err
@@ -233,6 +240,9 @@ func (v *messageSignatures) verify(_ context.Context, r *signature.Request) (*si
 	if err != nil {
 		return nil, err
 	}
+	// A nonce identifies a signature, not the delivery: of several signatures
+	// each has its own, and one could be removed. So what is signed tells
+	// deliveries apart, once for every signature.
 	d := &signature.Delivery{TimestampSigned: true}
 	for _, s := range found {
 		base, err := signatureBase(r, s.params)
@@ -246,12 +256,9 @@ func (v *messageSignatures) verify(_ context.Context, r *signature.Request) (*si
 			return nil, err
 		}
 		digest := sha256.Sum256(base)
-		d.Matches = append(d.Matches, signature.Match{Secret: s.key.identity, Digest: digest[:]})
+		d.Matches = appendMatches(d.Matches, signature.Match{Secret: s.key.identity, Digest: digest[:]})
 		created, _ := param[int64](s.params.Params, "created")
 		d.Timestamp = time.Unix(created, 0)
-		if nonce, ok := param[string](s.params.Params, "nonce"); ok && len(nonce) <= 256 {
-			d.ID, d.IDSigned = nonce, true
-		}
 	}
 	if len(d.Matches) == 0 {
 		return nil, signature.Refuse(signature.InvalidSignature, "no configured key made a signature")
@@ -398,7 +405,7 @@ func checkContentDigest(r *signature.Request, list httpsfv.InnerList) error {
 
 func (v *messageSignatures) traits() signature.Traits {
 	return signature.Traits{
-		HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true,
+		HasTimestamp: true, TimestampSigned: true,
 		BodySigned: slices.Contains(v.components, "content-digest"),
 		URLSigned:  slices.Contains(v.components, "@target-uri"),
 		Tolerance:  v.tolerance,

@@ -116,18 +116,15 @@ func unmarshalDuration(d *caddyfile.Dispenser, seen map[string]bool, to *caddy.D
 
 // resolve turns the configured secrets into secrets: placeholders are
 // replaced now, at provisioning, so that the config never holds the values.
-func (o *Options) resolve(logger *zap.Logger, provider string, asymmetric bool) ([]signature.Secret, error) {
+//
+// issued reports whether the provider issues its secrets.
+func (o *Options) resolve(logger *zap.Logger, provider string, asymmetric, issued bool) ([]signature.Secret, error) {
 	if len(o.Secrets) == 0 {
 		return nil, fmt.Errorf("%s has no secret: write `verify_webhook %s {env.NAME}`, or `secret {env.NAME}` in its block", provider, provider)
 	}
 	var secrets []signature.Secret
 	for i, s := range o.Secrets {
-		value, err := resolveSecret(s.Secret)
-		if err == nil {
-			var secret signature.Secret
-			secret, err = signature.NewSecret(value, s.Label)
-			secrets = append(secrets, secret)
-		}
+		secret, err := s.resolve(logger, provider, asymmetric, issued)
 		if err != nil {
 			return nil, fmt.Errorf("secret %d (%s): %w", i+1, s.source(), err)
 		}
@@ -135,8 +132,25 @@ func (o *Options) resolve(logger *zap.Logger, provider string, asymmetric bool) 
 			logger.Warn("a webhook secret is written out in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead",
 				zap.String("provider", provider), zap.Int("secret", i+1))
 		}
+		secrets = append(secrets, secret)
 	}
-	return secrets, nil
+	return secrets, checkLabels(secrets)
+}
+
+// resolve returns the secret itself, checked.
+func (s Secret) resolve(logger *zap.Logger, provider string, asymmetric, issued bool) (signature.Secret, error) {
+	value, err := resolveSecret(s.Secret)
+	if err != nil {
+		return signature.Secret{}, err
+	}
+	secret, err := signature.NewSecret(value, s.Label)
+	if err != nil {
+		return signature.Secret{}, err
+	}
+	if err := checkText(value, asymmetric); err != nil {
+		return signature.Secret{}, err
+	}
+	return secret, checkSecret(logger, provider, s.Secret, value, issued)
 }
 
 // secretTexts are the secrets as the config has them.
@@ -167,11 +181,25 @@ func resolveSecret(text string) (string, error) {
 	if err == nil {
 		return value, nil
 	}
+	if strings.HasPrefix(text, "${") || strings.HasPrefix(text, "{$") {
+		return "", errors.New("it looks like a variable of a shell or of a Caddyfile, which is not looked up here: write {env.NAME}")
+	}
+	if isPlaceholder(text) && !strings.HasPrefix(text, "{env.") && !strings.HasPrefix(text, "{file.") {
+		return "", fmt.Errorf("%s is no placeholder that is known when Caddy starts: write {env.NAME} or {file./path}", text)
+	}
 	if isPlaceholder(text) {
 		return "", fmt.Errorf("%s is unset, empty or cannot be read: set it where Caddy runs", text)
 	}
 	// The error would quote a part of the secret.
 	return "", errors.New(`it holds braces that are no placeholder: write \{ for a brace that belongs to the secret`)
+}
+
+// checkMeant refuses options that cannot be meant.
+func (o *Options) checkMeant() error {
+	if o.Tolerance != 0 && time.Duration(o.Tolerance) < time.Second {
+		return fmt.Errorf(`tolerance %s is shorter than 1s: write, for example, tolerance 5m; in JSON a number is nanoseconds: write "tolerance": "5m"`, time.Duration(o.Tolerance))
+	}
+	return o.checkPublicURL()
 }
 
 // checkPublicURL refuses what cannot have been signed.

@@ -39,13 +39,17 @@ const (
 	payPalAlgo = "Paypal-Auth-Algo"
 )
 
+// payPalTolerance covers the 25 retries within 3 days, whose time is not
+// documented to be new. The ID is signed, and remembered for longer.
+const payPalTolerance = 3*day + time.Hour
+
 func newPayPal(m *Module) (verifier, error) {
 	p := &payPal{webhookID: m.set.WebhookID, host: "api.paypal.com", name: "messageverificationcerts.paypal.com", tolerance: m.tolerance()}
 	if m.set.Environment == "sandbox" {
 		p.host, p.name = "api.sandbox.paypal.com", "messageverificationcerts.sandbox.paypal.com"
 	}
 	if p.tolerance == 0 {
-		p.tolerance = signature.DefaultTolerance
+		p.tolerance = payPalTolerance
 	}
 	p.identity = signature.Identity{Label: p.webhookID, Fingerprint: sha256.Sum256([]byte("verify_webhook paypal webhook\x00" + p.webhookID))}
 	p.fetcher = keyfetch.Shared(p.host)

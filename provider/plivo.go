@@ -31,8 +31,8 @@ func plivoValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if form == nil && r.Body.Size() > 0 {
-		return nil, signature.Refuse(signature.Malformed, "the body is no form, and so is not signed")
+	if len(form) == 0 && r.Body.Size() > 0 {
+		return nil, signature.Refuse(signature.Malformed, "the body is no form with fields, and so is not signed")
 	}
 	var content strings.Builder
 	content.Grow(len(address) + len(raw) + int(r.Body.Size()) + 2)

@@ -50,14 +50,22 @@ type Preset struct {
 	// NoSecret: the keys are published by the provider, so that secrets are
 	// optional.
 	NoSecret bool
-	// DigestBody: what is signed does not tell deliveries apart, so the body
-	// must, signed or not; or the value `document`, if there is one.
+	// DigestBody: the body is the content, signed or not, because the time that
+	// is signed with it differs on a retry, or because too little is signed; or
+	// the value `document`, if there is one. A value `beside` is a part of it.
 	DigestBody bool
+	// AlsoContent: equal content is the same delivery although the ID is signed,
+	// because a retry can have another ID.
+	AlsoContent bool
+	// Distinction is what distinguishes its deliveries. Content is required.
+	Distinction
 	// Window is how long handled deliveries are remembered by default.
 	Window time.Duration
 	// Handshake answers a provider's proof-of-ownership request that its
 	// signature covers; nil if it has none.
 	Handshake Handshake
+	// Check refuses verified deliveries that are ambiguous; nil if none are.
+	Check func(r *signature.Request) error
 	// Challenge answers one that comes unsigned; nil if it has none.
 	Challenge *Challenge
 	// Handshakes says in words which requests are answered, for the
@@ -69,8 +77,13 @@ type Preset struct {
 	SecretHelp string
 	// Signs says what is signed, where the schemes do not.
 	Signs string
-	// IDHelp says where the delivery ID stands, where the schemes do not.
-	IDHelp string
+	// IDHelp says where the delivery ID is, and IDSigned that it is signed,
+	// where the schemes do not.
+	IDHelp   string
+	IDSigned bool
+	// OtherID is the unsigned header with the delivery ID where the first
+	// place has none.
+	OtherID string
 	// Weakness is one sentence on what an attacker could still do.
 	Weakness string
 	// Unsigned names what the signature does not cover beyond ID, event type
@@ -83,6 +96,10 @@ type Variant struct {
 	Name, Help string
 	Schemes    []signature.Scheme
 	Weakness   string
+	// Distinction and DigestBody are there where they differ from those of
+	// the preset.
+	Distinction *Distinction
+	DigestBody  bool
 }
 
 // Handshake looks at a verified delivery and returns the answer to send if it
@@ -107,6 +124,7 @@ type Module struct {
 	set      Settings // with placeholders replaced
 	keys     []signature.Secret
 	variant  *Variant
+	distinct Distinction
 	verifier verifier
 	logger   *zap.Logger
 	rotation
@@ -124,6 +142,7 @@ func (m *Module) CaddyModule() caddy.ModuleInfo {
 // Provision implements caddy.Provisioner.
 func (m *Module) Provision(ctx caddy.Context) error {
 	m.logger = logger(ctx)
+	m.warnPlaintext(m.logger, m.preset.Name)
 	m.note(m.files())
 	if err := m.provision(); err != nil {
 		return fmt.Errorf("%s: %w", m.preset.Name, err)
@@ -151,7 +170,7 @@ func (m *Module) files() []string {
 
 func (m *Module) provision() error {
 	p := m.preset
-	if err := m.checkPublicURL(); err != nil {
+	if err := m.checkMeant(); err != nil {
 		return err
 	}
 	if err := m.check(p.Takes, p.Needs); err != nil {
@@ -161,6 +180,9 @@ func (m *Module) provision() error {
 	if m.set, err = m.Settings.resolved(); err != nil {
 		return err
 	}
+	if err := m.checkSecretSettings(); err != nil {
+		return err
+	}
 	schemes, err := m.chooseVariant()
 	if err != nil {
 		return err
@@ -168,9 +190,13 @@ func (m *Module) provision() error {
 	if len(m.Secrets) > 0 || !p.NoSecret {
 		// Where the provider publishes its keys, what is configured is public.
 		asymmetric := p.NoSecret || (len(schemes) > 0 && schemes[0].Algorithm.Asymmetric())
-		if m.keys, err = m.Options.resolve(m.logger, p.Name, asymmetric); err != nil {
+		if m.keys, err = m.Options.resolve(m.logger, p.Name, asymmetric, p.issuesSecrets()); err != nil {
 			return err
 		}
+	}
+	m.distinct = *m.distinction()
+	if err := m.distinct.compile(); err != nil {
+		return err
 	}
 	if m.keys, err = m.keyTexts(); err != nil {
 		return err
@@ -293,10 +319,23 @@ func (m *Module) CheckHeaders(r *signature.Request) error {
 		return p.CheckHeaders(r)
 	}
 	r.PublicURL = m.PublicURL
-	if m.preset.Challenge.possible(m, r) {
+	err := m.verifier.checkHeaders(r)
+	if err != nil && m.preset.Challenge.possible(m, r) {
+		r.MaxBody = 2 * maxChallenge
 		return nil
 	}
-	return m.verifier.checkHeaders(r)
+	return err
+}
+
+// AnswerHeaders implements HeaderAnswerer.
+func (m *Module) AnswerHeaders(r *signature.Request) (*signature.Answer, error) {
+	if p := m.of(r, m); p != Provider(m) {
+		return p.(HeaderAnswerer).AnswerHeaders(r)
+	}
+	if c := m.preset.Challenge; c != nil && !c.ReadsBody && c.Possible(m, r) {
+		return c.Answer(m, r)
+	}
+	return nil, nil
 }
 
 // Verify implements Provider.
@@ -321,26 +360,75 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	if err := m.digestBody(r, d); err != nil {
 		return nil, err
 	}
+	if m.preset.Check != nil {
+		if err := m.preset.Check(r); err != nil {
+			return nil, err
+		}
+	}
+	m.addContents(d)
+	m.addOtherID(r, d)
+	d.AlsoContent = m.preset.AlsoContent
+	if err := m.distinct.distinguish(r, d, m.preset.Families); err != nil {
+		return nil, err
+	}
 	if m.preset.Handshake != nil {
 		d.Answer, err = m.preset.Handshake(m, r, d)
 	}
 	return d, err
 }
 
-// digestBody puts the body's digest in the place of others, if need be.
+// distinction is that of the configured variant, or the preset's.
+func (m *Module) distinction() *Distinction {
+	if m.variant != nil && m.variant.Distinction != nil {
+		return m.variant.Distinction
+	}
+	return &m.preset.Distinction
+}
+
+// addOtherID fills in the delivery ID from the header that some senders use
+// instead.
+func (m *Module) addOtherID(r *signature.Request, d *signature.Delivery) {
+	const longest = 512
+	if m.preset.OtherID == "" || d.ID != "" {
+		return
+	}
+	if values := r.Header.Values(m.preset.OtherID); len(values) == 1 && len(values[0]) <= longest {
+		d.ID, d.IDSigned = strings.TrimSpace(values[0]), false
+	}
+}
+
+// digestBody replaces the digests with that of the body, if need be.
 func (m *Module) digestBody(r *signature.Request, d *signature.Delivery) error {
-	if !m.preset.DigestBody {
+	if !m.preset.DigestBody && (m.variant == nil || !m.variant.DigestBody) {
 		return nil
 	}
-	digest, err := bodyDigest(r)
+	h := sha256.New()
+	h.Write([]byte(r.Values["beside"]))
 	if document, ok := r.Values["document"]; ok {
-		sum := sha256.Sum256([]byte(document))
-		digest = sum[:]
+		h.Write([]byte(document))
+	} else if _, err := r.Body.WriteTo(h); err != nil {
+		return fmt.Errorf("reading the body again: %w", err)
 	}
-	for i := range d.Matches {
-		d.Matches[i].Digest = digest
+	digest := h.Sum(nil)
+	for _, matches := range [][]signature.Match{d.Matches, d.Contents} {
+		for i := range matches {
+			matches[i].Digest = digest
+		}
 	}
-	return err
+	return nil
+}
+
+// addContents adds the digests under the other secrets for a provider in code
+// that has not done so itself: its digest is a plain hash, the same under each.
+func (m *Module) addContents(d *signature.Delivery) {
+	if d.Contents != nil || m.preset.Code == nil {
+		return
+	}
+	for _, match := range d.Matches {
+		for _, secret := range m.verifier.secrets() {
+			d.Contents = appendMatches(d.Contents, signature.Match{Secret: secret, Digest: match.Digest})
+		}
+	}
 }
 
 // signsOrSends tells whether the secret decides between a signature and a token.
@@ -371,16 +459,20 @@ func (m *Module) Facts() Facts {
 		Name:     m.preset.Name,
 		Traits:   traits,
 		Secrets:  m.verifier.secrets(),
-		Window:   m.preset.Window,
+		Window:   max(m.preset.Window, traits.MinWindow()),
 		Weakness: weakness,
 		MaxBody:  maxBodies[m.preset.Name],
 		Unsigned: m.preset.Unsigned,
+
+		Distinction:  m.distinct,
+		TokenHeaders: tokenHeaders(m.adapted(m.preset.allSchemes())),
 	}
 }
 
 // Interface guards.
 var (
 	_ Provider              = (*Module)(nil)
+	_ HeaderAnswerer        = (*Module)(nil)
 	_ OptionLister          = (*Module)(nil)
 	_ Rotating              = (*Module)(nil)
 	_ caddy.Provisioner     = (*Module)(nil)

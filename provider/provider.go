@@ -37,6 +37,14 @@ type Provider interface {
 	Facts() Facts
 }
 
+// HeaderAnswerer is implemented by providers that answer handshakes whose
+// headers and URL suffice. Their bodies are not read.
+type HeaderAnswerer interface {
+	// AnswerHeaders returns the answer to such a handshake, nil if the request
+	// is none. r.Body is nil. It is called after CheckHeaders.
+	AnswerHeaders(r *signature.Request) (*signature.Answer, error)
+}
+
 // Facts are what is known of a configured provider.
 type Facts struct {
 	// Name is the provider's name, as the Caddyfile has it.
@@ -56,6 +64,11 @@ type Facts struct {
 	// Unsigned names what else the signature does not cover, beyond what
 	// Traits say.
 	Unsigned []string
+	// Distinction is what distinguishes its deliveries.
+	Distinction Distinction
+	// TokenHeaders are the headers in which the provider sends the secret
+	// itself.
+	TokenHeaders []string
 }
 
 // OptionLister is implemented by providers that tell which Caddyfile options

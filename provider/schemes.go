@@ -1,10 +1,13 @@
 package provider
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
 	"strings"
+
+	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -24,6 +27,7 @@ type compiledScheme struct {
 	scheme   *signature.Scheme
 	family   string
 	headers  []string // the headers of the scheme, for comparing families
+	secrets  []signature.Secret
 	verifier *signature.Verifier
 }
 
@@ -66,12 +70,52 @@ func compileSchemes(all []signature.Scheme, m *Module) (*schemes, error) {
 	if len(out.compiled) == 0 {
 		return nil, errors.New("no secret")
 	}
+	if err := out.checkDuplicates(m.keys); err != nil {
+		return nil, err
+	}
+	out.dropTokens()
 	for _, c := range out.compiled {
 		out.conditional = out.conditional || c.scheme.When != nil
 		out.tokens = out.tokens || sendsToken(c)
 	}
 	out.single = len(out.compiled) == 1 && !out.conditional
 	return out, nil
+}
+
+var errDuplicateSecret = errors.New("the same secret stands there twice: remove one")
+
+// checkDuplicates refuses one key that two secrets spell, for different schemes
+// too. One secret may serve several schemes.
+func (s *schemes) checkDuplicates(secrets []signature.Secret) error {
+	owners := make(map[[32]byte]signature.Secret)
+	for _, c := range s.compiled {
+		for i, id := range c.verifier.Secrets() {
+			owner, known := owners[id.Fingerprint]
+			if known && !owner.Equal(c.secrets[i]) {
+				return errDuplicateSecret
+			}
+			owners[id.Fingerprint] = c.secrets[i]
+		}
+	}
+	for i, secret := range secrets {
+		if slices.ContainsFunc(secrets[:i], secret.Equal) {
+			return errDuplicateSecret
+		}
+	}
+	return nil
+}
+
+// dropTokens leaves the schemes that sign, if there are any. A request with the
+// token alone would go by the signature, so the token is of no use beside it.
+func (s *schemes) dropTokens() {
+	signing := slices.DeleteFunc(slices.Clone(s.compiled), sendsToken)
+	if len(signing) == 0 || len(signing) == len(s.compiled) {
+		return
+	}
+	s.compiled = signing
+	if log := s.module.logger; log != nil {
+		log.Warn("a token is not accepted beside a secret that signs: remove it from the config", zap.String("provider", s.module.preset.Name))
+	}
 }
 
 // compile adds a scheme, once for each family.
@@ -86,7 +130,7 @@ func (s *schemes) compile(scheme signature.Scheme, secrets []signature.Secret) e
 		if err != nil {
 			return err
 		}
-		s.compiled = append(s.compiled, compiledScheme{&named, family, headers, v})
+		s.compiled = append(s.compiled, compiledScheme{&named, family, headers, secrets, v})
 	}
 	return nil
 }
@@ -120,8 +164,7 @@ func inFamily(s signature.Scheme, family string) (signature.Scheme, []string) {
 
 // choose returns the schemes to try: those for this kind of request, and of
 // the family of headers that the request uses. Two families at once must
-// agree, or one of them was added by somebody else. A scheme that signs is
-// never given up for one that only sends a token.
+// agree, or one of them was added by somebody else.
 func (s *schemes) choose(r *signature.Request) ([]compiledScheme, error) {
 	if s.single {
 		return s.compiled, nil
@@ -145,12 +188,6 @@ func (s *schemes) choose(r *signature.Request) ([]compiledScheme, error) {
 	}
 	if len(chosen) == 0 {
 		return applying[:1], nil // to say what is missing
-	}
-	if !s.tokens {
-		return chosen, nil
-	}
-	if signing := slices.DeleteFunc(slices.Clone(chosen), sendsToken); len(signing) > 0 {
-		return signing, nil
 	}
 	return chosen, nil
 }
@@ -217,15 +254,24 @@ func (s *schemes) verify(_ context.Context, r *signature.Request) (*signature.De
 	if err != nil {
 		return nil, err
 	}
+	// All of them, because each signature alone could be sent again.
+	var delivery *signature.Delivery
 	err = signature.Refuse(signature.Malformed, "nothing there to verify")
 	for _, r.Values = range candidates {
-		var d *signature.Delivery
-		if d, err = s.verifyOne(r); err == nil {
-			return d, nil
+		d, refusal := s.verifyOne(r)
+		switch {
+		case refusal != nil && !isRefusal(refusal, signature.InvalidSignature):
+			return nil, refusal
+		case refusal != nil:
+			err = refusal
+		case delivery == nil:
+			delivery = d
+		default:
+			delivery.Matches = appendMatches(delivery.Matches, d.Matches...)
 		}
-		if !isRefusal(err, signature.InvalidSignature) {
-			return nil, err
-		}
+	}
+	if delivery != nil {
+		return delivery, nil
 	}
 	return nil, err
 }
@@ -249,13 +295,29 @@ func (s *schemes) verifyOne(r *signature.Request) (*signature.Delivery, error) {
 		case delivery == nil:
 			delivery = d
 		default:
-			delivery.Matches = append(delivery.Matches, d.Matches...)
+			if delivery.Contents != nil || d.Contents != nil {
+				delivery.Contents = appendMatches(slices.Clone(delivery.Digests()), d.Digests()...)
+			}
+			delivery.Matches = appendMatches(delivery.Matches, d.Matches...)
 		}
 	}
 	if delivery != nil {
 		return delivery, nil
 	}
 	return nil, refusal
+}
+
+// appendMatches adds matches that are not there yet.
+func appendMatches(matches []signature.Match, more ...signature.Match) []signature.Match {
+	for _, m := range more {
+		known := slices.ContainsFunc(matches, func(other signature.Match) bool {
+			return other.Secret.Fingerprint == m.Secret.Fingerprint && bytes.Equal(other.Digest, m.Digest)
+		})
+		if !known {
+			matches = append(matches, m)
+		}
+	}
+	return matches
 }
 
 // isRefusal tells whether err is a refusal of this kind.
@@ -290,7 +352,6 @@ func (s *schemes) traits() signature.Traits {
 		t.TimestampSigned = t.TimestampSigned && u.TimestampSigned
 		t.BodySigned = t.BodySigned && u.BodySigned
 		t.URLSigned = t.URLSigned || u.URLSigned
-		t.Slow = t.Slow || u.Slow
 		t.Tolerance = max(t.Tolerance, u.Tolerance)
 	}
 	return t

@@ -3,10 +3,12 @@ package provider
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
 )
 
 // Settings are what some providers must or can be told beyond [Options]. A
@@ -88,12 +90,14 @@ type setting struct {
 	text              func(*Settings) *string
 	list              func(*Settings) *[]string
 	flag              func(*Settings) *bool
+	// secret: its value must not be written out in the config.
+	secret bool
 }
 
 // settings are all there are, in the order of the documentation.
 var settings = []setting{
 	{name: "scheme", value: "<name>", help: "which of the provider's ways to sign is in use", text: func(s *Settings) *string { return &s.Scheme }},
-	{name: "verify_token", value: "{env.NAME}", help: "what the provider sends in its challenge, as typed in there", text: func(s *Settings) *string { return &s.VerifyToken }},
+	{name: "verify_token", value: "{env.NAME}", help: "what the provider sends in its challenge, as typed in there", text: func(s *Settings) *string { return &s.VerifyToken }, secret: true},
 	{name: "header", value: "<name>", help: "the header that holds the token, as chosen at the provider", text: func(s *Settings) *string { return &s.Header }},
 	{name: "algorithm", value: "<hash>", help: "a hash algorithm that the sender may name", list: func(s *Settings) *[]string { return &s.Algorithms }},
 	{name: "topic", value: "<topic>", help: "what is subscribed to; others are refused", list: func(s *Settings) *[]string { return &s.Topics }},
@@ -107,9 +111,9 @@ var settings = []setting{
 	{name: "bundle_id", value: "<id>", help: "the bundle ID of the app", text: func(s *Settings) *string { return &s.BundleID }},
 	{name: "app_id", value: "<number>", help: "the number of the app", text: func(s *Settings) *string { return &s.AppID }},
 	{name: "environment", value: "production|sandbox", help: "the provider's environment", text: func(s *Settings) *string { return &s.Environment }},
-	{name: "component", value: "<name>", help: "what a signature must cover", list: func(s *Settings) *[]string { return &s.Components }},
+	{name: "component", value: "<name>", help: "what a signature must cover; without content-digest the body is not signed", list: func(s *Settings) *[]string { return &s.Components }},
 	{name: "client_id", value: "<id>", help: "the account's ID, for fetching keys", text: func(s *Settings) *string { return &s.ClientID }},
-	{name: "client_secret", value: "{env.NAME}", help: "the account's secret, for fetching keys", text: func(s *Settings) *string { return &s.ClientSecret }},
+	{name: "client_secret", value: "{env.NAME}", help: "the account's secret, for fetching keys", text: func(s *Settings) *string { return &s.ClientSecret }, secret: true},
 	{name: "accept_handshake", help: "answer the unsigned proof of ownership, while setting up", flag: func(s *Settings) *bool { return &s.AcceptHandshake }},
 }
 
@@ -160,10 +164,36 @@ func (s *Settings) check(takes, needs []string) error {
 		if t.isSet(s) && !slices.Contains(takes, t.name) && !slices.Contains(needs, t.name) {
 			return fmt.Errorf("%s is no option of this provider: remove it", t.name)
 		}
+		if err := t.checkCommas(s); err != nil {
+			return err
+		}
 	}
 	for _, name := range needs {
 		if t := settingNamed(name); !t.isSet(s) {
 			return fmt.Errorf("it lacks %s, %s: write `%s`", t.name, t.help, strings.TrimSpace(t.name+" "+t.value))
+		}
+	}
+	return nil
+}
+
+// joined are several values in one. The URL of a topic may have commas in it.
+var joined = map[string]*regexp.Regexp{
+	"topic":     regexp.MustCompile(`,\s*(?:arn:|https?://|$)`),
+	"algorithm": regexp.MustCompile(`,`),
+	"issuer":    regexp.MustCompile(`,`),
+	"component": regexp.MustCompile(`,`),
+}
+
+// checkCommas refuses a value of a list that is several, joined by commas.
+func (t *setting) checkCommas(s *Settings) error {
+	pattern := joined[t.name]
+	if pattern == nil {
+		return nil
+	}
+	for _, value := range *t.list(s) {
+		if pattern.MatchString(value) {
+			parts := strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == ' ' })
+			return fmt.Errorf("%s %q is one value, not several: separate values with spaces: %s %s", t.name, value, t.name, strings.Join(parts, " "))
 		}
 	}
 	return nil
@@ -194,4 +224,16 @@ func (s Settings) resolved() (Settings, error) {
 		return s, errors.New("environment: write production or sandbox")
 	}
 	return s, nil
+}
+
+// warnPlaintext warns of settings that are secrets and written out in the
+// config.
+func (s *Settings) warnPlaintext(logger *zap.Logger, provider string) {
+	for i := range settings {
+		t := &settings[i]
+		if t.secret && t.isSet(s) && !isPlaceholder(*t.text(s)) {
+			logger.Warn("a plaintext secret is in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead",
+				zap.String("provider", provider), zap.String("option", t.name))
+		}
+	}
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rsa"
-	_ "crypto/sha1" // version 1 of the signature
+	_ "crypto/sha1" // SignatureVersion 1
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -35,6 +35,7 @@ type sns struct {
 	roots      *x509.CertPool
 	confirm    bool
 	maxAge     time.Duration
+	versions   map[string]crypto.Hash // by SignatureVersion
 }
 
 const (
@@ -49,13 +50,9 @@ func newSNS(m *Module) (verifier, error) {
 	s := &sns{topics: make(map[string]signature.Identity), hosts: make(map[string]string), confirm: m.set.AcceptHandshake, maxAge: m.tolerance()}
 	var hosts []string
 	for _, topic := range m.set.Topics {
-		parts := snsTopic.FindStringSubmatch(topic)
-		if parts == nil {
+		host := snsHost(topic)
+		if host == "" {
 			return nil, fmt.Errorf("topic %q is not the ARN of an SNS topic: write it as arn:aws:sns:REGION:ACCOUNT:NAME", topic)
-		}
-		host := "sns." + parts[2] + ".amazonaws.com"
-		if parts[1] == "aws-cn" {
-			host += ".cn"
 		}
 		// Keys stay the same over the years that certificates do not.
 		id := signature.Identity{Label: topic, Fingerprint: sha256.Sum256([]byte("verify_webhook sns topic\x00" + topic))}
@@ -67,11 +64,38 @@ func newSNS(m *Module) (verifier, error) {
 	}
 	s.fetcher = keyfetch.Shared(hosts...)
 	var err error
+	if s.versions, err = snsVersions(m.set.Algorithms); err != nil {
+		return nil, err
+	}
 	if s.configured, err = m.configuredCertificates(); err != nil {
 		return nil, err
 	}
 	s.roots, err = m.rootPool()
 	return s, err
+}
+
+// snsHost returns the host of SNS in a topic's region, empty if the topic is
+// none.
+func snsHost(topic string) string {
+	parts := snsTopic.FindStringSubmatch(topic)
+	if parts == nil {
+		return ""
+	}
+	host := "sns." + parts[2] + ".amazonaws.com"
+	if parts[1] == "aws-cn" {
+		host += ".cn"
+	}
+	return host
+}
+
+// usesHost reports whether a configured topic is at this host.
+func (s *sns) usesHost(host string) bool {
+	for _, used := range s.hosts {
+		if used == host {
+			return true
+		}
+	}
+	return false
 }
 
 // snsMessage is the body. Only strings are signed.
@@ -84,10 +108,6 @@ func (s *sns) verify(ctx context.Context, r *signature.Request) (*signature.Deli
 	if err != nil {
 		return nil, err
 	}
-	identity, ok := s.topics[msg["TopicArn"]]
-	if !ok {
-		return nil, signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
-	}
 	sent, err := s.checkTime(msg["Timestamp"], r.Now)
 	if err != nil {
 		return nil, err
@@ -99,31 +119,66 @@ func (s *sns) verify(ctx context.Context, r *signature.Request) (*signature.Deli
 	if err := s.checkSignature(ctx, msg, r.Now); err != nil {
 		return nil, err
 	}
+	// Last: until here the response does not depend on which topics are
+	// configured, so that nobody can find them out.
+	identity, ok := s.topics[msg["TopicArn"]]
+	if !ok {
+		return nil, signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
+	}
 	d := &signature.Delivery{ID: msg["MessageId"], IDSigned: true, Event: msg["Type"], EventSigned: true, Timestamp: sent, TimestampSigned: true}
 	d.Matches = []signature.Match{{Secret: identity, Digest: digest.Sum(nil)}}
+	d.Contents = d.Matches // a topic is no secret that another could replace
 	if s.confirm && msg["Type"] == "SubscriptionConfirmation" {
 		d.Answer, err = s.confirmSubscription(ctx, msg)
 	}
 	return d, err
 }
 
-// snsMembers are the members that a message is read for.
-var snsMembers = []string{
-	"Message", "MessageId", "Signature", "SignatureVersion", "SigningCertURL", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type",
+// snsVersions returns the signature versions that may be used. Version 1 is
+// what SNS uses unless the topic says otherwise.
+func snsVersions(algorithms []string) (map[string]crypto.Hash, error) {
+	all := map[string]crypto.Hash{"1": crypto.SHA1, "2": crypto.SHA256}
+	if len(algorithms) == 0 {
+		return all, nil
+	}
+	versions := make(map[string]crypto.Hash)
+	for _, name := range algorithms {
+		switch name {
+		case "sha1":
+			versions["1"] = all["1"]
+		case "sha256":
+			versions["2"] = all["2"]
+		default:
+			return nil, fmt.Errorf("algorithm %q is none of SNS: write sha256 or sha1", name)
+		}
+	}
+	return versions, nil
 }
 
-// maxSNSName is more than the longest of these names has, in bytes, with every
-// character escaped.
-const maxSNSName = 6 * len("SignatureVersion")
+// snsNames are the members that mean something.
+var snsNames = []string{
+	"Type", "MessageId", "TopicArn", "Subject", "Message", "Timestamp", "SubscribeURL", "Token",
+	"SignatureVersion", "Signature", "SigningCertURL", "UnsubscribeURL", "MessageAttributes",
+}
 
-// readSNS reads the members that are strings. A name that comes twice is
-// refused: the app's parser might take the other one.
+var snsMembers = knownNames(0, snsNames...)
+
+const (
+	// snsSigned is how many of them can be signed.
+	snsSigned = 8
+	// maxSNSName is what the longest of them takes, in bytes, with every
+	// character escaped.
+	maxSNSName = longestEscape * len("MessageAttributes")
+)
+
+// readSNS reads the members that are strings. A name that comes twice, or in
+// other letters, is refused: the app's parser might take the other one.
 func readSNS(r *signature.Request) (snsMessage, error) {
 	body, err := wholeBody(r)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkUniqueNames(body, exactName); err != nil {
+	if err := checkNames(body, snsMembers); err != nil {
 		return nil, signature.Refuse(signature.Malformed, "%v", err)
 	}
 	msg := make(snsMessage)
@@ -132,11 +187,15 @@ func readSNS(r *signature.Request) (snsMessage, error) {
 			continue
 		}
 		name, ok := jsonString(written, true)
-		if !ok || !slices.Contains(snsMembers, name) {
+		if !ok || !slices.Contains(snsNames, name) {
 			continue
 		}
-		if text, ok := jsonString(value, false); ok {
+		text, ok := jsonString(value, false)
+		switch {
+		case ok:
 			msg[name] = text
+		case string(value) != "null" && slices.Contains(snsNames[:snsSigned], name):
+			return nil, signature.Refuse(signature.Malformed, "the %s is not a string", name)
 		}
 	}
 	if msg["Signature"] == "" {
@@ -172,6 +231,16 @@ func (m snsMessage) writeSigned(w io.Writer) error {
 		names = []string{"Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"}
 	default:
 		return signature.Refuse(signature.Malformed, "the message is of a Type that SNS does not have")
+	}
+	for _, name := range snsNames[:snsSigned] {
+		value, present := m[name]
+		if present && !slices.Contains(names, name) {
+			return signature.Refuse(signature.Malformed, "a message of this Type has no %s, and it would not be signed", name)
+		}
+		// What begins each next line could be moved into the one before.
+		if name != "Message" && strings.Contains(value, "\n") {
+			return signature.Refuse(signature.Malformed, "the %s has a line break", name)
+		}
 	}
 	for _, name := range names {
 		value, present := m[name]
@@ -212,17 +281,16 @@ func (s *sns) checkSignature(ctx context.Context, msg snsMessage, now time.Time)
 	if err != nil {
 		return err
 	}
-	var hash crypto.Hash
-	switch msg["SignatureVersion"] {
-	case "1":
-		hash = crypto.SHA1
-	case "2":
-		hash = crypto.SHA256
-	default:
-		return signature.Refuse(signature.Malformed, "the SignatureVersion is neither 1 nor 2")
+	hash, ok := s.versions[msg["SignatureVersion"]]
+	if !ok {
+		return signature.Refuse(signature.Malformed, "the SignatureVersion is none that is accepted here")
 	}
-	if !snsCertURL(msg["SigningCertURL"], s.hosts[msg["TopicArn"]]) {
+	host := snsHost(msg["TopicArn"])
+	if host == "" || !snsCertURL(msg["SigningCertURL"], host) {
 		return signature.Refuse(signature.Malformed, "the SigningCertURL is none that Amazon uses for this topic")
+	}
+	if !s.usesHost(host) {
+		return signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
 	}
 	chains := s.configured
 	if len(chains) == 0 && !snsFetchedPath.MatchString(msg["SigningCertURL"]) {
@@ -317,7 +385,7 @@ func (s *sns) confirmSubscription(ctx context.Context, msg snsMessage) (*signatu
 }
 
 func (s *sns) traits() signature.Traits {
-	return signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: s.maxAge}
+	return signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, Tolerance: s.maxAge, Lifetime: s.maxAge + snsMaxSkew}
 }
 
 func (s *sns) secrets() []signature.Identity {

@@ -1,8 +1,11 @@
 package provider
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,67 +19,72 @@ import (
 
 // tokensJWT are the providers that sign with a JSON Web Token.
 var tokensJWT = []Preset{
+	// A retry has a new token. With excludeBody, all deliveries to one URL are
+	// equal, and the token's time is to the second.
 	{
-		Name: "atlassian-connect", Title: "Atlassian Connect",
+		Name: "atlassian-connect", Title: "Atlassian Connect", OtherID: "X-Atlassian-Webhook-Identifier", Distinction: repeats,
 		Code: byToken(tokenRules{
-			header: "Authorization", prefix: "JWT ", algorithms: hs256, check: checkAtlassian, bodyDigest: true, event: "webhookEvent",
-			traits: signature.Traits{HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Tolerance: 3 * time.Minute},
+			header: "Authorization", prefix: "JWT ", algorithms: hs256, check: checkAtlassian, digest: atlassianDigest, event: "webhookEvent",
+			traits: signature.Traits{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Lifetime: tokenLifetime},
 		}),
 		Needs: []string{"issuer"}, Signs: "method, path and query; not the body",
 		Docs: "https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/", SecretHelp: "sharedSecret of the installed callback; `issuer` is its clientKey, `public_url` the app's baseUrl",
 		Weakness: "the body is not signed: whoever sees a delivery can send another body to the same URL, for 3 minutes",
 	},
+	// The body says that an app was installed, not when: the token does.
 	{
-		Name: "atlassian-connect-install", Title: "Atlassian Connect lifecycle callbacks",
+		Name: "atlassian-connect-install", Title: "Atlassian Connect lifecycle callbacks", Distinction: unique,
 		Code: byToken(tokenRules{
-			header: "Authorization", prefix: "JWT ", algorithms: []jose.SignatureAlgorithm{jose.RS256}, keys: atlassianKeys, check: checkAtlassianInstall, bodyDigest: true, event: "eventType",
-			traits: signature.Traits{HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Tolerance: 3 * time.Minute},
+			header: "Authorization", prefix: "JWT ", algorithms: []jose.SignatureAlgorithm{jose.RS256}, keys: atlassianKeys, check: checkAtlassianInstall, event: "eventType",
+			traits: signature.Traits{HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Lifetime: tokenLifetime},
 		}),
 		NoSecret: true, Needs: []string{"audience"}, Signs: "method, path and query; not the body",
 		Docs: "https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/", SecretHelp: "none: keys are fetched from Atlassian; `audience` is the app's baseUrl, and so is `public_url`",
 		Weakness: "the body, and with it the shared secret of the installation, is not signed: whoever sees a callback can send another body to the same URL, for 3 minutes",
 	},
 	{
-		Name: "fireblocks-jws", Title: "Fireblocks",
+		Name: "fireblocks-jws", Title: "Fireblocks", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "Fireblocks-Webhook-Signature", algorithms: []jose.SignatureAlgorithm{jose.RS512}, detached: true, keys: fireblocksKeys, id: "id", event: "eventType",
-			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true, Slow: true},
+			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
 		}),
 		NoSecret: true, Takes: []string{"jwks"}, Signs: "the body",
-		IDHelp: "`json id`", Docs: "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "none: keys are fetched from Fireblocks",
+		IDHelp: "`json id`", IDSigned: true, Docs: "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "none: keys are fetched from Fireblocks",
 		Weakness: "the same keys sign for all customers of Fireblocks: check that the workspace in the body is yours",
 	},
 	{
-		Name: "google-play-rtdn", Title: "Google Play real-time developer notifications",
+		Name: "google-play-rtdn", Title: "Google Play real-time developer notifications", Distinction: unique,
 		Code: google("google-play-rtdn"), NoSecret: true, Needs: []string{"audience", "service_account"}, Takes: []string{"issuer", "jwks"}, Signs: googleSigns,
-		IDHelp: "`json message.messageId`, unsigned", Docs: "https://developer.android.com/google/play/billing/rtdn-reference", SecretHelp: googleSecret, Weakness: googleWeakness,
+		IDHelp: "`json message.messageId`", OtherID: "x-goog-pubsub-message-id", Docs: "https://developer.android.com/google/play/billing/rtdn-reference", SecretHelp: googleSecret, Weakness: googleWeakness,
 	},
+	// With payload unwrapping the body is the bare message: Cloud Scheduler sends
+	// `tick` every hour.
 	{
-		Name: "google-pubsub", Title: "Google Cloud Pub/Sub push",
+		Name: "google-pubsub", Title: "Google Cloud Pub/Sub push", Distinction: repeats,
 		Code: google("google-pubsub"), NoSecret: true, Needs: []string{"audience", "service_account"}, Takes: []string{"issuer", "jwks"}, Signs: googleSigns,
-		IDHelp: "`json message.messageId`, unsigned", Docs: "https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions", SecretHelp: googleSecret, Weakness: googleWeakness,
+		IDHelp: "`json message.messageId`", OtherID: "x-goog-pubsub-message-id", Docs: "https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions", SecretHelp: googleSecret, Weakness: googleWeakness,
 	},
 	{
-		Name: "messagebird", Title: "MessageBird (classic)",
+		Name: "messagebird", Title: "MessageBird (classic)", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "MessageBird-Signature-JWT", algorithms: []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512}, check: checkMessageBird,
-			traits: signature.Traits{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, URLSigned: true, Tolerance: time.Minute},
+			traits: signature.Traits{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, URLSigned: true, Lifetime: tokenLifetime + messageBirdLeeway},
 		}),
 		Window: 2 * day, Signs: "URL and body, by their SHA-256",
-		IDHelp: "`jti` of the token", Docs: "https://developers.messagebird.com/api/#verifying-http-requests", SecretHelp: "Signing key, under Developers > API settings",
+		IDHelp: "`jti` of the token", IDSigned: true, Docs: "https://developers.messagebird.com/api/#verifying-http-requests", SecretHelp: "Signing key, under Developers > API settings",
 	},
 	{
-		Name: "monday", Title: "monday.com",
+		Name: "monday", Title: "monday.com", Distinction: unique,
 		Code: byToken(tokenRules{
-			header: "Authorization", algorithms: hs256, check: checkMonday, bodyDigest: true, id: "event.triggerUuid", event: "event.type",
-			traits: signature.Traits{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, Tolerance: 5 * time.Minute},
+			header: "Authorization", algorithms: hs256, check: checkMonday, digest: bodyContent, id: "event.triggerUuid", event: "event.type",
+			traits: signature.Traits{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, Lifetime: tokenLifetime},
 		}),
 		Window: 2 * day, Signs: "a token with the URL; not the body", Challenge: mondayChallenge, Handshakes: "the unsigned `challenge` when a webhook is made",
-		IDHelp: "`json event.triggerUuid`, unsigned", Docs: "https://developer.monday.com/api-reference/docs/webhooks", SecretHelp: "Signing Secret of the app; set `public_url`, so that tokens for other URLs are refused",
+		IDHelp: "`json event.triggerUuid`", Docs: "https://developer.monday.com/api-reference/docs/webhooks", SecretHelp: "Signing Secret of the app; set `public_url`, so that tokens for other URLs are refused",
 		Weakness: "the body is not signed: whoever sees a delivery can send another body, for 5 minutes",
 	},
 	{
-		Name: "plaid", Title: "Plaid",
+		Name: "plaid", Title: "Plaid", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "Plaid-Verification", algorithms: []jose.SignatureAlgorithm{jose.ES256}, keys: plaidKeys, check: checkPlaid,
 			traits: signature.Traits{HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: 5 * time.Minute},
@@ -85,17 +93,22 @@ var tokensJWT = []Preset{
 		Docs: "https://plaid.com/docs/api/webhooks/webhook-verification/", SecretHelp: "none: keys are fetched from Plaid with `client_id` and `client_secret`",
 	},
 	{
-		Name: "vonage", Title: "Vonage",
+		Name: "vonage", Title: "Vonage", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "Authorization", prefix: "Bearer ", algorithms: hs256, check: checkVonage,
 			traits: signature.Traits{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: 5 * time.Minute},
 		}),
 		Signs:  "the body, by its SHA-256",
-		IDHelp: "`jti` of the token", Docs: "https://developer.vonage.com/en/getting-started/concepts/webhooks#decoding-signed-webhooks", SecretHelp: "Signature secret of the account",
+		IDHelp: "`jti` of the token", IDSigned: true, Docs: "https://developer.vonage.com/en/getting-started/concepts/webhooks#decoding-signed-webhooks", SecretHelp: "Signature secret of the account",
 	},
 }
 
 var hs256 = []jose.SignatureAlgorithm{jose.HS256}
+
+// tokenLifetime is how far ahead a token may expire: as far as Google's library
+// allows, and longer than any provider's do. A copy of a delivery is accepted
+// until its token expires.
+const tokenLifetime = 24 * time.Hour
 
 const (
 	googleSigns    = "a token for the audience; not the body"
@@ -133,7 +146,7 @@ func checkMessageBird(_ *Module, r *signature.Request, c claims, d *signature.De
 	if c.text("iss") != "MessageBird" {
 		return signature.Refuse(signature.InvalidSignature, "the token is not issued by MessageBird")
 	}
-	if err := c.checkValidity(r.Now, messageBirdLeeway); err != nil {
+	if err := c.checkLifetime(r.Now, messageBirdLeeway); err != nil {
 		return err
 	}
 	from, ok := c.time("nbf")
@@ -160,7 +173,7 @@ func checkMessageBird(_ *Module, r *signature.Request, c claims, d *signature.De
 
 // checkMonday: https://developer.monday.com/apps/docs/authorization-header
 func checkMonday(m *Module, r *signature.Request, c claims, d *signature.Delivery) error {
-	if err := c.checkValidity(r.Now, 0); err != nil {
+	if err := c.checkLifetime(r.Now, 0); err != nil {
 		return err
 	}
 	if m.PublicURL != "" && c.text("aud") != m.PublicURL {
@@ -176,6 +189,7 @@ const mondayMember = "challenge"
 // mondayChallenge sends the challenge back as JSON.
 // https://developer.monday.com/api-reference/docs/webhooks
 var mondayChallenge = &Challenge{
+	ReadsBody: true,
 	Possible: func(_ *Module, r *signature.Request) bool {
 		return r.Method == http.MethodPost && mayBeSmall(r) && len(r.Header.Values("Authorization")) == 0
 	},
@@ -204,9 +218,24 @@ func checkAtlassian(m *Module, r *signature.Request, c claims, d *signature.Deli
 	return checkAtlassianRequest(m, r, c, d)
 }
 
+// atlassianDigest is of method, path, query and body.
+func atlassianDigest(m *Module, r *signature.Request, _ []byte) ([]byte, error) {
+	canonical, err := queryString(m, r)
+	if err != nil {
+		return nil, err
+	}
+	h := sha256.New()
+	_ = binary.Write(h, binary.BigEndian, uint64(len(canonical)))
+	h.Write([]byte(canonical))
+	if _, err := r.Body.WriteTo(h); err != nil {
+		return nil, fmt.Errorf("reading the body again: %w", err)
+	}
+	return h.Sum(nil), nil
+}
+
 // checkAtlassianRequest holds the token to the request.
 func checkAtlassianRequest(m *Module, r *signature.Request, c claims, d *signature.Delivery) error {
-	if err := c.checkValidity(r.Now, 0); err != nil {
+	if err := c.checkLifetime(r.Now, 0); err != nil {
 		return err
 	}
 	d.Timestamp, _ = c.time("iat")
@@ -270,20 +299,44 @@ func encodeRFC3986(text string) string {
 // https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions
 func google(name string) func(*Module) (verifier, error) {
 	return byToken(tokenRules{
-		header: "Authorization", prefix: "Bearer ", algorithms: []jose.SignatureAlgorithm{jose.RS256}, check: checkGoogle, bodyDigest: true, id: "message.messageId",
+		header: "Authorization", prefix: "Bearer ", algorithms: []jose.SignatureAlgorithm{jose.RS256}, check: checkGoogle, digest: pubSubDigest, id: "message.messageId",
 		keys: func(m *Module) (keySource, error) {
 			return m.configuredOr(func() keySource {
 				return published(name, m.set.Audience+"\x00"+m.set.ServiceAccount, "https://www.googleapis.com/oauth2/v3/certs", "www.googleapis.com", parseKeySet)
 			})
 		},
-		traits: signature.Traits{HasID: true, HasTimestamp: true, TimestampSigned: true, Tolerance: 5 * time.Minute},
+		traits: signature.Traits{HasID: true, HasTimestamp: true, TimestampSigned: true, Tolerance: 5 * time.Minute, Lifetime: tokenLifetime},
 	})
 }
 
-var googleIssuers = []string{"https://accounts.google.com", "accounts.google.com"}
+// deliveryAttempt counts up on each redelivery of a subscription that has a
+// dead letter topic.
+const deliveryAttempt = "deliveryAttempt"
 
-// googleLifetime is how far ahead a token may expire, as in Google's library.
-const googleLifetime = 24 * time.Hour
+// pubSubDigest is of the body without deliveryAttempt.
+// https://docs.cloud.google.com/pubsub/docs/handling-failures
+func pubSubDigest(_ *Module, r *signature.Request, _ []byte) ([]byte, error) {
+	body, err := signature.BodyBytes(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Contains(body, []byte(deliveryAttempt)) {
+		return bodyDigest(r)
+	}
+	var envelope map[string]json.RawMessage
+	if json.Unmarshal(body, &envelope) != nil || len(envelope["message"]) == 0 {
+		return bodyDigest(r)
+	}
+	delete(envelope, deliveryAttempt)
+	rest, err := json.Marshal(envelope)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(rest)
+	return sum[:], nil
+}
+
+var googleIssuers = []string{"https://accounts.google.com", "accounts.google.com"}
 
 func checkGoogle(m *Module, r *signature.Request, c claims, d *signature.Delivery) error {
 	issuers := m.set.Issuers
@@ -299,12 +352,12 @@ func checkGoogle(m *Module, r *signature.Request, c claims, d *signature.Deliver
 	case c.text("email") != m.set.ServiceAccount || !verified:
 		return signature.Refuse(signature.InvalidSignature, "the token is of another service account")
 	}
-	if err := c.checkValidity(r.Now, c.tolerance); err != nil {
+	if err := c.checkLifetime(r.Now, c.tolerance); err != nil {
 		return err
 	}
 	issued, ok := c.time("iat")
-	if expires, _ := c.time("exp"); !ok || expires.Sub(r.Now) >= googleLifetime {
-		return signature.Refuse(signature.Malformed, "the token is valid for longer than Google's are")
+	if !ok {
+		return signature.Refuse(signature.Malformed, "the token does not say when it was issued")
 	}
 	d.Timestamp = issued
 	return nil

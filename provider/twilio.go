@@ -40,7 +40,7 @@ func twilioValues(_ *Module, r *signature.Request) ([]map[string]string, error) 
 			suffix.WriteString(value)
 		}
 	}
-	if form == nil {
+	if suffix.Len() == 0 { // no form, or one of separators alone
 		if err := checkTwilioBody(u, r); err != nil {
 			return nil, err
 		}

@@ -1,11 +1,12 @@
 // Package replay remembers which deliveries are being handled and which have
 // been, so that one delivery reaches the app once.
 //
-// A delivery is known by its [Keys]. A [Store] claims them all together or not
-// at all; the holder of the claim commits it when the app has succeeded, which
+// A delivery is identified by its [Keys]. A [Store] claims the blocking ones all
+// or none; the owner of the claim commits it when the app has succeeded, which
 // makes the keys "handled" for a window, or releases it when the app has
-// failed, which makes them free again. A claim that nobody ends lives until
-// its lease runs out. The package knows nothing of signatures or HTTP servers.
+// failed, which makes them free again. A claim that is neither committed nor
+// released expires with its lease. The package does not know signatures or
+// HTTP servers.
 package replay
 
 import (
@@ -15,6 +16,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -30,17 +32,25 @@ type Key [KeySize]byte
 // what was hashed.
 func (k Key) String() string { return base64.RawURLEncoding.EncodeToString(k[:]) }
 
-// Kind tells keys that are made of an ID from keys that are made of a digest,
-// so that an ID which looks like a digest is still another key.
+// Kind says what a key is made of, so that an ID which looks like a digest is
+// still another key.
 type Kind byte
 
 // The kinds of key.
 const (
-	KindID     Kind = 'i'
-	KindDigest Kind = 'd'
-	// KindPardon marks an ID that was forgotten on purpose, so that the
-	// digest, which is still handled, is forgotten when the ID comes again.
-	KindPardon Kind = 'p'
+	// KindID is a delivery ID.
+	KindID Kind = 'i'
+	// KindContent is a digest of the signed content.
+	KindContent Kind = 'd'
+	// KindBoth is a digest of delivery ID and content together, where
+	// neither alone identifies a delivery.
+	KindBoth Kind = 'c'
+	// KindPass is a one-time redelivery pass: a delivery with this ID is
+	// accepted although its content was handled.
+	KindPass Kind = 'p'
+	// KindPassUse is claimed while such a pass is used, so that one of
+	// several concurrent copies uses it.
+	KindPassUse Kind = 'u'
 )
 
 // NewKey derives a key. Every part goes in with its length, so that no two
@@ -59,18 +69,24 @@ func NewKey(namespace string, secret []byte, kind Kind, value []byte) Key {
 	return Key(sum[:KeySize])
 }
 
-// Keys are all the keys of one delivery. There is at least one. Several IDs or
-// digests stand side by side when more than one configured secret has signed
-// the delivery: each signature alone could be sent again.
+// Keys are the keys of one delivery.
+//
+// Blocking keys identify it: they are claimed all or none, and one that was
+// handled means that the delivery was. There is more than one while several
+// secrets are configured.
+//
+// Notes are keys that do not identify a delivery (an unsigned ID), but say
+// something about one that was handled. They are written at commit and never
+// block a claim.
 type Keys struct {
-	IDs     []Key
-	Digests []Key
+	Blocking []Key
+	Notes    []Key
 }
 
-// All returns the IDs, then the digests.
+// All returns the blocking keys, then the notes.
 func (k Keys) All() []Key {
-	all := make([]Key, 0, len(k.IDs)+len(k.Digests))
-	return append(append(all, k.IDs...), k.Digests...)
+	all := make([]Key, 0, len(k.Blocking)+len(k.Notes))
+	return append(append(all, k.Blocking...), k.Notes...)
 }
 
 // State is what a store knows of one key.
@@ -100,47 +116,38 @@ func (s State) String() string {
 	}
 }
 
-// Verdict is what became of an attempt to claim a delivery.
+// Verdict is the result of an attempt to claim a delivery.
 type Verdict uint8
 
 // The verdicts.
 const (
-	// Ours: every key was free and is now claimed by the caller.
+	// Ours: every blocking key was free and is now claimed by the caller.
 	Ours Verdict = iota
 	// Duplicate: the delivery was handled before.
 	Duplicate
-	// Replayed: what was signed was handled before, now under another ID.
+	// Replayed: the content was handled before, under another unsigned ID.
 	Replayed
-	// InProgress: another claim holds at least one of the keys.
+	// InProgress: another claim holds at least one of the blocking keys.
 	InProgress
 )
 
 // Judge turns the states of a delivery's keys, as they were before the
-// attempt, into a verdict. A handled ID makes a duplicate whatever the digests
-// say. A handled digest makes a replay when the delivery carries an ID that
-// was not handled, for then the ID is what has been changed. Whatever is still
-// being handled comes last: it may yet fail.
-func Judge(ids, digests []State) Verdict {
-	claimed := false
-	for _, s := range ids {
-		if s == Handled {
+// attempt, into a verdict. Only a blocking key can stop a delivery; a note
+// that was handled distinguishes a duplicate from a replay under another ID,
+// and means nothing alone. A key that is claimed comes last: the delivery
+// that holds it may still fail.
+func Judge(blocking, notes []State) Verdict {
+	switch {
+	case slices.Contains(blocking, Handled):
+		if len(notes) == 0 || slices.Contains(notes, Handled) {
 			return Duplicate
 		}
-		claimed = claimed || s == Claimed
-	}
-	for _, s := range digests {
-		if s == Handled && len(ids) > 0 {
-			return Replayed
-		}
-		if s == Handled {
-			return Duplicate
-		}
-		claimed = claimed || s == Claimed
-	}
-	if claimed {
+		return Replayed
+	case slices.Contains(blocking, Claimed):
 		return InProgress
+	default:
+		return Ours
 	}
-	return Ours
 }
 
 // Owner is the token of one claim. Whoever ends or renews a claim shows it, so
@@ -171,9 +178,9 @@ var (
 	// ErrFull: the store is at its configured limit and forgets nothing
 	// that its window still covers.
 	ErrFull = errors.New("replay store is full")
-	// ErrNoKeys: the delivery has no keys, so that nothing could tell it
+	// ErrNoKeys: the delivery has no blocking keys, so nothing could tell it
 	// from any other.
-	ErrNoKeys = errors.New("delivery has no keys")
+	ErrNoKeys = errors.New("delivery has no blocking keys")
 )
 
 // Store keeps claims and handled deliveries. Its methods are safe for
@@ -182,34 +189,37 @@ var (
 // Stores read the time from a clock of their own, which must survive steps of
 // the wall clock where the store lives in this process.
 type Store interface {
-	// Claim claims all keys for owner until now+lease, if every one of them
-	// is Free; otherwise it changes nothing. It returns the verdict of
-	// [Judge] over the states that it found. ErrFull if a new key would
-	// exceed the store's limit. Called again after an error, with the same
-	// owner, it may find its own work done: a claim of the same owner
-	// counts as Free and is renewed.
+	// Claim claims all blocking keys for owner until now+lease, if every one
+	// of them is Free; otherwise it changes nothing. It returns the verdict
+	// of [Judge] over the states that it found. ErrFull if the new keys,
+	// notes included, would exceed the store's limit. Called again after an
+	// error, with the same owner, it may find its own work done: a claim of
+	// the same owner counts as Free and is renewed.
 	Claim(ctx context.Context, keys Keys, owner Owner, lease time.Duration) (Verdict, error)
 
 	// Renew makes the claim live until now+lease. ErrNotOwner if any of the
-	// keys is not claimed by owner.
+	// blocking keys is not claimed by owner.
 	Renew(ctx context.Context, keys Keys, owner Owner, lease time.Duration) error
 
-	// Commit turns the claim into Handled, remembered until now+window. On
-	// return it is as durable as the store promises. status is what the app
-	// answered, for those who wait. ErrNotOwner if any of the keys is not
-	// claimed by owner; then nothing has changed. Called again after an
+	// Commit turns the claim into Handled, remembered until now+window, and
+	// writes the notes; a note that is remembered for longer already stays
+	// so. On return it is as durable as the store promises. status is the
+	// app's, for copies that wait. ErrNotOwner if any of the blocking keys is
+	// not claimed by owner; then nothing has changed. Called again after an
 	// error, with the same owner, it may find its own work done: that is
-	// success.
+	// success. Notes may be lost without an error where the store is short
+	// of memory, as they never decide whether a delivery is forwarded.
 	Commit(ctx context.Context, keys Keys, owner Owner, window time.Duration, status int) error
 
-	// Release frees every key that owner still holds; others it leaves
-	// alone, without an error. status is what the app answered, 0 if nothing.
+	// Release frees every blocking key that owner still holds; others, and
+	// the notes, it leaves alone, without an error. status is the app's, 0
+	// if there is none.
 	Release(ctx context.Context, keys Keys, owner Owner, status int) error
 
-	// Wait returns when none of the keys is Claimed any more, at once if
-	// none is, or when ctx ends (State Claimed, no error). Of several endings
-	// it returns the one that comes first in keys.All(). A status is told if
-	// the store still knows it.
+	// Wait returns when none of the blocking keys is Claimed any more, at
+	// once if none is, or when ctx ends (State Claimed, no error). Of several
+	// endings it returns the one that comes first in keys.Blocking. The
+	// status is set if the store still knows it.
 	Wait(ctx context.Context, keys Keys) (Ending, error)
 
 	// Lookup returns the state of every key, in the order given.

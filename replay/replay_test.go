@@ -14,7 +14,7 @@ func TestKeysDifferWhereverAnyPartDiffers(t *testing.T) {
 	// Each pair would collide if the parts were joined without their lengths.
 	distinct := []parts{
 		{"shop", "k1", KindID, "42"},
-		{"shop", "k1", KindDigest, "42"},
+		{"shop", "k1", KindContent, "42"},
 		{"shop", "k2", KindID, "42"},
 		{"shop", "k1", KindID, "43"},
 		{"shopk", "1", KindID, "42"},
@@ -59,8 +59,8 @@ func TestKeyStringHidesItsParts(t *testing.T) {
 	}
 }
 
-func TestAllListsIDsBeforeDigests(t *testing.T) {
-	keys := Keys{IDs: []Key{{1}, {2}}, Digests: []Key{{3}}}
+func TestAllListsBlockingKeysBeforeNotes(t *testing.T) {
+	keys := Keys{Blocking: []Key{{1}, {2}}, Notes: []Key{{3}}}
 	all := keys.All()
 	if len(all) != 3 || all[0] != (Key{1}) || all[1] != (Key{2}) || all[2] != (Key{3}) {
 		t.Errorf("All() = %v", all)
@@ -70,37 +70,34 @@ func TestAllListsIDsBeforeDigests(t *testing.T) {
 func TestJudge(t *testing.T) {
 	states := func(s ...State) []State { return s }
 	tests := []struct {
-		name         string
-		ids, digests []State
-		want         Verdict
+		name            string
+		blocking, notes []State
+		want            Verdict
 	}{
 		{"everything free is ours", states(Free), states(Free), Ours},
-		{"a free ID alone is ours", states(Free), nil, Ours},
-		{"a free digest alone is ours", nil, states(Free), Ours},
+		{"a free blocking key alone is ours", states(Free), nil, Ours},
+		{"a handled note alone means nothing", states(Free), states(Handled), Ours},
+		{"a claimed note alone means nothing", states(Free), states(Claimed), Ours},
+		{"no blocking key, no verdict against it", nil, states(Handled), Ours},
 
-		{"a handled ID alone is a duplicate", states(Handled), nil, Duplicate},
-		{"a handled ID and its digest are a duplicate", states(Handled), states(Handled), Duplicate},
-		{"a handled ID is a duplicate whatever was signed", states(Handled), states(Free), Duplicate},
-		{"a handled ID is a duplicate though the digest is in progress", states(Handled), states(Claimed), Duplicate},
-		{"one handled ID of several is enough", states(Free, Handled), nil, Duplicate},
-		{"one handled ID outweighs a claimed one", states(Claimed, Handled), nil, Duplicate},
+		{"a handled key without a note is a duplicate", states(Handled), nil, Duplicate},
+		{"a handled key with a handled note is a duplicate", states(Handled), states(Handled), Duplicate},
+		{"one handled note of several is enough", states(Handled), states(Free, Handled), Duplicate},
+		{"one handled key of several is enough", states(Free, Handled), nil, Duplicate},
+		{"a handled key outweighs a claimed one", states(Claimed, Handled), nil, Duplicate},
 
-		{"a handled digest under a free ID is a replay", states(Free), states(Handled), Replayed},
-		{"a handled digest under an ID in progress is a replay", states(Claimed), states(Handled), Replayed},
-		{"one handled digest of several is enough", states(Free), states(Free, Handled), Replayed},
-		{"a handled digest outweighs a claimed one", states(Free), states(Claimed, Handled), Replayed},
-		{"a handled digest without any ID is a duplicate", nil, states(Handled), Duplicate},
-		{"one handled digest of several without any ID is a duplicate", nil, states(Claimed, Handled), Duplicate},
+		{"a handled key under another note is a replay", states(Handled), states(Free), Replayed},
+		{"a note that is claimed is not handled", states(Handled), states(Claimed), Replayed},
+		{"one handled key of several under another note is a replay", states(Free, Handled), states(Free, Free), Replayed},
 
-		{"a claimed ID is in progress", states(Claimed), states(Free), InProgress},
-		{"a claimed digest is in progress", states(Free), states(Claimed), InProgress},
-		{"a claimed digest without any ID is in progress", nil, states(Claimed), InProgress},
+		{"a claimed key is in progress", states(Claimed), nil, InProgress},
+		{"a claimed key is in progress whatever the note", states(Claimed), states(Handled), InProgress},
 		{"one claimed key of several is enough", states(Free, Claimed), states(Free, Free), InProgress},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if got := Judge(test.ids, test.digests); got != test.want {
-				t.Errorf("Judge(%v, %v) = %d, want %d", test.ids, test.digests, got, test.want)
+			if got := Judge(test.blocking, test.notes); got != test.want {
+				t.Errorf("Judge(%v, %v) = %d, want %d", test.blocking, test.notes, got, test.want)
 			}
 		})
 	}

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -60,13 +61,6 @@ func (a Algorithm) Asymmetric() bool {
 		return true
 	}
 	return false
-}
-
-// slow reports whether hashing with the algorithm takes more than a millisecond
-// a MiB: SHA-384 and SHA-512, which Ed25519 uses too, have no instructions of
-// their own on most processors.
-func (a Algorithm) slow() bool {
-	return a == Ed25519 || a.hash() == crypto.SHA384 || a.hash() == crypto.SHA512
 }
 
 // hash returns the hash function that the algorithm rests on.
@@ -298,6 +292,36 @@ func (k *key) verify(a Algorithm, t *template, v *values, candidates [][]byte, d
 	return dst, -1, nil
 }
 
+// digest returns the digest that verify would, if this key had signed.
+func (k *key) digest(a Algorithm, t *template, v *values) ([]byte, error) {
+	if a == Token || a == Basic {
+		sum, err := v.bodySHA256()
+		return slices.Clone(sum), err
+	}
+	if a.Asymmetric() {
+		signed, err := v.signedContent(a, t)
+		return slices.Clone(digestOf(a, signed)), err
+	}
+	st := k.states.Get().(*state)
+	defer k.states.Put(st)
+	st.hash.Reset()
+	var err error
+	if st.scratch, err = t.write(st.hash, v, st.scratch); err != nil {
+		return nil, err
+	}
+	return st.hash.Sum(nil), nil
+}
+
+// digestOf returns the digest of what a public key is checked against: itself,
+// if it is a hash, or that of the content, which Ed25519 signs.
+func digestOf(a Algorithm, signed []byte) []byte {
+	if a != Ed25519 {
+		return signed
+	}
+	sum := sha256.Sum256(signed)
+	return sum[:]
+}
+
 // verifyPublic checks with a public key. What is signed does not depend on the
 // key, so it is put together once for all of them.
 func (k *key) verifyPublic(a Algorithm, t *template, v *values, candidates [][]byte, dst []byte) ([]byte, int, error) {
@@ -309,11 +333,7 @@ func (k *key) verifyPublic(a Algorithm, t *template, v *values, candidates [][]b
 		if !k.signed(a, signed, candidate) {
 			continue
 		}
-		if a == Ed25519 { // which signs the content itself
-			sum := sha256.Sum256(signed)
-			signed = sum[:]
-		}
-		return append(dst, signed...), i, nil
+		return append(dst, digestOf(a, signed)...), i, nil
 	}
 	return dst, -1, nil
 }

@@ -99,6 +99,9 @@ func (r *Request) Form() (url.Values, error) {
 
 func (r *Request) parseForm() (url.Values, error) {
 	declared := mediaType(r) == "application/x-www-form-urlencoded"
+	if declared && !asciiCompatible(r.Header) {
+		return nil, Refuse(Malformed, "the form is in a character set in which its fields would be others")
+	}
 	if r.Body.Size() > maxForm {
 		if !declared {
 			return nil, nil

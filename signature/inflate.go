@@ -1,6 +1,7 @@
 package signature
 
 import (
+	"bufio"
 	"compress/gzip"
 	"errors"
 	"io"
@@ -33,13 +34,21 @@ func writeInflated(w io.Writer, r *Request) error {
 	src := r.Body.Open()
 	defer src.Close()
 	readErr := &errorKeeper{r: src}
-	zr, err := gzip.NewReader(readErr)
+	buffered := bufio.NewReader(readErr)
+	zr, err := gzip.NewReader(buffered)
 	if err == nil {
+		// Of several members an app might read the first alone.
+		zr.Multistream(false)
 		var n int64
 		limit := min(maxInflated, freeInflated+maxInflation*r.Body.Size())
 		n, err = io.Copy(w, io.LimitReader(zr, limit+1))
 		if err == nil && n > limit {
 			return Refuse(Malformed, "the body is more than %d bytes when uncompressed", limit)
+		}
+	}
+	if err == nil {
+		if _, more := buffered.Peek(1); more == nil {
+			return Refuse(Malformed, "something follows the compressed body")
 		}
 	}
 	if readErr.err != nil {

@@ -29,7 +29,11 @@ const (
 // Error implements error.
 func (r *Refusal) Error() string { return string(r.Kind) + ": " + r.Reason }
 
-// Refuse makes a Refusal; format and args make its reason.
+// Refuse makes a Refusal; format and args make its reason. Of each text among
+// args at most 48 characters are quoted, because it may come with the request.
 func Refuse(kind RefusalKind, format string, args ...any) error {
+	for i, arg := range args {
+		args[i] = quotableArg(arg)
+	}
 	return &Refusal{Kind: kind, Reason: fmt.Sprintf(format, args...)}
 }

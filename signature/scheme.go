@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/textproto"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -43,6 +45,18 @@ type Scheme struct {
 	// The requests that are signed in this way, where the provider signs
 	// others otherwise. Default: all.
 	When *Condition `json:"when,omitempty"`
+	// The form fields that are signed are the whole body: one with anything
+	// beside them is refused. Without it the body counts as unsigned.
+	WholeForm bool `json:"whole_form,omitempty"`
+	// The provider signs requests that have no body: one that has is refused.
+	NoBody bool `json:"no_body,omitempty"`
+	// The body is one complete JSON object or array: any other is refused.
+	// This is checked anyway where the signed content does not say where the
+	// body begins, as in `{url}{body}`, and another option reads JSON.
+	JSONBody bool `json:"json_body,omitempty"`
+	// Parameters that the query must not have, under any spelling: the app
+	// would read them in place of what is signed.
+	RefuseQuery []string `json:"refuse_query,omitempty"`
 	// ValuesCoverBody says that the {value.NAME} of the signed content are
 	// made of the whole body. Only code can say so, hence not the config.
 	ValuesCoverBody bool `json:"-"`
@@ -120,6 +134,12 @@ func (s *Scheme) check() error {
 	if err := s.Signature.check(); err != nil {
 		return fmt.Errorf("signature: %w", err)
 	}
+	if s.WholeForm && !strings.Contains(s.Signed, "{form.") {
+		return errors.New("whole_form: no field of a form is signed: write, for example, signed {form.payload}")
+	}
+	if s.NoBody && (s.WholeForm || s.JSONBody || s.RefuseEmpty) {
+		return errors.New("no_body: another option says that there is a body")
+	}
 	if err := s.When.check(); err != nil {
 		return err
 	}
@@ -148,6 +168,17 @@ func (s *Scheme) check() error {
 		}
 	}
 	return nil
+}
+
+// fields returns what the scheme reads beside signature and timestamp.
+func (s *Scheme) fields() []Field {
+	var fields []Field
+	for _, f := range []*Field{s.ID, s.Event, s.Action, s.KeyID} {
+		if f != nil {
+			fields = append(fields, *f)
+		}
+	}
+	return fields
 }
 
 // checkElement: elements are parts of a list, and signatures are not elements.
@@ -223,12 +254,14 @@ func (v *Verifier) prepare() error {
 		v.perList = v.perList || f.From == "element"
 	}
 	v.template.fields(addField)
-	for _, f := range []*Field{&s.Signature.Field, s.ID, s.Event, s.Action, s.KeyID} {
-		if f != nil {
-			addField(*f)
-		}
+	for _, f := range append(s.fields(), s.Signature.Field) {
+		addField(f)
 	}
-	v.traits = Traits{BodySigned: v.template.body, Slow: s.Algorithm.slow(), URLSigned: v.template.target}
+	v.wholeJSON = s.JSONBody || (v.template.open && slices.ContainsFunc(s.fields(), func(f Field) bool { return f.From == "json" }))
+	if v.template.open && !v.wholeJSON {
+		v.template.raw = false // where its fields begin cannot be told
+	}
+	v.traits = Traits{BodySigned: v.template.body || s.WholeForm || s.NoBody, URLSigned: v.template.target}
 	if s.ID != nil {
 		v.traits.HasID, v.traits.IDSigned = true, v.template.covers(*s.ID)
 	}
@@ -274,8 +307,13 @@ type Traits struct {
 	BodySigned                    bool
 	// URLSigned: the URL is part of what is signed.
 	URLSigned bool
-	// Slow: verification takes more than a millisecond for each MiB of body.
-	Slow bool
 	// Tolerance of the signed timestamp, 0 without one.
 	Tolerance time.Duration
+	// Lifetime is how long a copy can still be accepted after the delivery
+	// was, where the tolerance does not say it: tokens expire. 0: unknown.
+	Lifetime time.Duration
 }
+
+// MinWindow is how long a handled delivery must be remembered at least, so that
+// no copy of it is accepted later. 0: no time is signed.
+func (t Traits) MinWindow() time.Duration { return max(2*t.Tolerance, t.Lifetime) }

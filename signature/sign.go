@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -135,6 +136,23 @@ func (s *signer) fillSigned(example string) error {
 			return err
 		}
 	}
+	if s.v.scheme.WholeForm {
+		return s.dropUnsignedFields()
+	}
+	return nil
+}
+
+// dropUnsignedFields leaves of a form what the provider would have sent.
+func (s *signer) dropUnsignedFields() error {
+	form, err := s.r.Form()
+	if err != nil {
+		return err
+	}
+	signed := url.Values{}
+	for _, name := range s.v.template.signedNames("form") {
+		signed[name] = form[name]
+	}
+	s.r.Body = BytesBody(signed.Encode())
 	return nil
 }
 

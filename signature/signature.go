@@ -32,6 +32,10 @@ type Request struct {
 	Header    http.Header
 	// Body is nil while only the headers have been read.
 	Body Body
+	// MaxBody is set by CheckHeaders of a provider if the request is no
+	// delivery, but may be a handshake: a longer body makes it neither. 0: the
+	// body may be as long as that of a delivery.
+	MaxBody int64
 	// Now is the time to judge timestamps by.
 	Now time.Time
 	// Values are what the provider's own code has worked out, for
@@ -159,6 +163,17 @@ type Delivery struct {
 	// identity and a digest of what it authenticates, in the order of the
 	// config. There is at least one.
 	Matches []Match
+	// Contents holds the digest of the signed content under every configured
+	// secret of the scheme that verified, in the order of the config, so that
+	// a delivery is recognized when its retry is signed with another secret.
+	// Nil if Matches says the same.
+	Contents []Match
+	// Repeats: another delivery can have the same content, so that the
+	// content alone does not identify this one.
+	Repeats bool
+	// AlsoContent: equal content is the same delivery although the ID is signed,
+	// because a retry can have another ID.
+	AlsoContent bool
 	// Answer is what to send for a handshake. Not nil: the delivery goes no
 	// further.
 	Answer *Answer
@@ -174,6 +189,15 @@ type Match struct {
 	Secret Identity
 	// Digest is computed from the signed bytes, never from the header's text.
 	Digest []byte
+}
+
+// Digests returns the digest of the content under every configured secret of the
+// scheme that verified, in the order of the config.
+func (d *Delivery) Digests() []Match {
+	if d.Contents != nil {
+		return d.Contents
+	}
+	return d.Matches
 }
 
 // Answer is the response to a handshake.

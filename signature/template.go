@@ -30,6 +30,7 @@ type template struct {
 	covered map[Field]bool
 	body    bool // the body is covered, in whole
 	raw     bool // … as its own bytes, and so is every field in it
+	open    bool // … but the content does not say where it begins or ends
 	query   bool // the query is covered
 	target  bool // the URL, or a part of it, is covered
 }
@@ -67,6 +68,7 @@ func parseTemplate(text string, s *Scheme) (*template, error) {
 		text = text[end+1:]
 	}
 	t.setGuards(s)
+	t.open = t.bodyIsOpen(s)
 	return t, nil
 }
 
@@ -85,8 +87,10 @@ func (t *template) addVariable(name string, s *Scheme) error {
 		return nil
 	case "body", "body_sha256", "body_sha256_hex", "body_escaped":
 		t.body, t.raw = true, true
-	case "body_inflated", "form_sorted":
+	case "body_inflated":
 		t.body = true
+	case "form_sorted":
+		// Nothing says where its fields begin and end: they can be changed.
 	case "url", "query":
 		t.query, t.target = true, true
 	case "path", "host":
@@ -223,6 +227,57 @@ func (t *template) placed(s *Scheme) bool {
 	}
 	t.parts[i].guard = separatorGuard(t.parts[i-1].literal)
 	return true
+}
+
+// bodyIsOpen reports whether bytes could move between the body and what is
+// signed next to it: {url}{body} reads alike wherever the body begins. A
+// timestamp next to it has no choice of lengths, a hash has one length, and what
+// is guarded cannot contain what follows it. A literal between them alone does
+// not help: the body can contain it.
+func (t *template) bodyIsOpen(s *Scheme) bool {
+	i := slices.IndexFunc(t.parts, func(p part) bool { return p.name == "body" || p.name == "body_inflated" })
+	if i < 0 {
+		return t.escapedIsOpen()
+	}
+	fixed := func(p part) bool {
+		return p.literal != "" || p.guard != "" || s.isTimestamp(p.field) || p.name == "body_sha256" || p.name == "body_sha256_hex"
+	}
+	before, after := t.parts[:i], t.parts[i+1:]
+	for len(before) > 0 && before[len(before)-1].literal != "" {
+		before = before[:len(before)-1]
+	}
+	for len(after) > 0 && after[0].literal != "" {
+		after = after[1:]
+	}
+	return (len(before) > 0 && !fixed(before[len(before)-1])) || (len(after) > 0 && !fixed(after[0]))
+}
+
+// escapedIsOpen is bodyIsOpen for an escaped body, which ends at the first quote:
+// between it and any other part there must be one, or what a provider's code
+// has put there.
+func (t *template) escapedIsOpen() bool {
+	i := slices.IndexFunc(t.parts, func(p part) bool { return p.name == "body_escaped" })
+	if i < 0 {
+		return false
+	}
+	closes := func(p part) bool { return p.field.From == "value" || strings.Contains(p.literal, `"`) }
+	return (i > 0 && !closes(t.parts[i-1])) || (i+1 < len(t.parts) && !closes(t.parts[i+1]))
+}
+
+// signsMethod reports whether the method is part of what is signed.
+func (t *template) signsMethod() bool {
+	return slices.ContainsFunc(t.parts, func(p part) bool { return p.name == "method" })
+}
+
+// signedNames returns the names of the signed fields of one place.
+func (t *template) signedNames(from string) []string {
+	var names []string
+	for _, p := range t.parts {
+		if p.field.From == from {
+			names = append(names, p.field.Name)
+		}
+	}
+	return names
 }
 
 // covers tells whether the signature authenticates a field.

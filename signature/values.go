@@ -104,6 +104,9 @@ func (v *values) get(f Field) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		if err := checkLookalikes(form, "form field", f.Name); err != nil {
+			return "", err
+		}
 		return single(form[f.Name], "form field", f.Name)
 	case "json":
 		return v.jsonValue(f.Name)
@@ -120,6 +123,9 @@ func (v *values) queryValue(name string) (string, error) {
 			return "", Refuse(Malformed, "the query string cannot be parsed")
 		}
 		v.query, v.queryRead = query, true
+	}
+	if err := checkLookalikes(v.query, "query parameter", name); err != nil {
+		return "", err
 	}
 	return single(v.query[name], "query parameter", name)
 }

@@ -19,6 +19,7 @@ type Verifier struct {
 	tolerance time.Duration
 	traits    Traits
 	perList   bool // what is signed depends on the signature's own list
+	wholeJSON bool // the body must be one complete JSON document
 }
 
 const (
@@ -217,6 +218,9 @@ func (v *Verifier) Verify(r *Request) (*Delivery, error) {
 	if v.scheme.RefuseEmpty && r.Body.Size() == 0 {
 		return nil, Refuse(Malformed, "the body is empty, which the provider never sends")
 	}
+	if err := v.checkUnsigned(r); err != nil {
+		return nil, err
+	}
 	vals := newValues(r, v)
 	defer vals.release()
 	if err := v.candidates(vals); err != nil {
@@ -231,6 +235,9 @@ func (v *Verifier) Verify(r *Request) (*Delivery, error) {
 	}
 	if len(d.Matches) == 0 {
 		return nil, Refuse(InvalidSignature, "no configured secret made this signature: another secret, or the body was changed on its way")
+	}
+	if err := v.checkSigned(r); err != nil {
+		return nil, err
 	}
 	if err := v.describe(vals, d); err != nil {
 		return nil, err
@@ -248,9 +255,10 @@ func (v *Verifier) match(vals *values, list *signatureList, d *Delivery) error {
 	if err != nil {
 		return err
 	}
+	before := len(d.Matches)
 	for _, k := range v.keys {
 		if len(list.decoded) == 0 {
-			return nil
+			break
 		}
 		if v.scheme.KeyID != nil && k.name != "" && k.name != keyID {
 			continue
@@ -269,6 +277,27 @@ func (v *Verifier) match(vals *values, list *signatureList, d *Delivery) error {
 		list.decoded = slices.Delete(list.decoded, i, i+1)
 		d.Matches = append(d.Matches, Match{Secret: k.identity, Digest: digest})
 		d.Timestamp = list.timestamp
+	}
+	if len(v.keys) == 1 || len(d.Matches) == before {
+		return nil
+	}
+	return v.addContents(vals, d, d.Matches[before:])
+}
+
+// addContents adds the digest of the current list's content under every secret.
+// matches are those of this list.
+func (v *Verifier) addContents(vals *values, d *Delivery, matches []Match) error {
+	for _, k := range v.keys {
+		i := slices.IndexFunc(matches, func(m Match) bool { return m.Secret == k.identity })
+		if i >= 0 {
+			d.Contents = append(d.Contents, matches[i])
+			continue
+		}
+		digest, err := k.digest(v.scheme.Algorithm, v.template, vals)
+		if err != nil {
+			return err
+		}
+		d.Contents = append(d.Contents, Match{Secret: k.identity, Digest: digest})
 	}
 	return nil
 }

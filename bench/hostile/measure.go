@@ -97,7 +97,7 @@ func sizeOf(r *http.Request) int {
 // send sends a request and measures it. It reports false for one that is
 // genuine, or that no server could receive.
 func (e *endpoint) send(name string, q conformance.Request) (cost, bool) {
-	r, err := q.Build()
+	r, err := q.HTTP()
 	if err != nil {
 		return cost{}, false
 	}

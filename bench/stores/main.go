@@ -173,10 +173,10 @@ func (s *source) handle(store replay.Store, n, workers int) (first int) {
 	var all sync.WaitGroup
 	for range workers {
 		all.Go(func() {
-			ids, digests := make([]replay.Key, 1), make([]replay.Key, 1)
-			keys := replay.Keys{IDs: ids, Digests: digests}
+			contents, ids := make([]replay.Key, 1), make([]replay.Key, 1)
+			keys := replay.Keys{Blocking: contents, Notes: ids}
 			if single {
-				keys.Digests = nil
+				keys.Notes = nil
 			}
 			owner := replay.NewOwner()
 			for {
@@ -184,7 +184,7 @@ func (s *source) handle(store replay.Store, n, workers int) (first int) {
 				if i >= n {
 					return
 				}
-				ids[0], digests[0] = key(replay.KindID, first+i), key(replay.KindDigest, first+i)
+				contents[0], ids[0] = key(replay.KindContent, first+i), key(replay.KindID, first+i)
 				owner[0], owner[1] = byte(i), byte(i>>8)
 				verdict, err := store.Claim(context.Background(), keys, owner, time.Minute)
 				check(err)
@@ -203,21 +203,21 @@ func (s *source) handle(store replay.Store, n, workers int) (first int) {
 func (s *source) release(store replay.Store, n int) {
 	first := s.take(n)
 	owner := replay.NewOwner()
-	ids := make([]replay.Key, 1)
+	contents := make([]replay.Key, 1)
 	for i := range n {
-		ids[0] = key(replay.KindID, first+i)
-		_, err := store.Claim(context.Background(), replay.Keys{IDs: ids}, owner, time.Minute)
+		contents[0] = key(replay.KindContent, first+i)
+		_, err := store.Claim(context.Background(), replay.Keys{Blocking: contents}, owner, time.Minute)
 		check(err)
-		check(store.Release(context.Background(), replay.Keys{IDs: ids}, owner, 500))
+		check(store.Release(context.Background(), replay.Keys{Blocking: contents}, owner, 500))
 	}
 }
 
 func (s *source) lookup(store replay.Store, n int) {
 	first := s.take(n)
-	ids := make([]replay.Key, 1)
+	contents := make([]replay.Key, 1)
 	for i := range n {
-		ids[0] = key(replay.KindID, first+i)
-		_, err := store.Lookup(context.Background(), ids)
+		contents[0] = key(replay.KindContent, first+i)
+		_, err := store.Lookup(context.Background(), contents)
 		check(err)
 	}
 }
@@ -225,10 +225,10 @@ func (s *source) lookup(store replay.Store, n int) {
 // claimAgain claims deliveries that are handled.
 func claimAgain(store replay.Store, first, n int) {
 	owner := replay.NewOwner()
-	ids := make([]replay.Key, 1)
+	contents := make([]replay.Key, 1)
 	for i := range n {
-		ids[0] = key(replay.KindID, first+i*7%n)
-		verdict, err := store.Claim(context.Background(), replay.Keys{IDs: ids}, owner, time.Minute)
+		contents[0] = key(replay.KindContent, first+i*7%n)
+		verdict, err := store.Claim(context.Background(), replay.Keys{Blocking: contents}, owner, time.Minute)
 		check(err)
 		if verdict != replay.Duplicate {
 			log.Fatalf("a handled delivery got the verdict %d", verdict)

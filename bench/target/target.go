@@ -18,6 +18,8 @@ import (
 	"strings"
 	"text/template"
 	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 )
 
 // Names of the targets that others are compared with.
@@ -56,8 +58,8 @@ type Target struct {
 	Address string // host and port
 	Admin   string // host and port of Caddy's admin API, if Env.Profiled
 
-	server *process
-	others []*process
+	server *running
+	others []*running
 }
 
 // CPU returns the CPU time that the server has spent so far, with its workers,
@@ -78,7 +80,7 @@ func (t *Target) Stop() {
 // Start starts the target of that name. The error says why it cannot be measured
 // here: a package is missing, say.
 func Start(ctx context.Context, e Env, name string) (*Target, error) {
-	address, err := freeAddress()
+	address, err := process.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +91,7 @@ func Start(ctx context.Context, e Env, name string) (*Target, error) {
 	s := starting{Env: e, ctx: ctx, dir: dir, address: address}
 	t := &Target{Name: name, Address: address}
 	if e.Profiled {
-		if t.Admin, err = freeAddress(); err != nil {
+		if t.Admin, err = process.FreeAddress(); err != nil {
 			return nil, err
 		}
 		s.admin = t.Admin
@@ -132,7 +134,7 @@ func StartApp(ctx context.Context, e Env) (*Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking for the app behind the proxies: %w", err)
 	}
-	address, err := freeAddress()
+	address, err := process.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -156,16 +158,16 @@ type starting struct {
 	admin   string
 }
 
-func (s *starting) start(argv ...string) (*process, error) {
+func (s *starting) start(argv ...string) (*running, error) {
 	return start(s.ctx, s.dir, answers(s.address), []string{"WEBHOOK_SECRET=" + s.Secret, "XDG_DATA_HOME=" + s.dir, "XDG_CONFIG_HOME=" + s.dir}, argv...)
 }
 
-func (s *starting) verifying(store string) (*process, error) {
+func (s *starting) verifying(store string) (*running, error) {
 	return s.caddy(s.Caddy, map[string]string{"Store": store})
 }
 
 // caddy starts a Caddy with what the values say in front of reverse_proxy.
-func (s *starting) caddy(program string, values map[string]string) (*process, error) {
+func (s *starting) caddy(program string, values map[string]string) (*running, error) {
 	values["Admin"] = s.admin
 	if err := s.render("caddy.tmpl", "Caddyfile", values); err != nil {
 		return nil, err
@@ -178,7 +180,7 @@ func (s *starting) redis(t *Target) error {
 	if err != nil {
 		return errors.New("redis-server is not installed")
 	}
-	address, err := freeAddress()
+	address, err := process.FreeAddress()
 	if err != nil {
 		return err
 	}
@@ -187,7 +189,7 @@ func (s *starting) redis(t *Target) error {
 	if err != nil {
 		return fmt.Errorf("creating a folder: %w", err)
 	}
-	server, err := start(s.ctx, dir, accepts(address), nil, program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--protected-mode", "no",
+	server, err := start(s.ctx, dir, process.Accepts(address), nil, program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--protected-mode", "no",
 		"--maxmemory-policy", "noeviction")
 	if err != nil {
 		return err
@@ -200,7 +202,7 @@ func (s *starting) redis(t *Target) error {
 	return nil
 }
 
-func (s *starting) nginx(script string) (*process, error) {
+func (s *starting) nginx(script string) (*running, error) {
 	program, err := exec.LookPath("nginx")
 	if err != nil {
 		if program = "/usr/sbin/nginx"; !exists(program) {
@@ -220,7 +222,7 @@ func (s *starting) nginx(script string) (*process, error) {
 	return s.start(program, "-p", s.dir, "-c", filepath.Join(s.dir, "nginx.conf"), "-e", "stderr")
 }
 
-func (s *starting) python(args ...string) (*process, error) {
+func (s *starting) python(args ...string) (*running, error) {
 	if !exists(s.Python) {
 		return nil, fmt.Errorf("there is no %s", filepath.Base(s.Python))
 	}
@@ -269,14 +271,4 @@ func name(u *user.User, err error) string {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-// freeAddress returns a loopback address that nothing listened on a moment ago.
-func freeAddress() (string, error) {
-	var config net.ListenConfig
-	l, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("looking for a free port: %w", err)
-	}
-	return l.Addr().String(), l.Close()
 }

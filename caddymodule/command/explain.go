@@ -66,7 +66,7 @@ delivery is accepted as it is.`,
 		}
 		return printReport(cmd.OutOrStdout(), report)
 	}
-	return cmd
+	return onTerminal(cmd)
 }
 
 func readSecrets(flags []string, stdin io.Reader) ([]string, error) {

@@ -39,5 +39,5 @@ handled before. It fails if no endpoint remembers the ID as handled.`,
 		}
 		return nil
 	}
-	return cmd
+	return onTerminal(cmd)
 }

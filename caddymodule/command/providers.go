@@ -14,7 +14,7 @@ import (
 
 // providersCommand is `caddy verify-webhook providers [NAME]`.
 func providersCommand() *cobra.Command {
-	return &cobra.Command{
+	return onTerminal(&cobra.Command{
 		Use:   "providers [NAME]",
 		Short: "Lists the providers, or says all about one",
 		Long: `Without a name, lists all providers whose signatures are verified. With one,
@@ -27,7 +27,7 @@ signature covers, and what an attacker could still do.`,
 			}
 			return describeProvider(cmd.OutOrStdout(), args[0])
 		},
-	}
+	})
 }
 
 func listProviders(w io.Writer) error {

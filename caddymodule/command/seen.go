@@ -30,5 +30,5 @@ app works on it at this moment) or free.`,
 		}
 		return printSightings(cmd.OutOrStdout(), found)
 	}
-	return cmd
+	return onTerminal(cmd)
 }

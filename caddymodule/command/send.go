@@ -26,7 +26,8 @@ func sendCommand() *cobra.Command {
 		Long: `Makes deliveries as the provider would send them and sends them to --url, each
 with a fresh ID. --tamper and --stale send bad ones, which must be refused;
 --replay sends each one twice, the second time as somebody would who has seen
-the first: it must not reach the app again.
+the first: it must not reach the app again, unless the provider's content
+repeats (see "providers NAME").
 
 Only this machine and private networks are sent to, unless --allow-remote is
 given. The exit code is 0 if all answers are as they should be.`,
@@ -38,7 +39,7 @@ given. The exit code is 0 if all answers are as they should be.`,
 	flags := cmd.Flags()
 	f.add(flags)
 	bad := flawFlags(flags)
-	flags.BoolVar(&s.replay, "replay", false, "send each one twice: the second must not reach the app")
+	flags.BoolVar(&s.replay, "replay", false, "send each one twice, the second time under another ID if that is unsigned")
 	flags.IntVar(&s.count, "count", 1, "how many to send")
 	flags.IntVar(&s.parallel, "parallel", 1, "how many to send at a time")
 	flags.DurationVar(&s.timeout, "timeout", 30*time.Second, "how long to wait for each answer")
@@ -55,7 +56,7 @@ given. The exit code is 0 if all answers are as they should be.`,
 		}
 		return s.run(cmd.Context(), cmd.OutOrStdout())
 	}
-	return cmd
+	return onTerminal(cmd)
 }
 
 // sender sends deliveries.

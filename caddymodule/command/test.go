@@ -15,7 +15,7 @@ import (
 
 // testCommand is `caddy verify-webhook test FILE...`.
 func testCommand() *cobra.Command {
-	return &cobra.Command{
+	return onTerminal(&cobra.Command{
 		Use:   "test FILE...",
 		Short: "Runs conformance vectors through the handler",
 		Long: `Runs files of conformance vectors through the real handler, at the time that
@@ -34,7 +34,7 @@ A file is a JSON array. Each entry has:
 		SilenceUsage:  true,
 		SilenceErrors: false,
 		RunE:          func(cmd *cobra.Command, args []string) error { return runTest(cmd.OutOrStdout(), args) },
-	}
+	})
 }
 
 // tally counts the vectors of one provider.

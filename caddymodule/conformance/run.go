@@ -50,7 +50,8 @@ func Run(v Vector) (Result, error) {
 	return v.send(trial)
 }
 
-// Open sets up the vector's endpoint, at the vector's time.
+// Open returns a handler that is set up as the vector says, at its time. It must
+// be closed.
 func (v Vector) Open() (*caddymodule.Trial, error) {
 	options, err := v.providerJSON()
 	if err != nil {
@@ -75,7 +76,7 @@ func (v Vector) blankSecret() bool {
 
 // send sends the request and judges what comes back.
 func (v Vector) send(trial *caddymodule.Trial) (Result, error) {
-	r, err := v.Request.Build()
+	r, err := v.Request.HTTP()
 	if err != nil {
 		return Result{}, err
 	}
@@ -149,8 +150,8 @@ func sameBody(a, b []byte) bool {
 	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
 }
 
-// Build makes the request as a server receives it.
-func (q Request) Build() (*http.Request, error) {
+// HTTP returns the request as a server receives it.
+func (q Request) HTTP() (*http.Request, error) {
 	u, err := url.Parse(q.URL)
 	if err != nil {
 		return nil, fmt.Errorf("the URL of the request: %w", err)

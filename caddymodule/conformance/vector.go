@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"time"
 )
 
 // Vector is one request and what must become of it.
@@ -66,4 +67,13 @@ func ReadFile(path string) ([]Vector, error) {
 		}
 	}
 	return vectors, nil
+}
+
+// Tolerance returns the tolerance that the config sets, 0 if it sets none.
+func (v Vector) Tolerance() time.Duration {
+	var seconds int
+	if json.Unmarshal(v.Config["tolerance_s"], &seconds) != nil {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }

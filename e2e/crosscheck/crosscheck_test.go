@@ -5,21 +5,17 @@ package crosscheck
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	_ "github.com/verify-webhook/caddy-verify-webhook"
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
+	"github.com/verify-webhook/caddy-verify-webhook/e2e/prepared"
 )
 
 // signedVector is a delivery with what its signature covers.
@@ -35,7 +31,7 @@ type signedVector struct {
 const leastProviders = 15
 
 func TestWhatTheVendorsLibrariesSign(t *testing.T) {
-	install(t)
+	prepared.Packages(t, "e2e/crosscheck")
 	vectors := sign(t)
 	providers := make(map[string]bool)
 	for _, v := range vectors {
@@ -122,25 +118,4 @@ func sign(t *testing.T) []signedVector {
 		t.Fatalf("reading what the libraries signed: %v", err)
 	}
 	return vectors
-}
-
-// install installs the libraries from the lock file, unless they are there.
-func install(t *testing.T) {
-	t.Helper()
-	lock, err := os.ReadFile("package-lock.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(lock)
-	want := hex.EncodeToString(sum[:])
-	mark := filepath.Join("node_modules", "installed")
-	if have, err := os.ReadFile(mark); err == nil && string(have) == want {
-		return
-	}
-	if out, err := exec.CommandContext(t.Context(), "npm", "ci", "--loglevel=error").CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
-	}
-	if err := os.WriteFile(mark, []byte(want), 0o644); err != nil {
-		t.Fatal(err)
-	}
 }

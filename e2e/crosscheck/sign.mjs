@@ -1,6 +1,7 @@
 // Signs deliveries as providers do, each with the vendor's own library: where it
 // can sign, it does; where it can only verify, it must accept what is signed here.
-// Writes a JSON array of vectors, with what the signature covers, for crosscheck_test.go.
+// Writes a JSON array of vectors, with what the signature covers: those of the providers
+// that its arguments name, or of all.
 import { createHash, createHmac, createSecretKey, generateKeyPairSync, randomBytes, sign as signWith } from 'node:crypto'
 import { createRequire } from 'node:module'
 
@@ -205,7 +206,8 @@ const cannot = {
 }
 
 const vectors = []
-for (const [provider, make] of Object.entries(providers)) {
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(providers)
+for (const [provider, make] of Object.entries(providers).filter(([provider]) => wanted.includes(provider))) {
   for (const [kind, body] of Object.entries(bodies)) {
     if (cannot[provider]?.includes(kind)) continue
     let text = body()

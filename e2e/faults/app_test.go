@@ -2,7 +2,6 @@ package faults
 
 import (
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -44,22 +43,24 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	a.record(r.Header.Get("Webhook-Verified-Id"), number)
+	arrival := a.record(r.Header.Get("Webhook-Verified-Id"), number)
 	if failure, ok := appFailures[r.Header.Get(faultHeader)]; ok {
 		failure(w, r)
 		return
 	}
-	time.Sleep(rand.N(5 * time.Millisecond)) // work
+	time.Sleep(time.Duration(arrival%5) * time.Millisecond) // work
 	w.WriteHeader(http.StatusOK)
 }
 
-func (a *app) record(id string, attempt int) {
+// record returns how many requests have reached the app so far.
+func (a *app) record(id string, attempt int) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.arrivals[id] = append(a.arrivals[id], attempt)
 	a.total++
 	close(a.changed)
 	a.changed = make(chan struct{})
+	return a.total
 }
 
 // reachedBy returns the attempts of one delivery that reached the app.

@@ -1,9 +1,6 @@
 package faults
 
-import (
-	"math/rand/v2"
-	"testing"
-)
+import "testing"
 
 // However often Caddy is killed: what was acknowledged never reaches the app
 // again, and what was not gets through, once its lease has passed.
@@ -23,7 +20,7 @@ func TestCrashesOfCaddyForgetNothingAcknowledgedAndBlockNothingElse(t *testing.T
 			p := newProvider(t, s)
 			p.underLoad(8, func() {
 				for range test.crashes {
-					a.awaitMore(t, 1+rand.IntN(100))
+					a.awaitMore(t, 1+p.pick(100))
 					s.crash()
 				}
 			})

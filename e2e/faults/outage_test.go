@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"math/rand/v2"
 	"net/http"
 	"testing"
 )
@@ -16,7 +15,7 @@ func TestAnOutageOfRedisOnlyDelays(t *testing.T) {
 	p := newProvider(t, s)
 	p.underLoad(8, func() {
 		for range outages {
-			a.awaitMore(t, 1+rand.IntN(200))
+			a.awaitMore(t, 1+p.pick(200))
 			redis.kill()
 			p.awaitRefusals(8)
 			redis.start()

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/delivery"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/delivery"
 )
 
 const (
@@ -35,7 +35,9 @@ type provider struct {
 	acknowledged []*parcel
 	blocked      time.Duration // the longest that a lost attempt has blocked its retries
 	answers      map[int]int   // how many of each status; 0: none came
+	answered     chan struct{} // closed and renewed with every answer
 	hasty        int           // 503s without Retry-After
+	random       *rand.Rand    // the same numbers in every run
 }
 
 // parcel is one delivery and what became of every attempt to send it.
@@ -50,7 +52,7 @@ type parcel struct {
 }
 
 func newProvider(t *testing.T, sites ...*site) *provider {
-	p := &provider{t: t, answers: make(map[int]int)}
+	p := &provider{t: t, answers: make(map[int]int), answered: make(chan struct{}), random: rand.New(rand.NewPCG(1, 2))}
 	for _, s := range sites {
 		p.urls = append(p.urls, s.url)
 	}
@@ -81,12 +83,19 @@ func (p *provider) send(ctx context.Context, d *parcel, header ...string) int {
 	for i := 0; i < len(header); i += 2 {
 		request = request.With(header[i], header[i+1])
 	}
-	answer, err := request.Send(ctx, p.client, p.urls[rand.IntN(len(p.urls))])
+	answer, err := request.Send(ctx, p.client, p.urls[p.pick(len(p.urls))])
 	if err != nil {
 		answer.Status = 0 // an answer cut short is none
 	}
 	p.note(d, attempt, answer)
 	return answer.Status
+}
+
+// pick returns a number below n.
+func (p *provider) pick(n int) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.random.IntN(n)
 }
 
 func (p *provider) note(d *parcel, attempt int, answer delivery.Answer) {
@@ -96,6 +105,8 @@ func (p *provider) note(d *parcel, attempt int, answer delivery.Answer) {
 	defer d.mu.Unlock()
 	d.statuses[attempt-1] = answer.Status
 	p.answers[answer.Status]++
+	close(p.answered)
+	p.answered = make(chan struct{})
 	switch {
 	case answer.Status == 0:
 		d.lost = time.Now()
@@ -141,7 +152,7 @@ func (p *provider) replay(ctx context.Context) error {
 		p.mu.Unlock()
 		return nil
 	}
-	d := p.acknowledged[rand.IntN(len(p.acknowledged))]
+	d := p.acknowledged[p.random.IntN(len(p.acknowledged))]
 	p.mu.Unlock()
 	return p.deliver(ctx, d)
 }
@@ -194,15 +205,22 @@ func (p *provider) underLoad(senders int, something func()) {
 // awaitRefusals waits until n more attempts were answered 503.
 func (p *provider) awaitRefusals(n int) {
 	p.t.Helper()
-	refused := func() int {
+	refused := func() (int, <-chan struct{}) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.answers[http.StatusServiceUnavailable]
+		return p.answers[http.StatusServiceUnavailable], p.answered
 	}
-	deadline := time.Now().Add(patience)
-	for wanted := refused() + n; refused() < wanted; time.Sleep(retryPause) {
-		if time.Now().After(deadline) {
-			p.t.Fatalf("%d deliveries were to be refused: nothing within %v", n, patience)
+	before, _ := refused()
+	deadline := time.After(patience)
+	for {
+		now, answered := refused()
+		if now >= before+n {
+			return
+		}
+		select {
+		case <-answered:
+		case <-deadline:
+			p.t.Fatalf("only %d of %d deliveries were refused within %v", now-before, n, patience)
 		}
 	}
 }

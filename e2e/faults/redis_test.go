@@ -5,7 +5,7 @@ import (
 	"os/exec"
 	"testing"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/process"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 )
 
 // redisServer is a real Redis, or Valkey, that has every write on disk before
@@ -19,13 +19,8 @@ type redisServer struct {
 
 func startRedis(t *testing.T) *redisServer {
 	t.Helper()
-	address, err := process.FreeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &redisServer{t: t, address: address, folder: t.TempDir()}
+	r := &redisServer{t: t, address: process.Address(t), folder: t.TempDir()}
 	r.start()
-	t.Cleanup(r.kill)
 	return r
 }
 
@@ -35,19 +30,13 @@ func (r *redisServer) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.process, err = process.Start(process.Command{
+	r.process = process.Run(r.t, process.Command{
 		Path: redisBinary(r.t),
 		Args: []string{
 			"--bind", host, "--port", port, "--dir", r.folder, "--save", "",
 			"--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction",
 		},
-	})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if err := r.process.WaitReady(r.t.Context(), process.Accepts(r.address)); err != nil {
-		r.t.Fatal(err)
-	}
+	}, process.Accepts(r.address))
 }
 
 // kill ends the server as a crash would.

@@ -1,13 +1,17 @@
 package faults
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 )
 
-// Reloads that change the options of a store keep what it remembers, also
-// those that fail.
+// Reloads keep what a store remembers, whether or not they change its options. The
+// senders open a connection for each delivery, as providers do.
 func TestReloadsUnderLoadLoseNothingAndRepeatNothing(t *testing.T) {
+	t.Run("file, unchanged", func(t *testing.T) {
+		reloadUnderLoad(t, []string{"file STATE/replays.db"})
+	})
 	t.Run("file", func(t *testing.T) {
 		reloadUnderLoad(t, []string{
 			"file STATE/replays.db",
@@ -23,10 +27,11 @@ func TestReloadsUnderLoadLoseNothingAndRepeatNothing(t *testing.T) {
 
 func reloadUnderLoad(t *testing.T, stores []string) {
 	t.Helper()
-	reloads := times(4, 100)
+	reloads := times(8, 100)
 	a := startApp(t)
 	s := startSite(t, a, stores[0], "30s")
 	p := newProvider(t, s)
+	p.client.Transport = &http.Transport{DisableKeepAlives: true}
 	p.underLoad(4, func() {
 		for i := range reloads {
 			a.awaitMore(t, 5)

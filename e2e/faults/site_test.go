@@ -6,8 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/process"
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/sidecar"
+	"github.com/verify-webhook/caddy-verify-webhook/e2e/prepared"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
 const githubSecret = "the secret of the GitHub endpoint"
@@ -56,27 +57,16 @@ type site struct {
 // Caddyfile; STATE in it is a folder that outlives crashes.
 func startSite(t *testing.T, a *app, store, lease string) *site {
 	t.Helper()
-	address, err := process.FreeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
+	address := process.Address(t)
 	folder := t.TempDir()
 	s := &site{t: t, url: "http://" + address}
 	s.fill = strings.NewReplacer("SITE", address, "APP", a.Listener.Addr().String(), "LEASE", lease, "STATE", folder)
 	s.config = sidecar.Config{
-		Binary: caddyBinary, Caddyfile: filepath.Join(folder, "Caddyfile"), State: folder,
+		Binary: prepared.Caddy(t), Caddyfile: filepath.Join(folder, "Caddyfile"), State: folder,
 		Env: []string{"GITHUB_SECRET=" + githubSecret},
 	}
 	s.configure(store)
 	s.start()
-	t.Cleanup(func() {
-		if err := s.caddy.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("caddy's log:\n%s", s.caddy.Log())
-		}
-	})
 	return s
 }
 
@@ -94,20 +84,13 @@ func (s *site) write(text string) {
 
 func (s *site) start() {
 	s.t.Helper()
-	caddy, err := sidecar.Start(s.t.Context(), s.config)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.caddy = caddy
+	s.caddy = sidecar.Run(s.t, s.config)
 }
 
 // crash kills Caddy as kill -9 does and starts it again on what it has left.
 func (s *site) crash() {
 	s.t.Helper()
 	s.caddy.Kill()
-	if log := s.caddy.Log(); strings.Contains(log, "WARNING: DATA RACE") {
-		s.t.Errorf("data race in caddy:\n%s", log)
-	}
 	s.start()
 }
 

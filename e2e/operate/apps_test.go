@@ -10,7 +10,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/process"
+	"github.com/verify-webhook/caddy-verify-webhook/e2e/prepared"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 )
 
 const examples = "../../examples"
@@ -52,7 +53,7 @@ func absolute(t *testing.T, parts ...string) string {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%v: `make prepared` installs it", err)
+		t.Fatal(err)
 	}
 	return path
 }
@@ -62,10 +63,10 @@ func absolute(t *testing.T, parts ...string) string {
 func TestExampleAppsReceiveOnlyWhatIsGenuineAndNew(t *testing.T) {
 	for name, command := range map[string]func(t *testing.T, address, port string) process.Command{
 		"django": func(t *testing.T, address, _ string) process.Command {
-			return process.Command{Path: absolute(t, "..", "..", ".venv", "bin", "gunicorn"), Args: []string{"--workers", "2", "--threads", "4", "--bind", address, "app:application"}}
+			return process.Command{Path: filepath.Join(prepared.Python(t), "gunicorn"), Args: []string{"--workers", "2", "--threads", "4", "--bind", address, "app:application"}}
 		},
 		"express": func(t *testing.T, _, port string) process.Command {
-			absolute(t, examples, "express", "node_modules")
+			prepared.Packages(t, "examples/express")
 			node, err := exec.LookPath("node")
 			if err != nil {
 				t.Fatal(err)
@@ -81,11 +82,11 @@ func TestExampleAppsReceiveOnlyWhatIsGenuineAndNew(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			app, site := freeAddress(t), freeAddress(t)
+			app, site := process.Address(t), process.Address(t)
 			c := command(t, app, app[strings.LastIndexByte(app, ':')+1:])
 			var seen printed
 			c.Dir, c.Line = absolute(t, examples, name), seen.add
-			stop := start(t, c, process.Accepts(app))
+			server := process.Run(t, c, process.Accepts(app))
 			startCaddy(t, absolute(t, examples, name, "Caddyfile"), "SITE=http://"+site, "APP="+app,
 				"GITHUB_WEBHOOK_SECRET="+githubSecret, "STRIPE_WEBHOOK_SECRET="+stripeSecret)
 
@@ -98,7 +99,7 @@ func TestExampleAppsReceiveOnlyWhatIsGenuineAndNew(t *testing.T) {
 			deliver(t, "stripe", stripeSecret, stripe, "--tamper")
 			deliver(t, "stripe", stripeSecret, stripe, "--stale")
 
-			if err := stop(); err != nil {
+			if err := server.Stop(); err != nil {
 				t.Fatal(err)
 			}
 			if n := seen.count("github delivery"); n != 4 {

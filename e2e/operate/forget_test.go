@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/delivery"
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/sidecar"
+	"github.com/verify-webhook/caddy-verify-webhook/e2e/prepared"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/delivery"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
 // forgetfulSite is a Caddy with the file store in front of an app, and its
@@ -30,9 +32,9 @@ func startForgetfulSite(t *testing.T) *forgetfulSite {
 	s := &forgetfulSite{t: t}
 	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { s.reached.Add(1) }))
 	t.Cleanup(app.Close)
-	address := freeAddress(t)
+	address := process.Address(t)
 	s.url = "http://" + address
-	s.config = sidecar.Config{Binary: caddyBinary, State: t.TempDir(), Env: []string{"STRIPE=" + stripeSecret, "GITHUB=" + githubSecret}}
+	s.config = sidecar.Config{Binary: prepared.Caddy(t), State: t.TempDir(), Env: []string{"STRIPE=" + stripeSecret, "GITHUB=" + githubSecret}}
 	s.config.Caddyfile = write(t, "Caddyfile", `
 {
 	admin {$CADDY_ADMIN}
@@ -59,23 +61,12 @@ http://`+address+` {
 }
 `)
 	s.start()
-	t.Cleanup(func() {
-		if err := s.caddy.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(s.caddy.Log())
-		}
-	})
 	return s
 }
 
 func (s *forgetfulSite) start() {
 	s.t.Helper()
-	var err error
-	if s.caddy, err = sidecar.Start(s.t.Context(), s.config); err != nil {
-		s.t.Fatal(err)
-	}
+	s.caddy = sidecar.Run(s.t, s.config)
 }
 
 // expect sends a delivery and wants this answer, and that it reaches the app
@@ -159,7 +150,7 @@ func TestAnOperatorHasADeliveryHandledAgain(t *testing.T) {
 			s.ask(0, table("forgotten"), "", "forget", test.provider, test.id)
 			s.ask(0, table("free"), "", "seen", test.provider, test.id)
 			if unsigned {
-				s.expect(test.captured, http.StatusConflict, 0)
+				s.expect(test.captured, http.StatusOK, 0)
 			}
 			s.expect(test.again, http.StatusOK, 1)
 			s.expect(test.again, http.StatusOK, 0)
@@ -172,12 +163,12 @@ func TestAnOperatorHasADeliveryHandledAgain(t *testing.T) {
 			s.start()
 			s.ask(0, table("free"), "", "seen", test.provider, test.id)
 			if unsigned {
-				s.expect(test.captured, http.StatusConflict, 0)
+				s.expect(test.captured, http.StatusOK, 0)
 			}
 			s.expect(test.again, http.StatusOK, 1)
 			s.expect(test.again, http.StatusOK, 0)
 			if unsigned {
-				s.expect(test.captured, http.StatusConflict, 0)
+				s.expect(test.captured, http.StatusOK, 0)
 			}
 			s.ask(1, "", "there are: billing, code, github, stripe", "seen", "gitlab", test.id)
 		})
@@ -186,7 +177,7 @@ func TestAnOperatorHasADeliveryHandledAgain(t *testing.T) {
 
 func TestSeenAndForgetSayThatNoCaddyRuns(t *testing.T) {
 	for _, command := range []string{"seen", "forget"} {
-		cmd := exec.CommandContext(t.Context(), caddyBinary, "verify-webhook", command, "github", "1", "--address", freeAddress(t))
+		cmd := exec.CommandContext(t.Context(), prepared.Caddy(t), "verify-webhook", command, "github", "1", "--address", process.Address(t))
 		says(t, cmd, 1, "", "asking the Caddy that runs: ")
 	}
 }

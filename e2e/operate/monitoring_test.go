@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/process"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 )
 
 const monitoring = "../../examples/monitoring"
@@ -94,8 +94,8 @@ scrape_configs:
   - job_name: caddy
     static_configs: [{targets: [%q]}]
 `, rules, target))
-	p := &prometheus{t, freeAddress(t)}
-	start(t, process.Command{Path: tool(t, "prometheus"), Args: []string{
+	p := &prometheus{t, process.Address(t)}
+	process.Run(t, process.Command{Path: tool(t, "prometheus"), Args: []string{
 		"--config.file=" + config, "--storage.tsdb.path=" + t.TempDir(), "--web.listen-address=" + p.address, "--log.level=warn",
 	}}, func(ctx context.Context) error {
 		_, err := get(ctx, "http://"+p.address+"/-/ready")
@@ -145,7 +145,7 @@ const (
 // that takes deliveries good and bad, and asks it everything that the dashboard
 // asks.
 func TestDashboardAndAlertsWorkWithARealPrometheus(t *testing.T) {
-	address := freeAddress(t)
+	address := process.Address(t)
 	startCaddy(t, write(t, "Caddyfile", `
 {
 	admin {$CADDY_ADMIN}

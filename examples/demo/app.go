@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/process"
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/sidecar"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
 const appReadyWithin = 30 * time.Second

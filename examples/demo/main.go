@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/sidecar"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
 // demoWithin bounds the whole demo but for building and installing.
@@ -101,7 +101,7 @@ func examplesFolder() (string, error) {
 func (o options) prepared(ctx context.Context, examples, work string) (options, error) {
 	if o.caddy == "" {
 		o.caddy = filepath.Join(work, "bin", "caddy")
-		if err := sidecar.Build(ctx, o.caddy, false); err != nil {
+		if err := sidecar.Build(ctx, filepath.Dir(examples), o.caddy, false); err != nil {
 			return o, err
 		}
 	}

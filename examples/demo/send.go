@@ -10,13 +10,12 @@ import (
 	"net/http/httptrace"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/delivery"
-	"github.com/verify-webhook/caddy-verify-webhook/e2e/sidecar"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/delivery"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
 const stepWithin = 30 * time.Second
@@ -106,6 +105,8 @@ func sendCopies(ctx context.Context, d delivery.Delivery, site string, n int, al
 
 	var written atomic.Int32
 	sent := make(chan struct{})
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest: func(httptrace.WroteRequestInfo) {
 			if int(written.Add(1)) == n {
@@ -113,20 +114,24 @@ func sendCopies(ctx context.Context, d delivery.Delivery, site string, n int, al
 			}
 		},
 	})
-	group, traced := errgroup.WithContext(traced)
+	var copies sync.WaitGroup
 	answers := make([]int, n)
 	for i := range n {
-		group.Go(func() error {
+		copies.Go(func() {
 			answer, err := d.Send(traced, client, site)
+			if err != nil {
+				fail(err) // the first error ends the other copies, and is returned
+			}
 			answers[i] = answer.Status
-			return err
 		})
 	}
 	select {
 	case <-sent:
-	case <-traced.Done(): // one failed, or time is up: nothing to wait for
+	case <-ctx.Done(): // one failed, or time is up: nothing to wait for
 	}
-	return answers, errors.Join(allSent(), group.Wait())
+	err := allSent()
+	copies.Wait()
+	return answers, errors.Join(err, context.Cause(ctx))
 }
 
 // judge compares what came of the step with what should have. keys are the

@@ -5,7 +5,8 @@ package file
 import (
 	"bufio"
 	"context"
-	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -33,28 +34,51 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// commitForever handles new deliveries from several goroutines and prints the
-// key of each one as soon as it is committed.
+// work is what one goroutine of a victim does: delivery after delivery.
+type work struct {
+	Process replay.Owner `json:"process"`
+	Worker  byte         `json:"worker"`
+}
+
+// keys are those of its nth delivery: signed under two secrets, with an ID that
+// is not signed.
+func (w work) keys(n uint32) replay.Keys {
+	key := func(kind byte) replay.Key {
+		seed := append(w.Process[:], w.Worker, kind)
+		return replay.NewKey("crash", seed, replay.KindContent, binary.BigEndian.AppendUint32(nil, n))
+	}
+	return replay.Keys{Blocking: []replay.Key{key(0), key(1)}, Notes: []replay.Key{key(2), key(3)}}
+}
+
+// progress is printed for each delivery as soon as it is committed.
+type progress struct {
+	Work      work   `json:"work"`
+	Committed uint32 `json:"committed"`
+}
+
+// commitForever handles new deliveries from several goroutines.
 func commitForever(path string) {
 	store, err := Open(Options{Path: path})
 	if err != nil {
 		panic(err)
 	}
+	process := replay.NewOwner()
 	var out sync.Mutex
+	encoder := json.NewEncoder(os.Stdout)
 	var all sync.WaitGroup
-	for range 8 {
+	for worker := range byte(8) {
 		all.Go(func() {
-			for {
+			w := work{process, worker}
+			for n := uint32(1); ; n++ {
 				owner := replay.NewOwner()
-				keys := replay.Keys{IDs: []replay.Key{replay.Key(replay.NewOwner())}}
-				if _, err := store.Claim(context.Background(), keys, owner, time.Minute); err != nil {
+				if _, err := store.Claim(context.Background(), w.keys(n), owner, time.Minute); err != nil {
 					panic(err)
 				}
-				if err := store.Commit(context.Background(), keys, owner, time.Hour, 200); err != nil {
+				if err := store.Commit(context.Background(), w.keys(n), owner, time.Hour, 200); err != nil {
 					panic(err)
 				}
 				out.Lock()
-				_, _ = os.Stdout.WriteString(keys.IDs[0].String() + "\n")
+				_ = encoder.Encode(progress{w, n})
 				out.Unlock()
 			}
 		})
@@ -62,20 +86,22 @@ func commitForever(path string) {
 	all.Wait()
 }
 
-func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
+func TestACommitIsWholeAfterKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "replay.db")
 	r := rand.New(rand.NewPCG(1, 2))
-	var acknowledged []replay.Key
+	committed := map[work]uint32{}
 	for range 5 {
-		acknowledged = append(acknowledged, commitAndKill(t, path, 200+r.IntN(1000))...)
+		commitAndKill(t, path, 100+r.IntN(500), committed)
 		store := mustOpen(t, Options{Path: path})
-		states, err := store.Lookup(t.Context(), acknowledged)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, state := range states {
-			if state != replay.Handled {
-				t.Fatalf("delivery %d of %d is %v after a kill", i, len(acknowledged), state)
+		for w, last := range committed {
+			for n := uint32(1); n <= last; n++ {
+				if got := stateOf(t, store, w.keys(n)); got != replay.Handled {
+					t.Fatalf("delivery %d of %d that were committed is %v after a kill", n, last, got)
+				}
+			}
+			stateOf(t, store, w.keys(last+1)) // which may have been under way
+			if got := stateOf(t, store, w.keys(last+2)); got != replay.Free {
+				t.Fatalf("a delivery that was never claimed is %v", got)
 			}
 		}
 		if err := store.Close(); err != nil {
@@ -84,9 +110,24 @@ func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 	}
 }
 
-// commitAndKill lets another process commit, kills it after so many
-// acknowledgements, and returns the keys that it acknowledged.
-func commitAndKill(t *testing.T, path string, after int) (acknowledged []replay.Key) {
+// stateOf returns the state that all keys of a delivery have.
+func stateOf(t *testing.T, store *Store, keys replay.Keys) replay.State {
+	t.Helper()
+	states, err := store.Lookup(t.Context(), keys.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range states {
+		if state != states[0] {
+			t.Fatalf("a delivery is half committed: its keys are %v", states)
+		}
+	}
+	return states[0]
+}
+
+// commitAndKill lets another process commit, kills it after so many commits,
+// and adds what it has committed.
+func commitAndKill(t *testing.T, path string, after int, committed map[work]uint32) {
 	t.Helper()
 	victim := exec.Command(os.Args[0])
 	victim.Env = append(os.Environ(), victimPath+"="+path)
@@ -98,24 +139,23 @@ func commitAndKill(t *testing.T, path string, after int) (acknowledged []replay.
 	if err := victim.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		key, err := base64.RawURLEncoding.DecodeString(lines.Text())
-		if err != nil || len(key) != replay.KeySize {
+	count := 0
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		var p progress
+		if json.Unmarshal(lines.Bytes(), &p) != nil {
 			break // the last line was cut off
 		}
-		acknowledged = append(acknowledged, replay.Key(key))
-		if len(acknowledged) == after {
+		committed[p.Work] = p.Committed
+		if count++; count == after {
 			if err := victim.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	_ = victim.Wait()
-	if len(acknowledged) < after {
-		t.Fatalf("the process ended after %d of %d deliveries", len(acknowledged), after)
+	if count < after {
+		t.Fatalf("the process ended after %d of %d deliveries", count, after)
 	}
-	return acknowledged
 }
 
 func TestAFullDiskRefusesDeliveriesUntilThereIsRoom(t *testing.T) {
@@ -139,7 +179,7 @@ func TestAFullDiskRefusesDeliveriesUntilThereIsRoom(t *testing.T) {
 		first := handle(t, store, 1)
 		limit(0)
 
-		keys := replay.Keys{IDs: []replay.Key{{2}}}
+		keys := replay.Keys{Blocking: []replay.Key{{2}}}
 		owner := replay.NewOwner()
 		if _, err := store.Claim(t.Context(), keys, owner, time.Minute); err != nil {
 			t.Fatal(err)
@@ -151,7 +191,7 @@ func TestAFullDiskRefusesDeliveriesUntilThereIsRoom(t *testing.T) {
 		if v, err := store.ledger.Claim(keys, replay.NewOwner(), time.Minute); v != replay.InProgress || err != nil {
 			t.Errorf("after a failed commit: %v, %v; want the claim to stay", v, err)
 		}
-		_, err := store.Claim(t.Context(), replay.Keys{IDs: []replay.Key{{3}}}, replay.NewOwner(), time.Minute)
+		_, err := store.Claim(t.Context(), replay.Keys{Blocking: []replay.Key{{3}}}, replay.NewOwner(), time.Minute)
 		wantError(t, err, ErrUnwritable, "free some space")
 
 		limit(before.Cur)
@@ -167,7 +207,7 @@ func TestAFullDiskRefusesDeliveriesUntilThereIsRoom(t *testing.T) {
 		}
 
 		after := mustOpen(t, Options{Path: crash(t, path)})
-		for _, k := range []replay.Key{first.IDs[0], {2}, {3}} {
+		for _, k := range []replay.Key{first.Blocking[0], {2}, {3}} {
 			if states, _ := after.Lookup(t.Context(), []replay.Key{k}); states[0] != replay.Handled {
 				t.Errorf("key %s is %v after a restart, want handled", k, states[0])
 			}
@@ -191,7 +231,7 @@ func TestAFileThatBreaksWhileInUseIsAnError(t *testing.T) {
 	if err := os.Truncate(path, int64(2*os.Getpagesize())); err != nil {
 		t.Fatal(err)
 	}
-	keys := replay.Keys{IDs: []replay.Key{{2}}}
+	keys := replay.Keys{Blocking: []replay.Key{{2}}}
 	owner := replay.NewOwner()
 	if _, err := store.Claim(t.Context(), keys, owner, time.Minute); err != nil {
 		t.Fatal(err)
@@ -201,7 +241,7 @@ func TestAFileThatBreaksWhileInUseIsAnError(t *testing.T) {
 			t.Fatalf("Commit = %v, want ErrUnwritable", err)
 		}
 	}
-	if _, err := store.Claim(t.Context(), replay.Keys{IDs: []replay.Key{{3}}}, owner, time.Minute); !errors.Is(err, ErrUnwritable) {
+	if _, err := store.Claim(t.Context(), replay.Keys{Blocking: []replay.Key{{3}}}, owner, time.Minute); !errors.Is(err, ErrUnwritable) {
 		t.Errorf("Claim = %v, want ErrUnwritable", err)
 	}
 }

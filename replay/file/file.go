@@ -48,12 +48,12 @@ type Options struct {
 	// and its folder with mode 0700.
 	Path string
 	// MaxEntries is the most keys that the store holds, claimed and handled
-	// together. A delivery has one key, or two where its signature does not
-	// cover its ID. A key takes at most 48 bytes of memory and about 50 on
-	// disk, so the default of 4,000,000 keys means about 180 MB, which is
-	// used only once so many are remembered. A store at its limit refuses
-	// new deliveries with [replay.ErrFull] until a window passes; it never
-	// forgets early.
+	// together. A delivery has one key, or two if its ID is not signed; twice
+	// as many while two secrets are configured. A key takes at most 48 bytes
+	// of memory and about 50 on disk, so the default of 4,000,000 keys means
+	// about 180 MB, which is used only once so many are remembered. A store
+	// at its limit refuses new deliveries with [replay.ErrFull] until a
+	// window passes; it never forgets early.
 	MaxEntries int64
 	// LockTimeout is how long Open waits for another process, or for a store
 	// of this process that is closing, to let go of the file. Default 3 s.
@@ -118,7 +118,8 @@ func (s *Store) Commit(ctx context.Context, keys replay.Keys, owner replay.Owner
 	if done || err != nil {
 		return err
 	}
-	r := newRequest(replay.Keys{IDs: slices.Clone(keys.IDs), Digests: slices.Clone(keys.Digests)})
+	r := newRequest()
+	r.keys = replay.Keys{Blocking: slices.Clone(keys.Blocking), Notes: slices.Clone(keys.Notes)}
 	r.owner, r.window, r.status = owner, window, status
 	if err := s.submit(r); err != nil {
 		s.ledger.Unpin(keys, owner)
@@ -145,8 +146,11 @@ func (s *Store) Lookup(_ context.Context, keys []replay.Key) ([]replay.State, er
 
 // Forget implements [replay.Store]. It is as durable as a commit.
 func (s *Store) Forget(ctx context.Context, keys []replay.Key) (int, error) {
-	r := newRequest(replay.Keys{IDs: slices.Clone(keys)})
-	r.forget = true
+	if len(keys) == 0 {
+		return 0, nil
+	}
+	r := newRequest()
+	r.forget = slices.Clone(keys)
 	if err := s.submit(r); err != nil {
 		return 0, err
 	}

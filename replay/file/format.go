@@ -16,7 +16,12 @@ import (
 //
 // A chunk is a kind byte, records of 16 bytes key and 4 bytes expiry (Unix
 // time), and the CRC-32C of all that. A chunk of kind forgotten undoes the
-// records with the same key and expiry before it. Numbers are big-endian.
+// records with the same key and expiry before it. Of several records that are
+// left of one key the latest expiry counts. Numbers are big-endian.
+//
+// Blocking keys and notes are stored alike. A note that is prolonged is
+// forgotten under its old expiry, so that forgetting a key later has to undo
+// one record only.
 const (
 	formatVersion = "verify_webhook replay file 1"
 
@@ -63,13 +68,13 @@ func parsePeriodName(name []byte) (period uint32, ok bool) {
 
 func sequenceKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// chunk encodes records.
-func chunk(kind byte, records []record) []byte {
-	b := make([]byte, 1, 1+len(records)*recordSize+crc32.Size)
+// chunk encodes the records of changes of one kind.
+func chunk(kind byte, list []change) []byte {
+	b := make([]byte, 1, 1+len(list)*recordSize+crc32.Size)
 	b[0] = kind
-	for _, r := range records {
-		b = append(b, r.key[:]...)
-		b = binary.BigEndian.AppendUint32(b, r.expiry)
+	for _, c := range list {
+		b = append(b, c.record.key[:]...)
+		b = binary.BigEndian.AppendUint32(b, c.record.expiry)
 	}
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }

@@ -162,9 +162,12 @@ func (s *Store) survey(tx *bolt.Tx) (periods []uint32, records int, err error) {
 }
 
 func loadPeriod(bucket *bolt.Bucket, loader *ledger.Loader) error {
+	forgotten, err := forgottenIn(bucket)
+	if err != nil {
+		return err
+	}
 	var records []record
 	var kind byte
-	var err error
 	count := uint64(0)
 	cursor := bucket.Cursor()
 	for key, value := cursor.First(); key != nil; key, value = cursor.Next() {
@@ -175,10 +178,11 @@ func loadPeriod(bucket *bolt.Bucket, loader *ledger.Loader) error {
 		if kind, records, err = parseChunk(value, records); err != nil {
 			return err
 		}
+		if kind != kindHandled {
+			continue
+		}
 		for _, r := range records {
-			if kind == kindForgotten {
-				loader.Forget(r.key, r.expiry)
-			} else {
+			if forgotten[r] < count {
 				loader.Add(r.key, r.expiry)
 			}
 		}
@@ -187,6 +191,33 @@ func loadPeriod(bucket *bolt.Bucket, loader *ledger.Loader) error {
 		return fmt.Errorf("%w: %d of %d chunks are missing", ErrDamaged, bucket.Sequence()-count, bucket.Sequence())
 	}
 	return nil
+}
+
+// forgottenIn returns the records that were forgotten in a period, each with
+// the number of the last chunk that says so. They undo records of their own
+// period only: the same key may be in another, with the expiry of a commit
+// before or after.
+func forgottenIn(bucket *bolt.Bucket) (map[record]uint64, error) {
+	var forgotten map[record]uint64
+	count := uint64(0)
+	cursor := bucket.Cursor()
+	for key, value := cursor.First(); key != nil; key, value = cursor.Next() {
+		count++
+		if len(value) == 0 || value[0] != kindForgotten {
+			continue
+		}
+		_, records, err := parseChunk(value, nil)
+		if err != nil {
+			return nil, err
+		}
+		if forgotten == nil {
+			forgotten = map[record]uint64{}
+		}
+		for _, r := range records {
+			forgotten[r] = count
+		}
+	}
+	return forgotten, nil
 }
 
 func checkVersion(tx *bolt.Tx) error {

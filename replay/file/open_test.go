@@ -18,7 +18,7 @@ import (
 // handle claims and commits the nth of a test's keys.
 func handle(t *testing.T, store *Store, n byte) replay.Keys {
 	t.Helper()
-	keys := replay.Keys{IDs: []replay.Key{{n}}, Digests: []replay.Key{{n, 1}}}
+	keys := replay.Keys{Blocking: []replay.Key{{n}}, Notes: []replay.Key{{n, 1}}}
 	owner := replay.NewOwner()
 	if v, err := store.Claim(t.Context(), keys, owner, time.Minute); v != replay.Ours || err != nil {
 		t.Fatalf("Claim = %v, %v", v, err)

@@ -34,15 +34,13 @@ type request struct {
 	status int
 	expiry uint32
 
-	forget    bool
+	forget    []replay.Key // in place of all above
 	forgotten int
 
 	done chan error
 }
 
-func newRequest(keys replay.Keys) *request {
-	return &request{keys: keys, done: make(chan error, 1)}
-}
+func newRequest() *request { return &request{done: make(chan error, 1)} }
 
 func (r *request) wait(ctx context.Context) error {
 	select {
@@ -88,11 +86,18 @@ func (s *Store) signal() {
 }
 
 // take returns the next group of requests, and whether the store is closed
-// and there will be no more.
+// and there will be no more. A forgetting is a group of its own: what it
+// writes depends on what the commits before it have changed in the ledger.
 func (s *Store) take() (group []*request, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := min(len(s.pending), maxGroup)
+	switch i := slices.IndexFunc(s.pending[:n], func(r *request) bool { return r.forget != nil }); {
+	case i == 0:
+		n = 1
+	case i > 0:
+		n = i
+	}
 	group = s.pending[:n:n]
 	s.pending = s.pending[n:]
 	if len(s.pending) == 0 {
@@ -148,30 +153,55 @@ func gather() {
 
 // commit makes a group durable, and then known.
 func (s *Store) commit(group []*request) {
-	handled := map[uint32][]record{}
-	forgotten := map[uint32][]record{}
-	for _, r := range group {
-		if r.forget {
-			s.addForgotten(forgotten, r)
-			continue
-		}
-		r.expiry = s.expiry(r.window)
-		for _, key := range r.keys.All() {
-			period := periodOf(r.expiry)
-			handled[period] = append(handled[period], record{key, r.expiry})
-		}
+	changes := changes{}
+	if r := group[0]; r.forget != nil {
+		s.addForgotten(changes, r.forget)
+	} else {
+		s.addHandled(changes, group)
 	}
-	err := s.update(func(tx *bolt.Tx) error {
-		if err := appendChunks(tx, kindHandled, handled); err != nil {
-			return err
-		}
-		return appendChunks(tx, kindForgotten, forgotten)
-	})
-	for period := range handled {
+	err := s.update(changes.write)
+	for period := range changes {
 		s.oldest = min(s.oldest, period)
 	}
 	for _, r := range group {
 		r.done <- s.finish(r, err)
+	}
+}
+
+func (s *Store) addHandled(changes changes, group []*request) {
+	var noted map[replay.Key]uint32 // by this group
+	for _, r := range group {
+		r.expiry = s.expiry(r.window)
+		for _, key := range r.keys.Blocking {
+			changes.add(kindHandled, key, r.expiry)
+		}
+		if len(r.keys.Notes) == 0 {
+			continue
+		}
+		if noted == nil {
+			noted = make(map[replay.Key]uint32, len(group))
+		}
+		for i, entry := range s.ledger.Entries(r.keys.Notes) {
+			key := r.keys.Notes[i]
+			before := max(entry.Expiry, noted[key])
+			if entry.State == replay.Claimed || before >= r.expiry {
+				continue // see [ledger.Ledger.Commit]
+			}
+			if before != 0 {
+				changes.add(kindForgotten, key, before)
+			}
+			changes.add(kindHandled, key, r.expiry)
+			noted[key] = r.expiry
+		}
+	}
+}
+
+// addForgotten adds what of keys is handled, under the expiry it is stored with.
+func (s *Store) addForgotten(changes changes, keys []replay.Key) {
+	for i, entry := range s.ledger.Entries(keys) {
+		if entry.State == replay.Handled {
+			changes.add(kindForgotten, keys[i], entry.Expiry)
+		}
 	}
 }
 
@@ -184,23 +214,13 @@ func (s *Store) expiry(window time.Duration) uint32 {
 	return uint32(min(int64(running)+max(ahead, 0), 1<<32-1))
 }
 
-// addForgotten adds what of r is handled, under the expiry it is stored with.
-func (s *Store) addForgotten(forgotten map[uint32][]record, r *request) {
-	for i, expiry := range s.ledger.Expiries(r.keys.IDs) {
-		if expiry != 0 {
-			period := periodOf(expiry)
-			forgotten[period] = append(forgotten[period], record{r.keys.IDs[i], expiry})
-		}
-	}
-}
-
-// finish tells the ledger what became of r.
+// finish applies r to the ledger, unless writing it has failed.
 func (s *Store) finish(r *request, err error) error {
 	switch {
-	case r.forget && err == nil:
-		r.forgotten = s.ledger.Forget(r.keys.IDs)
+	case r.forget != nil && err == nil:
+		r.forgotten = s.ledger.Forget(r.forget)
 		return nil
-	case r.forget:
+	case r.forget != nil:
 		return err
 	case err == nil:
 		return s.ledger.Commit(r.keys, r.owner, r.expiry, r.status)
@@ -208,27 +228,6 @@ func (s *Store) finish(r *request, err error) error {
 		s.ledger.Unpin(r.keys, r.owner)
 		return err
 	}
-}
-
-// appendChunks appends records to the buckets of their periods.
-func appendChunks(tx *bolt.Tx, kind byte, byPeriod map[uint32][]record) error {
-	for period, records := range byPeriod {
-		bucket, err := tx.CreateBucketIfNotExists(periodName(period))
-		if err != nil {
-			return err
-		}
-		bucket.FillPercent = 1 // nothing is ever inserted between
-		for part := range slices.Chunk(records, maxChunk) {
-			n, err := bucket.NextSequence()
-			if err != nil {
-				return err
-			}
-			if err := bucket.Put(sequenceKey(n), chunk(kind, part)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // expire drops one period that is over, if there is one. One at a time:

@@ -19,7 +19,7 @@ func TestConcurrentCommitsShareATransaction(t *testing.T) {
 	owner := replay.NewOwner()
 	keys := make([]replay.Keys, deliveries)
 	for n := range keys {
-		keys[n].IDs = []replay.Key{{byte(n), byte(n >> 8)}}
+		keys[n].Blocking = []replay.Key{{byte(n), byte(n >> 8)}}
 		if v, err := store.Claim(t.Context(), keys[n], owner, time.Minute); v != replay.Ours || err != nil {
 			t.Fatalf("Claim = %v, %v", v, err)
 		}
@@ -32,8 +32,8 @@ func TestConcurrentCommitsShareATransaction(t *testing.T) {
 	}
 	requests := make([]*request, deliveries)
 	submit := func(n int) {
-		r := newRequest(keys[n])
-		r.owner, r.window, r.status = owner, time.Hour, 200
+		r := newRequest()
+		r.keys, r.owner, r.window, r.status = keys[n], owner, time.Hour, 200
 		if err := store.submit(r); err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +76,7 @@ func transactions(t *testing.T, store *Store) int {
 
 func TestACommitThatNobodyWaitsForIsStillMade(t *testing.T) {
 	store := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "replay.db")})
-	keys := replay.Keys{IDs: []replay.Key{{1}}}
+	keys := replay.Keys{Blocking: []replay.Key{{1}}}
 	owner := replay.NewOwner()
 	if _, err := store.Claim(t.Context(), keys, owner, time.Minute); err != nil {
 		t.Fatal(err)
@@ -96,14 +96,14 @@ func TestACommitThatNobodyWaitsForIsStillMade(t *testing.T) {
 	if err := store.Commit(t.Context(), keys, owner, time.Hour, 200); err != nil {
 		t.Errorf("the commit again: %v", err)
 	}
-	if states, _ := store.Lookup(t.Context(), keys.IDs); states[0] != replay.Handled {
+	if states, _ := store.Lookup(t.Context(), keys.Blocking); states[0] != replay.Handled {
 		t.Errorf("state = %v, want handled", states[0])
 	}
 }
 
 func TestAClosedStoreRefuses(t *testing.T) {
 	store := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "replay.db")})
-	keys := replay.Keys{IDs: []replay.Key{{1}}}
+	keys := replay.Keys{Blocking: []replay.Key{{1}}}
 	owner := replay.NewOwner()
 	if _, err := store.Claim(t.Context(), keys, owner, time.Minute); err != nil {
 		t.Fatal(err)
@@ -111,8 +111,8 @@ func TestAClosedStoreRefuses(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, claimed := store.Claim(t.Context(), replay.Keys{IDs: []replay.Key{{2}}}, owner, time.Minute)
-	_, forgot := store.Forget(t.Context(), keys.IDs)
+	_, claimed := store.Claim(t.Context(), replay.Keys{Blocking: []replay.Key{{2}}}, owner, time.Minute)
+	_, forgot := store.Forget(t.Context(), keys.Blocking)
 	for what, err := range map[string]error{
 		"Claim":  claimed,
 		"Commit": store.Commit(t.Context(), keys, owner, time.Hour, 200),
@@ -132,7 +132,7 @@ func TestSpaceIsUsedAgain(t *testing.T) {
 		var sizes []int64
 		for day := range 5 {
 			for n := range 500 {
-				keys := replay.Keys{IDs: []replay.Key{{byte(n), byte(n >> 8), byte(day)}}}
+				keys := replay.Keys{Blocking: []replay.Key{{byte(n), byte(n >> 8), byte(day)}}}
 				owner := replay.NewOwner()
 				if v, err := store.Claim(t.Context(), keys, owner, time.Minute); v != replay.Ours || err != nil {
 					t.Fatalf("Claim = %v, %v", v, err)

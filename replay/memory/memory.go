@@ -16,8 +16,8 @@ const DefaultMaxEntries = ledger.DefaultMaxKeys
 // Options are the settings of a [Store].
 type Options struct {
 	// MaxEntries is the most keys that the store holds, claimed and handled
-	// together. A delivery has one key, or two where its signature does not
-	// cover its ID. A key takes at most 48 bytes, so the default of 4,000,000
+	// together. A delivery has one key, or two if its ID is not signed; twice
+	// as many while two secrets are configured. A key takes at most 48 bytes, so the default of 4,000,000
 	// keys means about 180 MB, which is used only once so many are
 	// remembered. A store at its limit refuses new deliveries with
 	// [replay.ErrFull] until a window passes; it never forgets early.

@@ -34,6 +34,7 @@ func New(o Options) (*Store, error) {
 		lifetime: ctx,
 		end:      cancel,
 	}
+	s.option.DialCtxFn = s.conns.dialer(&option)
 	s.health.regained = func() { s.background(s.checkEviction) }
 	s.SetTimeout(o.Timeout)
 	s.SetLogger(o.Logger)

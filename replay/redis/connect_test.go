@@ -106,7 +106,7 @@ func TestUnixSocket(t *testing.T) {
 	server.start()
 	store := mustOpen(t, Options{URL: "unix://" + socket + "?db=3"})
 	handle(t, store, 1)
-	if got := server.do("INFO", "keyspace"); !strings.Contains(got, "db3:keys=4") {
+	if got := server.do("INFO", "keyspace"); !strings.Contains(got, "db3:keys=3") {
 		t.Errorf("keyspace is %q, want the delivery's keys in database 3", got)
 	}
 }
@@ -114,7 +114,7 @@ func TestUnixSocket(t *testing.T) {
 func TestAUserWithLittleMoreThanThePrefix(t *testing.T) {
 	server := startServer(t)
 	server.mustDo("ACL", "SETUSER", "hooks", "on", ">pass:w/rd", "resetkeys", "~{verify_webhook}:*", "nocommands",
-		"+get", "+set", "+del", "+exists", "+rename", "+pexpire", "+eval", "+evalsha", "+hello", "+ping", "+info")
+		"+get", "+set", "+del", "+exists", "+rename", "+pexpire", "+pttl", "+eval", "+evalsha", "+hello", "+ping", "+info")
 	var book logBook
 	store := mustOpen(t, Options{URL: "redis://hooks:pass%3Aw%2Frd@" + server.address, Logger: book.logger()})
 	handle(t, store, 1)
@@ -124,6 +124,23 @@ func TestAUserWithLittleMoreThanThePrefix(t *testing.T) {
 	}
 	if len(book.lines) != 0 {
 		t.Errorf("logged %q, want nothing", book.lines)
+	}
+}
+
+// The versions before notes did not need PTTL, and users may not permit it.
+func TestAUserWithoutPTTLStillCommits(t *testing.T) {
+	server := startServer(t)
+	server.mustDo("ACL", "SETUSER", "hooks", "on", ">password", "~{verify_webhook}:*", "+@all", "-pttl")
+	store := mustOpen(t, Options{URL: "redis://hooks:password@" + server.address})
+	handle(t, store, 1)
+	again := delivery(2)
+	again.Notes = delivery(1).Notes
+	owner := replay.NewOwner()
+	if v, err := store.Claim(t.Context(), again, owner, time.Minute); v != replay.Ours || err != nil {
+		t.Fatalf("Claim = %v, %v", v, err)
+	}
+	if err := store.Commit(t.Context(), again, owner, time.Hour, 200); err != nil {
+		t.Errorf("Commit: %v", err)
 	}
 }
 

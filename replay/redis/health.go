@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/redis/rueidis"
 )
 
 // health knows whether Redis serves, and logs when that changes: once each,
@@ -65,12 +62,16 @@ func unavailable(err error) bool {
 	return !full(err)
 }
 
-// full tells whether a server refused a write because it has reached maxmemory.
-// Before version 7 it wraps what a command of a script answers in a sentence of
-// its own.
-func full(err error) bool {
-	reply, ok := rueidis.IsRedisErr(err)
-	return ok && (strings.HasPrefix(reply.Error(), "OOM ") || strings.Contains(reply.Error(), ": -OOM "))
+// full reports whether a server refused a write because it has reached
+// maxmemory.
+func full(err error) bool { return replied(err, "OOM") }
+
+// reconnecting logs why all connections are closed, unless redis counts as lost
+// anyway.
+func (h *health) reconnecting(cause error) {
+	if !h.lost.Load() {
+		h.log(slog.LevelWarn, "redis refuses writes in the role that it has now; reconnecting", slog.Any("error", cause))
+	}
 }
 
 var errNotConnected = errors.New("not connected")

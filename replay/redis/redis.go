@@ -2,10 +2,10 @@
 // share: Redis 6.2 or later, alone, behind Sentinel or as a Cluster.
 //
 // Every operation is one Lua script and so atomic over all keys of a delivery.
-// Three Redis keys stand for one key: "c" holds the owner while it is claimed,
+// A blocking key has three Redis keys: "c" holds the owner while it is claimed,
 // "h" the owner who committed it while it is handled, "e" for a minute how the
-// last claim ended, for those who wait. None is ever without an expiry, which
-// the server keeps by its own clock.
+// last claim ended, for those who wait. A note has "h" only. None is ever
+// without an expiry, which the server keeps by its own clock.
 //
 // A script in a Cluster may touch one slot only, and the keys of one delivery
 // are digests that would lie anywhere. Claiming them one by one and undoing
@@ -77,6 +77,7 @@ type Store struct {
 	prefix  string
 	timeout atomic.Int64
 	client  atomic.Pointer[rueidis.Client] // nil until connected
+	conns   connections
 	health  health
 	undoing chan struct{} // bounds releases in the background
 
@@ -101,11 +102,11 @@ func (s *Store) SetTimeout(d time.Duration) {
 
 // Claim implements [replay.Store].
 func (s *Store) Claim(ctx context.Context, keys replay.Keys, owner replay.Owner, lease time.Duration) (replay.Verdict, error) {
-	all := keys.All()
-	if len(all) == 0 {
+	if len(keys.Blocking) == 0 {
 		return 0, replay.ErrNoKeys
 	}
-	found, err := s.run(ctx, claimScript, all, string(owner[:]), milliseconds(lease)).ToString()
+	all := keys.All()
+	found, err := s.run(ctx, claimScript, all, blockingCount(keys), string(owner[:]), milliseconds(lease)).ToString()
 	if err = s.failed(ctx, "claiming", err); err != nil {
 		if !errors.Is(err, replay.ErrFull) {
 			s.undo(keys, owner)
@@ -119,7 +120,7 @@ func (s *Store) Claim(ctx context.Context, keys replay.Keys, owner replay.Owner,
 	for i := range states {
 		states[i] = stateOf(found[i])
 	}
-	return replay.Judge(states[:len(keys.IDs)], states[len(keys.IDs):]), nil
+	return replay.Judge(states[:len(keys.Blocking)], states[len(keys.Blocking):]), nil
 }
 
 // undo releases in the background what a claim without an answer may have
@@ -138,21 +139,26 @@ func (s *Store) undo(keys replay.Keys, owner replay.Owner) {
 
 // Renew implements [replay.Store].
 func (s *Store) Renew(ctx context.Context, keys replay.Keys, owner replay.Owner, lease time.Duration) error {
-	return s.asOwner(ctx, "renewing", renewScript, keys, string(owner[:]), milliseconds(lease))
+	if len(keys.Blocking) == 0 {
+		return replay.ErrNoKeys
+	}
+	held, err := s.run(ctx, renewScript, keys.Blocking, string(owner[:]), milliseconds(lease)).AsInt64()
+	return s.asOwner(ctx, "renewing", held, err)
 }
 
 // Commit implements [replay.Store]. It is as durable as the server's
 // persistence and replication make it.
 func (s *Store) Commit(ctx context.Context, keys replay.Keys, owner replay.Owner, window time.Duration, status int) error {
-	return s.asOwner(ctx, "committing", commitScript, keys, string(owner[:]), milliseconds(window), ending('h', status), endingLife)
-}
-
-func (s *Store) asOwner(ctx context.Context, doing string, script *rueidis.Lua, keys replay.Keys, args ...string) error {
-	all := keys.All()
-	if len(all) == 0 {
+	if len(keys.Blocking) == 0 {
 		return replay.ErrNoKeys
 	}
-	held, err := s.run(ctx, script, all, args...).AsInt64()
+	held, err := s.run(ctx, commitScript, keys.All(), blockingCount(keys), string(owner[:]), milliseconds(window), ending('h', status), endingLife).AsInt64()
+	return s.asOwner(ctx, "committing", held, err)
+}
+
+// asOwner returns the error of a script that returns whether the caller holds
+// the claim.
+func (s *Store) asOwner(ctx context.Context, doing string, held int64, err error) error {
 	if err = s.failed(ctx, doing, err); err != nil {
 		return err
 	}
@@ -164,11 +170,10 @@ func (s *Store) asOwner(ctx context.Context, doing string, script *rueidis.Lua, 
 
 // Release implements [replay.Store].
 func (s *Store) Release(ctx context.Context, keys replay.Keys, owner replay.Owner, status int) error {
-	all := keys.All()
-	if len(all) == 0 {
+	if len(keys.Blocking) == 0 {
 		return nil
 	}
-	return s.failed(ctx, "releasing", s.run(ctx, releaseScript, all, string(owner[:]), ending('f', status), endingLife).Error())
+	return s.failed(ctx, "releasing", s.run(ctx, releaseScript, keys.Blocking, string(owner[:]), ending('f', status), endingLife).Error())
 }
 
 // Bounds of the time between two looks at a claim that is waited for.
@@ -180,10 +185,9 @@ const (
 // Wait implements [replay.Store]. It looks again and again, every quarter of a
 // second in the end: a message that tells of the ending could be lost.
 func (s *Store) Wait(ctx context.Context, keys replay.Keys) (replay.Ending, error) {
-	all := keys.All()
-	seen := make([]bool, len(all)) // claimed at some look
+	seen := make([]bool, len(keys.Blocking)) // claimed at some look
 	for pause := firstLook; ; pause = min(pause*3/2, lastLook) {
-		endings, err := s.look(ctx, all)
+		endings, err := s.look(ctx, keys.Blocking)
 		if err != nil && ctx.Err() == nil {
 			return replay.Ending{}, err
 		}
@@ -293,7 +297,8 @@ func (s *Store) background(do func(context.Context)) {
 	}
 }
 
-// run runs a script over the Redis keys of all keys.
+// run runs a script over the Redis keys of all keys: a second time, on new
+// connections, if the server turns out not to be the primary any more.
 func (s *Store) run(ctx context.Context, script *rueidis.Lua, keys []replay.Key, args ...string) rueidis.RedisResult {
 	client := s.client.Load()
 	if client == nil {
@@ -301,7 +306,20 @@ func (s *Store) run(ctx context.Context, script *rueidis.Lua, keys []replay.Key,
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(s.timeout.Load()))
 	defer cancel()
-	return script.Exec(ctx, *client, s.names(keys), args)
+	names, began := s.names(keys), time.Now()
+	result := script.Exec(ctx, *client, names, args)
+	if !fromWrongServer(result.Error()) {
+		return result
+	}
+	others, closed := s.conns.renew(began)
+	if closed {
+		s.health.reconnecting(result.Error())
+		s.background(s.checkEviction) // of the server that answers now
+	}
+	if !others {
+		return result
+	}
+	return script.Exec(ctx, *client, names, args)
 }
 
 // failed observes the outcome of a call, and explains an error.
@@ -327,6 +345,8 @@ func (s *Store) names(keys []replay.Key) []string {
 	}
 	return names
 }
+
+func blockingCount(keys replay.Keys) string { return strconv.Itoa(len(keys.Blocking)) }
 
 // milliseconds rounds up: nothing ends early, and 0 would be an error.
 func milliseconds(d time.Duration) string {

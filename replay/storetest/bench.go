@@ -7,14 +7,14 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// Bench measures what a store costs a delivery with an ID and a digest: claimed
-// and committed, one after the other and many at once, and turned away as a
-// duplicate. The store must have room for all of them.
+// Bench measures what a store costs a delivery with a blocking key and a note:
+// claimed and committed, one after the other and many at once, and rejected as
+// a duplicate. The store must have room for all of them.
 func Bench(b *testing.B, store replay.Store) {
 	var last atomic.Int64
 	handle := func(b *testing.B) {
 		n := int(last.Add(1))
-		keys := replay.Keys{IDs: []replay.Key{key(replay.KindID, n)}, Digests: []replay.Key{key(replay.KindDigest, n)}}
+		keys := replay.Keys{Blocking: []replay.Key{key(replay.KindContent, n)}, Notes: []replay.Key{key(replay.KindID, n)}}
 		owner := replay.NewOwner()
 		verdict, err := store.Claim(b.Context(), keys, owner, lease)
 		if err != nil || verdict != replay.Ours {
@@ -40,7 +40,7 @@ func Bench(b *testing.B, store replay.Store) {
 		})
 	})
 	b.Run("duplicate", func(b *testing.B) {
-		keys := replay.Keys{IDs: []replay.Key{key(replay.KindID, 1)}, Digests: []replay.Key{key(replay.KindDigest, 1)}}
+		keys := replay.Keys{Blocking: []replay.Key{key(replay.KindContent, 1)}, Notes: []replay.Key{key(replay.KindID, 1)}}
 		for b.Loop() {
 			if verdict, err := store.Claim(b.Context(), keys, replay.NewOwner(), lease); err != nil || verdict != replay.Duplicate {
 				b.Fatalf("Claim = %v, %v", verdict, err)

@@ -17,42 +17,58 @@ var claims = map[string]func(*testing.T, Subject){
 		d := arrival(t, store, 1, 1)
 		d.states(replay.Free, replay.Free)
 		d.claim(replay.Ours)
-		d.states(replay.Claimed, replay.Claimed)
+		d.states(replay.Claimed, replay.Free)
 	},
 
-	"a delivery without keys is refused": func(t *testing.T, s Subject) {
+	"a delivery without blocking keys is refused": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
-		d := arrival(t, store, 0, 0)
-		if _, err := store.Claim(t.Context(), d.keys, d.owner, lease); !errors.Is(err, replay.ErrNoKeys) {
-			t.Errorf("Claim without keys: %v, want ErrNoKeys", err)
+		for _, d := range []delivery{arrival(t, store, 0, 0), arrival(t, store, 0, 1)} {
+			if _, err := store.Claim(t.Context(), d.keys, d.owner, lease); !errors.Is(err, replay.ErrNoKeys) {
+				t.Errorf("Claim: %v, want ErrNoKeys", err)
+			}
+			if err := store.Renew(t.Context(), d.keys, d.owner, lease); !errors.Is(err, replay.ErrNoKeys) {
+				t.Errorf("Renew: %v, want ErrNoKeys", err)
+			}
+			if err := store.Commit(t.Context(), d.keys, d.owner, window, 200); !errors.Is(err, replay.ErrNoKeys) {
+				t.Errorf("Commit: %v, want ErrNoKeys", err)
+			}
+			d.release(500)
+			if got := d.wait(t.Context())(); got != (replay.Ending{State: replay.Free}) {
+				t.Errorf("Wait = %+v, want free", got)
+			}
 		}
-		if err := store.Commit(t.Context(), d.keys, d.owner, window, 200); err == nil {
-			t.Error("Commit without keys succeeded")
-		}
+		arrival(t, store, 0, 1).states(replay.Free)
 	},
 
 	"verdicts follow Judge": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		arrival(t, store, 1, 1).handle()
 		arrival(t, store, 2, 2).claim(replay.Ours)
+		arrival(t, store, 3, 0).handle()
 		for _, test := range []struct {
-			name       string
-			id, digest int
-			want       replay.Verdict
+			name string
+			d    delivery
+			want replay.Verdict
 		}{
-			{"the same again", 1, 1, replay.Duplicate},
-			{"a handled ID with another content", 1, 9, replay.Duplicate},
-			{"a handled ID with a content in progress", 1, 2, replay.Duplicate},
-			{"a handled ID alone", 1, 0, replay.Duplicate},
-			{"a handled content under a new ID", 9, 1, replay.Replayed},
-			{"a handled content under an ID in progress", 2, 1, replay.Replayed},
-			{"a handled content without an ID", 0, 1, replay.Duplicate},
-			{"in progress", 2, 2, replay.InProgress},
-			{"an ID in progress with another content", 2, 9, replay.InProgress},
-			{"a content in progress under a new ID", 9, 2, replay.InProgress},
+			{"the same again", arrival(t, store, 1, 1), replay.Duplicate},
+			{"a handled key without a note", arrival(t, store, 1, 0), replay.Duplicate},
+			{"a handled key under a new note", arrival(t, store, 1, 9), replay.Replayed},
+			{"a handled key under a note in progress", arrival(t, store, 1, 2), replay.Replayed},
+			{"a handled key with one handled note of two", arrival(t, store, 1, 9).noted(1), replay.Duplicate},
+			{"a key handled without a note, under a note", arrival(t, store, 3, 9), replay.Replayed},
+			{"a key handled without a note, under another's note", arrival(t, store, 3, 1), replay.Duplicate},
+			{"in progress", arrival(t, store, 2, 2), replay.InProgress},
+			{"in progress under a new note", arrival(t, store, 2, 9), replay.InProgress},
+			{"in progress under a handled note", arrival(t, store, 2, 1), replay.InProgress},
+			{"in progress without a note", arrival(t, store, 2, 0), replay.InProgress},
+			{"a handled key and one in progress", wide(t, store, 2, 1), replay.Duplicate},
+			{"a free key and one in progress", wide(t, store, 9, 2), replay.InProgress},
+			{"a free key and a handled one, under a new note", wide(t, store, 9, 1).noted(9), replay.Replayed},
+			{"a new key under a handled note", arrival(t, store, 4, 1), replay.Ours},
+			{"a new key under a note in progress", arrival(t, store, 5, 2), replay.Ours},
 		} {
 			t.Log(test.name)
-			arrival(t, store, test.id, test.digest).claim(test.want)
+			test.d.claim(test.want)
 		}
 		arrival(t, store, 9, 9).states(replay.Free, replay.Free)
 	},
@@ -60,45 +76,48 @@ var claims = map[string]func(*testing.T, Subject){
 	"keys are claimed together or not at all": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		arrival(t, store, 1, 0).claim(replay.Ours)
-		arrival(t, store, 0, 2).claim(replay.Ours)
-		arrival(t, store, 0, 3).handle()
+		arrival(t, store, 2, 0).handle()
 		for range 3 {
-			arrival(t, store, 1, 5).claim(replay.InProgress)
-			arrival(t, store, 5, 2).claim(replay.InProgress)
-			arrival(t, store, 5, 3).claim(replay.Replayed)
+			wide(t, store, 1, 5).claim(replay.InProgress)
+			wide(t, store, 5, 1).claim(replay.InProgress)
+			wide(t, store, 5, 2).claim(replay.Duplicate)
+			wide(t, store, 2, 5).noted(5).claim(replay.Replayed)
 		}
+		arrival(t, store, 5, 5).states(replay.Free, replay.Free)
 		arrival(t, store, 5, 5).claim(replay.Ours)
 	},
 
-	"several IDs and digests of one delivery are all claimed": func(t *testing.T, s Subject) {
+	"several blocking keys of one delivery are all claimed": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
-		d := arrival(t, store, 0, 0)
-		for n := 1; n <= 5; n++ {
-			d.keys.IDs = append(d.keys.IDs, key(replay.KindID, n))
-			d.keys.Digests = append(d.keys.Digests, key(replay.KindDigest, n))
-		}
+		d := wide(t, store, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10).noted(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 		d.claim(replay.Ours)
-		for n := 1; n <= 5; n++ {
+		for n := 1; n <= 10; n++ {
 			arrival(t, store, n, 0).claim(replay.InProgress)
-			arrival(t, store, 0, n).claim(replay.InProgress)
 		}
 		d.commit(200)
-		for n := 1; n <= 5; n++ {
-			arrival(t, store, n, 0).claim(replay.Duplicate)
-			arrival(t, store, n+10, n).claim(replay.Replayed)
+		for n := 1; n <= 10; n++ {
+			arrival(t, store, n, 11-n).claim(replay.Duplicate)
+			arrival(t, store, n, n+10).claim(replay.Replayed)
 		}
 	},
 
 	"one key named twice is one key": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
-		d := arrival(t, store, 1, 0)
-		d.keys.IDs = append(d.keys.IDs, d.keys.IDs[0])
+		d := wide(t, store, 1, 1).noted(1, 1)
 		d.claim(replay.Ours)
-		d.commit(200)
-		arrival(t, store, 1, 0).claim(replay.Duplicate)
-		if got := store.Stats(); got.Remembered > 1 || got.Claimed > 0 {
-			t.Errorf("Stats = %+v, want at most 1 remembered, 0 claimed", got)
+		d.claim(replay.Ours)
+		if err := store.Renew(t.Context(), d.keys, d.owner, lease); err != nil {
+			t.Errorf("Renew: %v", err)
 		}
+		d.commit(200)
+		arrival(t, store, 1, 1).claim(replay.Duplicate)
+		if got := store.Stats(); got.Remembered > 2 || got.Claimed > 0 {
+			t.Errorf("Stats = %+v, want at most 2 remembered, 0 claimed", got)
+		}
+		released := wide(t, store, 2, 2)
+		released.claim(replay.Ours)
+		released.release(500)
+		released.states(replay.Free, replay.Free)
 	},
 
 	"a claim repeated by its owner is still ours": func(t *testing.T, s Subject) {
@@ -147,9 +166,9 @@ var claims = map[string]func(*testing.T, Subject){
 		for worker := range 8 {
 			all.Go(func() {
 				for round := range 100 {
-					id, digest := (worker+round)%keys+1, (worker*3+round*5)%keys+1
+					first, second := (worker+round)%keys+1, (worker*3+round*5)%keys+1
 					d := arrival(t, store, 0, 0)
-					d.keys.Digests = []replay.Key{key(replay.KindDigest, id), key(replay.KindDigest, digest)}
+					d.keys.Blocking = []replay.Key{key(replay.KindContent, first), key(replay.KindContent, second)}
 					v, err := store.Claim(t.Context(), d.keys, d.owner, lease)
 					if err != nil {
 						t.Errorf("Claim: %v", err)
@@ -158,13 +177,13 @@ var claims = map[string]func(*testing.T, Subject){
 					if v != replay.Ours {
 						continue
 					}
-					if id != digest {
-						enter(t, &holders[digest])
+					if first != second {
+						enter(t, &holders[second])
 					}
-					enter(t, &holders[id])
-					holders[id].Add(-1)
-					if id != digest {
-						holders[digest].Add(-1)
+					enter(t, &holders[first])
+					holders[first].Add(-1)
+					if first != second {
+						holders[second].Add(-1)
 					}
 					if err := store.Release(t.Context(), d.keys, d.owner, 500); err != nil {
 						t.Errorf("Release: %v", err)

@@ -21,7 +21,7 @@ var durability = map[string]func(*testing.T, Subject){
 			store = store.Reopen(t)
 			for n := 1; n <= 100; n++ {
 				arrival(t, store, n, n).claim(replay.Duplicate)
-				arrival(t, store, n+1000, n).claim(replay.Replayed)
+				arrival(t, store, n, n+1000).claim(replay.Replayed)
 			}
 		}
 		store.Advance(t, window+time.Minute)

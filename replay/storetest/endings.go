@@ -75,7 +75,7 @@ var endings = map[string]func(*testing.T, Subject){
 		other := arrival(t, store, 1, 1)
 		other.refused()
 		other.release(500)
-		owner.states(replay.Claimed, replay.Claimed)
+		owner.states(replay.Claimed, replay.Free)
 		owner.commit(200)
 		other.refused()
 		other.release(500)
@@ -111,7 +111,7 @@ var endings = map[string]func(*testing.T, Subject){
 		heir.claim(replay.Ours)
 		former.refused()
 		former.release(500)
-		heir.states(replay.Claimed, replay.Claimed)
+		heir.states(replay.Claimed, replay.Free)
 		heir.commit(200)
 		former.refused()
 		heir.states(replay.Handled, replay.Handled)
@@ -121,22 +121,25 @@ var endings = map[string]func(*testing.T, Subject){
 		store := s.Open(t, 0)
 		d := arrival(t, store, 1, 0)
 		d.claim(replay.Ours)
-		wider := d
-		wider.keys.Digests = []replay.Key{key(replay.KindDigest, 7)}
+		wider := wide(t, store, 1, 7).noted(7)
+		wider.owner = d.owner
 		wider.refused()
-		wider.states(replay.Claimed, replay.Free)
+		wider.states(replay.Claimed, replay.Free, replay.Free)
+		arrival(t, store, 7, 0).claim(replay.Ours)
+		wider.refused()
+		wider.states(replay.Claimed, replay.Claimed, replay.Free)
 	},
 
 	"a release frees what is still held and nothing else": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		d := arrival(t, store, 1, 0)
 		d.claim(replay.Ours)
-		arrival(t, store, 0, 2).claim(replay.Ours)
-		arrival(t, store, 0, 3).handle()
-		wider := d
-		wider.keys.Digests = []replay.Key{key(replay.KindDigest, 2), key(replay.KindDigest, 3)}
+		arrival(t, store, 2, 0).claim(replay.Ours)
+		arrival(t, store, 3, 3).handle()
+		wider := wide(t, store, 1, 2, 3, 4).noted(3, 4)
+		wider.owner = d.owner
 		wider.release(500)
-		wider.states(replay.Free, replay.Claimed, replay.Handled)
+		wider.states(replay.Free, replay.Claimed, replay.Handled, replay.Free, replay.Handled, replay.Free)
 	},
 
 	"forgetting makes handled deliveries acceptable again": func(t *testing.T, s Subject) {
@@ -152,7 +155,7 @@ var endings = map[string]func(*testing.T, Subject){
 			}
 		}
 		handled.states(replay.Free, replay.Free)
-		claimed.states(replay.Claimed, replay.Claimed)
+		claimed.states(replay.Claimed, replay.Free)
 		claimed.commit(200)
 		handled.refused()
 		again := arrival(t, store, 1, 1)

@@ -18,7 +18,7 @@ var limits = map[string]func(*testing.T, Subject){
 		full(t, store, 51)
 		for n := 1; n <= 50; n++ {
 			arrival(t, store, n, n).claim(replay.Duplicate)
-			arrival(t, store, n+1000, n).claim(replay.Replayed)
+			arrival(t, store, n, n+1000).claim(replay.Replayed)
 		}
 	}),
 
@@ -91,10 +91,86 @@ var limits = map[string]func(*testing.T, Subject){
 		}
 	}),
 
+	"notes count at the claim": bounded(func(t *testing.T, open func(limit int64) Instance) {
+		store := open(4)
+		arrival(t, store, 1, 1).noted(2, 2, 1).claim(replay.Ours)
+		full(t, store, 2)
+		arrival(t, store, 2, 0).claim(replay.Ours)
+		refusedForRoom(arrival(t, store, 3, 0))
+	}),
+
+	"a note that is handled needs no room": bounded(func(t *testing.T, open func(limit int64) Instance) {
+		store := open(3)
+		arrival(t, store, 1, 1).handle()
+		arrival(t, store, 2, 1).handle()
+		refusedForRoom(arrival(t, store, 3, 1))
+	}),
+
+	"room for a note comes back with its claim": bounded(func(t *testing.T, open func(limit int64) Instance) {
+		for name, end := range map[string]func(store Instance, d delivery){
+			"release":                      func(_ Instance, d delivery) { d.release(500) },
+			"lapse":                        func(store Instance, _ delivery) { store.Advance(t, lease+time.Minute) },
+			"repeated claim without notes": func(_ Instance, d delivery) { d.keys.Notes = nil; d.claim(replay.Ours); d.release(500) },
+		} {
+			store := open(2)
+			for n := range 3 {
+				d := arrival(t, store, n+1, n+1)
+				d.claim(replay.Ours)
+				d.claim(replay.Ours)
+				refusedForRoom(arrival(t, store, 9, 0))
+				end(store, d)
+			}
+			t.Log(name)
+			arrival(t, store, 9, 9).handle()
+			refusedForRoom(arrival(t, store, 10, 0))
+		}
+	}),
+
+	"a note that two deliveries share is one key": bounded(func(t *testing.T, open func(limit int64) Instance) {
+		store := open(4)
+		first, second := arrival(t, store, 1, 1), arrival(t, store, 2, 1)
+		first.claim(replay.Ours)
+		second.claim(replay.Ours)
+		first.commit(200)
+		second.commit(200)
+		arrival(t, store, 3, 1).handle()
+		refusedForRoom(arrival(t, store, 4, 1))
+		if got, want := store.Stats(), (replay.Stats{Remembered: 4, Capacity: 4}); got != want {
+			t.Errorf("Stats = %+v, want %+v", got, want)
+		}
+	}),
+
+	"a commit has room, and never exceeds the limit": bounded(func(t *testing.T, open func(limit int64) Instance) {
+		store := open(4)
+		arrival(t, store, 1, 1).handle()
+		d := arrival(t, store, 2, 1)
+		d.claim(replay.Ours) // the note is handled: nothing is reserved for it
+		if _, err := store.Forget(t.Context(), d.keys.Notes); err != nil {
+			t.Fatalf("Forget: %v", err)
+		}
+		arrival(t, store, 3, 3).handle()
+		d.commit(200)
+		d.states(replay.Handled, replay.Free)
+		if got, want := store.Stats(), (replay.Stats{Remembered: 4, Capacity: 4}); got != want {
+			t.Errorf("Stats = %+v, want %+v", got, want)
+		}
+	}),
+
+	"an owner keeps its claim in a store whose limit was lowered": bounded(func(t *testing.T, open func(limit int64) Instance) {
+		store := open(4)
+		d := arrival(t, store, 1, 1)
+		d.claim(replay.Ours)
+		store.SetLimit(1)
+		d.claim(replay.Ours)
+		d.commit(200)
+		d.states(replay.Handled, replay.Handled)
+		refusedForRoom(arrival(t, store, 2, 0))
+	}),
+
 	"stats count what is held": bounded(func(t *testing.T, open func(limit int64) Instance) {
 		store := open(1000)
 		arrival(t, store, 1, 1).handle()
-		arrival(t, store, 2, 0).claim(replay.Ours)
+		arrival(t, store, 2, 2).claim(replay.Ours)
 		arrival(t, store, 1, 1).claim(replay.Duplicate)
 		if got, want := store.Stats(), (replay.Stats{Remembered: 2, Claimed: 1, Capacity: 1000}); got != want {
 			t.Errorf("Stats = %+v, want %+v", got, want)
@@ -118,8 +194,12 @@ func bounded(test func(*testing.T, func(limit int64) Instance)) func(*testing.T,
 // full checks that the nth delivery finds no room.
 func full(t *testing.T, store replay.Store, n int) {
 	t.Helper()
-	d := arrival(t, store, n, n)
-	if _, err := store.Claim(t.Context(), d.keys, d.owner, lease); !errors.Is(err, replay.ErrFull) {
-		t.Errorf("Claim in a full store: %v, want ErrFull", err)
+	refusedForRoom(arrival(t, store, n, n))
+}
+
+func refusedForRoom(d delivery) {
+	d.t.Helper()
+	if _, err := d.store.Claim(d.t.Context(), d.keys, d.owner, lease); !errors.Is(err, replay.ErrFull) {
+		d.t.Errorf("Claim in a full store: %v, want ErrFull", err)
 	}
 }

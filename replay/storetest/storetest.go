@@ -5,6 +5,7 @@ package storetest
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -51,7 +52,7 @@ const patience = 30 * time.Second
 
 // Run runs the suite.
 func Run(t *testing.T, subject Subject) {
-	suites := []map[string]func(*testing.T, Subject){claims, endings, waits, limits, durability}
+	suites := []map[string]func(*testing.T, Subject){claims, endings, notes, sequences, agreement, waits, limits, durability}
 	for _, suite := range suites {
 		for name, test := range suite {
 			t.Run(name, func(t *testing.T) {
@@ -79,15 +80,33 @@ func key(kind replay.Kind, n int) replay.Key {
 	return replay.NewKey("storetest", []byte("secret"), kind, binary.BigEndian.AppendUint64(nil, uint64(n)))
 }
 
-// arrival is a delivery with the nth ID and the mth digest that has just
-// arrived, with an owner of its own. 0 leaves out the ID or the digest.
+// arrival is a delivery with the nth blocking key and the mth note that has
+// just arrived, with an owner of its own. 0 leaves out the key or the note.
 func arrival(t *testing.T, store replay.Store, n, m int) delivery {
 	d := delivery{t: t, store: store, owner: replay.NewOwner()}
 	if n != 0 {
-		d.keys.IDs = []replay.Key{key(replay.KindID, n)}
+		d.keys.Blocking = []replay.Key{key(replay.KindContent, n)}
 	}
 	if m != 0 {
-		d.keys.Digests = []replay.Key{key(replay.KindDigest, m)}
+		d.keys.Notes = []replay.Key{key(replay.KindID, m)}
+	}
+	return d
+}
+
+// wide is a delivery with several blocking keys.
+func wide(t *testing.T, store replay.Store, keys ...int) delivery {
+	d := arrival(t, store, 0, 0)
+	for _, n := range keys {
+		d.keys.Blocking = append(d.keys.Blocking, key(replay.KindContent, n))
+	}
+	return d
+}
+
+// noted returns d with more notes.
+func (d delivery) noted(notes ...int) delivery {
+	d.keys.Notes = slices.Clone(d.keys.Notes)
+	for _, m := range notes {
+		d.keys.Notes = append(d.keys.Notes, key(replay.KindID, m))
 	}
 	return d
 }
@@ -131,7 +150,7 @@ func (d delivery) handle() {
 	d.commit(200)
 }
 
-// states checks the states of all keys, IDs first.
+// states checks the states of all keys, blocking ones first.
 func (d delivery) states(want ...replay.State) {
 	d.t.Helper()
 	got, err := d.store.Lookup(d.t.Context(), d.keys.All())

@@ -86,27 +86,38 @@ var waits = map[string]func(*testing.T, Subject){
 		}
 	},
 
-	"waiting waits for every key": func(t *testing.T, s Subject) {
+	"waiting waits for every blocking key, and tells of the first": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
-		first, second := arrival(t, store, 1, 0), arrival(t, store, 0, 2)
+		first, second := arrival(t, store, 1, 0), arrival(t, store, 2, 0)
 		first.claim(replay.Ours)
 		second.claim(replay.Ours)
-		result := arrival(t, store, 1, 2).wait(t.Context())
+		result := wide(t, store, 1, 2).wait(t.Context())
 		first.release(500)
 		second.commit(200)
 		if got := result(); got != (replay.Ending{State: replay.Free, Status: 500}) {
-			t.Errorf("Wait = %+v, want the ending of the ID: free with 500", got)
+			t.Errorf("Wait = %+v, want the ending of the first key: free with 500", got)
 		}
 	},
 
-	"a wait for a digest learns of its commit under another ID": func(t *testing.T, s Subject) {
+	"a wait for content learns of its commit under another ID": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		owner := arrival(t, store, 1, 1)
 		owner.claim(replay.Ours)
-		result := arrival(t, store, 2, 1).wait(t.Context())
+		result := arrival(t, store, 1, 2).wait(t.Context())
 		owner.commit(200)
 		if got := result(); got != (replay.Ending{State: replay.Handled, Status: 200}) {
 			t.Errorf("Wait = %+v, want handled with 200", got)
+		}
+	},
+
+	"waiting does not wait for notes, nor tell of them": func(t *testing.T, s Subject) {
+		store := s.Open(t, 0)
+		arrival(t, store, 1, 1).handle()
+		arrival(t, store, 2, 2).claim(replay.Ours)
+		d := arrival(t, store, 3, 1).noted(2)
+		d.keys.Notes = append(d.keys.Notes, key(replay.KindContent, 2))
+		if got := d.wait(t.Context())(); got != (replay.Ending{State: replay.Free}) {
+			t.Errorf("Wait = %+v, want free", got)
 		}
 	},
 }

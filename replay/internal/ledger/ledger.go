@@ -10,6 +10,7 @@ package ledger
 
 import (
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -39,8 +40,9 @@ type Ledger struct {
 	base  uint32
 
 	limit   atomic.Int64
-	held    atomic.Int64 // keys handled or claimed
-	claimed atomic.Int64
+	held    atomic.Int64 // keys handled, claimed, or reserved for notes
+	claimed atomic.Int64 // of these, keys claimed
+	notes   atomic.Int64 // and reserved for the notes of claims
 	// reclaimed is the second in which a full ledger last looked for
 	// expired keys and found none: once a second is enough.
 	reclaimed atomic.Uint32
@@ -48,9 +50,10 @@ type Ledger struct {
 	shards [shardCount]shard
 }
 
-// New returns an empty ledger that holds at most limit keys, claimed and
-// handled together; DefaultMaxKeys if limit is 0. base is the present second
-// on the scale of expiries: Unix time if they outlive the process.
+// New returns an empty ledger that holds at most limit keys, handled, claimed
+// and reserved for notes together; DefaultMaxKeys if limit is 0. base is the
+// present second on the scale of expiries: Unix time if they outlive the
+// process.
 func New(limit int64, base uint32) *Ledger {
 	l := &Ledger{start: time.Now(), base: max(base, 1)}
 	l.SetLimit(limit)
@@ -93,7 +96,7 @@ func (l *Ledger) Expiry(window time.Duration) uint32 {
 
 // Claim is [replay.Store.Claim].
 func (l *Ledger) Claim(keys replay.Keys, owner replay.Owner, lease time.Duration) (replay.Verdict, error) {
-	if len(keys.IDs)+len(keys.Digests) == 0 {
+	if len(keys.Blocking) == 0 {
 		return 0, replay.ErrNoKeys
 	}
 	now := l.now()
@@ -106,37 +109,70 @@ func (l *Ledger) Claim(keys replay.Keys, owner replay.Owner, lease time.Duration
 
 func (l *Ledger) claim(keys replay.Keys, owner replay.Owner, lease time.Duration, now instant) (replay.Verdict, error) {
 	var buf [lockHint]*shard
-	locked := l.lock(buf[:0], keys)
+	locked := l.lock(buf[:0], keys.Blocking, keys.Notes)
 	defer unlock(locked)
 	for _, s := range locked {
 		l.forget(s.expire(now, expireBudget))
 	}
 
 	var states [lockHint]replay.State
-	found := states[:0]
-	unknown := int64(0)
-	for key := range each(keys) {
-		state, known := l.shardOf(key).stateFor(l, key, owner, now)
-		found = append(found, state)
-		if !known {
-			unknown++
-		}
-	}
-	if v := replay.Judge(found[:len(keys.IDs)], found[len(keys.IDs):]); v != replay.Ours {
+	found, more := l.blocking(states[:0], keys, owner, now)
+	found, notes := l.notable(found, keys, now)
+	if v := replay.Judge(found[:len(keys.Blocking)], found[len(keys.Blocking):]); v != replay.Ours {
 		return v, nil
 	}
-	if l.held.Add(unknown) > l.limit.Load() {
-		l.held.Add(-unknown)
+	if !l.reserve(more + notes) {
 		return 0, replay.ErrFull
 	}
-	added := int64(0)
-	for key := range each(keys) {
-		if l.shardOf(key).hold(l, key, owner, now, lease) {
-			added++
+	for i, key := range slices.Backward(keys.Blocking) {
+		reserved := 0
+		if i == 0 {
+			reserved = notes
+		}
+		l.shardOf(key).hold(l, key, owner, now.elapsed+lease, reserved, now)
+	}
+	return replay.Ours, nil
+}
+
+// blocking appends the states of the blocking keys as owner sees them, and
+// returns how many keys more than now are held once owner has claimed them,
+// without notes.
+func (l *Ledger) blocking(states []replay.State, keys replay.Keys, owner replay.Owner, now instant) (_ []replay.State, more int) {
+	for i, key := range keys.Blocking {
+		s := l.shardOf(key)
+		state, known := s.stateFor(l, key, owner, now)
+		states = append(states, state)
+		switch {
+		case slices.Contains(keys.Blocking[:i], key): // named twice
+		case known:
+			more -= int(s.claims[key].notes) // reserved again with this claim
+		default:
+			more++
 		}
 	}
-	l.held.Add(added - unknown) // not 0 if keys has one key twice
-	return replay.Ours, nil
+	return states, more
+}
+
+// notable appends the states of the notes and returns how many of them would
+// be new keys.
+func (l *Ledger) notable(states []replay.State, keys replay.Keys, now instant) (_ []replay.State, fresh int) {
+	for i, key := range keys.Notes {
+		state, _ := l.shardOf(key).state(l, key, now)
+		states = append(states, state)
+		if state != replay.Handled && !slices.Contains(keys.Notes[:i], key) && !slices.Contains(keys.Blocking, key) {
+			fresh++
+		}
+	}
+	return states, fresh
+}
+
+// reserve counts n more keys as held, if there is room for them.
+func (l *Ledger) reserve(n int) bool {
+	if l.held.Add(int64(n)) > l.limit.Load() && n > 0 {
+		l.held.Add(-int64(n))
+		return false
+	}
+	return true
 }
 
 // Renew is [replay.Store.Renew].
@@ -152,15 +188,23 @@ func (l *Ledger) Renew(keys replay.Keys, owner replay.Owner, lease time.Duration
 // is being made durable. done reports that owner has committed it already,
 // and that nothing was pinned.
 func (l *Ledger) Pin(keys replay.Keys, owner replay.Owner) (done bool, err error) {
-	err = l.ifHeld(keys, owner, func(s *shard, key replay.Key, _ instant) {
+	if len(keys.Blocking) == 0 {
+		return false, replay.ErrNoKeys
+	}
+	now := l.now()
+	var buf [lockHint]*shard
+	locked := l.lock(buf[:0], keys.Blocking)
+	defer unlock(locked)
+	if done, err := l.owned(keys, owner, now); done || err != nil {
+		return done, err
+	}
+	for _, key := range keys.Blocking {
+		s := l.shardOf(key)
 		c := s.claims[key]
 		c.pins++
 		s.claims[key] = c
-	})
-	if errors.Is(err, replay.ErrNotOwner) && l.committedBy(keys, owner) {
-		return true, nil
 	}
-	return false, err
+	return false, nil
 }
 
 // Unpin undoes one Pin after a commit that failed.
@@ -170,7 +214,7 @@ func (l *Ledger) Unpin(keys replay.Keys, owner replay.Owner) {
 		c.pins = max(0, c.pins-1)
 		s.claims[key] = c
 		if !c.live(now) {
-			s.end(l, key, c, replay.Ending{State: replay.Free}, now)
+			l.forget(s.end(l, key, c, replay.Ending{State: replay.Free}, now))
 		}
 	})
 }
@@ -178,84 +222,135 @@ func (l *Ledger) Unpin(keys replay.Keys, owner replay.Owner) {
 // Commit is [replay.Store.Commit], with the second of [Ledger.Expiry] in place
 // of the window.
 func (l *Ledger) Commit(keys replay.Keys, owner replay.Owner, expiry uint32, status int) error {
-	err := l.ifHeld(keys, owner, func(s *shard, key replay.Key, now instant) {
-		c, ok := s.claims[key]
-		if !ok {
-			return // the same key again
-		}
-		s.end(l, key, c, replay.Ending{State: replay.Handled, Status: status}, now)
-		l.held.Add(1) // end has counted it as gone
-		l.remember(s, key, expiry, now)
-	})
-	if errors.Is(err, replay.ErrNotOwner) && l.committedBy(keys, owner) {
-		return nil
+	if len(keys.Blocking) == 0 {
+		return replay.ErrNoKeys
 	}
-	return err
-}
-
-// remember adds a handled key that the caller has counted as held.
-func (l *Ledger) remember(s *shard, key replay.Key, expiry uint32, now instant) {
-	if !s.handled.put(key, max(expiry, 1)) {
-		l.held.Add(-1)
-	}
-	l.forget(s.wheel.add(tag(key), expiry, now.second, &s.handled))
-}
-
-// committedBy reports whether the keys were all committed by owner, as far as
-// the ledger still knows.
-func (l *Ledger) committedBy(keys replay.Keys, owner replay.Owner) bool {
 	now := l.now()
 	var buf [lockHint]*shard
-	locked := l.lock(buf[:0], keys)
+	locked := l.lock(buf[:0], keys.Blocking, keys.Notes)
 	defer unlock(locked)
-	for key := range each(keys) {
+	if done, err := l.owned(keys, owner, now); done || err != nil {
+		return err
+	}
+	room := 0 // held for this claim and not yet used
+	for _, key := range keys.Blocking {
+		s := l.shardOf(key)
+		c, ok := s.claims[key]
+		if !ok {
+			continue // named twice
+		}
+		room += s.end(l, key, c, replay.Ending{State: replay.Handled, Status: status}, now)
+		room -= l.remember(s, key, expiry, now)
+	}
+	for _, key := range keys.Notes {
+		room -= l.note(key, expiry, now, room > 0)
+	}
+	l.forget(room)
+	return nil
+}
+
+// remember makes key handled, until the later of expiry and what it had, and
+// returns how many keys the shard holds more, which the caller has counted.
+func (l *Ledger) remember(s *shard, key replay.Key, expiry uint32, now instant) int {
+	added := s.handled.raise(key, max(expiry, 1))
+	if added >= 0 {
+		l.forget(s.wheel.add(tag(key), expiry, now.second, &s.handled))
+	}
+	return max(added, 0)
+}
+
+// note remembers a note and returns how much of the claim's reservation that
+// has used. A note that was handled at the claim, and has been forgotten since,
+// has nothing reserved: it is written only if there is room. A key that
+// is claimed belongs to the delivery that claimed it and is left alone.
+func (l *Ledger) note(key replay.Key, expiry uint32, now instant, reserved bool) (used int) {
+	s := l.shardOf(key)
+	switch state, _ := s.state(l, key, now); {
+	case state == replay.Claimed:
+		return 0
+	case state == replay.Free && !reserved:
+		if l.reserve(1) {
+			l.remember(s, key, expiry, now)
+		}
+		return 0
+	default:
+		return l.remember(s, key, expiry, now)
+	}
+}
+
+// owned returns nil if owner holds every blocking key, and reports whether it
+// has committed them already. Their shards are locked.
+func (l *Ledger) owned(keys replay.Keys, owner replay.Owner, now instant) (done bool, err error) {
+	switch {
+	case l.holds(keys, owner, now):
+		return false, nil
+	case l.committedBy(keys, owner, now):
+		return true, nil
+	default:
+		return false, replay.ErrNotOwner
+	}
+}
+
+// committedBy reports whether the blocking keys were all committed by owner,
+// as far as the ledger still stores it. Their shards are locked.
+func (l *Ledger) committedBy(keys replay.Keys, owner replay.Owner, now instant) bool {
+	for _, key := range keys.Blocking {
 		e, ok := l.shardOf(key).endings.find(key, now)
 		if !ok || e.owner != owner || e.ending.State != replay.Handled {
 			return false
 		}
 	}
-	return len(locked) > 0
+	return true
 }
 
 // Release is [replay.Store.Release].
 func (l *Ledger) Release(keys replay.Keys, owner replay.Owner, status int) {
 	now := l.now()
 	var buf [lockHint]*shard
-	locked := l.lock(buf[:0], keys)
+	locked := l.lock(buf[:0], keys.Blocking)
 	defer unlock(locked)
-	for key := range each(keys) {
+	for _, key := range keys.Blocking {
 		s := l.shardOf(key)
 		if c, ok := s.claims[key]; ok && c.owner == owner && c.live(now) {
-			s.end(l, key, c, replay.Ending{State: replay.Free, Status: status}, now)
+			l.forget(s.end(l, key, c, replay.Ending{State: replay.Free, Status: status}, now))
 		}
 	}
 }
 
-// ifHeld calls do for every key, under lock, if owner holds them all.
+// ifHeld calls do for every blocking key, under lock, if owner holds them all.
 func (l *Ledger) ifHeld(keys replay.Keys, owner replay.Owner, do func(*shard, replay.Key, instant)) error {
-	if len(keys.IDs)+len(keys.Digests) == 0 {
+	if len(keys.Blocking) == 0 {
 		return replay.ErrNoKeys
 	}
 	now := l.now()
 	var buf [lockHint]*shard
-	locked := l.lock(buf[:0], keys)
+	locked := l.lock(buf[:0], keys.Blocking)
 	defer unlock(locked)
-	for key := range each(keys) {
-		if c, ok := l.shardOf(key).claims[key]; !ok || c.owner != owner || !c.live(now) {
-			return replay.ErrNotOwner
-		}
+	if !l.holds(keys, owner, now) {
+		return replay.ErrNotOwner
 	}
-	for key := range each(keys) {
+	for _, key := range keys.Blocking {
 		do(l.shardOf(key), key, now)
 	}
 	return nil
+}
+
+// holds reports whether owner holds every blocking key. Their shards are
+// locked.
+func (l *Ledger) holds(keys replay.Keys, owner replay.Owner, now instant) bool {
+	for _, key := range keys.Blocking {
+		if c, ok := l.shardOf(key).claims[key]; !ok || c.owner != owner || !c.live(now) {
+			return false
+		}
+	}
+	return true
 }
 
 // Lookup is [replay.Store.Lookup].
 func (l *Ledger) Lookup(keys []replay.Key) []replay.State {
 	now := l.now()
 	states := make([]replay.State, len(keys))
-	locked := l.lock(nil, replay.Keys{IDs: keys})
+	locked := l.lock(nil, keys)
 	defer unlock(locked)
 	for i, key := range keys {
 		states[i], _ = l.shardOf(key).state(l, key, now)
@@ -263,25 +358,32 @@ func (l *Ledger) Lookup(keys []replay.Key) []replay.State {
 	return states
 }
 
-// Expiries returns when each key that is handled is forgotten, 0 for others.
-func (l *Ledger) Expiries(keys []replay.Key) []uint32 {
+// Entry is what a ledger stores of one key.
+type Entry struct {
+	State  replay.State
+	Expiry uint32 // when the key is forgotten, if it is handled
+}
+
+// Entries returns what the ledger stores of every key.
+func (l *Ledger) Entries(keys []replay.Key) []Entry {
 	now := l.now()
-	expiries := make([]uint32, len(keys))
-	locked := l.lock(nil, replay.Keys{IDs: keys})
+	entries := make([]Entry, len(keys))
+	locked := l.lock(nil, keys)
 	defer unlock(locked)
 	for i, key := range keys {
 		s := l.shardOf(key)
-		if state, _ := s.state(l, key, now); state == replay.Handled {
-			expiries[i] = s.handled.table[s.handled.find(key)].expiry
+		entries[i].State, _ = s.state(l, key, now)
+		if entries[i].State == replay.Handled {
+			entries[i].Expiry = s.handled.table[s.handled.find(key)].expiry
 		}
 	}
-	return expiries
+	return entries
 }
 
 // Forget is [replay.Store.Forget].
 func (l *Ledger) Forget(keys []replay.Key) int {
 	now := l.now()
-	locked := l.lock(nil, replay.Keys{IDs: keys})
+	locked := l.lock(nil, keys)
 	defer unlock(locked)
 	forgotten := 0
 	for _, key := range keys {
@@ -298,8 +400,8 @@ func (l *Ledger) Forget(keys []replay.Key) int {
 
 // Stats is [replay.Store.Stats].
 func (l *Ledger) Stats() replay.Stats {
-	claimed := l.claimed.Load()
-	return replay.Stats{Remembered: max(0, l.held.Load()-claimed), Claimed: claimed, Capacity: l.limit.Load()}
+	claimed, notes := l.claimed.Load(), l.notes.Load()
+	return replay.Stats{Remembered: max(0, l.held.Load()-claimed-notes), Claimed: claimed, Capacity: l.limit.Load()}
 }
 
 // Expire clears out every key that has expired. It visits expired keys only,
@@ -341,7 +443,7 @@ func (l *Ledger) expireShard(s *shard, now instant) int {
 	return freed + s.dropDead(l, now)
 }
 
-// forget counts n handled keys as gone.
+// forget counts n keys that were held as gone.
 func (l *Ledger) forget(n int) {
 	if n > 0 {
 		l.held.Add(-int64(n))

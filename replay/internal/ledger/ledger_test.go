@@ -19,7 +19,7 @@ func randomKey(r *rand.Rand) (k replay.Key) {
 
 func handle(t testing.TB, l *Ledger, key replay.Key, window time.Duration) {
 	t.Helper()
-	keys := replay.Keys{IDs: []replay.Key{key}}
+	keys := replay.Keys{Blocking: []replay.Key{key}}
 	owner := replay.NewOwner()
 	if v, err := l.Claim(keys, owner, time.Minute); v != replay.Ours || err != nil {
 		t.Fatalf("Claim = %v, %v", v, err)
@@ -46,11 +46,18 @@ func TestSlotsBehaveAsAMap(t *testing.T) {
 		switch r.IntN(5) {
 		case 0, 1:
 			expiry := 1 + r.Uint32N(100)
-			_, known := model[key]
-			if s.put(key, expiry) == known {
-				t.Fatalf("step %d: put reports the wrong novelty", step)
+			old, known := model[key]
+			want := -1
+			switch {
+			case !known:
+				want = 1
+			case expiry > old:
+				want = 0
 			}
-			model[key] = expiry
+			if got := s.raise(key, expiry); got != want {
+				t.Fatalf("step %d: raise = %d, want %d", step, got, want)
+			}
+			model[key] = max(old, expiry)
 		case 2:
 			if i := s.find(key); i >= 0 {
 				s.remove(i)
@@ -199,7 +206,7 @@ func TestDeadClaimsDoNotPileUp(t *testing.T) {
 		l := New(0, 1)
 		for range 200 {
 			for range 1000 {
-				keys := replay.Keys{IDs: []replay.Key{randomKey(r)}}
+				keys := replay.Keys{Blocking: []replay.Key{randomKey(r)}}
 				if _, err := l.Claim(keys, replay.NewOwner(), time.Minute); err != nil {
 					t.Fatal(err)
 				}
@@ -216,7 +223,7 @@ func TestDeadClaimsDoNotPileUp(t *testing.T) {
 func TestAPinnedClaimOutlivesItsLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(0, 1)
-		keys := replay.Keys{IDs: []replay.Key{{1}}}
+		keys := replay.Keys{Blocking: []replay.Key{{1}}}
 		owner := replay.NewOwner()
 		if _, err := l.Claim(keys, owner, time.Minute); err != nil {
 			t.Fatal(err)

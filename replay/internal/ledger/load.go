@@ -23,7 +23,6 @@ type Loader struct {
 type loaded struct {
 	key    replay.Key
 	expiry uint32
-	forget bool
 }
 
 type batch struct {
@@ -34,7 +33,7 @@ type batch struct {
 const (
 	// loadBatch is how many keys of one shard are put in together: about
 	// as many as a shard of ten million keys has, so that its table comes
-	// into the cache once. The batches take 24 bytes a key until then.
+	// into the cache once. The batches take 20 bytes a key until then.
 	loadBatch = 1 << 15
 	// maxFillers is how many goroutines can be of use to one that reads.
 	maxFillers = 4
@@ -60,13 +59,8 @@ func (l *Ledger) NewLoader(expected int) *Loader {
 // Add adds a key, unless it has expired. Of several expiries the latest counts.
 func (b *Loader) Add(key replay.Key, expiry uint32) {
 	if expiry > b.now.second {
-		b.put(loaded{key, expiry, false})
+		b.put(loaded{key, expiry})
 	}
-}
-
-// Forget undoes what was added before with the same key and expiry.
-func (b *Loader) Forget(key replay.Key, expiry uint32) {
-	b.put(loaded{key, expiry, true})
 }
 
 // Finish puts in what is still in batches and waits until all is in.
@@ -117,21 +111,9 @@ func (b *Loader) fill(work <-chan batch) {
 
 // load puts in one key and returns how many more the shard holds.
 func (s *shard) load(r loaded, now instant) int {
-	i := s.handled.find(r.key)
-	switch {
-	case r.forget:
-		if i < 0 || s.handled.table[i].expiry != r.expiry {
-			return 0
-		}
-		s.handled.remove(i)
-		return -1
-	case i < 0:
-		s.handled.add(r.key, r.expiry)
-		return 1 - s.wheel.add(tag(r.key), r.expiry, now.second, &s.handled)
-	case s.handled.table[i].expiry < r.expiry:
-		s.handled.table[i].expiry = r.expiry
-		return -s.wheel.add(tag(r.key), r.expiry, now.second, &s.handled)
-	default:
+	added := s.handled.raise(r.key, r.expiry)
+	if added < 0 {
 		return 0
 	}
+	return added - s.wheel.add(tag(r.key), r.expiry, now.second, &s.handled)
 }

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"encoding/binary"
-	"iter"
 	"sync"
 	"time"
 
@@ -32,7 +31,8 @@ type shard struct {
 type claim struct {
 	owner replay.Owner
 	until time.Duration
-	pins  int    // commits that are under way
+	pins  int32  // commits that are under way
+	notes int32  // keys reserved for the notes of the delivery
 	watch *watch // nil while nobody waits
 }
 
@@ -49,27 +49,13 @@ func (l *Ledger) shardOf(key replay.Key) *shard {
 	return &l.shards[binary.LittleEndian.Uint16(key[:])%shardCount]
 }
 
-// each yields the IDs, then the digests.
-func each(keys replay.Keys) iter.Seq[replay.Key] {
-	return func(yield func(replay.Key) bool) {
-		for _, key := range keys.IDs {
-			if !yield(key) {
-				return
-			}
-		}
-		for _, key := range keys.Digests {
-			if !yield(key) {
-				return
-			}
-		}
-	}
-}
-
 // lock locks the shards of all keys in the order of their numbers, so that no
 // two operations wait for each other, and appends them to locked.
-func (l *Ledger) lock(locked []*shard, keys replay.Keys) []*shard {
-	for key := range each(keys) {
-		locked = insertShard(locked, l.shardOf(key))
+func (l *Ledger) lock(locked []*shard, lists ...[]replay.Key) []*shard {
+	for _, keys := range lists {
+		for _, key := range keys {
+			locked = insertShard(locked, l.shardOf(key))
+		}
 	}
 	for _, s := range locked {
 		s.mu.Lock()
@@ -105,7 +91,7 @@ func (s *shard) state(l *Ledger, key replay.Key, now instant) (state replay.Stat
 		if c.live(now) {
 			return replay.Claimed, true
 		}
-		s.end(l, key, c, replay.Ending{State: replay.Free}, now)
+		l.forget(s.end(l, key, c, replay.Ending{State: replay.Free}, now))
 	}
 	i := s.handled.find(key)
 	if i < 0 {
@@ -128,18 +114,17 @@ func (s *shard) stateFor(l *Ledger, key replay.Key, owner replay.Owner, now inst
 	return state, known
 }
 
-// hold claims key, or renews the claim that owner has, and reports whether it
-// is a new one.
-func (s *shard) hold(l *Ledger, key replay.Key, owner replay.Owner, now instant, lease time.Duration) bool {
+// hold claims key until then, or renews the claim that owner has. notes is how
+// many keys are reserved with it.
+func (s *shard) hold(l *Ledger, key replay.Key, owner replay.Owner, until time.Duration, notes int, now instant) {
 	c, ok := s.claims[key]
 	if !ok {
 		s.makeRoom(l, now)
 		l.claimed.Add(1)
 	}
-	c.owner = owner
-	c.until = now.elapsed + lease
+	l.reserveNotes(notes - int(c.notes))
+	c.owner, c.until, c.notes = owner, until, int32(notes)
 	s.claims[key] = c
-	return !ok
 }
 
 // makeRoom drops dead claims whenever the claims have doubled: those whose
@@ -160,23 +145,31 @@ func (s *shard) dropDead(l *Ledger, now instant) int {
 	dropped := 0
 	for key, c := range s.claims {
 		if !c.live(now) {
-			s.end(l, key, c, replay.Ending{State: replay.Free}, now)
+			l.forget(s.end(l, key, c, replay.Ending{State: replay.Free}, now))
 			dropped++
 		}
 	}
 	return dropped
 }
 
-// end removes the claim c of key, remembers how it ended for a while, and
-// tells those who wait.
-func (s *shard) end(l *Ledger, key replay.Key, c claim, ending replay.Ending, now instant) {
+// end removes the claim c of key, stores how it ended for a while, and
+// notifies those who wait. It returns how many keys were held with it, which
+// the caller counts as gone, or uses.
+func (s *shard) end(l *Ledger, key replay.Key, c claim, ending replay.Ending, now instant) int {
 	delete(s.claims, key)
 	l.claimed.Add(-1)
-	l.held.Add(-1)
+	l.reserveNotes(-int(c.notes))
 	s.endings.add(key, c.owner, ending, now)
 	if c.watch != nil {
 		c.watch.ending = ending
 		close(c.watch.done)
+	}
+	return 1 + int(c.notes)
+}
+
+func (l *Ledger) reserveNotes(n int) {
+	if n != 0 {
+		l.notes.Add(int64(n))
 	}
 }
 

@@ -50,14 +50,19 @@ func (s *slots) find(key replay.Key) int {
 	return -1
 }
 
-// put adds key, or gives it a new expiry, and reports whether it is new.
-func (s *slots) put(key replay.Key, expiry uint32) bool {
-	if i := s.find(key); i >= 0 {
+// raise adds key and returns 1, or gives it expiry if that is later and returns
+// 0, or returns -1 if it changes nothing.
+func (s *slots) raise(key replay.Key, expiry uint32) int {
+	switch i := s.find(key); {
+	case i < 0:
+		s.add(key, expiry)
+		return 1
+	case s.table[i].expiry < expiry:
 		s.table[i].expiry = expiry
-		return false
+		return 0
+	default:
+		return -1
 	}
-	s.add(key, expiry)
-	return true
 }
 
 // add adds a key that is not there yet.

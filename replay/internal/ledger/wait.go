@@ -43,15 +43,15 @@ func (w *watch) await(ctx context.Context, lease time.Duration) (ending replay.E
 	}
 }
 
-// firstClaimed returns the first key that is claimed, a watch over it, and how
+// firstClaimed returns the first blocking key that is claimed, a watch over it, and how
 // long its lease still runs: 0 while a commit keeps it open. watch is nil if
 // none is claimed.
 func (l *Ledger) firstClaimed(keys replay.Keys) (first replay.Key, w *watch, left time.Duration) {
 	now := l.now()
 	var buf [lockHint]*shard
-	locked := l.lock(buf[:0], keys)
+	locked := l.lock(buf[:0], keys.Blocking)
 	defer unlock(locked)
-	for key := range each(keys) {
+	for _, key := range keys.Blocking {
 		s := l.shardOf(key)
 		if state, _ := s.state(l, key, now); state != replay.Claimed {
 			continue
@@ -66,14 +66,14 @@ func (l *Ledger) firstClaimed(keys replay.Keys) (first replay.Key, w *watch, lef
 	return replay.Key{}, nil, 0
 }
 
-// firstEnding returns the ending of the first key that has one: seen while
+// firstEnding returns the ending of the first blocking key that has one: seen while
 // waiting, or told by what the ledger knows.
 func (l *Ledger) firstEnding(keys replay.Keys, seen map[replay.Key]replay.Ending) replay.Ending {
 	now := l.now()
 	var buf [lockHint]*shard
-	locked := l.lock(buf[:0], keys)
+	locked := l.lock(buf[:0], keys.Blocking)
 	defer unlock(locked)
-	for key := range each(keys) {
+	for _, key := range keys.Blocking {
 		if ending, ok := seen[key]; ok {
 			return ending
 		}

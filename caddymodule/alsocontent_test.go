@@ -1,0 +1,36 @@
+package caddymodule
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// TestASignedIDAndItsContentBothBlock: a provider resends an event under another
+// signed ID, and the content alone does not authenticate it.
+func TestASignedIDAndItsContentBothBlock(t *testing.T) {
+	keys := func(id, digest string) (replay.Keys, replay.Key) {
+		d := &delivery{verified: &signature.Delivery{ID: id, IDSigned: true, AlsoContent: true, Matches: []signature.Match{{Digest: []byte(digest)}}}}
+		d.deriveKeys(&Handler{})
+		return d.keys, d.key
+	}
+	first, key := keys("t1", "a")
+	if len(first.Blocking) != 2 || len(first.Notes) != 0 {
+		t.Fatalf("got %+v", first)
+	}
+	for _, test := range []struct {
+		id, digest string
+		same       int
+	}{{"t1", "a", 2}, {"t2", "a", 1}, {"t1", "b", 1}, {"t2", "b", 0}} {
+		other, _ := keys(test.id, test.digest)
+		same := slices.DeleteFunc(slices.Clone(other.Blocking), func(k replay.Key) bool { return !slices.Contains(first.Blocking, k) })
+		if len(same) != test.same {
+			t.Errorf("ID %s, content %s: %d keys are the same, want %d", test.id, test.digest, len(same), test.same)
+		}
+	}
+	if _, retry := keys("t2", "a"); retry != key {
+		t.Error("the retry has another key for the app")
+	}
+}

@@ -1,0 +1,146 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// checkMeant refuses options that are valid but cannot be meant.
+func (h *Handler) checkMeant() error {
+	if err := h.checkDurations(); err != nil {
+		return err
+	}
+	if err := checkEvents(h.Events); err != nil {
+		return err
+	}
+	if h.facts.Name == "gitlab" && slices.Contains(h.Events, "Hook") {
+		return errors.New(`events: GitLab's event types have spaces: write each in quotes, for example events "Push Hook" "Tag Push Hook"`)
+	}
+	if slices.Contains(h.Replay.Handled, 1) {
+		return errors.New("handled 1xx: no final response has such a status: write, for example, handled 2xx")
+	}
+	return nil
+}
+
+// checkDurations refuses durations so short that they are seconds or
+// milliseconds in JSON, where a number is nanoseconds.
+func (h *Handler) checkDurations() error {
+	for _, d := range []struct {
+		name    string
+		value   caddy.Duration
+		least   time.Duration
+		example string
+	}{
+		{"body_timeout", h.BodyTimeout, 10 * time.Millisecond, "30s"},
+		{"app_timeout", h.AppTimeout, 10 * time.Millisecond, "5m"},
+		{"window", h.Replay.Window, time.Second, "7d"},
+		{"wait", h.Replay.Wait, time.Millisecond, "10s"},
+	} {
+		if err := checkDuration(d.name, d.value, d.least, d.example); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkDuration(name string, value caddy.Duration, least time.Duration, example string) error {
+	if d := time.Duration(value); d < least {
+		return fmt.Errorf(`%s %s is shorter than %s: write, for example, %s %s; in JSON a number is nanoseconds: write "%[1]s": "%[5]s"`, name, d, least, name, example)
+	}
+	return nil
+}
+
+// checkEvents refuses patterns that match nothing, or not what they seem to.
+func checkEvents(patterns []string) error {
+	seen := make(map[string]bool)
+	for _, p := range patterns {
+		switch {
+		case strings.ContainsAny(p, ",;|"):
+			return fmt.Errorf("events: %q is one event type, not several: write %s", p, listEvents(patterns))
+		case strings.TrimSpace(p) == "":
+			return errors.New("events: an event type is empty: leave it out")
+		case p != strings.TrimSpace(p):
+			return fmt.Errorf("events: %q begins or ends with a space: write %s", p, listEvents(patterns))
+		case strings.ContainsAny(p, `{}`):
+			return fmt.Errorf("events: %q is compared as it is, placeholders are not replaced: write the event types, for example events push (in a Caddyfile, {$NAME} can hold them)", p)
+		case strings.ContainsAny(p, "\"'`“”‘’"):
+			return fmt.Errorf("events: %q has quotes in it: write the event type without them, for example events push", p)
+		case strings.HasPrefix(p, "!"), strings.HasPrefix(p, "-"):
+			return fmt.Errorf("events: %q excludes nothing, it is an event type to forward: list those to forward, for example events push", p)
+		case strings.HasPrefix(p, "^"), strings.HasSuffix(p, "$"), strings.Contains(p, ".*") && strings.Contains(p, `\`):
+			return fmt.Errorf("events: %q is no regular expression: * stands for any text, for example events invoice.*", p)
+		case seen[p]:
+			return fmt.Errorf("duplicate event type in events: %s", p)
+		}
+		seen[p] = true
+	}
+	return nil
+}
+
+// listEvents writes patterns as they must be, for the Caddyfile and for JSON.
+func listEvents(patterns []string) string {
+	var caddyfile, quoted []string
+	for _, p := range patterns {
+		for part := range strings.FieldsFuncSeq(p, func(c rune) bool { return strings.ContainsRune(",;|", c) }) {
+			part = strings.TrimSpace(part)
+			if part == "" || slices.Contains(quoted, strconv.Quote(part)) {
+				continue
+			}
+			quoted = append(quoted, strconv.Quote(part))
+			if strings.ContainsFunc(part, unicode.IsSpace) {
+				part = strconv.Quote(part)
+			}
+			caddyfile = append(caddyfile, part)
+		}
+	}
+	return fmt.Sprintf(`events %s (in JSON: "events": [%s])`, strings.Join(caddyfile, " "), strings.Join(quoted, ", "))
+}
+
+// Below these, a number is more likely to be meant in another unit.
+const (
+	smallBody   = 1 << 10
+	smallBudget = 1 << 20
+	longLease   = time.Hour
+)
+
+// unlikely says which options can be meant, but rarely are.
+func (h *Handler) unlikely() (texts []string) {
+	say := func(format string, args ...any) { texts = append(texts, fmt.Sprintf(format, args...)) }
+	if h.MaxBody < smallBody {
+		say("max_body is %d bytes, so that almost every delivery is refused: write a unit, for example max_body 1MiB (in JSON a number is bytes)", h.MaxBody)
+	}
+	if d := time.Duration(h.BodyTimeout); d < time.Second {
+		say("body_timeout is %s, so that slow deliveries are refused: write, for example, body_timeout 30s", d)
+	}
+	if d := time.Duration(h.AppTimeout); d < time.Second {
+		say("app_timeout is %s, so that slow work in the app is cut off and counts as failed: write, for example, app_timeout 5m", d)
+	}
+	if d := time.Duration(h.Replay.Lease); d > longLease {
+		say("lease is %s: a delivery that was in flight when Caddy crashed is blocked for that long, while the provider may stop retrying; for how long handled deliveries are remembered, write window", d)
+	}
+	isFailure := func(status int) bool { return status == 4 || status == 5 || status >= 500 }
+	if i := slices.IndexFunc(h.Replay.Handled, isFailure); i >= 0 {
+		say("handled %s: a delivery that fails so is remembered as handled, and its retry does not reach the app: write, for example, handled 2xx", statusText(h.Replay.Handled[i]))
+	}
+	for _, p := range h.Events {
+		if p == "all" || p == "any" {
+			say("events %s: only the event type named %[1]s is forwarded; leave events out to forward all", p)
+		}
+	}
+	return texts
+}
+
+// statusText writes a status or a class of them as in the Caddyfile.
+func statusText(status int) string {
+	if status < 10 {
+		return strconv.Itoa(status) + "xx"
+	}
+	return strconv.Itoa(status)
+}

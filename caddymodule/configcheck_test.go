@@ -1,0 +1,130 @@
+package caddymodule
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestEventsThatCannotBeMeantAreRefused: the same in a Caddyfile, where the
+// error names the line, and in JSON.
+func TestEventsThatCannotBeMeantAreRefused(t *testing.T) {
+	for _, test := range []struct{ caddyfile, json, want string }{
+		{`push,pull_request`, `["push,pull_request"]`, `write events push pull_request (in JSON: "events": ["push", "pull_request"])`},
+		{`push, pull_request`, `["push,", "pull_request"]`, `write events push pull_request (in JSON: "events": ["push", "pull_request"])`},
+		{`push ,pull_request`, `["push", ",pull_request"]`, `write events push pull_request`},
+		{`push,`, `["push,"]`, `write events push (in JSON: "events": ["push"])`},
+		{`push|pull_request`, `["push|pull_request"]`, `write events push pull_request`},
+		{`push;pull_request`, `["push;pull_request"]`, `write events push pull_request`},
+		{`"Push Hook,Tag Push Hook"`, `["Push Hook,Tag Push Hook"]`, `write events "Push Hook" "Tag Push Hook"`},
+		{`invoice.*,customer.*`, `["invoice.*,customer.*"]`, `write events invoice.* customer.*`},
+		{`push "push"`, `["push","push"]`, `duplicate event type in events: push`},
+		{`a.* b a.*`, `["a.*", "b", "a.*"]`, `duplicate event type in events: a.*`},
+		{`{env.EVENTS}`, `["{env.EVENTS}"]`, `placeholders are not replaced`},
+		{"`\"push\"`", `["\"push\""]`, `has quotes`},
+		{`'push'`, `["'push'"]`, `has quotes`},
+		{`!push`, `["!push"]`, `excludes nothing`},
+		{`-push`, `["-push"]`, `excludes nothing`},
+		{`^push$`, `["^push$"]`, `no regular expression`},
+		{`invoice\..*`, `["invoice\\..*"]`, `no regular expression`},
+		{`" push"`, `[" push"]`, `begins or ends with a space`},
+		{`""`, `[""]`, `is empty`},
+	} {
+		_, err := adapt("http://:8080 {\nverify_webhook github {env.VERIFY_WEBHOOK_TEST_SECRET} {\nevents " + test.caddyfile + "\n}\n}")
+		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "Caddyfile:3") {
+			t.Errorf("events %s: got %v, want %q", test.caddyfile, err, test.want)
+		}
+		refusedJSON(t, `"events":`+test.json, test.want)
+	}
+	for _, good := range []string{`push`, `push pull_request.*`, `*`, `"Push Hook" "Tag Push Hook"`, `jira:issue_created`, `app/installed`, `App\Events\Paid`, `com.example.v1+json`} {
+		if _, err := adapt("http://:8080 {\nverify_webhook gitlab {env.VERIFY_WEBHOOK_TEST_SECRET} {\nevents " + good + "\n}\n}"); err != nil {
+			t.Errorf("events %s: %v", good, err)
+		}
+	}
+}
+
+// refusedJSON wants options of a handler refused.
+func refusedJSON(t *testing.T, options, want string) {
+	t.Helper()
+	trial, err := OpenTrial(t.Context(), []byte(config("github", options)), nil)
+	if err == nil {
+		trial.Close()
+		t.Errorf("%s is accepted", options)
+	} else if !strings.Contains(err.Error(), want) {
+		t.Errorf("%s: got %v, want %q", options, err, want)
+	}
+}
+
+func TestGitLabsEventTypesHaveSpaces(t *testing.T) {
+	if trial, err := OpenTrial(t.Context(), []byte(config("gitlab", `"events":["Push","Hook"]`)), nil); err == nil || !strings.Contains(err.Error(), `events "Push Hook"`) {
+		trial.Close()
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestNumbersForDurationsAreNanosecondsAndRefused: whether seconds or, for
+// all but the longest times, milliseconds were meant.
+func TestNumbersForDurationsAreNanosecondsAndRefused(t *testing.T) {
+	for option, example := range map[string]string{"body_timeout": "30s", "app_timeout": "5m", "window": "7d", "lease": "1m", "wait": "10s"} {
+		for _, number := range []int{1, 30, 300, 86400, 604800, 30000, 300000} {
+			json := fmt.Sprintf("%q:%d", option, number)
+			if option == "window" || option == "lease" || option == "wait" {
+				json = `"replay":{` + json + `}`
+			}
+			refusedJSON(t, json, fmt.Sprintf(`in JSON a number is nanoseconds: write %q: %q`, option, example))
+		}
+	}
+	refusedJSON(t, `"replay":{"window":604800000}`, `write "window": "7d"`)
+	refusedJSON(t, `"replay":{"window":"500ms"}`, `write, for example, window 7d`)
+	refusedJSON(t, `"replay":{"store":{"type":"redis","url":"redis://127.0.0.1:1","timeout":500}}`, `write "timeout": "1s"`)
+	refusedJSON(t, `"replay":{"handled":[2,1]}`, `handled 1xx`)
+	for _, good := range []string{`"body_timeout":"50ms"`, `"app_timeout":"1s"`, `"replay":{"wait":"1ms"}`, `"replay":{"window":"10m"}`, `"body_timeout":30000000000`} {
+		trial, err := OpenTrial(t.Context(), []byte(config("github", good)), nil)
+		if err != nil {
+			t.Errorf("%s: %v", good, err)
+			continue
+		}
+		trial.Close()
+	}
+}
+
+func TestHandledWithCommasSaysWhatToWrite(t *testing.T) {
+	for _, statuses := range []string{"2xx,410", "200, 201", "2xx,"} {
+		_, err := adapt("http://:8080 {\nverify_webhook github {env.VERIFY_WEBHOOK_TEST_SECRET} {\nreplay {\nhandled " + statuses + "\n}\n}\n}")
+		if err == nil || !strings.Contains(err.Error(), "separate status codes with spaces") {
+			t.Errorf("handled %s: got %v", statuses, err)
+		}
+	}
+}
+
+func TestUnlikelyOptionsAreWarnedAbout(t *testing.T) {
+	for options, want := range map[string]string{
+		`"max_body":25`:              "max_body is 25 bytes",
+		`"body_timeout":"30ms"`:      "body_timeout is 30ms",
+		`"app_timeout":"300ms"`:      "app_timeout is 300ms",
+		`"replay":{"lease":"7d"}`:    "lease is 168h",
+		`"replay":{"handled":[2,5]}`: "handled 5xx",
+		`"replay":{"handled":[502]}`: "handled 502",
+		`"events":["all"]`:           "leave events out",
+		``:                           "",
+		`"max_body":1048576,"body_timeout":"10s","replay":{"handled":[2,410],"lease":"1m"}`: "",
+	} {
+		b := trial(t, config("github", options))
+		said := b.handler.unlikely()
+		if (want == "") != (len(said) == 0) || !strings.Contains(strings.Join(said, "\n"), want) {
+			t.Errorf("%s: got %q, want %q", options, said, want)
+		}
+	}
+}
+
+// TestUnlikelyOptionsAreLoggedAtTheStart by a real Caddy.
+func TestUnlikelyOptionsAreLoggedAtTheStart(t *testing.T) {
+	c := startCaddy(t, "verify_webhook {\nstore memory STORE\nbody_memory 256\n}", siteOf("github", "max_body 25"))
+	var got []string
+	for _, entry := range c.entries("warn") {
+		got = append(got, entry["msg"].(string))
+	}
+	if said := strings.Join(got, "\n"); len(got) != 2 || !strings.Contains(said, "max_body is 25 bytes") || !strings.Contains(said, "body_memory 256MiB") {
+		t.Errorf("got %q", got)
+	}
+}

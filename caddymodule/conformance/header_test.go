@@ -1,0 +1,206 @@
+package conformance_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+)
+
+// openWith opens a trial for a vector, with further options of the handler.
+func openWith(t *testing.T, v conformance.Vector, options map[string]any) *caddymodule.Trial {
+	t.Helper()
+	endpoint, err := conformance.ProviderJSON(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]any{"provider": endpoint}
+	maps.Copy(all, options)
+	config, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trial, err := caddymodule.OpenTrial(provider.Quietly(t.Context()), config, func() time.Time { return time.Unix(v.Now, 0) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(trial.Close)
+	return trial
+}
+
+func build(t *testing.T, v conformance.Vector) *http.Request {
+	t.Helper()
+	r, err := v.Request.HTTP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// A header that holds the secret does not reach the app, for any preset and
+// under any configured scheme.
+func TestNoSecretInAHeaderReachesTheApp(t *testing.T) {
+	withToken := 0
+	for _, p := range provider.Presets() {
+		d := p.Describe()
+		for _, v := range accepted(t, p.Name) {
+			for _, keep := range []bool{false, true} {
+				got := openWith(t, v, map[string]any{"forward_token": keep}).Send(build(t, v))
+				if !got.Reached {
+					continue // its vector is the second of two copies
+				}
+				for name, values := range v.Request.Headers {
+					name = http.CanonicalHeaderKey(name)
+					if isToken := slices.Contains(d.TokenHeaders, name); isToken {
+						withToken++
+						if there := slices.Equal(got.ReachedHeader[name], values); there != keep {
+							t.Errorf("%s, %s, forward_token %t: %s reaches the app: %t", p.Name, v.Name, keep, name, there)
+						}
+					}
+				}
+				for name, values := range got.ReachedHeader {
+					if holdsSecret(v, values) && !keep {
+						t.Errorf("%s, %s: the secret reaches the app in %s", p.Name, v.Name, name)
+					}
+				}
+			}
+		}
+	}
+	if withToken < 20 {
+		t.Errorf("only %d headers with secrets were looked at", withToken)
+	}
+}
+
+// holdsSecret reports whether a secret of the config is among the values.
+func holdsSecret(v conformance.Vector, values []string) bool {
+	var secrets []string
+	if json.Unmarshal(v.Config["secrets"], &secrets) != nil {
+		return false
+	}
+	return slices.ContainsFunc(values, func(value string) bool { return value != "" && slices.Contains(secrets, value) })
+}
+
+// countingBody counts what is read of a body without end, until it is closed.
+type countingBody struct {
+	read   int
+	closed bool
+}
+
+func (b *countingBody) Read(p []byte) (int, error) {
+	if b.closed {
+		return 0, errors.New("read after close")
+	}
+	b.read += len(p)
+	return copy(p, bytes.Repeat([]byte(" "), len(p))), nil
+}
+
+func (b *countingBody) Close() error {
+	b.closed = true
+	return nil
+}
+
+// handshakes returns the vectors of a provider that are handshakes.
+func handshakes(t *testing.T, name string) []conformance.Vector {
+	t.Helper()
+	vectors, err := conformance.ReadFile(filepath.Join("../../provider/testdata/vectors", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if request, ok := moreHandshakes[name]; ok {
+		v := vectors[0]
+		v.Name, v.Expect, v.Answer, v.Request = "handshake", "accept", &conformance.Answer{}, request
+		v.Config = maps.Clone(v.Config)
+		if name == "asana" {
+			v.Config["accept_handshake"] = json.RawMessage("true")
+		}
+		vectors = append(vectors, v)
+	}
+	return slices.DeleteFunc(vectors, func(v conformance.Vector) bool { return v.Expect != "accept" || v.Answer == nil })
+}
+
+// moreHandshakes are those of providers that have no vector of one.
+var moreHandshakes = map[string]conformance.Request{
+	"asana":     {Method: http.MethodPost, URL: "https://hooks.example.com/in", Headers: map[string][]string{"X-Hook-Secret": {"b537207f20cbfa02357cf448134da559"}}},
+	"braintree": {Method: http.MethodGet, URL: "https://hooks.example.com/in?bt_challenge=" + strings.Repeat("a", 20)},
+	"monday":    {Method: http.MethodPost, URL: "https://hooks.example.com/in", Body: []byte(`{"challenge":"abc"}`)},
+	"worldline": {Method: http.MethodGet, URL: "https://hooks.example.com/in", Headers: map[string][]string{"X-GCS-Webhooks-Endpoint-Verification": {"abc"}}},
+}
+
+// mostForHandshake is how much of a body may be read for a handshake, in bytes:
+// what a challenge may be long, in the steps in which bodies are read.
+const mostForHandshake = 4 << 10
+
+// A request without a signature that may be a handshake costs no body.
+func TestAHandshakeReadsNoBodyThatItDoesNotNeed(t *testing.T) {
+	answered := 0
+	for _, p := range provider.Presets() {
+		if p.Challenge == nil {
+			continue
+		}
+		vectors := handshakes(t, p.Name)
+		if len(vectors) == 0 {
+			t.Errorf("%s answers handshakes, and has no vector of one", p.Name)
+		}
+		for _, v := range vectors {
+			needed := len(v.Request.Body) > 0
+			for _, method := range []string{v.Request.Method, http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut} {
+				for _, length := range []int64{24 << 20, -1} {
+					r := build(t, v)
+					body := &countingBody{}
+					r.Method, r.Body, r.ContentLength = method, body, length
+					got := openWith(t, v, nil).Send(r)
+					if got.Reached {
+						t.Errorf("%s, %s, as %s: it reaches the app", p.Name, v.Name, method)
+					}
+					if got.Outcome == caddymodule.Handshake {
+						answered++
+					}
+					if method == v.Request.Method && !needed && !signsInBody[p.Name] && got.Outcome != caddymodule.Handshake {
+						t.Errorf("%s, %s: %s, %s", p.Name, v.Name, got.Outcome, got.Reason)
+					}
+					if body.read > mostForHandshake && !signsInBody[p.Name] {
+						t.Errorf("%s, %s, as %s: %d bytes are read of the body", p.Name, v.Name, method, body.read)
+					}
+				}
+			}
+		}
+	}
+	if answered < 20 {
+		t.Errorf("only %d handshakes were answered", answered)
+	}
+}
+
+// signsInBody are the providers whose signature or secret is in the body:
+// a request that is no handshake is read for it.
+var signsInBody = map[string]bool{"braintree": true, "microsoft-graph": true}
+
+// Whatever a handler in front does after the answer, it gets no body.
+func TestABodyBehindAHandshakeCannotBeRead(t *testing.T) {
+	for _, p := range provider.Presets() {
+		if p.Challenge == nil || p.Challenge.ReadsBody {
+			continue
+		}
+		for _, v := range handshakes(t, p.Name) {
+			r := build(t, v)
+			body := &countingBody{}
+			r.Body, r.ContentLength = body, 24<<20
+			if got := openWith(t, v, nil).Send(r); got.Outcome != caddymodule.Handshake {
+				continue
+			}
+			if n, err := r.Body.Read(make([]byte, 1)); n > 0 || errors.Is(err, io.EOF) {
+				t.Errorf("%s, %s: the body can still be read", p.Name, v.Name)
+			}
+		}
+	}
+}

@@ -1,0 +1,327 @@
+package conformance_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// Shorthands for outcomes.
+const (
+	isNew   = caddymodule.Verified
+	isCopy  = caddymodule.Duplicate
+	isFaked = caddymodule.Replayed
+	isStale = caddymodule.Stale
+)
+
+// sent is one request of a sequence.
+type sent struct {
+	id   string // where the preset has the ID
+	body string
+	want caddymodule.Outcome
+
+	headers map[string]string
+	path    string
+	after   time.Duration // since the first was sent
+	signed  time.Duration // when it was signed, since the first was sent
+	get     bool
+}
+
+const formType = "application/x-www-form-urlencoded"
+
+// sequences are what the providers really send. The comment of the preset says
+// where that is documented.
+var sequences = []struct {
+	what, provider, options string
+	sent                    []sent
+}{
+	{"every notification of a channel has a number and no body", "google-drive", "", []sent{
+		{headers: drive("c1", 1, "sync"), want: isNew},
+		{headers: drive("c1", 2, "update"), want: isNew},
+		{headers: drive("c1", 3, "update"), want: isNew},
+		{headers: drive("c1", 3, "update"), want: isCopy},
+		{headers: drive("c2", 3, "update"), want: isNew},
+	}},
+	{"something changed, in equal words", "dropbox", "", []sent{
+		{body: `{"list_folder":{"accounts":["dbid:A"]}}`, want: isNew},
+		{body: `{"list_folder":{"accounts":["dbid:A"]}}`, want: isNew},
+	}},
+	{"a caller presses 1 twice", "twilio", "", []sent{
+		{id: "t1", body: "CallSid=CA1&Digits=1", want: isNew},
+		{id: "t2", body: "CallSid=CA1&Digits=1", want: isNew},
+		{id: "t2", body: "CallSid=CA1&Digits=1", want: isCopy},
+	}},
+	{"the ID of six orders is the second, and two topics have one JSON", "woocommerce", "", []sent{
+		{id: "s", body: `{"id":1}`, headers: h("X-WC-Webhook-Topic", "order.created"), want: isNew},
+		{id: "s", body: `{"id":2}`, headers: h("X-WC-Webhook-Topic", "order.created"), want: isNew},
+		{id: "s", body: `{"id":2}`, headers: h("X-WC-Webhook-Topic", "order.updated"), want: isNew},
+		{id: "s", body: `{"id":2}`, headers: h("X-WC-Webhook-Topic", "order.updated", "X-WC-Webhook-ID", "2"), want: isNew},
+		{id: "u", body: `{"id":2}`, headers: h("X-WC-Webhook-Topic", "order.updated"), want: isNew},
+		{id: "u", body: `{"id":2}`, headers: h("X-WC-Webhook-Topic", "order.updated"), want: isCopy},
+	}},
+	{"one order under two topics, one body of two shops", "shopify", "", []sent{
+		{id: "a", body: `{"id":1}`, headers: h("X-Shopify-Topic", "orders/create"), want: isNew},
+		{id: "b", body: `{"id":1}`, headers: h("X-Shopify-Topic", "orders/updated"), want: isNew},
+		{id: "b", body: `{"id":1}`, headers: h("X-Shopify-Topic", "orders/updated", "X-Shopify-Shop-Domain", "two"), want: isNew},
+		{id: "c", body: `{"id":1}`, headers: h("X-Shopify-Topic", "orders/updated"), want: isNew},
+		{id: "c", body: `{"id":1}`, headers: h("X-Shopify-Topic", "orders/updated"), want: isCopy},
+	}},
+	{"a push is unique", "github", "", []sent{
+		{id: "1", body: `{"ref":"refs/heads/main","after":"b"}`, want: isNew},
+		{id: "1", body: `{"ref":"refs/heads/main","after":"b"}`, want: isCopy},
+		{id: "2", body: `{"ref":"refs/heads/main","after":"b"}`, want: isFaked},
+		{id: "1", body: `{"ref":"refs/heads/main","after":"c"}`, want: isNew},
+	}},
+	{"a repository is dispatched twice", "github", "", []sent{
+		{id: "1", body: `{"action":"deploy","client_payload":{}}`, want: isNew},
+		{id: "2", body: `{"action":"deploy","client_payload":{}}`, want: isNew},
+		{id: "2", body: `{"action":"deploy","client_payload":{}}`, want: isCopy},
+	}},
+	{"a repository is dispatched twice, as forms", "github", "", []sent{
+		{id: "1", body: "payload=%7B%22client_payload%22%3A%7B%7D%7D", headers: h("Content-Type", formType), want: isNew},
+		{id: "2", body: "payload=%7B%22client_payload%22%3A%7B%7D%7D", headers: h("Content-Type", formType), want: isNew},
+		{id: "3", body: "payload=%7B%22ref%22%3A%22client_payload%22%7D", headers: h("Content-Type", formType), want: isNew},
+		{id: "4", body: "payload=%7B%22ref%22%3A%22client_payload%22%7D", headers: h("Content-Type", formType), want: isFaked},
+	}},
+	{"the unsigned URL does not decide whether content repeats", "github", "", []sent{
+		{id: "1", body: `{"ref":"a"}`, want: isNew},
+		{id: "2", body: `{"ref":"a"}`, path: "/in?payload=%7B%22client_payload%22%3A%7B%7D%7D", want: isFaked},
+	}},
+	{"a workflow without inputs is dispatched twice", "github", "", []sent{
+		{id: "1", body: `{"inputs":null,"ref":"refs/heads/main"}`, want: isNew},
+		{id: "2", body: `{"inputs":null,"ref":"refs/heads/main"}`, want: isNew},
+	}},
+	{"a member is added, removed and added again", "github", "", []sent{
+		{id: "1", body: `{"action":"added","member":{},"team":{}}`, want: isNew},
+		{id: "2", body: `{"action":"removed","member":{},"team":{}}`, want: isNew},
+		{id: "3", body: `{"action":"added","member":{},"team":{}}`, want: isNew},
+	}},
+	{"a wiki page is edited twice with one comment", "gitea", "", []sent{
+		{id: "1", body: `{"action":"edited","page":"Home"}`, headers: h("Content-Type", "application/json"), want: isNew},
+		{id: "2", body: `{"action":"edited","page":"Home"}`, headers: h("Content-Type", "application/json"), want: isNew},
+		{id: "3", body: `{"ref":"page"}`, headers: h("Content-Type", "application/json"), want: isNew},
+		{id: "4", body: `{"ref":"page"}`, headers: h("Content-Type", "application/json"), want: isFaked},
+	}},
+	{"a wiki page is edited twice, as forms", "forgejo", "", []sent{
+		{id: "1", body: "payload=%7B%22page%22%3A1%7D", headers: h("Content-Type", formType), want: isNew},
+		{id: "2", body: "payload=%7B%22page%22%3A1%7D", headers: h("Content-Type", formType), want: isNew},
+	}},
+	{"a wiki page is edited twice, with GET", "gitea", "", []sent{
+		{id: "1", get: true, path: "/in?payload=%7B%22page%22%3A1%7D", want: isNew},
+		{id: "2", get: true, path: "/in?payload=%7B%22page%22%3A1%7D", want: isNew},
+	}},
+	{"a branch moves from A to B, back and to B again", "bitbucket", "", []sent{
+		{id: "1", body: `{"push":{"changes":["B"]}}`, want: isNew},
+		{id: "2", body: `{"push":{"changes":["B"]}}`, want: isNew},
+		{id: "2", body: `{"push":{"changes":["B"]}}`, want: isCopy},
+		{id: "3", body: `{"approval":{"date":"d"}}`, headers: h("X-Event-Key", "pullrequest:approved"), want: isNew},
+		{id: "4", body: `{"approval":{"date":"d"}}`, headers: h("X-Event-Key", "pullrequest:unapproved"), want: isNew},
+		{id: "5", body: `{"approval":{"date":"d"}}`, headers: h("X-Event-Key", "pullrequest:unapproved"), want: isFaked},
+	}},
+	{"Data Center has its ID in another header", "bitbucket", "", []sent{
+		{body: `{"push":1}`, headers: h("X-Request-Id", "1"), want: isNew},
+		{body: `{"push":1}`, headers: h("X-Request-Id", "2"), want: isNew},
+		{body: `{"push":1}`, headers: h("X-Request-Id", "2"), want: isCopy},
+	}},
+	{"a tag is pushed twice", "gitlab", "", []sent{
+		{body: `{"object_kind":"tag_push"}`, headers: h("X-Gitlab-Token", secretText, "Idempotency-Key", "1"), want: isNew},
+		{body: `{"object_kind":"tag_push"}`, headers: h("X-Gitlab-Token", secretText, "Idempotency-Key", "2"), want: isNew},
+		{body: `{"object_kind":"tag_push"}`, headers: h("X-Gitlab-Token", secretText, "Idempotency-Key", "2"), want: isCopy},
+	}},
+	{"bodies are excluded", "jira", "", []sent{
+		{id: "1", path: "/in?issue=A-1", want: isNew},
+		{id: "2", path: "/in?issue=A-1", want: isNew},
+		{id: "2", path: "/in?issue=A-1", want: isCopy},
+		{id: "3", body: `{"timestamp":1,"webhookEvent":"e"}`, want: isNew},
+		{id: "4", body: `{"timestamp":1,"webhookEvent":"e"}`, want: isFaked},
+	}},
+	{"heartbeats are equal, events are not", "asana", "", []sent{
+		{body: `{"events":[]}`, want: isNew},
+		{body: `{"events":[]}`, want: isNew},
+		{body: `{"events":[{"created_at":"1"}]}`, want: isNew},
+		{body: `{"events":[{"created_at":"1"}]}`, want: isCopy},
+	}},
+	{"a video fails and is ready later; a retry is signed with a new time", "cloudflare-stream", "", []sent{
+		{body: `{"uid":"v","status":{"state":"error"},"modified":"1"}`, want: isNew},
+		{body: `{"uid":"v","status":{"state":"ready"},"modified":"2"}`, want: isNew},
+		{body: `{"uid":"v","status":{"state":"ready"},"modified":"2"}`, after: time.Hour, signed: time.Hour, want: isCopy},
+	}},
+	{"a drive changes twice", "microsoft-graph", "", []sent{
+		{body: `{"value":[{"clientState":"` + secretText + `","resource":"me/drive/root"}]}`, want: isNew},
+		{body: `{"value":[{"clientState":"` + secretText + `","resource":"me/drive/root"}]}`, want: isNew},
+	}},
+	{"one action is sent to two webhooks", "trello", "", []sent{
+		{body: `{"action":{"id":"a"}}`, path: "/in?member=1", want: isNew},
+		{body: `{"action":{"id":"a"}}`, path: "/in?member=2", want: isNew},
+		{body: `{"action":{"id":"a"}}`, path: "/in?member=2", want: isCopy},
+	}},
+	{"a message is delivered and seen", "viber", "", []sent{
+		{body: `{"event":"delivered","message_token":1}`, want: isNew},
+		{body: `{"event":"seen","message_token":1}`, want: isNew},
+		{body: `{"event":"seen","message_token":1}`, want: isCopy},
+	}},
+	{"a retry has another delivery ID and time, and the body's ID", "box", "", []sent{
+		{body: `{"id":"1"}`, headers: h("BOX-DELIVERY-ID", "a"), want: isNew},
+		{body: `{"id":"1"}`, headers: h("BOX-DELIVERY-ID", "b"), after: time.Hour, signed: time.Hour, want: isCopy},
+		{body: `{"id":"2"}`, headers: h("BOX-DELIVERY-ID", "a"), want: isNew},
+	}},
+	{"an attempt has an ID of its own", "coinbase-commerce", "", []sent{
+		{body: `{"id":1,"attempt_number":1,"event":{"id":"e"}}`, want: isNew},
+		{body: `{"id":2,"attempt_number":2,"event":{"id":"e"}}`, want: isCopy},
+		{body: `{"id":1,"attempt_number":1,"event":{"id":"f"}}`, want: isNew},
+	}},
+	{"an attempt has an ID of its own", "smartcar", "", []sent{
+		{body: `{"eventId":"e","meta":{"deliveryId":"1"}}`, want: isNew},
+		{body: `{"eventId":"e","meta":{"deliveryId":"2"}}`, want: isCopy},
+		{body: `{"eventId":"f","meta":{"deliveryId":"1"}}`, want: isNew},
+	}},
+	{"an attempt has an ID of its own", "heroku", "", []sent{
+		{body: `{"webhook_metadata":{"attempt":{"id":"1"},"delivery":{"id":"d"}}}`, want: isNew},
+		{body: `{"webhook_metadata":{"attempt":{"id":"2"},"delivery":{"id":"d"}}}`, want: isCopy},
+	}},
+	{"an item is archived twice", "castle", "", []sent{
+		{body: `{"type":"$list_item.archived","created_at":"1","data":{"id":"i"}}`, want: isNew},
+		{body: `{"type":"$list_item.archived","created_at":"2","data":{"id":"i"}}`, want: isNew},
+	}},
+	{"a retry is signed with a new time", "calendly", "", signedAgain(`{"event":"invitee.created","created_at":"1"}`)},
+	{"a retry is signed with a new time", "recurly", "", signedAgain(`{"id":"o","event_time":"1"}`)},
+	{"a retry is signed with a new time", "sendgrid", "", signedAgain(`[{"sg_event_id":"1"}]`)},
+	{"a retry is signed with a new time", "tiktok", "", signedAgain(`{"event":"e","create_time":1}`)},
+	{"a retry is signed with a new time", "zoom", "", signedAgain(`{"event":"meeting.started","event_ts":1}`)},
+	{"a retry is signed with a new time", "stripe", "", signedAgain(`{"id":"evt_1"}`)},
+	{"a retry is signed with a new time", "pinwheel", "", signedAgain(`{"event_id":"1"}`)},
+	{"a retry is signed with a new time", "standard-webhooks", "", []sent{
+		{id: "msg_1", body: `{}`, want: isNew},
+		{id: "msg_1", body: `{}`, after: time.Hour, signed: time.Hour, want: isCopy},
+		{id: "msg_2", body: `{}`, after: time.Hour, signed: time.Hour, want: isNew},
+	}},
+	{"retries keep token and time for 8 hours", "mailgun", "", []sent{
+		{id: "t1", body: "event=delivered", headers: h("Content-Type", formType), want: isNew},
+		{id: "t1", body: "event=delivered", headers: h("Content-Type", formType), after: 7 * time.Hour, want: isCopy},
+		{id: "t2", body: "event=delivered", headers: h("Content-Type", formType), after: 7 * time.Hour, want: isNew},
+		{id: "t3", body: "event=delivered", headers: h("Content-Type", formType), after: 9 * time.Hour, want: isStale},
+	}},
+	{"a retry keeps its time", "zoom", "", []sent{{body: `{"event":"e"}`, after: 85 * time.Minute, want: isNew}}},
+	{"a retry keeps its time", "sanity", "", []sent{{id: "1", body: `{}`, after: 25 * time.Minute, want: isNew}}},
+	{"a member is made moderator twice", "webex", "", []sent{
+		{body: `{"id":"w","data":{"isModerator":true}}`, want: isNew},
+		{body: `{"id":"w","data":{"isModerator":true}}`, want: isNew},
+		{body: `{"id":"w","data":{"id":"m"}}`, want: isNew},
+		{body: `{"id":"w","data":{"id":"m"}}`, want: isCopy},
+	}},
+	{"a card is opened twice", "hubspot", `{"scheme":"v2"}`, []sent{
+		{get: true, path: "/card?id=1", want: isNew},
+		{get: true, path: "/card?id=1", want: isNew},
+	}},
+}
+
+const secretText = "0123456789abcdef0123456789abcdef"
+
+func h(pairs ...string) map[string]string {
+	headers := make(map[string]string)
+	for i := 0; i < len(pairs); i += 2 {
+		headers[pairs[i]] = pairs[i+1]
+	}
+	return headers
+}
+
+func drive(channel string, number int, state string) map[string]string {
+	return h("X-Goog-Channel-ID", channel, "X-Goog-Channel-Token", secretText, "X-Goog-Message-Number", fmt.Sprint(number), "X-Goog-Resource-State", state)
+}
+
+func signedAgain(body string) []sent {
+	return []sent{
+		{body: body, want: isNew},
+		{body: body, after: time.Hour, signed: time.Hour, want: isCopy},
+	}
+}
+
+func TestWhatProvidersReallySend(t *testing.T) {
+	for _, test := range sequences {
+		t.Run(test.provider+": "+test.what, func(t *testing.T) { runSequence(t, test.provider, test.options, test.sent) })
+	}
+}
+
+func runSequence(t *testing.T, name, options string, all []sent) {
+	t.Helper()
+	start := time.Unix(1760000000, 0)
+	now := start
+	signer := signerFor(t, name, options)
+	trial := openFor(t, name, options, signer, func() time.Time { return now })
+	for i, s := range all {
+		now = start.Add(s.after)
+		r := s.request(t, signer, start)
+		got := trial.Send(r)
+		if got.Outcome != s.want || got.Reached != (s.want == isNew) {
+			t.Errorf("%d: %s, reached the app %t, want %s: %s", i+1, got.Outcome, got.Reached, s.want, got.Reason)
+		}
+	}
+}
+
+// signerFor returns nil where the deliveries of a test hold the secret.
+func signerFor(t *testing.T, name, options string) *provider.Signer {
+	t.Helper()
+	if name == "google-drive" || name == "gitlab" || name == "microsoft-graph" {
+		return nil
+	}
+	signer, err := provider.OpenSigner(name, json.RawMessage(options), "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
+}
+
+func openFor(t *testing.T, name, options string, signer *provider.Signer, now func() time.Time) *caddymodule.Trial {
+	t.Helper()
+	secret := secretText
+	if signer != nil {
+		secret, _ = signer.Configure()
+	}
+	p := map[string]any{"name": name, "secrets": []map[string]string{{"secret": secret}}}
+	if options != "" {
+		if err := json.Unmarshal([]byte(options), &p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config, err := json.Marshal(map[string]any{"provider": p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trial, err := caddymodule.OpenTrial(provider.Quietly(context.Background()), config, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(trial.Close)
+	return trial
+}
+
+func (s sent) request(t *testing.T, signer *provider.Signer, start time.Time) *http.Request {
+	t.Helper()
+	r := &signature.Request{Method: http.MethodPost, Scheme: "https", Host: "hooks.example.com", RequestURI: "/in", Header: http.Header{}, Body: signature.BytesBody(s.body)}
+	if s.get {
+		r.Method = http.MethodGet
+	}
+	if s.path != "" {
+		r.RequestURI = s.path
+	}
+	for name, value := range s.headers {
+		r.Header.Set(name, value)
+	}
+	if signer != nil {
+		if err := signer.Sign(r, signature.Draft{ID: s.id, Time: start.Add(s.signed)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := httptest.NewRequestWithContext(t.Context(), r.Method, "https://hooks.example.com"+r.RequestURI, bytes.NewReader(r.Body.Bytes()))
+	got.Header = r.Header
+	return got
+}

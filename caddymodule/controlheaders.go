@@ -1,0 +1,83 @@
+package caddymodule
+
+import (
+	"net/http"
+	"strings"
+)
+
+// controlHeaders are the request headers by which a sender controls proxies,
+// servers and frameworks rather than describes a delivery. Signatures do not
+// cover them and providers do not send them, so whoever has seen a genuine
+// delivery could send a copy with one of them, and the app would answer the
+// copy as a failure or act on another request than the one verified.
+//
+// Headers that describe the content, such as Content-Type, Content-Encoding
+// and Accept, are kept: providers send them and apps need them. X-Forwarded-*
+// is left to Caddy, which knows its trusted proxies. Expect and Content-Length
+// are replaced together with the body.
+var controlHeaders = controlTable{
+	"Connection":        "names headers for proxies to remove, the provider's or the identity headers",
+	"Keep-Alive":        "belongs to the sender's connection",
+	"Proxy-Connection":  "belongs to the sender's connection",
+	"Te":                "belongs to the sender's connection",
+	"Trailer":           "announces trailers, which are not forwarded",
+	"Transfer-Encoding": "belongs to the way the body came; the app gets Content-Length",
+	"Upgrade":           "asks for another protocol",
+	"Http2-Settings":    "asks for another protocol",
+	":protocol":         "asks for another protocol",
+	"Proxy":             "sets HTTP_PROXY in CGI apps",
+	"Incremental":       "makes reverse_proxy with request_buffers answer 501",
+	"Early-Data":        "makes apps answer 425",
+
+	"Range":               "makes servers answer 206 or 416",
+	"Content-Range":       "makes servers answer 400",
+	"If-Match":            "makes servers answer 412",
+	"If-None-Match":       "makes servers answer 304 or 412",
+	"If-Modified-Since":   "makes servers answer 304",
+	"If-Unmodified-Since": "makes servers answer 412",
+	"If-Range":            "makes servers answer 206",
+
+	"X-Http-Method-Override": "makes frameworks see another method",
+	"X-Http-Method":          "makes frameworks see another method",
+	"X-Method-Override":      "makes frameworks see another method",
+	"X-Original-Url":         "makes frameworks see another path",
+	"X-Rewrite-Url":          "makes frameworks see another path",
+	"X-Sendfile-Type":        "makes Rack answer with a path for the proxy to serve",
+	"X-Accel-Mapping":        "makes Rack answer with a path for the proxy to serve",
+}
+
+// controlPrefixes begin the names of further ones.
+var controlPrefixes = controlTable{
+	"Proxy-":         "is between the sender and its proxy",
+	"Sec-Websocket-": "asks for another protocol",
+}
+
+// controlTable maps canonical names of headers to why they are removed.
+type controlTable map[string]string
+
+// isControl reports whether a header is one of controlHeaders, also if its
+// name has `_` or `.` for `-`, which CGI and WSGI apps take for the same.
+func isControl(name string) bool {
+	if strings.ContainsAny(name, "_.") {
+		name = http.CanonicalHeaderKey(strings.NewReplacer("_", "-", ".", "-").Replace(name))
+	}
+	if _, ok := controlHeaders[name]; ok {
+		return true
+	}
+	for prefix := range controlPrefixes {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// stripUntrusted removes the headers that could spoof or drop ours, or that
+// control how the app answers.
+func stripUntrusted(h http.Header) {
+	for name := range h {
+		if looksLikeIdentity(name) || isControl(name) {
+			delete(h, name)
+		}
+	}
+}

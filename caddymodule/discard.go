@@ -1,0 +1,145 @@
+package caddymodule
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// Error routes get the request of the handler that is first in the route. If
+// a handler in front has copied the request, as tracing and forward_auth do,
+// changes to our copy do not reach it; but all copies share the body, the
+// header map and the trailer map. So an unverified body must end in a state
+// in which no copy can read from it.
+
+const (
+	// discardMost and discardTimeout bound what is read of an unverified
+	// body to keep the connection. net/http reads as much after a handler
+	// that did not.
+	discardMost    = 256 << 10
+	discardTimeout = time.Second
+)
+
+// discardBody makes sure that no copy of the request can read from a body
+// that is not verified. It does nothing if the body has been read to its end.
+func (h *Handler) discardBody(d *delivery) {
+	if !d.bodyUnread {
+		return
+	}
+	if h.drainBody(d) {
+		d.bodyUnread = false
+		return
+	}
+	d.cutBody()
+}
+
+// drainBody reads a short HTTP/1 body to its end and keeps nothing of it, so
+// that the connection can be used again, and a sender that reads the response
+// only after its last byte gets one. It reads nothing of a body that is declared
+// to be longer, and nothing if the sender waits for 100 Continue.
+//
+// A body that has arrived must be read to its end here rather than cut: at its
+// end the server begins to watch the connection, and would take the expired
+// deadline of a cut for a client that has left, and cancel the error route.
+func (h *Handler) drainBody(d *delivery) bool {
+	r := d.r
+	if r.ProtoMajor != 1 || r.Body == nil || r.ContentLength > discardMost || r.Header["Expect"] != nil {
+		return false
+	}
+	rc := http.NewResponseController(d.w)
+	if rc.SetReadDeadline(time.Now().Add(min(discardTimeout, time.Duration(h.BodyTimeout)))) != nil {
+		return false
+	}
+	n, err := io.Copy(io.Discard, io.LimitReader(r.Body, discardMost+1))
+	_ = rc.SetReadDeadline(time.Time{}) // it was possible a moment ago
+	return err == nil && n <= discardMost
+}
+
+// cutBody ends a body without reading the rest of it from the network.
+//
+// HTTP/2 and HTTP/3 give every request a stream of its own: closing the body
+// discards what has arrived, and every later read fails.
+//
+// On HTTP/1 the rest of the body stays on the connection. Close alone would
+// let the server parse the rest as the next request, so the server must be
+// told to close the connection. Close would also read up to 256 KiB; with an
+// expired deadline it discards what is buffered in the process and reads no
+// further.
+func (d *delivery) cutBody() {
+	if !d.bodyUnread {
+		return
+	}
+	d.bodyUnread = false
+	if d.r.Body == nil {
+		return
+	}
+	canClose := d.r.ProtoMajor != 1 || (closeConnection(d.w) && d.r.ProtoAtLeast(1, 1))
+	source, _ := caddyhttp.IdleTimeoutsFromContext(d.r.Context())
+	expired := expireRead(d.w, source)
+	if canClose || !expired {
+		if source != nil { // below all wrappers, some of which may not close it
+			_ = source.Close()
+		}
+		_ = d.r.Body.Close()
+	}
+	// What wrappers have buffered. It does not block: the body is closed or
+	// the deadline has passed. Where the body is not closed, the server finds
+	// the same error and closes the connection for it.
+	_, _ = io.Copy(io.Discard, d.r.Body)
+}
+
+// expireRead sets a read deadline that has passed. It reports whether the
+// server supports deadlines.
+func expireRead(w http.ResponseWriter, source *caddyhttp.IdleTimeoutReader) bool {
+	past := time.Unix(1, 0)
+	if source != nil && source.SetReadDeadline(past) == nil {
+		return true
+	}
+	return http.NewResponseController(w).SetReadDeadline(past) == nil
+}
+
+// closeConnection makes an HTTP/1 server close the connection after the
+// response. It reports whether the server will do so even if a handler, such
+// as `header -Connection`, changes the response header.
+//
+// The documented way is [http.MaxBytesReader]: it tells the server's own
+// ResponseWriter to close the connection once its limit is exceeded. The
+// server then also waits a moment before it closes, so that a client that is
+// still sending can read the response.
+func closeConnection(w http.ResponseWriter) bool {
+	own := w
+	for {
+		wrapper, ok := own.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			break
+		}
+		own = wrapper.Unwrap()
+	}
+	header := own.Header()
+	header.Del("Connection")
+	exceeded := http.MaxBytesReader(own, io.NopCloser(strings.NewReader("x")), 0)
+	_, _ = exceeded.Read(make([]byte, 1))
+	told := header.Get("Connection") == "close"
+	w.Header().Set("Connection", "close")
+	return told
+}
+
+// withhold removes from the request, which error routes get next, the body,
+// the secret, and what the handler has added: an app that serves as an error
+// route must not take an unverified or empty body for a verified one.
+func (h *Handler) withhold(d *delivery) {
+	r := d.r
+	r.Body, r.GetBody = http.NoBody, nil
+	r.ContentLength, r.TransferEncoding = 0, nil
+	clear(r.Trailer) // copies of the request share it
+	r.Trailer = nil
+	r.Header.Del("Content-Length")
+	r.Header.Del("Expect")
+	stripSpoofed(r.Header)
+	for _, name := range h.facts.TokenHeaders {
+		delete(r.Header, name)
+	}
+}

@@ -1,0 +1,137 @@
+package caddymodule
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+)
+
+// haltingForget is a store that stops before one call of Forget until it is
+// told what becomes of it.
+type haltingForget struct {
+	replay.Store
+	passing int // so many calls do not stop, nor do those after the next
+	fate    chan error
+}
+
+func (s *haltingForget) Forget(ctx context.Context, keys []replay.Key) (int, error) {
+	s.passing--
+	if s.passing == -1 {
+		if err := <-s.fate; err != nil {
+			return 0, err
+		}
+	}
+	return s.Store.Forget(ctx, keys)
+}
+
+// forgotten opens a trial that has handled a delivery and forgotten it, and
+// stops when the pass is used: before the content is forgotten or, if spent,
+// when the delivery is claimed, before the pass is taken away.
+func forgotten(t *testing.T, spent bool) (*bench, *haltingForget) {
+	t.Helper()
+	b := trial(t, config("github", ""))
+	b.expect(t, github("1", content), Verified, 200)
+	if found, err := b.handler.forget(t.Context(), "1"); err != nil || len(found) != 1 || !found[0].Forgotten {
+		t.Fatalf("forgetting: %v, %v", found, err)
+	}
+	store := &haltingForget{Store: b.handler.store, fate: make(chan error)}
+	if spent {
+		store.passing = 1
+	}
+	b.handler.store = store
+	return b, store
+}
+
+func TestCopiesOfAForgottenDeliveryWaitWhileItsPassIsUsed(t *testing.T) {
+	for when, test := range map[string]struct {
+		spent bool
+		other Outcome // of the same content under another ID meanwhile
+	}{
+		"before the content is forgotten": {false, Replayed},
+		"before the pass is taken away":   {true, InProgress},
+	} {
+		t.Run(when, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, store := forgotten(t, test.spent)
+				collect := b.inFlight(github("1", content), github("1", content), github("9", content))
+				store.fate <- nil
+				got := collect()
+				if got[0].Outcome != Verified || got[0].Status != 200 {
+					t.Errorf("the first got %s, status %d", got[0].Outcome, got[0].Status)
+				}
+				if got[1].Outcome != InProgress && got[1].Outcome != Duplicate || got[1].Status != 200 || got[1].Reached {
+					t.Errorf("the copy got %s, status %d, reached %t", got[1].Outcome, got[1].Status, got[1].Reached)
+				}
+				if got[2].Outcome != Replayed || got[2].Status != 200 || got[2].Reached {
+					t.Errorf("the replay under another ID got %s, status %d, reached %t", got[2].Outcome, got[2].Status, got[2].Reached)
+				}
+				b.expect(t, github("1", content), Duplicate, 200)
+				b.expect(t, github("9", content), Replayed, 200)
+			})
+		})
+	}
+}
+
+// A store that fails while a pass is used must not lose the delivery that was
+// forgotten on purpose.
+func TestAPassIsStillGoodWhenTheStoreFails(t *testing.T) {
+	for when, spent := range map[string]bool{"before the content is forgotten": false, "before the pass is taken away": true} {
+		t.Run(when, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, store := forgotten(t, spent)
+				collect := b.inFlight(github("1", content))
+				store.fate <- errStore
+				if got := collect()[0]; got.Outcome != StoreUnavailable || got.Status != 503 {
+					t.Errorf("got %s, status %d", got.Outcome, got.Status)
+				}
+				synctest.Wait() // the claim is released in the background
+				b.expect(t, github("1", content), Verified, 200)
+				b.expect(t, github("1", content), Duplicate, 200)
+			})
+		})
+	}
+}
+
+func TestAPassThatExpiresAtTheLastMomentLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, store := forgotten(t, false)
+		collect := b.inFlight(github("1", content))
+		if n, err := store.Store.Forget(t.Context(), []replay.Key{b.handler.named("1")[0].pass}); n != 1 || err != nil {
+			t.Fatalf("%d passes, %v", n, err)
+		}
+		store.fate <- nil
+		if got := collect()[0]; got.Outcome != Verified || got.Status != 200 {
+			t.Errorf("got %s, status %d", got.Outcome, got.Status)
+		}
+		if claimed := b.handler.store.Stats().Claimed; claimed != 0 {
+			t.Errorf("%d keys are still claimed", claimed)
+		}
+		b.expect(t, github("1", content), Duplicate, 200)
+		b.expect(t, github("9", content), Replayed, 200)
+	})
+}
+
+// The pass is for the very ID that was forgotten, and for one delivery.
+func TestAPassIsForOneDelivery(t *testing.T) {
+	for name, provider := range map[string]string{"content unique": unsignedID, "content repeats": unsignedID + "," + repeats} {
+		t.Run(name, func(t *testing.T) {
+			b := trial(t, acme(provider, ""))
+			send := func(id, body string, want Outcome) {
+				t.Helper()
+				b.expect(t, acmeDelivery(secret, id, body), want, 200)
+			}
+			send("1", "a", Verified)
+			send("1", "a", Duplicate)
+			if found, err := b.handler.forget(t.Context(), "1"); err != nil || !found[0].Forgotten {
+				t.Fatalf("forgetting: %v, %v", found, err)
+			}
+			send("1", "a", Verified)
+			send("1", "a", Duplicate)
+			if found, err := b.handler.seen(t.Context(), "1"); err != nil || found[0].State != "handled" {
+				t.Errorf("seen: %v, %v", found, err)
+			}
+		})
+	}
+}

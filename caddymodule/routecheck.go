@@ -1,0 +1,427 @@
+package caddymodule
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
+)
+
+// checkRoutes looks for endpoints that cannot do what they are there for: that
+// nothing stands behind, that no request reaches, or around which requests with
+// forged identity headers reach the same app. It says only what is certain from
+// the order of handlers; matchers other than paths are not evaluated. Handlers
+// that it does not know count as harmless.
+func checkRoutes(app *caddyhttp.App) []string {
+	var found []string
+	c := &routeCheck{verified: make(map[string][]scope), open: make(map[string][]scope), spoiled: make(map[*Handler]bool)}
+	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
+		s := app.Servers[name]
+		c.named = s.NamedRoutes
+		c.routes(s.Routes, past{}, nobody)
+		if s.Errors != nil {
+			c.routes(s.Errors.Routes, past{}, nobody)
+		}
+	}
+	found = append(found, c.found...)
+	for _, upstream := range slices.Sorted(maps.Keys(c.open)) {
+		if overlap(c.open[upstream], c.verified[upstream]) {
+			found = append(found, fmt.Sprintf("requests that verify_webhook does not check reach %s as well, with whatever Webhook-Verified-* headers a client sends: write `request_header -Webhook-Verified-*` in front of reverse_proxy in the other route, or respond 404 there", upstream))
+		}
+	}
+	return found
+}
+
+// routeCheck is one walk through the routes of an HTTP app.
+type routeCheck struct {
+	named map[string]*caddyhttp.Route
+	depth int // of named routes, which can invoke each other
+
+	found          []string
+	verified, open map[string][]scope // of upstreams: on which paths an endpoint is in front, and on which forged headers reach them
+	spoiled        map[*Handler]bool  // already said: its identity headers are removed
+}
+
+// past is what has happened to a request before it reaches a handler.
+type past struct {
+	gate     *Handler // an endpoint that it has certainly passed
+	maybe    *Handler // one that it may have passed
+	answered string   // the handler that has certainly responded
+	removed  names    // the identity headers that a client certainly cannot forge
+	cut      string   // the prefix that handle_path has removed from its path
+	scope    scope    // the paths that it may have
+}
+
+// and adds what has certainly happened.
+func (p past) and(q past) past {
+	if p.gate == nil {
+		p.gate = q.gate
+	}
+	if p.answered == "" {
+		p.answered = q.answered
+	}
+	p.removed |= q.removed
+	if q.cut != "" {
+		p.cut = q.cut
+	}
+	return p.or(q)
+}
+
+// or adds what may have happened.
+func (p past) or(q past) past {
+	if p.maybe == nil {
+		p.maybe = q.maybe
+	}
+	return p
+}
+
+// responder reports whether a handler further behind may respond to a request
+// whose path has lost the prefix cut.
+type responder func(cut string) bool
+
+func nobody(string) bool { return false }
+
+// routes walks through a list of routes and returns what has happened to a
+// request that leaves it. later is what is behind the list.
+func (c *routeCheck) routes(list caddyhttp.RouteList, before past, later responder) past {
+	ends := make([]past, len(list))
+	after := before
+	for i := range list {
+		r := &list[i]
+		mine := before
+		for j := range i {
+			mine = mine.after(&list[j], ends[j], r)
+		}
+		mine.scope = mine.narrow(r.MatcherSets)
+		behind := func(cut string) bool {
+			return !r.Terminal && (c.anyAnswers(list[i+1:], r.Group, cut) || later(cut))
+		}
+		ends[i] = c.chain(r.Handlers, mine, behind)
+		if r.Terminal && ends[i].answered == "" {
+			ends[i].answered = "a route that ends here"
+		}
+		if len(r.MatcherSets) == 0 && firstOfGroup(list[:i], r.Group) {
+			after = after.and(ends[i])
+		} else {
+			after = after.or(ends[i])
+		}
+	}
+	return after
+}
+
+// after adds the end of an earlier route of the list to what has happened
+// before a route.
+func (p past) after(earlier *caddyhttp.Route, end past, r *caddyhttp.Route) past {
+	certain := covers(earlier.MatcherSets, r.MatcherSets)
+	switch {
+	case earlier.Group != "" && earlier.Group == r.Group:
+		if certain && p.answered == "" {
+			p.answered = "another route of its group"
+		}
+		return p
+	case certain:
+		return p.and(end)
+	}
+	return p.or(end)
+}
+
+func firstOfGroup(earlier caddyhttp.RouteList, group string) bool {
+	return group == "" || !slices.ContainsFunc(earlier, func(r caddyhttp.Route) bool { return r.Group == group })
+}
+
+// chain walks through the handlers of one route.
+func (c *routeCheck) chain(handlers []caddyhttp.MiddlewareHandler, p past, later responder) past {
+	for i, handler := range handlers {
+		behind := func(cut string) bool { return c.anyHandler(handlers[i+1:], cut) || later(cut) }
+		switch h := handler.(type) {
+		case *Handler:
+			c.endpoint(h, p, behind(p.cut))
+			p.gate, p.maybe, p.removed = h, h, allNames
+		case *caddyhttp.Subroute:
+			p = c.subroute(h, p, behind)
+		case *caddyhttp.Invoke:
+			p = c.invoke(h, p, behind)
+		case *rewrite.Rewrite:
+			p.cut = h.StripPathPrefix
+		case *headers.Handler:
+			p = c.remove(h, p)
+		case *reverseproxy.Handler:
+			p = c.proxy(h, p, behind)
+		case *caddyhttp.StaticResponse:
+			p = p.and(past{answered: "respond, redir or abort"})
+		case *caddyhttp.StaticError:
+			p = p.and(past{answered: "error"})
+		}
+	}
+	return p
+}
+
+// endpoint says what is wrong with the place of an endpoint.
+func (c *routeCheck) endpoint(h *Handler, p past, behind bool) {
+	name := h.endpointName()
+	switch {
+	case p.answered != "":
+		c.say("verify_webhook %s never runs: %s in front of it takes every request; put verify_webhook first", name, p.answered)
+	case p.gate == h:
+	case p.gate != nil:
+		c.say("verify_webhook %s is behind verify_webhook %s in one chain: a delivery would have to be from both; give each a handle of its own", name, p.gate.endpointName())
+	}
+	if !behind && p.answered == "" {
+		c.say("nothing behind verify_webhook %s responds: no delivery is handled; put reverse_proxy behind it, in the same handle, with no matcher or one that matches (handle_path removes the prefix)", name)
+	}
+}
+
+func (c *routeCheck) subroute(h *caddyhttp.Subroute, p past, behind responder) past {
+	if h.Errors != nil {
+		c.routes(h.Errors.Routes, p, behind)
+	}
+	return c.routes(h.Routes, p, behind)
+}
+
+func (c *routeCheck) invoke(h *caddyhttp.Invoke, p past, behind responder) past {
+	r, ok := c.named[h.Name]
+	if !ok || c.depth > 8 {
+		return p
+	}
+	c.depth++
+	defer func() { c.depth-- }()
+	return c.routes(caddyhttp.RouteList{*r}, p, behind)
+}
+
+// proxy notes which upstreams a request reaches, and as what.
+func (c *routeCheck) proxy(h *reverseproxy.Handler, p past, behind responder) past {
+	p = c.remove(h.Headers, p)
+	// A fixed URI, as forward_auth has it, is no way to an app's webhooks.
+	elsewhere := h.Rewrite != nil && h.Rewrite.URI != "" && !strings.Contains(h.Rewrite.URI, "{")
+	for _, u := range h.Upstreams {
+		if p.answered == "" && p.maybe != nil {
+			c.verified[u.Dial] = append(c.verified[u.Dial], p.scope)
+		}
+		if p.answered == "" && p.removed != allNames && !elsewhere {
+			c.open[u.Dial] = append(c.open[u.Dial], p.scope)
+		}
+	}
+	if len(h.HandleResponse) == 0 {
+		return p.and(past{answered: "reverse_proxy"})
+	}
+	// It may go on, as forward_auth does.
+	for _, response := range h.HandleResponse {
+		c.routes(response.Routes, p, behind)
+	}
+	return p
+}
+
+// remove notes the identity headers that header operations remove: a client's,
+// or by mistake those of an endpoint.
+func (c *routeCheck) remove(h *headers.Handler, p past) past {
+	removed := removedNames(h)
+	if removed != 0 && p.maybe != nil && !c.spoiled[p.maybe] {
+		c.spoiled[p.maybe] = true
+		c.say("Webhook-Verified-* headers that verify_webhook %s sets are removed behind it: remove them only in routes without verify_webhook", p.maybe.endpointName())
+	}
+	p.removed |= removed
+	return p
+}
+
+func (c *routeCheck) say(format string, args ...any) {
+	if text := fmt.Sprintf(format, args...); !slices.Contains(c.found, text) {
+		c.found = append(c.found, text)
+	}
+}
+
+// passing are Caddy's handlers that never respond by themselves.
+var passing = []string{"authentication", "copy_response_headers", "encode", "headers", "log_append", "map", "push", "request_body", "rewrite", "templates", "timeouts", "tracing", "vars", "verify_webhook"}
+
+// answers reports whether a handler, or one in it, may respond to a request
+// whose path has lost the prefix cut.
+func (c *routeCheck) answers(handler caddyhttp.MiddlewareHandler, cut string) bool {
+	switch h := handler.(type) {
+	case *caddyhttp.Subroute:
+		return c.anyAnswers(h.Routes, "", cut)
+	case *caddyhttp.Invoke:
+		return true // what it invokes may invoke others
+	}
+	module, ok := handler.(caddy.Module)
+	return !ok || !slices.Contains(passing, module.CaddyModule().ID.Name())
+}
+
+// anyAnswers reports whether a route may respond that is not of the group.
+func (c *routeCheck) anyAnswers(list caddyhttp.RouteList, group, cut string) bool {
+	return slices.ContainsFunc(list, func(r caddyhttp.Route) bool {
+		return (group == "" || r.Group != group) && !onlyUnder(cut, r.MatcherSets) && c.anyHandler(r.Handlers, cut)
+	})
+}
+
+func (c *routeCheck) anyHandler(handlers []caddyhttp.MiddlewareHandler, cut string) bool {
+	return slices.ContainsFunc(handlers, func(h caddyhttp.MiddlewareHandler) bool { return c.answers(h, cut) })
+}
+
+// onlyUnder reports whether matchers ask for paths that begin with a prefix
+// which the request has lost.
+func onlyUnder(cut string, sets caddyhttp.MatcherSets) bool {
+	if cut == "" || len(sets) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(sets, func(set caddyhttp.MatcherSet) bool {
+		paths, ok := pathsOf(set)
+		return !ok || slices.ContainsFunc(paths, func(path string) bool { return !strings.HasPrefix(path, strings.ToLower(cut)) })
+	})
+}
+
+// covers reports whether a matches, for certain, all that b matches: it
+// matches everything, is the same, or all paths of b are paths of a.
+func covers(a, b caddyhttp.MatcherSets) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return len(a) == 0
+	}
+	paths, ok := onlyPaths(a)
+	if !ok {
+		return reflect.DeepEqual(a, b)
+	}
+	for _, set := range b {
+		mine, ok := pathsOf(set)
+		if !ok || !slices.ContainsFunc(paths, func(p caddyhttp.MatchPath) bool { return matchesAll(p, mine) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// onlyPaths returns the paths of matcher sets that ask for nothing else.
+func onlyPaths(sets caddyhttp.MatcherSets) (paths []caddyhttp.MatchPath, ok bool) {
+	for _, set := range sets {
+		p, ok := pathsOf(set)
+		if !ok || len(set) != 1 {
+			return nil, false
+		}
+		paths = append(paths, p)
+	}
+	return paths, true
+}
+
+func pathsOf(set caddyhttp.MatcherSet) (caddyhttp.MatchPath, bool) {
+	for _, m := range set {
+		switch p := m.(type) {
+		case caddyhttp.MatchPath:
+			return p, true
+		case *caddyhttp.MatchPath:
+			return *p, true
+		}
+	}
+	return nil, false
+}
+
+// matchesAll reports whether paths match, for certain, all that patterns match.
+func matchesAll(paths, patterns caddyhttp.MatchPath) bool {
+	return !slices.ContainsFunc(patterns, func(pattern string) bool {
+		return !slices.ContainsFunc(paths, func(path string) bool { return matchesPath(path, pattern) })
+	})
+}
+
+// matchesPath compares two path patterns, which Caddy has put in lower case. It
+// knows only stars at the end.
+func matchesPath(path, pattern string) bool {
+	if strings.ContainsAny(path+pattern, "%{") {
+		return false
+	}
+	begin, star := strings.CutSuffix(path, "*")
+	if strings.Contains(begin, "*") {
+		return false
+	}
+	return path == pattern || star && strings.HasPrefix(pattern, begin)
+}
+
+// scope are the path patterns of the innermost route with path matchers: nil
+// is all paths.
+type scope []string
+
+// narrow returns the scope inside a route with these matchers.
+func (p past) narrow(sets caddyhttp.MatcherSets) scope {
+	if p.cut != "" {
+		return p.scope // its matchers see another path
+	}
+	var patterns scope
+	for _, set := range sets {
+		paths, ok := pathsOf(set)
+		if !ok {
+			return p.scope
+		}
+		patterns = append(patterns, paths...)
+	}
+	if patterns == nil {
+		return p.scope
+	}
+	return patterns
+}
+
+// overlap reports whether a path in one of the scopes of open may be, to an
+// app, a path in one of those of verified.
+func overlap(open, verified []scope) bool {
+	return slices.ContainsFunc(open, func(o scope) bool {
+		return slices.ContainsFunc(verified, func(v scope) bool { return o.overlaps(v) })
+	})
+}
+
+func (s scope) overlaps(other scope) bool {
+	if s == nil || other == nil {
+		return true
+	}
+	return slices.ContainsFunc(s, func(a string) bool {
+		return slices.ContainsFunc(other, func(b string) bool { return overlapping(a, b) })
+	})
+}
+
+// overlapping compares the beginnings of two patterns. PHP takes what follows
+// the name of a script for the path.
+func overlapping(a, b string) bool {
+	a, _, _ = strings.Cut(a, "*")
+	b, _, _ = strings.Cut(b, "*")
+	a, b = strings.ToLower(a), strings.ToLower(b)
+	return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) || strings.Contains(a, ".php")
+}
+
+// names is a set of identityNames: bit i is the name at i.
+type names uint8
+
+var identityNames = [...]string{headerProvider, headerID, headerEvent, headerTimestamp, headerKey, headerUnsigned, headerOutcome}
+
+const allNames = names(1<<len(identityNames) - 1)
+
+// removedNames returns the identity headers that header operations remove from
+// a request.
+func removedNames(h *headers.Handler) (removed names) {
+	if h == nil || h.Request == nil {
+		return 0
+	}
+	for _, pattern := range h.Request.Delete {
+		for i, name := range identityNames {
+			if deletes(strings.ToLower(pattern), strings.ToLower(name)) {
+				removed |= 1 << i
+			}
+		}
+	}
+	return removed
+}
+
+// deletes reports whether a pattern of Caddy's header operations, which may
+// begin or end with a star, matches a name.
+func deletes(pattern, name string) bool {
+	rest, begins := strings.CutPrefix(pattern, "*")
+	rest, ends := strings.CutSuffix(rest, "*")
+	switch {
+	case begins && ends:
+		return strings.Contains(name, rest)
+	case begins:
+		return strings.HasSuffix(name, rest)
+	case ends:
+		return strings.HasPrefix(name, rest)
+	}
+	return pattern == name
+}

@@ -1,0 +1,159 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/encode"                   // the directive encode
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/encode/gzip"              // its encoding
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"               // the directive file_server
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"     // the directive php_fastcgi
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/forwardauth" // the directive forward_auth
+)
+
+// entries returns what the app has logged at a level.
+func (c *realCaddy) entries(level string) (found []map[string]any) {
+	c.t.Helper()
+	for line := range strings.Lines(c.logged()) {
+		var entry map[string]any
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			c.t.Fatal(err)
+		}
+		if entry["logger"] == appID && entry["level"] == level {
+			found = append(found, entry)
+		}
+	}
+	return found
+}
+
+// In these sites GITHUB is a whole endpoint for GitHub, STRIPE one for Stripe.
+func TestRoutesInWhichAnEndpointCannotWorkAreWarnedAbout(t *testing.T) {
+	const never, both, nothing, around, removed = "never runs", "in one chain", "nothing behind", "does not check", "are removed"
+	for name, test := range map[string]struct {
+		site string
+		want []string
+	}{
+		"a handle":                          {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nrespond 404\n}", nil},
+		"the whole site":                    {"GITHUB\nreverse_proxy APP", nil},
+		"a matcher, and nothing else":       {"GITHUB_ON /github\nreverse_proxy /github APP", nil},
+		"a route":                           {"route /github {\nGITHUB\nreverse_proxy APP\n}", nil},
+		"two handles":                       {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle /stripe {\nSTRIPE\nreverse_proxy APP\n}\nrespond 404", nil},
+		"two matchers":                      {"GITHUB_ON /github\nSTRIPE_ON /stripe\nreverse_proxy /github APP\nreverse_proxy /stripe APP", nil},
+		"a response after the handle":       {"handle /github {\nGITHUB\n}\nreverse_proxy APP", []string{around}},
+		"authentication in front":           {"handle /github {\nforward_auth 127.0.0.1:1 {\nuri /auth\n}\nGITHUB\nreverse_proxy APP\n}", nil},
+		"forward_auth first in a route":     {"route /github {\nforward_auth 127.0.0.1:1 {\nuri /auth\n}\nGITHUB\nreverse_proxy APP\n}", nil},
+		"another path in front":             {"route {\nreverse_proxy /api/* 127.0.0.1:1\nGITHUB_ON /github\nreverse_proxy /github APP\n}", nil},
+		"static files behind":               {"handle /github {\nGITHUB\nfile_server\n}", nil},
+		"a status behind":                   {"handle /github {\nGITHUB\nrespond 202\n}", nil},
+		"php behind":                        {"handle /github {\nGITHUB\nphp_fastcgi 127.0.0.1:1\n}", nil},
+		"the rest stripped":                 {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nrequest_header -Webhook-Verified-*\nreverse_proxy APP\n}", nil},
+		"the rest stripped by the proxy":    {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nreverse_proxy APP {\nheader_up -Webhook-Verified-*\n}\n}", nil},
+		"the rest stripped name by name":    {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nrequest_header -Webhook-Verified-Provider\nrequest_header -Webhook-Verified-Id\nrequest_header -Webhook-Verified-Event\nrequest_header -Webhook-Verified-Timestamp\nrequest_header -Webhook-Verified-Key\nrequest_header -Webhook-Verified-Unsigned\nrequest_header -Webhook-Verified-Outcome\nreverse_proxy APP\n}", nil},
+		"all stripped in front":             {"request_header -Webhook-Verified-*\nhandle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nreverse_proxy APP\n}", nil},
+		"the rest goes to another app":      {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nreverse_proxy 127.0.0.1:1\n}", nil},
+		"nothing behind":                    {"handle /github {\nGITHUB\n}\nhandle {\nreverse_proxy APP\n}", []string{nothing}},
+		"handle_path":                       {"handle_path /hooks/* {\nGITHUB\nreverse_proxy APP\n}", nil},
+		"handle_path, and the rest of it":   {"handle_path /hooks/* {\nGITHUB\nreverse_proxy /github APP\n}", nil},
+		"handle_path removes the prefix":    {"handle_path /hooks/* {\nGITHUB\nreverse_proxy /hooks/github APP\n}", []string{nothing}},
+		"uri strip_prefix removes it":       {"route /hooks/* {\nuri strip_prefix /hooks\nGITHUB\nreverse_proxy /hooks/* APP\n}", []string{nothing}},
+		"an invoked route":                  {"handle /github {\nGITHUB\ninvoke app\n}", nil},
+		"another exact path":                {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle /healthz {\nreverse_proxy APP\n}\nrespond 404", nil},
+		"another folder":                    {"handle /hooks/github {\nGITHUB\nreverse_proxy APP\n}\nhandle /api/* {\nreverse_proxy APP\n}\nrespond 404", nil},
+		"forward_auth to the app":           {"handle /github {\nforward_auth APP {\nuri /auth\n}\nGITHUB\nreverse_proxy APP\n}", nil},
+		"the folder around":                 {"handle /hooks/github {\nGITHUB\nreverse_proxy APP\n}\nhandle /hooks/* {\nreverse_proxy APP\n}\nrespond 404", []string{around}},
+		"the folder inside":                 {"handle /hooks {\nGITHUB\nreverse_proxy APP\n}\nhandle /hooks/* {\nreverse_proxy APP\n}\nrespond 404", []string{around}},
+		"a script":                          {"handle /hooks/github {\nGITHUB\nreverse_proxy APP\n}\nhandle /index.php* {\nreverse_proxy APP\n}\nrespond 404", []string{around}},
+		"all but the path":                  {"handle /github {\nGITHUB\nreverse_proxy APP\n}\n@rest not path /github\nhandle @rest {\nreverse_proxy APP\n}", []string{around}},
+		"another method":                    {"@post {\npath /github\nmethod POST\n}\nhandle @post {\nGITHUB\nreverse_proxy APP\n}\nhandle /github {\nreverse_proxy APP\n}\nrespond 404", []string{around}},
+		"nothing anywhere":                  {"GITHUB", []string{nothing}},
+		"only headers behind":               {"handle /github {\nGITHUB\nencode gzip\nrequest_header X-A b\nrequest_body {\nmax_size 1MB\n}\n}", []string{nothing}},
+		"an empty handle behind":            {"handle /github {\nGITHUB\nhandle /never {\nvars a b\n}\n}", []string{nothing}},
+		"two providers":                     {"handle /in {\nGITHUB\nSTRIPE\nreverse_proxy APP\n}", []string{both}},
+		"two providers, one for all":        {"GITHUB\nhandle /stripe {\nSTRIPE\nreverse_proxy APP\n}\nreverse_proxy APP", []string{both}},
+		"two providers, one path":           {"GITHUB_ON /in\nSTRIPE_ON /in\nreverse_proxy /in APP", []string{both}},
+		"two providers, nested paths":       {"route {\nGITHUB_ON /in/*\nSTRIPE_ON /in/stripe\nreverse_proxy /in/* APP\n}", []string{both}},
+		"a proxy in front":                  {"route {\nreverse_proxy APP\nGITHUB\n}", []string{never}},
+		"a proxy in front, on a path":       {"route /github {\nreverse_proxy APP\nGITHUB\n}", []string{never}},
+		"a proxy in front, same matcher":    {"route {\nreverse_proxy /github APP\nGITHUB_ON /github\nrespond 404\n}", []string{never}},
+		"a proxy in front, wider matcher":   {"route {\nreverse_proxy /hooks/* APP\nGITHUB_ON /hooks/github\nrespond 404\n}", []string{never}},
+		"a response in front":               {"route {\nrespond 200\nGITHUB\nreverse_proxy APP\n}", []string{never}},
+		"a redirect in front":               {"route {\nredir https://example.com\nGITHUB\nreverse_proxy APP\n}", []string{never}},
+		"an error in front":                 {"route {\nerror 403\nGITHUB\nreverse_proxy APP\n}", []string{never}},
+		"a route that ends in front":        {"route {\nhandle {\nrespond 200\n}\nGITHUB\nreverse_proxy APP\n}", []string{never}},
+		"the rest, as the client sends it":  {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nreverse_proxy APP\n}", []string{around}},
+		"a matcher, and the app for all":    {"GITHUB_ON /github\nreverse_proxy APP", []string{around}},
+		"the rest, by a named matcher":      {"@post method POST\nhandle @post {\nGITHUB\nreverse_proxy APP\n}\nreverse_proxy APP", []string{around}},
+		"only one header stripped":          {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nrequest_header -Webhook-Verified-Key\nreverse_proxy APP\n}", []string{around}},
+		"errors go to the app":              {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle_errors {\nreverse_proxy APP\n}", []string{around}},
+		"stripped behind the endpoint":      {"handle /github {\nGITHUB\nrequest_header -Webhook-Verified-*\nreverse_proxy APP\n}", []string{removed}},
+		"stripped by the proxy behind it":   {"handle /github {\nGITHUB\nreverse_proxy APP {\nheader_up -Webhook-Verified-*\n}\n}", []string{removed}},
+		"stripped at once with the matcher": {"GITHUB_ON /github\nrequest_header -Webhook-Verified-*\nreverse_proxy APP", []string{removed}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("VERIFY_WEBHOOK_TEST_OTHER", "another secret of this test")
+			site := strings.NewReplacer(
+				"GITHUB_ON", "verify_webhook MATCHER github {env.VERIFY_WEBHOOK_TEST_SECRET}", "GITHUB", "verify_webhook github {env.VERIFY_WEBHOOK_TEST_SECRET}",
+				"STRIPE_ON", "verify_webhook MATCHER stripe {env.VERIFY_WEBHOOK_TEST_OTHER}", "STRIPE", "verify_webhook stripe {env.VERIFY_WEBHOOK_TEST_OTHER}",
+			).Replace(test.site)
+			for line := range strings.Lines(site) { // the matcher comes first
+				if before, matcher, ok := strings.Cut(strings.TrimSpace(line), "MATCHER "); ok {
+					words := strings.Fields(matcher)
+					site = strings.Replace(site, strings.TrimSpace(line), before+words[2]+" "+words[0]+" "+words[1], 1)
+				}
+			}
+			global := "verify_webhook {\nstore memory STORE\n}"
+			if strings.Contains(site, "invoke") {
+				site += "\n}\n&(app) {\nreverse_proxy APP"
+			}
+			c := startCaddy(t, global, site)
+			var got []string
+			for _, entry := range c.entries("warn") {
+				got = append(got, entry["msg"].(string))
+			}
+			if len(got) != len(test.want) {
+				t.Fatalf("got warnings %q, want %q\n%s", got, test.want, site)
+			}
+			for i, want := range test.want {
+				if !slices.ContainsFunc(got, func(text string) bool { return strings.Contains(text, want) }) {
+					t.Errorf("got %q, want %q", got, test.want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestTheStartSaysWhatIsProtected(t *testing.T) {
+	t.Setenv("VERIFY_WEBHOOK_TEST_OTHER", "another secret of this test")
+	c := startCaddy(t, "verify_webhook {\nstore memory STORE\n}", `
+	handle /github {
+		verify_webhook github {env.VERIFY_WEBHOOK_TEST_SECRET}
+		reverse_proxy APP
+	}
+	handle /billing {
+		verify_webhook stripe {env.VERIFY_WEBHOOK_TEST_OTHER} {
+			namespace billing
+			mode monitor
+		}
+		reverse_proxy APP
+	}
+	handle {
+		respond 404
+	}`)
+	entries := c.entries("info")
+	if len(entries) != 1 {
+		t.Fatalf("got %v", entries)
+	}
+	names, err := json.Marshal(entries[0]["names"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := entries[0]; e["endpoints"] != 2.0 || string(names) != `["billing (mode monitor)","github"]` || len(e["stores"].([]any)) != 1 {
+		t.Errorf("got %v", e)
+	}
+	c.load("verify_webhook {\nstore memory STORE\n}", "respond 404")
+	if again := c.entries("info"); len(again) != 1 {
+		t.Errorf("a config without endpoints says it as well: %v", again)
+	}
+}

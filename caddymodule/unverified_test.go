@@ -1,0 +1,288 @@
+package caddymodule
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"                  // the directive header
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"                // the directive intercept
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/forwardauth" // the directive forward_auth
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/timeouts"                 // the directive timeouts
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/tracing"                  // the directive tracing
+)
+
+// smuggled is a request that an attacker puts into a body. evil marks bodies
+// that must not reach the app.
+const (
+	smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\nX-EVIL: 1\r\n\r\n"
+	evil     = `{"forged":"EVIL"}`
+)
+
+// hostileBody is a body without a valid signature, as it is written to an
+// HTTP/1 connection.
+type hostileBody struct {
+	name, protocol, headers, text string
+	keeps                         bool // the connection may be used again
+}
+
+func hostileBodies() []hostileBody {
+	long := strings.Repeat(smuggled, 300<<10/len(smuggled))
+	declared := func(body string) string { return fmt.Sprintf("Content-Length: %d\r\n", len(body)) }
+	const chunked, trailers, expect = "Transfer-Encoding: chunked\r\n", "Trailer: Webhook-Verified-Id, X-Evil\r\n", "Expect: 100-continue\r\n"
+	const end, spoof = "0\r\n\r\n", "0\r\nWebhook-Verified-Id: EVIL\r\nX-Evil: EVIL\r\n\r\n"
+	chunk := func(body string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(body), body) }
+	return []hostileBody{
+		{"short, declared", "1.1", declared(smuggled + evil), smuggled + evil, true},
+		{"long, declared", "1.1", declared(long), long, false},
+		{"long, declared, HTTP/1.0 keep-alive", "1.0", "Connection: keep-alive\r\n" + declared(long), long, false},
+		{"short, chunked", "1.1", chunked, chunk(evil) + end, true},
+		{"long, chunked", "1.1", chunked, chunk(long) + end, false},
+		{"short, chunked, with trailers", "1.1", chunked + trailers, chunk(evil) + spoof, true},
+		{"long, chunked, with trailers", "1.1", chunked + trailers, chunk(long) + spoof, false},
+		{"short, declared, Expect", "1.1", expect + declared(smuggled+evil), smuggled + evil, false},
+		{"long, declared, Expect", "1.1", expect + declared(long), long, false},
+		{"long, chunked, Expect, with trailers", "1.1", expect + chunked + trailers, chunk(long) + spoof, false},
+		{"chunked, malformed", "1.1", chunked, chunk(evil) + "zz\r\n" + smuggled, false},
+		{"declared, broken off", "1.1", declared(long), smuggled + evil, false},
+	}
+}
+
+// fronts are handlers in front of verify_webhook that copy the request, or
+// wrap its body.
+var fronts = map[string]string{
+	"nothing":      "",
+	"tracing":      "tracing {\nspan x\n}",
+	"forward_auth": "forward_auth APP {\nuri /auth\n}",
+	"all": `tracing {
+			span x
+		}
+		forward_auth APP {
+			uri /auth
+		}
+		request_body {
+			max_size 1MB
+		}
+		timeouts {
+			read_timeout 10s
+		}`,
+}
+
+// errorRouteSite sends every request that fails to the app.
+func errorRouteSite(front, options, errorRoute string) string {
+	return fmt.Sprintf(`
+	handle /smuggled {
+		respond "smuggled"
+	}
+	handle /next {
+		respond "next"
+	}
+	handle {
+		route {
+			%s
+			verify_webhook github {env.%s} {
+				replay {
+					store memory STORE
+				}
+				%s
+			}
+			reverse_proxy APP
+		}
+	}
+	handle_errors {
+		%s
+		reverse_proxy APP
+	}`, front, secretVariable, options, errorRoute)
+}
+
+// refusedBy are the ways in which a delivery is refused: its headers, and the
+// options of the endpoint.
+var refusedBy = map[string]struct{ headers, options string }{
+	"no signature":      {},
+	"a wrong signature": {headers: "X-Hub-Signature-256: sha256=" + strings.Repeat("0", 64) + "\r\n"},
+	"its length":        {headers: "X-Hub-Signature-256: sha256=" + strings.Repeat("0", 64) + "\r\n", options: "max_body 10"},
+}
+
+func TestRule11NoUnverifiedBodyReachesAnErrorRoute(t *testing.T) {
+	t.Setenv("OTEL_TRACES_EXPORTER", "none")
+	servers := map[string]string{
+		"defaults":           "",
+		"no idle timeout":    "timeouts {\nread_body_idle -1s\n}",
+		"full duplex":        "enable_full_duplex",
+		"neither, duplex":    "enable_full_duplex\ntimeouts {\nread_body_idle -1s\n}",
+		"error route resets": "timeouts {\nread_body_idle -1s\n}",
+	}
+	for serverName, server := range servers {
+		for frontName, front := range fronts {
+			if server != "" && frontName != "nothing" && frontName != "tracing" {
+				continue // does not depend on the server's options
+			}
+			errorRoute := "header -Connection"
+			if serverName == "error route resets" {
+				errorRoute = "timeouts {\nread_timeout 10s\n}\nheader Connection keep-alive"
+			}
+			for refusal, by := range refusedBy {
+				t.Run(strings.Join([]string{serverName, frontName, refusal}, ", "), func(t *testing.T) {
+					c := startCaddy(t, "servers {\nprotocols h1 h2c\n"+server+"\n}", errorRouteSite(front, by.options, errorRoute))
+					for _, body := range hostileBodies() {
+						c.attack(body, by.headers, refusal == "a wrong signature")
+					}
+				})
+			}
+		}
+	}
+}
+
+// attack sends a delivery that is refused, and another request behind it.
+func (c *realCaddy) attack(b hostileBody, headers string, bodyIsRead bool) {
+	c.t.Helper()
+	before := len(c.logged())
+	request := "POST /in HTTP/" + b.protocol + "\r\nHost: x\r\n" + headers + b.headers + "\r\n" + b.text
+	got := c.converse(request + "GET /next HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if strings.Contains(got, "smuggled") {
+		c.t.Errorf("%s: a request in the body was answered", b.name)
+	}
+	if strings.Contains(got, "next") && !b.keeps && !bodyIsRead {
+		c.t.Errorf("%s: the connection was used again", b.name)
+	}
+	if b.keeps && !strings.Contains(got, "next") {
+		c.t.Errorf("%s: the connection was not kept: %q", b.name, got)
+	}
+	if !strings.HasPrefix(got, "HTTP/1.") {
+		c.t.Errorf("%s: no response: %q", b.name, got)
+	}
+	requests := strings.Count(c.logged()[before:], `"msg":"handled request"`)
+	if next := strings.Count(got, "next"); requests != 1+next {
+		c.t.Errorf("%s: %d requests in the access log", b.name, requests-next)
+	}
+	for _, a := range c.app.arrivals() {
+		if text := fmt.Sprint(a.body, a.header, a.trailer); strings.Contains(text, "EVIL") || strings.Contains(strings.ToLower(text), "webhook-verified") {
+			c.t.Errorf("%s: the app got %.200q", b.name, text)
+		}
+	}
+}
+
+// converse writes text to a connection and returns all that comes back until
+// the server closes it.
+func (c *realCaddy) converse(text string) string {
+	c.t.Helper()
+	conn, err := net.Dial("tcp", c.addr)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		c.t.Fatal(err)
+	}
+	go func() {
+		_, _ = io.WriteString(conn, text) // the server may not take all of it
+		_ = conn.(*net.TCPConn).CloseWrite()
+	}()
+	got, err := io.ReadAll(conn)
+	if err != nil && !isReset(err) {
+		c.t.Errorf("the connection stays open: %v", err)
+	}
+	return string(got)
+}
+
+// An HTTP/1.0 connection is kept if the response says so.
+func TestRule11AnErrorRouteCannotKeepTheConnectionOfACutBody(t *testing.T) {
+	c := startCaddy(t, "", `
+	handle /smuggled {
+		respond "smuggled"
+	}
+	handle /in {
+		verify_webhook github {env.`+secretVariable+`}
+	}
+	handle_errors {
+		header {
+			Connection keep-alive
+			Content-Length 7
+		}
+		respond "refused" 401
+	}`)
+	for _, body := range hostileBodies() {
+		if body.keeps {
+			continue
+		}
+		got := c.converse("POST /in HTTP/" + body.protocol + "\r\nHost: x\r\n" + body.headers + "\r\n" + body.text)
+		if !strings.Contains(got, "refused") || strings.Contains(got, "smuggled") || strings.Count(got, "HTTP/1.") != 1 {
+			t.Errorf("%s: got %q", body.name, got)
+		}
+	}
+}
+
+// There is no room for any body: it is refused when part of it has been read.
+func TestRule11ABodyWithoutRoomReachesNoErrorRoute(t *testing.T) {
+	t.Setenv("OTEL_TRACES_EXPORTER", "none")
+	c := startCaddy(t, "verify_webhook {\nbody_memory 1\nbody_disk 1\n}", errorRouteSite(fronts["all"], "", "header -Connection"))
+	for _, body := range hostileBodies() {
+		body.keeps = false
+		c.attack(body, refusedBy["a wrong signature"].headers, true)
+	}
+}
+
+// intercept replaces a response, and gets the request for it.
+func TestRule11NoBodyBehindAHandshakeReachesTheApp(t *testing.T) {
+	c := startCaddy(t, "", `
+	handle /smuggled {
+		respond "smuggled"
+	}
+	route /in* {
+		intercept {
+			handle_response {
+				reverse_proxy APP
+			}
+		}
+		verify_webhook dropbox {env.`+secretVariable+`}
+	}`)
+	for _, body := range hostileBodies() {
+		got := c.converse("GET /in?challenge=abc HTTP/" + body.protocol + "\r\nHost: x\r\n" + body.headers + "\r\n" + body.text)
+		if strings.Contains(got, "smuggled") {
+			t.Errorf("%s: a request in the body was answered", body.name)
+		}
+		for _, a := range c.app.arrivals() {
+			if text := fmt.Sprint(a.body, a.header, a.trailer); strings.Contains(text, "EVIL") {
+				t.Errorf("%s: the app got %.200q", body.name, text)
+			}
+		}
+	}
+}
+
+func TestRule11NoUnverifiedBodyReachesAnErrorRouteOverHTTP2(t *testing.T) {
+	t.Setenv("OTEL_TRACES_EXPORTER", "none")
+	long := evil + strings.Repeat(smuggled, 300<<10/len(smuggled))
+	for frontName, front := range fronts {
+		for refusal, by := range refusedBy {
+			t.Run(frontName+", "+refusal, func(t *testing.T) {
+				c := startCaddy(t, "", errorRouteSite(front, by.options, "header -Connection"))
+				client := client(t, "HTTP/2")
+				for _, body := range []string{evil, long} {
+					for _, reader := range []io.Reader{strings.NewReader(body), onlyReader{strings.NewReader(body)}} {
+						r, err := http.NewRequest(http.MethodPost, "http://"+c.addr+"/in", reader)
+						if err != nil {
+							t.Fatal(err)
+						}
+						if name, value, found := strings.Cut(strings.TrimSpace(by.headers), ": "); found {
+							r.Header.Set(name, value)
+						}
+						r.Trailer = http.Header{"Webhook-Verified-Id": {"EVIL"}, "X-Evil": {"EVIL"}}
+						if resp, err := client.Do(r); err == nil { // a long body may be cut off
+							_, _ = io.Copy(io.Discard, resp.Body)
+							resp.Body.Close()
+						}
+						for _, a := range c.app.arrivals() {
+							if text := fmt.Sprint(a.body, a.header, a.trailer); strings.Contains(text, "EVIL") || strings.Contains(strings.ToLower(text), "webhook-verified") {
+								t.Errorf("%d bytes: the app got %.200q", len(body), text)
+							}
+						}
+					}
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package caddymodule
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// VerifiedDelivery is a delivery that `verify_webhook` has verified, as the handlers
+// behind it find it in the context of the request ([FromContext]). It is valid
+// until the handler behind the gate returns.
+type VerifiedDelivery struct {
+	// Provider is the provider's name; Endpoint is what logs and metrics
+	// call the endpoint.
+	Provider, Endpoint string
+	// ID is the delivery ID, Event the event type; empty if there is none.
+	ID, Event string
+	// Timestamp is when the delivery was signed; the zero time if the
+	// provider does not say.
+	Timestamp time.Time
+	// Key identifies the delivery, the same on every retry, as in
+	// `Webhook-Verified-Key`. Empty if nothing distinguishes the delivery
+	// from a copy.
+	Key string
+	// Unsigned lists which of these the signature does not cover, as in
+	// `Webhook-Verified-Unsigned`.
+	Unsigned string
+	// Window is how long the endpoint remembers a handled delivery.
+	Window time.Duration
+
+	stored atomic.Bool
+}
+
+// Stored says that the delivery is durable: a handler has stored it under its
+// key, so that storing it again changes nothing. Then the gate remembers it in
+// the background, and the response does not wait for that. It must be called
+// before the response is written.
+func (v *VerifiedDelivery) Stored() { v.stored.Store(true) }
+
+// FromContext returns the verified delivery of a request, nil if
+// `verify_webhook` has not verified it: it is not in front of the handler, or,
+// in mode monitor, it has let the request through.
+func FromContext(ctx context.Context) *VerifiedDelivery {
+	v, _ := ctx.Value(verifiedKey{}).(*VerifiedDelivery)
+	return v
+}
+
+type verifiedKey struct{}
+
+// appContext is the context of a request that is forwarded: bounded by
+// app_timeout, and with the verified delivery.
+type appContext struct {
+	bound
+	verified VerifiedDelivery
+}
+
+// Value implements context.Context.
+func (c *appContext) Value(key any) any {
+	if key == (verifiedKey{}) {
+		return &c.verified
+	}
+	return c.bound.Value(key)
+}
+
+// describe fills in the verified delivery.
+func (d *delivery) describe(window time.Duration) {
+	v := &d.app.verified
+	v.Provider, v.Endpoint, v.Key, v.Window = d.provider, d.endpoint, d.keyText(), window
+	v.ID, v.Event, v.Timestamp = d.verified.ID, d.verified.Event, d.verified.Timestamp
+	v.Unsigned = d.unsigned.of(d.verified)
+}

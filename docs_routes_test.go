@@ -1,0 +1,306 @@
+package verifywebhook_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+)
+
+// forged begins the value of every header that these tests forge.
+const forged = "forged-"
+
+// echoApp is the app behind every upstream of an example. It notes forged
+// identity headers that reach it, in any spelling that an app could take for
+// ours.
+type echoApp struct {
+	*httptest.Server
+
+	mu      sync.Mutex
+	reached int
+	fooled  []string
+	header  http.Header // of the last request
+}
+
+func startEchoApp(t *testing.T) *echoApp {
+	a := new(echoApp)
+	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.reached++
+		a.header = r.Header
+		for name, values := range r.Header {
+			if strings.Contains(strings.Join(values, " "), forged) {
+				a.fooled = append(a.fooled, r.Method+" "+r.RequestURI+" "+name)
+			}
+		}
+		fmt.Fprintln(w, "the app")
+	}))
+	t.Cleanup(a.Close)
+	return a
+}
+
+// runExample runs a config as it is in the documentation, but on a free port
+// of this machine, without TLS, and with the app behind every upstream.
+func runExample(t *testing.T, config []byte, app *echoApp) (address string, hosts, paths []string) {
+	t.Helper()
+	var c map[string]any
+	if err := json.Unmarshal(config, &c); err != nil {
+		t.Fatal(err)
+	}
+	c["admin"] = map[string]any{"disabled": true, "config": map[string]any{"persist": false}}
+	c["logging"] = map[string]any{"logs": map[string]any{"default": map[string]any{"level": "ERROR"}}}
+	apps := c["apps"].(map[string]any)
+	delete(apps, "tls")
+	if own, ok := apps["verify_webhook"].(map[string]any); ok {
+		delete(own, "store")
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = listener.Addr().String()
+	listener.Close()
+	for name, s := range apps["http"].(map[string]any)["servers"].(map[string]any) {
+		server := s.(map[string]any)
+		server["listen"] = []string{address}
+		server["automatic_https"] = map[string]any{"disable": true}
+		delete(server, "tls_connection_policies")
+		delete(server, "logs")
+		if len(apps["http"].(map[string]any)["servers"].(map[string]any)) > 1 {
+			t.Fatalf("more than one server: %s", name)
+		}
+	}
+	found := map[string]map[string]bool{"host": {}, "path": {}}
+	rewire(c, app.Listener.Addr().String(), found)
+	raw, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Load(raw, true); err != nil {
+		t.Fatalf("%v\n%s", err, raw)
+	}
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return address, slices.Sorted(maps.Keys(found["host"])), slices.Sorted(maps.Keys(found["path"]))
+}
+
+// rewire puts the app's address in place of every upstream, a memory store in
+// place of every other, and gathers the hosts and paths that are matched.
+func rewire(v any, app string, found map[string]map[string]bool) {
+	switch v := v.(type) {
+	case []any:
+		for _, member := range v {
+			rewire(member, app, found)
+		}
+	case map[string]any:
+		if _, ok := v["dial"]; ok {
+			v["dial"] = app
+		}
+		if _, ok := v["window"]; ok && v["store"] != nil {
+			delete(v, "store")
+		}
+		for kind, list := range found {
+			values, _ := v[kind].([]any)
+			for _, value := range values {
+				if text, ok := value.(string); ok {
+					list[text] = true
+				}
+			}
+		}
+		for _, member := range v {
+			rewire(member, app, found)
+		}
+	}
+}
+
+// detours are paths that some app, framework or web server takes for path.
+func detours(path string) []string {
+	path = strings.TrimSuffix(strings.TrimSuffix(path, "*"), "/")
+	i := strings.LastIndex(path, "/") + 1
+	return []string{
+		path, path + "/", path + "//", "/" + path, strings.ReplaceAll(path, "/", "//"), path[:i] + "./" + path[i:], "/x/.." + path, path + "/.", path + "/x/..",
+		strings.ToUpper(path), path[:i] + strings.ToUpper(path[i:i+1]) + path[i+1:],
+		path[:i] + fmt.Sprintf("%%%02x", path[i]) + path[i+1:], strings.ReplaceAll(path[:i-1], "/", "%2f") + "/" + path[i:], path[:i-1] + "%2f" + path[i:], path[:i-1] + "%5c" + path[i:], path + "%2f", path + "%00", path + "%20", path + "%0a",
+		path + ";v=1", path + ";jsessionid=1", path + "?x=1", path + "%3fx=1", path + "%23x", path + ".json", path + ".php", path + ".",
+		"/index.php" + path, "/index.php?path=" + path, "/app.cgi" + path, "/?_url=" + path,
+		"/", "/wrong", "/robots.txt", path[:i] + "wrong",
+	}
+}
+
+// identitySpellings are how an app might know the identity headers: Go, Rack
+// and WSGI fold case and dashes, PHP dots too.
+var identitySpellings = []string{
+	"Webhook-Verified-Key", "webhook-verified-key", "WEBHOOK-VERIFIED-KEY", "Webhook_Verified_Key", "webhook.verified.key", "Webhook-Verified_Key", "Webhook.Verified-Key",
+	"Webhook-Verified-Provider", "Webhook-Verified-Id", "Webhook-Verified-Event", "Webhook-Verified-Timestamp", "Webhook-Verified-Unsigned", "Webhook-Verified-Secret", "WEBHOOK_VERIFIED_PROVIDER",
+}
+
+// rawRequest sends a request whose path and headers no client library would
+// send, and returns the response.
+func rawRequest(t *testing.T, address, method, host, path string, headers map[string]string, body string) *http.Response {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		t.Fatal(err)
+	}
+	var request strings.Builder
+	fmt.Fprintf(&request, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n", method, path, host, len(body))
+	for name, value := range headers {
+		fmt.Fprintf(&request, "%s: %s\r\n", name, value)
+	}
+	if _, err := io.WriteString(conn, request.String()+"\r\n"+body); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	response.Body = io.NopCloser(bytes.NewReader(content))
+	return response
+}
+
+// TestNoExampleIsFooledByAnotherPathOrForgedHeaders sends what an attacker or a
+// mistake at the provider would send through every config in the documentation
+// and in the examples: no forged identity header reaches the app, and no
+// request is answered by nobody, which a provider would take for success.
+func TestNoExampleIsFooledByAnotherPathOrForgedHeaders(t *testing.T) {
+	for _, e := range examples(t) {
+		t.Run(e.name, func(t *testing.T) {
+			t.Setenv("XDG_DATA_HOME", t.TempDir())
+			t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+			app := startEchoApp(t)
+			address, hosts, paths := runExample(t, adapted(t, e), app)
+			if len(hosts) == 0 {
+				hosts = []string{"localhost"}
+			}
+			if len(paths) == 0 {
+				paths = []string{"/webhooks/github"}
+			}
+			headers := make(map[string]string)
+			for i, name := range identitySpellings {
+				headers[name] = forged + fmt.Sprint(i)
+			}
+			for _, host := range hosts {
+				for _, path := range paths {
+					for _, detour := range detours(path) {
+						for _, method := range []string{"POST", "GET"} {
+							app.nobody(t, rawRequest(t, address, method, host, detour, headers, `{"forged":true}`), method, detour, e.text)
+						}
+					}
+				}
+			}
+			for _, where := range app.fooled {
+				t.Errorf("a forged header reaches the app: %s\n%s", where, e.text)
+			}
+		})
+	}
+}
+
+// nobody checks that somebody has answered: the app, or a status that says
+// that it was not.
+func (a *echoApp) nobody(t *testing.T, response *http.Response, method, path, text string) {
+	t.Helper()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode < 300 && string(content) != "the app\n" {
+		t.Errorf("%s %s is answered %d %q by nobody\n%s", method, path, response.StatusCode, content, text)
+	}
+}
+
+// adapted returns the JSON of an example.
+func adapted(t *testing.T, e example) []byte {
+	t.Helper()
+	config := []byte(ready(t, e))
+	if e.language == "json" {
+		return config
+	}
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt(config, map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, e.text)
+	}
+	return config
+}
+
+// TestTheWholeSiteShapeVerifiesTheWebhooksAndServesTheRest uses the config of
+// docs/security.md for an app whose pages are in the same site.
+func TestTheWholeSiteShapeVerifiesTheWebhooksAndServesTheRest(t *testing.T) {
+	all := examples(t)
+	i := slices.IndexFunc(all, func(e example) bool {
+		return strings.HasPrefix(e.name, "docs/security.md") && strings.Contains(e.text, "request_header -Webhook-Verified-*")
+	})
+	if i < 0 {
+		t.Fatal("docs/security.md shows no whole site")
+	}
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	app := startEchoApp(t)
+	address, hosts, _ := runExample(t, adapted(t, all[i]), app)
+	host := hosts[0]
+	send := func(method, path string, headers map[string]string, body string) int {
+		response := rawRequest(t, address, method, host, path, headers, body)
+		app.nobody(t, response, method, path, all[i].text)
+		return response.StatusCode
+	}
+	genuine := func(id, body string) map[string]string {
+		mac := hmac.New(sha256.New, []byte(secretFor("GITHUB_WEBHOOK_SECRET")))
+		mac.Write([]byte(body))
+		return map[string]string{"X-Hub-Signature-256": "sha256=" + hex.EncodeToString(mac.Sum(nil)), "X-GitHub-Event": "push", "X-GitHub-Delivery": id, "Webhook-Verified-Key": forged + "key"}
+	}
+	if status := send("POST", "/webhooks/github", genuine("1", `{"n":1}`), `{"n":1}`); status != 200 || app.header.Get("Webhook-Verified-Provider") != "github" || app.header.Get("Webhook-Verified-Key") == "" {
+		t.Errorf("a genuine delivery: got %d, the app got %v", status, app.header)
+	}
+	if status := send("POST", "/webhooks/github", map[string]string{"Webhook-Verified-Key": forged + "key"}, `{"n":2}`); status != 401 {
+		t.Errorf("a forged delivery: got %d", status)
+	}
+	if status := send("GET", "/", nil, ""); status != 200 {
+		t.Errorf("a page of the app: got %d", status)
+	}
+	// docs/security.md says which paths Caddy takes for the same, and which
+	// only an app does.
+	for path, verified := range map[string]bool{
+		"//webhooks/github": true, "/webhooks//github": true, "/WEBHOOKS/GitHub": true, "/webhooks/%67ithub": true, "/webhooks/x/../github": true, "/webhooks%2fgithub": true,
+		"/webhooks/github/": false, "/index.php/webhooks/github": false, "/webhooks/github;v=1": false, "/webhooks/github.json": false, "/webhooks/github%2f": false, "/": false,
+	} {
+		body := `{"path":"` + path + `"}`
+		status := send("POST", path, genuine(path, body), body)
+		if got := app.header.Get("Webhook-Verified-Provider") != ""; status != 200 || got != verified {
+			t.Errorf("%s: got %d, verified %t", path, status, got)
+		}
+	}
+	if len(app.fooled) > 0 {
+		t.Errorf("forged headers reach the app: %v", app.fooled)
+	}
+}

@@ -1,0 +1,48 @@
+package provider
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+// Every setting that is a secret by its name or by what the documentation
+// says to write must be marked as one.
+func TestSettingsThatAreSecretsAreMarked(t *testing.T) {
+	name := regexp.MustCompile(`secret|token|password|private|api_?key`)
+	for _, s := range settings {
+		if want := name.MatchString(s.name) || s.value == "{env.NAME}"; s.secret != want {
+			t.Errorf("%s: secret is %t", s.name, s.secret)
+		}
+		if s.secret && s.text == nil {
+			t.Errorf("%s has no single text", s.name)
+		}
+	}
+}
+
+func TestAPlaintextSecretInASettingIsWarnedOf(t *testing.T) {
+	for i := range settings {
+		s := &settings[i]
+		if s.text == nil {
+			continue
+		}
+		for value, plain := range map[string]bool{"written out": true, "{env.NAME}": false, "{file./run/secret}": false} {
+			core, logs := observer.New(zapcore.WarnLevel)
+			var set Settings
+			*s.text(&set) = value
+			set.warnPlaintext(zap.New(core), "example")
+			if got := logs.Len() == 1; got != (plain && s.secret) {
+				t.Errorf("%s %s: warned: %t", s.name, value, got)
+			}
+			for _, e := range logs.All() {
+				if strings.Contains(e.Message, value) || e.ContextMap()["option"] != s.name {
+					t.Errorf("%s: %s %v", s.name, e.Message, e.ContextMap())
+				}
+			}
+		}
+	}
+}

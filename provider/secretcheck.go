@@ -1,0 +1,307 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"go.uber.org/zap"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// issuedSecrets are the providers that issue every secret themselves, as text
+// that looks like none of the mistakes below. Those whose keys are decoded
+// from hex or base64 need not be listed. Everywhere else people type secrets
+// in, so a strange one is only warned about.
+var issuedSecrets = []string{
+	"alchemy", "asana", "box", "braintree", "discord", "dropbox", "hubspot", "intercom", "intuit", "line", "mailgun", "meta",
+	"notion", "openai", "paddle", "pagerduty", "persona", "quicknode", "sentry", "shopify", "slack", "square", "stripe",
+	"tiktok", "twilio", "workos", "x", "xero", "zendesk", "zoom",
+}
+
+// issuesSecrets reports whether no operator can choose the secret.
+func (p *Preset) issuesSecrets() bool {
+	if p.NoSecret || slices.Contains(issuedSecrets, p.Name) {
+		return true
+	}
+	schemes := p.Schemes
+	for _, v := range p.Variants {
+		schemes = slices.Concat(schemes, v.Schemes)
+	}
+	for i := range schemes {
+		encoding := schemes[i].Key.Encoding
+		if encoding != "hex" && encoding != "base64" && !schemes[i].Algorithm.Asymmetric() {
+			return false
+		}
+	}
+	return len(schemes) > 0
+}
+
+// checkSecret returns an error for a secret that cannot be meant, and warns
+// about one that is unlikely to be. If the provider issues its secrets, both
+// are errors.
+func checkSecret(logger *zap.Logger, provider string, configured, value string, issued bool) error {
+	doubt, certain := doubtReference(configured, value)
+	if doubt == "" {
+		doubt = doubtAPIKey(provider, value)
+	}
+	switch {
+	case doubt == "":
+		return nil
+	case certain || issued:
+		return errors.New(doubt)
+	}
+	logger.Warn("a webhook secret does not look like one: "+doubt, zap.String("provider", provider), zap.String("secret", Secret{Secret: configured}.source()))
+	return nil
+}
+
+// checkText refuses what an editor or a copied file adds and no secret has. A
+// public key may have several lines.
+func checkText(value string, publicKey bool) error {
+	switch {
+	case strings.HasPrefix(value, "\ufeff"):
+		return errors.New("it begins with a byte order mark: save the file as UTF-8 without BOM")
+	case strings.HasPrefix(value, "\xff\xfe"), strings.HasPrefix(value, "\xfe\xff"), strings.ContainsRune(value, 0):
+		return errors.New("it is UTF-16 text or binary: save the file as UTF-8 without BOM")
+	case publicKey, strings.Contains(value, "-----BEGIN "):
+		return nil
+	case strings.ContainsAny(value, "\n\r"):
+		return errors.New("it has several lines: leave only the secret, on one line")
+	case strings.ContainsFunc(value, func(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) || invisible(c) }):
+		return errors.New("it has characters that cannot be seen: copy it again from the provider, or type it in")
+	}
+	return nil
+}
+
+// invisible reports whether c has no width, as some web pages put it into what
+// is copied from them.
+func invisible(c rune) bool { return c == '\u200b' || c == '\u2060' || c == '\ufeff' }
+
+var (
+	// namedVariable is how other tools spell a variable: each of the groups
+	// is its name.
+	namedVariable = regexp.MustCompile(`^(?:env:(?://)?([A-Za-z_]\w*)|env\.([A-Za-z_]\w*)|\$([A-Za-z_]\w*)|%([A-Za-z_]\w*)%|\$env:([A-Za-z_]\w*)|([A-Z][A-Z0-9]*_[A-Z0-9_]+))$`)
+	// namedFile is how other tools spell a file.
+	namedFile = regexp.MustCompile(`^(?:@|file:(?://)?|file\.)(\S+)$`)
+	// namedElsewhere is how other tools refer to a vault, a cloud's store of
+	// secrets or a URL.
+	namedElsewhere = regexp.MustCompile(`^(?:[a-z][a-z0-9+.-]*://|(?:vault|ssm|sops|op|secret|ref\+[a-z]+):|arn:aws)\S*$`)
+	// assignment is a line of an env file.
+	assignment = regexp.MustCompile(`^(?:export )?[A-Z][A-Z0-9_]*=[^=]`)
+	// rootedPath is a path; base64 can begin with a slash as well, but not by
+	// chance with one of the usual folders.
+	rootedPath  = regexp.MustCompile(`^(?:~|\.{1,2})?/\S+$`)
+	usualFolder = regexp.MustCompile(`^(?:~|\.|/(?:app|config|data|etc|home|mnt|opt|root|run|secrets|srv|tmp|usr|var|vault)/)`)
+)
+
+// quotes are what may surround a secret by mistake, as pairs.
+var quotes = []string{`""`, `''`, "``", "“”", "‘’", "<>"}
+
+// doubtReference says why a secret is likely to be a name of the secret rather
+// than the secret. certain: no operator can mean it as it is.
+func doubtReference(configured, value string) (doubt string, certain bool) {
+	if inner, ok := unquoted(configured); ok && isPlaceholder(inner) {
+		return fmt.Sprintf("quotes surround the placeholder and would be part of the secret: write %s without them", inner), true
+	}
+	if strings.HasPrefix(configured, "$") && isPlaceholder(configured[1:]) {
+		return "a dollar sign is in front of the placeholder and would be part of the secret: write " + configured[1:], true
+	}
+	if match := namedVariable.FindStringSubmatch(value); match != nil {
+		name := strings.Join(match[1:], "")
+		_, set := os.LookupEnv(name)
+		if bare := match[len(match)-1] != ""; set || !bare {
+			return "it looks like the name of a variable, which is not looked up: write {env.NAME}", set
+		}
+		return "", false
+	}
+	if match := namedFile.FindStringSubmatch(value); match != nil {
+		return "it looks like the name of a file, which is not read: write {file./path}", exists(match[1])
+	}
+	if rootedPath.MatchString(value) && (exists(value) || usualFolder.MatchString(value)) {
+		return "it looks like the path of a file, which is not read: write {file./path}", exists(value)
+	}
+	switch inner, quoted := unquoted(value); {
+	case namedElsewhere.MatchString(value):
+		return "it looks like a reference, which is not looked up: write {env.NAME} or {file./path}", false
+	case isPlaceholder(strings.TrimPrefix(value, "$")):
+		return "it looks like a placeholder inside a variable or file, which is not replaced: put the secret itself there", false
+	case quoted && inner != "":
+		return "quotes surround it and would be part of the secret: remove them", false
+	case assignment.MatchString(value):
+		return "it looks like NAME=VALUE: leave only the value", false
+	case strings.HasSuffix(value, "…"), strings.HasSuffix(value, "..."):
+		return "it ends with an ellipsis: copy the whole secret", false
+	}
+	return "", false
+}
+
+func exists(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func unquoted(s string) (inner string, ok bool) {
+	for _, pair := range quotes {
+		runes := []rune(pair)
+		begin, end := string(runes[0]), string(runes[1])
+		if len(s) >= len(begin)+len(end) && strings.HasPrefix(s, begin) && strings.HasSuffix(s, end) {
+			return s[len(begin) : len(s)-len(end)], true
+		}
+	}
+	return "", false
+}
+
+// keyFormat is a well-known format of an API key or token.
+type keyFormat struct {
+	begins string
+	what   string
+	// only are the providers for which it is looked at: nil is all. Short
+	// prefixes may begin anything elsewhere.
+	only []string
+}
+
+// apiKeys are the formats that providers document or that their own tools
+// recognize. A secret that a person types in can still look like one.
+var apiKeys = []keyFormat{
+	{"sk_live_", "secret API key", nil},
+	{"sk_test_", "secret API key", nil},
+	{"rk_live_", "restricted API key", nil},
+	{"rk_test_", "restricted API key", nil},
+	{"pk_live_", "publishable API key", nil},
+	{"pk_test_", "publishable API key", nil},
+	{"sk_", "API key", []string{"stripe", "clerk"}},
+	{"rk_", "API key", []string{"stripe"}},
+	{"pk_", "API key", []string{"stripe", "clerk"}},
+	{"github_pat_", "GitHub token", nil},
+	{"ghp_", "GitHub token", nil},
+	{"gho_", "GitHub token", nil},
+	{"ghu_", "GitHub token", nil},
+	{"ghs_", "GitHub token", nil},
+	{"ghr_", "GitHub token", nil},
+	{"glpat-", "GitLab access token", nil},
+	{"xoxb-", "Slack token", nil},
+	{"xoxp-", "Slack token", nil},
+	{"xoxa-", "Slack token", nil},
+	{"xoxe-", "Slack token", nil},
+	{"xoxe.", "Slack token", nil},
+	{"xapp-", "Slack token", nil},
+	{"sk-proj-", "OpenAI API key", nil},
+	{"sk-svcacct-", "OpenAI API key", nil},
+	{"sk-admin-", "OpenAI API key", nil},
+	{"sk-", "OpenAI API key", []string{"openai"}},
+	{"shpat_", "Shopify access token", nil},
+	{"shpca_", "Shopify access token", nil},
+	{"shppa_", "Shopify access token", nil},
+	{"SG.", "SendGrid API key", []string{"sendgrid"}},
+	{"pat-", "HubSpot access token", []string{"hubspot"}},
+	{"lin_api_", "Linear API key", nil},
+	{"lin_oauth_", "Linear access token", nil},
+	{"re_", "Resend API key", []string{"resend"}},
+	{"rnd_", "Render API key", []string{"render"}},
+	{"r8_", "Replicate API token", []string{"replicate"}},
+	{"EZAK", "EasyPost API key", []string{"easypost"}},
+	{"EZTK", "EasyPost API key", []string{"easypost"}},
+	{"pdl_live_apikey_", "Paddle API key", nil},
+	{"pdl_sdbx_apikey_", "Paddle API key", nil},
+	{"EAAA", "Square access token", []string{"square"}},
+	{"sq0atp-", "Square access token", nil},
+	{"sq0csp-", "Square application secret", nil},
+	{"ntn_", "Notion integration token", nil},
+	{"polar_oat_", "Polar access token", nil},
+	{"polar_pat_", "Polar access token", nil},
+	{"sntrys_", "Sentry token", nil},
+	{"sntryu_", "Sentry token", nil},
+	{"xkeysib-", "Brevo API key", nil},
+	{"npm_", "npm access token", []string{"npm"}},
+	{"pul-", "Pulumi access token", []string{"pulumi"}},
+	{"rzp_live_", "Razorpay key ID", nil},
+	{"rzp_test_", "Razorpay key ID", nil},
+	{"CCIPAT_", "CircleCI API token", nil},
+	{"tfp_", "Typeform access token", []string{"typeform"}},
+	{"cal_live_", "Cal.com API key", nil},
+	{"CFPAT-", "Contentful access token", nil},
+	{"live_", "API key", []string{"mollie", "gocardless"}},
+	{"test_", "API key", []string{"mollie"}},
+	{"sandbox_", "API key", []string{"gocardless"}},
+	{"AIzaSy", "Google API key", nil},
+	{"QN_", "QuickNode API key", []string{"quicknode"}},
+}
+
+// signWithAPIKeys are the providers whose signing secret is an API key.
+var signWithAPIKeys = []string{"castle", "clearbit", "dropbox-sign", "front-rule", "pinwheel", "sendbird", "smartcar"}
+
+var (
+	// twilioSID is the name of an account or key, which is no secret.
+	twilioSID = regexp.MustCompile(`^(?:AC|SK)[0-9a-fA-F]{32}$`)
+	awsKeyID  = regexp.MustCompile(`^A(?:KIA|SIA)[0-9A-Z]{16}$`)
+)
+
+// doubtAPIKey says why a secret is likely to be an API key, empty if it is not.
+func doubtAPIKey(provider, value string) string {
+	if slices.Contains(signWithAPIKeys, provider) {
+		return ""
+	}
+	if twilioSID.MatchString(value) {
+		return "it is the SID of an account or API key (AC… or SK…), not a secret" + whereSecret(provider)
+	}
+	if awsKeyID.MatchString(value) {
+		return "it is the ID of an AWS access key, not a secret" + whereSecret(provider)
+	}
+	for _, k := range apiKeys {
+		if strings.HasPrefix(value, k.begins) && (k.only == nil || slices.Contains(k.only, provider)) {
+			return fmt.Sprintf("it begins with %s, like a %s, and not like a signing secret%s", k.begins, k.what, whereSecret(provider))
+		}
+	}
+	return ""
+}
+
+// whereSecret says where the provider's secret is found.
+func whereSecret(provider string) string {
+	i := slices.IndexFunc(catalogue, func(p Preset) bool { return p.Name == provider })
+	if i < 0 || catalogue[i].SecretHelp == "" {
+		return ""
+	}
+	return ": use the " + strings.TrimPrefix(catalogue[i].SecretHelp, "the ")
+}
+
+// checkSecretSettings checks the settings that are secrets or IDs which the
+// provider issues, as secrets are checked.
+func (m *Module) checkSecretSettings() error {
+	for _, name := range []string{"verify_token", "client_secret", "webhook_id"} {
+		text := settingNamed(name).text
+		configured, value := *text(&m.Settings), *text(&m.set)
+		if configured == "" {
+			continue
+		}
+		if err := checkText(value, false); err != nil {
+			return fmt.Errorf("%s (%s): %w", name, Secret{Secret: configured}.source(), err)
+		}
+		if err := checkSecret(m.logger, m.preset.Name, configured, value, name != "verify_token"); err != nil {
+			return fmt.Errorf("%s (%s): %w", name, Secret{Secret: configured}.source(), err)
+		}
+	}
+	return nil
+}
+
+// checkLabels refuses labels that are secrets, as when two are on one line, and
+// secrets of one endpoint that logs could not tell apart, of which only one
+// would be found by the name that a provider sends.
+func checkLabels(secrets []signature.Secret) error {
+	seen := make(map[string]int)
+	for i, s := range secrets {
+		if isPlaceholder(s.Label()) || strings.HasPrefix(s.Label(), "whsec_") || doubtAPIKey("", s.Label()) != "" {
+			return fmt.Errorf("the label of secret %d looks like a secret, and labels are in logs: write each secret as an option of its own: secret {env.NAME}", i+1)
+		}
+		label := labelled(signature.Identity{Label: s.Label()}, i).Label
+		if first, ok := seen[label]; ok {
+			return fmt.Errorf("secret %d and secret %d have the same label %s: give each its own (without one, a secret's label is its position)", first, i+1, label)
+		}
+		seen[label] = i + 1
+	}
+	return nil
+}

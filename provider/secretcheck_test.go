@@ -1,0 +1,292 @@
+package provider
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+// provisioned sets a preset up with secrets as they are configured, and
+// returns what was warned about beside plaintext secrets.
+func provisioned(p *Preset, secrets ...Secret) (warnings []string, err error) {
+	core, logs := observer.New(zapcore.WarnLevel)
+	m := &Module{preset: p, logger: zap.New(core)}
+	m.Secrets = secrets
+	for _, name := range p.Needs {
+		switch t := settingNamed(name); {
+		case t.text != nil:
+			*t.text(&m.Settings) = "needed"
+		case t.list != nil:
+			*t.list(&m.Settings) = []string{"needed"}
+		}
+	}
+	err = m.provision()
+	for _, entry := range logs.All() {
+		if !strings.Contains(entry.Message, "written out") {
+			warnings = append(warnings, entry.Message)
+		}
+	}
+	return warnings, err
+}
+
+// secretFile writes a file and returns its placeholder.
+func secretFile(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "{file." + path + "}"
+}
+
+// inFile are contents of a file or a variable that name a secret, and what the
+// error or warning says. They must not resolve on this machine.
+var inFile = map[string]string{
+	"env:NO_SUCH_VARIABLE": "{env.NAME}", "env://NO_SUCH_VARIABLE": "{env.NAME}", "env.NO_SUCH_VARIABLE": "{env.NAME}",
+	"$NO_SUCH_VARIABLE": "{env.NAME}", "%NO_SUCH_VARIABLE%": "{env.NAME}", "$env:NO_SUCH_VARIABLE": "{env.NAME}",
+	"${NO_SUCH_VARIABLE}": "not replaced", "{$NO_SUCH_VARIABLE}": "not replaced", "{env.NO_SUCH_VARIABLE}": "not replaced", "{file./no/such}": "not replaced",
+	"@/no/such/file": "{file./path}", "@file": "{file./path}", "file:/no/such": "{file./path}", "file:///no/such": "{file./path}", "file.secret": "{file./path}",
+	"./secret.txt": "{file./path}", "~/secret": "{file./path}", "../run/secret": "{file./path}", "/run/secrets/no-such": "{file./path}", "/etc/webhooks/no-such": "{file./path}",
+	"op://vault/item/field": "reference", "vault:secret/data/hooks": "reference", "arn:aws:secretsmanager:eu-west-1:1:secret:x": "reference", "https://hooks.example.com/github": "reference",
+	`"abcdefghijklmnop"`: "quotes", `'abcdefghijklmnop'`: "quotes", "`abcdefghijklmnop`": "quotes", "“abcdefghijklmnop”": "quotes", "<your secret>": "quotes",
+	"GITHUB_SECRET=abcdefghijkl": "NAME=VALUE", "export S=abcdefghijkl": "NAME=VALUE", "abcdefgh…": "ellipsis", "whsec_...": "ellipsis",
+	"sk_live_abcdefghijklmnopqrstuvwx": "API key", "rk_test_abcdefghijklmnopqrstuvwx": "API key", "ghp_abcdefghijklmnopqrstuvwxyz0123456789": "GitHub token", "github_pat_11ABCDEFG0abcdefghij": "GitHub token",
+	"xoxb-1234567890-abcdefghij": "Slack token", "sk-proj-abcdefghijklmnop": "OpenAI API key", "glpat-abcdefghijklmnopqrst": "GitLab access token", "AC0123456789abcdef0123456789abcdef": "SID", "AKIAIOSFODNN7EXAMPLE": "AWS",
+}
+
+// TestASecretThatNamesASecret: refused where the provider issues its secrets,
+// else a warning. Over all presets, and from the config as from a file.
+func TestASecretThatNamesASecret(t *testing.T) {
+	for i := range catalogue {
+		p := &catalogue[i]
+		if p.NoSecret {
+			continue // a key that is no PEM is refused
+		}
+		for value, want := range inFile {
+			if slices.Contains(signWithAPIKeys, p.Name) && doubtAPIKey("github", value) != "" {
+				continue
+			}
+			for _, configured := range []string{secretFile(t, value+"\n"), strings.NewReplacer("{", `\{`, "}", `\}`).Replace(value)} {
+				warnings, err := provisioned(p, Secret{Secret: configured})
+				said := strings.Join(warnings, "\n")
+				if err != nil {
+					said = err.Error()
+				}
+				if p.issuesSecrets() && err == nil {
+					t.Errorf("%s accepts %q", p.Name, value)
+				}
+				if err == nil && len(warnings) != 1 {
+					t.Errorf("%s: %q: got warnings %q", p.Name, value, warnings)
+				}
+				if (p.issuesSecrets() || err == nil) && !strings.Contains(said, want) {
+					t.Errorf("%s: %q: got %q, want %q", p.Name, value, said, want)
+				}
+				if strings.Contains(said, value) && !strings.Contains(configured, value) {
+					t.Errorf("%s: %q: the secret is quoted: %s", p.Name, value, said)
+				}
+			}
+		}
+	}
+}
+
+func TestAReferenceThatResolvesHereIsRefusedForAllProviders(t *testing.T) {
+	t.Setenv("WEBHOOK_TEST_SECRET", "s3cret")
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("s3cret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"env:WEBHOOK_TEST_SECRET", "$WEBHOOK_TEST_SECRET", "%WEBHOOK_TEST_SECRET%", "WEBHOOK_TEST_SECRET", "@" + file, "file:" + file, "file://" + file, file} {
+		if _, err := trySetUp("github", text, Settings{}); err == nil || !strings.Contains(err.Error(), "write {") {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
+}
+
+func TestAPlaceholderThatIsNotWrittenAsOneIsRefused(t *testing.T) {
+	t.Setenv("WEBHOOK_TEST_SECRET", "s3cret")
+	for text, want := range map[string]string{
+		`"{env.WEBHOOK_TEST_SECRET}"`: "without them", `'{env.WEBHOOK_TEST_SECRET}'`: "without them", "“{env.WEBHOOK_TEST_SECRET}”": "without them",
+		"${env.WEBHOOK_TEST_SECRET}": "write {env.", "${WEBHOOK_TEST_SECRET}": "write {env.NAME}", "{$WEBHOOK_TEST_SECRET}": "write {env.NAME}",
+		"{ENV.WEBHOOK_TEST_SECRET}": "write {env.NAME}", "{env:WEBHOOK_TEST_SECRET}": "write {env.NAME}", "{WEBHOOK_TEST_SECRET}": "write {env.NAME}",
+		"{{env.WEBHOOK_TEST_SECRET}}": "write", "{file:/no/such}": "{file./path}", "{env.WEBHOOK_TEST_UNSET}": "unset",
+	} {
+		for _, name := range []string{"github", "stripe", "meta"} {
+			p := &catalogue[slices.IndexFunc(catalogue, func(p Preset) bool { return p.Name == name })]
+			if _, err := provisioned(p, Secret{Secret: text}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("%s %s: got %v, want %q", name, text, err, want)
+			}
+		}
+	}
+}
+
+// TestTextThatNoSecretHas is for what editors, shells and web pages add.
+func TestTextThatNoSecretHas(t *testing.T) {
+	for value, want := range map[string]string{
+		"\xef\xbb\xbfs3cret-s3cret":                       "byte order mark",
+		"\xff\xfes\x003\x00c\x00r\x00e\x00t\x00":          "UTF-16",
+		"\xfe\xff\x00s\x003\x00c\x00r\x00e\x00t":          "UTF-16",
+		"s\x003\x00c\x00r\x00e\x00t\x00":                  "UTF-16",
+		"s3cret\x00s3cret":                                "binary",
+		"s3cret\x1b[0ms3cret":                             "cannot be seen",
+		"s3cret\told-s3cret":                              "cannot be seen",
+		"s3cret\u200bs3cret":                              "cannot be seen",
+		"s3cret\u202es3cret":                              "cannot be seen",
+		"s3cret-s3cret\ns3cret-old":                       "several lines",
+		"s3cret-s3cret\r\ns3cret-old":                     "several lines",
+		"s3cret-s3cret\n\n":                               "white space",
+		" s3cret-s3cret":                                  "white space",
+		"\u00a0s3cret-s3cret":                             "white space",
+		"# secret of the webhook\ns3cret-s3cret-s3cret-1": "several lines",
+	} {
+		t.Setenv("WEBHOOK_TEST_SECRET", strings.ReplaceAll(value, "\x00", "")) // no variable can hold it
+		sources := []string{secretFile(t, value)}
+		if !strings.Contains(value, "\x00") && !strings.HasSuffix(value, "\n") {
+			sources = append(sources, "{env.WEBHOOK_TEST_SECRET}")
+		}
+		for _, source := range sources {
+			for _, name := range []string{"github", "stripe", "twilio", "adyen"} {
+				p := &catalogue[slices.IndexFunc(catalogue, func(p Preset) bool { return p.Name == name })]
+				if _, err := provisioned(p, Secret{Secret: source}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
+					t.Errorf("%s %q: got %v, want %q", name, value, err, want)
+				}
+			}
+		}
+	}
+}
+
+// TestGenuineSecretsAreNeverDoubted takes the secrets of all vectors, which
+// look like those that the providers issue.
+func TestGenuineSecretsAreNeverDoubted(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "vectors", "*.json"))
+	if err != nil || len(files) < 100 {
+		t.Fatalf("%d vectors, %v", len(files), err)
+	}
+	count := 0
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var vectors []struct {
+			Provider string `json:"provider"`
+			Config   struct {
+				Secrets []string `json:"secrets"`
+			} `json:"config"`
+		}
+		if err := json.Unmarshal(raw, &vectors); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range vectors {
+			for _, secret := range v.Config.Secrets {
+				count++
+				if doubt, _ := doubtReference(secret, secret); doubt != "" {
+					t.Errorf("%s: %q: %s", v.Provider, secret, doubt)
+				}
+				if doubt := doubtAPIKey(v.Provider, secret); doubt != "" {
+					t.Errorf("%s: %q: %s", v.Provider, secret, doubt)
+				}
+			}
+		}
+	}
+	if count < 100 {
+		t.Errorf("only %d secrets", count)
+	}
+}
+
+func TestProvidersOfTheChecksAreInTheCatalogue(t *testing.T) {
+	var names []string
+	for i := range catalogue {
+		names = append(names, catalogue[i].Name)
+	}
+	all := slices.Concat(issuedSecrets, signWithAPIKeys)
+	for _, k := range apiKeys {
+		all = append(all, k.only...)
+	}
+	for _, name := range all {
+		if !slices.Contains(names, name) {
+			t.Errorf("there is no provider %s", name)
+		}
+	}
+	for _, name := range []string{"github", "gitlab", "gitea", "bitbucket", "telegram", "typeform", "twitch", "websub", "okta", "auth0", "custom"} {
+		if i := slices.IndexFunc(catalogue, func(p Preset) bool { return p.Name == name }); i >= 0 && catalogue[i].issuesSecrets() {
+			t.Errorf("secrets of %s are typed in", name)
+		}
+	}
+}
+
+func TestTwoSecretsWithOneLabelAreRefused(t *testing.T) {
+	for _, secrets := range [][]Secret{
+		{{"one-secret", "a"}, {"another-secret", "a"}},
+		{{"one-secret", "2"}, {"another-secret", ""}},
+		{{"one-secret", ""}, {"another-secret", "1"}},
+		{{"one-secret", "a"}, {"another-secret", "b"}, {"a-third-secret", "a"}},
+	} {
+		for _, name := range []string{"github", "stripe", "pusher"} {
+			p := &catalogue[slices.IndexFunc(catalogue, func(p Preset) bool { return p.Name == name })]
+			if _, err := provisioned(p, secrets...); err == nil || !strings.Contains(err.Error(), "same label") {
+				t.Errorf("%s %v: got %v", name, secrets, err)
+			}
+		}
+	}
+}
+
+func TestALabelThatIsASecretIsRefusedAndNotQuoted(t *testing.T) {
+	for _, label := range []string{"{env.OLD_SECRET}", "{file./run/secrets/old}", "whsec_b2xkLXNlY3JldA", "sk_live_0123456789abcdef"} {
+		for _, name := range []string{"github", "stripe", "pusher", "rfc9421"} {
+			p := &catalogue[slices.IndexFunc(catalogue, func(p Preset) bool { return p.Name == name })]
+			if _, err := provisioned(p, Secret{"one-secret", label}); err == nil || !strings.Contains(err.Error(), "an option of its own") || strings.Contains(err.Error(), label) {
+				t.Errorf("%s %s: got %v", name, label, err)
+			}
+		}
+	}
+}
+
+func TestSettingsWithCommasAreRefused(t *testing.T) {
+	for _, test := range []struct {
+		name, secret string
+		set          Settings
+		want         string
+	}{
+		{"aws-sns", "", Settings{Topics: []string{"arn:aws:sns:eu-west-1:1:a,arn:aws:sns:eu-west-1:1:b"}}, "topic arn:aws:sns:eu-west-1:1:a arn:aws:sns:eu-west-1:1:b"},
+		{"aws-sns", "", Settings{Topics: []string{"arn:aws:sns:eu-west-1:1:a,"}}, "topic arn:aws:sns:eu-west-1:1:a"},
+		{"websub", "one-secret", Settings{Algorithms: []string{"sha256,sha512"}}, "algorithm sha256 sha512"},
+		{"atlassian-connect", "one-secret", Settings{Issuers: []string{"a,b"}}, "issuer a b"},
+		{"rfc9421", "hmac-sha256:b25lLXNlY3JldA==", Settings{Components: []string{"@method,content-digest"}}, "component @method content-digest"},
+	} {
+		if _, err := trySetUp(test.name, test.secret, test.set); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q", test.name, err, test.want)
+		}
+	}
+}
+
+func TestAToleranceOfNanosecondsIsRefused(t *testing.T) {
+	for _, name := range []string{"stripe", "github"} {
+		m := &Module{preset: &catalogue[slices.IndexFunc(catalogue, func(p Preset) bool { return p.Name == name })], logger: zap.NewNop()}
+		m.Secrets = []Secret{{Secret: "one-secret"}}
+		for raw, want := range map[string]string{`300`: `write "tolerance": "5m"`, `300000`: "300µs", `"10ms"`: "10ms", `-5`: "-5ns", `300000000000`: "", `"1s"`: ""} {
+			if err := json.Unmarshal([]byte(raw), &m.Tolerance); err != nil {
+				t.Fatal(err)
+			}
+			err := m.provision()
+			if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
+				t.Errorf("%s %s: got %v, want %q", name, raw, err, want)
+			}
+		}
+	}
+}
+
+func TestSettingsThatNameASecretAreRefusedOrWarnedAbout(t *testing.T) {
+	if _, err := trySetUp("paypal", "", Settings{WebhookID: "env:PAYPAL_WEBHOOK_ID"}); err == nil || !strings.Contains(err.Error(), "webhook_id") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := trySetUp("meta", "0123456789abcdef0123456789abcdef", Settings{VerifyToken: "my-token"}); err != nil {
+		t.Error(err)
+	}
+}

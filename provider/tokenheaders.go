@@ -1,0 +1,44 @@
+package provider
+
+import (
+	"net/textproto"
+	"slices"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// tokenHeaders returns the headers in which a provider with these schemes
+// sends the secret itself, whether or not the scheme is in use: who has set up
+// a signature may still get the token.
+func tokenHeaders(schemes []signature.Scheme) []string {
+	var names []string
+	for i := range schemes {
+		s := &schemes[i]
+		if s.Algorithm != signature.Token && s.Algorithm != signature.Basic {
+			continue
+		}
+		name := textproto.CanonicalMIMEHeaderKey(s.Signature.Name)
+		if s.Signature.From == "header" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// allSchemes returns the schemes of a preset and of its variants.
+func (p *Preset) allSchemes() []signature.Scheme {
+	all := slices.Clone(p.Schemes)
+	for _, v := range p.Variants {
+		all = append(all, v.Schemes...)
+	}
+	return all
+}
+
+// all returns the schemes that are compiled.
+func (s *schemes) all() []signature.Scheme {
+	all := make([]signature.Scheme, 0, len(s.compiled))
+	for _, c := range s.compiled {
+		all = append(all, *c.scheme)
+	}
+	return all
+}

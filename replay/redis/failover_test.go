@@ -1,0 +1,331 @@
+package redis
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+)
+
+// forwarder is one address in front of several servers, as a managed Redis or a
+// Kubernetes Service has it: a new connection leads to the primary of that
+// moment, an open one stays where it is.
+type forwarder struct {
+	address  string
+	to       atomic.Value // the address of a server
+	accepted atomic.Int64
+}
+
+func startForwarder(t *testing.T, to string) *forwarder {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &forwarder{address: listener.Addr().String()}
+	f.to.Store(to)
+	var open sync.WaitGroup
+	open.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			f.accepted.Add(1)
+			open.Go(func() { f.forward(client) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		open.Wait()
+	})
+	return f
+}
+
+func (f *forwarder) forward(client net.Conn) {
+	server, err := net.Dial("tcp", f.to.Load().(string))
+	if err != nil {
+		_ = client.Close()
+		return
+	}
+	pass := func(to, from net.Conn) {
+		_, _ = io.Copy(to, from)
+		_ = to.Close()
+		_ = from.Close()
+	}
+	var both sync.WaitGroup
+	both.Go(func() { pass(server, client) })
+	both.Go(func() { pass(client, server) })
+	both.Wait()
+}
+
+// startPair starts a primary and a replica of it that is in step.
+func startPair(t *testing.T, args ...string) (primary, replica *server) {
+	t.Helper()
+	primary = startServer(t, append([]string{"--repl-diskless-sync-delay", "0"}, args...)...)
+	host, port, _ := strings.Cut(primary.address, ":")
+	replica = startServer(t, append([]string{"--replicaof", host, port}, args...)...)
+	replica.await("the replica to be in step", func() bool {
+		return strings.Contains(replica.do("INFO", "replication"), "master_link_status:up")
+	})
+	return primary, replica
+}
+
+// However an old primary refuses after a failover: the open connections leave
+// it, and no call fails. A claim that the new primary never got is claimed
+// again by its owner and committed.
+func TestOpenConnectionsLeaveAnOldPrimary(t *testing.T) {
+	for name, demote := range map[string]func(old, now *server){
+		"a replica": func(old, now *server) {
+			host, port, _ := strings.Cut(now.address, ":")
+			old.mustDo("REPLICAOF", host, port)
+		},
+		"a replica without a primary": func(old, _ *server) {
+			old.mustDo("CONFIG", "SET", "replica-serve-stale-data", "no")
+			old.mustDo("REPLICAOF", "127.0.0.1", strconv.Itoa(freePort(old.t)))
+		},
+		"a primary that has lost its replicas": func(old, _ *server) {
+			old.mustDo("CONFIG", "SET", "min-replicas-to-write", "1")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			primary, replica := startPair(t)
+			address := startForwarder(t, primary.address)
+			var book logBook
+			store := mustOpen(t, Options{URL: "redis://" + address.address, Timeout: patience, Logger: book.logger()})
+
+			handle(t, store, 1)
+			replicated := claim(t, store, 2)
+			replica.await("the claim to be replicated", func() bool { return strings.Contains(replica.do("INFO", "keyspace"), "keys=4") })
+			replica.mustDo("REPLICAOF", "NO", "ONE")
+			lost := claim(t, store, 3)
+			address.to.Store(replica.address)
+			demote(primary, replica)
+
+			var all sync.WaitGroup
+			for n := range 50 {
+				all.Go(func() {
+					owner := replay.NewOwner()
+					if v, err := store.Claim(t.Context(), delivery(n+10), owner, time.Minute); v != replay.Ours || err != nil {
+						t.Errorf("Claim = %v, %v; want it to be ours", v, err)
+					}
+				})
+			}
+			all.Wait()
+			if err := store.Commit(t.Context(), delivery(2), replicated, time.Hour, 200); err != nil {
+				t.Errorf("Commit of a claim that was replicated: %v", err)
+			}
+			if err := store.Commit(t.Context(), delivery(3), lost, time.Hour, 200); !errors.Is(err, replay.ErrNotOwner) {
+				t.Errorf("Commit of a claim that was lost = %v, want ErrNotOwner", err)
+			}
+			if v, err := store.Claim(t.Context(), delivery(3), lost, time.Minute); v != replay.Ours || err != nil {
+				t.Errorf("Claim by its owner = %v, %v; want it to be ours", v, err)
+			}
+			if err := store.Commit(t.Context(), delivery(3), lost, time.Hour, 200); err != nil {
+				t.Errorf("Commit: %v", err)
+			}
+			for n := 1; n <= 3; n++ {
+				wantState(t, store, n, replay.Handled)
+				if v, err := store.Claim(t.Context(), delivery(n), replay.NewOwner(), time.Minute); v != replay.Duplicate || err != nil {
+					t.Errorf("Claim of a copy of delivery %d = %v, %v; want a duplicate", n, v, err)
+				}
+			}
+			if again, lost := book.count("reconnecting"), book.count("redis is lost"); again != 1 || lost != 0 {
+				t.Errorf("logged %d times reconnecting and %d times lost, want once and never", again, lost)
+			}
+		})
+	}
+}
+
+// The first call after a failover may be any.
+func TestEveryCallLeavesAnOldPrimary(t *testing.T) {
+	for name, call := range map[string]func(*Store, replay.Keys, replay.Owner) error{
+		"claim": func(store *Store, keys replay.Keys, owner replay.Owner) error {
+			_, err := store.Claim(t.Context(), keys, owner, time.Minute)
+			return err
+		},
+		"renew": func(store *Store, keys replay.Keys, owner replay.Owner) error {
+			return store.Renew(t.Context(), keys, owner, time.Minute)
+		},
+		"commit": func(store *Store, keys replay.Keys, owner replay.Owner) error {
+			return store.Commit(t.Context(), keys, owner, time.Hour, 200)
+		},
+		"release": func(store *Store, keys replay.Keys, owner replay.Owner) error {
+			return store.Release(t.Context(), keys, owner, 500)
+		},
+		"forget": func(store *Store, _ replay.Keys, _ replay.Owner) error {
+			_, err := store.Forget(t.Context(), delivery(1).All())
+			return err
+		},
+		"look-up": func(store *Store, keys replay.Keys, _ replay.Owner) error {
+			_, err := store.Lookup(t.Context(), keys.All())
+			return err
+		},
+		"wait": func(store *Store, _ replay.Keys, _ replay.Owner) error {
+			_, err := store.Wait(t.Context(), delivery(1))
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			primary, replica := startPair(t)
+			address := startForwarder(t, primary.address)
+			store := mustOpen(t, Options{URL: "redis://" + address.address, Timeout: patience})
+			handle(t, store, 1)
+			owner := claim(t, store, 2)
+			replica.await("the claim to be replicated", func() bool { return strings.Contains(replica.do("INFO", "keyspace"), "keys=4") })
+			replica.mustDo("REPLICAOF", "NO", "ONE")
+			address.to.Store(replica.address)
+			primary.mustDo("CONFIG", "SET", "replica-serve-stale-data", "no")
+			primary.mustDo("REPLICAOF", "127.0.0.1", strconv.Itoa(freePort(t)))
+			if err := call(store, delivery(2), owner); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+}
+
+func TestOpenConnectionsOverTLSLeaveAnOldPrimary(t *testing.T) {
+	certificate, roots := selfSigned(t, t.TempDir())
+	start := func() (plain *server, secure string) {
+		port := strconv.Itoa(freePort(t))
+		s := startServer(t, "--tls-port", port, "--tls-cert-file", certificate, "--tls-key-file", certificate,
+			"--tls-ca-cert-file", certificate, "--tls-auth-clients", "no")
+		return s, net.JoinHostPort("127.0.0.1", port)
+	}
+	old, oldAddress := start()
+	_, nowAddress := start()
+	address := startForwarder(t, oldAddress)
+	store := mustOpen(t, Options{URL: "rediss://" + address.address, TLS: &tls.Config{RootCAs: roots}, Timeout: patience})
+	handle(t, store, 1)
+	address.to.Store(nowAddress)
+	old.mustDo("CONFIG", "SET", "min-replicas-to-write", "1")
+	handle(t, store, 2)
+}
+
+// While the address itself leads to a replica, deliveries are refused, at few
+// new connections, and the first that comes once it leads to a primary is not.
+func TestAnAddressThatLeadsToAReplicaIsTriedAgain(t *testing.T) {
+	primary, replica := startPair(t)
+	address := startForwarder(t, replica.address)
+	var book logBook
+	store := mustOpen(t, Options{URL: "redis://" + address.address, Timeout: patience, Logger: book.logger()})
+	began := time.Now()
+	for n := range 200 {
+		if _, err := store.Claim(t.Context(), delivery(n), replay.NewOwner(), time.Minute); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "READONLY") {
+			t.Fatalf("Claim = %v, want ErrUnavailable because of READONLY", err)
+		}
+	}
+	const atOnce = 5 // connections that the client has
+	if got, most := address.accepted.Load(), atOnce*int64(2+time.Since(began)/renewEvery); got > most {
+		t.Errorf("200 calls took %d connections, want at most %d in this time", got, most)
+	}
+	if lost := book.count("redis is lost"); lost != 1 {
+		t.Errorf("logged %d times lost, want once", lost)
+	}
+	address.to.Store(primary.address)
+	primary.await("the store to reach the primary", func() bool {
+		_, err := store.Claim(t.Context(), delivery(1), replay.NewOwner(), time.Minute)
+		return err == nil
+	})
+}
+
+func TestConnectionsAreRenewedOnceForAllCallsAndNotTooOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var conns connections
+		dial := func() net.Conn {
+			client, server := net.Pipe()
+			t.Cleanup(func() { _ = server.Close() })
+			return conns.add(client)
+		}
+		open := func(conn net.Conn) bool {
+			_ = conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+			_, err := conn.Read(make([]byte, 1))
+			timeout, ok := errors.AsType[net.Error](err)
+			return ok && timeout.Timeout()
+		}
+		wantRenewal := func(began time.Time, others, closed bool) {
+			t.Helper()
+			if o, c := conns.renew(began); o != others || c != closed {
+				t.Errorf("renew = %t, %t; want %t, %t", o, c, others, closed)
+			}
+		}
+
+		first, second, ended := dial(), dial(), dial()
+		_ = ended.Close()
+		began := time.Now()
+		time.Sleep(time.Millisecond)
+		wantRenewal(began, true, true)
+		if open(first) || open(second) {
+			t.Error("a connection to the old primary is still open")
+		}
+		third := dial()
+		wantRenewal(began, true, false) // another call of that time
+		wantRenewal(time.Now(), false, false)
+		if !open(third) {
+			t.Error("a new connection is closed because of an old one")
+		}
+		time.Sleep(renewEvery)
+		wantRenewal(time.Now(), true, true)
+		if open(third) {
+			t.Error("a connection to the old primary is still open")
+		}
+		if len(conns.open) != 0 {
+			t.Errorf("%d connections are kept, want none", len(conns.open))
+		}
+	})
+}
+
+func TestAServerInTheWrongRoleIsToldFromOneThatFailsInTheWordsOfEveryVersion(t *testing.T) {
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{startServer(t).address}, ForceSingleClient: true, DisableCache: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for reply, want := range map[string]bool{
+		"READONLY You can't write against a read only replica.":                                                                                true,
+		"READONLY You can't write against a read only replica. script: 6cd1, on @user_script:22.":                                              true, // 7.0 and later
+		"ERR Error running script (call to f_11d2): @user_script:17: @user_script: 17: -READONLY You can't write against a read only replica.": true, // 6.2
+		"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.":                                                     true,
+		"LOADING Redis is loading the dataset in memory":                                                                                       true,
+		"NOREPLICAS Not enough good replicas to write.":                                                                                        true,
+		"ERR Error running script (call to f_11d2): @user_script:17: @user_script: 17: -NOREPLICAS Not enough good replicas to write.":         true, // 6.2
+		"OOM command not allowed when used memory > 'maxmemory'.":                                                                              false,
+		"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.":                                     false,
+		"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.":                                               false,
+		"CLUSTERDOWN The cluster is down":                                                                                                      false,
+		"NOPERM User hooks has no permissions to run the 'eval' command":                                                                       false,
+		"ERR a reply that has READONLY in it":                                                                                                  false,
+		"WRONGTYPE Operation against a key holding the wrong kind of value":                                                                    false,
+	} {
+		err := client.Do(t.Context(), client.B().Eval().Script("return redis.error_reply(ARGV[1])").Numkeys(0).Arg(reply).Build()).Error()
+		if err == nil || fromWrongServer(err) != want {
+			t.Errorf("%v: from the wrong server is %t, want %t", err, fromWrongServer(err), want)
+		}
+	}
+	for _, err := range []error{nil, io.EOF, errNotConnected} {
+		if fromWrongServer(err) {
+			t.Errorf("%v counts as a reply", err)
+		}
+	}
+}
+
+// claim claims the nth delivery for a new owner.
+func claim(t *testing.T, store *Store, n int) replay.Owner {
+	t.Helper()
+	owner := replay.NewOwner()
+	if v, err := store.Claim(t.Context(), delivery(n), owner, time.Minute); v != replay.Ours || err != nil {
+		t.Fatalf("Claim = %v, %v", v, err)
+	}
+	return owner
+}

@@ -1,0 +1,218 @@
+package signature
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// What a signature covers is not all that an app can read. The checks in this
+// file refuse what could be read in place of what is signed.
+
+// checkUnsigned refuses requests that have something beside what is signed,
+// where the scheme says that there is nothing.
+func (v *Verifier) checkUnsigned(r *Request) error {
+	s := &v.scheme
+	if s.NoBody {
+		if err := checkNoBody(r); err != nil {
+			return err
+		}
+	}
+	if len(s.RefuseQuery) > 0 {
+		if err := checkQuery(r, s.RefuseQuery); err != nil {
+			return err
+		}
+	}
+	if s.WholeForm {
+		return v.checkWholeForm(r)
+	}
+	return nil
+}
+
+// checkNoBody refuses a body, and a query that is a signed JSON body instead.
+func checkNoBody(r *Request) error {
+	if r.Body.Size() > 0 {
+		return Refuse(Malformed, "the request has a body, which the signature does not cover")
+	}
+	if _, _, raw := r.target(); strings.ContainsAny(raw, `{"`) {
+		return Refuse(Malformed, "the query has characters that are escaped in a query")
+	}
+	return nil
+}
+
+// checkQuery refuses parameters that some parser takes for one of these. It is
+// the query that the app gets, whatever the URL that is signed.
+func checkQuery(r *Request, refused []string) error {
+	_, raw, _ := strings.Cut(r.RequestURI, "?")
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return Refuse(Malformed, "the query string cannot be parsed")
+	}
+	for name := range query {
+		if slices.ContainsFunc(refused, func(other string) bool { return sameToSomeParser(name, other) }) {
+			return Refuse(Malformed, "the query has a parameter that an app could read in place of the signed one")
+		}
+	}
+	return nil
+}
+
+// checkWholeForm refuses a form that has anything but the signed fields, each
+// once and spelled plainly, so that every parser sees them and nothing else.
+func (v *Verifier) checkWholeForm(r *Request) error {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return Refuse(Malformed, "a %s request does not have a form as its body", r.Method)
+	}
+	if !plainForm(r.Header) {
+		return Refuse(Malformed, "the Content-Type is not application/x-www-form-urlencoded in UTF-8")
+	}
+	if r.Body.Size() > maxForm {
+		return Refuse(Malformed, "a form of %d bytes is too large to look into", r.Body.Size())
+	}
+	raw, err := BodyBytes(r.Body)
+	if err != nil {
+		return err
+	}
+	names := v.template.signedNames("form")
+	for pair := range strings.SplitSeq(string(raw), "&") {
+		name, value, assigned := strings.Cut(pair, "=")
+		i := slices.Index(names, name)
+		if i < 0 || !assigned || strings.Contains(value, ";") {
+			return Refuse(Malformed, "the form has a field that the signature does not cover, or the signed one more than once")
+		}
+		names = slices.Delete(names, i, i+1)
+	}
+	if len(names) > 0 {
+		return Refuse(Malformed, "the form does not have the field that is signed")
+	}
+	return nil
+}
+
+// plainForm reports whether the Content-Type is that of a form in UTF-8. In
+// another character set the same bytes would be other fields.
+func plainForm(h http.Header) bool {
+	values := h["Content-Type"]
+	if len(values) != 1 {
+		return false
+	}
+	kind, params, err := mime.ParseMediaType(values[0])
+	if err != nil || kind != "application/x-www-form-urlencoded" {
+		return false
+	}
+	charset, named := params["charset"]
+	return len(params) == 0 || (len(params) == 1 && named && strings.EqualFold(charset, "utf-8"))
+}
+
+// asciiCompatible reports whether the character set of a form, if it is named,
+// is one in which & and = are the same bytes.
+func asciiCompatible(h http.Header) bool {
+	_, params, err := mime.ParseMediaType(h["Content-Type"][0])
+	switch strings.ToLower(params["charset"]) {
+	case "", "utf-8", "utf8", "us-ascii", "iso-8859-1", "windows-1252":
+		return err == nil
+	}
+	return false
+}
+
+// checkLookalikes refuses parameters that some parser takes for the named one.
+func checkLookalikes(values url.Values, what, name string) error {
+	if len(values[name]) == 0 {
+		return nil
+	}
+	for other := range values {
+		if other != name && sameToSomeParser(other, name) {
+			return Refuse(Malformed, "a second %s could be read in place of %s", what, name)
+		}
+	}
+	return nil
+}
+
+// sameToSomeParser reports whether a parser takes other for name: PHP drops
+// leading white space, ends a name at a NUL or [ and turns dots and spaces into
+// underscores; others fold case.
+func sameToSomeParser(other, name string) bool {
+	return strings.EqualFold(other, name) || strings.EqualFold(asPHP(other), asPHP(name))
+}
+
+func asPHP(name string) string {
+	name = strings.TrimLeft(name, " \t\r\n\v\f")
+	if end := strings.IndexAny(name, "\x00["); end > 0 || (end == 0 && name[0] == 0) {
+		name = name[:end]
+	}
+	return strings.NewReplacer(".", "_", " ", "_").Replace(name)
+}
+
+// checkSigned refuses a genuine content whose body could have been cut out of
+// it elsewhere. Only one part of the content can be a complete JSON document.
+func (v *Verifier) checkSigned(r *Request) error {
+	if !v.wholeJSON {
+		return nil
+	}
+	if v.template.signsMethod() && slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodDelete}, r.Method) {
+		if r.Body.Size() > 0 {
+			return Refuse(Malformed, "a %s request of this provider has no body", r.Method)
+		}
+		return nil
+	}
+	complete, err := completeJSON(r.Body)
+	if err == nil && !complete {
+		return Refuse(Malformed, "the body is not one complete JSON object or array")
+	}
+	return err
+}
+
+// completeJSON reports whether the body is one object or array and nothing
+// else. It counts brackets and quotes, which is enough: what is cut off the
+// beginning of a document leaves one bracket too many or a string open.
+func completeJSON(b Body) (bool, error) {
+	src := b.Open()
+	defer src.Close()
+	var scan bracketScan
+	buf := make([]byte, min(b.Size()+1, jsonReadSize))
+	for {
+		n, err := src.Read(buf)
+		if !scan.add(buf[:n]) {
+			return false, nil
+		}
+		if errors.Is(err, io.EOF) {
+			return scan.done, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+}
+
+// bracketScan is the state of completeJSON.
+type bracketScan struct {
+	depth                   int
+	inString, escaped, done bool
+}
+
+// add reads on; false if this is no complete document whatever follows.
+func (s *bracketScan) add(text []byte) bool {
+	for _, c := range text {
+		switch {
+		case s.escaped:
+			s.escaped = false
+		case s.inString:
+			s.escaped, s.inString = c == '\\', c != '"'
+		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
+		case s.done || c == '\\':
+			return false
+		case c == '{' || c == '[':
+			s.depth++
+		case s.depth == 0:
+			return false
+		case c == '"':
+			s.inString = true
+		case c == '}' || c == ']':
+			s.depth--
+			s.done = s.depth == 0
+		}
+	}
+	return true
+}

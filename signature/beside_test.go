@@ -1,0 +1,88 @@
+package signature
+
+import (
+	"bytes"
+	"compress/gzip"
+	"testing"
+)
+
+func zipped(t *testing.T, texts ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	for _, text := range texts {
+		w := gzip.NewWriter(&b)
+		if _, err := w.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.Bytes()
+}
+
+// TestACompressedBodyIsOneMember: some readers read the first alone, so that a
+// copy cut in two would be another body.
+func TestACompressedBodyIsOneMember(t *testing.T) {
+	s := githubScheme()
+	s.Signed = "{body_inflated}"
+	v := compile(t, s, "secret")
+	for what, c := range map[string]struct {
+		body []byte
+		kind RefusalKind
+	}{
+		"one member":               {zipped(t, "content"), ""},
+		"two members":              {zipped(t, "con", "tent"), Malformed},
+		"an empty member before":   {zipped(t, "", "content"), Malformed},
+		"something behind":         {append(zipped(t, "content"), 0), Malformed},
+		"cut off":                  {zipped(t, "content")[:20], Malformed},
+		"an empty member behind":   {zipped(t, "content", ""), Malformed},
+		"not compressed after all": {[]byte("content"), Malformed},
+	} {
+		t.Run(what, func(t *testing.T) {
+			r := post(string(c.body))
+			r.Header.Set("Content-Encoding", "gzip")
+			r.Header.Set("X-Hub-Signature-256", "sha256="+hexOf(mac("secret", "content")))
+			want(t, v, r, c.kind)
+		})
+	}
+}
+
+// TestFieldsOfABodyWhoseBeginningCannotBeToldAreUnsigned: in {url}{body} the
+// body may begin anywhere. JSON is checked for being complete; a form cannot be.
+func TestFieldsOfABodyWhoseBeginningCannotBeToldAreUnsigned(t *testing.T) {
+	for signed, want := range map[string][2]bool{ // a form's field, a JSON member
+		"{body}": {true, true}, "{timestamp}.{body}": {true, true}, "{timestamp}{body}": {true, true}, "{id}.{body}": {true, true},
+		"{url}{body}": {false, true}, "{body}{url}": {false, true}, "{url}.{body}": {false, true}, "{header.X}.{body}": {false, true}, "{method}{path}{body}{timestamp}": {false, true},
+	} {
+		for i, from := range []string{"form", "json"} {
+			s := githubScheme()
+			s.Signed = signed
+			s.Timestamp = &TimestampField{Field: Field{From: "header", Name: "X-Time"}}
+			s.ID = &Field{From: "header", Name: "X-Id"}
+			s.Event = &Field{From: from, Name: "type"}
+			if got := s.Covers().EventSigned; got != want[i] {
+				t.Errorf("%s, the event in %s: signed %t", signed, from, got)
+			}
+		}
+	}
+}
+
+func TestOptionsThatContradictEachOtherAreConfigErrors(t *testing.T) {
+	for what, change := range map[string]func(*Scheme){
+		"a whole form of which nothing is signed": func(s *Scheme) { s.WholeForm = true },
+		"no body, which is JSON":                  func(s *Scheme) { s.NoBody, s.JSONBody = true, true },
+		"no body, which must not be empty":        func(s *Scheme) { s.NoBody, s.RefuseEmpty = true, true },
+	} {
+		s := githubScheme()
+		change(&s)
+		if err := s.canonicalCheck(); err == nil {
+			t.Errorf("%s is accepted", what)
+		}
+	}
+}
+
+func (s Scheme) canonicalCheck() error {
+	c := s.canonical()
+	return c.check()
+}
