@@ -2,6 +2,9 @@ package caddymodule
 
 import (
 	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
 	"encoding/hex"
 	"net/http"
 	"strings"
@@ -37,6 +40,21 @@ func TestInvariant9CopiesOfABodyCountAgainstBodyMemory(t *testing.T) {
 	if outcome, status := send(); outcome != Verified || status != http.StatusOK {
 		t.Errorf("with room: %s, %d", outcome, status)
 	}
+	if memory, disk := b.handler.app.budget.InUse(); memory != 0 || disk != 0 {
+		t.Errorf("%d bytes of memory and %d of disk are still held", memory, disk)
+	}
+}
+
+// TestWholeMailsAreForwarded: the largest mails that providers accept are larger
+// than other deliveries, and are forms or JSON.
+func TestWholeMailsAreForwarded(t *testing.T) {
+	b := trial(t, `{"provider":{"name":"mandrill","secrets":[{"secret":"mandrill-secret"}]}}`)
+	mail := strings.Repeat("x", 30<<20)
+	mac := hmac.New(sha1.New, []byte("mandrill-secret"))
+	mac.Write([]byte("https://hooks.example.com/inmandrill_events" + mail))
+	r := request("mandrill_events="+mail,
+		"Content-Type", "application/x-www-form-urlencoded", "X-Mandrill-Signature", base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+	b.expect(t, r, Verified, http.StatusOK)
 	if memory, disk := b.handler.app.budget.InUse(); memory != 0 || disk != 0 {
 		t.Errorf("%d bytes of memory and %d of disk are still held", memory, disk)
 	}

@@ -138,8 +138,11 @@ func valuesCover(f signature.Field) with {
 
 // wholeBody returns the body, which a provider's code looks into only up to
 // 1 MiB: it would be in memory several times over.
-func wholeBody(r *signature.Request) ([]byte, error) {
-	if r.Body.Size() > wholeMost {
+func wholeBody(r *signature.Request) ([]byte, error) { return bodyUpTo(r, wholeMost) }
+
+// bodyUpTo is wholeBody with another limit.
+func bodyUpTo(r *signature.Request, most int64) ([]byte, error) {
+	if r.Body.Size() > most {
 		return nil, signature.Refuse(signature.Malformed, "a body of %d bytes is larger than any that the provider sends", r.Body.Size())
 	}
 	// What is decoded is copied, at most twice.

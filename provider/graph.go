@@ -10,7 +10,7 @@ import (
 // delivery. One without it, or with another, makes the whole worthless.
 // https://learn.microsoft.com/en-us/graph/change-notifications-delivery-webhooks
 func graphValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
-	body, err := wholeBody(r)
+	body, err := bodyUpTo(r, graphMost)
 	if err != nil {
 		return nil, err
 	}

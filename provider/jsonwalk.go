@@ -237,20 +237,29 @@ func hexDigit(c byte) (rune, bool) {
 
 // bare consumes a number, true, false or null.
 func (w *jsonWalk) bare(c byte) error {
-	for _, word := range []string{"true", "false", "null"} {
-		if c == word[0] {
-			if !bytes.HasPrefix(w.buf[w.pos:], []byte(word)) {
-				return errNotJSON
-			}
-			w.pos += len(word)
-			return nil
-		}
+	switch c {
+	case 't':
+		return w.word("true")
+	case 'f':
+		return w.word("false")
+	case 'n':
+		return w.word("null")
 	}
 	return w.number()
 }
 
+func (w *jsonWalk) word(word string) error {
+	if !bytes.HasPrefix(w.buf[w.pos:], []byte(word)) {
+		return errNotJSON
+	}
+	w.pos += len(word)
+	return nil
+}
+
 func (w *jsonWalk) number() error {
-	w.skipAny("-")
+	if w.buf[w.pos] == '-' {
+		w.pos++
+	}
 	switch whole := w.digits(); {
 	case whole == 0, whole > 1 && w.buf[w.pos-whole] == '0':
 		return errNotJSON

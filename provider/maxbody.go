@@ -20,10 +20,15 @@ var maxBodies = map[string]int64{
 	// A transaction, of which blockchains limit the data to 128 KiB.
 	"fireblocks":     2 << 20,
 	"fireblocks-jws": 2 << 20,
+	// Names and URLs, and the message of a commit.
+	"terraform":          2 << 20,
+	"terraform-run-task": 2 << 20,
 	// Orders and subscriptions, with metadata of at most 50 values of 500 characters.
 	"polar": 4 << 20,
 	// One event, whose documents are sent as URLs. The code looks into no more.
 	"dropbox-sign": wholeMost,
+	// Notifications are batched, some with the changed item in them.
+	"microsoft-graph": graphMost,
 	// Forms of short fields.
 	"braintree":      wholeMost,
 	"paddle-classic": wholeMost,
@@ -43,6 +48,8 @@ var maxBodies = map[string]int64{
 const (
 	// wholeMost is the largest body that a provider's code looks into, in bytes.
 	wholeMost = 1 << 20
+	// graphMost is that for Microsoft Graph.
+	graphMost = 4 << 20
 	// mailMost is the default where a delivery can be a whole mail.
 	mailMost = 64 << 20
 )

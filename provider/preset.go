@@ -64,7 +64,8 @@ type Preset struct {
 	// Handshake answers a provider's proof-of-ownership request that its
 	// signature covers; nil if it has none.
 	Handshake Handshake
-	// Check refuses verified deliveries that are ambiguous; nil if none are.
+	// Check refuses deliveries that are ambiguous, or too large to look into,
+	// before they are verified; nil if none are.
 	Check func(r *signature.Request) error
 	// Challenge answers one that comes unsigned; nil if it has none.
 	Challenge *Challenge
@@ -350,6 +351,11 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 			return &signature.Delivery{Answer: answer}, err
 		}
 	}
+	if m.preset.Check != nil {
+		if err := m.preset.Check(r); err != nil {
+			return nil, err
+		}
+	}
 	d, err := m.verifier.verify(ctx, r)
 	if err != nil {
 		return nil, err
@@ -359,11 +365,6 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	}
 	if err := m.digestBody(r, d); err != nil {
 		return nil, err
-	}
-	if m.preset.Check != nil {
-		if err := m.preset.Check(r); err != nil {
-			return nil, err
-		}
 	}
 	m.addContents(d)
 	m.addOtherID(r, d)

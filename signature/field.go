@@ -2,7 +2,9 @@ package signature
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/textproto"
 	"net/url"
@@ -75,16 +77,34 @@ func headerValue(h http.Header, name string) (string, error) {
 // isForm tells whether the body is a form. The content type decides nothing
 // alone, because no signature covers it: were an ID in the body looked for or
 // not as that header says, a copy of a delivery could go by without its ID.
-func (r *Request) isForm(body []byte) bool {
+func isForm(body []byte) bool {
 	start := bytes.TrimLeft(body, " \t\r\n")
 	// No form begins like this: these characters are escaped in one.
 	return len(start) > 0 && strings.IndexByte(`{["<`, start[0]) < 0
 }
 
+// startsAsForm is isForm for the first bytes of a body that is not in memory, so
+// that JSON is not read into it. White space alone can begin a form.
+func (r *Request) startsAsForm() (bool, error) {
+	if r.Body.Bytes() != nil {
+		return true, nil // isForm sees all of it
+	}
+	src := r.Body.Open()
+	defer src.Close()
+	var buf [512]byte
+	n, err := io.ReadFull(src, buf[:])
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return false, fmt.Errorf("reading the body again: %w", err)
+	}
+	start := bytes.TrimLeft(buf[:n], " \t\r\n")
+	return n > 0 && (len(start) == 0 || isForm(start)), nil
+}
+
 // Form parses the body as application/x-www-form-urlencoded, whatever its
 // Content-Type says. It returns nil for a body that is no form. Where the
-// content type says that it is one, a malformed form, one over 1 MiB and one
-// of more than 1,000 fields are refused.
+// content type says that it is one, a malformed form and one of more than 1,000
+// fields are refused. A large form is copied three times, which its budget must
+// have room for: providers post whole mails as forms.
 func (r *Request) Form() (url.Values, error) {
 	if r.formRead {
 		return r.form, nil
@@ -102,17 +122,14 @@ func (r *Request) parseForm() (url.Values, error) {
 	if declared && !asciiCompatible(r.Header) {
 		return nil, Refuse(Malformed, "the form is in a character set in which its fields would be others")
 	}
-	if r.Body.Size() > maxForm {
-		if !declared {
-			return nil, nil
-		}
-		return nil, Refuse(Malformed, "a form of %d bytes is too large to look into", r.Body.Size())
+	if form, err := r.startsAsForm(); !form || err != nil {
+		return nil, err
 	}
-	raw, err := bodyBytes(r.Body)
+	raw, err := BodyBytes(r.Body)
 	if err != nil {
-		return nil, fmt.Errorf("reading the body again: %w", err)
+		return nil, err
 	}
-	if !r.isForm(raw) {
+	if !isForm(raw) {
 		return nil, nil
 	}
 	fields := bytes.Count(raw, []byte{'&'}) + 1

@@ -10,9 +10,6 @@ import (
 )
 
 const (
-	// maxForm is the largest form that is read for its fields, in bytes. A form
-	// is parsed in memory; no provider sends larger ones.
-	maxForm = 1 << 20
 	// maxFields bounds the fields of a form, as PHP and Django do. Parsed, a
 	// field of 2 bytes costs more than 100.
 	maxFields = 1000
