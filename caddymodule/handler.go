@@ -22,7 +22,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-func init() { caddy.RegisterModule(Handler{}) }
+func init() { caddy.RegisterModule(new(Handler)) }
 
 // Handler verifies webhook deliveries: the signature over the exact bytes, the
 // freshness of the timestamp, and that the delivery was not handled before.
@@ -55,8 +55,9 @@ type Handler struct {
 	// another type is answered with 204 and goes no further. Default: all.
 	Events []string `json:"events,omitempty"`
 
-	// The largest body in bytes. Default: 25 MiB, the largest that a provider
-	// documents (GitHub).
+	// The largest body in bytes. Default: 25 MiB, as GitHub documents; 64 MiB
+	// for providers that send whole mails, and less for those whose deliveries
+	// are known to be small.
 	MaxBody int64 `json:"max_body,omitempty"`
 
 	// How long the body may take to arrive. Default: 30s.
@@ -170,7 +171,7 @@ const (
 )
 
 // CaddyModule returns the Caddy module information.
-func (Handler) CaddyModule() caddy.ModuleInfo {
+func (*Handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "http.handlers.verify_webhook",
 		New: func() caddy.Module { return new(Handler) },
@@ -261,7 +262,7 @@ func (h *Handler) loadProvider(ctx caddy.Context) error {
 
 func (h *Handler) setDefaults() {
 	orDefault(&h.Mode, modeEnforce)
-	orDefault(&h.MaxBody, defaultMaxBody)
+	orDefault(&h.MaxBody, cmp.Or(h.facts().MaxBody, defaultMaxBody))
 	orDefault(&h.BodyTimeout, caddy.Duration(defaultBodyTimeout))
 	orDefault(&h.AppTimeout, caddy.Duration(defaultAppTimeout))
 	r := &h.Replay
@@ -277,9 +278,6 @@ func (h *Handler) setDefaults() {
 		r.Handled = []int{2}
 	}
 	h.limits = body.Limits{MaxSize: h.MaxBody, InMemory: min(inMemory, h.MaxBody)}
-	if h.facts().Traits.WholeBody {
-		h.limits.InMemory = h.MaxBody
-	}
 }
 
 func orDefault[T comparable](v *T, def T) {
@@ -487,6 +485,10 @@ func (h *Handler) verify(d *delivery) error {
 	start := time.Now()
 	verified, err := d.provider.Verify(d.r.Context(), &d.signed)
 	d.meters.verified(start)
+	d.body.Settle()
+	if errors.Is(err, body.ErrBudget) {
+		return h.bodyRefusal(err)
+	}
 	if err != nil {
 		return err
 	}

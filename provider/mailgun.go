@@ -6,7 +6,8 @@ import "github.com/verify-webhook/caddy-verify-webhook/signature"
 var mailgunNames = knownNames(1, "signature", "timestamp", "token")
 
 // checkMailgun refuses a JSON body whose signed members come twice: the app
-// would take for the signed token one that is not.
+// would take for the signed token one that is not. Mails come as forms; events in
+// JSON are small.
 func checkMailgun(r *signature.Request) error {
 	if form, err := r.Form(); err != nil || form != nil {
 		return err

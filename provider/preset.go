@@ -57,8 +57,6 @@ type Preset struct {
 	// AlsoContent: equal content is the same delivery although the ID is signed,
 	// because a retry can have another ID.
 	AlsoContent bool
-	// WholeBody: Values needs the body in memory.
-	WholeBody bool
 	// Distinction is what distinguishes its deliveries. Content is required.
 	Distinction
 	// Window is how long handled deliveries are remembered by default.
@@ -66,7 +64,8 @@ type Preset struct {
 	// Handshake answers a provider's proof-of-ownership request that its
 	// signature covers; nil if it has none.
 	Handshake Handshake
-	// Check refuses verified deliveries that are ambiguous; nil if none are.
+	// Check refuses deliveries that are ambiguous, or too large to look into,
+	// before they are verified; nil if none are.
 	Check func(r *signature.Request) error
 	// Challenge answers one that comes unsigned; nil if it has none.
 	Challenge *Challenge
@@ -329,6 +328,11 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 			return &signature.Delivery{Answer: answer}, err
 		}
 	}
+	if m.preset.Check != nil {
+		if err := m.preset.Check(r); err != nil {
+			return nil, err
+		}
+	}
 	d, err := m.verifier.verify(ctx, r)
 	if err != nil {
 		return nil, err
@@ -338,11 +342,6 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	}
 	if err := m.digestBody(r, d); err != nil {
 		return nil, err
-	}
-	if m.preset.Check != nil {
-		if err := m.preset.Check(r); err != nil {
-			return nil, err
-		}
 	}
 	m.addContents(d)
 	m.addOtherID(r, d)
@@ -431,13 +430,13 @@ func (m *Module) Facts() Facts {
 		weakness = m.variant.Weakness
 	}
 	traits := m.verifier.traits()
-	traits.WholeBody = traits.WholeBody || m.preset.WholeBody
 	return Facts{
 		Name:     m.preset.Name,
 		Traits:   traits,
 		Secrets:  m.verifier.secrets(),
 		Window:   max(m.preset.Window, traits.MinWindow()),
 		Weakness: weakness,
+		MaxBody:  maxBodies[m.preset.Name],
 		Unsigned: m.preset.Unsigned,
 
 		Distinction:  m.distinct,

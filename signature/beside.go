@@ -1,6 +1,7 @@
 package signature
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"mime"
@@ -48,7 +49,7 @@ func checkNoBody(r *Request) error {
 // the query that the app gets, whatever the URL that is signed.
 func checkQuery(r *Request, refused []string) error {
 	_, raw, _ := strings.Cut(r.RequestURI, "?")
-	query, err := url.ParseQuery(raw)
+	query, err := ParseQuery(raw)
 	if err != nil {
 		return Refuse(Malformed, "the query string cannot be parsed")
 	}
@@ -69,18 +70,15 @@ func (v *Verifier) checkWholeForm(r *Request) error {
 	if !plainForm(r.Header) {
 		return Refuse(Malformed, "the Content-Type is not application/x-www-form-urlencoded in UTF-8")
 	}
-	if r.Body.Size() > maxForm {
-		return Refuse(Malformed, "a form of %d bytes is too large to look into", r.Body.Size())
-	}
 	raw, err := BodyBytes(r.Body)
 	if err != nil {
 		return err
 	}
 	names := v.template.signedNames("form")
-	for pair := range strings.SplitSeq(string(raw), "&") {
-		name, value, assigned := strings.Cut(pair, "=")
-		i := slices.Index(names, name)
-		if i < 0 || !assigned || strings.Contains(value, ";") {
+	for pair := range bytes.SplitSeq(raw, []byte("&")) {
+		name, value, assigned := bytes.Cut(pair, []byte("="))
+		i := slices.IndexFunc(names, func(signed string) bool { return string(name) == signed })
+		if i < 0 || !assigned || bytes.IndexByte(value, ';') >= 0 {
 			return Refuse(Malformed, "the form has a field that the signature does not cover, or the signed one more than once")
 		}
 		names = slices.Delete(names, i, i+1)

@@ -54,6 +54,7 @@ func TestFieldsOfABodyWhoseBeginningCannotBeToldAreUnsigned(t *testing.T) {
 	for signed, want := range map[string][2]bool{ // a form's field, a JSON member
 		"{body}": {true, true}, "{timestamp}.{body}": {true, true}, "{timestamp}{body}": {true, true}, "{id}.{body}": {true, true},
 		"{url}{body}": {false, true}, "{body}{url}": {false, true}, "{url}.{body}": {false, true}, "{header.X}.{body}": {false, true}, "{method}{path}{body}{timestamp}": {false, true},
+		"{url}{body_escaped}": {false, true}, "{body_escaped}{url}": {false, true}, `{url}"{body_escaped}"{id}`: {true, true}, "{body_escaped}": {true, true},
 	} {
 		for i, from := range []string{"form", "json"} {
 			s := githubScheme()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,7 +92,7 @@ func (r *Request) hasField(f Field) (bool, error) {
 		return form.Has(f.Name), err
 	}
 	_, _, query := r.target()
-	values, err := url.ParseQuery(query)
+	values, err := ParseQuery(query)
 	return err == nil && values.Has(f.Name), nil
 }
 

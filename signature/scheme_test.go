@@ -1,6 +1,7 @@
 package signature
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -164,11 +165,11 @@ func TestContentTypeDoesNotHideAFormsID(t *testing.T) {
 		}
 	}
 	for body, kind := range map[string]RefusalKind{
-		"id=7&id=8":                    Malformed,
-		"id=%zz":                       Malformed,
-		"id=7;x=8":                     Malformed,
-		strings.Repeat("x", maxForm+1): Malformed,
-		`{"x":"&id=7&id=8"}`:           "",
+		"id=7&id=8":                     Malformed,
+		"id=%zz":                        Malformed,
+		"id=7;x=8":                      Malformed,
+		strings.Repeat("x&", maxFields): Malformed,
+		`{"x":"&id=7&id=8"}`:            "",
 	} {
 		r := githubPost("secret", body)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -176,6 +177,50 @@ func TestContentTypeDoesNotHideAFormsID(t *testing.T) {
 			t.Errorf("%s: ID %q", body, d.ID)
 		}
 	}
+}
+
+// Providers post whole mails as forms. A large one is in a file.
+func TestALargeFormIsReadForItsFields(t *testing.T) {
+	s := githubScheme()
+	s.ID = &Field{From: "form", Name: "id"}
+	v := compile(t, s, "secret")
+	for _, contentType := range []string{"application/x-www-form-urlencoded", "text/plain", ""} {
+		r := githubPost("secret", "mail="+strings.Repeat("x%20", 1<<20)+"&id=7")
+		r.Header.Set("Content-Type", contentType)
+		r.Body = fileBody{r.Body.(BytesBody)}
+		if d := want(t, v, r, ""); d.ID != "7" || !d.IDSigned {
+			t.Errorf("%s: ID %q", contentType, d.ID)
+		}
+	}
+}
+
+// JSON in a file is not read into memory to find that it is no form.
+func TestALargeBodyThatIsNoFormIsNotCopied(t *testing.T) {
+	for body, form := range map[string]bool{`  {"a":1}`: false, strings.Repeat(" ", 600) + "[]": false, "": false, "a=1": true, strings.Repeat("\n", 600) + "a=1": true} {
+		r := &Request{Header: http.Header{}, Body: fileBody{BytesBody(body)}}
+		if got, err := r.Form(); err != nil || (got != nil) != form {
+			t.Errorf("%.20q: %v, %v", body, got, err)
+		}
+	}
+	body := BytesBody(`{"a":"` + strings.Repeat("x", 1<<20) + `"}`)
+	allocated := testing.AllocsPerRun(1, func() {
+		r := &Request{Header: http.Header{}, Body: chargedBody{fileBody{body}, t}}
+		_, _ = r.Form()
+	})
+	if allocated > 20 {
+		t.Errorf("%v allocations", allocated)
+	}
+}
+
+// chargedBody fails the test if it is copied.
+type chargedBody struct {
+	fileBody
+	t *testing.T
+}
+
+func (b chargedBody) Charge(n int64) error {
+	b.t.Errorf("%d bytes are copied", n)
+	return nil
 }
 
 func TestSignedContentIsSpelledAsTheTemplateSays(t *testing.T) {
