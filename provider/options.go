@@ -153,7 +153,6 @@ func (s Secret) resolve(logger *zap.Logger, provider string, asymmetric, issued 
 	return secret, checkSecret(logger, provider, s.Secret, value, issued)
 }
 
-
 // source says where a secret comes from without saying what it is.
 func (s Secret) source() string {
 	if isPlaceholder(s.Secret) {
