@@ -31,7 +31,7 @@ func open(t *testing.T, v conformance.Vector) *caddymodule.Trial {
 	t.Helper()
 	trial, err := v.Open()
 	if err != nil {
-		t.Fatalf("%s %s: %v", v.Provider, v.Name, err)
+		t.Fatalf("%s %s: %v", v.ProviderName(), v.Name, err)
 	}
 	t.Cleanup(trial.Close)
 	return trial

@@ -17,9 +17,7 @@ func TestSNSDoesNotRevealWhichTopicsAreConfigured(t *testing.T) {
 		if err := json.Unmarshal(v.Request.Body, &message); err != nil {
 			t.Fatal(err)
 		}
-		other := v
-		other.Config = maps.Clone(v.Config)
-		other.Config["topic_arns"] = json.RawMessage(`["` + elsewhere + `"]`)
+		other := changed(t, v, func(p map[string]any) { p["topics"] = []string{elsewhere} })
 		configured, unknown := openWith(t, v, nil), openWith(t, other, nil)
 		if got := configured.Send(build(t, v)); got.Outcome != caddymodule.Verified {
 			t.Fatalf("%s: %s, %s", v.Name, got.Outcome, got.Reason)
