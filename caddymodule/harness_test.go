@@ -105,6 +105,16 @@ func githubHeaders(id, body string) []string {
 	return headers
 }
 
+// githubRequest is a delivery of GitHub that is signed with any secret; an empty
+// one omits the signature.
+func githubRequest(secret, id, body string) *http.Request {
+	r := request(body, "X-GitHub-Delivery", id, "X-GitHub-Event", "push")
+	if secret != "" {
+		r.Header.Set("X-Hub-Signature-256", "sha256="+sign(secret, body))
+	}
+	return r
+}
+
 // stripe makes a genuine delivery of Stripe, signed at a time.
 func stripe(at time.Time, body string) *http.Request {
 	t := strconv.FormatInt(at.Unix(), 10)

@@ -142,7 +142,7 @@ func TestARetryAfterTheAppHasFailedGetsThrough(t *testing.T) {
 	})
 }
 
-func TestRule7InARealCaddyOneOfManyCopiesReachesTheApp(t *testing.T) {
+func TestInvariant07InARealCaddyOneOfManyCopiesReachesTheApp(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	overBoth(t, func(t *testing.T, client *http.Client) {
 		id := t.Name()

@@ -144,7 +144,7 @@ var moreHandshakes = map[string]conformance.Request{
 const mostForHandshake = 4 << 10
 
 // A request without a signature that may be a handshake costs no body.
-func TestAHandshakeReadsNoBodyThatItDoesNotNeed(t *testing.T) {
+func TestInvariant12AHandshakeReadsNoBodyThatItDoesNotNeed(t *testing.T) {
 	answered := 0
 	for _, p := range provider.Presets() {
 		if p.Challenge == nil {
