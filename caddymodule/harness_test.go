@@ -24,6 +24,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
@@ -131,13 +132,17 @@ type bench struct {
 func trial(t testing.TB, config string) *bench {
 	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
-	tr, err := openTrial(t.Context(), json.RawMessage(config), &Handler{logger: zap.New(core), now: frozen})
+	tr, err := openTrial(quietly(t), json.RawMessage(config), &Handler{logger: zap.New(core), now: frozen})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(tr.Close)
 	return &bench{tr, logs}
 }
+
+// quietly keeps a provider's warnings and errors off standard error. What a handler
+// logs is in [bench.logs].
+func quietly(t testing.TB) context.Context { return provider.Quietly(t.Context()) }
 
 // expect sends a request and checks outcome, status and whether the app has
 // seen it.

@@ -104,6 +104,7 @@ func signatureHeaders(p provider.Preset) []string {
 // TestNoPresetAcceptsAnothersSignature runs every provider's deliveries against
 // every other provider that reads the same header, under the same secret.
 func TestNoPresetAcceptsAnothersSignature(t *testing.T) {
+	t.Parallel()
 	presets := provider.Presets()
 	pairs := 0
 	for _, a := range presets {
@@ -135,6 +136,7 @@ func shareHeader(a, b []string) bool {
 // TestNoPresetAcceptsAMissingHeader leaves out the signature, empties it, and
 // sends it twice.
 func TestNoPresetAcceptsAMissingHeader(t *testing.T) {
+	t.Parallel()
 	for _, p := range provider.Presets() {
 		headers := signatureHeaders(p)
 		for _, v := range accepted(t, p.Name) {
@@ -179,6 +181,7 @@ var bodyUncovered = map[string]bool{
 }
 
 func TestNoPresetAcceptsAnEmptyBodyByAccident(t *testing.T) {
+	t.Parallel()
 	for _, p := range provider.Presets() {
 		for _, v := range accepted(t, p.Name) {
 			if len(v.Request.Body) == 0 || bodyUncovered[p.Name] || v.Request.Method != http.MethodPost {
@@ -194,6 +197,7 @@ func TestNoPresetAcceptsAnEmptyBodyByAccident(t *testing.T) {
 
 // TestNoEndpointIsSetUpWithAnEmptySecret: with an empty key everybody can sign.
 func TestNoEndpointIsSetUpWithAnEmptySecret(t *testing.T) {
+	t.Parallel()
 	for _, p := range provider.Presets() {
 		vectors := accepted(t, p.Name)
 		if len(vectors) == 0 || p.NoSecret {

@@ -47,6 +47,7 @@ func build(t *testing.T, v conformance.Vector) *http.Request {
 // A header that holds the secret does not reach the app, for any preset and
 // under any configured scheme.
 func TestNoSecretInAHeaderReachesTheApp(t *testing.T) {
+	t.Parallel()
 	withToken := 0
 	for _, p := range provider.Presets() {
 		d := p.Describe()
@@ -81,7 +82,9 @@ func TestNoSecretInAHeaderReachesTheApp(t *testing.T) {
 // holdsSecret reports whether a secret of the config is among the values.
 func holdsSecret(v conformance.Vector, values []string) bool {
 	var p struct {
-		Secrets []struct{ Secret string }
+		Secrets []struct {
+			Secret string `json:"secret"`
+		} `json:"secrets"`
 	}
 	if json.Unmarshal(v.Provider, &p) != nil {
 		return false
@@ -145,6 +148,7 @@ const mostForHandshake = 4 << 10
 
 // A request without a signature that may be a handshake costs no body.
 func TestInvariant12AHandshakeReadsNoBodyThatItDoesNotNeed(t *testing.T) {
+	t.Parallel()
 	answered := 0
 	for _, p := range provider.Presets() {
 		if p.Challenge == nil {
@@ -189,6 +193,7 @@ var signsInBody = map[string]bool{"braintree": true, "microsoft-graph": true}
 
 // Whatever a handler in front does after the answer, it gets no body.
 func TestABodyBehindAHandshakeCannotBeRead(t *testing.T) {
+	t.Parallel()
 	for _, p := range provider.Presets() {
 		if p.Challenge == nil || p.Challenge.ReadsBody {
 			continue

@@ -11,6 +11,7 @@ import (
 // What an SNS message without a valid signature gets must not depend on
 // whether its topic is configured.
 func TestSNSDoesNotRevealWhichTopicsAreConfigured(t *testing.T) {
+	t.Parallel()
 	const elsewhere = "arn:aws:sns:us-east-1:999999999999:another"
 	for _, v := range accepted(t, "aws-sns")[:2] {
 		var message map[string]any

@@ -1,7 +1,6 @@
 package conformance_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -19,6 +18,7 @@ import (
 // TestNoHandledCopyIsAcceptedWhenItHasBeenForgotten: where a time is signed, a
 // delivery is refused as late before the window has passed.
 func TestNoHandledCopyIsAcceptedWhenItHasBeenForgotten(t *testing.T) {
+	t.Parallel()
 	tested := 0
 	for _, p := range provider.Presets() {
 		for _, v := range accepted(t, p.Name) {
@@ -59,6 +59,7 @@ func toleranceOf(t *testing.T, v conformance.Vector) time.Duration {
 // TestAWindowShorterThanTheLifeOfACopyIsAConfigError, whatever limits that life:
 // the tolerance of a timestamp or the expiry of a token.
 func TestAWindowShorterThanTheLifeOfACopyIsAConfigError(t *testing.T) {
+	t.Parallel()
 	const google = `"audience":"a","service_account":"b@c"`
 	for _, c := range []struct {
 		provider, options, window string
@@ -92,7 +93,7 @@ func TestAWindowShorterThanTheLifeOfACopyIsAConfigError(t *testing.T) {
 		if c.window == "" {
 			config = fmt.Sprintf(`{"provider":{"name":%q,%s}}`, c.provider, c.options)
 		}
-		trial, err := caddymodule.OpenTrial(provider.Quietly(context.Background()), json.RawMessage(config), nil)
+		trial, err := caddymodule.OpenTrial(provider.Quietly(t.Context()), json.RawMessage(config), nil)
 		if err == nil {
 			trial.Close()
 		}
