@@ -34,11 +34,11 @@ test: prepared ## all tests, unit and end-to-end, with the race detector
 	$(GO) test -run Allocations ./body ./signature ./caddymodule
 
 # In either format: see docs/vectors.md.
-VECTORS ?= provider/testdata/vectors/*.json
+VECTORS ?= catalogue/testdata/vectors/*.json
 .PHONY: vectors
 vectors: build ## run conformance vectors: make vectors VECTORS='../shared/providers/*/vectors.json'
 	rm -rf build/vectors
-	python3 provider/testdata/convert.py --into build/vectors $(VECTORS)
+	python3 catalogue/testdata/convert.py --into build/vectors $(VECTORS)
 	build/caddy verify-webhook test build/vectors/*.json
 
 .PHONY: soak

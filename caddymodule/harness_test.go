@@ -24,6 +24,8 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	_ "github.com/verify-webhook/caddy-verify-webhook/catalogue"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
@@ -142,7 +144,7 @@ func trial(t testing.TB, config string) *bench {
 
 // quietly keeps a provider's warnings and errors off standard error. What a handler
 // logs is in [bench.logs].
-func quietly(t testing.TB) context.Context { return provider.Quietly(t.Context()) }
+func quietly(t testing.TB) context.Context { return nolog.Context(t.Context()) }
 
 // expect sends a request and checks outcome, status and whether the app has
 // seen it.

@@ -103,7 +103,7 @@ func (*Custom) OptionNames() []string {
 //
 // A place is header, query, form, json or element.
 func (c *Custom) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return unmarshalOptions(d, &c.Options, c.unmarshalSchemeOption)
+	return UnmarshalOptions(d, &c.Options, c.unmarshalSchemeOption)
 }
 
 func (c *Custom) unmarshalSchemeOption(d *caddyfile.Dispenser, seen map[string]bool) (bool, error) {
@@ -240,13 +240,13 @@ func withoutShorthands(template string) string {
 // CheckHeaders implements Provider.
 func (c *Custom) CheckHeaders(r *signature.Request) error {
 	r.PublicURL = c.PublicURL
-	return c.schemes.checkHeaders(r)
+	return c.schemes.CheckHeaders(r)
 }
 
 // Verify implements Provider.
 func (c *Custom) Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error) {
 	r.PublicURL = c.PublicURL
-	d, err := c.schemes.verify(ctx, r)
+	d, err := c.schemes.Verify(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -255,8 +255,8 @@ func (c *Custom) Verify(ctx context.Context, r *signature.Request) (*signature.D
 
 // Facts implements Provider.
 func (c *Custom) Facts() Facts {
-	traits := c.schemes.traits()
-	return Facts{Name: "custom", Traits: traits, Secrets: c.schemes.secrets(), Window: max(customWindow, traits.MinWindow()), Distinction: c.Distinction, TokenHeaders: tokenHeaders(c.schemes.all())}
+	traits := c.schemes.Traits()
+	return Facts{Name: "custom", Traits: traits, Secrets: c.schemes.Secrets(), Window: max(customWindow, traits.MinWindow()), Distinction: c.Distinction, TokenHeaders: tokenHeaders(c.schemes.all())}
 }
 
 // Interface guards.

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -180,4 +181,36 @@ func (p *Preset) describeVariants() string {
 		fmt.Fprintf(&b, "; `%s`: %s", m.Name, m.Help)
 	}
 	return b.String()
+}
+
+// Text writes what is to be known of one preset, for a terminal.
+func (d Description) Text(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s (%s)\n\n", d.Title, d.Name)
+	for _, line := range d.Lines {
+		b.WriteString("\t" + line + "\n")
+	}
+	b.WriteString("\n")
+	for _, row := range [][2]string{
+		{"Secret", d.Secret},
+		{"Signed", strings.Join(d.Signed, "; ")},
+		{"Delivery ID", d.ID},
+		{"Same delivery", strings.Join(d.Same, " ")},
+		{"Window", d.Window},
+		{"Handshake", d.Handshake},
+		{"Weak points", strings.Join(d.Weak, "; ")},
+		{"Documentation", d.Docs},
+	} {
+		if row[1] != "" {
+			fmt.Fprintf(&b, "%-15s %s\n", row[0]+":", row[1])
+		}
+	}
+	if len(d.TokenHeaders) > 0 {
+		fmt.Fprintf(&b, "%-14s %s holds the secret: it is not forwarded, and a log filter keeps it out of logs\n", "Secret in:", strings.Join(d.TokenHeaders, ", "))
+	}
+	for _, o := range d.Options {
+		fmt.Fprintf(&b, "%-15s %s: %s\n", "Option:", o.Syntax, o.Help)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }

@@ -48,9 +48,10 @@ type Distinction struct {
 	// different deliveries, such as the topic. A retry has the same ones.
 	Varies []string `json:"varies,omitempty"`
 
-	// documents are the form fields, or the query parameters of a request
+	// Documents are the form fields, or the query parameters of a request
 	// without a body, that hold the JSON document where the body does not.
-	documents []signature.Field
+	Documents []signature.Field `json:"-"`
+
 	// members are RepeatsWhen or UniqueWhen, compiled; nil if there are none.
 	members *signature.Members
 }
@@ -69,32 +70,17 @@ func (t *Distinction) compile() error {
 	return err
 }
 
-// What most presets say.
-var (
-	unique  = Distinction{Content: ContentUnique}
-	repeats = Distinction{Content: ContentRepeats}
-)
-
-// repeatsWhen is content that repeats where one of these fields is present.
-func repeatsWhen(fields ...signature.Field) Distinction {
-	return Distinction{Content: ContentUnique, RepeatsWhen: fields}
-}
-
-// uniqueWhen is content that is unique only where one of these fields is
-// present.
-func uniqueWhen(fields ...signature.Field) Distinction {
-	return Distinction{Content: ContentRepeats, UniqueWhen: fields}
-}
-
-// varying adds unsigned headers to the content.
-func (t Distinction) varying(headers ...string) Distinction {
+// Varying adds unsigned headers to the content.
+func (t Distinction) Varying(headers ...string) Distinction {
 	t.Varies = headers
 	return t
 }
 
-// documentIn adds the places of the JSON document beside the body.
-func (t Distinction) documentIn(fields ...signature.Field) Distinction {
-	t.documents = fields
+// DocumentIn adds the places of the JSON document that has the members of
+// RepeatsWhen or UniqueWhen, beside the body: form fields, or query parameters
+// of a request without a body.
+func (t Distinction) DocumentIn(fields ...signature.Field) Distinction {
+	t.Documents = fields
 	return t
 }
 
@@ -148,7 +134,7 @@ func (t *Distinction) exceptional(r *signature.Request) (bool, error) {
 	if found, err := t.members.In(r); found || err != nil {
 		return found, err
 	}
-	for _, f := range t.documents {
+	for _, f := range t.Documents {
 		document, err := documentIn(r, f)
 		if err != nil {
 			return false, err
@@ -180,7 +166,7 @@ func documentIn(r *signature.Request, f signature.Field) (string, error) {
 	if r.Body.Size() > 0 {
 		return "", nil
 	}
-	return query(r).Get(f.Name), nil
+	return Query(r).Get(f.Name), nil
 }
 
 // coverVarying makes the headers that vary a part of every digest.

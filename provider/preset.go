@@ -46,7 +46,7 @@ type Preset struct {
 	Values func(m *Module, r *signature.Request) ([]map[string]string, error)
 	// Code makes the verifier of a provider whose signatures the scheme type
 	// cannot describe.
-	Code func(m *Module) (verifier, error)
+	Code func(m *Module) (Verifier, error)
 	// NoSecret: the keys are published by the provider, so that secrets are
 	// optional.
 	NoSecret bool
@@ -59,8 +59,19 @@ type Preset struct {
 	AlsoContent bool
 	// Distinction is what distinguishes its deliveries. Content is required.
 	Distinction
-	// Window is how long handled deliveries are remembered by default.
+	// Window is how long handled deliveries are remembered by default: the
+	// provider's longest horizon for retries and manual redelivery. 0 means 7
+	// days.
 	Window time.Duration
+	// MaxBody is the default of max_body, in bytes; 0 means the handler's own.
+	MaxBody int64
+	// IssuesSecrets: the provider issues every secret, as text that looks like
+	// none of the usual mistakes, so that one that does is refused. Elsewhere
+	// people type secrets in, and it is only warned about. Providers whose keys
+	// are decoded from hex or base64 need not say so.
+	IssuesSecrets bool
+	// SecretIsAPIKey: deliveries are signed with an API key.
+	SecretIsAPIKey bool
 	// Handshake answers a provider's proof-of-ownership request that its
 	// signature covers; nil if it has none.
 	Handshake Handshake
@@ -107,12 +118,16 @@ type Variant struct {
 // is a handshake, else nil.
 type Handshake func(m *Module, r *signature.Request, d *signature.Delivery) (*signature.Answer, error)
 
-// verifier is what a preset becomes with the secrets of one endpoint.
-type verifier interface {
-	checkHeaders(r *signature.Request) error
-	verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error)
-	traits() signature.Traits
-	secrets() []signature.Identity
+// Verifier is what a preset becomes with the secrets of one endpoint.
+type Verifier interface {
+	// CheckHeaders and Verify are as in Provider. A delivery that is verified
+	// has at least one match.
+	CheckHeaders(r *signature.Request) error
+	Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error)
+	// Traits says what the signature covers.
+	Traits() signature.Traits
+	// Secrets identifies the secrets in use, in the order of the config.
+	Secrets() []signature.Identity
 }
 
 // Module is a preset as a Caddy module: the preset's scheme with the options
@@ -126,7 +141,7 @@ type Module struct {
 	keys     []signature.Secret
 	variant  *Variant
 	distinct Distinction
-	verifier verifier
+	verifier Verifier
 	logger   *zap.Logger
 }
 
@@ -147,6 +162,51 @@ func (m *Module) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("%s: %w", m.preset.Name, err)
 	}
 	return nil
+}
+
+// NewModule returns the module of a preset, to be provisioned. The preset need
+// not be registered.
+func NewModule(p *Preset) *Module { return &Module{preset: p} }
+
+// Name returns the name of the preset.
+func (m *Module) Name() string { return m.preset.Name }
+
+// Variant returns the name of the variant in use, empty if the preset has none.
+func (m *Module) Variant() string {
+	if m.variant == nil {
+		return ""
+	}
+	return m.variant.Name
+}
+
+// Resolved returns the settings with their placeholders replaced. They must not
+// be changed.
+func (m *Module) Resolved() *Settings { return &m.set }
+
+// Keys returns the secrets with their placeholders replaced, in the order of
+// the config. They must not be changed.
+func (m *Module) Keys() []signature.Secret { return m.keys }
+
+// SigningSchemes returns how the provider signs with these options, once for
+// each family of header names, and none if the signatures are made by code. It
+// is for tools that sign, and needs neither secrets nor provisioning.
+func (m *Module) SigningSchemes() ([]signature.Scheme, error) {
+	var err error
+	if m.set, err = m.Settings.resolved(); err != nil {
+		return nil, err
+	}
+	schemes, err := m.chooseVariant()
+	if err != nil {
+		return nil, err
+	}
+	var all []signature.Scheme
+	for _, family := range m.preset.families() {
+		for _, s := range schemes {
+			named, _ := inFamily(s, family)
+			all = append(all, named)
+		}
+	}
+	return all, nil
 }
 
 // Renew implements Renewable.
@@ -209,6 +269,19 @@ func (m *Module) adapted(schemes []signature.Scheme) []signature.Scheme {
 	return schemes
 }
 
+// allowed returns the schemes whose prefix names one of the algorithms; without
+// any, all but SHA-1.
+func allowed(schemes []signature.Scheme, algorithms []string) []signature.Scheme {
+	var out []signature.Scheme
+	for _, s := range schemes {
+		name := strings.TrimSuffix(s.Signature.Prefix, "=")
+		if slices.Contains(algorithms, name) || (len(algorithms) == 0 && name != "sha1") {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // chooseVariant returns the schemes of the configured variant.
 func (m *Module) chooseVariant() ([]signature.Scheme, error) {
 	modes := m.preset.Variants
@@ -263,7 +336,7 @@ func (m *Module) OptionNames() []string {
 //
 // Which settings there are depends on the provider.
 func (m *Module) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return unmarshalOptions(d, &m.Options, func(d *caddyfile.Dispenser, seen map[string]bool) (bool, error) {
+	return UnmarshalOptions(d, &m.Options, func(d *caddyfile.Dispenser, seen map[string]bool) (bool, error) {
 		t := settingNamed(d.Val())
 		if t == nil || (!slices.Contains(m.preset.Takes, t.name) && !slices.Contains(m.preset.Needs, t.name)) {
 			return false, nil
@@ -272,10 +345,11 @@ func (m *Module) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	})
 }
 
-// unmarshalOptions reads a provider's segment: the common options, and with
-// other whatever else the provider knows. other returns false for an option
-// that is not its own.
-func unmarshalOptions(d *caddyfile.Dispenser, o *Options, other func(d *caddyfile.Dispenser, seen map[string]bool) (bool, error)) error {
+// UnmarshalOptions reads a provider's segment of the Caddyfile: the options of
+// every provider, and with other whatever else the provider knows. other
+// returns false for an option that is not its own; it may be nil. seen holds the
+// options that were read before.
+func UnmarshalOptions(d *caddyfile.Dispenser, o *Options, other func(d *caddyfile.Dispenser, seen map[string]bool) (bool, error)) error {
 	d.Next() // the name
 	if args := d.RemainingArgs(); len(args) > 1 {
 		return d.Errf("one secret can follow the provider's name; more of them go into its block, each as: secret {env.NAME}")
@@ -303,9 +377,9 @@ func unmarshalOptions(d *caddyfile.Dispenser, o *Options, other func(d *caddyfil
 // CheckHeaders implements Provider.
 func (m *Module) CheckHeaders(r *signature.Request) error {
 	r.PublicURL = m.PublicURL
-	err := m.verifier.checkHeaders(r)
+	err := m.verifier.CheckHeaders(r)
 	if err != nil && m.preset.Challenge.possible(m, r) {
-		r.MaxBody = 2 * maxChallenge
+		r.MaxBody = 2 * MaxChallenge
 		return nil
 	}
 	return err
@@ -333,7 +407,7 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 			return nil, err
 		}
 	}
-	d, err := m.verifier.verify(ctx, r)
+	d, err := m.verifier.Verify(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -403,8 +477,8 @@ func (m *Module) addContents(d *signature.Delivery) {
 		return
 	}
 	for _, match := range d.Matches {
-		for _, secret := range m.verifier.secrets() {
-			d.Contents = appendMatches(d.Contents, signature.Match{Secret: secret, Digest: match.Digest})
+		for _, secret := range m.verifier.Secrets() {
+			d.Contents = AppendMatches(d.Contents, signature.Match{Secret: secret, Digest: match.Digest})
 		}
 	}
 }
@@ -429,14 +503,14 @@ func (m *Module) Facts() Facts {
 	if m.variant != nil && m.variant.Weakness != "" {
 		weakness = m.variant.Weakness
 	}
-	traits := m.verifier.traits()
+	traits := m.verifier.Traits()
 	return Facts{
 		Name:     m.preset.Name,
 		Traits:   traits,
-		Secrets:  m.verifier.secrets(),
+		Secrets:  m.verifier.Secrets(),
 		Window:   max(m.preset.Window, traits.MinWindow()),
 		Weakness: weakness,
-		MaxBody:  maxBodies[m.preset.Name],
+		MaxBody:  m.preset.MaxBody,
 		Unsigned: m.preset.Unsigned,
 
 		Distinction:  m.distinct,

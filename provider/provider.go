@@ -1,9 +1,12 @@
-// Package provider knows the providers: who sends webhooks and how they sign.
+// Package provider is the engine of the providers, which send webhooks and sign
+// them.
 //
-// A [Preset] is a provider as data, a [signature.Scheme] with what users need
-// to know about it; the catalogue lists them. Few providers need code of their
-// own. Each is a Caddy module `http.verify_webhook.providers.<name>` which
-// implements [Provider]; other repositories can add more.
+// A provider is a Caddy module `http.verify_webhook.providers.<name>` that
+// implements [Provider]. Most are a [Preset]: a [signature.Scheme] with what
+// users need to know about it, as data, made a module by [Register]. Package
+// catalogue has the presets of this repository; other repositories can add more,
+// as data or, with [Options] and [Resolve], in code. `custom` is a preset that
+// is written in the config.
 package provider
 
 import (
@@ -11,7 +14,9 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -79,6 +84,14 @@ type Renewable interface {
 	// Renew returns a provider with the same config and the secrets that the
 	// files have now. It does not change the receiver, which is in use.
 	Renew() (Provider, error)
+}
+
+// logger returns the logger of a provider.
+func logger(ctx caddy.Context) *zap.Logger {
+	if nolog.Is(ctx) {
+		return zap.NewNop()
+	}
+	return ctx.Logger()
 }
 
 // OptionLister is implemented by providers that tell which Caddyfile options

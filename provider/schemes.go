@@ -82,7 +82,8 @@ func compileSchemes(all []signature.Scheme, m *Module) (*schemes, error) {
 	return out, nil
 }
 
-var errDuplicateSecret = errors.New("the same secret stands there twice: remove one")
+// ErrDuplicateSecret is the error for two secrets that are one key.
+var ErrDuplicateSecret = errors.New("the same secret stands there twice: remove one")
 
 // checkDuplicates refuses one key that two secrets spell, for different schemes
 // too. One secret may serve several schemes.
@@ -92,14 +93,14 @@ func (s *schemes) checkDuplicates(secrets []signature.Secret) error {
 		for i, id := range c.verifier.Secrets() {
 			owner, known := owners[id.Fingerprint]
 			if known && !owner.Equal(c.secrets[i]) {
-				return errDuplicateSecret
+				return ErrDuplicateSecret
 			}
 			owners[id.Fingerprint] = c.secrets[i]
 		}
 	}
 	for i, secret := range secrets {
 		if slices.ContainsFunc(secrets[:i], secret.Equal) {
-			return errDuplicateSecret
+			return ErrDuplicateSecret
 		}
 	}
 	return nil
@@ -120,11 +121,7 @@ func (s *schemes) dropTokens() {
 
 // compile adds a scheme, once for each family.
 func (s *schemes) compile(scheme signature.Scheme, secrets []signature.Secret) error {
-	families := s.module.preset.Families
-	if len(families) == 0 {
-		families = []string{""}
-	}
-	for _, family := range families {
+	for _, family := range s.module.preset.families() {
 		named, headers := inFamily(scheme, family)
 		v, err := named.Compile(secrets, s.module.tolerance())
 		if err != nil {
@@ -133,6 +130,15 @@ func (s *schemes) compile(scheme signature.Scheme, secrets []signature.Secret) e
 		s.compiled = append(s.compiled, compiledScheme{&named, family, headers, secrets, v})
 	}
 	return nil
+}
+
+// families returns the families of header names; one without a name if there
+// are none.
+func (p *Preset) families() []string {
+	if len(p.Families) == 0 {
+		return []string{""}
+	}
+	return p.Families
 }
 
 // inFamily writes the family's prefix for the mark in header names.
@@ -226,8 +232,8 @@ func sameHeaders(r *signature.Request, a, b []string) bool {
 	return true
 }
 
-// checkHeaders passes if any of the chosen schemes could still verify.
-func (s *schemes) checkHeaders(r *signature.Request) error {
+// CheckHeaders passes if any of the chosen schemes could still verify.
+func (s *schemes) CheckHeaders(r *signature.Request) error {
 	chosen, err := s.choose(r)
 	if err != nil {
 		return err
@@ -243,10 +249,10 @@ func (s *schemes) checkHeaders(r *signature.Request) error {
 	return refusal
 }
 
-// verify returns the first scheme's delivery that verifies. Further schemes
+// Verify returns the first scheme's delivery that verifies. Further schemes
 // that verify too, as while moving from shared secret to public key, add
 // their matches: each signature alone could be sent again.
-func (s *schemes) verify(_ context.Context, r *signature.Request) (*signature.Delivery, error) {
+func (s *schemes) Verify(_ context.Context, r *signature.Request) (*signature.Delivery, error) {
 	if s.module.preset.Values == nil {
 		return s.verifyOne(r)
 	}
@@ -267,7 +273,7 @@ func (s *schemes) verify(_ context.Context, r *signature.Request) (*signature.De
 		case delivery == nil:
 			delivery = d
 		default:
-			delivery.Matches = appendMatches(delivery.Matches, d.Matches...)
+			delivery.Matches = AppendMatches(delivery.Matches, d.Matches...)
 		}
 	}
 	if delivery != nil {
@@ -296,9 +302,9 @@ func (s *schemes) verifyOne(r *signature.Request) (*signature.Delivery, error) {
 			delivery = d
 		default:
 			if delivery.Contents != nil || d.Contents != nil {
-				delivery.Contents = appendMatches(slices.Clone(delivery.Digests()), d.Digests()...)
+				delivery.Contents = AppendMatches(slices.Clone(delivery.Digests()), d.Digests()...)
 			}
-			delivery.Matches = appendMatches(delivery.Matches, d.Matches...)
+			delivery.Matches = AppendMatches(delivery.Matches, d.Matches...)
 		}
 	}
 	if delivery != nil {
@@ -307,8 +313,8 @@ func (s *schemes) verifyOne(r *signature.Request) (*signature.Delivery, error) {
 	return nil, refusal
 }
 
-// appendMatches adds matches that are not there yet.
-func appendMatches(matches []signature.Match, more ...signature.Match) []signature.Match {
+// AppendMatches adds matches that are not there yet.
+func AppendMatches(matches []signature.Match, more ...signature.Match) []signature.Match {
 	for _, m := range more {
 		known := slices.ContainsFunc(matches, func(other signature.Match) bool {
 			return other.Secret.Fingerprint == m.Secret.Fingerprint && bytes.Equal(other.Digest, m.Digest)
@@ -342,8 +348,8 @@ func graver(a, b error) error {
 	return a
 }
 
-// traits of the endpoint: covered only if every scheme in use covers it.
-func (s *schemes) traits() signature.Traits {
+// Traits of the endpoint: covered only if every scheme in use covers it.
+func (s *schemes) Traits() signature.Traits {
 	t := s.compiled[0].verifier.Traits()
 	for _, c := range s.compiled[1:] {
 		u := c.verifier.Traits()
@@ -357,8 +363,8 @@ func (s *schemes) traits() signature.Traits {
 	return t
 }
 
-// secrets returns the identities of all secrets, each once.
-func (s *schemes) secrets() []signature.Identity {
+// Secrets returns the identities of all secrets, each once.
+func (s *schemes) Secrets() []signature.Identity {
 	var ids []signature.Identity
 	for _, c := range s.compiled {
 		for _, id := range c.verifier.Secrets() {

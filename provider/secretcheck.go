@@ -1,11 +1,13 @@
 package provider
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -14,19 +16,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// issuedSecrets are the providers that issue every secret themselves, as text
-// that looks like none of the mistakes below. Those whose keys are decoded
-// from hex or base64 need not be listed. Everywhere else people type secrets
-// in, so a strange one is only warned about.
-var issuedSecrets = []string{
-	"alchemy", "asana", "box", "braintree", "discord", "dropbox", "hubspot", "intercom", "intuit", "line", "mailgun", "meta",
-	"notion", "openai", "paddle", "pagerduty", "persona", "quicknode", "sentry", "shopify", "slack", "square", "stripe",
-	"tiktok", "twilio", "workos", "x", "xero", "zendesk", "zoom",
-}
-
 // issuesSecrets reports whether no operator can choose the secret.
 func (p *Preset) issuesSecrets() bool {
-	if p.NoSecret || slices.Contains(issuedSecrets, p.Name) {
+	if p.NoSecret || p.IssuesSecrets {
 		return true
 	}
 	schemes := p.Schemes
@@ -232,9 +224,6 @@ var apiKeys = []keyFormat{
 	{"QN_", "QuickNode API key", []string{"quicknode"}},
 }
 
-// signWithAPIKeys are the providers whose signing secret is an API key.
-var signWithAPIKeys = []string{"castle", "clearbit", "dropbox-sign", "front-rule", "pinwheel", "sendbird", "smartcar"}
-
 var (
 	// twilioSID is the name of an account or key, which is no secret.
 	twilioSID = regexp.MustCompile(`^(?:AC|SK)[0-9a-fA-F]{32}$`)
@@ -243,7 +232,7 @@ var (
 
 // doubtAPIKey says why a secret is likely to be an API key, empty if it is not.
 func doubtAPIKey(provider, value string) string {
-	if slices.Contains(signWithAPIKeys, provider) {
+	if p := presetNamed(provider); p != nil && p.SecretIsAPIKey {
 		return ""
 	}
 	if twilioSID.MatchString(value) {
@@ -262,11 +251,11 @@ func doubtAPIKey(provider, value string) string {
 
 // whereSecret says where the provider's secret is found.
 func whereSecret(provider string) string {
-	i := slices.IndexFunc(catalogue, func(p Preset) bool { return p.Name == provider })
-	if i < 0 || catalogue[i].SecretHelp == "" {
+	p := presetNamed(provider)
+	if p == nil || p.SecretHelp == "" {
 		return ""
 	}
-	return ": use the " + strings.TrimPrefix(catalogue[i].SecretHelp, "the ")
+	return ": use the " + strings.TrimPrefix(p.SecretHelp, "the ")
 }
 
 // checkSecretSettings checks the settings that are secrets or IDs which the
@@ -297,7 +286,7 @@ func checkLabels(secrets []signature.Secret) error {
 		if isPlaceholder(s.Label()) || strings.HasPrefix(s.Label(), "whsec_") || doubtAPIKey("", s.Label()) != "" {
 			return fmt.Errorf("the label of secret %d looks like a secret, and labels are in logs: write each secret as an option of its own: secret {env.NAME}", i+1)
 		}
-		label := labelled(signature.Identity{Label: s.Label()}, i).Label
+		label := cmp.Or(s.Label(), strconv.Itoa(i+1))
 		if first, ok := seen[label]; ok {
 			return fmt.Errorf("secret %d and secret %d have the same label %s: give each its own (without one, a secret's label is its position)", first, i+1, label)
 		}

@@ -1,4 +1,4 @@
-package provider
+package provider_test
 
 import (
 	"encoding/json"
@@ -11,29 +11,35 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	_ "github.com/verify-webhook/caddy-verify-webhook/catalogue"
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
 // provisioned sets a preset up with secrets as they are configured, and
 // returns what was warned about beside plaintext secrets.
-func provisioned(p *Preset, secrets ...Secret) (warnings []string, err error) {
+func provisioned(p *provider.Preset, secrets ...provider.Secret) (warnings []string, err error) {
 	core, logs := observer.New(zapcore.WarnLevel)
-	m := &Module{preset: p, logger: zap.New(core)}
+	m := provider.NewModule(p)
 	m.Secrets = secrets
-	for _, name := range p.Needs {
-		switch t := settingNamed(name); {
-		case t.text != nil:
-			*t.text(&m.Settings) = "needed"
-		case t.list != nil:
-			*t.list(&m.Settings) = []string{"needed"}
-		}
-	}
-	err = m.provision()
+	m.FillNeeds()
+	err = m.ProvisionLogged(zap.New(core))
 	for _, entry := range logs.All() {
 		if !strings.Contains(entry.Message, "written out") {
 			warnings = append(warnings, entry.Message)
 		}
 	}
 	return warnings, err
+}
+
+// trySetUp provisions a preset with a secret; none if it is empty.
+func trySetUp(name, secret string, set provider.Settings) (*provider.Module, error) {
+	m := provider.NewModule(provider.Named(name))
+	m.Settings = set
+	if secret != "" {
+		m.Secrets = []provider.Secret{{Secret: strings.ReplaceAll(secret, "{", `\{`)}}
+	}
+	return m, m.ProvisionLogged(zap.NewNop())
 }
 
 // secretFile writes a file and returns its placeholder.
@@ -64,28 +70,28 @@ var inFile = map[string]string{
 // TestASecretThatNamesASecret: refused where the provider issues its secrets,
 // else a warning. Over all presets, and from the config as from a file.
 func TestASecretThatNamesASecret(t *testing.T) {
-	for i := range catalogue {
-		p := &catalogue[i]
+	for _, preset := range provider.Presets() {
+		p := &preset
 		if p.NoSecret {
 			continue // a key that is no PEM is refused
 		}
 		for value, want := range inFile {
-			if slices.Contains(signWithAPIKeys, p.Name) && doubtAPIKey("github", value) != "" {
+			if p.SecretIsAPIKey && provider.DoubtAPIKey("github", value) != "" {
 				continue
 			}
 			for _, configured := range []string{secretFile(t, value+"\n"), strings.NewReplacer("{", `\{`, "}", `\}`).Replace(value)} {
-				warnings, err := provisioned(p, Secret{Secret: configured})
+				warnings, err := provisioned(p, provider.Secret{Secret: configured})
 				said := strings.Join(warnings, "\n")
 				if err != nil {
 					said = err.Error()
 				}
-				if p.issuesSecrets() && err == nil {
+				if p.OnlyIssued() && err == nil {
 					t.Errorf("%s accepts %q", p.Name, value)
 				}
 				if err == nil && len(warnings) != 1 {
 					t.Errorf("%s: %q: got warnings %q", p.Name, value, warnings)
 				}
-				if (p.issuesSecrets() || err == nil) && !strings.Contains(said, want) {
+				if (p.OnlyIssued() || err == nil) && !strings.Contains(said, want) {
 					t.Errorf("%s: %q: got %q, want %q", p.Name, value, said, want)
 				}
 				if strings.Contains(said, value) && !strings.Contains(configured, value) {
@@ -103,7 +109,7 @@ func TestAReferenceThatResolvesHereIsRefusedForAllProviders(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range []string{"env:WEBHOOK_TEST_SECRET", "$WEBHOOK_TEST_SECRET", "%WEBHOOK_TEST_SECRET%", "WEBHOOK_TEST_SECRET", "@" + file, "file:" + file, "file://" + file, file} {
-		if _, err := trySetUp("github", text, Settings{}); err == nil || !strings.Contains(err.Error(), "write {") {
+		if _, err := trySetUp("github", text, provider.Settings{}); err == nil || !strings.Contains(err.Error(), "write {") {
 			t.Errorf("%s: got %v", text, err)
 		}
 	}
@@ -118,8 +124,8 @@ func TestAPlaceholderThatIsNotWrittenAsOneIsRefused(t *testing.T) {
 		"{{env.WEBHOOK_TEST_SECRET}}": "write", "{file:/no/such}": "{file./path}", "{env.WEBHOOK_TEST_UNSET}": "unset",
 	} {
 		for _, name := range []string{"github", "stripe", "meta"} {
-			p := &catalogue[slices.IndexFunc(catalogue, func(p Preset) bool { return p.Name == name })]
-			if _, err := provisioned(p, Secret{Secret: text}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
+			p := provider.Named(name)
+			if _, err := provisioned(p, provider.Secret{Secret: text}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
 				t.Errorf("%s %s: got %v, want %q", name, text, err, want)
 			}
 		}
@@ -152,8 +158,8 @@ func TestTextThatNoSecretHas(t *testing.T) {
 		}
 		for _, source := range sources {
 			for _, name := range []string{"github", "stripe", "twilio", "adyen"} {
-				p := &catalogue[slices.IndexFunc(catalogue, func(p Preset) bool { return p.Name == name })]
-				if _, err := provisioned(p, Secret{Secret: source}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
+				p := provider.Named(name)
+				if _, err := provisioned(p, provider.Secret{Secret: source}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
 					t.Errorf("%s %q: got %v, want %q", name, value, err, want)
 				}
 			}
@@ -164,7 +170,7 @@ func TestTextThatNoSecretHas(t *testing.T) {
 // TestGenuineSecretsAreNeverDoubted takes the secrets of all vectors, which
 // look like those that the providers issue.
 func TestGenuineSecretsAreNeverDoubted(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join("testdata", "vectors", "*.json"))
+	files, err := filepath.Glob(filepath.Join("..", "catalogue", "testdata", "vectors", "*.json"))
 	if err != nil || len(files) < 100 {
 		t.Fatalf("%d vectors, %v", len(files), err)
 	}
@@ -176,8 +182,8 @@ func TestGenuineSecretsAreNeverDoubted(t *testing.T) {
 		}
 		var vectors []struct {
 			Provider struct {
-				Name    string   `json:"name"`
-				Secrets []Secret `json:"secrets"`
+				Name    string            `json:"name"`
+				Secrets []provider.Secret `json:"secrets"`
 			} `json:"provider"`
 		}
 		if err := json.Unmarshal(raw, &vectors); err != nil {
@@ -187,10 +193,10 @@ func TestGenuineSecretsAreNeverDoubted(t *testing.T) {
 			for _, s := range v.Provider.Secrets {
 				secret := strings.ReplaceAll(s.Secret, `\{`, "{")
 				count++
-				if doubt, _ := doubtReference(secret, secret); doubt != "" {
+				if doubt, _ := provider.DoubtReference(secret, secret); doubt != "" {
 					t.Errorf("%s: %q: %s", v.Provider.Name, secret, doubt)
 				}
-				if doubt := doubtAPIKey(v.Provider.Name, secret); doubt != "" {
+				if doubt := provider.DoubtAPIKey(v.Provider.Name, secret); doubt != "" {
 					t.Errorf("%s: %q: %s", v.Provider.Name, secret, doubt)
 				}
 			}
@@ -203,34 +209,31 @@ func TestGenuineSecretsAreNeverDoubted(t *testing.T) {
 
 func TestProvidersOfTheChecksAreInTheCatalogue(t *testing.T) {
 	var names []string
-	for i := range catalogue {
-		names = append(names, catalogue[i].Name)
+	for _, p := range provider.Presets() {
+		names = append(names, p.Name)
 	}
-	all := slices.Concat(issuedSecrets, signWithAPIKeys)
-	for _, k := range apiKeys {
-		all = append(all, k.only...)
-	}
+	all := provider.APIKeys
 	for _, name := range all {
 		if !slices.Contains(names, name) {
 			t.Errorf("there is no provider %s", name)
 		}
 	}
 	for _, name := range []string{"github", "gitlab", "gitea", "bitbucket", "telegram", "typeform", "twitch", "websub", "okta", "auth0", "custom"} {
-		if i := slices.IndexFunc(catalogue, func(p Preset) bool { return p.Name == name }); i >= 0 && catalogue[i].issuesSecrets() {
+		if p := provider.Named(name); p != nil && p.OnlyIssued() {
 			t.Errorf("secrets of %s are typed in", name)
 		}
 	}
 }
 
 func TestTwoSecretsWithOneLabelAreRefused(t *testing.T) {
-	for _, secrets := range [][]Secret{
+	for _, secrets := range [][]provider.Secret{
 		{{"one-secret", "a"}, {"another-secret", "a"}},
 		{{"one-secret", "2"}, {"another-secret", ""}},
 		{{"one-secret", ""}, {"another-secret", "1"}},
 		{{"one-secret", "a"}, {"another-secret", "b"}, {"a-third-secret", "a"}},
 	} {
 		for _, name := range []string{"github", "stripe", "pusher"} {
-			p := &catalogue[slices.IndexFunc(catalogue, func(p Preset) bool { return p.Name == name })]
+			p := provider.Named(name)
 			if _, err := provisioned(p, secrets...); err == nil || !strings.Contains(err.Error(), "same label") {
 				t.Errorf("%s %v: got %v", name, secrets, err)
 			}
@@ -241,8 +244,8 @@ func TestTwoSecretsWithOneLabelAreRefused(t *testing.T) {
 func TestALabelThatIsASecretIsRefusedAndNotQuoted(t *testing.T) {
 	for _, label := range []string{"{env.OLD_SECRET}", "{file./run/secrets/old}", "whsec_b2xkLXNlY3JldA", "sk_live_0123456789abcdef"} {
 		for _, name := range []string{"github", "stripe", "pusher", "rfc9421"} {
-			p := &catalogue[slices.IndexFunc(catalogue, func(p Preset) bool { return p.Name == name })]
-			if _, err := provisioned(p, Secret{"one-secret", label}); err == nil || !strings.Contains(err.Error(), "an option of its own") || strings.Contains(err.Error(), label) {
+			p := provider.Named(name)
+			if _, err := provisioned(p, provider.Secret{"one-secret", label}); err == nil || !strings.Contains(err.Error(), "an option of its own") || strings.Contains(err.Error(), label) {
 				t.Errorf("%s %s: got %v", name, label, err)
 			}
 		}
@@ -252,14 +255,14 @@ func TestALabelThatIsASecretIsRefusedAndNotQuoted(t *testing.T) {
 func TestSettingsWithCommasAreRefused(t *testing.T) {
 	for _, test := range []struct {
 		name, secret string
-		set          Settings
+		set          provider.Settings
 		want         string
 	}{
-		{"aws-sns", "", Settings{Topics: []string{"arn:aws:sns:eu-west-1:1:a,arn:aws:sns:eu-west-1:1:b"}}, "topic arn:aws:sns:eu-west-1:1:a arn:aws:sns:eu-west-1:1:b"},
-		{"aws-sns", "", Settings{Topics: []string{"arn:aws:sns:eu-west-1:1:a,"}}, "topic arn:aws:sns:eu-west-1:1:a"},
-		{"websub", "one-secret", Settings{Algorithms: []string{"sha256,sha512"}}, "algorithm sha256 sha512"},
-		{"atlassian-connect", "one-secret", Settings{Issuers: []string{"a,b"}}, "issuer a b"},
-		{"rfc9421", "hmac-sha256:b25lLXNlY3JldA==", Settings{Components: []string{"@method,content-digest"}}, "component @method content-digest"},
+		{"aws-sns", "", provider.Settings{Topics: []string{"arn:aws:sns:eu-west-1:1:a,arn:aws:sns:eu-west-1:1:b"}}, "topic arn:aws:sns:eu-west-1:1:a arn:aws:sns:eu-west-1:1:b"},
+		{"aws-sns", "", provider.Settings{Topics: []string{"arn:aws:sns:eu-west-1:1:a,"}}, "topic arn:aws:sns:eu-west-1:1:a"},
+		{"websub", "one-secret", provider.Settings{Algorithms: []string{"sha256,sha512"}}, "algorithm sha256 sha512"},
+		{"atlassian-connect", "one-secret", provider.Settings{Issuers: []string{"a,b"}}, "issuer a b"},
+		{"rfc9421", "hmac-sha256:b25lLXNlY3JldA==", provider.Settings{Components: []string{"@method,content-digest"}}, "component @method content-digest"},
 	} {
 		if _, err := trySetUp(test.name, test.secret, test.set); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", test.name, err, test.want)
@@ -269,13 +272,13 @@ func TestSettingsWithCommasAreRefused(t *testing.T) {
 
 func TestAToleranceOfNanosecondsIsRefused(t *testing.T) {
 	for _, name := range []string{"stripe", "github"} {
-		m := &Module{preset: &catalogue[slices.IndexFunc(catalogue, func(p Preset) bool { return p.Name == name })], logger: zap.NewNop()}
-		m.Secrets = []Secret{{Secret: "one-secret"}}
+		m := provider.NewModule(provider.Named(name))
+		m.Secrets = []provider.Secret{{Secret: "one-secret"}}
 		for raw, want := range map[string]string{`300`: `write "tolerance": "5m"`, `300000`: "300µs", `"10ms"`: "10ms", `-5`: "-5ns", `300000000000`: "", `"1s"`: ""} {
 			if err := json.Unmarshal([]byte(raw), &m.Tolerance); err != nil {
 				t.Fatal(err)
 			}
-			err := m.provision()
+			err := m.ProvisionLogged(zap.NewNop())
 			if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
 				t.Errorf("%s %s: got %v, want %q", name, raw, err, want)
 			}
@@ -284,10 +287,10 @@ func TestAToleranceOfNanosecondsIsRefused(t *testing.T) {
 }
 
 func TestSettingsThatNameASecretAreRefusedOrWarnedAbout(t *testing.T) {
-	if _, err := trySetUp("paypal", "", Settings{WebhookID: "env:PAYPAL_WEBHOOK_ID"}); err == nil || !strings.Contains(err.Error(), "webhook_id") {
+	if _, err := trySetUp("paypal", "", provider.Settings{WebhookID: "env:PAYPAL_WEBHOOK_ID"}); err == nil || !strings.Contains(err.Error(), "webhook_id") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := trySetUp("meta", "0123456789abcdef0123456789abcdef", Settings{VerifyToken: "my-token"}); err != nil {
+	if _, err := trySetUp("meta", "0123456789abcdef0123456789abcdef", provider.Settings{VerifyToken: "my-token"}); err != nil {
 		t.Error(err)
 	}
 }

@@ -195,6 +195,15 @@ func (s *Scheme) checkElement(f Field) error {
 	return nil
 }
 
+// Check reports what is wrong with the scheme, whatever the secrets.
+func (s Scheme) Check() error {
+	s = s.canonical()
+	if err := s.check(); err != nil {
+		return err
+	}
+	return (&Verifier{scheme: s}).prepare()
+}
+
 // Compile joins the scheme with secrets. tolerance replaces the scheme's own
 // unless it is 0; it is at most 366 days. Secrets that belong to another scheme
 // ([Scheme.Accepts]) are an error, as are no secrets and the same key twice,

@@ -10,7 +10,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
 )
 
-const vectors = "../../provider/testdata/vectors"
+const vectors = "../../catalogue/testdata/vectors"
 
 func open(tb testing.TB, each int) []*endpoint {
 	tb.Helper()

@@ -16,10 +16,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	_ "github.com/verify-webhook/caddy-verify-webhook/catalogue"
 )
 
 func main() {
-	vectors := flag.String("vectors", "../provider/testdata/vectors", "folder with the vectors of genuine requests")
+	vectors := flag.String("vectors", "../catalogue/testdata/vectors", "folder with the vectors of genuine requests")
 	only := flag.String("provider", "", "measure providers whose names contain this")
 	sizes := flag.String("sizes", "16,256,1024,4096,25600", "sizes of requests in KiB, separated by commas")
 	lines := flag.Int("lines", 20, "how many lines to print of each table")

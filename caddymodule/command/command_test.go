@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	_ "github.com/verify-webhook/caddy-verify-webhook/catalogue"
 )
 
 const vectorOfGitHub = `{"provider": {"name": "github", "secrets": [{"secret": "It's a Secret to Everybody"}]}, "name": "NAME", "now": 1760000000, "expect": "EXPECT",
@@ -31,7 +33,7 @@ func TestTheTestCommandCountsAndFails(t *testing.T) {
 		{"nothing to expect", `[{"provider":{"name":"github"}}]`, "", "accept or reject"},
 		{"no provider", `[{"expect":"accept"}]`, "", "missing provider"},
 		{"the provider's name alone", `[{"provider":"github","expect":"accept"}]`, "", "missing provider"},
-		{"the shared format", `[{"provider":"github","name":"one","config":{"secrets":["s"]}}]`, "", "vector 1 (one) has the shared format, with a config: convert it with python3 provider/testdata/convert.py --into DIRECTORY "},
+		{"the shared format", `[{"provider":"github","name":"one","config":{"secrets":["s"]}}]`, "", "vector 1 (one) has the shared format, with a config: convert it with python3 catalogue/testdata/convert.py --into DIRECTORY "},
 		{"unknown provider", strings.Replace("["+good+"]", "github", "gihtub", 1), "gihtub", "1 vectors"},
 		{"unknown option", strings.Replace("["+good+"]", `"secrets"`, `"secretz"`, 1), "secretz", "1 vectors"},
 	} {

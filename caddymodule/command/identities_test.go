@@ -134,7 +134,7 @@ func documentWith(path string) []byte {
 // fromVectors takes deliveries of one endpoint and one time from the vectors.
 func fromVectors(t *testing.T, p provider.Preset) sample {
 	t.Helper()
-	vectors, err := conformance.ReadFile(filepath.Join("../../provider/testdata/vectors", p.Name+".json"))
+	vectors, err := conformance.ReadFile(filepath.Join("../../catalogue/testdata/vectors", p.Name+".json"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/signing"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -36,7 +36,7 @@ type makerOptions struct {
 // maker makes deliveries. It may be used concurrently.
 type maker struct {
 	options makerOptions
-	signer  *provider.Signer
+	signer  *signing.Signer
 	scheme  signature.Scheme
 	traits  signature.Traits
 	target  *url.URL
@@ -61,7 +61,7 @@ func newMaker(o makerOptions) (*maker, error) {
 		}
 	}
 	m := &maker{options: o, target: target, now: time.Now}
-	if m.signer, err = provider.OpenSigner(o.Provider, json.RawMessage(o.Options), o.Secret, private); err != nil {
+	if m.signer, err = signing.OpenSigner(o.Provider, json.RawMessage(o.Options), o.Secret, private); err != nil {
 		return nil, err
 	}
 	if m.scheme, err = m.signer.Scheme(m.blank()); err != nil {
@@ -213,7 +213,7 @@ func (m *maker) tamper(r *signature.Request, d signature.Draft) error {
 		r.Body = signature.BytesBody(alter(raw))
 		return nil
 	}
-	other, err := provider.OpenSigner(m.options.Provider, json.RawMessage(m.options.Options), "", nil)
+	other, err := signing.OpenSigner(m.options.Provider, json.RawMessage(m.options.Options), "", nil)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -44,7 +45,7 @@ func receiver(t *testing.T, m *maker) *caddymodule.Trial {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial, err := caddymodule.OpenTrial(provider.Quietly(t.Context()), config, nil)
+	trial, err := caddymodule.OpenTrial(nolog.Context(t.Context()), config, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

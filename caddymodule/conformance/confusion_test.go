@@ -37,7 +37,7 @@ func areAlike(a, b string) bool {
 // accepted returns the vectors of a provider that are deliveries.
 func accepted(t *testing.T, name string) []conformance.Vector {
 	t.Helper()
-	vectors, err := conformance.ReadFile(filepath.Join("../../provider/testdata/vectors", name+".json"))
+	vectors, err := conformance.ReadFile(filepath.Join("../../catalogue/testdata/vectors", name+".json"))
 	if err != nil {
 		t.Fatal(err)
 	}

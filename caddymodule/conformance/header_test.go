@@ -15,6 +15,7 @@ import (
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
@@ -27,7 +28,7 @@ func openWith(t *testing.T, v conformance.Vector, options map[string]any) *caddy
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial, err := caddymodule.OpenTrial(provider.Quietly(t.Context()), config, func() time.Time { return time.Unix(v.Now, 0) })
+	trial, err := caddymodule.OpenTrial(nolog.Context(t.Context()), config, func() time.Time { return time.Unix(v.Now, 0) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +120,7 @@ func (b *countingBody) Close() error {
 // handshakes returns the vectors of a provider that are handshakes.
 func handshakes(t *testing.T, name string) []conformance.Vector {
 	t.Helper()
-	vectors, err := conformance.ReadFile(filepath.Join("../../provider/testdata/vectors", name+".json"))
+	vectors, err := conformance.ReadFile(filepath.Join("../../catalogue/testdata/vectors", name+".json"))
 	if err != nil {
 		t.Fatal(err)
 	}

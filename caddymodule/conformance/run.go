@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
-	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
 )
 
 // Result is the outcome of a vector.
@@ -56,7 +56,7 @@ func (v Vector) Open() (*caddymodule.Trial, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing config: %w", err)
 	}
-	trial, err := caddymodule.OpenTrial(provider.Quietly(context.Background()), config, func() time.Time { return time.Unix(v.Now, 0) })
+	trial, err := caddymodule.OpenTrial(nolog.Context(context.Background()), config, func() time.Time { return time.Unix(v.Now, 0) })
 	if err != nil {
 		return nil, fmt.Errorf("setting up the endpoint: %w", err)
 	}

@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
-	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/signing"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -268,19 +269,19 @@ func runSequence(t *testing.T, name, options string, all []sent) {
 }
 
 // signerFor returns nil where the deliveries of a test hold the secret.
-func signerFor(t *testing.T, name, options string) *provider.Signer {
+func signerFor(t *testing.T, name, options string) *signing.Signer {
 	t.Helper()
 	if name == "google-drive" || name == "gitlab" || name == "microsoft-graph" {
 		return nil
 	}
-	signer, err := provider.OpenSigner(name, json.RawMessage(options), "", nil)
+	signer, err := signing.OpenSigner(name, json.RawMessage(options), "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return signer
 }
 
-func openFor(t *testing.T, name, options string, signer *provider.Signer, now func() time.Time) *caddymodule.Trial {
+func openFor(t *testing.T, name, options string, signer *signing.Signer, now func() time.Time) *caddymodule.Trial {
 	t.Helper()
 	secret := secretText
 	if signer != nil {
@@ -296,7 +297,7 @@ func openFor(t *testing.T, name, options string, signer *provider.Signer, now fu
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial, err := caddymodule.OpenTrial(provider.Quietly(t.Context()), config, now)
+	trial, err := caddymodule.OpenTrial(nolog.Context(t.Context()), config, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +305,7 @@ func openFor(t *testing.T, name, options string, signer *provider.Signer, now fu
 	return trial
 }
 
-func (s sent) request(t *testing.T, signer *provider.Signer, start time.Time) *http.Request {
+func (s sent) request(t *testing.T, signer *signing.Signer, start time.Time) *http.Request {
 	t.Helper()
 	r := &signature.Request{Method: http.MethodPost, Scheme: "https", Host: "hooks.example.com", RequestURI: "/in", Header: http.Header{}, Body: signature.BytesBody(s.body)}
 	if s.get {

@@ -88,7 +88,7 @@ func ReadFile(path string) ([]Vector, error) {
 	vectors := make([]Vector, len(found))
 	for i, v := range found {
 		if v.Config != nil {
-			return nil, fmt.Errorf("%s: vector %d (%s) has the shared format, with a config: convert it with python3 provider/testdata/convert.py --into DIRECTORY %s", path, i+1, v.Name, path)
+			return nil, fmt.Errorf("%s: vector %d (%s) has the shared format, with a config: convert it with python3 catalogue/testdata/convert.py --into DIRECTORY %s", path, i+1, v.Name, path)
 		}
 		if err := v.check(); err != nil {
 			return nil, fmt.Errorf("%s: vector %d (%s): %w", path, i+1, v.Name, err)

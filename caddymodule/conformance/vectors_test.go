@@ -12,13 +12,14 @@ import (
 	"testing"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
+	_ "github.com/verify-webhook/caddy-verify-webhook/catalogue"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
 // files returns the vectors that this repository holds.
 func files(t *testing.T) []string {
 	t.Helper()
-	paths, err := filepath.Glob("../../provider/testdata/vectors/*.json")
+	paths, err := filepath.Glob("../../catalogue/testdata/vectors/*.json")
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no vectors: %v", err)
 	}
@@ -153,7 +154,7 @@ func TestTheSecondOfTwoCopiesIsConverted(t *testing.T) {
 const shared = "../../../shared/providers"
 
 // differing are the shared vectors that this repository has in another form:
-// provider/testdata/README.md says why.
+// catalogue/testdata/README.md says why.
 var differing = map[string]bool{
 	"apple-app-store leaf-expired-but-signed-before": true,
 	"apple-app-store old-signed-date":                true,
@@ -168,7 +169,7 @@ var differing = map[string]bool{
 // format.
 func converted(t *testing.T, paths ...string) []conformance.Vector {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "python3", append([]string{"../../provider/testdata/convert.py", "--into", "-"}, paths...)...)
+	cmd := exec.CommandContext(t.Context(), "python3", append([]string{"../../catalogue/testdata/convert.py", "--into", "-"}, paths...)...)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	text, err := cmd.Output()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
@@ -93,7 +94,7 @@ func TestAWindowShorterThanTheLifeOfACopyIsAConfigError(t *testing.T) {
 		if c.window == "" {
 			config = fmt.Sprintf(`{"provider":{"name":%q,%s}}`, c.provider, c.options)
 		}
-		trial, err := caddymodule.OpenTrial(provider.Quietly(t.Context()), json.RawMessage(config), nil)
+		trial, err := caddymodule.OpenTrial(nolog.Context(t.Context()), json.RawMessage(config), nil)
 		if err == nil {
 			trial.Close()
 		}

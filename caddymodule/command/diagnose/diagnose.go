@@ -19,7 +19,8 @@ import (
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/command/capture"
-	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/signing"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -65,7 +66,7 @@ type Report struct {
 
 // Explain finds out why a delivery is refused.
 func Explain(ctx context.Context, c Case) (*Report, error) {
-	inspection, err := provider.Inspect(c.Provider, c.Options)
+	inspection, err := signing.Inspect(c.Provider, c.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +124,7 @@ func (c *Case) judge(ctx context.Context, report *Report) error {
 	if err != nil {
 		return err
 	}
-	tried, err := caddymodule.Try(provider.Quietly(ctx), config, func() time.Time { return c.judgedAt() }, c.httpRequest(ctx))
+	tried, err := caddymodule.Try(nolog.Context(ctx), config, func() time.Time { return c.judgedAt() }, c.httpRequest(ctx))
 	if err != nil {
 		return err
 	}

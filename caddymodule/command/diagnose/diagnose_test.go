@@ -17,7 +17,8 @@ import (
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/command/capture"
-	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	_ "github.com/verify-webhook/caddy-verify-webhook/catalogue"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/signing"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -58,7 +59,7 @@ func send(t *testing.T, name, options, secret, target, body string) *capture.Req
 	if err != nil {
 		t.Fatal(err)
 	}
-	inspection, err := provider.Inspect(name, json.RawMessage(options))
+	inspection, err := signing.Inspect(name, json.RawMessage(options))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +269,7 @@ func everySignature(secrets, others []string, body []byte) []string {
 // secret in the wrong way.
 func sendAs(t *testing.T, secret string, format signature.KeyFormat) *capture.Request {
 	t.Helper()
-	inspection, err := provider.Inspect("standard-webhooks", nil)
+	inspection, err := signing.Inspect("standard-webhooks", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +289,7 @@ func twilio(t *testing.T, target string) *capture.Request {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := provider.OpenSigner("twilio", nil, "12345678901234567890123456789012", nil)
+	signer, err := signing.OpenSigner("twilio", nil, "12345678901234567890123456789012", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

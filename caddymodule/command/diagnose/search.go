@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/signing"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -34,7 +34,7 @@ type change struct {
 // search tries variants of one case.
 type search struct {
 	c          *Case
-	inspection *provider.Inspection
+	inspection *signing.Inspection
 	times      []time.Time
 	tried      int
 	work       int64 // bytes hashed
@@ -49,7 +49,7 @@ const (
 	anyAge = 366 * 24 * time.Hour
 )
 
-func newSearch(c *Case, inspection *provider.Inspection) *search {
+func newSearch(c *Case, inspection *signing.Inspection) *search {
 	s := &search{c: c, inspection: inspection}
 	s.times = timesIn(c)
 	return s

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/signing"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -170,7 +171,7 @@ func (s *search) renamedHeader(name string) []Finding {
 func (s *search) otherProvider() []Finding {
 	var names, headers []string
 	for _, p := range provider.Presets() {
-		inspection, err := provider.Inspect(p.Name, nil)
+		inspection, err := signing.Inspect(p.Name, nil)
 		if err != nil || p.Name == s.c.Provider {
 			continue
 		}

@@ -1,0 +1,170 @@
+package catalogue
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// adyen verifies standard webhooks, of which every item is signed by itself:
+// eight fields, joined by colons. Adyen sends one item by one, and a list could
+// be put together of handled items without end, so there must be one.
+// https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures
+type adyen struct {
+	keys []codeKey
+}
+
+// adyenItem is what is signed of an item.
+type adyenItem struct {
+	PSPReference      string `json:"pspReference"`
+	OriginalReference string `json:"originalReference"`
+	MerchantAccount   string `json:"merchantAccountCode"`
+	MerchantReference string `json:"merchantReference"`
+	Amount            struct {
+		Value    json.Number `json:"value"`
+		Currency string      `json:"currency"`
+	} `json:"amount"`
+	EventCode      string      `json:"eventCode"`
+	Success        adyenString `json:"success"`
+	AdditionalData struct {
+		Signature string `json:"hmacSignature"`
+	} `json:"additionalData"`
+}
+
+// adyenString is a string that may be spelled as a boolean.
+type adyenString string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (s *adyenString) UnmarshalJSON(b []byte) error {
+	*s = adyenString(strings.Trim(string(b), `"`))
+	return nil
+}
+
+func newAdyen(m *provider.Module) (provider.Verifier, error) {
+	keys, err := codeKeys(m, signature.KeyFormat{Encoding: "hex"})
+	return &adyen{keys}, err
+}
+
+func (a *adyen) CheckHeaders(*signature.Request) error { return nil }
+
+func (a *adyen) Verify(_ context.Context, r *signature.Request) (*signature.Delivery, error) {
+	item, err := readAdyenItem(r)
+	if err != nil {
+		return nil, err
+	}
+	sent, err := base64.StdEncoding.Strict().DecodeString(item.AdditionalData.Signature)
+	if err != nil || strings.ContainsAny(item.AdditionalData.Signature, "\r\n") {
+		return nil, signature.Refuse(signature.Malformed, "the hmacSignature is not base64")
+	}
+	d := &signature.Delivery{Event: item.EventCode, EventSigned: true}
+	for _, k := range a.keys {
+		sum := k.sign(item)
+		digest := sha256.Sum256(sum)
+		match := signature.Match{Secret: k.identity, Digest: digest[:]}
+		d.Contents = append(d.Contents, match)
+		if subtle.ConstantTimeCompare(sum, sent) == 1 {
+			d.Matches = append(d.Matches, match)
+		}
+	}
+	if len(d.Matches) == 0 {
+		return nil, signature.Refuse(signature.InvalidSignature, "no configured key signed the item")
+	}
+	return d, nil
+}
+
+// ambiguous reports whether the item's fields could be told apart in another
+// way: of the joined fields one alone, the merchant's own reference, may hold
+// the separator.
+func (item *adyenItem) ambiguous() bool {
+	return strings.Contains(strings.Join([]string{
+		item.PSPReference, item.OriginalReference, item.MerchantAccount,
+		item.Amount.Value.String(), item.Amount.Currency, item.EventCode, string(item.Success),
+	}, ""), ":")
+}
+
+// maxAdyenSigned bounds the signed fields of an item in bytes. Adyen's have at
+// most 80 characters each.
+const maxAdyenSigned = 8 << 10
+
+// fewItems reports whether a document has at most one notification item. It is
+// called before decoding, which takes a hundred times an item's smallest
+// spelling.
+func fewItems(body []byte) bool {
+	n := 0
+	for name, list := range jsonMembers(body) {
+		if !isNamed(name, "notificationItems") {
+			continue
+		}
+		for range jsonElements(list) {
+			if n++; n > 1 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// size is that of the signed fields together.
+func (item *adyenItem) size() int {
+	return len(item.PSPReference) + len(item.OriginalReference) + len(item.MerchantAccount) + len(item.MerchantReference) +
+		len(item.Amount.Value) + len(item.Amount.Currency) + len(item.EventCode) + len(item.Success)
+}
+
+func (k codeKey) sign(item adyenItem) []byte {
+	h := hmac.New(sha256.New, k.bytes)
+	h.Write([]byte(strings.Join([]string{
+		item.PSPReference, item.OriginalReference, item.MerchantAccount, item.MerchantReference,
+		item.Amount.Value.String(), item.Amount.Currency, item.EventCode, string(item.Success),
+	}, ":")))
+	return h.Sum(nil)
+}
+
+// adyenNames are the members that are read.
+var adyenNames = knownNames(4, "notificationItems", "NotificationRequestItem", "pspReference", "originalReference", "merchantAccountCode",
+	"merchantReference", "amount", "value", "currency", "eventCode", "success", "additionalData", "hmacSignature")
+
+// readAdyenItem reads the item, which must be the only one.
+func readAdyenItem(r *signature.Request) (item adyenItem, err error) {
+	body, err := wholeBody(r)
+	if err != nil {
+		return item, err
+	}
+	if err := checkNames(body, adyenNames); err != nil {
+		return item, signature.Refuse(signature.Malformed, "%v", err)
+	}
+	if !fewItems(body) {
+		return item, signature.Refuse(signature.Malformed, "there is more than one notification item, each signed by itself")
+	}
+	var document struct {
+		Items []struct {
+			Item *adyenItem `json:"NotificationRequestItem"`
+		} `json:"notificationItems"`
+	}
+	if err := json.Unmarshal(body, &document); err != nil {
+		return item, signature.Refuse(signature.Malformed, "the body is not a list of notification items")
+	}
+	switch items := document.Items; {
+	case len(items) == 0 || items[0].Item == nil:
+		return item, signature.Refuse(signature.MissingSignature, "there is no notification item")
+	case items[0].Item.AdditionalData.Signature == "":
+		return item, signature.Refuse(signature.MissingSignature, "the item has no additionalData.hmacSignature")
+	case items[0].Item.size() > maxAdyenSigned:
+		return item, signature.Refuse(signature.Malformed, "what is signed of the item has more than %d bytes", maxAdyenSigned)
+	case items[0].Item.ambiguous():
+		return item, signature.Refuse(signature.Malformed, "a signed field of the item holds a colon, which separates it from the next")
+	}
+	return *document.Items[0].Item, nil
+}
+
+func (a *adyen) Traits() signature.Traits {
+	return signature.Traits{HasEvent: true, EventSigned: true}
+}
+
+func (a *adyen) Secrets() []signature.Identity { return identities(a.keys) }

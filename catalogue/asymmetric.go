@@ -1,0 +1,53 @@
+package catalogue
+
+import (
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// asymmetric are the providers that sign with a private key; what is
+// configured is the public one.
+var asymmetric = []provider.Preset{
+	{
+		Name: "discord", Title: "Discord", Distinction: unique,
+		Variants: []provider.Variant{
+			{Name: "interactions", Help: "the interactions endpoint", Schemes: discordSchemes(inJSON("type"), 0)},
+			{Name: "webhook-events", Help: "webhook events", Schemes: discordSchemes(inJSON("event.type"), 600)},
+		}, Handshake: discordPing, Handshakes: "PING, signed",
+		Docs: "https://docs.discord.com/developers/interactions/overview", SecretHelp: "Public Key, under General Information of the app",
+	},
+	{
+		Name: "fireblocks", Title: "Fireblocks (legacy signature)", Distinction: unique,
+		Schemes: only(signature.RSASHA512, base64In("Fireblocks-Signature", ""), id(inJSON("id")), event(inJSON("eventType"))),
+		Docs:    "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "the public key that Fireblocks publishes for the environment",
+		Weakness: "one key signs for all customers of Fireblocks: check that the workspace in the body is yours",
+	},
+	// Retries run for a day; every event has an sg_event_id.
+	{
+		Name: "sendgrid", Title: "SendGrid Event Webhook", DigestBody: true, Distinction: unique,
+		Schemes: only(signature.ECDSAP256SHA256, base64In("X-Twilio-Email-Event-Webhook-Signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("X-Twilio-Email-Event-Webhook-Timestamp"), "unix", 0)),
+		Window:  2 * day, Docs: "https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features", SecretHelp: "Verification Key, under Mail Settings > Event Webhook",
+	},
+	{
+		Name: "telnyx", Title: "Telnyx", Distinction: unique,
+		Schemes: only(signature.Ed25519, base64In("telnyx-signature-ed25519", ""), signed("{timestamp}|{body}"), timestamp(inHeader("telnyx-timestamp"), "unix", 0), id(inJSON("data.id")), event(inJSON("data.event_type"))),
+		Docs:    "https://developers.telnyx.com/docs/messaging/messages/receiving-webhooks", SecretHelp: "Public Key, under Keys & Credentials",
+	},
+	{
+		Name: "travis-ci", Title: "Travis CI", Distinction: unique,
+		Schemes: only(signature.RSASHA1, base64In("Signature", ""), signed("{form.payload}"), wholeForm("payload")),
+		Docs:    "https://docs.travis-ci.com/user/notifications/#configuring-webhook-notifications", SecretHelp: "config.notifications.webhook.public_key of https://api.travis-ci.com/config",
+		Weakness: "one key signs for all users of Travis CI: check that the repository in the payload is yours",
+	},
+	{
+		Name: "wise", Title: "Wise", Distinction: unique,
+		Schemes: only(signature.RSASHA256, base64In("X-Signature-SHA256", ""), id(inHeader("X-Delivery-Id")), event(inJSON("event_type"))),
+		Window:  15 * day, Docs: "https://docs.wise.com/guides/developer/webhooks/event-handling", SecretHelp: "the public key that Wise publishes, for production or for the sandbox",
+		Weakness: "one key signs for all customers of Wise: check that the profile in the body is yours",
+	},
+}
+
+// discordSchemes: webhook events are retried for 10 minutes, interactions are not.
+func discordSchemes(eventType signature.Field, tolerance int) []signature.Scheme {
+	return only(signature.Ed25519, hexIn("X-Signature-Ed25519", ""), signed("{timestamp}{body}"), timestamp(inHeader("X-Signature-Timestamp"), "unix", tolerance), id(inJSON("id")), event(eventType))
+}

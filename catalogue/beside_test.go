@@ -1,0 +1,432 @@
+package catalogue
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/signing"
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// TestAFormHookIsItsSignedFieldAlone: the app must not be able to read another
+// `payload` than the one that was signed.
+func TestAFormHookIsItsSignedFieldAlone(t *testing.T) {
+	const form, forgery = "application/x-www-form-urlencoded", "%7B%22forged%22%3A1%7D"
+	for _, name := range []string{"gitea", "forgejo", "gogs", "travis-ci"} {
+		signer, err := signing.OpenSigner(name, nil, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secret, _ := signer.Configure()
+		m := setUp(t, name, secret, provider.Settings{})
+		hook := request("POST", "/in", "payload="+url.QueryEscape(`{"a":"b&c=d"}`), "Content-Type", form)
+		if err := signer.Sign(hook, signature.Draft{Time: testNow}); err != nil {
+			t.Fatal(err)
+		}
+		raw, _ := signature.BodyBytes(hook.Body)
+		body := string(raw)
+		change := func(f func(r *signature.Request)) *signature.Request {
+			r := *hook
+			r.Header = hook.Header.Clone()
+			f(&r)
+			return &r
+		}
+		if _, err := take(t, m, change(func(r *signature.Request) { r.RequestURI = "/in?token=x" })); err != nil {
+			t.Errorf("%s: a genuine form, with a query of the operator's: %v", name, err)
+		}
+		for _, text := range []string{
+			body + "&%20payload=" + forgery, body + "&payload%00x=" + forgery, body + "&payload[]=" + forgery, body + "&payload%5B%5D=" + forgery, body + ";payload=" + forgery,
+			body + "&+payload=" + forgery, body + "&PAYLOAD=" + forgery, body + "&x=1", "x=1&" + body, body + "&", "&" + body, body + "&" + body, "%70ayload" + strings.TrimPrefix(body, "payload"),
+			body + "&payload", "\n" + body, "",
+		} {
+			wantRefused(t, m, change(func(r *signature.Request) { r.Body = signature.BytesBody(text) }), name+": "+text)
+		}
+		for _, uri := range []string{"/in?payload=" + forgery, "/in?%20payload=" + forgery, "/in?payload[]=" + forgery, "/in?x=1&PAYLOAD=" + forgery} {
+			wantRefused(t, m, change(func(r *signature.Request) { r.RequestURI = uri }), name+": "+uri)
+		}
+		for _, method := range []string{"GET", "HEAD"} {
+			wantRefused(t, m, change(func(r *signature.Request) { r.Method = method }), name+": a form on "+method)
+		}
+		for _, kind := range []string{"", "text/plain", "multipart/form-data; boundary=x", form + "; charset=utf-16", form + "; charset=ibm037"} {
+			wantRefused(t, m, change(func(r *signature.Request) { r.Header.Set("Content-Type", kind) }), name+": a form sent as "+kind)
+		}
+		if !m.Facts().Traits.BodySigned {
+			t.Errorf("%s: nothing unsigned is forwarded, but the body is said to be", name)
+		}
+	}
+}
+
+// TestAHookInOneShapeIsNotReadInAnother: Gitea and its kin send one payload as
+// JSON, as a form field or as a parameter of a GET.
+func TestAHookInOneShapeIsNotReadInAnother(t *testing.T) {
+	m := setUp(t, "gitea", "k", provider.Settings{})
+	const payload, other = `{"ref":"main"}`, `{"forged":1}`
+	sig := hex.EncodeToString(mac(testSecret(t, "k"), payload))
+	inQuery := "/in?token=x&payload=" + url.QueryEscape(payload)
+	for _, c := range []struct {
+		method, uri, body, kind string
+		want                    bool
+	}{
+		{"POST", "/in", payload, "application/json", true},
+		{"POST", "/in?token=x", payload, "application/json", true},
+		{"POST", "/in", "payload=" + url.QueryEscape(payload), "application/x-www-form-urlencoded", true},
+		{"GET", inQuery, "", "", true},
+		{"GET", inQuery, other, "application/json", false},
+		{"GET", inQuery, "payload=" + other, "application/x-www-form-urlencoded", false},
+		{"GET", inQuery + "&payload[]=" + other, "", "", false},
+		{"GET", inQuery + "&%20payload=" + other, "", "", false},
+		{"HEAD", inQuery, "", "", false},
+		{"POST", inQuery, other, "application/json", false},
+		{"POST", "/in?payload=x", payload, "application/json", false},
+		{"POST", "/in", payload, "application/x-www-form-urlencoded", false},
+		{"POST", "/in", payload, "multipart/form-data; boundary=x", false},
+		{"GET", "/in?payload=x", payload, "application/json", false},
+	} {
+		d, err := take(t, m, request(c.method, c.uri, c.body, "Content-Type", c.kind, "X-Gitea-Signature", sig))
+		if _, refused := errors.AsType[*signature.Refusal](err); (err == nil) != c.want || refused == c.want {
+			t.Errorf("%s %s %q as %s: got %+v, %v", c.method, c.uri, c.body, c.kind, d, err)
+		}
+	}
+}
+
+// TestOneSecretForTwoProtocols: Bolt signs the query of a GET and the body of a
+// POST with one key. The one cannot be sent as the other.
+func TestOneSecretForTwoProtocols(t *testing.T) {
+	m := setUp(t, "bolt", "k", provider.Settings{})
+	sig := func(text string) string {
+		return base64.StdEncoding.EncodeToString(mac(testSecret(t, "k"), text))
+	}
+	const q, body = "order_id=1&amount=2", `{"id":"1","note":"&amount=9&"}`
+	for _, genuine := range []*signature.Request{
+		request("GET", "/b?"+q, "", "X-Bolt-Hmac-Sha256", sig(q)), request("POST", "/b", body, "X-Bolt-Hmac-Sha256", sig(body)),
+	} {
+		if _, err := take(t, m, genuine); err != nil {
+			t.Error(err)
+		}
+	}
+	wantRefused(t, m, request("POST", "/b", q, "X-Bolt-Hmac-Sha256", sig(q)), "a query as a body")
+	wantRefused(t, m, request("GET", "/b?"+body, "", "X-Bolt-Hmac-Sha256", sig(body)), "a body as a query")
+	wantRefused(t, m, request("GET", "/b?"+q, "{}", "X-Bolt-Hmac-Sha256", sig(q)), "a body beside a signed query")
+}
+
+// TestABodyOfSeparatorsIsNoForm: it has no fields, so nothing of it is signed.
+func TestABodyOfSeparatorsIsNoForm(t *testing.T) {
+	h := hmac.New(sha1.New, []byte("k"))
+	h.Write([]byte("https://hooks.example.com/t"))
+	twilio := base64.StdEncoding.EncodeToString(h.Sum(nil))
+	plivo := base64.StdEncoding.EncodeToString(mac(testSecret(t, "k"), "https://hooks.example.com/t.n"))
+	for _, body := range []string{"&", "&&", "="} {
+		wantRefused(t, setUp(t, "twilio", "k", provider.Settings{}), request("POST", "/t", body, "X-Twilio-Signature", twilio), "twilio: "+body)
+		wantRefused(t, setUp(t, "plivo", "k", provider.Settings{}), request("POST", "/t", body, "X-Plivo-Signature-V3", plivo, "X-Plivo-Signature-V3-Nonce", "n"), "plivo: "+body)
+	}
+}
+
+// adyenBody is a notification with the items, each signed.
+func adyenBody(t *testing.T, key string, changes ...map[string]string) string {
+	t.Helper()
+	raw, err := hex.DecodeString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var items []string
+	for _, change := range changes {
+		v := map[string]string{"psp": "7914", "original": "", "account": "T", "reference": "r", "value": "1", "currency": "EUR", "event": "AUTHORISATION", "success": "true"}
+		maps.Copy(v, change)
+		h := hmac.New(sha256.New, raw)
+		h.Write([]byte(strings.Join([]string{v["psp"], v["original"], v["account"], v["reference"], v["value"], v["currency"], v["event"], v["success"]}, ":")))
+		items = append(items, fmt.Sprintf(`{"NotificationRequestItem":{"pspReference":%q,"originalReference":%q,"merchantAccountCode":%q,"merchantReference":%q,"amount":{"value":%s,"currency":%q},"eventCode":%q,"success":%q,"additionalData":{"hmacSignature":%q}}}`,
+			v["psp"], v["original"], v["account"], v["reference"], v["value"], v["currency"], v["event"], v["success"], base64.StdEncoding.EncodeToString(h.Sum(nil))))
+	}
+	return `{"live":"false","notificationItems":[` + strings.Join(items, ",") + `]}`
+}
+
+// TestANotificationOfAdyenHasOneItem: each is signed by itself, so that any list
+// of handled items would be new.
+func TestANotificationOfAdyenHasOneItem(t *testing.T) {
+	const key = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
+	m := setUp(t, "adyen", key, provider.Settings{})
+	one := adyenBody(t, key, nil)
+	d, err := take(t, m, request("POST", "/a", one))
+	if err != nil || d.Event != "AUTHORISATION" {
+		t.Fatalf("got %+v, %v", d, err)
+	}
+	if _, err := take(t, m, request("POST", "/a", adyenBody(t, key, map[string]string{"reference": "order:1:a"}))); err != nil {
+		t.Errorf("a reference with colons: %v", err)
+	}
+	other := map[string]string{"psp": "7915", "event": "REFUND"}
+	for what, body := range map[string]string{
+		"[A,A]": adyenBody(t, key, nil, nil), "[A,B]": adyenBody(t, key, nil, other), "[B,A]": adyenBody(t, key, other, nil), "[]": adyenBody(t, key),
+		"[{},A]": strings.Replace(one, `[{`, `[{},{`, 1), "[[A]]": strings.Replace(strings.Replace(one, "[", "[[", 1), "]", "]]", 1),
+		"two lists":          strings.Replace(one, `{"live"`, `{"notificationItems":[],"live"`, 1),
+		"a list in capitals": strings.Replace(one, `{"live"`, `{"NOTIFICATIONITEMS":[],"live"`, 1),
+		"two items in one":   strings.Replace(one, `{"Notif`, `{"NotificationRequestItem":{},"Notif`, 1),
+		"a folded event":     strings.Replace(one, `"eventCode"`, `"EventCode":"x","eventCode"`, 1),
+		"only a folded one":  strings.Replace(one, `"eventCode"`, `"EVENTCODE"`, 1),
+		// "…:r:1:EUR:AUTHORISATION:true" read with other boundaries
+		"event and success": adyenBody(t, key, map[string]string{"event": "A:B"}), "account": adyenBody(t, key, map[string]string{"account": "T:r", "reference": "1"}),
+	} {
+		d, err := take(t, m, request("POST", "/a", body))
+		if _, ok := errors.AsType[*signature.Refusal](err); !ok {
+			t.Errorf("%s: got %+v, %v", what, d, err)
+		}
+	}
+}
+
+func TestMembersOfSNSThatAreNotSignedCannotPassForThoseThatAre(t *testing.T) {
+	good := newSigner(t, "sns.amazonaws.com", nil, testNow.Add(1<<40))
+	m := setUp(t, "aws-sns", "", provider.Settings{Topics: []string{snsTestTopic}, Certificates: []string{good.cert}})
+	body := snsBody(t, good, "Notification", nil)
+	if _, err := take(t, m, request("POST", "/s", body)); err != nil {
+		t.Fatal(err)
+	}
+	for _, member := range []string{
+		`"message":"FORGED"`, `"MESSAGE":"FORGED"`, `"Message":"FORGED"`, `"subject":"FORGED"`, `"Subject":{"a":1}`, `"Subject":["x"]`, `"type":"x"`, `"TOPICARN":"x"`,
+		`"SubscribeURL":"https://evil.test"`, `"Token":"x"`, `"messageAttributes":{}`,
+	} {
+		wantRefused(t, m, request("POST", "/s", strings.TrimSuffix(body, "}")+","+member+"}"), member)
+	}
+	for _, member := range []string{`"MessageAttributes":{"a":{"Type":"String","Value":"1"},"A":{"Type":"String","Value":"2"}}`, `"SequenceNumber":"1"`} {
+		if _, err := take(t, m, request("POST", "/s", strings.TrimSuffix(body, "}")+","+member+"}")); err != nil {
+			t.Errorf("%s, which SNS sends: %v", member, err)
+		}
+	}
+	if m.Facts().Traits.BodySigned {
+		t.Error("members are not signed, but the body is said to be")
+	}
+	strict := setUp(t, "aws-sns", "", provider.Settings{Topics: []string{snsTestTopic}, Certificates: []string{good.cert}, Algorithms: []string{"sha256"}})
+	var message map[string]string
+	if err := json.Unmarshal([]byte(body), &message); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := take(t, strict, request("POST", "/s", body)); (err == nil) != (message["SignatureVersion"] == "2") {
+		t.Errorf("with algorithm sha256, version %s: %v", message["SignatureVersion"], err)
+	}
+}
+
+// rfc9421Request has a signature for every key ID and nonce.
+func rfc9421Request(t *testing.T, m *provider.Module, labels ...string) *signature.Request {
+	t.Helper()
+	r := request("POST", "/r", "{}")
+	sum := sha256.Sum256([]byte("{}"))
+	r.Header.Set("Content-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":")
+	var inputs, sigs []string
+	for i, label := range labels {
+		id, nonce, _ := strings.Cut(label, "/")
+		params := `("@method" "@target-uri" "content-digest");created=` + strconv.FormatInt(testNow.Unix(), 10) + `;keyid="` + id + `";nonce="` + nonce + `"`
+		base := "\"@method\": POST\n\"@target-uri\": https://hooks.example.com/r\n\"content-digest\": " + r.Header.Get("Content-Digest") + "\n\"@signature-params\": " + params
+		for _, k := range verifierOf(m).(*messageSignatures).keys {
+			if k.id == id {
+				h := hmac.New(sha256.New, k.secret)
+				h.Write([]byte(base))
+				inputs = append(inputs, fmt.Sprintf("s%d=%s", i, params))
+				sigs = append(sigs, fmt.Sprintf("s%d=:%s:", i, base64.StdEncoding.EncodeToString(h.Sum(nil))))
+			}
+		}
+	}
+	r.Header.Set("Signature-Input", strings.Join(inputs, ", "))
+	r.Header.Set("Signature", strings.Join(sigs, ", "))
+	return r
+}
+
+// identityOf is by what a delivery is known: its signed ID, or its digests.
+func identityOf(d *signature.Delivery) map[string]bool {
+	known := make(map[string]bool)
+	for _, m := range d.Matches {
+		if d.ID != "" && d.IDSigned {
+			known[fmt.Sprintf("%x %s", m.Secret.Fingerprint, d.ID)] = true
+			continue
+		}
+		known[fmt.Sprintf("%x %x", m.Secret.Fingerprint, m.Digest)] = true
+	}
+	return known
+}
+
+// TestOneOfSeveralSignaturesRemovedIsTheSameDelivery, however many there are,
+// and in whatever order: what remains is a part of what was known before.
+func TestOneOfSeveralSignaturesRemovedIsTheSameDelivery(t *testing.T) {
+	m := provider.NewModule(presetNamed("rfc9421"))
+	m.Secrets = []provider.Secret{{Secret: "hmac-sha256:a2V5LWE=", Label: "a"}, {Secret: "hmac-sha256:a2V5LWI=", Label: "b"}}
+	if err := provision(m); err != nil {
+		t.Fatal(err)
+	}
+	read := func(labels ...string) map[string]bool {
+		d, err := take(t, m, rfc9421Request(t, m, labels...))
+		if err != nil {
+			t.Fatalf("%v: %v", labels, err)
+		}
+		return identityOf(d)
+	}
+	all := read("a/n1", "b/n2", "a/n3")
+	if len(all) != 3 {
+		t.Fatalf("three signatures give %d keys", len(all))
+	}
+	for _, fewer := range [][]string{{"a/n1"}, {"b/n2"}, {"a/n3"}, {"b/n2", "a/n1"}, {"a/n3", "b/n2"}, {"a/n1", "a/n1"}} {
+		for key := range read(fewer...) {
+			if !all[key] {
+				t.Errorf("of the three signatures only %v: another delivery", fewer)
+			}
+		}
+	}
+	braintree := provider.NewModule(presetNamed("braintree"))
+	braintree.Secrets = []provider.Secret{{Secret: "private-a", Label: "pa"}, {Secret: "private-b", Label: "pb"}}
+	if err := provision(braintree); err != nil {
+		t.Fatal(err)
+	}
+	pair := func(label, private string) string {
+		text, err := braintreeKey(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := hmac.New(sha1.New, key)
+		h.Write([]byte("cGF5bG9hZA==\n"))
+		return label + "|" + hex.EncodeToString(h.Sum(nil))
+	}
+	a, b := pair("pa", "private-a"), pair("pb", "private-b")
+	known := func(pairs string) map[string]bool {
+		d, err := take(t, braintree, request("POST", "/b", url.Values{"bt_signature": {pairs}, "bt_payload": {"cGF5bG9hZA==\n"}}.Encode(), "Content-Type", "application/x-www-form-urlencoded"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return identityOf(d)
+	}
+	both := known(a + "&" + b)
+	for _, pairs := range []string{a, b, b + "&" + a, a + "&" + a} {
+		for key := range known(pairs) {
+			if !both[key] {
+				t.Errorf("braintree: of two pairs only %s: another delivery", pairs)
+			}
+		}
+	}
+}
+
+// TestOneKeyInTwoSpellingsIsOneSecret, in every provider, whether its scheme is
+// data or code: two secrets would be two memories.
+func TestOneKeyInTwoSpellingsIsOneSecret(t *testing.T) {
+	_, pem := ecdsaPEM(t)
+	spaced := strings.ReplaceAll(pem, "\n", "\r\n")
+	for name, c := range map[string]struct {
+		set     provider.Settings
+		secrets []provider.Secret
+	}{
+		"adyen":                  {provider.Settings{}, []provider.Secret{{Secret: "00ff"}, {Secret: "00FF"}}},
+		"adyen-platform":         {provider.Settings{}, []provider.Secret{{Secret: "00ff"}, {Secret: "00FF"}}},
+		"rfc9421":                {provider.Settings{}, []provider.Secret{{Secret: "hmac-sha256:c2VjcmV0", Label: "a"}, {Secret: "hmac-sha256:c2VjcmV0", Label: "b"}}},
+		"github-secret-scanning": {provider.Settings{}, []provider.Secret{{Secret: pem, Label: "a"}, {Secret: spaced, Label: "b"}}},
+		"plaid":                  {provider.Settings{}, []provider.Secret{{Secret: pem, Label: "a"}, {Secret: spaced, Label: "b"}}},
+		"vonage":                 {provider.Settings{}, []provider.Secret{{Secret: "s"}, {Secret: "s"}}},
+		"messagebird":            {provider.Settings{}, []provider.Secret{{Secret: "s"}, {Secret: "s", Label: "x"}}},
+		"standard-webhooks":      {provider.Settings{}, []provider.Secret{{Secret: "whsec_c2VjcmV0"}, {Secret: "c2VjcmV0"}}},
+		"openai":                 {provider.Settings{}, []provider.Secret{{Secret: "whsec_c2VjcmV0"}, {Secret: "secret"}}},
+		"clearbit":               {provider.Settings{}, []provider.Secret{{Secret: "sk_x"}, {Secret: "x"}}},
+		"box":                    {provider.Settings{}, []provider.Secret{{Secret: "s"}, {Secret: "s"}}},
+		"gitlab":                 {provider.Settings{}, []provider.Secret{{Secret: "t"}, {Secret: "t", Label: "x"}}},
+	} {
+		m := provider.NewModule(presetNamed(name))
+		m.Settings = c.set
+		for _, s := range c.secrets {
+			s.Secret = strings.ReplaceAll(s.Secret, "{", `\{`)
+			m.Secrets = append(m.Secrets, s)
+		}
+		if err := provision(m); err == nil || !strings.Contains(err.Error(), "twice") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// TestTheFingerprintOfAKeyDoesNotDependOnItsSpelling: a copy that was handled
+// before the config was written anew still is.
+func TestTheFingerprintOfAKeyDoesNotDependOnItsSpelling(t *testing.T) {
+	lower, upper := setUp(t, "adyen", "00ff", provider.Settings{}), setUp(t, "adyen", "00FF", provider.Settings{})
+	if lower.Facts().Secrets[0].Fingerprint != upper.Facts().Secrets[0].Fingerprint {
+		t.Error("adyen: another secret")
+	}
+	if want := testSecret(t, "00FF").Identity().Fingerprint; upper.Facts().Secrets[0].Fingerprint != want {
+		t.Error("adyen: what was handled under the key as Adyen shows it is forgotten")
+	}
+}
+
+// TestAnEmptySecretAmongSeveralIsAConfigError: it could be the one that was
+// rotated away.
+func TestAnEmptySecretAmongSeveralIsAConfigError(t *testing.T) {
+	for i := range catalogue {
+		p := &catalogue[i]
+		if p.NoSecret {
+			continue
+		}
+		signer, err := signing.OpenSigner(p.Name, nil, "", nil)
+		if err != nil {
+			continue // adyen and others have their own tests
+		}
+		good, _ := signer.Configure()
+		prefixes := map[string]bool{"": true, " ": true, "{env.VERIFY_WEBHOOK_UNSET}": true}
+		for _, s := range p.Schemes {
+			if s.Key.Encoding != "" {
+				prefixes[s.Key.Prefix] = true // nothing but the prefix
+			}
+		}
+		for empty := range prefixes {
+			for _, secrets := range [][]provider.Secret{{{Secret: good}, {Secret: empty}}, {{Secret: empty}, {Secret: good}}} {
+				m := provider.NewModule(p)
+				m.Secrets = secrets
+				if err := provision(m); err == nil && !p.SecretsFitAll {
+					t.Errorf("%s is set up with the secret %q beside another", p.Name, empty)
+				}
+			}
+		}
+	}
+}
+
+func TestJSONMembersThatMailgunSignsComeOnce(t *testing.T) {
+	m := setUp(t, "mailgun", "k", provider.Settings{})
+	stamp := strconv.FormatInt(testNow.Unix(), 10)
+	sig := hex.EncodeToString(mac(testSecret(t, "k"), stamp+"tok"))
+	good := `"signature":{"timestamp":"` + stamp + `","token":"tok","signature":"` + sig + `"}`
+	if _, err := take(t, m, request("POST", "/m", "{"+good+`,"event-data":{"event":"opened","user-variables":{"Token":"x","token":"y"}}}`)); err != nil {
+		t.Error(err)
+	}
+	for _, body := range []string{"{" + good + `,"signature":{"token":"forged"}}`, "{" + good + `,"Signature":{"token":"forged"}}`, "{" + strings.Replace(good, `"token"`, `"Token":"forged","token"`, 1) + "}"} {
+		wantRefused(t, m, request("POST", "/m", body), body)
+	}
+}
+
+func TestDropboxSignSaysWhereTheTimeEnds(t *testing.T) {
+	m := setUp(t, "dropbox-sign", "k", provider.Settings{})
+	sum := hex.EncodeToString(mac(testSecret(t, "k"), "1760000000signature_request_sent"))
+	for _, c := range [][2]string{{"176000000", "0signature_request_sent"}, {"1760000000s", "ignature_request_sent"}, {"", "1760000000signature_request_sent"}, {"1760000000signature_request_sent", ""}} {
+		body := "--b\r\nContent-Disposition: form-data; name=\"json\"\r\n\r\n" + `{"event":{"event_time":"` + c[0] + `","event_type":"` + c[1] + `","event_hash":"` + sum + `"}}` + "\r\n--b--\r\n"
+		wantRefused(t, m, request("POST", "/d", body, "Content-Type", "multipart/form-data; boundary=b"), c[0]+"|"+c[1])
+	}
+}
+
+// ecdsaPEM makes a public key in PEM.
+func ecdsaPEM(t *testing.T) (*ecdsa.PrivateKey, string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := signature.PublicKeyText(private, signature.KeyFormat{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return private, text
+}

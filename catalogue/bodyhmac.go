@@ -1,0 +1,414 @@
+package catalogue
+
+import (
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// bodyHMAC are the providers that sign the body and nothing else. What stands
+// in headers beside it is not signed, and neither is a time: a delivery can be
+// sent again after the window.
+var bodyHMAC = []provider.Preset{
+	{
+		Name: "ably", Title: "Ably", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("X-Ably-Signature", ""), keyID(inHeader("X-Ably-Key"))),
+		Docs:    "https://ably.com/docs/platform/integrations/webhooks", SecretHelp: "the part of the API key after the colon; the part before it can be its label",
+	},
+	{
+		Name: "adyen-platform", Title: "Adyen for Platforms", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("HmacSignature", ""), key("hex", ""), event(inJSON("type"))),
+		Window:  30 * day, // it retries for as long
+		Docs:    "https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures", SecretHelp: "HMAC key of the webhook, in hex as shown",
+	},
+	// Confirmed at aftership.com/docs/tracking/webhook/webhook-signature.
+	// 14 retries, each after twice as long as the one before, take 12 days.
+	{
+		Name: "aftership", Title: "AfterShip", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("aftership-hmac-sha256", ""), id(inJSON("event_id")), event(inJSON("event"))),
+		Window:  14 * day, Docs: "https://www.aftership.com/docs/tracking/webhook/webhook-signature", SecretHelp: "Webhook secret, under Settings > Notifications",
+	},
+	{
+		Name: "alchemy", Title: "Alchemy Notify", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Alchemy-Signature", ""), id(inJSON("id")), event(inJSON("type"))),
+		Docs:    "https://www.alchemy.com/docs/reference/notify-api-quickstart", SecretHelp: "Signing Key of the webhook, with its whsec_",
+	},
+	// A heartbeat is {"events":[]}, every 8 hours.
+	// https://developers.asana.com/docs/webhooks-guide
+	{
+		Name: "asana", Title: "Asana", Distinction: uniqueWhen(inJSON("events.0")),
+		Schemes: only(signature.HMACSHA256, hexIn("X-Hook-Signature", "")),
+		Takes:   []string{"accept_handshake"}, Challenge: asanaChallenge, Handshakes: "X-Hook-Secret, while `accept_handshake` is set",
+		Docs: "https://developers.asana.com/docs/webhooks-guide", SecretHelp: "the X-Hook-Secret that Asana sends when the webhook is made",
+	},
+	// Confirmed at aps.autodesk.com/blog/practice-payload-signature-webhook and
+	// in autodesk-platform-services/aps-webhooks-signature.
+	{
+		Name: "autodesk", Title: "Autodesk Platform Services", Distinction: unique,
+		Schemes: only(signature.HMACSHA1, hexIn("X-Adsk-Signature", "sha1hash="), id(inHeader("X-Adsk-Delivery-Id"))),
+		Docs:    "https://aps.autodesk.com/en/docs/webhooks/v1/overview/basics", SecretHelp: "the token that was registered with POST /webhooks/v1/tokens",
+	},
+	// repo:push of Bitbucket Cloud holds no time: a branch may move from A to B
+	// twice. Approved and unapproved pull requests differ in the header. Data
+	// Center has its ID in another header.
+	{
+		Name: "bitbucket", Title: "Bitbucket", OtherID: "X-Request-Id", Distinction: repeatsWhen(inJSON("push")).Varying("X-Event-Key"),
+		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256="), id(inHeader("X-Request-UUID")), event(inHeader("X-Event-Key"))),
+		Docs:    "https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/", SecretHelp: "Secret of the webhook, as typed",
+	},
+	// Hooks for shipping and tax of one cart are sent again with equal bodies, and
+	// Bolt waits for the response. X-Bolt-Trace-Id is not documented to be an ID.
+	{
+		Name: "bolt", Title: "Bolt", Distinction: repeats, Schemes: []signature.Scheme{
+			scheme(signature.HMACSHA256, base64In("X-Bolt-Hmac-Sha256", ""), signed("{query}"), noBody, when(signature.Condition{Methods: []string{"GET"}})),
+			scheme(signature.HMACSHA256, base64In("X-Bolt-Hmac-Sha256", ""), jsonBody), // never a query, which the same key signs
+		},
+		Docs: "https://help.bolt.com/developers/webhooks/hook-verification/", SecretHelp: "Signing Secret of the merchant",
+	},
+	{
+		Name: "cal.com", Title: "Cal.com", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Cal-Signature-256", ""), event(inJSON("triggerEvent"))),
+		Docs:    "https://cal.com/docs/developing/guides/automation/webhooks", SecretHelp: "Secret of the webhook, as typed",
+	},
+	// data.id is the list item, the same for archived and unarchived.
+	{
+		Name: "castle", Title: "Castle", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("X-Castle-Signature", ""), refuseEmpty, event(inJSON("type"))),
+		Docs:    "https://docs.castle.io/docs/webhooks", SecretHelp: "the API secret",
+	},
+	{
+		Name: "checkout.com", Title: "Checkout.com", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("Cko-Signature", ""), id(inJSON("id")), event(inJSON("type"))),
+		Docs:    "https://www.checkout.com/docs/workflows", SecretHelp: "Signature key of the workflow's webhook action",
+	},
+	{
+		Name: "circleci", Title: "CircleCI", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, listIn("circleci-signature", ",", "v1"), id(inJSON("id")), event(inJSON("type"))),
+		Docs:    "https://circleci.com/docs/outbound-webhooks/", SecretHelp: "Secret token of the webhook",
+	},
+	// id is the webhook_id that the caller chose, often the same one for all.
+	{Name: "clearbit", Title: "Clearbit", Distinction: repeats, Schemes: []signature.Scheme{
+		scheme(signature.HMACSHA1, hexIn("X-Request-Signature", "sha1="), keyOnly("", "sk_"), event(inJSON("type"))),
+		scheme(signature.HMACSHA1, hexIn("X-Request-Signature", "sha1="), keyOnly("", "pk_"), event(inJSON("type"))),
+		scheme(signature.HMACSHA1, hexIn("X-Request-Signature", "sha1="), event(inJSON("type"))),
+	}, Docs: "https://github.com/clearbit/clearbit-ruby", SecretHelp: "the API key"},
+	// The outer id is of the notification: with each attempt there is another.
+	{
+		Name: "coinbase-commerce", Title: "Coinbase Commerce", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-CC-Webhook-Signature", ""), id(inJSON("event.id")), event(inJSON("event.type"))),
+		Docs:    "https://docs.cdp.coinbase.com/commerce/api-arcitecture/webhooks-security", SecretHelp: "Webhook shared secret, under Settings",
+	},
+	{
+		Name: "docusign", Title: "DocuSign Connect", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("X-DocuSign-Signature-#", ""), event(inJSON("event"))),
+		Docs:    "https://developers.docusign.com/platform/webhooks/connect/hmac/", SecretHelp: "Connect HMAC key, as shown",
+	},
+	// A notification names the accounts in which something changed, and no more.
+	{
+		Name: "dropbox", Title: "Dropbox", Distinction: repeats,
+		Schemes:   only(signature.HMACSHA256, hexIn("X-Dropbox-Signature", "")),
+		Challenge: echoQuery("challenge"), Handshakes: "GET with `challenge`",
+		Docs: "https://www.dropbox.com/developers/reference/webhooks", SecretHelp: "App secret",
+	},
+	{
+		Name: "easypost", Title: "EasyPost", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Hmac-Signature", "hmac-sha256-hex="), id(inJSON("id")), event(inJSON("description"))),
+		KeyText: compatibilityDecomposed, Docs: "https://docs.easypost.com/guides/webhooks-guide", SecretHelp: "webhook_secret of the webhook, as typed",
+	},
+	{
+		Name: "front-rule", Title: "Front (rule webhooks)", Distinction: unique,
+		Schemes: only(signature.HMACSHA1, base64In("X-Front-Signature", "")),
+		Docs:    "https://dev.frontapp.com/docs/rule-webhooks", SecretHelp: "API secret, under Settings > Developers",
+	},
+	{
+		Name: "github", Title: "GitHub", Distinction: githubDistinction,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature-256", "sha256="), id(inHeader("X-GitHub-Delivery")), event(inHeader("X-GitHub-Event"))),
+		Window:  week, // redelivery by hand reaches back 3 days
+		Docs:    "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries", SecretHelp: "Secret of the webhook, as typed",
+	},
+	{
+		Name: "gocardless", Title: "GoCardless", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("Webhook-Signature", ""), id(inJSON("meta.webhook_id"))),
+		Docs:    "https://developer.gocardless.com/getting-started/staying-up-to-date-with-webhooks/", SecretHelp: "Secret of the webhook endpoint",
+	},
+	// job_updated holds no time of the change.
+	{
+		Name: "greenhouse", Title: "Greenhouse", Distinction: repeats,
+		Schemes: only(signature.HMACSHA256, hexIn("Signature", "sha256 "), id(inHeader("Greenhouse-Event-ID")), event(inJSON("action"))),
+		Docs:    "https://developers.greenhouse.io/webhooks.html", SecretHelp: "Secret key of the webhook",
+	},
+	// Confirmed at docs.gusto.com/app-integrations/docs/webhooks.
+	{
+		Name: "gusto", Title: "Gusto", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Gusto-Signature", ""), id(inJSON("uuid")), event(inJSON("event_type"))),
+		Docs:    "https://docs.gusto.com/app-integrations/docs/webhooks", SecretHelp: "verification_token of the subscription",
+	},
+	// Confirmed at devcenter.heroku.com/articles/addon-webhooks.
+	// webhook_metadata.attempt.id is of one attempt.
+	{
+		Name: "heroku", Title: "Heroku", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("Heroku-Webhook-Hmac-SHA256", ""), id(inJSON("webhook_metadata.delivery.id")), event(inJSON("resource")), action(inJSON("action"))),
+		Docs:    "https://devcenter.heroku.com/articles/app-webhooks", SecretHelp: "secret of the webhook, shown when it is made",
+	},
+	{
+		Name: "intercom", Title: "Intercom", Distinction: unique,
+		Schemes: only(signature.HMACSHA1, hexIn("X-Hub-Signature", "sha1="), id(inJSON("id")), event(inJSON("topic"))),
+		Docs:    "https://developers.intercom.com/docs/webhooks", SecretHelp: "Client secret of the app",
+	},
+	{
+		Name: "intuit", Title: "Intuit QuickBooks", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("intuit-signature", "")),
+		Docs:    "https://developer.intuit.com/app/developer/qbo/docs/develop/webhooks", SecretHelp: "Verifier token, under Webhooks of the app",
+	},
+	// Confirmed at confluence.atlassian.com/adminjiraserver/managing-webhooks-938846912.html.
+	// With "Exclude body" every body is empty. All others hold a time.
+	{
+		Name: "jira", Title: "Jira", Distinction: uniqueWhen(inJSON("timestamp")),
+		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256="), id(inHeader("X-Atlassian-Webhook-Identifier")), event(inJSON("webhookEvent"))),
+		Docs:    "https://developer.atlassian.com/cloud/jira/platform/webhooks/", SecretHelp: "Secret of the webhook, which an administrator makes",
+	},
+	// Confirmed at launchdarkly.com/docs/home/infrastructure/webhooks.
+	{
+		Name: "launchdarkly", Title: "LaunchDarkly", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-LD-Signature", ""), id(inJSON("_id"))),
+		Docs:    "https://launchdarkly.com/docs/home/infrastructure/webhooks", SecretHelp: "Secret of the webhook",
+	},
+	{
+		Name: "lemonsqueezy", Title: "Lemon Squeezy", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Signature", ""), event(inJSON("meta.event_name"))),
+		Docs:    "https://docs.lemonsqueezy.com/help/webhooks/signing-requests", SecretHelp: "Signing secret of the webhook, as typed",
+	},
+	{
+		Name: "line", Title: "LINE Messaging API", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("x-line-signature", "")),
+		Docs:    "https://developers.line.biz/en/docs/messaging-api/verify-webhook-signature/", SecretHelp: "Channel secret",
+	},
+	// WhatsApp retries for 7 days.
+	{
+		Name: "meta", Title: "Meta (Facebook, Instagram, WhatsApp)", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature-256", "sha256="), event(inJSON("object"))),
+		Takes:   []string{"verify_token"}, Challenge: metaChallenge, Handshakes: "GET with `hub.challenge`, if `verify_token` is set",
+		Window: 8 * day, Docs: "https://developers.facebook.com/docs/graph-api/webhooks/getting-started", SecretHelp: "App Secret, under App settings > Basic",
+	},
+	{
+		Name: "microsoft-teams", Title: "Microsoft Teams outgoing webhook", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("Authorization", "HMAC "), key("base64", "")),
+		Docs:    "https://learn.microsoft.com/en-us/microsoftteams/platform/webhooks-and-connectors/how-to/add-outgoing-webhook", SecretHelp: "security token shown when the webhook is made",
+	},
+	{
+		Name: "modern-treasury", Title: "Modern Treasury", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Signature", ""), id(inHeader("X-Webhook-ID")), event(inJSON("event"))),
+		Docs:    "https://docs.moderntreasury.com/platform/reference/webhooks", SecretHelp: "Webhook key of the endpoint",
+	},
+	{
+		Name: "mollie", Title: "Mollie", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("X-Mollie-Signature"), Prefix: "sha256=", PrefixOptional: true, Repeated: true}, id(inJSON("id")), event(inJSON("type"))),
+		Docs:    "https://docs.mollie.com/reference/webhooks-new", SecretHelp: "Secret of the next-gen webhook; legacy webhooks are unsigned and refused",
+	},
+	// json id is the alert. Only the header says whether it was opened or closed.
+	{
+		Name: "mongodb-atlas", Title: "MongoDB Atlas", Distinction: unique.Varying("X-MMS-Event"),
+		Schemes: only(signature.HMACSHA1, base64In("X-MMS-Signature", ""), event(inHeader("X-MMS-Event"))),
+		Docs:    "https://www.mongodb.com/docs/atlas/tutorial/webhook-integration/", SecretHelp: "Webhook Secret, under Integrations",
+	},
+	// Results of a sync hold times. Failed refreshes and forwarded "changed"
+	// notices are equal: https://nango.dev/docs/guides/platform/webhooks-from-nango
+	{
+		Name: "nango", Title: "Nango", Distinction: uniqueWhen(inJSON("modifiedAfter"), inJSON("startedAt")),
+		Schemes: only(signature.HMACSHA256, hexIn("X-Nango-Hmac-Sha256", ""), event(inJSON("type"))),
+		Docs:    "https://nango.dev/docs/implementation-guides/platform/webhooks-from-nango", SecretHelp: "Webhook signing key, under Environment settings",
+	},
+	{
+		Name: "notion", Title: "Notion", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Notion-Signature", "sha256="), id(inJSON("id")), event(inJSON("type"))),
+		Docs:    "https://developers.notion.com/reference/webhooks", SecretHelp: "verification_token, secret_… which Notion sends when the subscription is made",
+	},
+	{
+		Name: "npm", Title: "npm hooks", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Npm-Signature", "sha256="), event(inJSON("event"))),
+		Docs:    "https://github.com/npm/npm-hook-receiver", SecretHelp: "the secret given to `npm hook add`",
+	},
+	// check.reopened, report.resumed and others hold no time, only the object's ID.
+	{
+		Name: "onfido", Title: "Onfido", Distinction: uniqueWhen(inJSON("payload.object.completed_at_iso8601"), inJSON("payload.object.started_at_iso8601")),
+		Schemes: only(signature.HMACSHA256, hexIn("X-SHA2-Signature", ""), event(inJSON("payload.action"))),
+		Docs:    "https://documentation.onfido.com/#verifying-webhook-signatures", SecretHelp: "Token of the webhook",
+	},
+	{
+		Name: "pagerduty", Title: "PagerDuty v3", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, spaced(listIn("X-PagerDuty-Signature", ",", "v1")), refuseEmpty, id(inJSON("event.id")), event(inJSON("event.event_type"))),
+		Docs:    "https://developer.pagerduty.com/docs/verifying-webhook-signatures", SecretHelp: "secret of the webhook subscription",
+	},
+	{
+		Name: "pandadoc", Title: "PandaDoc", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inQuery("signature")}, id(inHeader("X-PandaDoc-Webhook-Event-Id"))),
+		Docs:    "https://developers.pandadoc.com/docs/webhook-verification", SecretHelp: "Shared key of the webhook",
+	},
+	// No body holds a time, and a stack that is made again begins with update 1.
+	// https://www.pulumi.com/docs/deployments/webhooks/
+	{
+		Name: "pulumi", Title: "Pulumi Cloud", Distinction: repeats.Varying("Pulumi-Webhook-Kind"),
+		Schemes: only(signature.HMACSHA256, hexIn("Pulumi-Webhook-Signature", ""), id(inHeader("Pulumi-Webhook-ID")), event(inHeader("Pulumi-Webhook-Kind"))),
+		Docs:    "https://www.pulumi.com/docs/pulumi-cloud/webhooks/", SecretHelp: "Secret of the webhook, as typed",
+	},
+	{
+		Name: "pusher", Title: "Pusher Channels", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Pusher-Signature", ""), keyID(inHeader("X-Pusher-Key"))),
+		Docs:    "https://pusher.com/docs/channels/server_api/webhooks/", SecretHelp: "the app's secret, with its key as label",
+	},
+	{
+		Name: "razorpay", Title: "Razorpay", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Razorpay-Signature", ""), id(inHeader("X-Razorpay-Event-Id")), event(inJSON("event"))),
+		Window:  2 * day, Docs: "https://razorpay.com/docs/webhooks/validate-test/", SecretHelp: "Secret of the webhook, as typed",
+	},
+	{
+		Name: "segment", Title: "Segment", Distinction: unique,
+		Variants: []provider.Variant{
+			{Name: "single", Help: "batching is off", Schemes: only(signature.HMACSHA1, hexIn("X-Signature", ""), event(inJSON("type")))},
+			{
+				Name: "batch", Help: "batching is on", Schemes: only(signature.HMACSHA1, hexIn("X-Signature", ""), signed("{value.first}")),
+				DigestBody: true, Weakness: "of a batch only the first event is signed: whoever sees a delivery can change or add all others",
+			},
+		}, Values: segmentValues, Signs: "the body; of a batch the first event",
+		Docs: "https://segment.com/docs/connections/destinations/catalog/actions-webhook/", SecretHelp: "Shared Secret of the destination",
+	},
+	// user:block and user:unblock hold no time, and neither do push preferences.
+	{
+		Name: "sendbird", Title: "Sendbird", Distinction: repeatsWhen(inJSON("blocker"), inJSON("unblocker"), inJSON("push_trigger_option")),
+		Schemes: only(signature.HMACSHA256, hexIn("X-Sendbird-Signature", ""), event(inJSON("category"))),
+		Docs:    "https://sendbird.com/docs/chat/v3/platform-api/webhook/webhook-overview", SecretHelp: "Master API token, under Settings > General (it opens everything: guard it)",
+	},
+	// An issue that is resolved, reopened and resolved again is sent in equal
+	// words. A retry has another Request-ID.
+	{
+		Name: "sentry", Title: "Sentry", Distinction: repeatsWhen(inJSON("data.issue")),
+		Schemes: only(signature.HMACSHA256, hexIn("Sentry-Hook-Signature", ""), id(inHeader("Request-ID")), event(inHeader("Sentry-Hook-Resource")), action(inJSON("action"))),
+		Docs:    "https://docs.sentry.io/organization/integrations/integration-platform/webhooks/", SecretHelp: "Client Secret of the integration",
+	},
+	// One order is sent under two topics, and with include_fields ["id"] every
+	// change of a product is the same body. One secret is for all shops of an app.
+	// https://shopify.dev/docs/apps/build/webhooks
+	{
+		Name: "shopify", Title: "Shopify", Distinction: repeats.Varying("*Topic", "*Shop-Domain"),
+		Schemes:  only(signature.HMACSHA256, base64In("*Hmac-Sha256", ""), id(inHeader("*Webhook-Id")), event(inHeader("*Topic"))),
+		Families: []string{"X-Shopify-", "Shopify-"}, Window: 2 * day, // 8 retries in 4 hours
+		Docs: "https://shopify.dev/docs/apps/build/webhooks/subscribe/https", SecretHelp: "Client secret of the app (for webhooks made in the admin, the one shown there)",
+	},
+	{
+		Name: "signal-sciences", Title: "Signal Sciences (Fastly Next-Gen WAF)", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-SigSci-Signature", ""), event(inJSON("type"))),
+		Docs:    "https://docs.fastly.com/signalsciences/integrations/generic-webhooks/", SecretHelp: "Signing key of the integration",
+	},
+	{
+		Name: "smartcar", Title: "Smartcar", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("SC-Signature", ""), id(inJSON("eventId")), event(inJSON("eventName"))),
+		Docs:    "https://smartcar.com/docs/integrations/webhooks/overview", SecretHelp: "Application management token",
+	},
+	{
+		Name: "snyk", Title: "Snyk", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256="), id(inHeader("X-Snyk-Transport-ID")), event(inHeader("X-Snyk-Event"))),
+		Docs:    "https://docs.snyk.io/snyk-api/using-specific-snyk-apis/webhooks-apis/validating-payloads", SecretHelp: "secret of the webhook",
+	},
+	{
+		Name: "sonarqube", Title: "SonarQube and SonarCloud", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Sonar-Webhook-HMAC-SHA256", ""), id(inJSON("taskId"))),
+		Docs:    "https://docs.sonarsource.com/sonarqube-server/project-administration/webhooks/", SecretHelp: "Secret of the webhook",
+	},
+	{
+		Name: "sonatype-nexus", Title: "Sonatype Nexus Repository", Distinction: unique,
+		Schemes: only(signature.HMACSHA1, hexIn("X-Nexus-Webhook-Signature", ""), id(inHeader("X-Nexus-Webhook-Delivery")), event(inHeader("X-Nexus-Webhook-ID"))),
+		Docs:    "https://help.sonatype.com/en/webhooks.html", SecretHelp: "Secret Key of the webhook capability",
+	},
+	{
+		Name: "terraform", Title: "HCP Terraform notifications", Distinction: unique,
+		Schemes: only(signature.HMACSHA512, hexIn("X-TFE-Notification-Signature", ""), event(inJSON("notifications.0.trigger"))),
+		Docs:    "https://developer.hashicorp.com/terraform/cloud-docs/api-docs/notification-configurations", SecretHelp: "Token of the notification",
+	},
+	{
+		Name: "terraform-run-task", Title: "HCP Terraform run tasks", Distinction: unique,
+		Schemes: only(signature.HMACSHA512, hexIn("X-Tfc-Task-Signature", "")),
+		Docs:    "https://developer.hashicorp.com/terraform/cloud-docs/integrations/run-tasks", SecretHelp: "HMAC key of the run task",
+	},
+	{
+		Name: "trendmicro-conformity", Title: "Trend Micro Cloud One Conformity", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Conformity-Signature", "")),
+		Docs:    "https://cloudone.trendmicro.com/docs/conformity/webhook-communication/", SecretHelp: "Security token of the channel, as text",
+	},
+	{
+		Name: "typeform", Title: "Typeform", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("Typeform-Signature", "sha256="), id(inJSON("event_id")), event(inJSON("event_type"))),
+		Docs:    "https://www.typeform.com/developers/webhooks/secure-your-webhooks/", SecretHelp: "secret of the webhook, as typed",
+	},
+	{
+		Name: "vercel", Title: "Vercel", Distinction: unique,
+		Schemes: only(signature.HMACSHA1, hexIn("x-vercel-signature", ""), id(inJSON("id")), event(inJSON("type"))),
+		Window:  2 * day, Docs: "https://vercel.com/docs/webhooks/webhooks-api", SecretHelp: "Secret of the webhook; for integrations the Client Secret",
+	},
+	// message_token is the message, the same for delivered and seen.
+	// https://developers.viber.com/docs/api/rest-bot-api/#callbacks
+	{
+		Name: "viber", Title: "Viber", Distinction: unique,
+		Schemes: []signature.Scheme{
+			scheme(signature.HMACSHA256, hexIn("X-Viber-Content-Signature", ""), event(inJSON("event"))),
+			scheme(signature.HMACSHA256, signature.SignatureField{Field: inQuery("sig")}, event(inJSON("event"))),
+		}, SecretsFitAll: true,
+		Docs: "https://developers.viber.com/docs/api/rest-bot-api/#callbacks", SecretHelp: "Authentication token of the bot",
+	},
+	// Confirmed at developer.webex.com/blog/using-a-webhook-secret.
+	// A member is made moderator, demoted and made moderator again: data.created
+	// is the time of joining.
+	{
+		Name: "webex", Title: "Webex", Distinction: repeatsWhen(inJSON("data.isModerator")),
+		Schemes: only(signature.HMACSHA1, hexIn("X-Spark-Signature", ""), event(inJSON("resource")), action(inJSON("event"))),
+		Docs:    "https://developer.webex.com/docs/api/guides/webhooks", SecretHelp: "secret of the webhook, as given",
+	},
+	// Two topics of one subscriber can have equal content, such as an empty list.
+	{
+		Name: "websub", Title: "WebSub, YouTube", Distinction: unique.Varying("Link"),
+		Schemes: webSubSchemes, SecretsFitAll: true, Takes: []string{"algorithm", "topic", "verify_token", "accept_handshake"},
+		Challenge: webSubChallenge, Handshakes: "GET with `hub.challenge` for a `topic`: `subscribe` while `accept_handshake` is set; with `verify_token`, what comes with it",
+		Docs: "https://www.w3.org/TR/websub/", SecretHelp: "hub.secret of the subscription; hubs that sign with SHA-1, as YouTube's does, need `algorithm sha1`",
+	},
+	// The delivery ID is made of the webhook and the current second. One order has
+	// equal JSON under two topics: includes/class-wc-webhook.php
+	{
+		Name: "woocommerce", Title: "WooCommerce", Distinction: repeats.Varying("X-WC-Webhook-Topic", "X-WC-Webhook-ID", "X-WC-Webhook-Source"),
+		Schemes:   only(signature.HMACSHA256, base64In("X-WC-Webhook-Signature", ""), id(inHeader("X-WC-Webhook-Delivery-ID")), event(inHeader("X-WC-Webhook-Topic"))),
+		Challenge: wooCommercePing, Handshakes: "the unsigned ping when a webhook is saved",
+		Docs: "https://woocommerce.com/document/webhooks/", SecretHelp: "Secret of the webhook",
+	},
+	{
+		Name: "worldline", Title: "Worldline", Distinction: unique,
+		Schemes:   only(signature.HMACSHA256, base64In("X-GCS-Signature", ""), keyID(inHeader("X-GCS-KeyId")), id(inJSON("id")), event(inJSON("type"))),
+		Challenge: echoHeader("X-GCS-Webhooks-Endpoint-Verification"), Handshakes: "GET with X-GCS-Webhooks-Endpoint-Verification",
+		Docs: "https://docs.direct.worldline-solutions.com/en/integration/api-developer-guide/webhooks", SecretHelp: "secret key, with its key ID as label",
+	},
+	// A profile that goes from A to B, back and to B again is sent in equal words.
+	// https://docs.x.com/x-api/activity/introduction
+	{
+		Name: "x", Title: "X (Twitter)", Distinction: repeatsWhen(inJSON("data.event_type")),
+		Schemes:   only(signature.HMACSHA256, base64In("x-twitter-webhooks-signature", "sha256=")),
+		Challenge: xChallenge, Handshake: xDelivery, Handshakes: "GET with `crc_token`",
+		Docs: "https://docs.x.com/x-api/webhooks/quickstart", SecretHelp: "API secret key (consumer secret)",
+	},
+	{
+		Name: "xero", Title: "Xero", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("x-xero-signature", "")),
+		Window:  2 * day, Handshakes: "none needed: intent to receive is signed like any delivery",
+		Docs: "https://developer.xero.com/documentation/guides/webhooks/configuring-your-server/", SecretHelp: "Webhooks key, as text",
+	},
+}
+
+// spaced allows spaces around the parts of a list.
+func spaced(f signature.SignatureField) signature.SignatureField {
+	f.Spaces = true
+	return f
+}
+
+// githubDistinction: a workflow or a repository dispatch may be sent twice in
+// equal words, since those who send it choose what it says; and the others hold
+// no time, so that a member who is added, removed and added again is announced
+// in equal words. Presence counts, since `inputs` may be null.
+// https://docs.github.com/en/webhooks/webhook-events-and-payloads
+var githubDistinction = repeatsWhen(
+	inJSON("client_payload"), inJSON("inputs"), inJSON("requested_action"), inJSON("member"), inJSON("membership"), inJSON("blocked_user"), inJSON("team"), inJSON("thread"),
+).DocumentIn(inForm("payload"))

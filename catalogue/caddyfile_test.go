@@ -1,0 +1,150 @@
+package catalogue
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// parse reads a provider's segment of a Caddyfile.
+func parse(t *testing.T, name, text string) (caddy.Module, error) {
+	t.Helper()
+	info, err := caddy.GetModule(provider.Namespace + "." + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := info.New()
+	return m, m.(caddyfile.Unmarshaler).UnmarshalCaddyfile(caddyfile.NewTestDispenser(text))
+}
+
+func TestSettingsInTheCaddyfile(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		want       provider.Settings
+	}{
+		{"hubspot", "hubspot s {\n scheme v2\n}", provider.Settings{Scheme: "v2"}},
+		{"meta", "meta s {\n verify_token {env.TOKEN}\n}", provider.Settings{VerifyToken: "{env.TOKEN}"}},
+		{"okta", "okta s {\n header X-Okta\n}", provider.Settings{Header: "X-Okta"}},
+		{"aws-sns", "aws-sns {\n topic arn:1 arn:2\n topic arn:3\n accept_handshake\n}", provider.Settings{Topics: []string{"arn:1", "arn:2", "arn:3"}, AcceptHandshake: true}},
+		{"paypal", "paypal {\n webhook_id W\n environment sandbox\n}", provider.Settings{WebhookID: "W", Environment: "sandbox"}},
+	} {
+		m, err := parse(t, c.name, c.text)
+		if err != nil {
+			t.Errorf("%s: %v", c.text, err)
+			continue
+		}
+		if got := m.(*provider.Module).Settings; !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %+v", c.text, got)
+		}
+	}
+}
+
+func TestMistakesInTheCaddyfile(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"github", "github s {\n scheme v2\n}", "unknown option"},
+		{"github", "github s {\n topic x\n}", "unknown option"},
+		{"hubspot", "hubspot s {\n scheme v2\n scheme v3\n}", "twice"},
+		{"hubspot", "hubspot s {\n scheme\n}", "needs a value"},
+		{"hubspot", "hubspot s {\n scheme v2 v3\n}", "takes one value"},
+		{"aws-sns", "aws-sns {\n accept_handshake yes\n}", "takes no value"},
+		{"aws-sns", "aws-sns {\n topic\n}", "needs a value"},
+	} {
+		if _, err := parse(t, c.name, c.text); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", c.text, err, c.want)
+		}
+	}
+}
+
+func TestMistakesAtSetUpSayWhatToWrite(t *testing.T) {
+	for _, c := range []struct {
+		name, secret string
+		set          provider.Settings
+		want         string
+	}{
+		{"github", "s", provider.Settings{Scheme: "x"}, "scheme is no option"},
+		{"hubspot", "s", provider.Settings{Scheme: "v9"}, `no scheme "v9": write v3 or v2 or v1`},
+		{"github", "", provider.Settings{}, "has no secret"},
+		{"aws-sns", "", provider.Settings{}, "write `topic"},
+		{"aws-sns", "", provider.Settings{Topics: []string{"MyTopic"}}, "not the ARN"},
+		{"plaid", "", provider.Settings{}, "client_id and client_secret"},
+		{"plaid", "", provider.Settings{JWKS: "x"}, "not a JSON Web Key Set"},
+		{"paypal", "", provider.Settings{WebhookID: "W", Environment: "test"}, "production or sandbox"},
+		{"paypal", "", provider.Settings{WebhookID: "W", Roots: []string{"x"}}, "no certificate in PEM"},
+		{"meta", "s", provider.Settings{VerifyToken: "{env.NOT_SET_ANYWHERE}"}, "unset"},
+		{"rfc9421", "s", provider.Settings{}, "ALGORITHM:KEY"},
+		{"google-pubsub", "", provider.Settings{Audience: "a"}, "write `service_account"},
+		{"adyen", "not hex", provider.Settings{}, "not valid hex"},
+	} {
+		_, err := trySetUp(c.name, c.secret, c.set)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %+v: got %v, want %q", c.name, c.set, err, c.want)
+		}
+		if err != nil && c.secret != "" && len(c.secret) > 1 && strings.Contains(err.Error(), c.secret) {
+			t.Errorf("%s: the error quotes the secret: %v", c.name, err)
+		}
+	}
+}
+
+func TestCustomSpeaksTheLanguageOfThePresets(t *testing.T) {
+	m, err := parse(t, "custom", `custom s {
+		algorithm hmac-sha256
+		key hex prefix k_
+		signature header X-Sig base64 prefix v1= prefix_optional repeated spaces separator , assign = element v1
+		signed "{timestamp}.{body_inflated}"
+		timestamp header X-Time iso8601
+		id header X-Id
+		event json type
+		action json action
+		key_id header X-Key
+		when method post method PUT content_type application/json
+		require X-Version 1
+		refuse_empty
+		json_body
+		refuse_query a b
+	}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := signature.Scheme{
+		Algorithm: signature.HMACSHA256,
+		Key:       signature.KeyFormat{Encoding: "hex", Prefix: "k_"},
+		Signature: signature.SignatureField{Field: inHeader("X-Sig"), Encoding: signature.Base64, Prefix: "v1=", PrefixOptional: true, Repeated: true, Spaces: true, Separator: ",", Assign: "=", Element: "v1"},
+		Signed:    "{timestamp}.{body_inflated}",
+		Timestamp: &signature.TimestampField{Field: inHeader("X-Time"), Format: "iso8601"},
+		ID:        new(inHeader("X-Id")), Event: new(inJSON("type")), Action: new(inJSON("action")), KeyID: new(inHeader("X-Key")),
+		When:        &signature.Condition{Methods: []string{"POST", "PUT"}, ContentType: "application/json"},
+		Require:     map[string]string{"X-Version": "1"},
+		RefuseEmpty: true, JSONBody: true, RefuseQuery: []string{"a", "b"},
+	}
+	if got := m.(*provider.Custom).Scheme; !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// TestPresetsCanBeWrittenAsCustom: what a preset of data says, custom can say.
+func TestPresetsCanBeWrittenAsCustom(t *testing.T) {
+	for _, p := range provider.Presets() {
+		if p.Code != nil || p.Values != nil || len(p.Families) > 0 {
+			continue
+		}
+		for _, s := range p.Schemes {
+			raw, err := json.Marshal(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var custom provider.Custom
+			if err := caddy.StrictUnmarshalJSON(raw, &custom); err != nil {
+				t.Errorf("%s: %v", p.Name, err)
+			} else if !reflect.DeepEqual(custom.Scheme, s) {
+				t.Errorf("%s: got %+v, want %+v", p.Name, custom.Scheme, s)
+			}
+		}
+	}
+}

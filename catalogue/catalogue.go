@@ -1,0 +1,140 @@
+// Package catalogue has the presets: tables of data, and a file for each of the
+// few providers that need code. It uses only the exported API of package
+// provider, as other repositories do, and registers every preset with it.
+package catalogue
+
+import (
+	"slices"
+	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+//go:generate go run ./gendocs ../docs/providers.md
+
+const (
+	day  = 24 * time.Hour
+	week = 7 * day
+)
+
+func init() { provider.Register(presets()...) }
+
+// presets returns every preset. The tables that it is made of are in the files
+// named after the kind of scheme.
+func presets() []provider.Preset {
+	all := slices.Concat(bodyHMAC, timestamped, standardWebhooks, asymmetric, tokens, urlSigned, forges, tokensJWT, computed)
+	for i := range all {
+		p := &all[i]
+		p.MaxBody = maxBodies[p.Name]
+		p.IssuesSecrets = slices.Contains(issuedSecrets, p.Name)
+		p.SecretIsAPIKey = slices.Contains(signWithAPIKeys, p.Name)
+	}
+	return all
+}
+
+// What most presets say.
+var (
+	unique  = provider.Distinction{Content: provider.ContentUnique}
+	repeats = provider.Distinction{Content: provider.ContentRepeats}
+)
+
+// repeatsWhen is content that repeats where one of these fields is present.
+func repeatsWhen(fields ...signature.Field) provider.Distinction {
+	return provider.Distinction{Content: provider.ContentUnique, RepeatsWhen: fields}
+}
+
+// uniqueWhen is content that is unique only where one of these fields is
+// present.
+func uniqueWhen(fields ...signature.Field) provider.Distinction {
+	return provider.Distinction{Content: provider.ContentRepeats, UniqueWhen: fields}
+}
+
+func inHeader(name string) signature.Field  { return signature.Field{From: "header", Name: name} }
+func inQuery(name string) signature.Field   { return signature.Field{From: "query", Name: name} }
+func inForm(name string) signature.Field    { return signature.Field{From: "form", Name: name} }
+func inJSON(path string) signature.Field    { return signature.Field{From: "json", Name: path} }
+func inElement(name string) signature.Field { return signature.Field{From: "element", Name: name} }
+
+// hexIn is a signature in hex in a header, behind a prefix that may be empty.
+func hexIn(header, prefix string) signature.SignatureField {
+	return signature.SignatureField{Field: inHeader(header), Prefix: prefix}
+}
+
+// base64In is a signature in base64 in a header, behind a prefix that may be
+// empty.
+func base64In(header, prefix string) signature.SignatureField {
+	return signature.SignatureField{Field: inHeader(header), Prefix: prefix, Encoding: signature.Base64}
+}
+
+// listIn is a header with a list of name=value, in which element is the name
+// of the signatures in hex.
+func listIn(header, separator, element string) signature.SignatureField {
+	return signature.SignatureField{Field: inHeader(header), Separator: separator, Assign: "=", Element: element}
+}
+
+// with sets one more thing in a scheme.
+type with func(*signature.Scheme)
+
+// scheme is one way to sign, over the body unless something says otherwise.
+func scheme(algorithm signature.Algorithm, sig signature.SignatureField, more ...with) signature.Scheme {
+	s := signature.Scheme{Algorithm: algorithm, Signature: sig}
+	for _, set := range more {
+		set(&s)
+	}
+	return s
+}
+
+// only is the list of one scheme.
+func only(algorithm signature.Algorithm, sig signature.SignatureField, more ...with) []signature.Scheme {
+	return []signature.Scheme{scheme(algorithm, sig, more...)}
+}
+
+func signed(template string) with { return func(s *signature.Scheme) { s.Signed = template } }
+func id(f signature.Field) with   { return func(s *signature.Scheme) { s.ID = &f } }
+func event(f signature.Field) with {
+	return func(s *signature.Scheme) { s.Event = &f }
+}
+func action(f signature.Field) with   { return func(s *signature.Scheme) { s.Action = &f } }
+func keyID(f signature.Field) with    { return func(s *signature.Scheme) { s.KeyID = &f } }
+func refuseEmpty(s *signature.Scheme) { s.RefuseEmpty = true }
+func key(encoding, prefix string) with {
+	return func(s *signature.Scheme) { s.Key = signature.KeyFormat{Encoding: encoding, Prefix: prefix} }
+}
+
+// keyOnly is for secrets that have this prefix; others are not for the scheme.
+func keyOnly(encoding, prefix string) with {
+	return func(s *signature.Scheme) {
+		s.Key = signature.KeyFormat{Encoding: encoding, Prefix: prefix, PrefixRequired: true}
+	}
+}
+
+func require(header, value string) with {
+	return func(s *signature.Scheme) {
+		if s.Require == nil {
+			s.Require = make(map[string]string)
+		}
+		s.Require[header] = value
+	}
+}
+
+// wholeForm: the signed field is all that the form has, and no parameter of the
+// URL has its name.
+func wholeForm(name string) with {
+	return func(s *signature.Scheme) { s.WholeForm, s.RefuseQuery = true, []string{name} }
+}
+
+// noBody: what is signed so has no body.
+func noBody(s *signature.Scheme) { s.NoBody = true }
+
+// jsonBody: the body is always a JSON object or array.
+func jsonBody(s *signature.Scheme)    { s.JSONBody = true }
+func when(c signature.Condition) with { return func(s *signature.Scheme) { s.When = &c } }
+
+// timestamp is where the time of signing stands, with a tolerance in seconds
+// (0: the default, 300).
+func timestamp(f signature.Field, format string, tolerance int) with {
+	return func(s *signature.Scheme) {
+		s.Timestamp = &signature.TimestampField{Field: f, Format: format, Tolerance: tolerance}
+	}
+}

@@ -1,0 +1,35 @@
+package catalogue
+
+import (
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// forges are Gitea and its kin. They sign the JSON payload: as the body, or,
+// for hooks with content type form, as the field `payload` before it is
+// encoded; or, for GET, as a parameter of that name. Nothing may stand beside it
+// that an app could read in its place. Source: services/webhook of each.
+var forges = []provider.Preset{
+	forge("forgejo", "Forgejo", "https://forgejo.org/docs/latest/user/webhooks/", wikiRepeats),
+	forge("gitea", "Gitea", "https://docs.gitea.com/usage/webhooks", wikiRepeats),
+	forge("gogs", "Gogs", "https://gogs.io/docs/features/webhook", unique),
+}
+
+// wikiRepeats: a wiki page that is edited twice with one comment is sent in equal
+// words (modules/structs/hook.go). Gogs sends none.
+var wikiRepeats = repeatsWhen(inJSON("page")).DocumentIn(inForm("payload"), inQuery("payload"))
+
+func forge(name, title, docs string, distinction provider.Distinction) provider.Preset {
+	header := "X-" + title + "-"
+	s := scheme(signature.HMACSHA256, hexIn(header+"Signature", ""), id(inHeader(header+"Delivery")), event(inHeader(header+"Event")))
+	s.RefuseQuery = []string{"payload"}
+	inForm, query, body := s, s, s
+	sent := []string{"POST", "PUT"}
+	inForm.Signed, inForm.WholeForm, inForm.When = "{form.payload}", true, &signature.Condition{Methods: sent, ContentType: "application/x-www-form-urlencoded"}
+	query.Signed, query.NoBody, query.RefuseQuery, query.When = "{query.payload}", true, nil, &signature.Condition{Methods: []string{"GET"}}
+	body.When = &signature.Condition{Methods: sent, ContentType: "application/json"}
+	return provider.Preset{
+		Name: name, Title: title, Distinction: distinction, Schemes: []signature.Scheme{inForm, query, body},
+		Docs: docs, SecretHelp: "Secret of the webhook, as typed",
+	}
+}

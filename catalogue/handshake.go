@@ -1,0 +1,164 @@
+package catalogue
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// plainAnswer sends text back as text, never as a page.
+func plainAnswer(text string) *signature.Answer {
+	return &signature.Answer{
+		Status:      http.StatusOK,
+		ContentType: "text/plain; charset=utf-8",
+		Header:      http.Header{"X-Content-Type-Options": {"nosniff"}, "Content-Security-Policy": {"default-src 'none'; sandbox"}},
+		Body:        []byte(text),
+	}
+}
+
+func jsonAnswer(value any) (*signature.Answer, error) {
+	body, err := json.Marshal(value)
+	return &signature.Answer{
+		Status:      http.StatusOK,
+		ContentType: "application/json",
+		Header:      http.Header{"X-Content-Type-Options": {"nosniff"}},
+		Body:        body,
+	}, err
+}
+
+func emptyAnswer(status int) *signature.Answer { return &signature.Answer{Status: status} }
+
+// members returns values of the JSON body, which must be in the catalogue's
+// order; a typing mistake in a path panics when the program starts.
+func members(paths ...string) func(r *signature.Request) ([]string, error) {
+	p, err := signature.NewJSONPaths(paths)
+	if err != nil {
+		panic(err)
+	}
+	return func(r *signature.Request) ([]string, error) { return p.Find(r.Body) }
+}
+
+// echoChallenge answers a signed JSON delivery whose member has the value
+// kind: with its challenge, as JSON under the same name.
+func echoChallenge(member, kind, challenge string) provider.Handshake {
+	find := members(member, challenge)
+	return func(_ *provider.Module, r *signature.Request, _ *signature.Delivery) (*signature.Answer, error) {
+		found, err := find(r)
+		if err != nil || found[0] != kind {
+			return nil, err
+		}
+		return jsonAnswer(map[string]string{challenge: found[1]})
+	}
+}
+
+// frontChallenge sends back the challenge of a signed `sync`.
+// https://dev.frontapp.com/docs/application-webhooks
+func frontChallenge(_ *provider.Module, r *signature.Request, d *signature.Delivery) (*signature.Answer, error) {
+	challenge := r.Header.Get("X-Front-Challenge")
+	if d.Event != "sync" || !printable(challenge) {
+		return nil, nil
+	}
+	return plainAnswer(challenge), nil
+}
+
+var twitchMembers = members("challenge", "subscription.status")
+
+// twitchChallenge sends back the challenge. Header Message-Type is not signed,
+// so the body must say the same.
+// https://dev.twitch.tv/docs/eventsub/handling-webhook-events
+func twitchChallenge(_ *provider.Module, r *signature.Request, _ *signature.Delivery) (*signature.Answer, error) {
+	if r.Header.Get("Twitch-Eventsub-Message-Type") != "webhook_callback_verification" {
+		return nil, nil
+	}
+	found, err := twitchMembers(r)
+	if err != nil || found[0] == "" || found[1] != "webhook_callback_verification_pending" || !printable(found[0]) {
+		return nil, err
+	}
+	return plainAnswer(found[0]), nil
+}
+
+var discordMembers = members("type")
+
+// discordPing answers PING, whose number depends on the product.
+// https://docs.discord.com/developers/interactions/overview
+func discordPing(m *provider.Module, r *signature.Request, _ *signature.Delivery) (*signature.Answer, error) {
+	found, err := discordMembers(r)
+	switch {
+	case err != nil:
+		return nil, err
+	case m.Variant() == "interactions" && found[0] == "1":
+		return jsonAnswer(map[string]int{"type": 1})
+	case m.Variant() == "webhook-events" && found[0] == "0":
+		return emptyAnswer(http.StatusNoContent), nil
+	}
+	return nil, nil
+}
+
+var zoomMembers = members("event", "payload.plainToken")
+
+// zoomChallenge answers with an HMAC of what Zoom sent, under the key that
+// signs deliveries. A delivery signs v0:time:body, so a token with a colon
+// could be made to be one: such a token is refused, and the request must be
+// signed in the first place.
+// https://developers.zoom.us/docs/api/webhooks
+func zoomChallenge(m *provider.Module, r *signature.Request, d *signature.Delivery) (*signature.Answer, error) {
+	found, err := zoomMembers(r)
+	if err != nil || found[0] != "endpoint.url_validation" {
+		return nil, err
+	}
+	token := found[1]
+	if !plainToken(token) {
+		return nil, signature.Refuse(signature.Malformed, "the plainToken is not one that Zoom sends")
+	}
+	sum, err := macWith(m, d, token)
+	if err != nil {
+		return nil, err
+	}
+	return jsonAnswer(map[string]string{"plainToken": token, "encryptedToken": hex.EncodeToString(sum)})
+}
+
+// macWith signs text with the secret that has signed the delivery.
+func macWith(m *provider.Module, d *signature.Delivery, text string) ([]byte, error) {
+	for _, secret := range m.Keys() {
+		if secret.Identity().Fingerprint == d.Matches[0].Secret.Fingerprint {
+			return mac(secret, text), nil
+		}
+	}
+	return nil, signature.Refuse(signature.InvalidSignature, "no secret made this signature")
+}
+
+func mac(secret signature.Secret, text string) []byte {
+	h := hmac.New(sha256.New, secret.Reveal())
+	h.Write([]byte(text))
+	return h.Sum(nil)
+}
+
+// plainToken tells whether text is a token: letters, digits, - and _. What
+// deliveries sign always has something else: a brace, a colon, a dot.
+func plainToken(text string) bool {
+	return text != "" && len(text) <= 256 && !strings.ContainsFunc(text, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_'
+	})
+}
+
+// printable tells whether text can be sent back: not empty, not too long, and
+// of printable ASCII alone.
+func printable(text string) bool {
+	return text != "" && len(text) <= provider.MaxChallenge && !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' })
+}
+
+// oktaChallenge answers a GET that carries the token.
+// https://developer.okta.com/docs/concepts/event-hooks/
+func oktaChallenge(_ *provider.Module, r *signature.Request, _ *signature.Delivery) (*signature.Answer, error) {
+	challenge := r.Header.Get("X-Okta-Verification-Challenge")
+	if r.Method != http.MethodGet || !printable(challenge) {
+		return nil, nil
+	}
+	return jsonAnswer(map[string]string{"verification": challenge})
+}

@@ -1,0 +1,21 @@
+package catalogue
+
+import (
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+func hygraphSignature() signature.SignatureField {
+	f := listIn("gcms-signature", ", ", "sign")
+	f.Encoding = signature.Base64
+	return f
+}
+
+// hygraphValues spells the JSON document that is signed, which holds the body
+// as a string.
+// npm @hygraph/utils, index.js
+func hygraphValues(*provider.Module, *signature.Request) ([]map[string]string, error) {
+	return []map[string]string{{
+		"before": `{"Body":"`, "between": `","EnvironmentName":"`, "after": `","TimeStamp":`, "end": "}",
+	}}, nil
+}

@@ -1,0 +1,356 @@
+package catalogue
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// tokenRules say how a provider signs with a JSON Web Token.
+type tokenRules struct {
+	// header holds the token, behind prefix.
+	header, prefix string
+	// algorithms that the token may name. They are all of one kind.
+	algorithms []jose.SignatureAlgorithm
+	// detached: the token is a signature of the body, whose place in it is
+	// empty.
+	detached bool
+	// keys finds the key that a token names; nil: the secrets are the keys.
+	keys func(m *provider.Module) (keySource, error)
+	// check checks the claims and fills in the delivery.
+	check func(m *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error
+	// digest is of the content where that is not the payload of the token.
+	digest func(m *provider.Module, r *signature.Request, payload []byte) ([]byte, error)
+	traits signature.Traits
+	// id and event are JSON paths in the body, empty if it has none.
+	id, event string
+}
+
+// keySource finds public keys.
+type keySource interface {
+	// find returns the key of this ID with its identity. A Refusal says that
+	// there is none.
+	find(ctx context.Context, id string, now time.Time) (any, signature.Identity, error)
+	identities() []signature.Identity
+}
+
+// tokenVerifier verifies deliveries with a JSON Web Token.
+type tokenVerifier struct {
+	module    *provider.Module
+	rules     *tokenRules
+	shared    []codeKey
+	source    keySource
+	paths     *signature.JSONPaths
+	tolerance time.Duration
+}
+
+// byToken makes the Code of a preset from its rules.
+func byToken(rules tokenRules) func(*provider.Module) (provider.Verifier, error) {
+	return func(m *provider.Module) (provider.Verifier, error) {
+		v := &tokenVerifier{module: m, rules: &rules, tolerance: time.Duration(m.Tolerance)}
+		if v.tolerance == 0 {
+			v.tolerance = rules.traits.Tolerance
+		}
+		var err error
+		if rules.keys != nil {
+			v.source, err = rules.keys(m)
+		} else {
+			v.shared, err = codeKeys(m, signature.KeyFormat{})
+			for i := range v.shared {
+				v.shared[i].bytes = padded(v.shared[i].bytes)
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		var paths []string
+		for _, path := range []string{rules.id, rules.event} {
+			if path != "" {
+				paths = append(paths, path)
+			}
+		}
+		v.paths, err = signature.NewJSONPaths(paths)
+		return v, err
+	}
+}
+
+// padded lengthens a key with zeros, as HMAC itself does with every key that is
+// shorter than a block. The library wants keys as long as the hash, but the
+// provider chooses them.
+func padded(key []byte) []byte {
+	return append(key, make([]byte, max(0, 64-len(key)))...)
+}
+
+// maxToken bounds a token in bytes; net/http bounds headers more loosely.
+const maxToken = 8 << 10
+
+// token returns the token of a request.
+func (v *tokenVerifier) token(r *signature.Request) (string, error) {
+	text, err := oneHeader(r, v.rules.header)
+	if err != nil {
+		return "", err
+	}
+	if len(text) > maxToken || len(text) < len(v.rules.prefix) || !strings.EqualFold(text[:len(v.rules.prefix)], v.rules.prefix) {
+		return "", signature.Refuse(signature.Malformed, "the header %s has no token, or one that is too long", v.rules.header)
+	}
+	return strings.TrimSpace(text[len(v.rules.prefix):]), nil
+}
+
+// parse reads a token. Only the provider's algorithms pass.
+func (v *tokenVerifier) parse(text string) (*jose.JSONWebSignature, error) {
+	var jws *jose.JSONWebSignature
+	var err error
+	if v.rules.detached {
+		jws, err = jose.ParseDetached(text, []byte{}, v.rules.algorithms)
+	} else {
+		jws, err = jose.ParseSignedCompact(text, v.rules.algorithms)
+	}
+	if err != nil || len(jws.Signatures) != 1 {
+		return nil, signature.Refuse(signature.Malformed, "the token cannot be read, or is made with another algorithm than the provider's")
+	}
+	return jws, nil
+}
+
+func (v *tokenVerifier) CheckHeaders(r *signature.Request) error {
+	text, err := v.token(r)
+	if err == nil {
+		_, err = v.parse(text)
+	}
+	return err
+}
+
+func (v *tokenVerifier) Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error) {
+	text, err := v.token(r)
+	if err != nil {
+		return nil, err
+	}
+	if v.rules.detached && r.Body.Size() == 0 {
+		return nil, signature.Refuse(signature.Malformed, "the body is empty")
+	}
+	jws, err := v.parse(text)
+	if err != nil {
+		return nil, err
+	}
+	t := v.rules.traits
+	d := &signature.Delivery{IDSigned: t.IDSigned, EventSigned: t.EventSigned, TimestampSigned: t.TimestampSigned}
+	if v.source != nil {
+		// What needs no key comes first: anybody can name keys to be fetched.
+		// The claims are the bytes that are verified next.
+		if err := v.checkClaims(r, jws.UnsafePayloadWithoutVerification(), d); err != nil {
+			return nil, err
+		}
+	}
+	payload, identity, err := v.open(ctx, r, jws, text)
+	if err != nil {
+		return nil, err
+	}
+	if v.source == nil {
+		if err := v.checkClaims(r, payload, d); err != nil {
+			return nil, err
+		}
+	}
+	if err := v.describe(r, d); err != nil {
+		return nil, err
+	}
+	digest, err := v.digest(r, payload)
+	d.Matches = []signature.Match{{Secret: identity, Digest: digest}}
+	return d, err
+}
+
+// open verifies the signature and returns what it signs.
+func (v *tokenVerifier) open(ctx context.Context, r *signature.Request, jws *jose.JSONWebSignature, text string) ([]byte, signature.Identity, error) {
+	try := func(key any) ([]byte, error) {
+		if v.rules.detached {
+			return nil, verifyDetached(text, r.Body, key)
+		}
+		return jws.Verify(key)
+	}
+	if v.source != nil {
+		key, identity, err := v.source.find(ctx, jws.Signatures[0].Header.KeyID, r.Now)
+		if err != nil {
+			return nil, identity, err
+		}
+		payload, err := try(key)
+		if err == nil {
+			return payload, identity, nil
+		}
+		if errors.Is(err, errBodyRead) {
+			return nil, identity, err
+		}
+	}
+	for _, k := range v.shared {
+		if payload, err := try(k.bytes); err == nil {
+			return payload, k.identity, nil
+		}
+	}
+	return nil, signature.Identity{}, signature.Refuse(signature.InvalidSignature, "no configured key made the token's signature")
+}
+
+func (v *tokenVerifier) checkClaims(r *signature.Request, payload []byte, d *signature.Delivery) error {
+	if v.rules.check == nil {
+		return nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(payload))
+	dec.UseNumber()
+	c := claims{tolerance: v.tolerance}
+	if err := dec.Decode(&c.values); err != nil || c.values == nil {
+		return signature.Refuse(signature.Malformed, "the token holds no claims")
+	}
+	return v.rules.check(v.module, r, c, d)
+}
+
+// describe reads ID and event type from the body.
+func (v *tokenVerifier) describe(r *signature.Request, d *signature.Delivery) error {
+	if v.rules.id == "" && v.rules.event == "" {
+		return nil
+	}
+	found, err := v.paths.Find(r.Body)
+	if err != nil {
+		return fmt.Errorf("reading the body again: %w", err)
+	}
+	if v.rules.id != "" {
+		d.ID, found = found[0], found[1:]
+	}
+	if v.rules.event != "" {
+		d.Event = found[0]
+	}
+	return nil
+}
+
+// digest is of the token's payload, or of what the rules say.
+func (v *tokenVerifier) digest(r *signature.Request, payload []byte) ([]byte, error) {
+	switch {
+	case v.rules.digest != nil:
+		return v.rules.digest(v.module, r, payload)
+	case v.rules.detached:
+		return bodyDigest(r)
+	}
+	sum := sha256.Sum256(payload)
+	return sum[:], nil
+}
+
+// bodyContent is for tokens that do not identify a delivery, so that the body
+// must.
+func bodyContent(_ *provider.Module, r *signature.Request, _ []byte) ([]byte, error) {
+	return bodyDigest(r)
+}
+
+func bodyDigest(r *signature.Request) ([]byte, error) {
+	h := sha256.New()
+	if _, err := r.Body.WriteTo(h); err != nil {
+		return nil, fmt.Errorf("reading the body again: %w", err)
+	}
+	return h.Sum(nil), nil
+}
+
+func (v *tokenVerifier) Traits() signature.Traits {
+	t := v.rules.traits
+	t.Tolerance = v.tolerance
+	if t.Lifetime > 0 {
+		t.Lifetime += v.tolerance // by which a token may have expired
+	}
+	return t
+}
+
+func (v *tokenVerifier) Secrets() []signature.Identity {
+	if v.source != nil {
+		return v.source.identities()
+	}
+	return identities(v.shared)
+}
+
+// claims are what a token says.
+type claims struct {
+	values    map[string]any
+	tolerance time.Duration
+}
+
+// text returns a claim that is a string.
+func (c claims) text(name string) string {
+	text, _ := c.values[name].(string)
+	return text
+}
+
+// time returns a claim that is a time: whole seconds since 1970.
+func (c claims) time(name string) (time.Time, bool) {
+	number, _ := c.values[name].(json.Number)
+	text, _, _ := strings.Cut(number.String(), ".")
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || seconds <= 0 || seconds > 1<<36 {
+		return time.Time{}, false
+	}
+	return time.Unix(seconds, 0), true
+}
+
+// checkAge refuses a token whose time of issue is missing or too far away.
+func (c claims) checkAge(now time.Time, d *signature.Delivery) error {
+	issued, ok := c.time("iat")
+	if !ok {
+		return signature.Refuse(signature.Malformed, "the token does not say when it was issued")
+	}
+	if age := now.Sub(issued); age > c.tolerance || age < -c.tolerance {
+		return signature.Refuse(signature.Stale, "the token was issued %s ago, which is more than the tolerance of %s either way", age.Round(time.Second), c.tolerance)
+	}
+	d.Timestamp = issued
+	return nil
+}
+
+// checkValidity refuses a token that has expired or is not valid yet. It must
+// say when it expires.
+func (c claims) checkValidity(now time.Time, leeway time.Duration) error {
+	expires, ok := c.time("exp")
+	if !ok {
+		return signature.Refuse(signature.Malformed, "the token does not say when it expires")
+	}
+	if now.After(expires.Add(leeway)) {
+		return signature.Refuse(signature.Stale, "the token expired %s ago", now.Sub(expires).Round(time.Second))
+	}
+	for _, name := range []string{"nbf", "iat"} {
+		if from, ok := c.time(name); ok && now.Before(from.Add(-leeway)) {
+			return signature.Refuse(signature.Stale, "the token is not valid yet, for %s: a clock is wrong, here or at the provider", from.Sub(now).Round(time.Second))
+		}
+	}
+	return nil
+}
+
+// checkLifetime is checkValidity for tokens whose expiry alone ends the time in
+// which a copy is accepted: it must not be later than the window.
+func (c claims) checkLifetime(now time.Time, leeway time.Duration) error {
+	if expires, ok := c.time("exp"); ok && expires.Sub(now) >= tokenLifetime {
+		return signature.Refuse(signature.Malformed, "the token is valid for longer than the provider's are")
+	}
+	return c.checkValidity(now, leeway)
+}
+
+// checkBody holds the body to a claim with its SHA-256 in hex.
+func (c claims) checkBody(name string, r *signature.Request) error {
+	digest, err := bodyDigest(r)
+	if err != nil {
+		return err
+	}
+	return c.checkHex(name, digest, "body")
+}
+
+func (c claims) checkHex(name string, want []byte, what string) error {
+	got, err := hex.DecodeString(c.text(name))
+	switch {
+	case c.text(name) == "":
+		return signature.Refuse(signature.Malformed, "the token does not say which %s it is for", what)
+	case err != nil || subtle.ConstantTimeCompare(got, want) != 1:
+		return signature.Refuse(signature.InvalidSignature, "the token is for another %s", what)
+	}
+	return nil
+}

@@ -1,0 +1,399 @@
+package catalogue
+
+import (
+	"context"
+	"crypto"
+	"crypto/rsa"
+	_ "crypto/sha1" // SignatureVersion 1
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/provider/keyfetch"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// sns verifies Amazon SNS messages: RSA over the members that mean something,
+// with a certificate that is fetched. Anybody with an AWS account can have SNS
+// sign a message, so the topics are listed in the config, and from them, not
+// from the message, follow the hosts to fetch from.
+// https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
+type sns struct {
+	topics     map[string]signature.Identity
+	hosts      map[string]string // by topic
+	fetcher    *keyfetch.Fetcher
+	configured [][]*x509.Certificate
+	roots      *x509.CertPool
+	confirm    bool
+	maxAge     time.Duration
+	versions   map[string]crypto.Hash // by SignatureVersion
+}
+
+const (
+	// snsTolerance is as long as SNS tries, an hour, and some more.
+	snsTolerance = 65 * time.Minute
+	snsMaxSkew   = 5 * time.Minute
+)
+
+var snsTopic = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov):sns:([a-z]{2}(?:-[a-z]+)+-\d):\d{12}:[A-Za-z0-9_.-]{1,256}$`)
+
+func newSNS(m *provider.Module) (provider.Verifier, error) {
+	s := &sns{topics: make(map[string]signature.Identity), hosts: make(map[string]string), confirm: m.Resolved().AcceptHandshake, maxAge: time.Duration(m.Tolerance)}
+	var hosts []string
+	for _, topic := range m.Resolved().Topics {
+		host := snsHost(topic)
+		if host == "" {
+			return nil, fmt.Errorf("topic %q is not the ARN of an SNS topic: write it as arn:aws:sns:REGION:ACCOUNT:NAME", topic)
+		}
+		// Keys stay the same over the years that certificates do not.
+		id := signature.Identity{Label: topic, Fingerprint: sha256.Sum256([]byte("verify_webhook sns topic\x00" + topic))}
+		s.topics[topic], s.hosts[topic] = id, host
+		hosts = append(hosts, host)
+	}
+	if s.maxAge == 0 {
+		s.maxAge = snsTolerance
+	}
+	s.fetcher = keyfetch.Shared(hosts...)
+	var err error
+	if s.versions, err = snsVersions(m.Resolved().Algorithms); err != nil {
+		return nil, err
+	}
+	if s.configured, err = configuredCertificates(m); err != nil {
+		return nil, err
+	}
+	s.roots, err = rootPool(m)
+	return s, err
+}
+
+// snsHost returns the host of SNS in a topic's region, empty if the topic is
+// none.
+func snsHost(topic string) string {
+	parts := snsTopic.FindStringSubmatch(topic)
+	if parts == nil {
+		return ""
+	}
+	host := "sns." + parts[2] + ".amazonaws.com"
+	if parts[1] == "aws-cn" {
+		host += ".cn"
+	}
+	return host
+}
+
+// usesHost reports whether a configured topic is at this host.
+func (s *sns) usesHost(host string) bool {
+	for _, used := range s.hosts {
+		if used == host {
+			return true
+		}
+	}
+	return false
+}
+
+// snsMessage is the body. Only strings are signed.
+type snsMessage map[string]string
+
+func (s *sns) CheckHeaders(*signature.Request) error { return nil }
+
+func (s *sns) Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error) {
+	msg, err := readSNS(r)
+	if err != nil {
+		return nil, err
+	}
+	sent, err := s.checkTime(msg["Timestamp"], r.Now)
+	if err != nil {
+		return nil, err
+	}
+	digest := sha256.New()
+	if err := msg.writeSigned(digest); err != nil {
+		return nil, err
+	}
+	if err := s.checkSignature(ctx, msg, r.Now); err != nil {
+		return nil, err
+	}
+	// Last: until here the response does not depend on which topics are
+	// configured, so that nobody can find them out.
+	identity, ok := s.topics[msg["TopicArn"]]
+	if !ok {
+		return nil, signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
+	}
+	d := &signature.Delivery{ID: msg["MessageId"], IDSigned: true, Event: msg["Type"], EventSigned: true, Timestamp: sent, TimestampSigned: true}
+	d.Matches = []signature.Match{{Secret: identity, Digest: digest.Sum(nil)}}
+	d.Contents = d.Matches // a topic is no secret that another could replace
+	if s.confirm && msg["Type"] == "SubscriptionConfirmation" {
+		d.Answer, err = s.confirmSubscription(ctx, msg)
+	}
+	return d, err
+}
+
+// snsVersions returns the signature versions that may be used. Version 1 is
+// what SNS uses unless the topic says otherwise.
+func snsVersions(algorithms []string) (map[string]crypto.Hash, error) {
+	all := map[string]crypto.Hash{"1": crypto.SHA1, "2": crypto.SHA256}
+	if len(algorithms) == 0 {
+		return all, nil
+	}
+	versions := make(map[string]crypto.Hash)
+	for _, name := range algorithms {
+		switch name {
+		case "sha1":
+			versions["1"] = all["1"]
+		case "sha256":
+			versions["2"] = all["2"]
+		default:
+			return nil, fmt.Errorf("algorithm %q is none of SNS: write sha256 or sha1", name)
+		}
+	}
+	return versions, nil
+}
+
+// snsNames are the members that mean something.
+var snsNames = []string{
+	"Type", "MessageId", "TopicArn", "Subject", "Message", "Timestamp", "SubscribeURL", "Token",
+	"SignatureVersion", "Signature", "SigningCertURL", "UnsubscribeURL", "MessageAttributes",
+}
+
+var snsMembers = knownNames(0, snsNames...)
+
+const (
+	// snsSigned is how many of them can be signed.
+	snsSigned = 8
+	// maxSNSName is what the longest of them takes, in bytes, with every
+	// character escaped.
+	maxSNSName = longestEscape * len("MessageAttributes")
+)
+
+// readSNS reads the members that are strings. A name that comes twice, or in
+// other letters, is refused: the app's parser might take the other one.
+func readSNS(r *signature.Request) (snsMessage, error) {
+	body, err := wholeBody(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkNames(body, snsMembers); err != nil {
+		return nil, signature.Refuse(signature.Malformed, "%v", err)
+	}
+	msg := make(snsMessage)
+	for written, value := range jsonMembers(body) {
+		if len(written) > maxSNSName {
+			continue
+		}
+		name, ok := jsonString(written, true)
+		if !ok || !slices.Contains(snsNames, name) {
+			continue
+		}
+		text, ok := jsonString(value, false)
+		switch {
+		case ok:
+			msg[name] = text
+		case string(value) != "null" && slices.Contains(snsNames[:snsSigned], name):
+			return nil, signature.Refuse(signature.Malformed, "the %s is not a string", name)
+		}
+	}
+	if msg["Signature"] == "" {
+		return nil, signature.Refuse(signature.MissingSignature, "the message has no Signature; raw message delivery is not signed, turn it off")
+	}
+	return msg, nil
+}
+
+// maxTimeText is more than any time has, in bytes.
+const maxTimeText = 64
+
+func (s *sns) checkTime(text string, now time.Time) (time.Time, error) {
+	if len(text) > maxTimeText {
+		text = "" // which is no time
+	}
+	sent, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return sent, signature.Refuse(signature.Malformed, "the Timestamp is not an RFC 3339 time")
+	}
+	if age := now.Sub(sent); age > s.maxAge || age < -snsMaxSkew {
+		return sent, signature.Refuse(signature.Stale, "published %s ago, which is more than the tolerance of %s", age.Round(time.Second), s.maxAge)
+	}
+	return sent, nil
+}
+
+// writeSigned writes what is signed: name and value, each on its line.
+func (m snsMessage) writeSigned(w io.Writer) error {
+	var names []string
+	switch m["Type"] {
+	case "Notification":
+		names = []string{"Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"}
+	case "SubscriptionConfirmation", "UnsubscribeConfirmation":
+		names = []string{"Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"}
+	default:
+		return signature.Refuse(signature.Malformed, "the message is of a Type that SNS does not have")
+	}
+	for _, name := range snsNames[:snsSigned] {
+		value, present := m[name]
+		if present && !slices.Contains(names, name) {
+			return signature.Refuse(signature.Malformed, "a message of this Type has no %s, and it would not be signed", name)
+		}
+		// What begins each next line could be moved into the one before.
+		if name != "Message" && strings.Contains(value, "\n") {
+			return signature.Refuse(signature.Malformed, "the %s has a line break", name)
+		}
+	}
+	for _, name := range names {
+		value, present := m[name]
+		if !present && name != "Subject" {
+			return signature.Refuse(signature.Malformed, "the message has no %s", name)
+		}
+		if !present {
+			continue
+		}
+		for _, text := range []string{name, "\n", value, "\n"} {
+			if err := writeText(w, text); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// writeText writes text bit by bit: a hash would copy all of it.
+func writeText(w io.Writer, text string) error {
+	var buf [512]byte
+	for len(text) > 0 {
+		n := copy(buf[:], text)
+		if _, err := w.Write(buf[:n]); err != nil {
+			return err
+		}
+		text = text[n:]
+	}
+	return nil
+}
+
+// checkSignature verifies with the configured certificates, or with the one
+// that the message names, if Amazon can have put it there.
+//
+// What can be checked without it comes first: anybody can name certificates.
+func (s *sns) checkSignature(ctx context.Context, msg snsMessage, now time.Time) error {
+	sig, err := rsaSignature(msg["Signature"])
+	if err != nil {
+		return err
+	}
+	hash, ok := s.versions[msg["SignatureVersion"]]
+	if !ok {
+		return signature.Refuse(signature.Malformed, "the SignatureVersion is none that is accepted here")
+	}
+	host := snsHost(msg["TopicArn"])
+	if host == "" || !snsCertURL(msg["SigningCertURL"], host) {
+		return signature.Refuse(signature.Malformed, "the SigningCertURL is none that Amazon uses for this topic")
+	}
+	if !s.usesHost(host) {
+		return signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
+	}
+	chains := s.configured
+	if len(chains) == 0 && !snsFetchedPath.MatchString(msg["SigningCertURL"]) {
+		return signature.Refuse(signature.Malformed, "the SigningCertURL is none that Amazon uses for this topic")
+	}
+	if len(chains) == 0 {
+		raw, err := s.fetcher.Get(ctx, keyfetch.Request{URL: msg["SigningCertURL"]})
+		if err != nil {
+			return fmt.Errorf("getting the certificate of SNS: %w", err)
+		}
+		chain, err := parseCertificates(raw)
+		if err != nil {
+			return fmt.Errorf("reading the certificate of SNS: %w", err)
+		}
+		chains = append(chains, chain)
+	}
+	h := hash.New()
+	if err := msg.writeSigned(h); err != nil {
+		return err
+	}
+	return s.tryChains(chains, hash, h.Sum(nil), sig, now)
+}
+
+// rsaSignature decodes a signature, which must be as long as one by an RSA key
+// of a size that is accepted.
+func rsaSignature(text string) ([]byte, error) {
+	const shortest, longest = 1024 / 8, 8192 / 8
+	if len(text) > base64.StdEncoding.EncodedLen(longest) || strings.ContainsAny(text, "\r\n") {
+		return nil, signature.Refuse(signature.Malformed, "the signature is not base64, or is too long")
+	}
+	sig, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil || len(sig) < shortest {
+		return nil, signature.Refuse(signature.Malformed, "the signature is not base64, or is too short")
+	}
+	return sig, nil
+}
+
+func (s *sns) tryChains(chains [][]*x509.Certificate, hash crypto.Hash, sum, sig []byte, now time.Time) error {
+	for _, chain := range chains {
+		if err := s.trust(chain, now); err != nil {
+			continue
+		}
+		public, ok := chain[0].PublicKey.(*rsa.PublicKey)
+		if ok && rsa.VerifyPKCS1v15(public, hash, sum, sig) == nil {
+			return nil
+		}
+	}
+	return signature.Refuse(signature.InvalidSignature, "no certificate that can be trusted made this signature")
+}
+
+// trust checks a certificate. Amazon serves its own without those in between,
+// so where no roots are configured, TLS to Amazon's host vouches for it, and
+// name and dates are checked.
+func (s *sns) trust(chain []*x509.Certificate, now time.Time) error {
+	const name = "sns.amazonaws.com"
+	if s.roots != nil {
+		return checkChain(chain, s.roots, name, now)
+	}
+	if now.Before(chain[0].NotBefore) || now.After(chain[0].NotAfter) {
+		return errors.New("the certificate is not valid now")
+	}
+	return chain[0].VerifyHostname(name)
+}
+
+var snsCertPath = regexp.MustCompile(`^/SimpleNotificationService-[0-9a-f]{10,64}\.pem$`)
+
+// snsFetchedPath is the path of a certificate that may be fetched: Amazon's names
+// have 32 digits.
+var snsFetchedPath = regexp.MustCompile(`/SimpleNotificationService-[0-9a-f]{32}\.pem$`)
+
+func snsCertURL(text, host string) bool {
+	if len(text) > maxCertURL {
+		return false
+	}
+	u, err := url.Parse(text)
+	return err == nil && u.Scheme == "https" && u.Host == host && u.User == nil && u.RawQuery == "" && u.Fragment == "" && u.RawPath == "" && snsCertPath.MatchString(u.Path) &&
+		text == "https://"+host+u.Path
+}
+
+// confirmSubscription gets SubscribeURL, which the operator has asked for, and
+// which must be one of Amazon's for this very topic.
+func (s *sns) confirmSubscription(ctx context.Context, msg snsMessage) (*signature.Answer, error) {
+	u, err := url.Parse(msg["SubscribeURL"])
+	if err != nil || u.Scheme != "https" || u.Host != s.hosts[msg["TopicArn"]] || u.User != nil || u.Path != "/" ||
+		!slices.Equal(u.Query()["Action"], []string{"ConfirmSubscription"}) || !slices.Equal(u.Query()["TopicArn"], []string{msg["TopicArn"]}) {
+		return nil, signature.Refuse(signature.Malformed, "the SubscribeURL does not confirm this topic at Amazon")
+	}
+	if _, err := s.fetcher.Get(ctx, keyfetch.Request{URL: msg["SubscribeURL"], Verified: true}); err != nil {
+		return nil, fmt.Errorf("confirming the subscription: %w", err)
+	}
+	return emptyAnswer(http.StatusOK), nil
+}
+
+func (s *sns) Traits() signature.Traits {
+	return signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, Tolerance: s.maxAge, Lifetime: s.maxAge + snsMaxSkew}
+}
+
+func (s *sns) Secrets() []signature.Identity {
+	var ids []signature.Identity
+	for _, id := range s.topics {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b signature.Identity) int { return strings.Compare(a.Label, b.Label) })
+	return ids
+}

@@ -1,0 +1,132 @@
+package catalogue
+
+import (
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// standardWebhooks are the providers that sign as Standard Webhooks says:
+// https://github.com/standard-webhooks/standard-webhooks. Svix signs for many
+// of them, under header names of its own; a request may use either family.
+var standardWebhooks = []provider.Preset{
+	svix("beehiiv", "beehiiv", "https://developers.beehiiv.com/webhooks"),
+	svix("brex", "Brex", "https://developer.brex.com/docs/webhooks/"),
+	svix("guesty", "Guesty", "https://open-api-docs.guesty.com/docs/webhooks"),
+	svix("nash", "Nash", svixDocs),
+	svix("pleo", "Pleo", svixDocs),
+	svix("psi-fi", "PsiFi", svixDocs),
+	svix("render", "Render", "https://render.com/docs/webhooks"),
+	svix("safebase", "SafeBase", svixDocs),
+	svix("sardine", "Sardine", svixDocs),
+	svix("stytch", "Stytch", "https://stytch.com/docs/guides/webhooks/overview"),
+	{
+		Name: "bigcommerce", Title: "BigCommerce", Distinction: unique,
+		Schemes: []signature.Scheme{standard(signature.KeyFormat{}, inJSON("scope"))}, Families: standardNames,
+		Window: 3 * day, Docs: "https://developer.bigcommerce.com/docs/integrations/webhooks", SecretHelp: "client_secret of the app, as it is",
+	},
+	{
+		Name: "clerk", Title: "Clerk", Distinction: unique,
+		Schemes: []signature.Scheme{standard(whsec, inJSON("type"))}, Families: []string{"svix-"},
+		Docs: "https://clerk.com/docs/webhooks/sync-data", SecretHelp: "Signing Secret of the endpoint, whsec_…",
+	},
+	{
+		Name: "incident-io", Title: "incident.io", Distinction: unique,
+		Schemes: []signature.Scheme{standard(whsec, inJSON("event_type"))}, Families: svixNames,
+		Docs: "https://docs.incident.io/integrations/webhooks", SecretHelp: "Signing Secret of the endpoint, whsec_…",
+	},
+	{
+		Name: "lithic", Title: "Lithic", Distinction: unique,
+		Schemes: []signature.Scheme{standard(whsec, inJSON("event_type"))}, Families: standardNames,
+		Docs: "https://docs.lithic.com/docs/events-api", SecretHelp: "secret of the event subscription, whsec_…",
+	},
+	// A secret without whsec_ is used as text: npm openai, resources/webhooks.
+	{
+		Name: "openai", Title: "OpenAI", Distinction: unique,
+		Schemes: []signature.Scheme{standard(required(whsec), inJSON("type")), standard(signature.KeyFormat{}, inJSON("type"))}, Families: standardNames,
+		Docs: "https://platform.openai.com/docs/guides/webhooks", SecretHelp: "Signing secret of the endpoint, whsec_…",
+	},
+	// Secrets made before 2026-09-08 are used as text, newer ones as base64, and
+	// a secret does not say which it is: polarsource/polar, server/polar/webhook.
+	{
+		Name: "polar", Title: "Polar", Distinction: unique,
+		Schemes: []signature.Scheme{standard(required(whsec), inJSON("type")), standard(signature.KeyFormat{}, inJSON("type"))}, SecretsFitAll: true, Families: standardNames,
+		Docs: "https://polar.sh/docs/integrate/webhooks/delivery", SecretHelp: "Secret of the endpoint, whsec_… or polar_whs_…",
+	},
+	{
+		Name: "replicate", Title: "Replicate", Distinction: unique,
+		Schemes: []signature.Scheme{standard(whsec, inJSON("status"))}, Families: standardNames,
+		Docs: "https://replicate.com/docs/topics/webhooks/verify-webhook", SecretHelp: "the signing key from the API: webhooks.default.secret, whsec_…",
+	},
+	{
+		Name: "resend", Title: "Resend", Distinction: unique,
+		Schemes: []signature.Scheme{standard(whsec, inJSON("type"))}, Families: []string{"svix-"},
+		Docs: "https://resend.com/docs/webhooks/verify-webhooks-requests", SecretHelp: "Signing Secret of the webhook, whsec_…",
+	},
+	{
+		Name: "standard-webhooks", Title: "Standard Webhooks", Distinction: unique,
+		Schemes: []signature.Scheme{standardEd25519(), standard(whsec, inJSON("type"))}, Families: standardNames,
+		Docs: "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md", SecretHelp: "whsec_… for shared secrets, whpk_… for public keys",
+	},
+	{
+		Name: "supabase", Title: "Supabase Auth Hooks", Distinction: unique,
+		Schemes: []signature.Scheme{supabaseScheme()}, Families: standardNames,
+		Docs: "https://supabase.com/docs/guides/auth/auth-hooks", SecretHelp: "secret of the hook, v1,whsec_…; where several are joined by |, one option each",
+	},
+	{
+		Name: "svix", Title: "Svix", Distinction: unique,
+		Schemes: []signature.Scheme{standardEd25519(), standard(whsec, inJSON("type"))}, Families: svixNames,
+		Docs: "https://docs.svix.com/receiving/verifying-payloads/how-manual", SecretHelp: "Signing Secret of the endpoint, whsec_…",
+	},
+}
+
+var (
+	standardNames = []string{"webhook-"}
+	svixNames     = []string{"svix-", "webhook-"}
+	whsec         = signature.KeyFormat{Encoding: "base64", Prefix: "whsec_"}
+)
+
+func required(f signature.KeyFormat) signature.KeyFormat {
+	f.PrefixRequired = true
+	return f
+}
+
+// svixDocs is for providers that leave the description of the scheme to Svix.
+const svixDocs = "https://docs.svix.com/receiving/verifying-payloads/how-manual"
+
+// svix is a provider that Svix signs for.
+func svix(name, title, docs string) provider.Preset {
+	return provider.Preset{
+		Name: name, Title: title, Distinction: unique, Schemes: []signature.Scheme{standard(whsec, inJSON("type"))}, Families: svixNames,
+		Docs: docs, SecretHelp: "Signing Secret of the endpoint, whsec_…",
+	}
+}
+
+// standard is version v1 of Standard Webhooks.
+func standard(k signature.KeyFormat, eventType signature.Field) signature.Scheme {
+	return signature.Scheme{
+		Algorithm: signature.HMACSHA256,
+		Key:       k,
+		Signature: signature.SignatureField{Field: inHeader("*signature"), Encoding: signature.Base64, Separator: " ", Assign: ",", Element: "v1"},
+		Signed:    "{id}.{timestamp}.{body}",
+		Timestamp: &signature.TimestampField{Field: inHeader("*timestamp")},
+		ID:        new(inHeader("*id")),
+		Event:     &eventType,
+	}
+}
+
+// standardEd25519 is version v1a.
+func standardEd25519() signature.Scheme {
+	s := standard(signature.KeyFormat{Encoding: "base64", Prefix: "whpk_", PrefixRequired: true}, inJSON("type"))
+	s.Algorithm = signature.Ed25519
+	s.Signature.Element = "v1a"
+	return s
+}
+
+// supabaseScheme has signatures joined by a comma and a space:
+// supabase/auth, internal/hooks/hookshttp.
+func supabaseScheme() signature.Scheme {
+	s := standard(signature.KeyFormat{Encoding: "base64", Prefix: "v1,whsec_"}, inJSON("type"))
+	s.Signature.Separator = ", "
+	s.Event = nil
+	return s
+}

@@ -1,0 +1,189 @@
+package catalogue
+
+import (
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// timestamped are the providers that sign a time with the body. Where nobody
+// documents a tolerance the default applies, 5 minutes.
+var timestamped = []provider.Preset{
+	// The body comes compressed, and is signed before that.
+	{
+		Name: "airship", Title: "Airship open channels", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-UA-SIGNATURE", ""), signed("{timestamp}:{body_inflated}"), timestamp(inHeader("X-UA-TIMESTAMP"), "unix", 0)),
+		Docs:    "https://support.airship.com/hc/en-us/articles/360032501831", SecretHelp: "signature secret of the open platform",
+	},
+	// BOX-DELIVERY-ID is of one attempt: "When Box retries a webhook this ID will
+	// change". https://developer.box.com/guides/webhooks/v2/
+	{
+		Name: "box", Title: "Box", Distinction: unique,
+		Schemes: []signature.Scheme{boxScheme("BOX-SIGNATURE-PRIMARY"), boxScheme("BOX-SIGNATURE-SECONDARY")}, SecretPerScheme: true,
+		Docs: "https://developer.box.com/guides/webhooks/v2/signatures-v2/", SecretHelp: "primary key and, as a second secret, secondary key, under Webhooks of the app",
+	},
+	{Name: "buildkite", Title: "Buildkite", Distinction: unique, Variants: []provider.Variant{
+		{Name: "signature", Help: "Buildkite signs", Schemes: only(signature.HMACSHA256, orderedBuildkite(), signed("{timestamp}.{body}"), timestamp(inElement("1"), "unix", 0), event(inHeader("X-Buildkite-Event")))},
+		{
+			Name: "token", Help: "Buildkite sends the token", Weakness: tokenWeakness,
+			Schemes: only(signature.Token, plainIn("X-Buildkite-Token"), event(inHeader("X-Buildkite-Event"))),
+		},
+	}, Docs: "https://buildkite.com/docs/apis/webhooks", SecretHelp: "Token of the webhook notification service"},
+	// Retries run for a day and are signed with a new time; the body has created_at.
+	{
+		Name: "calendly", Title: "Calendly", DigestBody: true, Distinction: unique,
+		Schemes: only(signature.HMACSHA256, listIn("Calendly-Webhook-Signature", ",", "v1"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 180), event(inJSON("event"))),
+		Docs:    "https://developer.calendly.com/api-docs/overview/webhooks/webhook-signatures", SecretHelp: "signing_key of the subscription",
+	},
+	// uid is the video, and time that of sending; the body has `modified`.
+	{
+		Name: "cloudflare-stream", Title: "Cloudflare Stream", DigestBody: true, Distinction: unique,
+		Schemes: only(signature.HMACSHA256, listIn("Webhook-Signature", ",", "sig1"), signed("{timestamp}.{body}"), timestamp(inElement("time"), "unix", 0), event(inJSON("status.state"))),
+		Docs:    "https://developers.cloudflare.com/stream/manage-video-library/using-webhooks/", SecretHelp: "secret in the answer of the API call that makes the webhook",
+	},
+	// Confirmed at docs.customer.io/api/webhooks.
+	{
+		Name: "customerio", Title: "Customer.io", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-CIO-Signature", ""), signed("v0:{timestamp}:{body}"), timestamp(inHeader("X-CIO-Timestamp"), "unix", 0), id(inJSON("event_id")), event(inJSON("object_type")), action(inJSON("metric"))),
+		Window:  8 * day, Docs: "https://docs.customer.io/api/webhooks/", SecretHelp: "Signing key of the reporting webhook",
+	},
+	{
+		Name: "front", Title: "Front (application webhooks)", Distinction: unique,
+		Schemes: []signature.Scheme{
+			// Front Connector signs the word "undefined" where there is no body.
+			scheme(signature.HMACSHA256, base64In("X-Front-Signature", ""), signed("{timestamp}:undefined"), noBody, timestamp(inHeader("X-Front-Request-Timestamp"), "unix_ms", 0), when(signature.Condition{Methods: []string{"GET", "DELETE"}})),
+			scheme(signature.HMACSHA256, base64In("X-Front-Signature", ""), signed("{timestamp}:{body}"), timestamp(inHeader("X-Front-Request-Timestamp"), "unix_ms", 0), event(inJSON("type"))),
+		}, Handshake: frontChallenge, Handshakes: "X-Front-Challenge, signed",
+		Docs: "https://dev.frontapp.com/docs/application-webhooks", SecretHelp: "signing key of the app",
+	},
+	{
+		Name: "go1", Title: "Go1", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, listIn("Go1-Signature", ",", "v1"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 60), event(inJSON("type"))),
+		Docs:    "https://www.go1.com/developers/partners/concepts/webhook-signature-authentification", SecretHelp: "secret of the webhook, as typed",
+	},
+	// The minute is that of Linear's library and documentation, although retries
+	// come after a minute, an hour and 6 hours.
+	{
+		Name: "linear", Title: "Linear", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("Linear-Signature", ""), timestamp(inJSON("webhookTimestamp"), "unix_ms", 60), id(inHeader("Linear-Delivery")), event(inJSON("type")), action(inJSON("action"))),
+		Window:  2 * day, Docs: "https://linear.app/developers/webhooks", SecretHelp: "Signing secret of the webhook",
+	},
+	{
+		Name: "mux", Title: "Mux", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, listIn("Mux-Signature", ",", "v1"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 0), id(inJSON("id")), event(inJSON("type"))),
+		Docs:    "https://www.mux.com/docs/core/verify-webhook-signatures", SecretHelp: "Signing Secret of the webhook",
+	},
+	{
+		Name: "orb", Title: "Orb", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, listIn("X-Orb-Signature", " ", "v1"), signed("v1:{timestamp}:{body}"), timestamp(inHeader("X-Orb-Timestamp"), "iso8601", 0), id(inJSON("id")), event(inJSON("type"))),
+		Docs:    "https://docs.withorb.com/integrations-and-exports/webhooks", SecretHelp: "Signing secret of the endpoint",
+	},
+	{
+		Name: "paddle", Title: "Paddle Billing", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, listIn("Paddle-Signature", ";", "h1"), signed("{timestamp}:{body}"), timestamp(inElement("ts"), "unix", 5), id(inJSON("event_id")), event(inJSON("event_type"))),
+		Docs:    "https://developer.paddle.com/webhooks/signature-verification", SecretHelp: "secret key of the notification destination, pdl_ntfset_…",
+	},
+	{
+		Name: "persona", Title: "Persona", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, personaSignature(), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 0), id(inJSON("data.id")), event(inJSON("data.attributes.name"))),
+		Docs:    "https://docs.withpersona.com/docs/webhooks-best-practices", SecretHelp: "Webhook secret, wbhsec_…",
+	},
+	// Confirmed at docs.pinwheelapi.com/docs/webhook-signature-verification.
+	{
+		Name: "pinwheel", Title: "Pinwheel", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Pinwheel-Signature", "v2="), signed("v2:{timestamp}:{body}"), timestamp(inHeader("X-Timestamp"), "unix", 0), id(inJSON("event_id")), event(inJSON("event"))),
+		Docs:    "https://docs.pinwheelapi.com/docs/webhook-signature-verification", SecretHelp: "API secret",
+	},
+	{
+		Name: "quicknode", Title: "QuickNode", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-QN-Signature", ""), signed("{id}{timestamp}{body_inflated}"), timestamp(inHeader("X-QN-Timestamp"), "unix", 0), id(inHeader("X-QN-Nonce"))),
+		Docs:    "https://www.quicknode.com/guides/quicknode-products/streams/validating-incoming-streams-webhook-messages", SecretHelp: "Security Token of the stream, qnsec_…",
+	},
+	// Retries are signed with a new time; the body has event_time. json id is the
+	// account or the subscription.
+	{
+		Name: "recurly", Title: "Recurly", DigestBody: true, Distinction: unique,
+		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("recurly-signature"), Separator: ",", Positional: 1}, signed("{timestamp}.{body}"), timestamp(inElement("1"), "unix_ms", 0),
+			id(inHeader("recurly-notification-id")), event(inJSON("object_type")), action(inJSON("event_type"))),
+		Docs: "https://docs.recurly.com/docs/signature-verification", SecretHelp: "Secret key of the endpoint, as text",
+	},
+	// Retries go on for 30 minutes, and Sanity's own library checks no age.
+	{
+		Name: "sanity", Title: "Sanity", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, sanitySignature(), refuseEmpty, signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 1800), id(inHeader("idempotency-key")), event(inHeader("sanity-operation"))),
+		Docs:    "https://www.sanity.io/docs/content-lake/webhook-best-practices", SecretHelp: "Secret of the webhook, as typed",
+	},
+	{
+		Name: "slack", Title: "Slack", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Slack-Signature", "v0="), signed("v0:{timestamp}:{body}"), timestamp(inHeader("X-Slack-Request-Timestamp"), "unix", 0), id(inJSON("event_id")), event(inJSON("event.type"))),
+		Window:  2 * day, Handshake: echoChallenge("type", "url_verification", "challenge"), Handshakes: "url_verification, signed",
+		Docs: "https://docs.slack.dev/authentication/verifying-requests-from-slack", SecretHelp: "Signing Secret, under Basic Information of the app",
+	},
+	{
+		Name: "stripe", Title: "Stripe", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, listIn("Stripe-Signature", ",", "v1"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 0), id(inJSON("id")), event(inJSON("type"))),
+		Window:  week, // retries go on for 3 days
+		Docs:    "https://docs.stripe.com/webhooks/signature", SecretHelp: "Signing secret of the endpoint, whsec_… as it is",
+	},
+	// Retries run for 72 hours; the body has create_time.
+	{
+		Name: "tiktok", Title: "TikTok for Developers", DigestBody: true, Distinction: unique,
+		Schemes: only(signature.HMACSHA256, listIn("TikTok-Signature", ",", "s"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 0), event(inJSON("event"))),
+		Docs:    "https://developers.tiktok.com/doc/webhooks-verification", SecretHelp: "client_secret of the app",
+	},
+	{
+		Name: "twitch", Title: "Twitch EventSub", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("Twitch-Eventsub-Message-Signature", "sha256="), signed("{id}{timestamp}{body}"), timestamp(inHeader("Twitch-Eventsub-Message-Timestamp"), "rfc3339", 600), id(inHeader("Twitch-Eventsub-Message-Id")), event(inJSON("subscription.type"))),
+		Window:  2 * day, Handshake: twitchChallenge, Handshakes: "webhook_callback_verification, signed",
+		Docs: "https://dev.twitch.tv/docs/eventsub/handling-webhook-events", SecretHelp: "secret of the subscription, as given",
+	},
+	{
+		Name: "webflow", Title: "Webflow", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("x-webflow-signature", ""), signed("{timestamp}:{body}"), timestamp(inHeader("x-webflow-timestamp"), "unix_ms", 0), event(inJSON("triggerType"))),
+		Docs:    "https://developers.webflow.com/data/docs/working-with-webhooks", SecretHelp: "secretKey of the webhook; for apps the client secret",
+	},
+	{
+		Name: "workos", Title: "WorkOS", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, spaced(listIn("WorkOS-Signature", ",", "v1")), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 180), id(inJSON("id")), event(inJSON("event"))),
+		Docs:    "https://workos.com/docs/events/data-syncing/webhooks", SecretHelp: "Secret of the endpoint",
+	},
+	// Two tickets that a bulk update changes in one second can have equal bodies.
+	{
+		Name: "zendesk", Title: "Zendesk", Distinction: repeats,
+		Schemes: only(signature.HMACSHA256, base64In("X-Zendesk-Webhook-Signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("X-Zendesk-Webhook-Signature-Timestamp"), "rfc3339", 0), id(inHeader("X-Zendesk-Webhook-Invocation-Id")), event(inJSON("type"))),
+		Docs:    "https://developer.zendesk.com/documentation/webhooks/verifying/", SecretHelp: "signing secret of the webhook, as text",
+	},
+	// Retries come after 5, 25 and 85 minutes; the body has event_ts. Whether they
+	// are signed with a new time is not documented.
+	{
+		Name: "zoom", Title: "Zoom", DigestBody: true, Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("x-zm-signature", "v0="), signed("v0:{timestamp}:{body}"), timestamp(inHeader("x-zm-request-timestamp"), "unix", 90*60), event(inJSON("event"))),
+		Window:  2 * day, Handshake: zoomChallenge, Handshakes: "endpoint.url_validation, signed",
+		Docs: "https://developers.zoom.us/docs/api/webhooks", SecretHelp: "Secret Token, under Features of the app",
+	},
+}
+
+// boxScheme: each of the two keys has a header of its own.
+func boxScheme(header string) signature.Scheme {
+	return scheme(signature.HMACSHA256, base64In(header, ""), signed("{body}{timestamp}"), timestamp(inHeader("BOX-DELIVERY-TIMESTAMP"), "rfc3339", 600),
+		id(inJSON("id")), event(inJSON("trigger")), require("BOX-SIGNATURE-VERSION", "1"), require("BOX-SIGNATURE-ALGORITHM", "HmacSHA256"))
+}
+
+// orderedBuildkite: Buildkite's own library is strict about the order.
+func orderedBuildkite() signature.SignatureField {
+	f := spaced(listIn("X-Buildkite-Signature", ",", "signature"))
+	f.Prefix = "timestamp="
+	f.Positional = 1
+	return f
+}
+
+func personaSignature() signature.SignatureField {
+	f := listIn("Persona-Signature", ",", "v1")
+	f.SetSeparator = " "
+	return f
+}
+
+func sanitySignature() signature.SignatureField {
+	f := listIn("sanity-webhook-signature", ",", "v1")
+	f.Encoding = signature.Base64URL
+	return f
+}

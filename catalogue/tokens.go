@@ -1,0 +1,83 @@
+package catalogue
+
+import (
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+const tokenWeakness = "the provider sends the secret itself and signs nothing: whoever sees one delivery can send any other"
+
+// tokens are the providers that sign nothing but send a secret along.
+var tokens = []provider.Preset{
+	{
+		Name: "auth0", Title: "Auth0 log streams", Distinction: unique,
+		Schemes: only(signature.Token, plainIn("Authorization")), Takes: []string{"header"}, Weakness: tokenWeakness,
+		Docs: "https://auth0.com/docs/customize/log-streams/custom-log-streams", SecretHelp: "Authorization Token of the stream, the whole of it",
+	},
+	{
+		Name: "azure-devops", Title: "Azure DevOps", Distinction: unique,
+		Schemes: basic(event(inJSON("eventType"))), Weakness: tokenWeakness,
+		Docs: "https://learn.microsoft.com/en-us/azure/devops/service-hooks/services/webhooks", SecretHelp: "Basic authentication of the service hook, as user:password",
+	},
+	{Name: "brevo", Title: "Brevo", Distinction: unique, Variants: []provider.Variant{
+		{Name: "basic", Help: "user:password in the URL of the webhook", Schemes: basic(event(inJSON("event"))), Weakness: tokenWeakness},
+		{Name: "bearer", Help: "a bearer token", Schemes: only(signature.Token, signature.SignatureField{Field: inHeader("Authorization"), Prefix: "Bearer "}, event(inJSON("event"))), Weakness: tokenWeakness},
+	}, Docs: "https://developers.brevo.com/docs/secured-webhooks", SecretHelp: "as typed: user:password, or the token"},
+	{
+		Name: "chargebee", Title: "Chargebee", Distinction: unique,
+		Schemes: basic(id(inJSON("id")), event(inJSON("event_type"))), Weakness: tokenWeakness,
+		Window: 3 * day, Docs: "https://www.chargebee.com/docs/billing/2.0/site-configuration/webhook_settings", SecretHelp: "basic authentication of the webhook, as user:password",
+	},
+	{
+		Name: "cloudflare-notifications", Title: "Cloudflare Notifications", Distinction: unique,
+		Schemes: only(signature.Token, plainIn("cf-webhook-auth")), Weakness: tokenWeakness,
+		Docs: "https://developers.cloudflare.com/notifications/get-started/configure-webhooks/", SecretHelp: "Secret of the webhook destination",
+	},
+	// A delivery with a signature does not fall back to the token.
+	// A tag that is deleted and pushed again at one commit has equal bodies.
+	{
+		Name: "gitlab", Title: "GitLab", Distinction: repeats,
+		Schemes: []signature.Scheme{
+			standard(required(whsec), inHeader("X-Gitlab-Event")),
+			scheme(signature.Token, plainIn("X-Gitlab-Token"), id(inHeader("Idempotency-Key")), event(inHeader("X-Gitlab-Event"))),
+		}, Families: standardNames, Weakness: "with a secret token, GitLab signs nothing: whoever sees one delivery can send any other; use a signing token (whsec_…) instead",
+		Docs: "https://docs.gitlab.com/user/project/integrations/webhooks/", SecretHelp: "Signing token whsec_…, or Secret token",
+	},
+	// Confirmed at developers.google.com/workspace/drive/api/guides/push.
+	{
+		Name: "google-drive", Title: "Google Drive and Calendar", Distinction: driveDistinction,
+		Schemes: only(signature.Token, plainIn("X-Goog-Channel-Token"), event(inHeader("X-Goog-Resource-State"))), Weakness: tokenWeakness,
+		Docs: "https://developers.google.com/workspace/drive/api/guides/push", SecretHelp: "token of the channel, as given to watch",
+	},
+	{
+		Name: "okta", Title: "Okta event hooks", Distinction: unique,
+		Schemes: only(signature.Token, plainIn("Authorization"), id(inJSON("eventId"))), Takes: []string{"header"}, Weakness: tokenWeakness,
+		Handshake: oktaChallenge, Handshakes: "GET with X-Okta-Verification-Challenge and the token",
+		Docs: "https://developer.okta.com/docs/concepts/event-hooks/", SecretHelp: "Authentication secret of the hook",
+	},
+	// Confirmed at postmarkapp.com/developer/webhooks/webhooks-overview.
+	{
+		Name: "postmark", Title: "Postmark", Distinction: unique,
+		Schemes: basic(event(inJSON("RecordType"))), Weakness: tokenWeakness,
+		Docs: "https://postmarkapp.com/developer/webhooks/webhooks-overview", SecretHelp: "basic authentication of the webhook, as user:password",
+	},
+	{
+		Name: "telegram", Title: "Telegram Bot API", Distinction: unique,
+		Schemes: only(signature.Token, plainIn("X-Telegram-Bot-Api-Secret-Token"), id(inJSON("update_id"))), Weakness: tokenWeakness,
+		Docs: "https://core.telegram.org/bots/api#setwebhook", SecretHelp: "secret_token, as given to setWebhook",
+	},
+}
+
+// plainIn is a header that holds the secret itself.
+func plainIn(header string) signature.SignatureField {
+	return signature.SignatureField{Field: inHeader(header)}
+}
+
+func basic(more ...with) []signature.Scheme {
+	return only(signature.Basic, plainIn("Authorization"), more...)
+}
+
+// driveDistinction: bodies are empty, and the headers number the messages of a
+// channel. The expiration distinguishes a channel from an earlier one with its
+// ID. https://developers.google.com/workspace/drive/api/guides/push
+var driveDistinction = unique.Varying("X-Goog-Channel-ID", "X-Goog-Message-Number", "X-Goog-Resource-ID", "X-Goog-Resource-State", "X-Goog-Changed", "X-Goog-Channel-Expiration")

@@ -1,0 +1,372 @@
+package catalogue
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// tokensJWT are the providers that sign with a JSON Web Token.
+var tokensJWT = []provider.Preset{
+	// A retry has a new token. With excludeBody, all deliveries to one URL are
+	// equal, and the token's time is to the second.
+	{
+		Name: "atlassian-connect", Title: "Atlassian Connect", OtherID: "X-Atlassian-Webhook-Identifier", Distinction: repeats,
+		Code: byToken(tokenRules{
+			header: "Authorization", prefix: "JWT ", algorithms: hs256, check: checkAtlassian, digest: atlassianDigest, event: "webhookEvent",
+			traits: signature.Traits{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Lifetime: tokenLifetime},
+		}),
+		Needs: []string{"issuer"}, Signs: "method, path and query; not the body",
+		Docs: "https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/", SecretHelp: "sharedSecret of the installed callback; `issuer` is its clientKey, `public_url` the app's baseUrl",
+		Weakness: "the body is not signed: whoever sees a delivery can send another body to the same URL, for 3 minutes",
+	},
+	// The body says that an app was installed, not when: the token does.
+	{
+		Name: "atlassian-connect-install", Title: "Atlassian Connect lifecycle callbacks", Distinction: unique,
+		Code: byToken(tokenRules{
+			header: "Authorization", prefix: "JWT ", algorithms: []jose.SignatureAlgorithm{jose.RS256}, keys: atlassianKeys, check: checkAtlassianInstall, event: "eventType",
+			traits: signature.Traits{HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Lifetime: tokenLifetime},
+		}),
+		NoSecret: true, Needs: []string{"audience"}, Signs: "method, path and query; not the body",
+		Docs: "https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/", SecretHelp: "none: keys are fetched from Atlassian; `audience` is the app's baseUrl, and so is `public_url`",
+		Weakness: "the body, and with it the shared secret of the installation, is not signed: whoever sees a callback can send another body to the same URL, for 3 minutes",
+	},
+	{
+		Name: "fireblocks-jws", Title: "Fireblocks", Distinction: unique,
+		Code: byToken(tokenRules{
+			header: "Fireblocks-Webhook-Signature", algorithms: []jose.SignatureAlgorithm{jose.RS512}, detached: true, keys: fireblocksKeys, id: "id", event: "eventType",
+			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
+		}),
+		NoSecret: true, Takes: []string{"jwks"}, Signs: "the body",
+		IDHelp: "`json id`", IDSigned: true, Docs: "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "none: keys are fetched from Fireblocks",
+		Weakness: "the same keys sign for all customers of Fireblocks: check that the workspace in the body is yours",
+	},
+	{
+		Name: "google-play-rtdn", Title: "Google Play real-time developer notifications", Distinction: unique,
+		Code: google("google-play-rtdn"), NoSecret: true, Needs: []string{"audience", "service_account"}, Takes: []string{"issuer", "jwks"}, Signs: googleSigns,
+		IDHelp: "`json message.messageId`", OtherID: "x-goog-pubsub-message-id", Docs: "https://developer.android.com/google/play/billing/rtdn-reference", SecretHelp: googleSecret, Weakness: googleWeakness,
+	},
+	// With payload unwrapping the body is the bare message: Cloud Scheduler sends
+	// `tick` every hour.
+	{
+		Name: "google-pubsub", Title: "Google Cloud Pub/Sub push", Distinction: repeats,
+		Code: google("google-pubsub"), NoSecret: true, Needs: []string{"audience", "service_account"}, Takes: []string{"issuer", "jwks"}, Signs: googleSigns,
+		IDHelp: "`json message.messageId`", OtherID: "x-goog-pubsub-message-id", Docs: "https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions", SecretHelp: googleSecret, Weakness: googleWeakness,
+	},
+	{
+		Name: "messagebird", Title: "MessageBird (classic)", Distinction: unique,
+		Code: byToken(tokenRules{
+			header: "MessageBird-Signature-JWT", algorithms: []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512}, check: checkMessageBird,
+			traits: signature.Traits{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, URLSigned: true, Lifetime: tokenLifetime + messageBirdLeeway},
+		}),
+		Window: 2 * day, Signs: "URL and body, by their SHA-256",
+		IDHelp: "`jti` of the token", IDSigned: true, Docs: "https://developers.messagebird.com/api/#verifying-http-requests", SecretHelp: "Signing key, under Developers > API settings",
+	},
+	{
+		Name: "monday", Title: "monday.com", Distinction: unique,
+		Code: byToken(tokenRules{
+			header: "Authorization", algorithms: hs256, check: checkMonday, digest: bodyContent, id: "event.triggerUuid", event: "event.type",
+			traits: signature.Traits{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, Lifetime: tokenLifetime},
+		}),
+		Window: 2 * day, Signs: "a token with the URL; not the body", Challenge: mondayChallenge, Handshakes: "the unsigned `challenge` when a webhook is made",
+		IDHelp: "`json event.triggerUuid`", Docs: "https://developer.monday.com/api-reference/docs/webhooks", SecretHelp: "Signing Secret of the app; set `public_url`, so that tokens for other URLs are refused",
+		Weakness: "the body is not signed: whoever sees a delivery can send another body, for 5 minutes",
+	},
+	{
+		Name: "plaid", Title: "Plaid", Distinction: unique,
+		Code: byToken(tokenRules{
+			header: "Plaid-Verification", algorithms: []jose.SignatureAlgorithm{jose.ES256}, keys: plaidKeys, check: checkPlaid,
+			traits: signature.Traits{HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: 5 * time.Minute},
+		}),
+		NoSecret: true, Takes: []string{"jwks", "client_id", "client_secret", "environment"}, Signs: "the body, by its SHA-256",
+		Docs: "https://plaid.com/docs/api/webhooks/webhook-verification/", SecretHelp: "none: keys are fetched from Plaid with `client_id` and `client_secret`",
+	},
+	{
+		Name: "vonage", Title: "Vonage", Distinction: unique,
+		Code: byToken(tokenRules{
+			header: "Authorization", prefix: "Bearer ", algorithms: hs256, check: checkVonage,
+			traits: signature.Traits{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: 5 * time.Minute},
+		}),
+		Signs:  "the body, by its SHA-256",
+		IDHelp: "`jti` of the token", IDSigned: true, Docs: "https://developer.vonage.com/en/getting-started/concepts/webhooks#decoding-signed-webhooks", SecretHelp: "Signature secret of the account",
+	},
+}
+
+var hs256 = []jose.SignatureAlgorithm{jose.HS256}
+
+// tokenLifetime is how far ahead a token may expire: as far as Google's library
+// allows, and longer than any provider's do. A copy of a delivery is accepted
+// until its token expires.
+const tokenLifetime = 24 * time.Hour
+
+const (
+	googleSigns    = "a token for the audience; not the body"
+	googleSecret   = "none: keys are fetched from Google; `audience` and `service_account` are those of the push subscription"
+	googleWeakness = "the body is not signed: whoever sees a delivery can send any other, as long as its token is valid (an hour)"
+)
+
+// checkPlaid: https://plaid.com/docs/api/webhooks/webhook-verification/
+func checkPlaid(_ *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error {
+	if err := c.checkAge(r.Now, d); err != nil {
+		return err
+	}
+	return c.checkBody("request_body_sha256", r)
+}
+
+// checkVonage: https://developer.vonage.com/en/getting-started/concepts/webhooks
+func checkVonage(_ *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error {
+	if err := c.checkAge(r.Now, d); err != nil {
+		return err
+	}
+	if _, ok := c.values["exp"]; ok {
+		if err := c.checkValidity(r.Now, 0); err != nil {
+			return err
+		}
+	}
+	d.ID = c.text("jti")
+	return c.checkBody("payload_hash", r)
+}
+
+// messageBirdLeeway is what MessageBird's own library for Go allows.
+const messageBirdLeeway = time.Second
+
+// checkMessageBird: https://developers.messagebird.com/api/#verifying-http-requests
+func checkMessageBird(_ *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error {
+	if c.text("iss") != "MessageBird" {
+		return signature.Refuse(signature.InvalidSignature, "the token is not issued by MessageBird")
+	}
+	if err := c.checkLifetime(r.Now, messageBirdLeeway); err != nil {
+		return err
+	}
+	from, ok := c.time("nbf")
+	if !ok {
+		return signature.Refuse(signature.Malformed, "the token does not say from when it is valid")
+	}
+	d.Timestamp = from
+	if d.ID = c.text("jti"); d.ID == "" {
+		return signature.Refuse(signature.Malformed, "the token has no ID")
+	}
+	address := sha256.Sum256([]byte(r.URL()))
+	if err := c.checkHex("url_hash", address[:], "URL"); err != nil {
+		return err
+	}
+	_, hashed := c.values["payload_hash"]
+	switch {
+	case r.Body.Size() == 0 && hashed:
+		return signature.Refuse(signature.InvalidSignature, "the token is for a request with a body")
+	case r.Body.Size() == 0:
+		return nil
+	}
+	return c.checkBody("payload_hash", r)
+}
+
+// checkMonday: https://developer.monday.com/apps/docs/authorization-header
+func checkMonday(m *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error {
+	if err := c.checkLifetime(r.Now, 0); err != nil {
+		return err
+	}
+	if m.PublicURL != "" && c.text("aud") != m.PublicURL {
+		return signature.Refuse(signature.InvalidSignature, "the token is for another URL")
+	}
+	d.Timestamp, _ = c.time("iat")
+	return nil
+}
+
+// mondayMember is the only member of a challenge.
+const mondayMember = "challenge"
+
+// mondayChallenge sends the challenge back as JSON.
+// https://developer.monday.com/api-reference/docs/webhooks
+var mondayChallenge = &provider.Challenge{
+	ReadsBody: true,
+	Possible: func(_ *provider.Module, r *signature.Request) bool {
+		return r.Method == http.MethodPost && mayBeSmall(r) && len(r.Header.Values("Authorization")) == 0
+	},
+	Answer: func(_ *provider.Module, r *signature.Request) (*signature.Answer, error) {
+		if r.Body.Size() > 2*provider.MaxChallenge {
+			return nil, nil
+		}
+		body, err := signature.BodyBytes(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		var members map[string]string
+		if json.Unmarshal(body, &members) != nil || len(members) != 1 || !printable(members[mondayMember]) {
+			return nil, nil // a delivery without token, which is refused as such
+		}
+		return jsonAnswer(map[string]string{mondayMember: members[mondayMember]})
+	},
+}
+
+// checkAtlassian: the token is for method, path and query.
+// https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/
+func checkAtlassian(m *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error {
+	if !slices.Contains(m.Resolved().Issuers, c.text("iss")) {
+		return signature.Refuse(signature.InvalidSignature, "the token is of another installation")
+	}
+	return checkAtlassianRequest(m, r, c, d)
+}
+
+// atlassianDigest is of method, path, query and body.
+func atlassianDigest(m *provider.Module, r *signature.Request, _ []byte) ([]byte, error) {
+	canonical, err := queryString(m, r)
+	if err != nil {
+		return nil, err
+	}
+	h := sha256.New()
+	_ = binary.Write(h, binary.BigEndian, uint64(len(canonical)))
+	h.Write([]byte(canonical))
+	if _, err := r.Body.WriteTo(h); err != nil {
+		return nil, fmt.Errorf("reading the body again: %w", err)
+	}
+	return h.Sum(nil), nil
+}
+
+// checkAtlassianRequest holds the token to the request.
+func checkAtlassianRequest(m *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error {
+	if err := c.checkLifetime(r.Now, 0); err != nil {
+		return err
+	}
+	d.Timestamp, _ = c.time("iat")
+	canonical, err := queryString(m, r)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256([]byte(canonical))
+	return c.checkHex("qsh", sum[:], "request")
+}
+
+// checkAtlassianInstall: the token of a lifecycle callback is for the app, and
+// Atlassian's own key has signed it.
+func checkAtlassianInstall(m *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error {
+	if c.text("aud") != m.Resolved().Audience {
+		return signature.Refuse(signature.InvalidSignature, "the token is for another app")
+	}
+	return checkAtlassianRequest(m, r, c, d)
+}
+
+// maxSignedURI bounds path and query in bytes, which are spelled in other ways.
+const maxSignedURI = 16 << 10
+
+// queryString is the canonical request: method, path below the app's base URL,
+// and the query sorted.
+func queryString(m *provider.Module, r *signature.Request) (string, error) {
+	if len(r.RequestURI) > maxSignedURI {
+		return "", signature.Refuse(signature.Malformed, "path and query have more than %d bytes", maxSignedURI)
+	}
+	path, raw, _ := strings.Cut(r.RequestURI, "?")
+	if base, err := url.Parse(m.PublicURL); err == nil && m.PublicURL != "" {
+		path = strings.TrimPrefix(path, strings.TrimSuffix(base.EscapedPath(), "/"))
+	}
+	path = strings.ReplaceAll("/"+strings.Trim(path, "/"), "&", "%26")
+	params, err := signature.ParseQuery(raw)
+	if err != nil {
+		return "", signature.Refuse(signature.Malformed, "the query string cannot be parsed")
+	}
+	var parts []string
+	for name, values := range params {
+		if name == "jwt" {
+			continue
+		}
+		encoded := make([]string, len(values))
+		for i, value := range values {
+			encoded[i] = encodeRFC3986(value)
+		}
+		slices.Sort(encoded)
+		parts = append(parts, encodeRFC3986(name)+"="+strings.Join(encoded, ","))
+	}
+	slices.Sort(parts)
+	return strings.ToUpper(r.Method) + "&" + path + "&" + strings.Join(parts, "&"), nil
+}
+
+func encodeRFC3986(text string) string {
+	return escapeBut(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
+}
+
+// google makes the verifier of a push subscription. Any Google account can have
+// a token issued for any audience, so the service account counts.
+// https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions
+func google(name string) func(*provider.Module) (provider.Verifier, error) {
+	return byToken(tokenRules{
+		header: "Authorization", prefix: "Bearer ", algorithms: []jose.SignatureAlgorithm{jose.RS256}, check: checkGoogle, digest: pubSubDigest, id: "message.messageId",
+		keys: func(m *provider.Module) (keySource, error) {
+			return configuredOr(m, func() keySource {
+				return published(name, m.Resolved().Audience+"\x00"+m.Resolved().ServiceAccount, "https://www.googleapis.com/oauth2/v3/certs", "www.googleapis.com", parseKeySet)
+			})
+		},
+		traits: signature.Traits{HasID: true, HasTimestamp: true, TimestampSigned: true, Tolerance: 5 * time.Minute, Lifetime: tokenLifetime},
+	})
+}
+
+// deliveryAttempt counts up on each redelivery of a subscription that has a
+// dead letter topic.
+const deliveryAttempt = "deliveryAttempt"
+
+// pubSubDigest is of the body without deliveryAttempt.
+// https://docs.cloud.google.com/pubsub/docs/handling-failures
+func pubSubDigest(_ *provider.Module, r *signature.Request, _ []byte) ([]byte, error) {
+	body, err := signature.BodyBytes(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Contains(body, []byte(deliveryAttempt)) {
+		return bodyDigest(r)
+	}
+	var envelope map[string]json.RawMessage
+	if json.Unmarshal(body, &envelope) != nil || len(envelope["message"]) == 0 {
+		return bodyDigest(r)
+	}
+	delete(envelope, deliveryAttempt)
+	rest, err := json.Marshal(envelope)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(rest)
+	return sum[:], nil
+}
+
+var googleIssuers = []string{"https://accounts.google.com", "accounts.google.com"}
+
+func checkGoogle(m *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error {
+	issuers := m.Resolved().Issuers
+	if len(issuers) == 0 {
+		issuers = googleIssuers
+	}
+	verified, _ := c.values["email_verified"].(bool)
+	switch {
+	case !slices.Contains(issuers, c.text("iss")):
+		return signature.Refuse(signature.InvalidSignature, "the token is not issued by Google")
+	case c.text("aud") != m.Resolved().Audience:
+		return signature.Refuse(signature.InvalidSignature, "the token is for another audience")
+	case c.text("email") != m.Resolved().ServiceAccount || !verified:
+		return signature.Refuse(signature.InvalidSignature, "the token is of another service account")
+	}
+	if err := c.checkLifetime(r.Now, c.tolerance); err != nil {
+		return err
+	}
+	issued, ok := c.time("iat")
+	if !ok {
+		return signature.Refuse(signature.Malformed, "the token does not say when it was issued")
+	}
+	d.Timestamp = issued
+	return nil
+}
+
+// fireblocksKeys: https://developers.fireblocks.com/reference/validating-webhooks
+func fireblocksKeys(m *provider.Module) (keySource, error) {
+	return configuredOr(m, func() keySource {
+		return published(m.Name(), "", "https://keys.fireblocks.io/.well-known/jwks.json", "keys.fireblocks.io", parseKeySet)
+	})
+}

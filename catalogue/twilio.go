@@ -1,0 +1,110 @@
+package catalogue
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// twilioValues spells the URL with the form sorted behind it, or, for a body
+// that is no form, the URL alone, which then holds the body's SHA-256. Twilio
+// signs the URL with or without its port, so both are tried.
+// https://www.twilio.com/docs/usage/webhooks/webhooks-security
+func twilioValues(_ *provider.Module, r *signature.Request) ([]map[string]string, error) {
+	address := twilioURL(r)
+	if len(address) > maxTwilioURL {
+		return nil, signature.Refuse(signature.Malformed, "the URL has more than %d bytes", maxTwilioURL)
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, signature.Refuse(signature.Malformed, "the URL cannot be parsed")
+	}
+	form, err := r.Form()
+	if err != nil {
+		return nil, err
+	}
+	var suffix strings.Builder
+	if form != nil {
+		suffix.Grow(int(r.Body.Size()))
+	}
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		// Twilio's libraries differ on repeated fields; the one that sorts
+		// and keeps each value once is the one that Twilio's own use agrees with.
+		for _, value := range slices.Compact(slices.Sorted(slices.Values(form[name]))) {
+			suffix.WriteString(name)
+			suffix.WriteString(value)
+		}
+	}
+	if suffix.Len() == 0 { // no form, or one of separators alone
+		if err := checkTwilioBody(u, r); err != nil {
+			return nil, err
+		}
+	}
+	var candidates []map[string]string
+	for _, text := range withAndWithoutPort(u, address) {
+		candidates = append(candidates, map[string]string{"address": text, "form": suffix.String()})
+	}
+	return candidates, nil
+}
+
+// maxTwilioURL is more than the 4,096 bytes that Twilio takes for a URL, with a
+// signed query behind it.
+const maxTwilioURL = 16 << 10
+
+// twilioURL is the URL as Twilio knows it. A public_url without a query stands
+// for all queries: many of Twilio's URLs carry the state of a call in it.
+func twilioURL(r *signature.Request) string {
+	_, raw, found := strings.Cut(r.RequestURI, "?")
+	if r.PublicURL != "" && found && !strings.Contains(r.PublicURL, "?") {
+		return r.PublicURL + "?" + raw
+	}
+	return r.URL()
+}
+
+// checkTwilioBody holds a body that is no form to the digest in the URL.
+func checkTwilioBody(u *url.URL, r *signature.Request) error {
+	query, err := signature.ParseQuery(u.RawQuery)
+	if err != nil {
+		return signature.Refuse(signature.Malformed, "the query string cannot be parsed, or is too long")
+	}
+	want := query["bodySHA256"]
+	if len(want) == 0 && r.Body.Size() == 0 {
+		return nil
+	}
+	if len(want) != 1 {
+		return signature.Refuse(signature.Malformed, "the body is no form, and the URL has no bodySHA256")
+	}
+	h := sha256.New()
+	if _, err := r.Body.WriteTo(h); err != nil {
+		return err
+	}
+	if !strings.EqualFold(hex.EncodeToString(h.Sum(nil)), want[0]) {
+		return signature.Refuse(signature.InvalidSignature, "the body is not the one of bodySHA256")
+	}
+	return nil
+}
+
+// withAndWithoutPort returns the URL as written, and with its default port
+// added or its port taken away.
+func withAndWithoutPort(u *url.URL, written string) []string {
+	scheme, rest, ok := strings.Cut(written, "://")
+	if !ok {
+		return []string{written}
+	}
+	host := u.Host
+	tail := strings.TrimPrefix(rest, host)
+	if len(tail) == len(rest) {
+		return []string{written} // user and password in front of the host
+	}
+	if u.Port() != "" {
+		return []string{written, scheme + "://" + strings.TrimSuffix(host, ":"+u.Port()) + tail}
+	}
+	port := map[string]string{"https": ":443", "http": ":80"}[u.Scheme]
+	return []string{written, scheme + "://" + host + port + tail}
+}

@@ -1,0 +1,39 @@
+package catalogue
+
+import (
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// urlSigned are the providers that sign the URL with the body. It is the URL
+// as it stands at the provider, which `public_url` says where proxies or
+// rewrites in front of Caddy change it.
+var urlSigned = []provider.Preset{
+	{
+		Name: "bird", Title: "Bird", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("messagebird-signature", ""), signed("{timestamp}{lf}{url}{lf}{body_sha256}"), timestamp(inHeader("messagebird-request-timestamp"), "unix", 0), event(inJSON("event"))),
+		Docs:    "https://docs.bird.com/api/notifications-api/api-reference/webhooks/verifying-a-webhook", SecretHelp: "signing key of the webhook subscription",
+	},
+	// Confirmed at mandrill.zendesk.com, How to Authenticate Webhook Requests.
+	{
+		Name: "mandrill", Title: "Mailchimp Transactional (Mandrill)", Distinction: unique,
+		Schemes: only(signature.HMACSHA1, base64In("X-Mandrill-Signature", ""), signed("{url}{form_sorted}")), Weakness: formWeakness,
+		Docs: "https://mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks/", SecretHelp: "Key of the webhook",
+	},
+	{
+		Name: "square", Title: "Square", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("x-square-hmacsha256-signature", ""), signed("{url}{body}"), id(inJSON("event_id")), event(inJSON("type"))),
+		Window:  3 * day, Docs: "https://developer.squareup.com/docs/webhooks/step3validate", SecretHelp: "Signature key of the subscription",
+	},
+	// An action is sent to every webhook that watches the board, card or member:
+	// json action.id is the same in all of them, the signed URL is not.
+	// https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks
+	{
+		Name: "trello", Title: "Trello", Distinction: unique,
+		Schemes:   only(signature.HMACSHA1, base64In("X-Trello-Webhook", ""), signed("{body}{url}"), event(inJSON("action.type"))),
+		Challenge: headRequest, Handshakes: "HEAD",
+		Docs: "https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks", SecretHelp: "OAuth secret of the application (not the API token)",
+	},
+}
+
+const formWeakness = "names and values of the form are signed without anything between them: whoever sees a delivery that was not handled yet can move letters from one to the next"

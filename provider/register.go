@@ -1,0 +1,113 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+const day = 24 * time.Hour
+
+// registered are the presets, in alphabetical order.
+var registered []*Preset
+
+// Register makes presets Caddy modules, so that users can write their names.
+// Call it from init, as caddy.RegisterModule. It panics if a preset has a name
+// that is taken, does not say whether its content repeats, or has schemes or
+// settings that do not work.
+func Register(presets ...Preset) {
+	for _, p := range presets {
+		if err := p.complete(); err != nil {
+			panic(fmt.Sprintf("registering preset %q: %v", p.Name, err))
+		}
+		i, taken := slices.BinarySearchFunc(registered, p.Name, func(p *Preset, name string) int { return strings.Compare(p.Name, name) })
+		if taken {
+			panic(fmt.Sprintf("registering preset %q: the name is taken", p.Name))
+		}
+		registered = slices.Insert(registered, i, &p)
+		caddy.RegisterModule(NewModule(&p))
+	}
+}
+
+// Presets returns every registered preset, in alphabetical order.
+func Presets() []Preset {
+	all := make([]Preset, len(registered))
+	for i, p := range registered {
+		all[i] = *p
+	}
+	return all
+}
+
+// presetNamed returns a registered preset, nil if there is none.
+func presetNamed(name string) *Preset {
+	for _, p := range registered {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// Names returns the names of all registered providers, presets or not.
+func Names() []string {
+	var names []string
+	for _, m := range caddy.GetModules(Namespace) {
+		names = append(names, strings.TrimPrefix(string(m.ID), Namespace+"."))
+	}
+	return names
+}
+
+var presetName = regexp.MustCompile(`^[a-z0-9]+([.-][a-z0-9]+)*$`)
+
+// complete fills in what most presets have in common, and refuses a preset that
+// cannot work.
+func (p *Preset) complete() error {
+	if !presetName.MatchString(p.Name) {
+		return errors.New("the name must be lower-case letters and digits, with single dots or hyphens between them")
+	}
+	if p.Title == "" {
+		p.Title = p.Name
+	}
+	if p.Window == 0 {
+		p.Window = 7 * day
+	}
+	if len(p.Variants) > 1 && !slices.Contains(p.Takes, "scheme") {
+		p.Takes = append([]string{"scheme"}, p.Takes...)
+	}
+	if err := p.checkDistinctions(); err != nil {
+		return err
+	}
+	for _, name := range slices.Concat(p.Takes, p.Needs) {
+		if settingNamed(name) == nil {
+			return fmt.Errorf("unknown setting: %s", name)
+		}
+	}
+	return p.checkSchemes()
+}
+
+// checkSchemes requires one way to say how the provider signs, and schemes that
+// work.
+func (p *Preset) checkSchemes() error {
+	if p.Code == nil && (len(p.Schemes) > 0) == (len(p.Variants) > 0) {
+		return errors.New("write either Schemes, Variants or Code")
+	}
+	for _, v := range p.Variants {
+		if v.Name == "" || len(v.Schemes) == 0 {
+			return fmt.Errorf("variant %q has no name or no scheme", v.Name)
+		}
+	}
+	for _, s := range p.allSchemes() {
+		for _, family := range p.families() {
+			named, _ := inFamily(s, family)
+			if err := named.Check(); err != nil {
+				return fmt.Errorf("scheme with %s: %w", named.Signature.Field, err)
+			}
+		}
+	}
+	return nil
+}
