@@ -3,8 +3,8 @@
 
 GO     ?= go
 TOOL   := $(GO) tool -modfile=$(CURDIR)/tools/go.mod
-# The modules: what users get, and apart from it what only tests and benchmarks need.
-MODULES := . e2e bench
+# The modules: what users get, what only tests and benchmarks need, and the example of a provider in another repository.
+MODULES := . e2e bench examples/external-provider
 each   = set -e; for module in $(MODULES); do (cd $$module; $(1)); done
 # How long each fuzz target runs.
 FUZZTIME ?= 20s
@@ -29,6 +29,7 @@ run: build python ## keep the demo's apps running, with lines to try by hand
 test: prepared ## all tests, unit and end-to-end, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
 	cd bench && CGO_ENABLED=1 $(GO) test -race ./...
+	cd examples/external-provider && CGO_ENABLED=1 $(GO) test -race ./...
 	# -count 1: go test does not see when files outside the module have changed.
 	cd e2e && CGO_ENABLED=1 $(GO) test -race -count 1 -timeout 10m ./...
 	$(GO) test -run Allocations ./body ./signature ./caddymodule

@@ -114,6 +114,21 @@ func unmarshalDuration(d *caddyfile.Dispenser, seen map[string]bool, to *caddy.D
 	return nil
 }
 
+// ResolveSecrets checks the options, and returns the configured secrets with
+// their placeholders replaced: for providers in code, in Provision and in Renew.
+// It warns of secrets that are in plaintext or look like a mistake. name is the
+// provider's. asymmetric: they are public keys, and no secrets at all.
+func (o *Options) ResolveSecrets(logger *zap.Logger, name string, asymmetric bool) ([]signature.Secret, error) {
+	if err := o.checkMeant(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	secrets, err := o.resolve(logger, name, asymmetric, false)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return secrets, nil
+}
+
 // resolve turns the configured secrets into secrets: placeholders are
 // replaced now, at provisioning, so that the config never holds the values.
 //
@@ -139,7 +154,7 @@ func (o *Options) resolve(logger *zap.Logger, provider string, asymmetric, issue
 
 // resolve returns the secret itself, checked.
 func (s Secret) resolve(logger *zap.Logger, provider string, asymmetric, issued bool) (signature.Secret, error) {
-	value, err := resolveSecret(s.Secret)
+	value, err := Resolve(s.Secret)
 	if err != nil {
 		return signature.Secret{}, err
 	}
@@ -165,9 +180,10 @@ func isPlaceholder(s string) bool {
 	return strings.HasPrefix(s, "{") && strings.HasSuffix(s, "}")
 }
 
-// resolveSecret replaces placeholders. One that is unknown, unset or empty is
-// an error: an empty secret would let everybody sign.
-func resolveSecret(text string) (string, error) {
+// Resolve replaces the placeholders in a value of the config, `{env.NAME}` and
+// `{file./path}`. One that is unknown, unset or empty is an error: with an empty
+// secret, everybody could sign.
+func Resolve(text string) (string, error) {
 	value, err := caddy.NewReplacer().ReplaceOrErr(text, true, true)
 	if err == nil {
 		return value, nil

@@ -206,11 +206,11 @@ func (s Settings) resolved() (Settings, error) {
 		var err error
 		switch {
 		case t.text != nil && *t.text(&s) != "":
-			*t.text(&s), err = resolveSecret(*t.text(&s))
+			*t.text(&s), err = Resolve(*t.text(&s))
 		case t.list != nil:
 			list := slices.Clone(*t.list(&s))
 			for j := range list {
-				if list[j], err = resolveSecret(list[j]); err != nil {
+				if list[j], err = Resolve(list[j]); err != nil {
 					break
 				}
 			}

@@ -178,7 +178,7 @@ func (h *prefixHash) Reset() {
 // ParsePublicKey reads a public key for an asymmetric algorithm: PEM, a JSON Web
 // Key, base64 of DER (SubjectPublicKeyInfo), or, for Ed25519, the 32 bytes in hex or base64.
 func ParsePublicKey(a Algorithm, text string) (crypto.PublicKey, error) {
-	return parsePublicKey(a, UncheckedSecret(text), KeyFormat{})
+	return parsePublicKey(a, uncheckedSecret(text), KeyFormat{})
 }
 
 // parsePublicKey reads a public key: PEM, a JSON Web Key, base64 of DER

@@ -67,9 +67,8 @@ func NewSecret(value, label string) (Secret, error) {
 	return Secret{label: label, value: func() []byte { return []byte(value) }}, nil
 }
 
-// UncheckedSecret wraps what NewSecret may refuse, to find out whether a
-// sender signs with something like it. Receivers must not use it.
-func UncheckedSecret(value string) Secret {
+// uncheckedSecret wraps text that NewSecret may refuse.
+func uncheckedSecret(value string) Secret {
 	return Secret{value: func() []byte { return []byte(value) }}
 }
 

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -36,7 +37,13 @@ func endpoints(vectors string, most int) ([]*endpoint, error) {
 		n := 0
 		var kinds []string
 		for _, v := range genuine(all) {
-			kind := fmt.Sprint(v.Request.Method, v.Request.Headers["Content-Type"], string(v.Config["scheme"]), len(v.Request.Headers))
+			var options struct {
+				Scheme string `json:"scheme"`
+			}
+			if err := json.Unmarshal(v.Provider, &options); err != nil {
+				return nil, fmt.Errorf("%s: %w", p.Name, err)
+			}
+			kind := fmt.Sprint(v.Request.Method, v.Request.Headers["Content-Type"], options.Scheme, len(v.Request.Headers))
 			if n == most || slices.Contains(kinds, kind) {
 				continue
 			}

@@ -72,7 +72,11 @@ func send(t *testing.T, name, options, secret, target, body string) *capture.Req
 	if scheme.ID != nil && scheme.ID.From == "header" {
 		draft.ID = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
 	}
-	if err := scheme.Sign(r, signature.SigningKey{Secret: signature.UncheckedSecret(secret)}, draft); err != nil {
+	scheme, key, err := withSecret(scheme, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := scheme.Sign(r, signature.SigningKey{Secret: key}, draft); err != nil {
 		t.Fatal(err)
 	}
 	return &capture.Request{Method: r.Method, Scheme: r.Scheme, Host: r.Host, RequestURI: r.RequestURI, Header: r.Header, Body: r.Body.Bytes(), Received: signedAt.Add(2 * time.Second)}
@@ -276,7 +280,11 @@ func sendAs(t *testing.T, secret string, format signature.KeyFormat) *capture.Re
 	scheme := inspection.Schemes[len(inspection.Schemes)-1]
 	scheme.Key = format
 	r := &signature.Request{Method: "POST", Scheme: "https", Host: "h", RequestURI: "/", Header: make(http.Header), Body: signature.BytesBody(githubEvent)}
-	if err := scheme.Sign(r, signature.SigningKey{Secret: signature.UncheckedSecret(secret)}, signature.Draft{ID: "msg_1", Time: signedAt}); err != nil {
+	scheme, key, err := withSecret(scheme, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := scheme.Sign(r, signature.SigningKey{Secret: key}, signature.Draft{ID: "msg_1", Time: signedAt}); err != nil {
 		t.Fatal(err)
 	}
 	return &capture.Request{Method: r.Method, Scheme: r.Scheme, Host: r.Host, RequestURI: r.RequestURI, Header: r.Header, Body: r.Body.Bytes(), Received: signedAt}

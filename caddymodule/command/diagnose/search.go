@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"encoding/hex"
 	"errors"
 	"maps"
 	"net/http"
@@ -154,8 +155,8 @@ func (s *search) verifyScheme(scheme signature.Scheme, v variant) *signature.Del
 	if err != nil || text == "" {
 		return nil
 	}
-	secret := signature.UncheckedSecret(text)
-	if !scheme.Accepts(secret) {
+	scheme, secret, err := withSecret(scheme, text)
+	if err != nil || !scheme.Accepts(secret) {
 		return nil
 	}
 	verifier, err := scheme.Compile([]signature.Secret{secret}, anyAge)
@@ -181,6 +182,24 @@ func (s *search) verifyScheme(scheme signature.Scheme, v variant) *signature.Del
 	return nil
 }
 
+// withSecret returns the secret, and the scheme that takes it. A secret that
+// signature.NewSecret refuses, because white space surrounds it, is given to the
+// scheme in hex: senders sign with such secrets by mistake.
+func withSecret(scheme signature.Scheme, text string) (signature.Scheme, signature.Secret, error) {
+	secret, err := signature.NewSecret(text, "")
+	isText := scheme.Key.Encoding == "" || scheme.Key.Encoding == "utf8"
+	if err == nil || !isText || scheme.Algorithm.Asymmetric() {
+		return scheme, secret, err
+	}
+	key, found := strings.CutPrefix(text, scheme.Key.Prefix)
+	if scheme.Key.PrefixRequired && !found {
+		return scheme, secret, err
+	}
+	scheme.Key = signature.KeyFormat{Encoding: "hex"}
+	secret, err = signature.NewSecret(hex.EncodeToString([]byte(key)), "")
+	return scheme, secret, err
+}
+
 func (s *search) request(v variant) *signature.Request {
 	scheme := s.c.Request.Scheme
 	if scheme == "" {
@@ -200,7 +219,11 @@ func (s *search) tolerance() time.Duration {
 		if err != nil {
 			continue
 		}
-		verifier, err := scheme.Compile([]signature.Secret{signature.UncheckedSecret(text)}, 0)
+		scheme, secret, err := withSecret(scheme, text)
+		if err != nil {
+			continue
+		}
+		verifier, err := scheme.Compile([]signature.Secret{secret}, 0)
 		if err == nil && verifier.Traits().TimestampSigned {
 			return verifier.Traits().Tolerance
 		}
