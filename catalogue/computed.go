@@ -5,7 +5,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// coded are the providers whose signed content takes code to spell. The scheme
+// computed are the providers whose signed content takes code to spell. The scheme
 // still holds keys, comparison and refusals; only what stands in {value.NAME}
 // comes from a function, in the file of the provider's name.
 var computed = []provider.Preset{

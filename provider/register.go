@@ -29,8 +29,8 @@ func Register(presets ...Preset) {
 		if taken {
 			panic(fmt.Sprintf("registering preset %q: the name is taken", p.Name))
 		}
+		caddy.RegisterModule(NewModule(&p)) // panics if a provider in code has the name
 		registered = slices.Insert(registered, i, &p)
-		caddy.RegisterModule(NewModule(&p))
 	}
 }
 

@@ -18,7 +18,7 @@ const markdownHead = `# Providers
 - Every provider takes ` + "`secret`" + ` (several for rotation, each with an optional label), ` + "`tolerance`" + ` and ` + "`public_url`" + `; those with more options have them listed below the table.
 - **The same delivery**: what makes two deliveries the same one, so that only one is handled. *Content* is what the signature covers; where nothing is signed, it is the body. A replay is the same content under another, unsigned, ID: it is not forwarded.
 - **Window**: how long a handled delivery is remembered. It covers the provider's retries and manual redelivery.
-- A provider that is not here, but signs in any usual way, is a few lines with ` + "`custom`" + `.
+- A provider that is not here, but signs in any usual way, is a few lines with ` + "`custom`" + `. One in a repository of your own is a preset or a Caddy module ([example](../examples/external-provider)).
 
 | Provider | Write | Secret | Signed | Delivery ID | The same delivery | Window | Handshake | Weak points |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
