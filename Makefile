@@ -33,6 +33,14 @@ test: prepared ## all tests, unit and end-to-end, with the race detector
 	cd e2e && CGO_ENABLED=1 $(GO) test -race -count 1 -timeout 10m ./...
 	$(GO) test -run Allocations ./body ./signature ./caddymodule
 
+# In either format: see docs/vectors.md.
+VECTORS ?= provider/testdata/vectors/*.json
+.PHONY: vectors
+vectors: build ## run conformance vectors: make vectors VECTORS='../shared/providers/*/vectors.json'
+	rm -rf build/vectors
+	python3 provider/testdata/convert.py --into build/vectors $(VECTORS)
+	build/caddy verify-webhook test build/vectors/*.json
+
 .PHONY: soak
 soak: prepared ## the fault tests in their long form, with their figures
 	cd e2e && $(GO) test -count 1 -timeout 30m -v ./faults -soak

@@ -51,7 +51,7 @@ var ways = []struct {
 	{"a panic after 103", func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(103); panic("oops") }, false},
 }
 
-func TestSuccessCommitsAndEveryKindOfFailureReleases(t *testing.T) {
+func TestInvariant14SuccessCommitsAndEveryKindOfFailureReleases(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
 			b := trial(t, config("github", ""))

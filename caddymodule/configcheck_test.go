@@ -46,7 +46,7 @@ func TestEventsThatCannotBeMeantAreRefused(t *testing.T) {
 // refusedJSON wants options of a handler refused.
 func refusedJSON(t *testing.T, options, want string) {
 	t.Helper()
-	trial, err := OpenTrial(t.Context(), []byte(config("github", options)), nil)
+	trial, err := OpenTrial(quietly(t), []byte(config("github", options)), nil)
 	if err == nil {
 		trial.Close()
 		t.Errorf("%s is accepted", options)
@@ -56,7 +56,7 @@ func refusedJSON(t *testing.T, options, want string) {
 }
 
 func TestGitLabsEventTypesHaveSpaces(t *testing.T) {
-	if trial, err := OpenTrial(t.Context(), []byte(config("gitlab", `"events":["Push","Hook"]`)), nil); err == nil || !strings.Contains(err.Error(), `events "Push Hook"`) {
+	if trial, err := OpenTrial(quietly(t), []byte(config("gitlab", `"events":["Push","Hook"]`)), nil); err == nil || !strings.Contains(err.Error(), `events "Push Hook"`) {
 		trial.Close()
 		t.Errorf("got %v", err)
 	}
@@ -79,7 +79,7 @@ func TestNumbersForDurationsAreNanosecondsAndRefused(t *testing.T) {
 	refusedJSON(t, `"replay":{"store":{"type":"redis","url":"redis://127.0.0.1:1","timeout":500}}`, `write "timeout": "1s"`)
 	refusedJSON(t, `"replay":{"handled":[2,1]}`, `handled 1xx`)
 	for _, good := range []string{`"body_timeout":"50ms"`, `"app_timeout":"1s"`, `"replay":{"wait":"1ms"}`, `"replay":{"window":"10m"}`, `"body_timeout":30000000000`} {
-		trial, err := OpenTrial(t.Context(), []byte(config("github", good)), nil)
+		trial, err := OpenTrial(quietly(t), []byte(config("github", good)), nil)
 		if err != nil {
 			t.Errorf("%s: %v", good, err)
 			continue

@@ -52,7 +52,7 @@ func (b *bench) inFlight(requests ...*http.Request) (collect func() []Tried) {
 	}
 }
 
-func TestRule7OfConcurrentCopiesExactlyOneReachesTheApp(t *testing.T) {
+func TestInvariant07OfConcurrentCopiesExactlyOneReachesTheApp(t *testing.T) {
 	for _, count := range []int{2, 64, 257} {
 		t.Run(fmt.Sprint(count), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

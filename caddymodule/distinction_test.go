@@ -342,7 +342,7 @@ func TestOptionsOfReplayThatMakeNoSenseAreRefused(t *testing.T) {
 		{"custom: a header that cannot be", acme(`"varies":["X A"]`, ""), "varies"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if _, err := OpenTrial(t.Context(), json.RawMessage(test.config), nil); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := OpenTrial(quietly(t), json.RawMessage(test.config), nil); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})

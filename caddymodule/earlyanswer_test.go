@@ -15,7 +15,7 @@ import (
 // A transport may read on when the handler has returned with the app's
 // answer. It is cut off then: of the buffers, which other deliveries have by
 // now, it sees nothing.
-func TestRule10ATransportThatIsLateIsCutOff(t *testing.T) {
+func TestInvariant10ATransportThatIsLateIsCutOff(t *testing.T) {
 	for _, app := range []struct {
 		protocol string
 		start    func(t *testing.T, known map[string]*parcel, status int) string
@@ -74,7 +74,7 @@ func startHastyApp(t *testing.T, known map[string]*parcel, status int) string {
 
 // A handler that returns in the midst of the transport's reads waits for none
 // of them, and takes the buffer from none.
-func TestRule10AHandlerThatReturnsLetsTheReadThatHasBegunEnd(t *testing.T) {
+func TestInvariant10AHandlerThatReturnsLetsTheReadThatHasBegunEnd(t *testing.T) {
 	for _, size := range parcelSizes {
 		t.Run(fmt.Sprintf("%d KiB", size>>10), func(t *testing.T) {
 			parcels := newParcels(64, size)
@@ -108,7 +108,7 @@ func TestRule10AHandlerThatReturnsLetsTheReadThatHasBegunEnd(t *testing.T) {
 
 // An app may begin its answer, read the body while other deliveries come and
 // go, and end its answer when it has read it: the body is there until then.
-func TestRule10AnAppThatBeginsItsAnswerFirstGetsItsWholeBody(t *testing.T) {
+func TestInvariant10AnAppThatBeginsItsAnswerFirstGetsItsWholeBody(t *testing.T) {
 	for protocol, upstream := range map[string]string{"HTTP/1.1": "", "HTTP/2": "h2c://"} {
 		for _, size := range parcelSizes {
 			t.Run(fmt.Sprintf("%s, %d KiB", protocol, size>>10), func(t *testing.T) {

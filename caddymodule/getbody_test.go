@@ -11,7 +11,7 @@ import (
 // the transport send the delivery again on another one, with a body that it
 // asks us for. The app answers that before it has read it, and the handler
 // returns: the transport has what it was given until it lets go of it.
-func TestRule10ABodyThatTheTransportAskedForIsItsOwnUntilItIsClosed(t *testing.T) {
+func TestInvariant10ABodyThatTheTransportAskedForIsItsOwnUntilItIsClosed(t *testing.T) {
 	const atOnce = 8
 	for _, size := range parcelSizes {
 		t.Run(fmt.Sprintf("%d KiB", size>>10), func(t *testing.T) {

@@ -71,7 +71,7 @@ func (h *hangUps) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 // stay, and some forge. The buffers and hash states of all are used again at
 // once. Nobody else's bytes reach the app, nothing forged does, and every
 // retry gets its result.
-func TestRule10SendersThatHangUpTakeNothingFromTheOthers(t *testing.T) {
+func TestInvariant10SendersThatHangUpTakeNothingFromTheOthers(t *testing.T) {
 	t.Setenv(rotatedVariable, "It's another Secret to Everybody")
 	for _, size := range parcelSizes {
 		t.Run(fmt.Sprintf("%d KiB", size>>10), func(t *testing.T) {

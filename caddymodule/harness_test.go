@@ -106,6 +106,16 @@ func githubHeaders(id, body string) []string {
 	return headers
 }
 
+// githubRequest is a delivery of GitHub that is signed with any secret; an empty
+// one omits the signature.
+func githubRequest(secret, id, body string) *http.Request {
+	r := request(body, "X-GitHub-Delivery", id, "X-GitHub-Event", "push")
+	if secret != "" {
+		r.Header.Set("X-Hub-Signature-256", "sha256="+sign(secret, body))
+	}
+	return r
+}
+
 // stripe makes a genuine delivery of Stripe, signed at a time.
 func stripe(at time.Time, body string) *http.Request {
 	t := strconv.FormatInt(at.Unix(), 10)
@@ -122,13 +132,17 @@ type bench struct {
 func trial(t testing.TB, config string) *bench {
 	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
-	tr, err := openTrial(t.Context(), json.RawMessage(config), &Handler{logger: zap.New(core), now: frozen})
+	tr, err := openTrial(quietly(t), json.RawMessage(config), &Handler{logger: zap.New(core), now: frozen})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(tr.Close)
 	return &bench{tr, logs}
 }
+
+// quietly keeps a provider's warnings and errors off standard error. What a handler
+// logs is in [bench.logs].
+func quietly(t testing.TB) context.Context { return provider.Quietly(t.Context()) }
 
 // expect sends a request and checks outcome, status and whether the app has
 // seen it.

@@ -240,7 +240,7 @@ func TestStoreErrorsAreCountedByOperation(t *testing.T) {
 func TestTheAgeOfTimestampsOfGenuineDeliveriesIsObserved(t *testing.T) {
 	const secret, content = "whsec_age", `{"id":"evt_age","type":"x"}`
 	now := func() time.Time { return time.Unix(1700000007, 0) }
-	trial, err := OpenTrial(t.Context(), []byte(`{"namespace":"ages","provider":{"name":"stripe","secrets":[{"secret":"`+secret+`"}]}}`), now)
+	trial, err := OpenTrial(quietly(t), []byte(`{"namespace":"ages","provider":{"name":"stripe","secrets":[{"secret":"`+secret+`"}]}}`), now)
 	if err != nil {
 		t.Fatal(err)
 	}

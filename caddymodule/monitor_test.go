@@ -1,70 +1,130 @@
 package caddymodule
 
 import (
+	"encoding/json"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-func TestModeMonitorLetsEverythingThroughAndSaysWhatItIs(t *testing.T) {
-	for _, test := range []struct {
-		name    string
-		request *http.Request
-		want    Outcome
+// The steps are in order: a copy follows its first delivery.
+func TestModeMonitorForwardsEverythingWithItsOutcome(t *testing.T) {
+	const limit = 40
+	long := strings.Repeat("x", limit+1)
+	otherEvent := github("4", content+"4")
+	otherEvent.Header.Set("X-GitHub-Event", "ping")
+	b := trial(t, config("github", `"mode":"monitor","max_body":40,"events":["push"]`))
+	for _, step := range []struct {
+		name     string
+		request  *http.Request
+		want     Outcome
+		identity bool
+		body     string
 	}{
-		{"genuine", github("2", content+"2"), Verified},
-		{"a duplicate", github("1", content), Duplicate},
-		{"a replay", github("3", content), Replayed},
-		{"unsigned", request(content), MissingSignature},
-		{"forged", request(content, "X-Hub-Signature-256", "sha256="+sign("another", content)), InvalidSignature},
-		{"too long", github("4", strings.Repeat("x", 5000)), TooLarge},
-		{"too long, chunked", chunked(github("4", strings.Repeat("x", 5000))), TooLarge},
+		{"no signature", request(content), MissingSignature, false, content},
+		{"forged", request(content, "X-Hub-Signature-256", "sha256="+sign("another", content)), InvalidSignature, false, content},
+		{"genuine", github("1", content), Verified, true, content},
+		{"the same again", github("1", content), Duplicate, true, content},
+		{"under another ID", github("2", content), Replayed, true, content},
+		{"an event that is not in events", otherEvent, Ignored, true, content + "4"},
+		{"longer than max_body, as declared", github("5", long), TooLarge, false, long},
+		{"longer than max_body, undeclared", chunked(github("5", long)), TooLarge, false, long},
+		{"exactly as long as max_body", chunked(github("6", long[1:])), Verified, true, long[1:]},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			b := trial(t, config("github", `"mode":"monitor","max_body":4000`))
-			b.run(github("1", content), answering200)
-			reached := false
-			test.request.Header.Set("Webhook-Verified-Outcome", "spoofed")
-			test.request.Header.Set("Webhook_Verified_Id", "spoofed")
-			test.request.Header.Set("Connection", "Webhook-Verified-Outcome")
-			length := len(content)
-			if test.request.ContentLength > 0 {
-				length = int(test.request.ContentLength)
-			} else {
-				length = 5000
+		t.Run(step.name, func(t *testing.T) {
+			r := step.request
+			r.Header.Set("Connection", headerOutcome)
+			for _, name := range []string{headerOutcome, headerProvider, "Webhook_Verified_Outcome", "Webhook_Verified_Id"} {
+				r.Header[name] = []string{"spoofed"}
 			}
-			b.run(test.request, func(w http.ResponseWriter, r *http.Request) error {
-				reached = true
-				if got := r.Header.Values(headerOutcome); len(got) != 1 || got[0] != string(test.want) {
-					t.Errorf("the app is told %q, want %s", got, test.want)
+			got := b.Send(r)
+			if got.Outcome != step.want || !got.Reached || got.Status != 200 || string(got.ReachedBody) != step.body {
+				t.Errorf("outcome %s, reached %t, status %d, body %q", got.Outcome, got.Reached, got.Status, got.ReachedBody)
+			}
+			h := got.ReachedHeader
+			if outcomes := h.Values(headerOutcome); len(outcomes) != 1 || outcomes[0] != string(step.want) {
+				t.Errorf("the app gets the outcomes %q, want %s", outcomes, step.want)
+			}
+			for _, name := range []string{"Webhook_Verified_Outcome", "Webhook_Verified_Id", "Connection"} {
+				if len(h[name]) > 0 {
+					t.Errorf("the app gets %s: %q", name, h[name])
 				}
-				if r.Header.Get("Webhook_verified_id") != "" || r.Header.Get("Connection") != "" {
-					t.Errorf("the app gets %v", r.Header)
-				}
-				if body := readAll(t, r.Body); len(body) != length {
-					t.Errorf("the app gets %d bytes of %d", len(body), length)
-				}
-				w.WriteHeader(200)
-				return nil
-			})
-			if !reached {
-				t.Error("it does not reach the app")
+			}
+			wantProvider := ""
+			if step.identity {
+				wantProvider = "github"
+			}
+			if h.Get(headerProvider) != wantProvider || (h.Get(headerKey) != "") != step.identity {
+				t.Errorf("identity headers %v, want provider %q", h, wantProvider)
 			}
 		})
 	}
 }
 
-func answering200(w http.ResponseWriter, _ *http.Request) error {
-	w.WriteHeader(200)
-	return nil
+// A handshake is forwarded too, and without identity: no secret has signed it.
+func TestModeMonitorForwardsHandshakesWithoutIdentity(t *testing.T) {
+	t.Setenv("META_TOKEN", "a token")
+	meta := trial(t, `{"mode":"monitor","provider":{"name":"meta","secrets":[{"secret":"{env.`+secretVariable+`}"}],"verify_token":"{env.META_TOKEN}"}}`)
+	odd := trial(t, config("github", `"mode":"monitor"`))
+	odd.use(oddProvider{delivery: &signature.Delivery{Answer: &signature.Answer{Body: []byte("hi")}}})
+	for name, got := range map[string]Tried{
+		"meta":               meta.Send(httptest.NewRequest(http.MethodGet, "/?hub.mode=subscribe&hub.challenge=1&hub.verify_token=a+token", http.NoBody)),
+		"a handshake's body": odd.Send(request(content)),
+	} {
+		if got.Outcome != Handshake || !got.Reached || got.ReachedHeader.Get(headerProvider) != "" || got.ReachedHeader.Get(headerOutcome) != "handshake" {
+			t.Errorf("%s: %s (%s), reached %t with %v", name, got.Outcome, got.Reason, got.Reached, got.ReachedHeader)
+		}
+	}
 }
 
-func TestAHandshakeThatNoSecretHasSignedIsLetThroughInModeMonitor(t *testing.T) {
+func TestModeMonitorReleasesTheClaimOfADeliveryOnWhichTheAppFailed(t *testing.T) {
 	b := trial(t, config("github", `"mode":"monitor"`))
-	b.use(oddProvider{delivery: &signature.Delivery{Answer: &signature.Answer{Body: []byte("hi")}}})
-	if got := b.Send(request(content)); !got.Reached || got.Outcome != Handshake {
-		t.Errorf("reached %t, outcome %s", got.Reached, got.Outcome)
+	b.App = answering(http.StatusInternalServerError)
+	for range 2 {
+		if got := b.Send(github("1", content)); got.Outcome != Verified || got.Status != 500 {
+			t.Errorf("outcome %s, status %d", got.Outcome, got.Status)
+		}
+	}
+}
+
+func TestModeMonitorRefusesOnlyABodyThatIsNotWhole(t *testing.T) {
+	b := trial(t, config("github", `"mode":"monitor"`))
+	r := github("1", content)
+	r.Body = io.NopCloser(io.MultiReader(strings.NewReader(content[:2]), errReader{io.ErrUnexpectedEOF}))
+	if got := b.Send(r); got.Reached || got.Outcome != Malformed || got.Status != 400 {
+		t.Errorf("reached %t, outcome %s, status %d", got.Reached, got.Outcome, got.Status)
+	}
+}
+
+func TestModeEnforceTellsTheAppNoOutcome(t *testing.T) {
+	got := trial(t, config("github", "")).Send(github("1", content))
+	if got.ReachedHeader.Get(headerOutcome) != "" || !got.Reached {
+		t.Errorf("the app gets %v", got.ReachedHeader)
+	}
+}
+
+func TestModeInTheCaddyfile(t *testing.T) {
+	for text, want := range map[string]string{
+		"mode monitor":                "monitor",
+		"mode enforce":                "enforce",
+		"":                            "",
+		"mode observe":                "error",
+		"mode":                        "error",
+		"mode monitor\n mode enforce": "error",
+	} {
+		h := new(Handler)
+		err := h.UnmarshalCaddyfile(caddyfile.NewTestDispenser("verify_webhook github s {\n" + text + "\n}"))
+		if got := h.Mode; (err != nil) != (want == "error") || (err == nil && got != want) {
+			t.Errorf("%q: got %q, %v", text, got, err)
+		}
+	}
+	if _, err := OpenTrial(quietly(t), json.RawMessage(`{"mode":"off","provider":{"name":"github","secrets":[{"secret":"s"}]}}`), nil); err == nil {
+		t.Error("an unknown mode in JSON is accepted")
 	}
 }

@@ -297,12 +297,56 @@ func (p oddProvider) Verify(context.Context, *signature.Request) (*signature.Del
 	return p.delivery, p.err
 }
 
-func TestNothingThatARetryCouldCureIsA4xx(t *testing.T) {
-	cures := []Outcome{InProgress, StoreUnavailable, Overloaded, Undecided}
-	for _, o := range cures {
-		if o.status() != http.StatusServiceUnavailable {
+// clientErrors are the outcomes that are answered with a 4xx, and why a retry of
+// the same delivery gets the same response. Every other outcome that is not
+// forwarded is answered with a 2xx or with 503.
+var clientErrors = map[Outcome]string{
+	MissingSignature: "the sender signs all requests or none",
+	InvalidSignature: "the sender has another secret",
+	Stale:            "a retry with the same signature is older still",
+	Malformed:        "the sender's library writes it so",
+	TooLarge:         "a retry has the same length",
+	BodyTimeout:      "RFC 9110: 408 asks the sender to repeat the request on another connection",
+}
+
+// brokenOff are the cases of outcomeCases that a retry does fix and that are
+// answered with a 4xx all the same. A sender whose body ends before its declared
+// length has closed the connection and reads no response. With a 503 a sender
+// without the secret could raise the count of internal errors, which operators
+// are paged for.
+var brokenOff = []string{"a body that breaks off", "a body that takes too long"}
+
+func TestEveryOutcomeHasTheStatusOfItsCause(t *testing.T) {
+	for _, o := range Outcomes {
+		if _, sendersFault := clientErrors[o]; sendersFault != (o.status()/100 == 4) {
 			t.Errorf("%s is answered with %d", o, o.status())
 		}
+	}
+}
+
+// TestFailuresThatARetryCanFixAreNever4xx repeats every delivery that got a 4xx
+// to an endpoint that has no internal error, over a connection that does not
+// break.
+func TestFailuresThatARetryCanFixAreNever4xx(t *testing.T) {
+	retries := outcomeCases() // with requests that were not read yet
+	for i, c := range outcomeCases() {
+		t.Run(c.name, func(t *testing.T) {
+			first := trial(t, c.config)
+			if c.prepare != nil {
+				c.prepare(t, first)
+			}
+			if got := first.Send(c.request); got.Status/100 != 4 {
+				return
+			}
+			retry := retries[i].request
+			if slices.Contains(brokenOff, c.name) {
+				retry = github("1", content)
+			}
+			got := trial(t, c.config).Send(retry)
+			if fixed := got.Status/100 != 4; fixed != slices.Contains(brokenOff, c.name) {
+				t.Errorf("answered with %d at first; the retry is %s, with %d", c.status, got.Outcome, got.Status)
+			}
+		})
 	}
 }
 

@@ -246,7 +246,7 @@ func (c *realCaddy) do(client *http.Client, r *http.Request) answer {
 // onlyReader hides the length of a body, so that it goes out chunked.
 type onlyReader struct{ io.Reader }
 
-func TestRule1OnlyVerifiedBytesReachTheAppAndAllOfThem(t *testing.T) {
+func TestInvariant01OnlyVerifiedBytesReachTheAppAndAllOfThem(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", "max_body 4MiB"))
 	big := bytes.Repeat([]byte("0123456789abcde\n"), 3<<20/16) // goes through a file
 	bodies := map[string]string{
@@ -287,12 +287,12 @@ func TestRule1OnlyVerifiedBytesReachTheAppAndAllOfThem(t *testing.T) {
 	})
 }
 
-func TestRule1AnEmptyBodyIsVerifiedAndArrivesEmpty(t *testing.T) {
+func TestInvariant01AnEmptyBodyIsVerifiedAndArrivesEmpty(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	overBoth(t, func(t *testing.T, client *http.Client) {
 		got := c.send(client, nil, githubHeaders(t.Name(), "")...)
 		seen := c.app.arrivals()
-		if t.Name() == "TestRule1AnEmptyBodyIsVerifiedAndArrivesEmpty/HTTP/2" {
+		if t.Name() == "TestInvariant01AnEmptyBodyIsVerifiedAndArrivesEmpty/HTTP/2" {
 			if got.status != 200 || len(seen) != 0 { // the digest is that of the first
 				t.Errorf("status %d, the app saw %d", got.status, len(seen))
 			}
@@ -304,7 +304,7 @@ func TestRule1AnEmptyBodyIsVerifiedAndArrivesEmpty(t *testing.T) {
 	})
 }
 
-func TestRule1NeitherBodyNorIdentityReachesErrorRoutes(t *testing.T) {
+func TestInvariant01NeitherBodyNorIdentityReachesErrorRoutes(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", "")+`
 	handle_errors {
 		header Outcome {http.verify_webhook.outcome}

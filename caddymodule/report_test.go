@@ -22,7 +22,7 @@ const reportSecret = "a secret never to be reported"
 
 func reporting(t *testing.T) *Trial {
 	t.Helper()
-	trial, err := OpenTrial(t.Context(), []byte(`{"namespace":"orders","provider":{"name":"github","secrets":[{"secret":"`+reportSecret+`"}]}}`), nil)
+	trial, err := OpenTrial(quietly(t), []byte(`{"namespace":"orders","provider":{"name":"github","secrets":[{"secret":"`+reportSecret+`"}]}}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

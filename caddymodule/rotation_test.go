@@ -36,7 +36,7 @@ type rotating struct {
 
 func openRotating(t *testing.T, file, provider string) *rotating {
 	t.Helper()
-	trial, err := OpenTrial(t.Context(), json.RawMessage(`{"provider":`+provider+`}`), nil)
+	trial, err := OpenTrial(quietly(t), json.RawMessage(`{"provider":`+provider+`}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

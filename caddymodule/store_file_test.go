@@ -126,7 +126,7 @@ func TestAFileThatCannotBeUsedSaysWhatToDo(t *testing.T) {
 		`{"type":"file","path":"{env.WEBHOOK_UNSET}/x.db"}`:               {"WEBHOOK_UNSET"},
 		`{"type":"file","max_entries":-1}`:                                {"max_entries -1 is negative"},
 	} {
-		trial, err := OpenTrial(t.Context(), json.RawMessage(config("github", `"replay":{"store":`+store+`}`)), nil)
+		trial, err := OpenTrial(quietly(t), json.RawMessage(config("github", `"replay":{"store":`+store+`}`)), nil)
 		if err == nil {
 			trial.Close()
 			t.Errorf("%s is accepted", store)

@@ -9,8 +9,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// What the app has not received is never remembered as handled (invariant 14).
-func TestADeliveryThatNoHandlerRespondsToIsNotRemembered(t *testing.T) {
+// What the app has not received is never remembered as handled.
+func TestInvariant14ADeliveryThatNoHandlerRespondsToIsNotRemembered(t *testing.T) {
 	endpoint := func(path string) string {
 		return `verify_webhook ` + path + ` github {env.` + secretVariable + `} {
 			replay {

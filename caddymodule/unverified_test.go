@@ -107,7 +107,7 @@ var refusedBy = map[string]struct{ headers, options string }{
 	"its length":        {headers: "X-Hub-Signature-256: sha256=" + strings.Repeat("0", 64) + "\r\n", options: "max_body 10"},
 }
 
-func TestRule11NoUnverifiedBodyReachesAnErrorRoute(t *testing.T) {
+func TestInvariant11NoUnverifiedBodyReachesAnErrorRoute(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "none")
 	servers := map[string]string{
 		"defaults":           "",
@@ -221,7 +221,7 @@ func TestInvariant11ARefusedDeliveryBehindACopyDoesNotReachTheApp(t *testing.T) 
 }
 
 // An HTTP/1.0 connection is kept if the response says so.
-func TestRule11AnErrorRouteCannotKeepTheConnectionOfACutBody(t *testing.T) {
+func TestInvariant11AnErrorRouteCannotKeepTheConnectionOfACutBody(t *testing.T) {
 	c := startCaddy(t, "", `
 	handle /smuggled {
 		respond "smuggled"
@@ -248,7 +248,7 @@ func TestRule11AnErrorRouteCannotKeepTheConnectionOfACutBody(t *testing.T) {
 }
 
 // There is no room for any body: it is refused when part of it has been read.
-func TestRule11ABodyWithoutRoomReachesNoErrorRoute(t *testing.T) {
+func TestInvariant11ABodyWithoutRoomReachesNoErrorRoute(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "none")
 	c := startCaddy(t, "verify_webhook {\nbody_memory 1\nbody_disk 1\n}", errorRouteSite(fronts["all"], "", "header -Connection"))
 	for _, body := range hostileBodies() {
@@ -258,7 +258,7 @@ func TestRule11ABodyWithoutRoomReachesNoErrorRoute(t *testing.T) {
 }
 
 // intercept replaces a response, and gets the request for it.
-func TestRule11NoBodyBehindAHandshakeReachesTheApp(t *testing.T) {
+func TestInvariant11NoBodyBehindAHandshakeReachesTheApp(t *testing.T) {
 	c := startCaddy(t, "", `
 	handle /smuggled {
 		respond "smuggled"
@@ -284,7 +284,7 @@ func TestRule11NoBodyBehindAHandshakeReachesTheApp(t *testing.T) {
 	}
 }
 
-func TestRule11NoUnverifiedBodyReachesAnErrorRouteOverHTTP2(t *testing.T) {
+func TestInvariant11NoUnverifiedBodyReachesAnErrorRouteOverHTTP2(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "none")
 	long := evil + strings.Repeat(smuggled, 300<<10/len(smuggled))
 	for frontName, front := range fronts {

@@ -121,7 +121,7 @@ const retriesOfPOST = `
 	`
 
 // Where reverse_proxy keeps the body for another try, the app gets it whole.
-func TestRule1ARetryOfReverseProxyBringsTheWholeBody(t *testing.T) {
+func TestInvariant01ARetryOfReverseProxyBringsTheWholeBody(t *testing.T) {
 	for _, size := range parcelSizes {
 		t.Run(strconv.Itoa(size>>10)+" KiB", func(t *testing.T) {
 			retries := countRetries(t)
@@ -145,7 +145,7 @@ func TestRule1ARetryOfReverseProxyBringsTheWholeBody(t *testing.T) {
 // Where it does not, it can try again what no upstream has begun to read. The
 // rest is for the provider's own retry. Nothing else reaches the app that it
 // could take for whole.
-func TestRule1ARetryOfReverseProxyBringsNoPartForTheWholeBody(t *testing.T) {
+func TestInvariant01ARetryOfReverseProxyBringsNoPartForTheWholeBody(t *testing.T) {
 	for _, size := range parcelSizes {
 		t.Run(strconv.Itoa(size>>10)+" KiB", func(t *testing.T) {
 			retries := countRetries(t)

@@ -14,11 +14,12 @@ import (
 // crosscheck/sign.mjs prints it.
 type signed struct {
 	Vector struct {
-		Provider string `json:"provider"`
-		Name     string `json:"name"`
-		Config   struct {
-			Secrets []string `json:"secrets"`
-		} `json:"config"`
+		Provider struct {
+			Secrets []struct {
+				Secret string `json:"secret"`
+			} `json:"secrets"`
+		} `json:"provider"`
+		Name    string `json:"name"`
 		Request struct {
 			Headers http.Header `json:"headers"`
 			Body    []byte      `json:"body_b64"`
@@ -39,7 +40,7 @@ func TestWhatTheProvidersOwnLibrariesSignIsVerified(t *testing.T) {
 	} {
 		t.Run(tc.provider, func(t *testing.T) {
 			v := sign(t, tc.provider).Vector
-			s := startSite(t, tc.secret+"="+v.Config.Secrets[0])
+			s := startSite(t, tc.secret+"="+v.Provider.Secrets[0].Secret)
 			d := delivery.Delivery{Path: tc.path, Header: v.Request.Headers, Body: v.Request.Body}
 			for name, value := range tc.also {
 				d = d.With(name, value)

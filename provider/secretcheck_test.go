@@ -175,22 +175,23 @@ func TestGenuineSecretsAreNeverDoubted(t *testing.T) {
 			t.Fatal(err)
 		}
 		var vectors []struct {
-			Provider string `json:"provider"`
-			Config   struct {
-				Secrets []string `json:"secrets"`
-			} `json:"config"`
+			Provider struct {
+				Name    string   `json:"name"`
+				Secrets []Secret `json:"secrets"`
+			} `json:"provider"`
 		}
 		if err := json.Unmarshal(raw, &vectors); err != nil {
 			t.Fatal(err)
 		}
 		for _, v := range vectors {
-			for _, secret := range v.Config.Secrets {
+			for _, s := range v.Provider.Secrets {
+				secret := strings.ReplaceAll(s.Secret, `\{`, "{")
 				count++
 				if doubt, _ := doubtReference(secret, secret); doubt != "" {
-					t.Errorf("%s: %q: %s", v.Provider, secret, doubt)
+					t.Errorf("%s: %q: %s", v.Provider.Name, secret, doubt)
 				}
-				if doubt := doubtAPIKey(v.Provider, secret); doubt != "" {
-					t.Errorf("%s: %q: %s", v.Provider, secret, doubt)
+				if doubt := doubtAPIKey(v.Provider.Name, secret); doubt != "" {
+					t.Errorf("%s: %q: %s", v.Provider.Name, secret, doubt)
 				}
 			}
 		}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-const vectorOfGitHub = `{"provider": "github", "name": "NAME", "config": {"secrets": ["It's a Secret to Everybody"]}, "now": 1760000000, "expect": "EXPECT",
+const vectorOfGitHub = `{"provider": {"name": "github", "secrets": [{"secret": "It's a Secret to Everybody"}]}, "name": "NAME", "now": 1760000000, "expect": "EXPECT",
  "request": {"method": "POST", "url": "https://hooks.example.com/in", "body_b64": "SGVsbG8sIFdvcmxkIQ==",
   "headers": {"X-Hub-Signature-256": ["sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"]}}}`
 
@@ -28,7 +28,10 @@ func TestTheTestCommandCountsAndFails(t *testing.T) {
 		{"one not", "[" + good + "," + wrong + "]", "github bad: accepted, but reject was expected", "1 vectors"},
 		{"none", "[]", "total", "no vectors"},
 		{"not JSON", "x", "", "not a JSON array"},
-		{"nothing to expect", `[{"provider":"github"}]`, "", "accept or reject"},
+		{"nothing to expect", `[{"provider":{"name":"github"}}]`, "", "accept or reject"},
+		{"no provider", `[{"expect":"accept"}]`, "", "missing provider"},
+		{"the provider's name alone", `[{"provider":"github","expect":"accept"}]`, "", "missing provider"},
+		{"the shared format", `[{"provider":"github","name":"one","config":{"secrets":["s"]}}]`, "", "vector 1 (one) has the shared format, with a config: convert it with python3 provider/testdata/convert.py --into DIRECTORY "},
 		{"unknown provider", strings.Replace("["+good+"]", "github", "gihtub", 1), "gihtub", "1 vectors"},
 		{"unknown option", strings.Replace("["+good+"]", `"secrets"`, `"secretz"`, 1), "secretz", "1 vectors"},
 	} {

@@ -44,7 +44,7 @@ func receiver(t *testing.T, m *maker) *caddymodule.Trial {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial, err := caddymodule.OpenTrial(t.Context(), config, nil)
+	trial, err := caddymodule.OpenTrial(provider.Quietly(t.Context()), config, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

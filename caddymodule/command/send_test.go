@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
 // endpoint is a server with a real handler for a GitHub webhook.
@@ -25,7 +26,7 @@ const sendSecret = "a secret for sending"
 
 func serve(t *testing.T, providerName string) *endpoint {
 	t.Helper()
-	trial, err := caddymodule.OpenTrial(t.Context(), []byte(`{"provider":{"name":"`+providerName+`","secrets":[{"secret":"`+sendSecret+`"}]}}`), nil)
+	trial, err := caddymodule.OpenTrial(provider.Quietly(t.Context()), []byte(`{"provider":{"name":"`+providerName+`","secrets":[{"secret":"`+sendSecret+`"}]}}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +115,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 }
 
 func TestSignPrintsARequestThatIsAccepted(t *testing.T) {
-	trial, err := caddymodule.OpenTrial(t.Context(), []byte(`{"provider":{"name":"github","secrets":[{"secret":"`+sendSecret+`"}]}}`), nil)
+	trial, err := caddymodule.OpenTrial(provider.Quietly(t.Context()), []byte(`{"provider":{"name":"github","secrets":[{"secret":"`+sendSecret+`"}]}}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

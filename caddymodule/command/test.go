@@ -20,16 +20,17 @@ func testCommand() *cobra.Command {
 		Short: "Runs conformance vectors through the handler",
 		Long: `Runs files of conformance vectors through the real handler, at the time that
 each of them gives, and prints a table: how many were accepted and refused as
-expected, and how many ended otherwise. It fails if one did.
+expected, and how many were not. The command fails if any was not.
 
 A file is a JSON array. Each entry has:
 
-	provider   the name after verify_webhook, such as "github"
-	config     secrets, public_url, tolerance_s, public_keys, jwks …
-	request    method, url, headers (lists of values), body_b64
-	now        the time, in Unix seconds
-	expect     "accept" or "reject"
-	answer     for handshakes: status, headers, body`,
+	provider     the provider as in Caddy's JSON config, such as
+	             {"name": "github", "secrets": [{"secret": "…"}]}
+	request      method, url, headers (lists of values), body_b64
+	now          the time, in Unix seconds
+	expect       "accept" or "reject"
+	answer       for handshakes: status, headers, body
+	sent_before  true: the request is the second of two copies`,
 		Args:          cobra.MinimumNArgs(1),
 		SilenceUsage:  true,
 		SilenceErrors: false,
@@ -49,13 +50,14 @@ func runTest(w io.Writer, files []string) error {
 			return err
 		}
 		for _, v := range vectors {
-			t := tallies[v.Provider]
+			name := v.ProviderName()
+			t := tallies[name]
 			if t == nil {
 				t = &tally{}
-				tallies[v.Provider] = t
+				tallies[name] = t
 			}
 			if text := t.add(v); text != "" {
-				wrong = append(wrong, fmt.Sprintf("%s %s: %s", v.Provider, v.Name, text))
+				wrong = append(wrong, fmt.Sprintf("%s %s: %s", name, v.Name, text))
 			}
 		}
 	}

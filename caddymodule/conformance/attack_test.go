@@ -31,7 +31,7 @@ func open(t *testing.T, v conformance.Vector) *caddymodule.Trial {
 	t.Helper()
 	trial, err := v.Open()
 	if err != nil {
-		t.Fatalf("%s %s: %v", v.Provider, v.Name, err)
+		t.Fatalf("%s %s: %v", v.ProviderName(), v.Name, err)
 	}
 	t.Cleanup(trial.Close)
 	return trial
@@ -233,6 +233,7 @@ func joinQuery(address, query string) string {
 // every genuine delivery in every way: the request is refused, or the app is
 // told that the body is not signed.
 func TestInvariant13VerifiedCoversAllBytesThatTheAppCanRead(t *testing.T) {
+	t.Parallel()
 	total := 0
 	for _, p := range provider.Presets() {
 		for _, v := range accepted(t, p.Name) {
@@ -311,6 +312,7 @@ func signatureAttacks(v conformance.Vector, headers []string) []attack {
 // TestACopyWithItsSignaturesTakenApartIsACopy: after a delivery was handled, no
 // other arrangement of its signatures is a new delivery.
 func TestACopyWithItsSignaturesTakenApartIsACopy(t *testing.T) {
+	t.Parallel()
 	tested := 0
 	for _, p := range provider.Presets() {
 		headers := signatureHeaders(p)
@@ -335,6 +337,7 @@ func TestACopyWithItsSignaturesTakenApartIsACopy(t *testing.T) {
 // TestOneContentGivesOneIdentityWheneverItIsRead: an ID or digest that is made
 // up on each reading would make every copy a new delivery.
 func TestOneContentGivesOneIdentityWheneverItIsRead(t *testing.T) {
+	t.Parallel()
 	for _, p := range provider.Presets() {
 		for _, v := range accepted(t, p.Name) {
 			var seen []string
@@ -352,6 +355,7 @@ func TestOneContentGivesOneIdentityWheneverItIsRead(t *testing.T) {
 // TestAListWithItsItemsRearrangedIsNoNewDelivery: where items are signed one by
 // one, any list of handled ones would be.
 func TestAListWithItsItemsRearrangedIsNoNewDelivery(t *testing.T) {
+	t.Parallel()
 	for _, p := range provider.Presets() {
 		for _, v := range accepted(t, p.Name) {
 			var document any
@@ -378,6 +382,7 @@ func TestAListWithItsItemsRearrangedIsNoNewDelivery(t *testing.T) {
 // TestWhatIsForgeableIsDocumented: a preset whose body is not signed says what
 // can be forged.
 func TestWhatIsForgeableIsDocumented(t *testing.T) {
+	t.Parallel()
 	for _, p := range provider.Presets() {
 		if p.Name == "rfc9421" {
 			continue // the operator chose not to have content-digest, whose option says so

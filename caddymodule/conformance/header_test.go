@@ -21,11 +21,7 @@ import (
 // openWith opens a trial for a vector, with further options of the handler.
 func openWith(t *testing.T, v conformance.Vector, options map[string]any) *caddymodule.Trial {
 	t.Helper()
-	endpoint, err := conformance.ProviderJSON(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := map[string]any{"provider": endpoint}
+	all := map[string]any{"provider": v.Provider}
 	maps.Copy(all, options)
 	config, err := json.Marshal(all)
 	if err != nil {
@@ -51,6 +47,7 @@ func build(t *testing.T, v conformance.Vector) *http.Request {
 // A header that holds the secret does not reach the app, for any preset and
 // under any configured scheme.
 func TestNoSecretInAHeaderReachesTheApp(t *testing.T) {
+	t.Parallel()
 	withToken := 0
 	for _, p := range provider.Presets() {
 		d := p.Describe()
@@ -84,11 +81,20 @@ func TestNoSecretInAHeaderReachesTheApp(t *testing.T) {
 
 // holdsSecret reports whether a secret of the config is among the values.
 func holdsSecret(v conformance.Vector, values []string) bool {
-	var secrets []string
-	if json.Unmarshal(v.Config["secrets"], &secrets) != nil {
+	var p struct {
+		Secrets []struct {
+			Secret string `json:"secret"`
+		} `json:"secrets"`
+	}
+	if json.Unmarshal(v.Provider, &p) != nil {
 		return false
 	}
-	return slices.ContainsFunc(values, func(value string) bool { return value != "" && slices.Contains(secrets, value) })
+	for _, s := range p.Secrets {
+		if text := strings.ReplaceAll(s.Secret, `\{`, "{"); text != "" && slices.Contains(values, text) {
+			return true
+		}
+	}
+	return false
 }
 
 // countingBody counts what is read of a body without end, until it is closed.
@@ -120,9 +126,8 @@ func handshakes(t *testing.T, name string) []conformance.Vector {
 	if request, ok := moreHandshakes[name]; ok {
 		v := vectors[0]
 		v.Name, v.Expect, v.Answer, v.Request = "handshake", "accept", &conformance.Answer{}, request
-		v.Config = maps.Clone(v.Config)
 		if name == "asana" {
-			v.Config["accept_handshake"] = json.RawMessage("true")
+			v = changed(t, v, func(p map[string]any) { p["accept_handshake"] = true })
 		}
 		vectors = append(vectors, v)
 	}
@@ -142,7 +147,8 @@ var moreHandshakes = map[string]conformance.Request{
 const mostForHandshake = 4 << 10
 
 // A request without a signature that may be a handshake costs no body.
-func TestAHandshakeReadsNoBodyThatItDoesNotNeed(t *testing.T) {
+func TestInvariant12AHandshakeReadsNoBodyThatItDoesNotNeed(t *testing.T) {
+	t.Parallel()
 	answered := 0
 	for _, p := range provider.Presets() {
 		if p.Challenge == nil {
@@ -187,6 +193,7 @@ var signsInBody = map[string]bool{"braintree": true, "microsoft-graph": true}
 
 // Whatever a handler in front does after the answer, it gets no body.
 func TestABodyBehindAHandshakeCannotBeRead(t *testing.T) {
+	t.Parallel()
 	for _, p := range provider.Presets() {
 		if p.Challenge == nil || p.Challenge.ReadsBody {
 			continue

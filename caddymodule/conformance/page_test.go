@@ -14,6 +14,7 @@ import (
 // TestEveryLineOfThePageCanBeCopied: what docs/providers.md says to write is a
 // Caddyfile, and so is each option with it.
 func TestEveryLineOfThePageCanBeCopied(t *testing.T) {
+	t.Parallel()
 	adapter := caddyconfig.GetAdapter("caddyfile")
 	for _, p := range provider.Presets() {
 		d := p.Describe()
@@ -31,6 +32,7 @@ func TestEveryLineOfThePageCanBeCopied(t *testing.T) {
 }
 
 func TestMisspeltOptionsOfAProviderGetASuggestion(t *testing.T) {
+	t.Parallel()
 	adapter := caddyconfig.GetAdapter("caddyfile")
 	_, _, err := adapter.Adapt([]byte("hooks.example.com {\nverify_webhook meta {env.SECRET} {\nverify_tokn x\n}\n}\n"), nil)
 	if err == nil || !strings.Contains(err.Error(), "verify_token") {

@@ -63,7 +63,8 @@ func setBody(r *http.Request, body string) {
 }
 
 // A reason is logged, once by us and once in the access log.
-func TestAReasonStaysShortWhateverIsSent(t *testing.T) {
+func TestInvariant12AReasonStaysShortWhateverIsSent(t *testing.T) {
+	t.Parallel()
 	const most = 1000
 	longest, refused := "", 0
 	for _, p := range provider.Presets() {

@@ -11,15 +11,14 @@ import (
 // What an SNS message without a valid signature gets must not depend on
 // whether its topic is configured.
 func TestSNSDoesNotRevealWhichTopicsAreConfigured(t *testing.T) {
+	t.Parallel()
 	const elsewhere = "arn:aws:sns:us-east-1:999999999999:another"
 	for _, v := range accepted(t, "aws-sns")[:2] {
 		var message map[string]any
 		if err := json.Unmarshal(v.Request.Body, &message); err != nil {
 			t.Fatal(err)
 		}
-		other := v
-		other.Config = maps.Clone(v.Config)
-		other.Config["topic_arns"] = json.RawMessage(`["` + elsewhere + `"]`)
+		other := changed(t, v, func(p map[string]any) { p["topics"] = []string{elsewhere} })
 		configured, unknown := openWith(t, v, nil), openWith(t, other, nil)
 		if got := configured.Send(build(t, v)); got.Outcome != caddymodule.Verified {
 			t.Fatalf("%s: %s, %s", v.Name, got.Outcome, got.Reason)

@@ -10,28 +10,28 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// Result is what became of a vector.
+// Result is the outcome of a vector.
 type Result struct {
-	// Accepted: the request reached the app, or was answered as a handshake.
+	// Accepted reports whether the request reached the app or was answered as
+	// a handshake.
 	Accepted bool
-	// Status of the response.
+	// Status is the status code of the response.
 	Status int
 	// Reason says why a request was refused.
 	Reason string
-	// Wrong says in what the result is not what the vector expects, empty if
-	// it is.
+	// Wrong says how the result differs from what the vector expects. It is
+	// empty if it does not.
 	Wrong string
 }
 
-// Run sends a vector through a handler of its own. The error says that the
-// endpoint could not be set up.
+// Run sends a vector through a handler of its own. The error says why the
+// endpoint cannot be set up.
 func Run(v Vector) (Result, error) {
 	trial, err := v.Open()
 	if err != nil && v.Expect == "reject" && v.blankSecret() {
@@ -41,8 +41,7 @@ func Run(v Vector) (Result, error) {
 		return Result{}, err
 	}
 	defer trial.Close()
-	if _, again := v.Config["seen_tokens"]; again {
-		// The vector is the second of two copies.
+	if v.SentBefore {
 		if _, err := v.send(trial); err != nil {
 			return Result{}, err
 		}
@@ -50,14 +49,10 @@ func Run(v Vector) (Result, error) {
 	return v.send(trial)
 }
 
-// Open returns a handler that is set up as the vector says, at its time. It must
-// be closed.
+// Open returns a handler with the provider of the vector, at its time. The
+// caller must close it.
 func (v Vector) Open() (*caddymodule.Trial, error) {
-	options, err := v.providerJSON()
-	if err != nil {
-		return nil, err
-	}
-	config, err := json.Marshal(map[string]json.RawMessage{"provider": options})
+	config, err := json.Marshal(map[string]json.RawMessage{"provider": v.Provider})
 	if err != nil {
 		return nil, fmt.Errorf("writing config: %w", err)
 	}
@@ -68,13 +63,17 @@ func (v Vector) Open() (*caddymodule.Trial, error) {
 	return trial, nil
 }
 
-// blankSecret tells whether the config has a secret that is empty.
+// blankSecret reports whether the vector has an empty secret.
 func (v Vector) blankSecret() bool {
-	var secrets []string
-	return json.Unmarshal(v.Config["secrets"], &secrets) == nil && slices.Contains(secrets, "")
+	for _, s := range v.endpoint().Secrets {
+		if s.Secret == "" {
+			return true
+		}
+	}
+	return false
 }
 
-// send sends the request and judges what comes back.
+// send sends the request and compares the response.
 func (v Vector) send(trial *caddymodule.Trial) (Result, error) {
 	r, err := v.Request.HTTP()
 	if err != nil {
@@ -83,13 +82,13 @@ func (v Vector) send(trial *caddymodule.Trial) (Result, error) {
 	tried := trial.Send(r)
 	result := Result{Status: tried.Status, Accepted: tried.Status < 400, Reason: tried.Reason}
 	if tried.Outcome == caddymodule.Duplicate {
-		result = Result{Status: http.StatusConflict, Reason: "a copy, which does not reach the app"}
+		result = Result{Status: http.StatusConflict, Reason: "a copy, which is not forwarded"}
 	}
 	result.Wrong = v.judge(result, &tried)
 	return result, nil
 }
 
-// judge says in what the result is wrong.
+// judge says how the result differs from what is expected, empty if it does not.
 func (v Vector) judge(result Result, tried *caddymodule.Tried) string {
 	if result.Accepted != (v.Expect == "accept") {
 		return fmt.Sprintf("%s, but %s was expected", map[bool]string{true: "accepted", false: "refused: " + result.Reason}[result.Accepted], v.Expect)
@@ -112,25 +111,25 @@ func (v Vector) judge(result Result, tried *caddymodule.Tried) string {
 	return ""
 }
 
-// judgeAnswer compares the answer to a handshake.
+// judgeAnswer compares the response to a handshake.
 func (v Vector) judgeAnswer(tried *caddymodule.Tried) string {
 	want := v.Answer
 	if want == nil {
 		return "accepted, but it did not reach the app"
 	}
 	if want.Status != 0 && tried.Status != want.Status {
-		return fmt.Sprintf("the handshake is answered with status %d, not %d", tried.Status, want.Status)
+		return fmt.Sprintf("the handshake was answered with status %d, not %d", tried.Status, want.Status)
 	}
 	for name, value := range want.Headers {
 		if list, ok := value.([]any); ok && len(list) == 1 {
 			value = list[0]
 		}
 		if got := tried.Header.Get(name); mediaType(got) != mediaType(fmt.Sprint(value)) {
-			return fmt.Sprintf("the handshake is answered with %s: %s, not %v", name, got, value)
+			return fmt.Sprintf("the handshake was answered with %s: %s, not %v", name, got, value)
 		}
 	}
 	if !sameBody(tried.Body, []byte(want.Body)) {
-		return fmt.Sprintf("the handshake is answered with %q, not %q", tried.Body, want.Body)
+		return fmt.Sprintf("the handshake was answered with %q, not %q", tried.Body, want.Body)
 	}
 	return ""
 }

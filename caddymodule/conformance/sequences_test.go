@@ -2,7 +2,6 @@ package conformance_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -246,6 +245,7 @@ func signedAgain(body string) []sent {
 }
 
 func TestWhatProvidersReallySend(t *testing.T) {
+	t.Parallel()
 	for _, test := range sequences {
 		t.Run(test.provider+": "+test.what, func(t *testing.T) { runSequence(t, test.provider, test.options, test.sent) })
 	}
@@ -296,7 +296,7 @@ func openFor(t *testing.T, name, options string, signer *provider.Signer, now fu
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial, err := caddymodule.OpenTrial(provider.Quietly(context.Background()), config, now)
+	trial, err := caddymodule.OpenTrial(provider.Quietly(t.Context()), config, now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,35 +1,36 @@
-// Package conformance runs signed requests, with what must become of them,
-// through the real handler. A file of such vectors is how users, providers and
-// contributors prove that a scheme is understood.
+// Package conformance runs signed requests through the real handler and compares
+// the outcomes with what is expected. A file of such vectors is how users,
+// providers and contributors prove that a scheme is implemented correctly. The
+// format is documented in docs/vectors.md.
 package conformance
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
-	"time"
 )
 
-// Vector is one request and what must become of it.
+// Vector is one request and its expected outcome.
 type Vector struct {
-	// Provider is the name that follows verify_webhook in the Caddyfile.
-	Provider string `json:"provider"`
-	// Name tells the vectors of one file apart.
+	// Provider is the provider as Caddy's config has it: a JSON object with
+	// its `name` and options.
+	Provider json.RawMessage `json:"provider"`
+	// Name distinguishes the vectors of one file.
 	Name string `json:"name"`
-	// Config is what the endpoint is set up with: see [Vector.providerJSON].
-	Config map[string]json.RawMessage `json:"config"`
 	// Request is the request as the provider sends it.
 	Request Request `json:"request"`
-	// Now is the time at which it arrives, in Unix seconds.
+	// SentBefore reports whether the same request was sent before. The result
+	// is that of the second one.
+	SentBefore bool `json:"sent_before,omitempty"`
+	// Now is the time at which the request arrives, in Unix seconds.
 	Now int64 `json:"now"`
 	// Expect is `accept` or `reject`.
 	Expect string `json:"expect"`
-	// Answer is what a handshake must be answered with.
+	// Answer is the expected response to a handshake.
 	Answer *Answer `json:"answer,omitempty"`
 	// Why says what the vector shows.
 	Why string `json:"why,omitempty"`
-	// Published: the vector is quoted from public documentation.
-	Published bool `json:"published,omitempty"`
 }
 
 // Request is what a provider sends.
@@ -44,12 +45,30 @@ type Request struct {
 // Answer is the response to a handshake.
 type Answer struct {
 	Status int `json:"status"`
-	// Headers that the response must have; each may be a string or a list of
-	// one. Parameters of a media type do not count.
+	// Headers are those that the response must have. Each value is a string or
+	// a list of one. Parameters of a media type are not compared.
 	Headers map[string]any `json:"headers,omitempty"`
-	// Body: JSON is compared by value, anything else byte for byte.
+	// Body is compared by value if it is JSON, and byte for byte otherwise.
 	Body string `json:"body"`
 }
+
+// endpoint is what is read of the provider's JSON here.
+type endpoint struct {
+	Name    string `json:"name"`
+	Secrets []struct {
+		Secret string `json:"secret"`
+	} `json:"secrets"`
+}
+
+// endpoint returns the zero value if the provider is not an object.
+func (v Vector) endpoint() endpoint {
+	var e endpoint
+	_ = json.Unmarshal(v.Provider, &e) // what else is wrong, the handler reports
+	return e
+}
+
+// ProviderName returns the name of the provider.
+func (v Vector) ProviderName() string { return v.endpoint().Name }
 
 // ReadFile reads a file of vectors: a JSON array.
 func ReadFile(path string) ([]Vector, error) {
@@ -57,23 +76,34 @@ func ReadFile(path string) ([]Vector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading vectors: %w", err)
 	}
-	var vectors []Vector
-	if err := json.Unmarshal(raw, &vectors); err != nil {
+	var found []struct {
+		Vector
+
+		// Config is a member of the shared format only.
+		Config json.RawMessage `json:"config"`
+	}
+	if err := json.Unmarshal(raw, &found); err != nil {
 		return nil, fmt.Errorf("%s is not a JSON array of vectors: %w", path, err)
 	}
-	for i, v := range vectors {
-		if v.Provider == "" || (v.Expect != "accept" && v.Expect != "reject") {
-			return nil, fmt.Errorf("%s: vector %d (%s) needs a provider, and accept or reject as what to expect", path, i+1, v.Name)
+	vectors := make([]Vector, len(found))
+	for i, v := range found {
+		if v.Config != nil {
+			return nil, fmt.Errorf("%s: vector %d (%s) has the shared format, with a config: convert it with python3 provider/testdata/convert.py --into DIRECTORY %s", path, i+1, v.Name, path)
 		}
+		if err := v.check(); err != nil {
+			return nil, fmt.Errorf("%s: vector %d (%s): %w", path, i+1, v.Name, err)
+		}
+		vectors[i] = v.Vector
 	}
 	return vectors, nil
 }
 
-// Tolerance returns the tolerance that the config sets, 0 if it sets none.
-func (v Vector) Tolerance() time.Duration {
-	var seconds int
-	if json.Unmarshal(v.Config["tolerance_s"], &seconds) != nil {
-		return 0
+func (v Vector) check() error {
+	if v.ProviderName() == "" {
+		return errors.New(`missing provider: write an object with its name and options, such as {"name": "github", "secrets": [{"secret": "…"}]}`)
 	}
-	return time.Duration(seconds) * time.Second
+	if v.Expect != "accept" && v.Expect != "reject" {
+		return fmt.Errorf("unrecognized expect: %q: write accept or reject", v.Expect)
+	}
+	return nil
 }

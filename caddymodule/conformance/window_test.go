@@ -1,7 +1,6 @@
 package conformance_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -9,13 +8,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
 // TestNoHandledCopyIsAcceptedWhenItHasBeenForgotten: where a time is signed, a
 // delivery is refused as late before the window has passed.
 func TestNoHandledCopyIsAcceptedWhenItHasBeenForgotten(t *testing.T) {
+	t.Parallel()
 	tested := 0
 	for _, p := range provider.Presets() {
 		for _, v := range accepted(t, p.Name) {
@@ -27,7 +30,7 @@ func TestNoHandledCopyIsAcceptedWhenItHasBeenForgotten(t *testing.T) {
 			tested++
 			late := v
 			window := max(p.Window, 24*time.Hour)
-			if tolerance := v.Tolerance(); tolerance > 0 {
+			if tolerance := toleranceOf(t, v); tolerance > 0 {
 				window = max(window, 2*tolerance) // as the handler asks for
 			}
 			late.Now += int64(window / time.Second)
@@ -41,9 +44,22 @@ func TestNoHandledCopyIsAcceptedWhenItHasBeenForgotten(t *testing.T) {
 	}
 }
 
+// toleranceOf returns the tolerance that a vector sets, 0 if it sets none.
+func toleranceOf(t *testing.T, v conformance.Vector) time.Duration {
+	t.Helper()
+	var p struct {
+		Tolerance caddy.Duration `json:"tolerance"`
+	}
+	if err := json.Unmarshal(v.Provider, &p); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(p.Tolerance)
+}
+
 // TestAWindowShorterThanTheLifeOfACopyIsAConfigError, whatever limits that life:
 // the tolerance of a timestamp or the expiry of a token.
 func TestAWindowShorterThanTheLifeOfACopyIsAConfigError(t *testing.T) {
+	t.Parallel()
 	const google = `"audience":"a","service_account":"b@c"`
 	for _, c := range []struct {
 		provider, options, window string
@@ -77,7 +93,7 @@ func TestAWindowShorterThanTheLifeOfACopyIsAConfigError(t *testing.T) {
 		if c.window == "" {
 			config = fmt.Sprintf(`{"provider":{"name":%q,%s}}`, c.provider, c.options)
 		}
-		trial, err := caddymodule.OpenTrial(provider.Quietly(context.Background()), json.RawMessage(config), nil)
+		trial, err := caddymodule.OpenTrial(provider.Quietly(t.Context()), json.RawMessage(config), nil)
 		if err == nil {
 			trial.Close()
 		}

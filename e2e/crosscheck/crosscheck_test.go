@@ -35,8 +35,8 @@ func TestWhatTheVendorsLibrariesSign(t *testing.T) {
 	vectors := sign(t)
 	providers := make(map[string]bool)
 	for _, v := range vectors {
-		providers[v.Vector.Provider] = true
-		t.Run(v.Vector.Provider+"/"+v.Vector.Name, func(t *testing.T) {
+		providers[v.Vector.ProviderName()] = true
+		t.Run(v.Vector.ProviderName()+"/"+v.Vector.Name, func(t *testing.T) {
 			expect(t, v.Vector, "accept")
 			for what, changed := range v.flipped(rand.New(rand.NewPCG(1, uint64(len(v.Vector.Request.Body))))) {
 				t.Run(what, func(t *testing.T) { expect(t, changed, "reject") })

@@ -101,7 +101,7 @@ func TestADocumentIsFetchedOnceADay(t *testing.T) {
 	p.wantRequests(t, 2)
 }
 
-func TestOnlyDocumentedHostsOverTLSAreAsked(t *testing.T) {
+func TestInvariant15OnlyDocumentedHostsOverTLSAreAsked(t *testing.T) {
 	p := publish(t, true, text("keys"))
 	for _, address := range []string{
 		"http://example.com/keys", "https://example.com:8443/keys", "https://user@example.com/keys", "https://example.org/keys",
@@ -130,7 +130,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	p.wantRequests(t, 1)
 }
 
-func TestADocumentIsBoundedInSize(t *testing.T) {
+func TestInvariant15ADocumentIsBoundedInSize(t *testing.T) {
 	p := publish(t, true, text(strings.Repeat("k", maxSize+1)))
 	if _, err := p.get(t, "/keys"); err == nil {
 		t.Error("a document over the limit was accepted")

@@ -20,7 +20,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-func TestRule2AnEmptySecretIsAConfigErrorAtStart(t *testing.T) {
+func TestInvariant02AnEmptySecretIsAConfigErrorAtStart(t *testing.T) {
 	blank := filepath.Join(t.TempDir(), "blank")
 	if err := os.WriteFile(blank, []byte(" \n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -41,7 +41,7 @@ func TestRule2AnEmptySecretIsAConfigErrorAtStart(t *testing.T) {
 		for _, provider := range []string{"github", "stripe", "slack", "shopify", "standard-webhooks"} {
 			t.Run(provider+" "+name, func(t *testing.T) {
 				config := `{"provider":{"name":"` + provider + `","secrets":[{"secret":"` + test.secret + `"}]}}`
-				trial, err := OpenTrial(t.Context(), json.RawMessage(config), nil)
+				trial, err := OpenTrial(quietly(t), json.RawMessage(config), nil)
 				if err == nil {
 					trial.Close()
 					t.Fatal("it starts")
@@ -54,7 +54,7 @@ func TestRule2AnEmptySecretIsAConfigErrorAtStart(t *testing.T) {
 	}
 }
 
-func TestRule2SecretsAppearNowhere(t *testing.T) {
+func TestInvariant02SecretsAppearNowhere(t *testing.T) {
 	admin := freeAddress(t)
 	c := startCaddy(t, "admin "+admin, siteOf("github", "")+`
 	handle_errors {
@@ -103,14 +103,14 @@ func TestRule2SecretsAppearNowhere(t *testing.T) {
 	}
 }
 
-func TestRule3HoweverASignatureIsSpelledTheDeliveryIsTheSame(t *testing.T) {
+func TestInvariant03HoweverASignatureIsSpelledTheDeliveryIsTheSame(t *testing.T) {
 	upper := "sha256=" + strings.ToUpper(sign(secret, content))
 	b := trial(t, config("github", ""))
 	b.expect(t, request(content, "X-Hub-Signature-256", "sha256="+sign(secret, content)), Verified, 200)
 	b.expect(t, request(content, "X-Hub-Signature-256", upper), Duplicate, 200)
 }
 
-func TestRule3NoOtherSpellingIsAccepted(t *testing.T) {
+func TestInvariant03NoOtherSpellingIsAccepted(t *testing.T) {
 	hexadecimal := sign(secret, content)
 	for name, value := range map[string]string{
 		"no prefix": hexadecimal, "another prefix": "sha1=" + hexadecimal, "prefix in capitals": "SHA256=" + hexadecimal,
@@ -140,7 +140,7 @@ func TestRule3NoOtherSpellingIsAccepted(t *testing.T) {
 	}
 }
 
-func TestRule4ASignatureHeaderThatComesTwiceIsRefused(t *testing.T) {
+func TestInvariant04ASignatureHeaderThatComesTwiceIsRefused(t *testing.T) {
 	good, bad := "sha256="+sign(secret, content), "sha256="+sign("another", content)
 	for _, pair := range [][2]string{{good, bad}, {bad, good}, {good, good}} {
 		got := trial(t, config("github", "")).Send(request(content, "X-Hub-Signature-256", pair[0], "X-Hub-Signature-256", pair[1]))
@@ -150,7 +150,7 @@ func TestRule4ASignatureHeaderThatComesTwiceIsRefused(t *testing.T) {
 	}
 }
 
-func TestRule4AnotherHeaderThatComesTwiceIsRefused(t *testing.T) {
+func TestInvariant04AnotherHeaderThatComesTwiceIsRefused(t *testing.T) {
 	for _, name := range []string{"X-GitHub-Delivery", "X-GitHub-Event"} {
 		r := github("1", content)
 		r.Header.Add(name, "other")
@@ -160,7 +160,7 @@ func TestRule4AnotherHeaderThatComesTwiceIsRefused(t *testing.T) {
 	}
 }
 
-func TestRule4AmongStripesSignaturesNoneOfTheAttackersCounts(t *testing.T) {
+func TestInvariant04AmongStripesSignaturesNoneOfTheAttackersCounts(t *testing.T) {
 	at := strconv.FormatInt(present.Unix(), 10)
 	good, bad := sign(secret, at+"."+content), sign("another", at+"."+content)
 	for value, want := range map[string]Outcome{
@@ -181,7 +181,7 @@ func TestRule4AmongStripesSignaturesNoneOfTheAttackersCounts(t *testing.T) {
 	}
 }
 
-func TestRule5AWeakerAlgorithmIsNeverAccepted(t *testing.T) {
+func TestInvariant05AWeakerAlgorithmIsNeverAccepted(t *testing.T) {
 	for name, r := range map[string]*http.Request{
 		"GitHub's SHA-1":  request(content, "X-Hub-Signature", "sha1=da39a3ee5e6b4b0d3255bfef95601890afd80709"),
 		"a named one":     request(content, "X-Hub-Signature-256", "sha1=da39a3ee5e6b4b0d3255bfef95601890afd80709"),
@@ -194,7 +194,7 @@ func TestRule5AWeakerAlgorithmIsNeverAccepted(t *testing.T) {
 	}
 }
 
-func TestRule6TimestampsThatAreOddOrFarAwayAreRefused(t *testing.T) {
+func TestInvariant06TimestampsThatAreOddOrFarAwayAreRefused(t *testing.T) {
 	for at, want := range map[string]Outcome{
 		"1700000000": Verified, "1699999700": Verified, "1700000300": Verified,
 		"1699999699": Stale, "1700000301": Stale, "0": Stale, "1": Stale, "9999999999": Stale,
@@ -226,7 +226,7 @@ func (s *countingStore) Claim(context.Context, replay.Keys, replay.Owner, time.D
 	return 0, errors.New("nobody should ask")
 }
 
-func TestRule9WhoCannotSignCannotTouchTheStoreOrHoldABody(t *testing.T) {
+func TestInvariant09WhoCannotSignCannotTouchTheStoreOrHoldABody(t *testing.T) {
 	b := trial(t, config("github", ""))
 	store := &countingStore{Store: b.handler.store}
 	b.handler.store = store
@@ -239,7 +239,7 @@ func TestRule9WhoCannotSignCannotTouchTheStoreOrHoldABody(t *testing.T) {
 	}
 }
 
-func TestRule9BodiesTogetherAreBounded(t *testing.T) {
+func TestInvariant09BodiesTogetherAreBounded(t *testing.T) {
 	b := trial(t, config("github", ""))
 	b.handler.app.budget = body.NewBudget(8<<10, 0)
 	release, working := make(chan struct{}), make(chan struct{})
@@ -260,7 +260,7 @@ func TestRule9BodiesTogetherAreBounded(t *testing.T) {
 	b.expect(t, github("3", content+"3"), Verified, 200)
 }
 
-func TestRule9AFullStoreRefusesAndForgetsNothing(t *testing.T) {
+func TestInvariant09AFullStoreRefusesAndForgetsNothing(t *testing.T) {
 	b := trial(t, config("github", `"replay":{"store":{"type":"memory","name":"full","max_entries":2}}`))
 	b.expect(t, github("1", content), Verified, 200) // two keys
 	b.expect(t, github("2", content+"2"), StoreUnavailable, 503)
@@ -268,7 +268,7 @@ func TestRule9AFullStoreRefusesAndForgetsNothing(t *testing.T) {
 	b.expect(t, github("3", content), Replayed, 200)
 }
 
-func TestRule10ABodyIsCutOffWhenTheHandlerHasReturned(t *testing.T) {
+func TestInvariant10ABodyIsCutOffWhenTheHandlerHasReturned(t *testing.T) {
 	b := trial(t, config("github", ""))
 	var late io.ReadCloser
 	var again func() (io.ReadCloser, error)
@@ -297,7 +297,7 @@ func TestRule10ABodyIsCutOffWhenTheHandlerHasReturned(t *testing.T) {
 
 // A transport can go on reading after the handler has
 // returned: what it reads is of the delivery it was given, or an error.
-func TestRule10ATransportThatStillReadsNeverSeesAnotherDelivery(t *testing.T) {
+func TestInvariant10ATransportThatStillReadsNeverSeesAnotherDelivery(t *testing.T) {
 	b := trial(t, config("github", ""))
 	var wg sync.WaitGroup
 	for i := range 200 {

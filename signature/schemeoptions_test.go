@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-var wordsNow = time.Unix(1760000000, 0)
+var schemeNow = time.Unix(1760000000, 0)
 
-// wordsRequest is a POST with the given headers, as name and value in turn.
-func wordsRequest(body string, headers ...string) *Request {
-	r := &Request{Method: "POST", Scheme: "https", Host: "hooks.example.com", RequestURI: "/in?a=1", Header: http.Header{}, Body: BytesBody(body), Now: wordsNow}
+// schemeRequest is a POST with the given headers, as name and value in turn.
+func schemeRequest(body string, headers ...string) *Request {
+	r := &Request{Method: "POST", Scheme: "https", Host: "hooks.example.com", RequestURI: "/in?a=1", Header: http.Header{}, Body: BytesBody(body), Now: schemeNow}
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
 	}
@@ -29,7 +29,7 @@ func hexMAC(secret, text string) string {
 	return hex.EncodeToString(m.Sum(nil))
 }
 
-func compileWords(t *testing.T, s Scheme, secrets ...string) *Verifier {
+func compileScheme(t *testing.T, s Scheme, secrets ...string) *Verifier {
 	t.Helper()
 	var list []Secret
 	for i := 0; i < len(secrets); i += 2 {
@@ -69,7 +69,7 @@ func headerScheme() Scheme {
 func TestKeyIDNarrowsTheSecretsToThatLabel(t *testing.T) {
 	s := headerScheme()
 	s.KeyID = &Field{From: "header", Name: "X-Key"}
-	v := compileWords(t, s, "one", "k1", "two", "k2", "three", "")
+	v := compileScheme(t, s, "one", "k1", "two", "k2", "three", "")
 	for _, c := range []struct {
 		name, secret, id string
 		kind             RefusalKind
@@ -80,7 +80,7 @@ func TestKeyIDNarrowsTheSecretsToThatLabel(t *testing.T) {
 		{"a secret without label goes with any name", "three", "k9", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			wantKind(t, v, wordsRequest("b", "X-Sig", hexMAC(c.secret, "b"), "X-Key", c.id), c.kind)
+			wantKind(t, v, schemeRequest("b", "X-Sig", hexMAC(c.secret, "b"), "X-Key", c.id), c.kind)
 		})
 	}
 }
@@ -88,13 +88,13 @@ func TestKeyIDNarrowsTheSecretsToThatLabel(t *testing.T) {
 func TestActionIsJoinedToTheEvent(t *testing.T) {
 	s := headerScheme()
 	s.Event, s.Action = &Field{From: "json", Name: "type"}, &Field{From: "json", Name: "action"}
-	v := compileWords(t, s, "k", "")
+	v := compileScheme(t, s, "k", "")
 	for body, want := range map[string]string{
 		`{"type":"Issue","action":"create"}`: "Issue.create",
 		`{"type":"Issue"}`:                   "Issue",
 		`{"action":"create"}`:                "",
 	} {
-		if d := wantKind(t, v, wordsRequest(body, "X-Sig", hexMAC("k", body)), ""); d != nil && (d.Event != want || !d.EventSigned) {
+		if d := wantKind(t, v, schemeRequest(body, "X-Sig", hexMAC("k", body)), ""); d != nil && (d.Event != want || !d.EventSigned) {
 			t.Errorf("%s: got %q (signed %t), want %q", body, d.Event, d.EventSigned, want)
 		}
 	}
@@ -102,31 +102,31 @@ func TestActionIsJoinedToTheEvent(t *testing.T) {
 
 func TestRepeatedHeaderAndOptionalPrefix(t *testing.T) {
 	s := headerScheme()
-	v := compileWords(t, s, "k", "")
+	v := compileScheme(t, s, "k", "")
 	good := hexMAC("k", "b")
-	wantKind(t, v, wordsRequest("b", "X-Sig", good, "X-Sig", good), Malformed)
+	wantKind(t, v, schemeRequest("b", "X-Sig", good, "X-Sig", good), Malformed)
 	s.Signature.Repeated, s.Signature.Prefix, s.Signature.PrefixOptional = true, "sha256=", true
-	v = compileWords(t, s, "k", "")
-	wantKind(t, v, wordsRequest("b", "X-Sig", hexMAC("other", "b"), "X-Sig", "sha256="+good), "")
-	wantKind(t, v, wordsRequest("b", "X-Sig", good), "")
-	wantKind(t, v, wordsRequest("b", "X-Sig", "sha1="+good), Malformed)
-	wantKind(t, v, wordsRequest("b", "X-Sig", ""), MissingSignature)
+	v = compileScheme(t, s, "k", "")
+	wantKind(t, v, schemeRequest("b", "X-Sig", hexMAC("other", "b"), "X-Sig", "sha256="+good), "")
+	wantKind(t, v, schemeRequest("b", "X-Sig", good), "")
+	wantKind(t, v, schemeRequest("b", "X-Sig", "sha1="+good), Malformed)
+	wantKind(t, v, schemeRequest("b", "X-Sig", ""), MissingSignature)
 }
 
 func TestSpacesAroundParts(t *testing.T) {
 	s := headerScheme()
 	s.Signature.Separator, s.Signature.Assign, s.Signature.Element = ",", "=", "v1"
 	header := "t=1, v1=" + hexMAC("k", "b")
-	wantKind(t, compileWords(t, s, "k", ""), wordsRequest("b", "X-Sig", header), MissingSignature)
+	wantKind(t, compileScheme(t, s, "k", ""), schemeRequest("b", "X-Sig", header), MissingSignature)
 	s.Signature.Spaces = true
-	wantKind(t, compileWords(t, s, "k", ""), wordsRequest("b", "X-Sig", header), "")
+	wantKind(t, compileScheme(t, s, "k", ""), schemeRequest("b", "X-Sig", header), "")
 }
 
 func TestISO8601WithoutZoneIsUTC(t *testing.T) {
 	s := headerScheme()
 	s.Timestamp = &TimestampField{Field: Field{From: "header", Name: "X-Time"}, Format: "iso8601"}
 	s.Signed = "{timestamp}.{body}"
-	v := compileWords(t, s, "k", "")
+	v := compileScheme(t, s, "k", "")
 	for text, kind := range map[string]RefusalKind{
 		"2025-10-09T08:53:20":       "",
 		"2025-10-09T08:53:20.5Z":    "",
@@ -134,24 +134,24 @@ func TestISO8601WithoutZoneIsUTC(t *testing.T) {
 		"2025-10-09T08:43:20":       Stale,
 		"2025-10-09 08:53:20":       Malformed,
 	} {
-		wantKind(t, v, wordsRequest("b", "X-Time", text, "X-Sig", hexMAC("k", text+".b")), kind)
+		wantKind(t, v, schemeRequest("b", "X-Time", text, "X-Sig", hexMAC("k", text+".b")), kind)
 	}
 }
 
 func TestInflatedBodyIsWhatWasSigned(t *testing.T) {
 	s := headerScheme()
 	s.Signed = "{body_inflated}"
-	v := compileWords(t, s, "k", "")
+	v := compileScheme(t, s, "k", "")
 	var zipped bytes.Buffer
 	w := gzip.NewWriter(&zipped)
 	_, _ = w.Write([]byte("hello"))
 	_ = w.Close()
 	sig := hexMAC("k", "hello")
-	wantKind(t, v, wordsRequest("hello", "X-Sig", sig), "")
-	wantKind(t, v, wordsRequest(zipped.String(), "X-Sig", sig, "Content-Encoding", "gzip"), "")
-	wantKind(t, v, wordsRequest(zipped.String(), "X-Sig", sig), InvalidSignature)
-	wantKind(t, v, wordsRequest(zipped.String()[:8], "X-Sig", sig, "Content-Encoding", "gzip"), Malformed)
-	wantKind(t, v, wordsRequest("hello", "X-Sig", sig, "Content-Encoding", "br"), Malformed)
+	wantKind(t, v, schemeRequest("hello", "X-Sig", sig), "")
+	wantKind(t, v, schemeRequest(zipped.String(), "X-Sig", sig, "Content-Encoding", "gzip"), "")
+	wantKind(t, v, schemeRequest(zipped.String(), "X-Sig", sig), InvalidSignature)
+	wantKind(t, v, schemeRequest(zipped.String()[:8], "X-Sig", sig, "Content-Encoding", "gzip"), Malformed)
+	wantKind(t, v, schemeRequest("hello", "X-Sig", sig, "Content-Encoding", "br"), Malformed)
 }
 
 func TestInflatedBodyIsBounded(t *testing.T) {
@@ -164,22 +164,22 @@ func TestInflatedBodyIsBounded(t *testing.T) {
 	_ = w.Close()
 	s := headerScheme()
 	s.Signed = "{body_inflated}"
-	wantKind(t, compileWords(t, s, "k", ""), wordsRequest(zipped.String(), "X-Sig", hexMAC("k", ""), "Content-Encoding", "gzip"), Malformed)
+	wantKind(t, compileScheme(t, s, "k", ""), schemeRequest(zipped.String(), "X-Sig", hexMAC("k", ""), "Content-Encoding", "gzip"), Malformed)
 }
 
 func TestSortedFormIsWhatWasSigned(t *testing.T) {
 	s := headerScheme()
 	s.Signed = "{url}{form_sorted}"
-	v := compileWords(t, s, "k", "")
+	v := compileScheme(t, s, "k", "")
 	const form, url = "application/x-www-form-urlencoded", "https://hooks.example.com/in?a=1"
 	sig := hexMAC("k", url+"a1b2")
-	wantKind(t, v, wordsRequest("b=2&a=1", "X-Sig", sig, "Content-Type", form), "")
-	wantKind(t, v, wordsRequest("b=2&a=1&a=1", "X-Sig", sig, "Content-Type", form), Malformed)
-	wantKind(t, v, wordsRequest("{}", "X-Sig", hexMAC("k", url), "Content-Type", "application/json"), Malformed)
+	wantKind(t, v, schemeRequest("b=2&a=1", "X-Sig", sig, "Content-Type", form), "")
+	wantKind(t, v, schemeRequest("b=2&a=1&a=1", "X-Sig", sig, "Content-Type", form), Malformed)
+	wantKind(t, v, schemeRequest("{}", "X-Sig", hexMAC("k", url), "Content-Type", "application/json"), Malformed)
 }
 
 func TestConditionSaysWhichRequestsASchemeIsFor(t *testing.T) {
-	post := wordsRequest("", "Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+	post := schemeRequest("", "Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
 	for _, c := range []struct {
 		name string
 		when *Condition
@@ -202,21 +202,21 @@ func TestConditionSaysWhichRequestsASchemeIsFor(t *testing.T) {
 func TestSHA256PrefixHashesSecretAndContent(t *testing.T) {
 	s := headerScheme()
 	s.Algorithm = SHA256Prefix
-	v := compileWords(t, s, "k", "")
+	v := compileScheme(t, s, "k", "")
 	sum := sha256.Sum256([]byte("kb"))
-	wantKind(t, v, wordsRequest("b", "X-Sig", hex.EncodeToString(sum[:])), "")
-	wantKind(t, v, wordsRequest("b", "X-Sig", hexMAC("k", "b")), InvalidSignature)
+	wantKind(t, v, schemeRequest("b", "X-Sig", hex.EncodeToString(sum[:])), "")
+	wantKind(t, v, schemeRequest("b", "X-Sig", hexMAC("k", "b")), InvalidSignature)
 }
 
 func TestValuesComeFromTheProvidersCode(t *testing.T) {
 	s := headerScheme()
 	s.Signed, s.ValuesCoverBody = "{value.content}", true
 	s.ID = &Field{From: "json", Name: "id"}
-	v := compileWords(t, s, "k", "")
+	v := compileScheme(t, s, "k", "")
 	if !v.Traits().BodySigned || !v.Traits().IDSigned {
 		t.Error("the body counts as unsigned")
 	}
-	r := wordsRequest("{}", "X-Sig", hexMAC("k", "worked out"))
+	r := schemeRequest("{}", "X-Sig", hexMAC("k", "worked out"))
 	wantKind(t, v, r, Malformed)
 	r.Values = map[string]string{"content": "worked out"}
 	wantKind(t, v, r, "")
@@ -225,18 +225,18 @@ func TestValuesComeFromTheProvidersCode(t *testing.T) {
 func TestNumberedHeaders(t *testing.T) {
 	s := headerScheme()
 	s.Signature.Name = "X-Sig-#"
-	v := compileWords(t, s, "k", "")
+	v := compileScheme(t, s, "k", "")
 	bad, good := hexMAC("other", "b"), hexMAC("k", "b")
-	wantKind(t, v, wordsRequest("b", "X-Sig-1", bad, "X-Sig-2", bad, "X-Sig-3", good), "")
-	wantKind(t, v, wordsRequest("b", "X-Sig-1", bad, "X-Sig-12", good), "")
-	wantKind(t, v, wordsRequest("b", "X-Sig-1", bad), InvalidSignature)
-	wantKind(t, v, wordsRequest("b", "X-Sig-101", good), MissingSignature)
-	wantKind(t, v, wordsRequest("b", "X-Sig", good), MissingSignature)
+	wantKind(t, v, schemeRequest("b", "X-Sig-1", bad, "X-Sig-2", bad, "X-Sig-3", good), "")
+	wantKind(t, v, schemeRequest("b", "X-Sig-1", bad, "X-Sig-12", good), "")
+	wantKind(t, v, schemeRequest("b", "X-Sig-1", bad), InvalidSignature)
+	wantKind(t, v, schemeRequest("b", "X-Sig-101", good), MissingSignature)
+	wantKind(t, v, schemeRequest("b", "X-Sig", good), MissingSignature)
 }
 
 func TestEmptyBodyIsRefusedWhereTheProviderSendsNone(t *testing.T) {
 	s := headerScheme()
-	wantKind(t, compileWords(t, s, "k", ""), wordsRequest("", "X-Sig", hexMAC("k", "")), "")
+	wantKind(t, compileScheme(t, s, "k", ""), schemeRequest("", "X-Sig", hexMAC("k", "")), "")
 	s.RefuseEmpty = true
-	wantKind(t, compileWords(t, s, "k", ""), wordsRequest("", "X-Sig", hexMAC("k", "")), Malformed)
+	wantKind(t, compileScheme(t, s, "k", ""), schemeRequest("", "X-Sig", hexMAC("k", "")), Malformed)
 }

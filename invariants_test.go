@@ -1,0 +1,78 @@
+package verifywebhook_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const invariants = 15
+
+var (
+	invariantTest = regexp.MustCompile(`(?m)^func (TestInvariant(\d+)\w*)\(t \*testing\.T\)`)
+	invariantRow  = regexp.MustCompile(`(?m)^\| (\d+) \| .* \| (.*) \|$`)
+)
+
+// invariantTests returns the number of the invariant for each test that is named
+// after one, in all modules of this repository.
+func invariantTests(t *testing.T) map[string]string {
+	t.Helper()
+	tests := make(map[string]string)
+	root := os.DirFS(".")
+	err := fs.WalkDir(root, ".", func(path string, entry fs.DirEntry, err error) error {
+		name := entry.Name()
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "node_modules" || name == "build"):
+			return filepath.SkipDir
+		case entry.IsDir() || !strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		text, err := fs.ReadFile(root, path)
+		for _, match := range invariantTest.FindAllStringSubmatch(string(text), -1) {
+			tests[match[1]] = strings.TrimLeft(match[2], "0")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tests
+}
+
+// TestEveryInvariantHasTests: docs/architecture.md lists the invariants, each with
+// tests that exist and are named after it.
+func TestEveryInvariantHasTests(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("docs", "architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Invariants\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	rows := invariantRow.FindAllStringSubmatch(section, -1)
+	if len(rows) != invariants {
+		t.Fatalf("the page lists %d invariants, not %d", len(rows), invariants)
+	}
+	tests := invariantTests(t)
+	for i, row := range rows {
+		number := strconv.Itoa(i + 1)
+		if row[1] != number {
+			t.Errorf("row %s has the number %s", number, row[1])
+		}
+		for name := range strings.SplitSeq(row[2], ", ") {
+			if tests[strings.Trim(name, "`")] != number {
+				t.Errorf("invariant %s: there is no test %s that is named after it", number, name)
+			}
+		}
+	}
+	for name, number := range tests {
+		if n, err := strconv.Atoi(number); err != nil || n > invariants {
+			t.Errorf("%s: there is no invariant %s", name, number)
+		}
+	}
+}
