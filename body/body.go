@@ -62,10 +62,11 @@ func (l Limits) normalized() Limits {
 type Body struct {
 	budget   *Budget
 	size     int64
-	buf      *buffer // nil if the body is empty or in the file
-	file     *spool  // nil if the body is in memory
-	memory   int64   // bytes of the memory budget held
-	disk     int64   // bytes of the disk budget held
+	buf      *buffer      // nil if the body is empty or in the file
+	file     *spool       // nil if the body is in memory
+	memory   int64        // bytes of the memory budget held
+	disk     int64        // bytes of the disk budget held
+	charged  atomic.Int64 // bytes of the memory budget held for copies
 	holds    atomic.Int64
 	released atomic.Bool
 	probe    [1]byte // see filling.run; here because it would escape alone
@@ -127,6 +128,20 @@ func (b *Body) Release() {
 	}
 }
 
+// Charge takes n bytes from the memory budget, for a copy of the body or of a
+// part of it that somebody is about to make. The error is [ErrBudget] if there
+// is no room. What was charged is given back by Settle, or with the body.
+func (b *Body) Charge(n int64) error {
+	if !b.budget.memory.take(max(n, 0)) {
+		return ErrBudget
+	}
+	b.charged.Add(max(n, 0))
+	return nil
+}
+
+// Settle gives back what was charged for copies that are no longer used.
+func (b *Body) Settle() { b.budget.memory.give(b.charged.Swap(0)) }
+
 // hold adds a hold, unless the last one is gone: nothing brings back a buffer
 // that may already be another body's.
 func (b *Body) hold() bool {
@@ -156,6 +171,7 @@ func (b *Body) free() {
 	if b.buf != nil {
 		b.buf.recycle()
 	}
+	b.Settle()
 	b.budget.memory.give(b.memory)
 	b.budget.disk.give(b.disk)
 }

@@ -153,21 +153,21 @@ func (f *filling) makeRoom() error {
 	return f.spill()
 }
 
-// grow moves to a bigger buffer, if one is allowed and the budget has it. While
-// both are there for the copying, only the bigger one is charged.
+// grow moves to a bigger buffer, if one is allowed and the budget has both, as
+// both are there for the copying.
 func (f *filling) grow() bool {
 	if f.file != nil {
 		return false
 	}
 	size := f.nextSize()
-	if size <= f.memory || !f.budget.memory.take(size-f.memory) {
+	if size <= f.memory || !f.budget.memory.take(size) {
 		return false
 	}
-	f.memory = size
 	bigger := newBuffer(size)
 	copy(bigger.data, f.buf.data[:f.n])
 	f.buf.recycle()
-	f.buf = bigger
+	f.budget.memory.give(f.memory)
+	f.buf, f.memory = bigger, size
 	return true
 }
 

@@ -155,12 +155,12 @@ func (d *delivery) keyText() string {
 // the new secret is still a retry.
 //
 //	the provider …                          blocking          note
-//	signs the ID                            ID
-//	… but may change it on a retry (PayPal) ID, content
+//	signs the ID                            ID                –
+//	… but may change it on a retry (PayPal) ID, content       –
 //	sends an unsigned ID; content unique    content           ID
 //	sends an unsigned ID; content repeats   ID with content   ID
-//	sends no ID; content unique             content
-//	sends no ID; content repeats            none
+//	sends no ID; content unique             content           –
+//	sends no ID; content repeats            –                 –
 //
 // The app's key is the blocking key under the last secret, the oldest one by
 // convention: it stays the same while secrets overlap.

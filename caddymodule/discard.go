@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
@@ -132,6 +133,9 @@ func closeConnection(w http.ResponseWriter) bool {
 // route must not take an unverified or empty body for a verified one.
 func (h *Handler) withhold(d *delivery) {
 	r := d.r
+	if r.ContentLength > 0 && d.isCopy() {
+		r.Header[refusedHeader] = []string{"1"}
+	}
 	r.Body, r.GetBody = http.NoBody, nil
 	r.ContentLength, r.TransferEncoding = 0, nil
 	clear(r.Trailer) // copies of the request share it
@@ -142,4 +146,26 @@ func (h *Handler) withhold(d *delivery) {
 	for _, name := range h.facts.TokenHeaders {
 		delete(r.Header, name)
 	}
+}
+
+// refusedHeader is a name that no header can have, so that every HTTP transport
+// refuses the request before it connects. Where a handler in front has copied
+// the request, error routes get the original, whose declared length cannot be
+// changed from here: reverse_proxy would send the headers of an unverified
+// request to the app, announce a body, and break off.
+const refusedHeader = "verify_webhook: refused"
+
+// isCopy reports whether a handler in front has copied the request. The
+// replacer refers to the original.
+func (d *delivery) isCopy() bool {
+	repl, ok := d.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return false
+	}
+	const mark = "verify_webhook"
+	method := d.r.Method
+	d.r.Method = mark
+	seen, _ := repl.GetString("http.request.method")
+	d.r.Method = method
+	return seen != mark
 }

@@ -56,8 +56,10 @@ func TestTellingDeliveriesApart(t *testing.T) {
 		{
 			"a signed ID identifies the delivery", signedID, "",
 			[]sent{
-				{"", `{"id":"1","n":1}`, Verified}, {"", `{"id":"1","n":1}`, Duplicate},
-				{"", `{"id":"1","n":2}`, Duplicate}, {"", `{"id":"2","n":1}`, Verified},
+				{"", `{"id":"1","n":1}`, Verified},
+				{"", `{"id":"1","n":1}`, Duplicate},
+				{"", `{"id":"1","n":2}`, Duplicate},
+				{"", `{"id":"2","n":1}`, Verified},
 			},
 		},
 		{
@@ -71,8 +73,11 @@ func TestTellingDeliveriesApart(t *testing.T) {
 		{
 			"an unsigned ID, content unique", unsignedID, "",
 			[]sent{
-				{"1", "a", Verified}, {"1", "a", Duplicate},
-				{"2", "a", Replayed}, {"1", "b", Verified}, {"2", "c", Verified},
+				{"1", "a", Verified},
+				{"1", "a", Duplicate},
+				{"2", "a", Replayed},
+				{"1", "b", Verified},
+				{"2", "c", Verified},
 			},
 		},
 		{
@@ -82,8 +87,11 @@ func TestTellingDeliveriesApart(t *testing.T) {
 		{
 			"an unsigned ID, content repeats", unsignedID + "," + repeats, "",
 			[]sent{
-				{"1", "a", Verified}, {"1", "a", Duplicate},
-				{"2", "a", Verified}, {"2", "a", Duplicate}, {"1", "b", Verified},
+				{"1", "a", Verified},
+				{"1", "a", Duplicate},
+				{"2", "a", Verified},
+				{"2", "a", Duplicate},
+				{"1", "b", Verified},
 			},
 		},
 		{
@@ -101,11 +109,16 @@ func TestTellingDeliveriesApart(t *testing.T) {
 		{
 			"content that repeats in some deliveries only", unsignedID + `,"repeats_when":[{"from":"json","name":"client_payload"}]`, "",
 			[]sent{
-				{"1", `{"ref":"a"}`, Verified}, {"2", `{"ref":"a"}`, Replayed},
-				{"3", `{"client_payload":{}}`, Verified}, {"4", `{"client_payload":{}}`, Verified}, {"4", `{"client_payload":{}}`, Duplicate},
+				{"1", `{"ref":"a"}`, Verified},
+				{"2", `{"ref":"a"}`, Replayed},
+				{"3", `{"client_payload":{}}`, Verified},
+				{"4", `{"client_payload":{}}`, Verified},
+				{"4", `{"client_payload":{}}`, Duplicate},
 				// Only the member counts, not its name somewhere else.
-				{"5", `{"ref":"client_payload"}`, Verified}, {"6", `{"ref":"client_payload"}`, Replayed},
-				{"7", `{"in":{"client_payload":1}}`, Verified}, {"8", `{"in":{"client_payload":1}}`, Replayed},
+				{"5", `{"ref":"client_payload"}`, Verified},
+				{"6", `{"ref":"client_payload"}`, Replayed},
+				{"7", `{"in":{"client_payload":1}}`, Verified},
+				{"8", `{"in":{"client_payload":1}}`, Replayed},
 			},
 		},
 		{
@@ -341,8 +354,12 @@ func TestAnEndpointThatCannotTellDeliveriesApartSaysSoAtStart(t *testing.T) {
 		config string
 		warns  bool
 	}{
-		{acme(repeats, ""), true}, {acme(unique, `"replay":{"content":"repeats"}`), true}, {acme(unsignedID, `"replay":{"off":true}`), true},
-		{acme(unique, ""), false}, {acme(unsignedID+","+repeats, ""), false}, {acme(repeats, `"replay":{"content":"unique"}`), false},
+		{acme(repeats, ""), true},
+		{acme(unique, `"replay":{"content":"repeats"}`), true},
+		{acme(unsignedID, `"replay":{"off":true}`), true},
+		{acme(unique, ""), false},
+		{acme(unsignedID+","+repeats, ""), false},
+		{acme(repeats, `"replay":{"content":"unique"}`), false},
 	} {
 		b := trial(t, test.config)
 		found := slices.ContainsFunc(b.lines(""), func(line string) bool {

@@ -189,6 +189,37 @@ func (c *realCaddy) converse(text string) string {
 	return string(got)
 }
 
+// Behind a handler that copies the request, the error route's request still
+// declares the length of a body that is gone. The app must not get its headers,
+// and wait for the rest. Without a copy it gets a request without a body.
+func TestInvariant11ARefusedDeliveryBehindACopyDoesNotReachTheApp(t *testing.T) {
+	t.Setenv("OTEL_TRACES_EXPORTER", "none")
+	for front, arrivals := range map[string]int{"nothing": 1, "tracing": 0, "forward_auth": 1, "all": 1} { // forward_auth itself asks the app
+		for refusal, by := range refusedBy {
+			t.Run(front+", "+refusal, func(t *testing.T) {
+				c := startCaddy(t, "", errorRouteSite(fronts[front], by.options, "header -Connection"))
+				var headers []string
+				if name, value, ok := strings.Cut(strings.TrimSpace(by.headers), ": "); ok {
+					headers = []string{name, value}
+				}
+				got := c.send(client(t, "HTTP/1.1"), strings.NewReader("a body that is refused"), headers...)
+				seen := c.app.arrivals()
+				if len(seen) != arrivals {
+					t.Errorf("the app saw %d requests, want %d: %+v", len(seen), arrivals, seen)
+				}
+				for _, a := range seen {
+					if a.body != "" {
+						t.Errorf("the app got the body %q", a.body)
+					}
+				}
+				if front != "nothing" && (got.status < 400 || got.status > 499) {
+					t.Errorf("the sender got %d", got.status)
+				}
+			})
+		}
+	}
+}
+
 // An HTTP/1.0 connection is kept if the response says so.
 func TestRule11AnErrorRouteCannotKeepTheConnectionOfACutBody(t *testing.T) {
 	c := startCaddy(t, "", `

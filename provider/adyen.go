@@ -88,6 +88,34 @@ func (item *adyenItem) ambiguous() bool {
 	}, ""), ":")
 }
 
+// maxAdyenSigned bounds the signed fields of an item in bytes. Adyen's have at
+// most 80 characters each.
+const maxAdyenSigned = 8 << 10
+
+// fewItems reports whether a document has at most one notification item. It is
+// called before decoding, which takes a hundred times an item's smallest
+// spelling.
+func fewItems(body []byte) bool {
+	n := 0
+	for name, list := range jsonMembers(body) {
+		if !isNamed(name, "notificationItems") {
+			continue
+		}
+		for range jsonElements(list) {
+			if n++; n > 1 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// size is that of the signed fields together.
+func (item *adyenItem) size() int {
+	return len(item.PSPReference) + len(item.OriginalReference) + len(item.MerchantAccount) + len(item.MerchantReference) +
+		len(item.Amount.Value) + len(item.Amount.Currency) + len(item.EventCode) + len(item.Success)
+}
+
 func (k codeKey) sign(item adyenItem) []byte {
 	h := hmac.New(sha256.New, k.bytes)
 	h.Write([]byte(strings.Join([]string{
@@ -110,6 +138,9 @@ func readAdyenItem(r *signature.Request) (item adyenItem, err error) {
 	if err := checkNames(body, adyenNames); err != nil {
 		return item, signature.Refuse(signature.Malformed, "%v", err)
 	}
+	if !fewItems(body) {
+		return item, signature.Refuse(signature.Malformed, "there is more than one notification item, each signed by itself")
+	}
 	var document struct {
 		Items []struct {
 			Item *adyenItem `json:"NotificationRequestItem"`
@@ -121,10 +152,10 @@ func readAdyenItem(r *signature.Request) (item adyenItem, err error) {
 	switch items := document.Items; {
 	case len(items) == 0 || items[0].Item == nil:
 		return item, signature.Refuse(signature.MissingSignature, "there is no notification item")
-	case len(items) > 1:
-		return item, signature.Refuse(signature.Malformed, "there is more than one notification item, each signed by itself")
 	case items[0].Item.AdditionalData.Signature == "":
 		return item, signature.Refuse(signature.MissingSignature, "the item has no additionalData.hmacSignature")
+	case items[0].Item.size() > maxAdyenSigned:
+		return item, signature.Refuse(signature.Malformed, "what is signed of the item has more than %d bytes", maxAdyenSigned)
 	case items[0].Item.ambiguous():
 		return item, signature.Refuse(signature.Malformed, "a signed field of the item holds a colon, which separates it from the next")
 	}

@@ -6,13 +6,10 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
-	"encoding/base64"
 	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -107,16 +104,12 @@ func (a *appStore) verify(_ context.Context, r *signature.Request) (*signature.D
 	if err != nil {
 		return nil, err
 	}
-	signedPayload, err := appleEnvelope(body)
+	jws, err := appleEnvelope(body)
 	if err != nil {
 		return nil, err
 	}
-	jws, err := jose.ParseSignedCompact(signedPayload, []jose.SignatureAlgorithm{jose.ES256})
-	if err != nil {
-		return nil, signature.Refuse(signature.Malformed, "the signedPayload is not a JWS with ES256")
-	}
 	var n appleNotification
-	if err := json.Unmarshal(jws.UnsafePayloadWithoutVerification(), &n); err != nil {
+	if err := json.Unmarshal(jws.payload, &n); err != nil {
 		return nil, signature.Refuse(signature.Malformed, "the payload is not a notification")
 	}
 	ms, err := strconv.ParseInt(n.SignedDate.String(), 10, 64)
@@ -127,18 +120,17 @@ func (a *appStore) verify(_ context.Context, r *signature.Request) (*signature.D
 	if age := r.Now.Sub(signedAt); age > a.maxAge || age < -appleMaxSkew {
 		return nil, signature.Refuse(signature.Stale, "signed %s ago, which is more than the tolerance of %s", age.Round(time.Second), a.maxAge)
 	}
-	public, err := a.publicKey(signedPayload, signedAt)
+	public, err := a.publicKey(jws.certificates, signedAt)
 	if err != nil {
 		return nil, err
 	}
-	payload, err := jws.Verify(public)
-	if err != nil {
+	if !jws.signedBy(public) {
 		return nil, signature.Refuse(signature.InvalidSignature, "the certificate did not make this signature")
 	}
 	if err := a.checkSubject(&n); err != nil {
 		return nil, err
 	}
-	digest := sha256.Sum256(payload)
+	digest := sha256.Sum256(jws.payload)
 	d := &signature.Delivery{ID: n.UUID, IDSigned: true, Event: n.Type, EventSigned: true, Timestamp: signedAt, TimestampSigned: true}
 	if n.Subtype != "" {
 		d.Event += "." + n.Subtype
@@ -147,75 +139,18 @@ func (a *appStore) verify(_ context.Context, r *signature.Request) (*signature.D
 	return d, nil
 }
 
-// appleEnvelope returns the signedPayload, which is all that the body may hold:
-// nothing else in it is signed.
-func appleEnvelope(body []byte) (string, error) {
-	if err := checkNames(body, names{}); err != nil {
-		return "", signature.Refuse(signature.Malformed, "%v", err)
-	}
-	var members map[string]json.RawMessage
-	if json.Unmarshal(body, &members) != nil {
-		return "", signature.Refuse(signature.Malformed, "the body is not a notification")
-	}
-	raw, ok := members["signedPayload"]
-	switch {
-	case !ok:
-		return "", signature.Refuse(signature.MissingSignature, "the body has no signedPayload")
-	case len(members) > 1:
-		return "", signature.Refuse(signature.Malformed, "the body has something beside signedPayload, which is not signed")
-	}
-	var payload string
-	if json.Unmarshal(raw, &payload) != nil || payload == "" {
-		return "", signature.Refuse(signature.MissingSignature, "the signedPayload is empty or no string")
-	}
-	return payload, nil
-}
-
 // publicKey returns the key of the first certificate of x5c, if they lead to
 // the root and Apple has made them for this. The third certificate is the root
 // itself, and is not needed. Certificates expire sooner than notifications are
 // resent, so validity is judged at the time of signing, as Apple's library does.
-func (a *appStore) publicKey(jws string, at time.Time) (*ecdsa.PublicKey, error) {
-	chain, err := x5c(jws)
-	if err != nil {
-		return nil, err
-	}
+func (a *appStore) publicKey(chain []*x509.Certificate, at time.Time) (*ecdsa.PublicKey, error) {
 	if !hasExtension(chain[0], appleLeaf) || !hasExtension(chain[1], appleIntermediate) || !chain[1].IsCA {
 		return nil, signature.Refuse(signature.InvalidSignature, "the certificates are not Apple's for the App Store")
 	}
 	if err := checkChain(chain[:2], a.roots, "", at); err != nil {
 		return nil, signature.Refuse(signature.InvalidSignature, "the certificates do not lead to Apple's root, or were not valid then")
 	}
-	public, ok := chain[0].PublicKey.(*ecdsa.PublicKey)
-	if !ok {
-		return nil, signature.Refuse(signature.InvalidSignature, "the certificate's key is not for ES256")
-	}
-	return public, nil
-}
-
-// x5c returns the certificates of a JWS header, of which there must be three.
-func x5c(jws string) ([]*x509.Certificate, error) {
-	var header struct {
-		Certificates []string `json:"x5c"`
-	}
-	protected, _, _ := strings.Cut(jws, ".")
-	raw, err := base64.RawURLEncoding.DecodeString(protected)
-	if err != nil || json.Unmarshal(raw, &header) != nil || len(header.Certificates) != 3 {
-		return nil, signature.Refuse(signature.Malformed, "the JWS does not have three certificates")
-	}
-	var chain []*x509.Certificate
-	for _, text := range header.Certificates[:2] {
-		der, err := base64.StdEncoding.DecodeString(text)
-		if err != nil {
-			return nil, signature.Refuse(signature.Malformed, "a certificate is not base64")
-		}
-		cert, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, signature.Refuse(signature.Malformed, "a certificate cannot be read")
-		}
-		chain = append(chain, cert)
-	}
-	return chain, nil
+	return chain[0].PublicKey.(*ecdsa.PublicKey), nil // see appleCertificate
 }
 
 func hasExtension(cert *x509.Certificate, id asn1.ObjectIdentifier) bool {

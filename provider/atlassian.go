@@ -23,7 +23,7 @@ const atlassianKeyHost = "connect-install-keys.atlassian.com"
 
 func atlassianKeys(m *Module) (keySource, error) {
 	return m.configuredOr(func() keySource {
-		return &atlassianSource{keyfetch.New(nil, atlassianKeyHost), keyIdentity(m.preset.Name, m.set.Audience)}
+		return &atlassianSource{keyfetch.Shared(atlassianKeyHost), keyIdentity(m.preset.Name, m.set.Audience)}
 	})
 }
 

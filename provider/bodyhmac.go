@@ -265,7 +265,7 @@ var bodyHMAC = []Preset{
 				Name: "batch", Help: "batching is on", Schemes: only(signature.HMACSHA1, hexIn("X-Signature", ""), signed("{value.first}")),
 				DigestBody: true, Weakness: "of a batch only the first event is signed: whoever sees a delivery can change or add all others",
 			},
-		}, Values: segmentValues, WholeBody: true, Signs: "the body; of a batch the first event",
+		}, Values: segmentValues, Signs: "the body; of a batch the first event",
 		Docs: "https://segment.com/docs/connections/destinations/catalog/actions-webhook/", SecretHelp: "Shared Secret of the destination",
 	},
 	// user:block and user:unblock hold no time, and neither do push preferences.

@@ -37,13 +37,14 @@ func braintreeValues(m *Module, r *signature.Request) ([]map[string]string, erro
 		return nil, signature.Refuse(signature.Malformed, "the form is not bt_signature and bt_payload")
 	}
 	var candidates []map[string]string
+	withBreak := payload + "\n"
 	for _, pair := range strings.SplitN(pairs, "&", 9) {
 		public, sig, ok := strings.Cut(pair, "|")
 		if !ok || !m.hasLabel(public) {
 			continue
 		}
-		for _, end := range []string{"", "\n"} {
-			candidates = append(candidates, map[string]string{"key": public, "signature": sig, "payload": payload + end})
+		for _, content := range []string{payload, withBreak} {
+			candidates = append(candidates, map[string]string{"key": public, "signature": sig, "payload": content})
 		}
 	}
 	if len(candidates) == 0 {

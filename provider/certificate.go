@@ -6,13 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
+
+// maxChain bounds the certificates of one PEM.
+const maxChain = 8
 
 // parseCertificates reads PEM: the certificate of the signer, and perhaps
 // those that lead from it to a root.
 func parseCertificates(text []byte) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
-	for len(certs) < 10 {
+	for len(certs) < maxChain {
 		var block *pem.Block
 		if block, text = pem.Decode(text); block == nil {
 			break
@@ -20,9 +25,9 @@ func parseCertificates(text []byte) ([]*x509.Certificate, error) {
 		if block.Type != "CERTIFICATE" {
 			continue
 		}
-		cert, err := x509.ParseCertificate(block.Bytes)
+		cert, err := signature.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("parsing certificate: %w", err)
+			return nil, err
 		}
 		certs = append(certs, cert)
 	}

@@ -36,7 +36,7 @@ func (c *Challenge) possible(m *Module, r *signature.Request) bool {
 // query returns the parameters of the request, none if they cannot be parsed.
 func query(r *signature.Request) url.Values {
 	_, raw, _ := strings.Cut(r.RequestURI, "?")
-	values, err := url.ParseQuery(raw)
+	values, err := signature.ParseQuery(raw)
 	if err != nil {
 		return nil
 	}

@@ -66,7 +66,7 @@ var coded = []Preset{
 	}, Window: 2 * day, Docs: "https://developers.hubspot.com/docs/api/webhooks/validating-requests", SecretHelp: "Client secret of the app"},
 	{
 		Name: "hygraph", Title: "Hygraph", Distinction: unique,
-		Values: hygraphValues, WholeBody: true, Schemes: only(signature.HMACSHA256, hygraphSignature(), signed(`{value.before}{value.body}{value.between}{element.env}{value.after}{timestamp}{value.end}`),
+		Values: hygraphValues, Schemes: only(signature.HMACSHA256, hygraphSignature(), signed(`{value.before}{body_escaped}{value.between}{element.env}{value.after}{timestamp}{value.end}`),
 			timestamp(inElement("t"), "unix_ms", 0), event(inJSON("operation")), valuesCoverBody),
 		Docs: "https://hygraph.com/docs/api-reference/basics/webhooks", SecretHelp: "Secret key of the webhook",
 	},
@@ -116,7 +116,7 @@ var coded = []Preset{
 	// A caller who presses 1 in the same menu twice sends equal forms.
 	{
 		Name: "twilio", Title: "Twilio", Distinction: repeats,
-		Values: twilioValues, Schemes: only(signature.HMACSHA1, base64In("X-Twilio-Signature", ""), signed("{value.content}"), id(inHeader("I-Twilio-Idempotency-Token"))),
+		Values: twilioValues, Schemes: only(signature.HMACSHA1, base64In("X-Twilio-Signature", ""), signed("{value.address}{value.form}"), id(inHeader("I-Twilio-Idempotency-Token")), mayBeEmpty("form")),
 		Weakness: formWeakness, Window: 2 * day, Docs: "https://www.twilio.com/docs/usage/webhooks/webhooks-security", SecretHelp: "Auth Token of the account",
 	},
 }
@@ -126,6 +126,11 @@ const prefixWeakness = "the signature is a hash of secret and content without HM
 // valuesCoverBody: the values are made of the whole body.
 func valuesCoverBody(s *signature.Scheme) { s.ValuesCoverBody = true }
 
+// mayBeEmpty names the {value.NAME} that may be empty.
+func mayBeEmpty(name string) with {
+	return func(s *signature.Scheme) { s.OptionalValue = name }
+}
+
 // valuesCover names what else the values are made of.
 func valuesCover(f signature.Field) with {
 	return func(s *signature.Scheme) { s.ValuesCover = append(s.ValuesCover, f) }
@@ -134,9 +139,12 @@ func valuesCover(f signature.Field) with {
 // wholeBody returns the body, which a provider's code looks into only up to
 // 1 MiB: it would be in memory several times over.
 func wholeBody(r *signature.Request) ([]byte, error) {
-	const most = 1 << 20
-	if r.Body.Size() > most {
+	if r.Body.Size() > wholeMost {
 		return nil, signature.Refuse(signature.Malformed, "a body of %d bytes is larger than any that the provider sends", r.Body.Size())
+	}
+	// What is decoded is copied, at most twice.
+	if err := signature.Charge(r.Body, 2*r.Body.Size()); err != nil {
+		return nil, err
 	}
 	return signature.BodyBytes(r.Body)
 }

@@ -20,12 +20,37 @@ func coinbaseValues(_ *Module, r *signature.Request) ([]map[string]string, error
 		}
 		list = names
 		for name := range strings.FieldsSeq(names) {
+			if len(values) == maxSignedHeaders {
+				return nil, signature.Refuse(signature.Malformed, "the signature lists more than %d headers", maxSignedHeaders)
+			}
 			if all := r.Header.Values(name); len(all) > 1 {
 				return nil, signature.Refuse(signature.Malformed, "the header %s comes %d times", name, len(all))
 			}
 			values = append(values, r.Header.Get(name))
 		}
 	}
+	if err := checkSignedHeaders(values); err != nil {
+		return nil, err
+	}
 	headers := strings.Join(values, ".")
 	return []map[string]string{{"headers": headers, "beside": list + "." + headers + "."}}, nil
+}
+
+const (
+	// maxSignedHeaders bounds how many headers a signature may list.
+	maxSignedHeaders = 32
+	// maxSignedHeaderBytes bounds what they are together, in bytes: one that is
+	// long can be listed again and again.
+	maxSignedHeaderBytes = 64 << 10
+)
+
+func checkSignedHeaders(values []string) error {
+	total := 0
+	for _, value := range values {
+		total += len(value)
+	}
+	if total > maxSignedHeaderBytes {
+		return signature.Refuse(signature.Malformed, "the signed headers have more than %d bytes", maxSignedHeaderBytes)
+	}
+	return nil
 }

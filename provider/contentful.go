@@ -13,7 +13,10 @@ import (
 // https://www.contentful.com/developers/docs/webhooks/request-verification/
 func contentfulValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
 	const list, stamp = "x-contentful-signed-headers", "x-contentful-timestamp"
-	names := strings.Split(strings.ToLower(r.Header.Get(list)), ",")
+	names := strings.SplitN(strings.ToLower(r.Header.Get(list)), ",", maxSignedHeaders+1)
+	if len(names) > maxSignedHeaders {
+		return nil, signature.Refuse(signature.Malformed, "%s lists more than %d headers", list, maxSignedHeaders)
+	}
 	if !slices.Contains(names, list) || !slices.Contains(names, stamp) {
 		return nil, signature.Refuse(signature.Malformed, "%s does not list itself and the timestamp", list)
 	}
@@ -25,6 +28,9 @@ func contentfulValues(_ *Module, r *signature.Request) ([]map[string]string, err
 			return nil, signature.Refuse(signature.Malformed, "the signed header %s comes %d times", name, len(values))
 		}
 		lines = append(lines, name+":"+strings.TrimSpace(values[0]))
+	}
+	if err := checkSignedHeaders(lines); err != nil {
+		return nil, err
 	}
 	path, query, found := strings.Cut(r.RequestURI, "?")
 	if found {
@@ -47,6 +53,7 @@ func encodeURI(text string) string { return escapeBut(text, uriCharacters) }
 func escapeBut(text, keep string) string {
 	const digits = "0123456789ABCDEF"
 	var b strings.Builder
+	b.Grow(len(text))
 	for i := range len(text) {
 		if c := text[i]; strings.IndexByte(keep, c) >= 0 {
 			b.WriteByte(c)

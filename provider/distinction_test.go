@@ -243,7 +243,9 @@ func TestConfiguredKeysKeepTheirOrder(t *testing.T) {
 	var want []string
 	for i := range 20 {
 		id := fmt.Sprint(i)
-		s.add(id, i, signature.Identity{Label: id})
+		if err := s.add(id, i, signature.Identity{Label: id}); err != nil {
+			t.Fatal(err)
+		}
 		want = append(want, id)
 	}
 	var got []string

@@ -35,10 +35,39 @@ func dropboxSignValues(_ *Module, r *signature.Request) ([]map[string]string, er
 	return []map[string]string{{"hash": found[0], "time": found[1], "type": found[2], "document": string(document)}}, nil
 }
 
+const (
+	// maxParts bounds the parts of a body; each costs more than a kilobyte.
+	// Dropbox Sign sends one.
+	maxParts = 32
+	// maxPartHeader bounds the header of a part in bytes.
+	maxPartHeader = 2 << 10
+)
+
+// checkParts bounds what multipart.Reader takes for the parts of a body and
+// their headers, which is many times their size.
+func checkParts(body []byte, boundary string) error {
+	line := []byte("--" + boundary)
+	for n := 0; ; n++ {
+		_, rest, found := bytes.Cut(body, line)
+		if !found {
+			return nil
+		}
+		header := rest[:min(len(rest), maxPartHeader)]
+		if n == maxParts || len(rest) > maxPartHeader && !bytes.Contains(header, []byte("\n\r\n")) && !bytes.Contains(header, []byte("\n\n")) {
+			return signature.Refuse(signature.Malformed, "the body has more than %d parts, or one with a header of more than %d bytes", maxParts, maxPartHeader)
+		}
+		body = rest
+	}
+}
+
 // multipartField returns a part of a multipart/form-data body, which must come
 // exactly once.
 func multipartField(r *signature.Request, name string) ([]byte, error) {
-	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	declared := r.Header.Get("Content-Type")
+	if len(declared) > signature.MaxContentType {
+		return nil, signature.Refuse(signature.Malformed, "the Content-Type has more than %d bytes", signature.MaxContentType)
+	}
+	kind, params, err := mime.ParseMediaType(declared)
 	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
 		return nil, signature.Refuse(signature.Malformed, "the body is not multipart/form-data")
 	}
@@ -47,6 +76,9 @@ func multipartField(r *signature.Request, name string) ([]byte, error) {
 		return nil, err
 	}
 	var found []byte
+	if err := checkParts(body, params["boundary"]); err != nil {
+		return nil, err
+	}
 	parts := multipart.NewReader(bytes.NewReader(body), params["boundary"])
 	for {
 		part, err := parts.NextPart()
@@ -62,8 +94,10 @@ func multipartField(r *signature.Request, name string) ([]byte, error) {
 		if found != nil || strings.EqualFold(part.Header.Get("Content-Transfer-Encoding"), "quoted-printable") {
 			return nil, signature.Refuse(signature.Malformed, "the part %s comes twice, or encoded", name)
 		}
-		if found, err = io.ReadAll(part); err != nil {
+		content := bytes.NewBuffer(make([]byte, 0, len(body)+bytes.MinRead))
+		if _, err := content.ReadFrom(part); err != nil {
 			return nil, signature.Refuse(signature.Malformed, "the part %s is cut off", name)
 		}
+		found = content.Bytes()
 	}
 }

@@ -1,8 +1,6 @@
 package provider
 
 import (
-	"encoding/json"
-	"errors"
 	"net/http"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -16,44 +14,60 @@ func graphValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	states, err := clientStates(body)
-	if err != nil {
+	if err := checkNames(body, graphNames); err != nil {
 		return nil, signature.Refuse(signature.Malformed, "%v", err)
 	}
-	for _, state := range states[1:] {
-		if !sameText(state, states[0]) {
-			return nil, signature.Refuse(signature.InvalidSignature, "the notifications have different values of clientState")
-		}
+	state, err := clientState(body)
+	if err != nil {
+		return nil, err
 	}
-	return []map[string]string{{"client_state": states[0]}}, nil
+	return []map[string]string{{"client_state": state}}, nil
 }
 
 // graphNames are the members that are read.
 var graphNames = knownNames(2, "value", "clientState")
 
-var errGraph = errors.New("the body is not a list of notifications with a clientState each")
-
-// clientStates returns the clientState of every notification, at least one.
-func clientStates(body []byte) ([]string, error) {
-	if err := checkNames(body, graphNames); err != nil {
-		return nil, err
-	}
-	var document struct {
-		Value []struct {
-			ClientState string `json:"clientState"`
-		} `json:"value"`
-	}
-	if err := json.Unmarshal(body, &document); err != nil || len(document.Value) == 0 {
-		return nil, errGraph
-	}
-	var states []string
-	for _, n := range document.Value {
-		if n.ClientState == "" {
-			return nil, errGraph
+// clientState returns the clientState that all notifications have, of which
+// there is at least one.
+func clientState(body []byte) (string, error) {
+	first, found := "", false
+	for name, list := range jsonMembers(body) {
+		if !isNamed(name, "value") {
+			continue
 		}
-		states = append(states, n.ClientState)
+		for notification := range jsonElements(list) {
+			state := notificationState(notification)
+			switch {
+			case state == "":
+				return "", errGraph
+			case found && !sameText(state, first):
+				return "", signature.Refuse(signature.InvalidSignature, "the notifications have different values of clientState")
+			}
+			first, found = state, true
+		}
 	}
-	return states, nil
+	if !found {
+		return "", errGraph
+	}
+	return first, nil
+}
+
+var errGraph = signature.Refuse(signature.Malformed, "the body is not a list of notifications with a clientState each")
+
+// maxClientState is the most that Microsoft takes for a clientState, in
+// characters, and some more.
+const maxClientState = 4 * 128
+
+// notificationState returns the clientState of a notification, empty if there
+// is none.
+func notificationState(notification []byte) string {
+	for name, value := range jsonMembers(notification) {
+		if isNamed(name, "clientState") && len(value) <= maxClientState {
+			state, _ := jsonString(value, false)
+			return state
+		}
+	}
+	return ""
 }
 
 // graphChallenge sends validationToken back as text.

@@ -1,76 +1,54 @@
 package provider
 
-import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"io"
-)
+import "errors"
 
 // names are the JSON members that a provider's code reads.
 type names struct {
-	known map[string]string // by how readers that ignore letter case see them
-	depth int               // how deep they are: below it customers choose names
+	known   map[uint64]knownName // by the hash of the folded name
+	longest int                  // of the known names, in bytes
+	depth   int                  // how deep they are: below it customers choose names
+}
+
+type knownName struct {
+	text string
+	hash uint64
 }
 
 func knownNames(depth int, exact ...string) names {
-	n := names{make(map[string]string, len(exact)), depth}
+	n := names{known: make(map[uint64]knownName, len(exact)), depth: depth}
 	for _, name := range exact {
-		n.known[foldName(name)] = name
+		n.known[nameHash([]byte(name), foldName)] = knownName{name, nameHash([]byte(name), exactName)}
+		n.longest = max(n.longest, len(name))
 	}
 	return n
 }
 
-// checkNames refuses a document in which an object has a name twice, or has a
-// known name in other letters: the app's reader might take the other one.
+// anyNames are the names of a document that is read to its end.
+var anyNames = names{depth: maxJSONDepth}
+
+// checkNames refuses what is not JSON, and a document in which an object has a
+// name twice, or has a known name in other letters: the app's reader might take
+// the other one.
 func checkNames(body []byte, n names) error {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	if err := n.check(dec, 0); err != nil {
+	w := &jsonWalk{buf: body, names: &n}
+	if err := w.value(0); err != nil {
 		return err
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the JSON document")
+	if _, more := w.token(); more {
+		return errTrailing
 	}
 	return nil
 }
 
-func (n names) check(dec *json.Decoder, depth int) error {
-	token, err := dec.Token()
-	if err != nil {
-		return errors.New("the body is not JSON")
-	}
-	if depth > 100 {
-		return errors.New("the JSON document is nested too deep")
-	}
-	object := token == json.Delim('{')
-	if !object && token != json.Delim('[') {
+// check refuses a name, as written, that differs from a known one only as
+// readers that ignore letter case do not see.
+func (n *names) check(name []byte, hash uint64) error {
+	if len(name) > longestEscape*n.longest {
 		return nil
 	}
-	seen := make(map[string]bool)
-	for dec.More() {
-		if object {
-			token, err := dec.Token()
-			if err != nil {
-				return errors.New("the body is not JSON")
-			}
-			name, _ := token.(string)
-			if depth <= n.depth && seen[name] {
-				return errors.New("a name comes twice in one JSON object")
-			}
-			seen[name] = true
-			if exact, ok := n.known[foldName(name)]; ok && exact != name && depth <= n.depth {
-				return errors.New("a name differs from " + exact + " in letter case only")
-			}
-		}
-		if err := n.check(dec, depth+1); err != nil {
-			return err
-		}
-	}
-	if _, err := dec.Token(); err != nil {
-		return errors.New("the body is not JSON")
+	known, ok := n.known[nameHash(name, foldName)]
+	if ok && known.hash != hash {
+		return errors.New("a name differs from " + known.text + " in letter case only")
 	}
 	return nil
 }
-
-// foldName maps names that encoding/json takes for the same to one.
-func foldName(name string) string { return string(bytes.ToLower(bytes.ToUpper([]byte(name)))) }

@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -93,7 +94,7 @@ func padded(key []byte) []byte {
 }
 
 // maxToken bounds a token in bytes; net/http bounds headers more loosely.
-const maxToken = 16 << 10
+const maxToken = 8 << 10
 
 // token returns the token of a request.
 func (v *tokenVerifier) token(r *signature.Request) (string, error) {
@@ -108,11 +109,11 @@ func (v *tokenVerifier) token(r *signature.Request) (string, error) {
 }
 
 // parse reads a token. Only the provider's algorithms pass.
-func (v *tokenVerifier) parse(text string, payload []byte) (*jose.JSONWebSignature, error) {
+func (v *tokenVerifier) parse(text string) (*jose.JSONWebSignature, error) {
 	var jws *jose.JSONWebSignature
 	var err error
 	if v.rules.detached {
-		jws, err = jose.ParseDetached(text, payload, v.rules.algorithms)
+		jws, err = jose.ParseDetached(text, []byte{}, v.rules.algorithms)
 	} else {
 		jws, err = jose.ParseSignedCompact(text, v.rules.algorithms)
 	}
@@ -124,8 +125,8 @@ func (v *tokenVerifier) parse(text string, payload []byte) (*jose.JSONWebSignatu
 
 func (v *tokenVerifier) checkHeaders(r *signature.Request) error {
 	text, err := v.token(r)
-	if err == nil && !v.rules.detached {
-		_, err = v.parse(text, nil)
+	if err == nil {
+		_, err = v.parse(text)
 	}
 	return err
 }
@@ -135,27 +136,30 @@ func (v *tokenVerifier) verify(ctx context.Context, r *signature.Request) (*sign
 	if err != nil {
 		return nil, err
 	}
-	var body []byte
-	if v.rules.detached {
-		if body, err = signature.BodyBytes(r.Body); err != nil {
-			return nil, err
-		}
-		if len(body) == 0 {
-			return nil, signature.Refuse(signature.Malformed, "the body is empty")
-		}
+	if v.rules.detached && r.Body.Size() == 0 {
+		return nil, signature.Refuse(signature.Malformed, "the body is empty")
 	}
-	jws, err := v.parse(text, body)
-	if err != nil {
-		return nil, err
-	}
-	payload, identity, err := v.open(ctx, jws, body, r.Now)
+	jws, err := v.parse(text)
 	if err != nil {
 		return nil, err
 	}
 	t := v.rules.traits
 	d := &signature.Delivery{IDSigned: t.IDSigned, EventSigned: t.EventSigned, TimestampSigned: t.TimestampSigned}
-	if err := v.checkClaims(r, payload, d); err != nil {
+	if v.source != nil {
+		// What needs no key comes first: anybody can name keys to be fetched.
+		// The claims are the bytes that are verified next.
+		if err := v.checkClaims(r, jws.UnsafePayloadWithoutVerification(), d); err != nil {
+			return nil, err
+		}
+	}
+	payload, identity, err := v.open(ctx, r, jws, text)
+	if err != nil {
 		return nil, err
+	}
+	if v.source == nil {
+		if err := v.checkClaims(r, payload, d); err != nil {
+			return nil, err
+		}
 	}
 	if err := v.describe(r, d); err != nil {
 		return nil, err
@@ -166,20 +170,24 @@ func (v *tokenVerifier) verify(ctx context.Context, r *signature.Request) (*sign
 }
 
 // open verifies the signature and returns what it signs.
-func (v *tokenVerifier) open(ctx context.Context, jws *jose.JSONWebSignature, body []byte, now time.Time) ([]byte, signature.Identity, error) {
+func (v *tokenVerifier) open(ctx context.Context, r *signature.Request, jws *jose.JSONWebSignature, text string) ([]byte, signature.Identity, error) {
 	try := func(key any) ([]byte, error) {
 		if v.rules.detached {
-			return body, jws.DetachedVerify(body, key)
+			return nil, verifyDetached(text, r.Body, key)
 		}
 		return jws.Verify(key)
 	}
 	if v.source != nil {
-		key, identity, err := v.source.find(ctx, jws.Signatures[0].Header.KeyID, now)
+		key, identity, err := v.source.find(ctx, jws.Signatures[0].Header.KeyID, r.Now)
 		if err != nil {
 			return nil, identity, err
 		}
-		if payload, err := try(key); err == nil {
+		payload, err := try(key)
+		if err == nil {
 			return payload, identity, nil
+		}
+		if errors.Is(err, errBodyRead) {
+			return nil, identity, err
 		}
 	}
 	for _, k := range v.shared {
@@ -223,8 +231,11 @@ func (v *tokenVerifier) describe(r *signature.Request, d *signature.Delivery) er
 
 // digest is of the token's payload, or of what the rules say.
 func (v *tokenVerifier) digest(r *signature.Request, payload []byte) ([]byte, error) {
-	if v.rules.digest != nil {
+	switch {
+	case v.rules.digest != nil:
 		return v.rules.digest(v.module, r, payload)
+	case v.rules.detached:
+		return bodyDigest(r)
 	}
 	sum := sha256.Sum256(payload)
 	return sum[:], nil

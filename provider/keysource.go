@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -73,9 +72,9 @@ func (m *Module) configuredKeys() (*staticKeys, error) {
 		if block == nil {
 			return nil, fmt.Errorf("secret %d is not a public key in PEM", i+1)
 		}
-		public, err := x509.ParsePKIXPublicKey(block.Bytes)
+		public, err := signature.ParsePKIX(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("secret %d: parsing public key: %w", i+1, err)
+			return nil, fmt.Errorf("secret %d: %w", i+1, err)
 		}
 		text, err := publicKeyText(public)
 		if err != nil {
@@ -120,10 +119,13 @@ func parseKeySet(raw []byte) (map[string]any, error) {
 	if err := json.Unmarshal(raw, &set); err != nil {
 		return nil, errors.New("it is not a JSON Web Key Set")
 	}
+	if len(set.Keys) > maxKeys {
+		return nil, fmt.Errorf("it has more than %d keys", maxKeys)
+	}
 	keys := make(map[string]any)
 	for _, text := range set.Keys {
-		var k jose.JSONWebKey
-		if k.UnmarshalJSON(text) != nil || k.KeyID == "" || !k.IsPublic() {
+		k, err := parseJWK(text)
+		if err != nil || k.KeyID == "" {
 			continue
 		}
 		switch k.Key.(type) {
@@ -135,6 +137,26 @@ func parseKeySet(raw []byte) (map[string]any, error) {
 		return nil, errors.New("there is no public key with a key ID in it")
 	}
 	return keys, nil
+}
+
+const (
+	// maxKeys bounds the keys of a set. Providers have a handful.
+	maxKeys = 64
+	// maxJWK bounds a JSON Web Key in bytes, with the certificates it may have.
+	maxJWK = 16 << 10
+)
+
+// parseJWK reads a JSON Web Key, which must be public and of a kind and size
+// that is accepted.
+func parseJWK(text []byte) (*jose.JSONWebKey, error) {
+	var k jose.JSONWebKey
+	if len(text) > maxJWK {
+		return nil, fmt.Errorf("a JSON Web Key has more than %d bytes", maxJWK)
+	}
+	if k.UnmarshalJSON(text) != nil || !k.IsPublic() {
+		return nil, errors.New("it is not a public JSON Web Key")
+	}
+	return &k, signature.CheckPublicKey(k.Key)
 }
 
 // publishedKeys are keys that a provider publishes at a fixed URL.
@@ -156,7 +178,7 @@ const renew = 5 * time.Minute
 // deliveries of endpoints that share the provider's keys.
 func published(provider, scope, url, host string, parse func([]byte) (map[string]any, error)) *publishedKeys {
 	return &publishedKeys{
-		provider: provider, url: url, fetcher: keyfetch.New(nil, host), parse: parse,
+		provider: provider, url: url, fetcher: keyfetch.Shared(host), parse: parse,
 		identity: keyIdentity(provider, scope),
 	}
 }

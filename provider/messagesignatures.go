@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"hash"
 	"math/big"
+	"net/textproto"
 	"net/url"
 	"slices"
 	"strings"
@@ -117,6 +118,11 @@ func (v *messageSignatures) read(r *signature.Request) ([]messageSignature, erro
 	if len(r.Header["Signature"]) == 0 || len(r.Header["Signature-Input"]) == 0 {
 		return nil, signature.Refuse(signature.MissingSignature, "no Signature and Signature-Input")
 	}
+	for _, name := range []string{"Signature", "Signature-Input", "Content-Digest"} {
+		if headerSize(r, name) > maxFieldBytes {
+			return nil, signature.Refuse(signature.Malformed, "the header %s has more than %d bytes", name, maxFieldBytes)
+		}
+	}
 	inputs, err := httpsfv.UnmarshalDictionary(r.Header["Signature-Input"])
 	if err != nil {
 		return nil, signature.Refuse(signature.Malformed, "Signature-Input is not a dictionary")
@@ -142,6 +148,23 @@ func (v *messageSignatures) read(r *signature.Request) ([]messageSignature, erro
 		return nil, refusal
 	}
 	return found, nil
+}
+
+const (
+	// maxFieldBytes bounds the header fields that are parsed, in bytes each:
+	// parsed, a member of two bytes takes hundreds.
+	maxFieldBytes = 8 << 10
+	// maxSignatureBase bounds what is signed beside the body, in bytes.
+	maxSignatureBase = 64 << 10
+)
+
+// headerSize returns the length of a header's values together.
+func headerSize(r *signature.Request, name string) int {
+	n := 0
+	for _, value := range r.Header[name] {
+		n += len(value) + 1
+	}
+	return n
 }
 
 func (v *messageSignatures) one(inputs, sigs *httpsfv.Dictionary, label string, now time.Time) (s messageSignature, err error) {
@@ -252,6 +275,9 @@ func signatureBase(r *signature.Request, list httpsfv.InnerList) ([]byte, error)
 		if err != nil {
 			return nil, err
 		}
+		if b.Len()+len(value) > maxSignatureBase {
+			return nil, signature.Refuse(signature.Malformed, "what is signed beside the body has more than %d bytes", maxSignatureBase)
+		}
 		b.WriteString(`"` + name + `": ` + value + "\n")
 	}
 	params, err := httpsfv.Marshal(list)
@@ -272,6 +298,9 @@ func component(r *signature.Request, name string) (string, error) {
 		}
 		if len(values) == 0 || name != strings.ToLower(name) {
 			return "", signature.Refuse(signature.Malformed, "the signature covers a header that is missing")
+		}
+		if headerSize(r, textproto.CanonicalMIMEHeaderKey(name)) > maxSignatureBase {
+			return "", signature.Refuse(signature.Malformed, "a signed header has more than %d bytes", maxSignatureBase)
 		}
 		trimmed := make([]string, len(values))
 		for i, value := range values {

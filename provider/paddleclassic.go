@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -21,6 +22,7 @@ func paddleClassicValues(_ *Module, r *signature.Request) ([]map[string]string, 
 		return nil, signature.Refuse(signature.MissingSignature, "no p_signature")
 	}
 	var b strings.Builder
+	b.Grow(int(r.Body.Size()) + 40*len(form))
 	fmt.Fprintf(&b, "a:%d:{", len(form)-1)
 	for _, name := range slices.Sorted(maps.Keys(form)) {
 		if name == "p_signature" {
@@ -29,7 +31,11 @@ func paddleClassicValues(_ *Module, r *signature.Request) ([]map[string]string, 
 		if len(form[name]) != 1 {
 			return nil, signature.Refuse(signature.Malformed, "the form field %s comes %d times", name, len(form[name]))
 		}
-		fmt.Fprintf(&b, `s:%d:"%s";s:%d:"%s";`, len(name), name, len(form[name][0]), form[name][0])
+		for _, text := range []string{name, form[name][0]} {
+			b.WriteString("s:" + strconv.Itoa(len(text)) + `:"`)
+			b.WriteString(text)
+			b.WriteString(`";`)
+		}
 	}
 	b.WriteString("}")
 	return []map[string]string{{"serialized": b.String()}}, nil

@@ -6,7 +6,6 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
 	"fmt"
 	"hash/crc32"
 	"net/url"
@@ -53,7 +52,7 @@ func newPayPal(m *Module) (verifier, error) {
 		p.tolerance = payPalTolerance
 	}
 	p.identity = signature.Identity{Label: p.webhookID, Fingerprint: sha256.Sum256([]byte("verify_webhook paypal webhook\x00" + p.webhookID))}
-	p.fetcher = keyfetch.New(nil, p.host)
+	p.fetcher = keyfetch.Shared(p.host)
 	var err error
 	if p.configured, err = m.configuredCertificates(); err != nil {
 		return nil, err
@@ -61,6 +60,9 @@ func newPayPal(m *Module) (verifier, error) {
 	p.roots, err = m.rootPool()
 	return p, err
 }
+
+// maxPayPalID bounds transmission ID and time together, in bytes.
+const maxPayPalID = 256
 
 // oneHeader returns a header that must come exactly once.
 func oneHeader(r *signature.Request, name string) (string, error) {
@@ -101,8 +103,11 @@ func (p *payPal) read(r *signature.Request) (h payPalHeaders, err error) {
 	if strings.Contains(h.id+h.time, "|") {
 		return h, signature.Refuse(signature.Malformed, "ID or time contain the separator of what is signed")
 	}
-	if h.sig, err = base64.StdEncoding.Strict().DecodeString(values[payPalSig]); err != nil || strings.ContainsAny(values[payPalSig], "\r\n") {
-		return h, signature.Refuse(signature.Malformed, "the signature is not base64")
+	if len(h.id)+len(h.time) > maxPayPalID {
+		return h, signature.Refuse(signature.Malformed, "ID and time have more than %d bytes", maxPayPalID)
+	}
+	if h.sig, err = rsaSignature(values[payPalSig]); err != nil {
+		return h, err
 	}
 	if !payPalCertURL(h.certURL, p.host) {
 		return h, signature.Refuse(signature.Malformed, "the certificate's URL is none that PayPal uses in this environment")
@@ -116,9 +121,15 @@ func (p *payPal) read(r *signature.Request) (h payPalHeaders, err error) {
 	return h, nil
 }
 
+// maxCertURL bounds the URL of a certificate in bytes.
+const maxCertURL = 256
+
 var payPalCertPath = regexp.MustCompile(`^/v1/notifications/(certs/)?[A-Za-z0-9-]{1,128}$`)
 
 func payPalCertURL(text, host string) bool {
+	if len(text) > maxCertURL {
+		return false
+	}
 	u, err := url.Parse(text)
 	return err == nil && payPalCertPath.MatchString(u.Path) && text == "https://"+host+u.Path
 }

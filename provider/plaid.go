@@ -8,8 +8,6 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"github.com/verify-webhook/caddy-verify-webhook/provider/keyfetch"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -39,7 +37,7 @@ func plaidKeys(m *Module) (keySource, error) {
 	}
 	return &plaidSource{
 		url: "https://" + host + "/webhook_verification_key/get", clientID: m.set.ClientID, secret: m.set.ClientSecret,
-		fetcher: keyfetch.New(nil, host), identity: keyIdentity("plaid", m.set.ClientID),
+		fetcher: keyfetch.Shared(host), identity: keyIdentity("plaid", m.set.ClientID),
 	}, nil
 }
 
@@ -53,7 +51,7 @@ func (p *plaidSource) find(ctx context.Context, id string, now time.Time) (any, 
 	if err != nil {
 		return nil, p.identity, err
 	}
-	raw, err := p.fetcher.Get(ctx, keyfetch.Request{URL: p.url, Body: body, Key: id})
+	raw, err := p.fetcher.Get(ctx, keyfetch.Request{URL: p.url, Body: body, Key: p.clientID + "\x00" + id})
 	var status *keyfetch.StatusError
 	switch {
 	case errors.As(err, &status) && status.Status == 400:
@@ -66,20 +64,27 @@ func (p *plaidSource) find(ctx context.Context, id string, now time.Time) (any, 
 
 func (p *plaidSource) parse(raw []byte, id string, now time.Time) (any, signature.Identity, error) {
 	var answer struct {
-		Key jose.JSONWebKey `json:"key"`
+		Key json.RawMessage `json:"key"`
 	}
 	var expiry struct {
 		Key struct {
 			ExpiredAt *int64 `json:"expired_at"`
 		} `json:"key"`
 	}
-	if json.Unmarshal(raw, &answer) != nil || json.Unmarshal(raw, &expiry) != nil || answer.Key.KeyID != id || !answer.Key.IsPublic() {
+	if json.Unmarshal(raw, &answer) != nil || json.Unmarshal(raw, &expiry) != nil {
 		return nil, p.identity, errors.New("reading the key of Plaid: it is not a public key")
+	}
+	k, err := parseJWK(answer.Key)
+	if err != nil {
+		return nil, p.identity, fmt.Errorf("reading the key of Plaid: %w", err)
+	}
+	if k.KeyID != id {
+		return nil, p.identity, errors.New("reading the key of Plaid: it has another ID")
 	}
 	if at := expiry.Key.ExpiredAt; at != nil && now.Unix() > *at {
 		return nil, p.identity, signature.Refuse(signature.InvalidSignature, "the token's key has expired")
 	}
-	return answer.Key.Key, p.identity, nil
+	return k.Key, p.identity, nil
 }
 
 func (p *plaidSource) identities() []signature.Identity { return []signature.Identity{p.identity} }

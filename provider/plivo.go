@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ func plivoSignature(version string) signature.SignatureField {
 func plivoValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
 	address, _, _ := strings.Cut(r.URL(), "?")
 	_, raw, _ := strings.Cut(r.RequestURI, "?")
-	params, err := url.ParseQuery(raw)
+	params, err := signature.ParseQuery(raw)
 	if err != nil {
 		return nil, signature.Refuse(signature.Malformed, "the query string cannot be parsed")
 	}
@@ -33,29 +34,32 @@ func plivoValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
 	if len(form) == 0 && r.Body.Size() > 0 {
 		return nil, signature.Refuse(signature.Malformed, "the body is no form with fields, and so is not signed")
 	}
-	content := address
+	var content strings.Builder
+	content.Grow(len(address) + len(raw) + int(r.Body.Size()) + 2)
+	content.WriteString(address)
 	if len(params) > 0 || len(form) > 0 {
-		content += "?" + joinSorted(params, "=", "&")
+		content.WriteByte('?')
+		writeSorted(&content, params, "=", "&")
 	}
 	if len(params) > 0 && len(form) > 0 {
-		content += "."
+		content.WriteByte('.')
 	}
-	return []map[string]string{{"address": address, "content": content + joinSorted(form, "", "")}}, nil
+	writeSorted(&content, form, "", "")
+	return []map[string]string{{"address": address, "content": content.String()}}, nil
 }
 
-// joinSorted joins parameters sorted by name, those of one name by value.
-func joinSorted(values url.Values, assign, separator string) string {
-	var names []string
-	for name := range values {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	var parts []string
-	for _, name := range names {
-		sorted := slices.Sorted(slices.Values(values[name]))
-		for _, value := range sorted {
-			parts = append(parts, name+assign+value)
+// writeSorted joins parameters sorted by name, those of one name by value.
+func writeSorted(b *strings.Builder, values url.Values, assign, separator string) {
+	first := true
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		for _, value := range slices.Sorted(slices.Values(values[name])) {
+			if !first {
+				b.WriteString(separator)
+			}
+			first = false
+			b.WriteString(name)
+			b.WriteString(assign)
+			b.WriteString(value)
 		}
 	}
-	return strings.Join(parts, separator)
 }

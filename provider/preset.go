@@ -57,8 +57,6 @@ type Preset struct {
 	// AlsoContent: equal content is the same delivery although the ID is signed,
 	// because a retry can have another ID.
 	AlsoContent bool
-	// WholeBody: Values needs the body in memory.
-	WholeBody bool
 	// Distinction is what distinguishes its deliveries. Content is required.
 	Distinction
 	// Window is how long handled deliveries are remembered by default.
@@ -457,13 +455,13 @@ func (m *Module) Facts() Facts {
 		weakness = m.variant.Weakness
 	}
 	traits := m.verifier.traits()
-	traits.WholeBody = traits.WholeBody || m.preset.WholeBody
 	return Facts{
 		Name:     m.preset.Name,
 		Traits:   traits,
 		Secrets:  m.verifier.secrets(),
 		Window:   max(m.preset.Window, traits.MinWindow()),
 		Weakness: weakness,
+		MaxBody:  maxBodies[m.preset.Name],
 		Unsigned: m.preset.Unsigned,
 
 		Distinction:  m.distinct,

@@ -59,6 +59,8 @@ type Facts struct {
 	// Weakness is one sentence on what an attacker could still do, empty if
 	// there is nothing worse than replays after the window.
 	Weakness string
+	// MaxBody is the default of max_body, in bytes; 0 means the handler's own.
+	MaxBody int64
 	// Unsigned names what else the signature does not cover, beyond what
 	// Traits say.
 	Unsigned []string

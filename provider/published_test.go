@@ -111,7 +111,7 @@ func (s *signer) sign(t *testing.T, content string) string {
 const (
 	snsTestTopic = "arn:aws:sns:us-east-1:123456789012:MyTopic"
 	snsTestHost  = "sns.us-east-1.amazonaws.com"
-	snsTestCert  = "https://" + snsTestHost + "/SimpleNotificationService-0123456789abcdef.pem"
+	snsTestCert  = "https://" + snsTestHost + "/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem"
 )
 
 // snsBody is a message signed by s; changes overrides members of it.
@@ -123,11 +123,11 @@ func snsBody(t *testing.T, s *signer, kind string, changes map[string]string) st
 		msg["SubscribeURL"] = "https://" + snsTestHost + "/?" + url.Values{"Action": {"ConfirmSubscription"}, "TopicArn": {snsTestTopic}, "Token": {"t"}}.Encode()
 	}
 	maps.Copy(msg, changes)
-	content, err := msg.signedContent()
-	if err != nil {
+	var content strings.Builder
+	if err := msg.writeSigned(&content); err != nil {
 		t.Fatal(err)
 	}
-	msg["Signature"] = s.sign(t, content)
+	msg["Signature"] = s.sign(t, content.String())
 	raw, err := json.Marshal(msg)
 	if err != nil {
 		t.Fatal(err)
@@ -150,9 +150,9 @@ func TestSNSCertificatesAreFetchedFromTheTopicsRegionAlone(t *testing.T) {
 		t.Errorf("the certificate was fetched %d times", n)
 	}
 	for _, address := range []string{
-		"http://" + snsTestHost + "/SimpleNotificationService-0123456789abcdef.pem", "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem",
-		"https://sns.s3.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem", "https://" + snsTestHost + "@evil.test/SimpleNotificationService-0123456789abcdef.pem",
-		snsTestCert + "?x=1", snsTestCert + "#x", "https://" + snsTestHost + ":443/SimpleNotificationService-0123456789abcdef.pem", "https://" + snsTestHost + "/x/../SimpleNotificationService-0123456789abcdef.pem",
+		"http://" + snsTestHost + "/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem", "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem",
+		"https://sns.s3.amazonaws.com/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem", "https://" + snsTestHost + "@evil.test/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem",
+		snsTestCert + "?x=1", snsTestCert + "#x", "https://" + snsTestHost + ":443/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem", "https://" + snsTestHost + "/x/../SimpleNotificationService-0123456789abcdef0123456789abcdef.pem",
 		"https://" + snsTestHost + "/evil.pem", "",
 	} {
 		wantRefused(t, m, request("POST", "/sns", snsBody(t, good, "Notification", map[string]string{"SigningCertURL": address})), "certificate at "+address)

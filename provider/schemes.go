@@ -352,7 +352,6 @@ func (s *schemes) traits() signature.Traits {
 		t.TimestampSigned = t.TimestampSigned && u.TimestampSigned
 		t.BodySigned = t.BodySigned && u.BodySigned
 		t.URLSigned = t.URLSigned || u.URLSigned
-		t.WholeBody = t.WholeBody || u.WholeBody
 		t.Tolerance = max(t.Tolerance, u.Tolerance)
 	}
 	return t

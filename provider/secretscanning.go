@@ -35,6 +35,9 @@ func parseGitHubKeys(raw []byte) (map[string]any, error) {
 	if err := json.Unmarshal(raw, &list); err != nil {
 		return nil, errors.New("it is not a list of keys")
 	}
+	if len(list.Keys) > maxKeys {
+		return nil, fmt.Errorf("it has more than %d keys", maxKeys)
+	}
 	keys := make(map[string]any)
 	for _, k := range list.Keys {
 		public, err := signature.ParsePublicKey(signature.ECDSAP256SHA256, k.PEM)
@@ -44,6 +47,10 @@ func parseGitHubKeys(raw []byte) (map[string]any, error) {
 	}
 	return keys, nil
 }
+
+// maxECDSAText bounds a signature in bytes of base64: in DER, one by P-256 has
+// at most 72 bytes.
+const maxECDSAText = 256
 
 func (s *secretScanning) checkHeaders(r *signature.Request) error {
 	_, _, err := s.read(r)
@@ -57,6 +64,9 @@ func (s *secretScanning) read(r *signature.Request) (id string, sig []byte, err 
 	}
 	if id, err = oneHeader(r, "Github-Public-Key-Identifier"); err != nil {
 		return "", nil, err
+	}
+	if len(text) > maxECDSAText {
+		return "", nil, signature.Refuse(signature.Malformed, "the signature is too long")
 	}
 	if sig, err = base64.StdEncoding.Strict().DecodeString(text); err != nil || strings.ContainsAny(text, "\r\n") || len(id) > 128 {
 		return "", nil, signature.Refuse(signature.Malformed, "the signature is not base64")

@@ -1,7 +1,8 @@
 package provider
 
 import (
-	"encoding/json"
+	"fmt"
+	"io"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -13,13 +14,34 @@ func segmentValues(m *Module, r *signature.Request) ([]map[string]string, error)
 	if m.variant.Name != "batch" {
 		return []map[string]string{nil}, nil
 	}
-	body, err := signature.BodyBytes(r.Body)
+	start, err := bodyStart(r.Body, maxSegmentEvent)
 	if err != nil {
 		return nil, err
 	}
-	var batch []json.RawMessage
-	if err := json.Unmarshal(body, &batch); err != nil || len(batch) == 0 {
-		return nil, signature.Refuse(signature.Malformed, "the body is not a batch of events")
+	for first := range jsonElements(start) {
+		return []map[string]string{{"first": string(first)}}, nil
 	}
-	return []map[string]string{{"first": string(batch[0])}}, nil
+	return nil, signature.Refuse(signature.Malformed, "the body is not a batch of events, or its first is longer than %d bytes", maxSegmentEvent)
+}
+
+// maxSegmentEvent bounds the first event in bytes. Segment takes events of up
+// to 32 KiB.
+const maxSegmentEvent = 256 << 10
+
+// bodyStart returns the first bytes of a body, at most so many.
+func bodyStart(b signature.Body, most int64) ([]byte, error) {
+	if p := b.Bytes(); p != nil {
+		return p[:min(int64(len(p)), most)], nil
+	}
+	if err := signature.Charge(b, most); err != nil {
+		return nil, err
+	}
+	r := b.Open()
+	defer r.Close()
+	start := make([]byte, min(b.Size(), most))
+	n, err := io.ReadFull(r, start)
+	if err != nil {
+		return nil, fmt.Errorf("reading the body again: %w", err)
+	}
+	return start[:n], nil
 }

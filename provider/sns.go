@@ -8,9 +8,9 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -62,7 +62,7 @@ func newSNS(m *Module) (verifier, error) {
 	if s.maxAge == 0 {
 		s.maxAge = snsTolerance
 	}
-	s.fetcher = keyfetch.New(nil, hosts...)
+	s.fetcher = keyfetch.Shared(hosts...)
 	var err error
 	if s.versions, err = snsVersions(m.set.Algorithms); err != nil {
 		return nil, err
@@ -112,11 +112,11 @@ func (s *sns) verify(ctx context.Context, r *signature.Request) (*signature.Deli
 	if err != nil {
 		return nil, err
 	}
-	content, err := msg.signedContent()
-	if err != nil {
+	digest := sha256.New()
+	if err := msg.writeSigned(digest); err != nil {
 		return nil, err
 	}
-	if err := s.checkSignature(ctx, msg, content, r.Now); err != nil {
+	if err := s.checkSignature(ctx, msg, r.Now); err != nil {
 		return nil, err
 	}
 	// Last: until here the response does not depend on which topics are
@@ -125,9 +125,8 @@ func (s *sns) verify(ctx context.Context, r *signature.Request) (*signature.Deli
 	if !ok {
 		return nil, signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
 	}
-	digest := sha256.Sum256([]byte(content))
 	d := &signature.Delivery{ID: msg["MessageId"], IDSigned: true, Event: msg["Type"], EventSigned: true, Timestamp: sent, TimestampSigned: true}
-	d.Matches = []signature.Match{{Secret: identity, Digest: digest[:]}}
+	d.Matches = []signature.Match{{Secret: identity, Digest: digest.Sum(nil)}}
 	d.Contents = d.Matches // a topic is no secret that another could replace
 	if s.confirm && msg["Type"] == "SubscriptionConfirmation" {
 		d.Answer, err = s.confirmSubscription(ctx, msg)
@@ -164,8 +163,13 @@ var snsNames = []string{
 
 var snsMembers = knownNames(0, snsNames...)
 
-// snsSigned is how many of them can be signed.
-const snsSigned = 8
+const (
+	// snsSigned is how many of them can be signed.
+	snsSigned = 8
+	// maxSNSName is what the longest of them takes, in bytes, with every
+	// character escaped.
+	maxSNSName = longestEscape * len("MessageAttributes")
+)
 
 // readSNS reads the members that are strings. A name that comes twice, or in
 // other letters, is refused: the app's parser might take the other one.
@@ -177,17 +181,20 @@ func readSNS(r *signature.Request) (snsMessage, error) {
 	if err := checkNames(body, snsMembers); err != nil {
 		return nil, signature.Refuse(signature.Malformed, "%v", err)
 	}
-	var members map[string]any
-	if err := json.Unmarshal(body, &members); err != nil {
-		return nil, signature.Refuse(signature.Malformed, "the body is not an SNS message; raw message delivery is not signed, turn it off")
-	}
-	msg := make(snsMessage, len(members))
-	for name, value := range members {
-		text, ok := value.(string)
+	msg := make(snsMessage)
+	for written, value := range jsonMembers(body) {
+		if len(written) > maxSNSName {
+			continue
+		}
+		name, ok := jsonString(written, true)
+		if !ok || !slices.Contains(snsNames, name) {
+			continue
+		}
+		text, ok := jsonString(value, false)
 		switch {
 		case ok:
 			msg[name] = text
-		case value != nil && slices.Contains(snsNames[:snsSigned], name):
+		case string(value) != "null" && slices.Contains(snsNames[:snsSigned], name):
 			return nil, signature.Refuse(signature.Malformed, "the %s is not a string", name)
 		}
 	}
@@ -197,7 +204,13 @@ func readSNS(r *signature.Request) (snsMessage, error) {
 	return msg, nil
 }
 
+// maxTimeText is more than any time has, in bytes.
+const maxTimeText = 64
+
 func (s *sns) checkTime(text string, now time.Time) (time.Time, error) {
+	if len(text) > maxTimeText {
+		text = "" // which is no time
+	}
 	sent, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		return sent, signature.Refuse(signature.Malformed, "the Timestamp is not an RFC 3339 time")
@@ -208,8 +221,8 @@ func (s *sns) checkTime(text string, now time.Time) (time.Time, error) {
 	return sent, nil
 }
 
-// signedContent spells what is signed: name and value, each on its line.
-func (m snsMessage) signedContent() (string, error) {
+// writeSigned writes what is signed: name and value, each on its line.
+func (m snsMessage) writeSigned(w io.Writer) error {
 	var names []string
 	switch m["Type"] {
 	case "Notification":
@@ -217,37 +230,56 @@ func (m snsMessage) signedContent() (string, error) {
 	case "SubscriptionConfirmation", "UnsubscribeConfirmation":
 		names = []string{"Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"}
 	default:
-		return "", signature.Refuse(signature.Malformed, "the message is of a Type that SNS does not have")
+		return signature.Refuse(signature.Malformed, "the message is of a Type that SNS does not have")
 	}
 	for _, name := range snsNames[:snsSigned] {
 		value, present := m[name]
 		if present && !slices.Contains(names, name) {
-			return "", signature.Refuse(signature.Malformed, "a message of this Type has no %s, and it would not be signed", name)
+			return signature.Refuse(signature.Malformed, "a message of this Type has no %s, and it would not be signed", name)
 		}
 		// What begins each next line could be moved into the one before.
 		if name != "Message" && strings.Contains(value, "\n") {
-			return "", signature.Refuse(signature.Malformed, "the %s has a line break", name)
+			return signature.Refuse(signature.Malformed, "the %s has a line break", name)
 		}
 	}
-	var b strings.Builder
 	for _, name := range names {
 		value, present := m[name]
 		if !present && name != "Subject" {
-			return "", signature.Refuse(signature.Malformed, "the message has no %s", name)
+			return signature.Refuse(signature.Malformed, "the message has no %s", name)
 		}
-		if present {
-			b.WriteString(name + "\n" + value + "\n")
+		if !present {
+			continue
+		}
+		for _, text := range []string{name, "\n", value, "\n"} {
+			if err := writeText(w, text); err != nil {
+				return err
+			}
 		}
 	}
-	return b.String(), nil
+	return nil
+}
+
+// writeText writes text bit by bit: a hash would copy all of it.
+func writeText(w io.Writer, text string) error {
+	var buf [512]byte
+	for len(text) > 0 {
+		n := copy(buf[:], text)
+		if _, err := w.Write(buf[:n]); err != nil {
+			return err
+		}
+		text = text[n:]
+	}
+	return nil
 }
 
 // checkSignature verifies with the configured certificates, or with the one
 // that the message names, if Amazon can have put it there.
-func (s *sns) checkSignature(ctx context.Context, msg snsMessage, content string, now time.Time) error {
-	sig, err := base64.StdEncoding.Strict().DecodeString(msg["Signature"])
-	if err != nil || strings.ContainsAny(msg["Signature"], "\r\n") {
-		return signature.Refuse(signature.Malformed, "the Signature is not base64")
+//
+// What can be checked without it comes first: anybody can name certificates.
+func (s *sns) checkSignature(ctx context.Context, msg snsMessage, now time.Time) error {
+	sig, err := rsaSignature(msg["Signature"])
+	if err != nil {
+		return err
 	}
 	hash, ok := s.versions[msg["SignatureVersion"]]
 	if !ok {
@@ -261,6 +293,9 @@ func (s *sns) checkSignature(ctx context.Context, msg snsMessage, content string
 		return signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
 	}
 	chains := s.configured
+	if len(chains) == 0 && !snsFetchedPath.MatchString(msg["SigningCertURL"]) {
+		return signature.Refuse(signature.Malformed, "the SigningCertURL is none that Amazon uses for this topic")
+	}
 	if len(chains) == 0 {
 		raw, err := s.fetcher.Get(ctx, keyfetch.Request{URL: msg["SigningCertURL"]})
 		if err != nil {
@@ -273,8 +308,24 @@ func (s *sns) checkSignature(ctx context.Context, msg snsMessage, content string
 		chains = append(chains, chain)
 	}
 	h := hash.New()
-	h.Write([]byte(content))
+	if err := msg.writeSigned(h); err != nil {
+		return err
+	}
 	return s.tryChains(chains, hash, h.Sum(nil), sig, now)
+}
+
+// rsaSignature decodes a signature, which must be as long as one by an RSA key
+// of a size that is accepted.
+func rsaSignature(text string) ([]byte, error) {
+	const shortest, longest = 1024 / 8, 8192 / 8
+	if len(text) > base64.StdEncoding.EncodedLen(longest) || strings.ContainsAny(text, "\r\n") {
+		return nil, signature.Refuse(signature.Malformed, "the signature is not base64, or is too long")
+	}
+	sig, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil || len(sig) < shortest {
+		return nil, signature.Refuse(signature.Malformed, "the signature is not base64, or is too short")
+	}
+	return sig, nil
 }
 
 func (s *sns) tryChains(chains [][]*x509.Certificate, hash crypto.Hash, sum, sig []byte, now time.Time) error {
@@ -306,7 +357,14 @@ func (s *sns) trust(chain []*x509.Certificate, now time.Time) error {
 
 var snsCertPath = regexp.MustCompile(`^/SimpleNotificationService-[0-9a-f]{10,64}\.pem$`)
 
+// snsFetchedPath is the path of a certificate that may be fetched: Amazon's names
+// have 32 digits.
+var snsFetchedPath = regexp.MustCompile(`/SimpleNotificationService-[0-9a-f]{32}\.pem$`)
+
 func snsCertURL(text, host string) bool {
+	if len(text) > maxCertURL {
+		return false
+	}
 	u, err := url.Parse(text)
 	return err == nil && u.Scheme == "https" && u.Host == host && u.User == nil && u.RawQuery == "" && u.Fragment == "" && u.RawPath == "" && snsCertPath.MatchString(u.Path) &&
 		text == "https://"+host+u.Path
@@ -320,7 +378,7 @@ func (s *sns) confirmSubscription(ctx context.Context, msg snsMessage) (*signatu
 		!slices.Equal(u.Query()["Action"], []string{"ConfirmSubscription"}) || !slices.Equal(u.Query()["TopicArn"], []string{msg["TopicArn"]}) {
 		return nil, signature.Refuse(signature.Malformed, "the SubscribeURL does not confirm this topic at Amazon")
 	}
-	if _, err := s.fetcher.Get(ctx, keyfetch.Request{URL: msg["SubscribeURL"]}); err != nil {
+	if _, err := s.fetcher.Get(ctx, keyfetch.Request{URL: msg["SubscribeURL"], Verified: true}); err != nil {
 		return nil, fmt.Errorf("confirming the subscription: %w", err)
 	}
 	return emptyAnswer(http.StatusOK), nil

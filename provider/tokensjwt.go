@@ -46,7 +46,7 @@ var tokensJWT = []Preset{
 		Name: "fireblocks-jws", Title: "Fireblocks", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "Fireblocks-Webhook-Signature", algorithms: []jose.SignatureAlgorithm{jose.RS512}, detached: true, keys: fireblocksKeys, id: "id", event: "eventType",
-			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true, WholeBody: true},
+			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
 		}),
 		NoSecret: true, Takes: []string{"jwks"}, Signs: "the body",
 		IDHelp: "`json id`", IDSigned: true, Docs: "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "none: keys are fetched from Fireblocks",
@@ -256,15 +256,21 @@ func checkAtlassianInstall(m *Module, r *signature.Request, c claims, d *signatu
 	return checkAtlassianRequest(m, r, c, d)
 }
 
+// maxSignedURI bounds path and query in bytes, which are spelled in other ways.
+const maxSignedURI = 16 << 10
+
 // queryString is the canonical request: method, path below the app's base URL,
 // and the query sorted.
 func queryString(m *Module, r *signature.Request) (string, error) {
+	if len(r.RequestURI) > maxSignedURI {
+		return "", signature.Refuse(signature.Malformed, "path and query have more than %d bytes", maxSignedURI)
+	}
 	path, raw, _ := strings.Cut(r.RequestURI, "?")
 	if base, err := url.Parse(m.PublicURL); err == nil && m.PublicURL != "" {
 		path = strings.TrimPrefix(path, strings.TrimSuffix(base.EscapedPath(), "/"))
 	}
 	path = strings.ReplaceAll("/"+strings.Trim(path, "/"), "&", "%26")
-	params, err := url.ParseQuery(raw)
+	params, err := signature.ParseQuery(raw)
 	if err != nil {
 		return "", signature.Refuse(signature.Malformed, "the query string cannot be parsed")
 	}

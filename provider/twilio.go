@@ -17,6 +17,9 @@ import (
 // https://www.twilio.com/docs/usage/webhooks/webhooks-security
 func twilioValues(_ *Module, r *signature.Request) ([]map[string]string, error) {
 	address := twilioURL(r)
+	if len(address) > maxTwilioURL {
+		return nil, signature.Refuse(signature.Malformed, "the URL has more than %d bytes", maxTwilioURL)
+	}
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, signature.Refuse(signature.Malformed, "the URL cannot be parsed")
@@ -26,6 +29,9 @@ func twilioValues(_ *Module, r *signature.Request) ([]map[string]string, error) 
 		return nil, err
 	}
 	var suffix strings.Builder
+	if form != nil {
+		suffix.Grow(int(r.Body.Size()))
+	}
 	for _, name := range slices.Sorted(maps.Keys(form)) {
 		// Twilio's libraries differ on repeated fields; the one that sorts
 		// and keeps each value once is the one that Twilio's own use agrees with.
@@ -41,10 +47,14 @@ func twilioValues(_ *Module, r *signature.Request) ([]map[string]string, error) 
 	}
 	var candidates []map[string]string
 	for _, text := range withAndWithoutPort(u, address) {
-		candidates = append(candidates, map[string]string{"content": text + suffix.String()})
+		candidates = append(candidates, map[string]string{"address": text, "form": suffix.String()})
 	}
 	return candidates, nil
 }
+
+// maxTwilioURL is more than the 4,096 bytes that Twilio takes for a URL, with a
+// signed query behind it.
+const maxTwilioURL = 16 << 10
 
 // twilioURL is the URL as Twilio knows it. A public_url without a query stands
 // for all queries: many of Twilio's URLs carry the state of a call in it.
@@ -58,7 +68,11 @@ func twilioURL(r *signature.Request) string {
 
 // checkTwilioBody holds a body that is no form to the digest in the URL.
 func checkTwilioBody(u *url.URL, r *signature.Request) error {
-	want := u.Query()["bodySHA256"]
+	query, err := signature.ParseQuery(u.RawQuery)
+	if err != nil {
+		return signature.Refuse(signature.Malformed, "the query string cannot be parsed, or is too long")
+	}
+	want := query["bodySHA256"]
 	if len(want) == 0 && r.Body.Size() == 0 {
 		return nil
 	}

@@ -108,8 +108,6 @@ const (
 	// with a public key. Each costs as much as thousands of comparisons, and
 	// no provider sends more than the two or three of a rotation.
 	maxPublicChecks = 8
-	// minRSABits: shorter keys have been factored.
-	minRSABits = 1024
 )
 
 // key is one secret made ready for one algorithm.
@@ -187,6 +185,9 @@ func ParsePublicKey(a Algorithm, text string) (crypto.PublicKey, error) {
 // (SubjectPublicKeyInfo), or, for Ed25519, the 32 bytes in hex or base64.
 func parsePublicKey(a Algorithm, secret Secret, format KeyFormat) (crypto.PublicKey, error) {
 	text := strings.TrimSpace(string(secret.Reveal()))
+	if len(text) > maxKeyText {
+		return nil, fmt.Errorf("a public key of %d bytes is too long: at most %d", len(text), maxKeyText)
+	}
 	if rest, found := strings.CutPrefix(text, format.Prefix); found {
 		text = rest
 	} else if format.PrefixRequired {
@@ -230,9 +231,9 @@ func parsePEM(a Algorithm, text string) (crypto.PublicKey, error) {
 		}
 		return checkPublicKey(a, public)
 	case "CERTIFICATE":
-		cert, err := x509.ParseCertificate(block.Bytes)
+		cert, err := ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("parsing certificate: %w", err)
+			return nil, err
 		}
 		return checkPublicKey(a, cert.PublicKey)
 	}
@@ -240,15 +241,18 @@ func parsePEM(a Algorithm, text string) (crypto.PublicKey, error) {
 }
 
 func parsePKIX(a Algorithm, der []byte) (crypto.PublicKey, error) {
-	public, err := x509.ParsePKIXPublicKey(der)
+	public, err := ParsePKIX(der)
 	if err != nil {
-		return nil, fmt.Errorf("parsing public key: %w", err)
+		return nil, err
 	}
 	return checkPublicKey(a, public)
 }
 
 // checkPublicKey holds algorithm and type of key together.
 func checkPublicKey(a Algorithm, public crypto.PublicKey) (crypto.PublicKey, error) {
+	if err := CheckPublicKey(public); err != nil {
+		return nil, err
+	}
 	ok := false
 	switch p := public.(type) {
 	case ed25519.PublicKey:
@@ -257,9 +261,6 @@ func checkPublicKey(a Algorithm, public crypto.PublicKey) (crypto.PublicKey, err
 		ok = a == ECDSAP256SHA256 && p.Curve == elliptic.P256()
 	case *rsa.PublicKey:
 		ok = a == RSASHA1 || a == RSASHA256 || a == RSASHA512
-		if ok && p.N.BitLen() < minRSABits {
-			return nil, fmt.Errorf("an RSA key of %d bits can be broken: use one of 2048 or more", p.N.BitLen())
-		}
 	}
 	if !ok {
 		return nil, fmt.Errorf("the public key is a %T, which is not for %s", public, a)

@@ -35,11 +35,15 @@ func (s *Scheme) Applies(r *Request) bool {
 	return c.ContentType == "" || c.ContentType == mediaType(r)
 }
 
+// MaxContentType is the longest Content-Type that is looked into, in bytes: each
+// of its parameters costs a hundred.
+const MaxContentType = 1 << 10
+
 // mediaType returns the media type of the body, empty if there is none or
 // more than one.
 func mediaType(r *Request) string {
 	values := r.Header["Content-Type"]
-	if len(values) != 1 {
+	if len(values) != 1 || len(values[0]) > MaxContentType {
 		return ""
 	}
 	t, _, err := mime.ParseMediaType(values[0])

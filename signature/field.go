@@ -56,10 +56,6 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// maxForm is the largest form that is read for its fields. A form is parsed in
-// memory; no provider sends larger ones.
-const maxForm = 1 << 20
-
 // headerValue returns a single-valued header, without the white space around
 // it: that is no part of a header's value (RFC 9110, 5.5), HTTP/1 has removed
 // it already and the app's server will. Twice is refused: whoever reads the
@@ -87,9 +83,21 @@ func (r *Request) isForm(body []byte) bool {
 
 // Form parses the body as application/x-www-form-urlencoded, whatever its
 // Content-Type says. It returns nil for a body that is no form. Where the
-// content type says that it is one, a malformed form and one over 1 MiB are
-// refused.
+// content type says that it is one, a malformed form, one over 1 MiB and one
+// of more than 1,000 fields are refused.
 func (r *Request) Form() (url.Values, error) {
+	if r.formRead {
+		return r.form, nil
+	}
+	form, err := r.parseForm()
+	if _, counted := r.Body.(Charger); counted && err == nil {
+		// Parsed once, however many schemes and secrets there are.
+		r.form, r.formRead = form, true
+	}
+	return form, err
+}
+
+func (r *Request) parseForm() (url.Values, error) {
 	declared := mediaType(r) == "application/x-www-form-urlencoded"
 	if declared && !asciiCompatible(r.Header) {
 		return nil, Refuse(Malformed, "the form is in a character set in which its fields would be others")
@@ -106,6 +114,17 @@ func (r *Request) Form() (url.Values, error) {
 	}
 	if !r.isForm(raw) {
 		return nil, nil
+	}
+	fields := bytes.Count(raw, []byte{'&'}) + 1
+	if fields > maxFields {
+		if !declared {
+			return nil, nil
+		}
+		return nil, Refuse(Malformed, "a form of %d fields is too large to look into: at most %d", fields, maxFields)
+	}
+	// The text and the decoded values are copies.
+	if err := Charge(r.Body, 2*int64(len(raw))+int64(fields)*fieldCost); err != nil {
+		return nil, err
 	}
 	form, err := url.ParseQuery(string(raw))
 	if err != nil && declared {

@@ -1,31 +1,58 @@
 package signature
 
 import (
+	"fmt"
+	"io"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 )
 
-// formSorted returns name and value of every form field, sorted by name, with
+const (
+	// maxForm is the largest form that is read for its fields, in bytes. A form
+	// is parsed in memory; no provider sends larger ones.
+	maxForm = 1 << 20
+	// maxFields bounds the fields of a form, as PHP and Django do. Parsed, a
+	// field of 2 bytes costs more than 100.
+	maxFields = 1000
+	// maxParameters bounds the parameters of a query.
+	maxParameters = 256
+	// fieldCost is what a parsed field costs beside its text, in bytes.
+	fieldCost = 160
+)
+
+// ParseQuery parses a query of at most 256 parameters.
+func ParseQuery(raw string) (url.Values, error) {
+	if strings.Count(raw, "&") >= maxParameters {
+		return nil, fmt.Errorf("a query of more than %d parameters", maxParameters)
+	}
+	return url.ParseQuery(raw)
+}
+
+// writeFormSorted writes name and value of every form field, sorted by name, with
 // nothing in between. Without separators `a=bc` and `ab=c` are signed alike,
 // which is the provider's weakness; a field that comes twice is refused, since
 // nobody agrees on which one would count.
-func (v *values) formSorted() (string, error) {
+func (v *values) writeFormSorted(w io.Writer, scratch []byte) ([]byte, error) {
 	form, err := v.readForm()
 	if err != nil {
-		return "", err
+		return scratch, err
 	}
 	if form == nil {
-		return "", Refuse(Malformed, "the signature covers the fields of a form, but the body is none")
+		return scratch, Refuse(Malformed, "the signature covers the fields of a form, but the body is none")
 	}
-	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(form)) {
 		value, err := single(form[name], "form field", name)
 		if err != nil {
-			return "", err
+			return scratch, err
 		}
-		b.WriteString(name)
-		b.WriteString(value)
+		if scratch, err = put(w, scratch, name); err != nil {
+			return scratch, err
+		}
+		if scratch, err = put(w, scratch, value); err != nil {
+			return scratch, err
+		}
 	}
-	return b.String(), nil
+	return scratch, nil
 }

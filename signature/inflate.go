@@ -14,7 +14,7 @@ import (
 // less than maxInflation.
 const (
 	maxInflated  = 64 << 20
-	maxInflation = 100
+	maxInflation = 24
 	freeInflated = 1 << 20
 )
 

@@ -2,12 +2,14 @@ package signature
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // JSONPaths finds scalar values in a JSON document in one pass and bounded
@@ -84,9 +86,20 @@ type jsonScan struct {
 	src   io.Reader // nil: buf is all there is
 	err   error
 	text  []byte // a string or number that lies across two reads
-	found []byte // the values that were found, one after the other
+	plain []byte // a string without its escapes
+	found []byte // the short values that were found, one after the other
 	spans []span // by path: where in found its value is
+	long  []longValue
 }
+
+// longValue is a value that is kept by itself, so that it is copied once.
+type longValue struct {
+	path  int
+	value string
+}
+
+// maxShared is the longest value that shares an allocation with others.
+const maxShared = 1 << 10
 
 type span struct{ start, end int }
 
@@ -108,9 +121,15 @@ func (s *jsonScan) find(dst []string, p *JSONPaths, b Body) ([]string, error) {
 	}
 	s.buf, s.src = nil, nil
 	all := string(s.found) // one allocation for all values
+	first := len(dst)
 	for _, at := range s.spans {
 		dst = append(dst, all[at.start:at.end])
 	}
+	for _, l := range s.long {
+		dst[first+l.path] = l.value
+	}
+	clear(s.long)
+	s.long = s.long[:0]
 	return dst, s.err
 }
 
@@ -134,11 +153,13 @@ func (s *jsonScan) fill() bool {
 // token returns the next byte that is not white space, without consuming it.
 func (s *jsonScan) token() (byte, bool) {
 	for s.fill() {
-		c := s.buf[s.pos]
-		if c != ' ' && c != '\t' && c != '\n' && c != '\r' {
-			return c, true
+		for i, c := range s.buf[s.pos:] {
+			if c != ' ' && c != '\t' && c != '\n' && c != '\r' {
+				s.pos += i
+				return c, true
+			}
 		}
-		s.pos++
+		s.pos = len(s.buf)
 	}
 	return 0, false
 }
@@ -179,7 +200,13 @@ func (s *jsonScan) value(alive uint64, depth int) bool {
 // would have to go deeper: of members that come twice the first counts.
 func (s *jsonScan) keep(alive uint64, depth int, text []byte) bool {
 	s.want &^= alive
-	if alive &= s.paths.ends[depth]; alive != 0 && len(text) > 0 {
+	if alive &= s.paths.ends[depth]; alive != 0 && len(text) > maxShared {
+		value := string(text)
+		for ; alive != 0; alive &= alive - 1 {
+			s.long = append(s.long, longValue{bits.TrailingZeros64(alive), value})
+		}
+	}
+	if alive != 0 && len(text) > 0 {
 		at := span{len(s.found), len(s.found) + len(text)}
 		s.found = append(s.found, text...)
 		for ; alive != 0; alive &= alive - 1 {
@@ -322,14 +349,17 @@ func (s *jsonScan) str() ([]byte, bool) {
 func (s *jsonScan) escapedStr() ([]byte, bool) {
 	escaped := false
 	for s.fill() {
-		c := s.buf[s.pos]
-		if c == '"' && !escaped {
-			s.pos++
-			return unescape(limited(s.text)), true
+		rest := s.buf[s.pos:]
+		for i, c := range rest {
+			if c == '"' && !escaped {
+				s.take(rest[:i])
+				s.pos += i + 1
+				return s.unescape(limited(s.text)), true
+			}
+			escaped = c == '\\' && !escaped
 		}
-		s.take(s.buf[s.pos : s.pos+1])
-		s.pos++
-		escaped = c == '\\' && !escaped
+		s.take(rest)
+		s.pos = len(s.buf)
 	}
 	return nil, false
 }
@@ -337,6 +367,9 @@ func (s *jsonScan) escapedStr() ([]byte, bool) {
 // take adds to text, up to one byte more than a value may have.
 func (s *jsonScan) take(b []byte) {
 	room := maxJSONValue + 1 - len(s.text)
+	if len(s.text) > 0 && cap(s.text)-len(s.text) < min(room, len(b)) {
+		s.text = slices.Grow(s.text, room) // once, and not step by step
+	}
 	s.text = append(s.text, b[:min(room, len(b))]...)
 }
 
@@ -348,17 +381,74 @@ func limited(text []byte) []byte {
 	return text
 }
 
-func unescape(raw []byte) []byte {
+// unescape returns a string without its escapes, as encoding/json does, or
+// nothing if it is not well-formed. The bytes are good until the next string.
+func (s *jsonScan) unescape(raw []byte) []byte {
 	if raw == nil {
 		return nil
 	}
-	quoted := make([]byte, 0, len(raw)+2)
-	quoted = append(append(append(quoted, '"'), raw...), '"')
-	var text string
-	if json.Unmarshal(quoted, &text) != nil {
-		return nil
+	s.plain = slices.Grow(s.plain[:0], len(raw))
+	for len(raw) > 0 {
+		switch c := raw[0]; {
+		case c < ' ':
+			return nil
+		case c == '\\':
+			r, n := escapedRune(raw)
+			if n == 0 {
+				return nil
+			}
+			s.plain, raw = utf8.AppendRune(s.plain, r), raw[n:]
+		case c < utf8.RuneSelf:
+			s.plain, raw = append(s.plain, c), raw[1:]
+		default:
+			r, n := utf8.DecodeRune(raw) // what is not UTF-8 is replaced
+			s.plain, raw = utf8.AppendRune(s.plain, r), raw[n:]
+		}
 	}
-	return []byte(text)
+	return s.plain
+}
+
+// escapedRune returns the character that an escape spells, and how many bytes
+// the escape has, 0 if it is none.
+func escapedRune(raw []byte) (rune, int) {
+	if len(raw) < 2 {
+		return 0, 0
+	}
+	switch c := raw[1]; c {
+	case '"', '\\', '/':
+		return rune(c), 2
+	case 'b':
+		return '\b', 2
+	case 'f':
+		return '\f', 2
+	case 'n':
+		return '\n', 2
+	case 'r':
+		return '\r', 2
+	case 't':
+		return '\t', 2
+	}
+	r, ok := hexEscape(raw)
+	if !ok {
+		return 0, 0
+	}
+	if !utf16.IsSurrogate(r) {
+		return r, 6
+	}
+	low, _ := hexEscape(raw[6:])
+	if both := utf16.DecodeRune(r, low); both != utf8.RuneError {
+		return both, 12
+	}
+	return utf8.RuneError, 6
+}
+
+// hexEscape reads an escape of four hex digits.
+func hexEscape(raw []byte) (rune, bool) {
+	if len(raw) < 6 || raw[0] != '\\' || raw[1] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(raw[2:6]), 16, 32)
+	return rune(n), err == nil
 }
 
 // bare consumes a number or a word.

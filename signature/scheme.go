@@ -62,6 +62,8 @@ type Scheme struct {
 	ValuesCoverBody bool `json:"-"`
 	// ValuesCover are further fields that they are made of.
 	ValuesCover []Field `json:"-"`
+	// OptionalValue is the NAME of a {value.NAME} that may be empty.
+	OptionalValue string `json:"-"`
 }
 
 // signsNothing: whoever knows the secret says what he likes.
@@ -259,7 +261,7 @@ func (v *Verifier) prepare() error {
 	if v.template.open && !v.wholeJSON {
 		v.template.raw = false // where its fields begin cannot be told
 	}
-	v.traits = Traits{BodySigned: v.template.body || s.WholeForm || s.NoBody, WholeBody: s.Algorithm == Ed25519, URLSigned: v.template.target}
+	v.traits = Traits{BodySigned: v.template.body || s.WholeForm || s.NoBody, URLSigned: v.template.target}
 	if s.ID != nil {
 		v.traits.HasID, v.traits.IDSigned = true, v.template.covers(*s.ID)
 	}
@@ -305,8 +307,6 @@ type Traits struct {
 	BodySigned                    bool
 	// URLSigned: the URL is part of what is signed.
 	URLSigned bool
-	// WholeBody: verification needs the whole body in memory at once.
-	WholeBody bool
 	// Tolerance of the signed timestamp, 0 without one.
 	Tolerance time.Duration
 	// Lifetime is how long a copy can still be accepted after the delivery

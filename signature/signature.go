@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -39,7 +40,9 @@ type Request struct {
 	Now time.Time
 	// Values are what the provider's own code has worked out, for
 	// {value.NAME} in the signed content.
-	Values map[string]string
+	Values   map[string]string
+	form     url.Values // see Form
+	formRead bool
 	// Under is for whoever checks the request: under which secrets it has
 	// begun.
 	Under any
@@ -89,6 +92,22 @@ type Body interface {
 	Open() io.ReadCloser
 }
 
+// A Charger is a Body with a budget, against which its copies count.
+type Charger interface {
+	// Charge takes n bytes from the budget until the request has been verified.
+	// The error says that the budget has no room.
+	Charge(n int64) error
+}
+
+// Charge counts n bytes that are about to be copied from the body against its
+// budget, if it has one. The error is not a [Refusal]: a retry can succeed.
+func Charge(b Body, n int64) error {
+	if c, ok := b.(Charger); ok {
+		return c.Charge(n)
+	}
+	return nil
+}
+
 // BytesBody is a Body in memory.
 type BytesBody []byte
 
@@ -116,6 +135,9 @@ func (b BytesBody) Open() io.ReadCloser { return io.NopCloser(bytes.NewReader(b)
 func bodyBytes(b Body) ([]byte, error) {
 	if p := b.Bytes(); p != nil {
 		return p, nil
+	}
+	if err := Charge(b, b.Size()); err != nil {
+		return nil, err
 	}
 	buf := bytes.NewBuffer(make([]byte, 0, b.Size()))
 	_, err := b.WriteTo(buf)

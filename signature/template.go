@@ -14,6 +14,7 @@ import (
 //
 //	{body}               the body, byte for byte
 //	{body_sha256}        its SHA-256, 32 raw bytes; {body_sha256_hex} in hex
+//	{body_escaped}       the body, escaped as a JSON string, as JSON.stringify does
 //	{body_inflated}      the body, uncompressed if its Content-Encoding is gzip
 //	{timestamp} {id}     as received, from where the scheme says they stand
 //	{method} {url}       {url} as the provider knows it
@@ -39,9 +40,11 @@ type part struct {
 	name    string // a variable other than a field
 	field   Field
 	guard   string // text that the field must not contain
+	// mayBeEmpty: what the provider's code has worked out may be nothing.
+	mayBeEmpty bool
 }
 
-const templateVariables = "body, body_sha256, body_sha256_hex, body_inflated, form_sorted, timestamp, id, method, url, path, query, host, lf, header.NAME, element.NAME, query.NAME, form.NAME, json.PATH"
+const templateVariables = "body, body_sha256, body_sha256_hex, body_escaped, body_inflated, form_sorted, timestamp, id, method, url, path, query, host, lf, header.NAME, element.NAME, query.NAME, form.NAME, json.PATH"
 
 func parseTemplate(text string, s *Scheme) (*template, error) {
 	t := &template{covered: make(map[Field]bool)}
@@ -82,7 +85,7 @@ func (t *template) addVariable(name string, s *Scheme) error {
 	case "lf":
 		t.addLiteral("\n")
 		return nil
-	case "body", "body_sha256", "body_sha256_hex":
+	case "body", "body_sha256", "body_sha256_hex", "body_escaped":
 		t.body, t.raw = true, true
 	case "body_inflated":
 		t.body = true
@@ -102,7 +105,7 @@ func (t *template) addVariable(name string, s *Scheme) error {
 		if f.From == "value" {
 			t.coverValues(s)
 		}
-		t.parts = append(t.parts, part{field: f})
+		t.parts = append(t.parts, part{field: f, mayBeEmpty: f.From == "value" && f.Name == s.OptionalValue})
 		return nil
 	}
 	t.parts = append(t.parts, part{name: name})
@@ -234,7 +237,7 @@ func (t *template) placed(s *Scheme) bool {
 func (t *template) bodyIsOpen(s *Scheme) bool {
 	i := slices.IndexFunc(t.parts, func(p part) bool { return p.name == "body" || p.name == "body_inflated" })
 	if i < 0 {
-		return false
+		return t.escapedIsOpen()
 	}
 	fixed := func(p part) bool {
 		return p.literal != "" || p.guard != "" || s.isTimestamp(p.field) || p.name == "body_sha256" || p.name == "body_sha256_hex"
@@ -247,6 +250,18 @@ func (t *template) bodyIsOpen(s *Scheme) bool {
 		after = after[1:]
 	}
 	return (len(before) > 0 && !fixed(before[len(before)-1])) || (len(after) > 0 && !fixed(after[0]))
+}
+
+// escapedIsOpen is bodyIsOpen for an escaped body, which ends at the first quote:
+// between it and any other part there must be one, or what a provider's code
+// has put there.
+func (t *template) escapedIsOpen() bool {
+	i := slices.IndexFunc(t.parts, func(p part) bool { return p.name == "body_escaped" })
+	if i < 0 {
+		return false
+	}
+	closes := func(p part) bool { return p.field.From == "value" || strings.Contains(p.literal, `"`) }
+	return (i > 0 && !closes(t.parts[i-1])) || (i+1 < len(t.parts) && !closes(t.parts[i+1]))
 }
 
 // signsMethod reports whether the method is part of what is signed.
@@ -301,7 +316,12 @@ func (t *template) write(w io.Writer, v *values, scratch []byte) ([]byte, error)
 		switch {
 		case p.literal != "":
 			scratch = append(scratch, p.literal...)
-		case p.name == "body" || p.name == "body_inflated":
+		case p.name == "form_sorted":
+			var err error
+			if scratch, err = v.writeFormSorted(w, scratch); err != nil {
+				return scratch, err
+			}
+		case p.name == "body" || p.name == "body_inflated" || p.name == "body_escaped":
 			if err := flush(w, scratch); err != nil {
 				return scratch, err
 			}
@@ -314,13 +334,17 @@ func (t *template) write(w io.Writer, v *values, scratch []byte) ([]byte, error)
 			if err != nil {
 				return scratch, err
 			}
-			scratch = append(scratch, text...)
+			if scratch, err = put(w, scratch, text); err != nil {
+				return scratch, err
+			}
 		default:
 			text, err := v.guarded(p)
 			if err != nil {
 				return scratch, err
 			}
-			scratch = append(scratch, text...)
+			if scratch, err = put(w, scratch, text); err != nil {
+				return scratch, err
+			}
 		}
 	}
 	return scratch, flush(w, scratch)
@@ -332,13 +356,30 @@ func (v *values) guarded(p *part) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if text == "" {
+	if text == "" && !p.mayBeEmpty {
 		return "", Refuse(Malformed, "the signature covers the %s, which is missing", p.field)
 	}
 	if p.guard != "" && strings.Contains(text, p.guard) {
 		return "", Refuse(Malformed, "the %s contains %q, which separates it from what follows", p.field, p.guard)
 	}
 	return text, nil
+}
+
+// maxGathered is how much is gathered for one write, in bytes.
+const maxGathered = 16 << 10
+
+// put appends text to scratch, and writes what has been gathered whenever that
+// is long: a long value is hashed without another copy of it.
+func put(w io.Writer, scratch []byte, text string) ([]byte, error) {
+	for len(scratch)+len(text) > maxGathered {
+		n := max(0, maxGathered-len(scratch))
+		scratch, text = append(scratch, text[:n]...), text[n:]
+		if err := flush(w, scratch); err != nil {
+			return scratch, err
+		}
+		scratch = scratch[:0]
+	}
+	return append(scratch, text...), nil
 }
 
 func flush(w io.Writer, scratch []byte) error {
@@ -350,8 +391,11 @@ func flush(w io.Writer, scratch []byte) error {
 }
 
 func (p *part) writeBody(w io.Writer, r *Request) error {
-	if p.name == "body_inflated" {
+	switch p.name {
+	case "body_inflated":
 		return writeInflated(w, r)
+	case "body_escaped":
+		return writeEscaped(w, r.Body)
 	}
 	return writeBody(w, r.Body)
 }
@@ -382,8 +426,6 @@ func (v *values) variable(name string) (string, error) {
 		return path, nil
 	case "query":
 		return query, nil
-	case "form_sorted":
-		return v.formSorted()
 	}
 	sum, err := v.bodySHA256()
 	if err != nil {

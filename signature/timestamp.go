@@ -46,6 +46,10 @@ func (f TimestampField) check() error {
 // fraction, no leading zero, no more digits than a time of this era has, so
 // nothing overflows and milliseconds are not taken for seconds.
 func parseTimestamp(format, text string) (time.Time, error) {
+	const longest = 64 // bytes, more than any time has
+	if len(text) > longest {
+		return time.Time{}, Refuse(Malformed, "the timestamp has more than %d bytes", longest)
+	}
 	switch format {
 	case "iso8601":
 		if !strings.ContainsAny(text, "Z+") && strings.Count(text, "-") == 2 {

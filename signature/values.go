@@ -65,7 +65,7 @@ func (v *values) release() {
 		clear(v.json)
 		v.json, v.jsonRead = v.json[:0], false
 	}
-	if cap(v.scan.found)+cap(v.scan.text) > keptScratch {
+	if cap(v.scan.found)+cap(v.scan.text)+cap(v.scan.plain) > keptScratch {
 		v.scan = jsonScan{}
 	}
 	if cap(v.content) > keptScratch {
@@ -118,7 +118,7 @@ func (v *values) get(f Field) (string, error) {
 func (v *values) queryValue(name string) (string, error) {
 	if !v.queryRead {
 		_, _, raw := v.req.target()
-		query, err := url.ParseQuery(raw)
+		query, err := ParseQuery(raw)
 		if err != nil {
 			return "", Refuse(Malformed, "the query string cannot be parsed")
 		}
@@ -191,6 +191,9 @@ func (v *values) gather(t *template) ([]byte, error) {
 	size := int64(0)
 	if t.raw {
 		size = v.req.Body.Size()
+		if err := Charge(v.req.Body, size); err != nil {
+			return nil, err
+		}
 	}
 	buf := bytes.NewBuffer(slices.Grow(v.content[:0], int(size)+256))
 	var err error

@@ -62,12 +62,19 @@ func newProvider(t *testing.T, sites ...*site) *provider {
 	return p
 }
 
+// repeated is the content of every third delivery: GitHub sends the same bytes
+// each time a repository_dispatch has the same payload, and each is another one.
+const repeated = `{"action":"deploy","client_payload":{"to":"production"}}`
+
 // next makes a delivery that was never sent.
 func (p *provider) next() *parcel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	id := fmt.Sprintf("d-%d", len(p.parcels)+1)
 	d := &parcel{id: id, delivery: delivery.GitHub(githubSecret, id, "push", []byte(`{"ref":"refs/heads/`+id+`"}`))}
+	if len(p.parcels)%3 == 2 {
+		d.delivery = delivery.GitHub(githubSecret, id, "repository_dispatch", []byte(repeated))
+	}
 	p.parcels = append(p.parcels, d)
 	return d
 }

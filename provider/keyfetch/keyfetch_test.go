@@ -48,8 +48,27 @@ func publish(t *testing.T, trusted bool, answer http.HandlerFunc) *published {
 		},
 	}
 	p.Fetcher = New(transport, host)
-	p.now = func() time.Time { return p.clock }
+	p.cache().now = func() time.Time { return p.clock }
 	return p
+}
+
+func (p *published) cache() *cache { return p.caches[host] }
+
+// wait waits for the fetches that are running.
+func (p *published) wait() {
+	c := p.cache()
+	for {
+		c.mu.Lock()
+		var running chan struct{}
+		for _, running = range c.running {
+			break
+		}
+		c.mu.Unlock()
+		if running == nil {
+			return
+		}
+		<-running
+	}
 }
 
 func text(body string) http.HandlerFunc {
@@ -184,33 +203,126 @@ func TestWhoeverWaitsCanGiveUp(t *testing.T) {
 	}
 }
 
-func TestStrangersCannotMakeUsAskWithoutEnd(t *testing.T) {
-	p := publish(t, true, text("keys"))
-	for i := range 3 * burst {
-		_, err := p.get(t, fmt.Sprintf("/keys/%d", i))
-		if (err == nil) != (i < burst) {
-			t.Errorf("fetch %d: %v", i, err)
+func TestUnknownNamesAreFetchedAtABoundedRate(t *testing.T) {
+	p := publish(t, true, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	for i := range 1000 {
+		_, _ = p.get(t, fmt.Sprintf("/unknown/%d", i))
+	}
+	p.wait()
+	p.wantRequests(t, burst)
+	p.clock = p.clock.Add(3 * refill)
+	_, _ = p.get(t, "/unknown/again")
+	p.wait()
+	p.wantRequests(t, burst+3)
+}
+
+// TestUnknownNamesKeepNoGenuineKeyOut: an attacker names a document that does
+// not exist in each of many requests, between those of a provider.
+func TestUnknownNamesKeepNoGenuineKeyOut(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		t.Run(fmt.Sprintf("key fetched before: %t", known), func(t *testing.T) {
+			p := publish(t, true, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/genuine" {
+					w.WriteHeader(http.StatusNotFound)
+				}
+			})
+			if known {
+				if _, err := p.get(t, "/genuine"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			flood := 0
+			unknown := func(n int) {
+				for range n {
+					flood++
+					_, _ = p.get(t, fmt.Sprintf("/unknown/%d", flood))
+				}
+			}
+			unknown(100) // use up the burst
+			tries := 0
+			for {
+				_, err := p.get(t, "/genuine")
+				if tries++; err == nil {
+					break
+				}
+				if !errors.Is(err, ErrBusy) {
+					t.Fatal(err)
+				}
+				if tries > 60 {
+					t.Fatal("the genuine key is not fetched within a minute")
+				}
+				p.clock = p.clock.Add(refill)
+				unknown(2)
+				p.wait()
+			}
+			if known && tries > 1 {
+				t.Errorf("a key that was known had to wait for %d tries", tries)
+			}
+		})
+	}
+}
+
+// TestUnknownNamesCannotPushOutKnownKeys: nor can they keep them from being
+// refreshed.
+func TestUnknownNamesCannotPushOutKnownKeys(t *testing.T) {
+	p := publish(t, true, func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/key") {
+			w.WriteHeader(http.StatusNotFound)
+		}
+	})
+	const keys = 5
+	for i := range keys {
+		if _, err := p.get(t, fmt.Sprintf("/key/%d", i)); err != nil {
+			t.Fatal(err)
 		}
 	}
-	p.wantRequests(t, burst)
-	p.clock = p.clock.Add(refill)
-	if _, err := p.get(t, "/another"); err != nil {
-		t.Errorf("after a while: %v", err)
+	for i := range 2 * maxMissing {
+		p.clock = p.clock.Add(refill)
+		_, _ = p.get(t, fmt.Sprintf("/unknown/%d", i))
+	}
+	p.clock = p.clock.Add(fresh)
+	for i := range 100 {
+		_, _ = p.get(t, fmt.Sprintf("/unknown/again/%d", i))
+	}
+	for i := range keys {
+		if _, err := p.get(t, fmt.Sprintf("/key/%d", i)); err != nil {
+			t.Errorf("key %d: %v", i, err)
+		}
 	}
 }
 
 func TestTheCacheIsBounded(t *testing.T) {
-	p := publish(t, true, text("keys"))
-	for i := range 2 * maxEntries {
+	missing := false
+	p := publish(t, true, func(w http.ResponseWriter, _ *http.Request) {
+		if missing {
+			w.WriteHeader(http.StatusNotFound)
+		}
+	})
+	for i := range 2 * maxKnown {
 		p.clock = p.clock.Add(refill)
 		_, _ = p.get(t, fmt.Sprintf("/keys/%d", i))
 	}
-	if n := len(p.entries); n > maxEntries {
-		t.Errorf("%d entries", n)
+	missing = true
+	for i := range 2 * maxMissing {
+		p.clock = p.clock.Add(refill)
+		_, _ = p.get(t, fmt.Sprintf("/missing/%d", i))
 	}
-	p.clock = p.clock.Add(fresh + time.Hour)
-	if _, err := p.get(t, "/new"); err != nil {
-		t.Errorf("old entries make no room: %v", err)
+	for i := range 2 * maxWanted {
+		_, _ = p.get(t, fmt.Sprintf("/wanted/%d", i))
+	}
+	c := p.cache()
+	if len(c.known) > maxKnown || len(c.missing) > maxMissing || len(c.wanted) > maxWanted {
+		t.Errorf("%d known, %d missing and %d wanted documents", len(c.known), len(c.missing), len(c.wanted))
+	}
+}
+
+// TestTheCacheIsThatOfTheProcess: a reload makes new Fetchers.
+func TestTheCacheIsThatOfTheProcess(t *testing.T) {
+	if Shared("a.example", "b.example").caches["b.example"] != Shared("b.example").caches["b.example"] {
+		t.Error("two configs have two caches for one host")
+	}
+	if New(nil, "a.example").caches["a.example"] == Shared("a.example").caches["a.example"] {
+		t.Error("a Fetcher of its own shares its cache")
 	}
 }
 

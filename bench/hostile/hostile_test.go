@@ -1,0 +1,90 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
+)
+
+const vectors = "../../provider/testdata/vectors"
+
+func open(tb testing.TB, each int) []*endpoint {
+	tb.Helper()
+	all, err := endpoints(vectors, each)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return all
+}
+
+// wantCheap: a request allocates at most four times its size, and a constant.
+// Bytes are counted that were free again at once, so that is more than it holds.
+func wantCheap(t *testing.T, c cost) {
+	t.Helper()
+	if most := 4*c.size + constant; c.allocated > most {
+		t.Errorf("%s: %s, %d bytes: %d bytes were allocated, at most %d may be (%s)", c.provider, c.shape, c.size, c.allocated, most, c.outcome)
+	}
+}
+
+// TestInvariant12NoUnsignedRequestTakesMoreMemoryThanFourTimesItsSize: for every
+// preset, in many shapes.
+func TestInvariant12NoUnsignedRequestTakesMoreMemoryThanFourTimesItsSize(t *testing.T) {
+	all := open(t, 1)
+	for _, size := range []int{64 << 10, 1 << 20} {
+		generic := genericBodies(size)
+		for _, e := range all {
+			if size > 64<<10 && !e.coded {
+				continue // nothing of it depends on the size
+			}
+			e.attack(size, generic, func(c cost) { wantCheap(t, c) })
+		}
+	}
+}
+
+// TestLargeBodiesTakeNoMoreMemoryThanSmallOnes: bodies of max_body are hashed from
+// their files, or refused by their length.
+func TestLargeBodiesTakeNoMoreMemoryThanSmallOnes(t *testing.T) {
+	body := bytes.Repeat([]byte("x"), 25<<20)
+	for _, e := range open(t, 1) {
+		if c, ok := e.send("letters", unsigned(with(e.vector.Request, body))); ok {
+			wantCheap(t, c)
+		}
+	}
+}
+
+// FuzzWorkBeforeTrust sends what fuzzing makes to every provider. Its score is
+// what is allocated: time would differ from run to run.
+func FuzzWorkBeforeTrust(f *testing.F) {
+	all := open(f, 1)
+	const most = 256 << 10
+	for i := range all {
+		f.Add(uint8(i), "", "[", "{},", "{}]", uint16(1<<15))
+	}
+	f.Add(uint8(0), "X-Hub-Signature-256", "", "a=1,", "", uint16(1<<15))
+	f.Add(uint8(1), "Authorization", "Bearer ", "e30.", "", uint16(1<<14))
+	f.Fuzz(func(t *testing.T, which uint8, header, start, piece, end string, times uint16) {
+		e := all[int(which)%len(all)]
+		text := start + strings.Repeat(piece, min(int(times), most/max(1, len(piece)))) + end
+		if len(text) > 2*most {
+			return
+		}
+		q := unsigned(with(e.vector.Request, []byte(text)))
+		if header != "" {
+			q = unsigned(withHeader(e.vector.Request, header, text))
+		}
+		if c, ok := e.send("fuzzed", q); ok {
+			wantCheap(t, c)
+		}
+	})
+}
+
+// withHeader returns a genuine request with one header replaced.
+func withHeader(q conformance.Request, name, value string) conformance.Request {
+	q = clone(q)
+	q.Headers[name] = []string{value}
+	return q
+}

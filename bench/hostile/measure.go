@@ -1,0 +1,156 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+)
+
+// endpoint is a real handler, set up for a provider as in one of its vectors.
+type endpoint struct {
+	provider string
+	vector   conformance.Vector
+	trial    *caddymodule.Trial
+	coded    bool // the provider has code of its own
+}
+
+// endpoints sets up to most of them up for every preset: one for each way in
+// which genuine requests differ most, in method and content type.
+func endpoints(vectors string, most int) ([]*endpoint, error) {
+	var out []*endpoint
+	for _, p := range provider.Presets() {
+		all, err := conformance.ReadFile(filepath.Join(vectors, p.Name+".json"))
+		if err != nil {
+			return nil, err
+		}
+		n := 0
+		var kinds []string
+		for _, v := range genuine(all) {
+			kind := fmt.Sprint(v.Request.Method, v.Request.Headers["Content-Type"], string(v.Config["scheme"]), len(v.Request.Headers))
+			if n == most || slices.Contains(kinds, kind) {
+				continue
+			}
+			kinds = append(kinds, kind)
+			trial, err := v.Open()
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", p.Name, err)
+			}
+			n++
+			out = append(out, &endpoint{p.Name, v, trial, p.Code != nil || p.Values != nil})
+		}
+		if n == 0 {
+			return nil, fmt.Errorf("%s has no vector of a genuine delivery", p.Name)
+		}
+	}
+	return out, nil
+}
+
+// genuine returns the vectors of genuine deliveries, or of handshakes where
+// there are no others.
+func genuine(all []conformance.Vector) []conformance.Vector {
+	accepted := slices.DeleteFunc(all, func(v conformance.Vector) bool { return v.Expect != "accept" })
+	deliveries := slices.DeleteFunc(slices.Clone(accepted), func(v conformance.Vector) bool { return v.Answer != nil })
+	if len(deliveries) > 0 {
+		return deliveries
+	}
+	return accepted
+}
+
+// cost is what one request took.
+type cost struct {
+	provider, shape string
+	size            int // of the request: headers, URL and body
+	allocated       int // bytes, also those that were free again at once
+	cpu             time.Duration
+	outcome         string
+	request         conformance.Request
+	endpoint        *endpoint
+}
+
+// constant is what a request may cost whatever its size, in bytes.
+const constant = 512 << 10
+
+// multiple is how many times its size a request allocates, beyond the constant.
+func (c *cost) multiple() float64 { return float64(c.allocated-constant) / float64(c.size) }
+
+// sizeOf is that of the request as it is sent.
+func sizeOf(r *http.Request) int {
+	n := len(r.RequestURI) + max(0, int(r.ContentLength))
+	for name, values := range r.Header {
+		for _, value := range values {
+			n += len(name) + len(value) + 4
+		}
+	}
+	return n
+}
+
+// send sends a request and measures it. It reports false for one that is
+// genuine, or that no server could receive.
+func (e *endpoint) send(name string, q conformance.Request) (cost, bool) {
+	r, err := q.HTTP()
+	if err != nil {
+		return cost{}, false
+	}
+	c := cost{provider: e.provider, shape: name, size: sizeOf(r), request: q, endpoint: e}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start := cpuTime()
+	tried := e.trial.Send(r)
+	c.cpu = cpuTime() - start
+	runtime.ReadMemStats(&after)
+	c.allocated = int(after.TotalAlloc - before.TotalAlloc)
+	c.outcome = string(tried.Outcome)
+	return c, !tried.Reached && tried.Outcome != caddymodule.Handshake && tried.Outcome != caddymodule.Duplicate && tried.Outcome != caddymodule.Replayed
+}
+
+// cpuTime is the time that the process has spent, in the kernel too.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// attack sends every shape of one size and calls each with what it cost.
+func (e *endpoint) attack(size int, generic map[string][]byte, each func(cost)) {
+	genuine := e.vector.Request
+	try := func(name string, q conformance.Request) {
+		for _, q := range []conformance.Request{unsigned(q), q} {
+			if c, ok := e.send(name, q); ok {
+				each(c)
+				return
+			}
+		}
+	}
+	for name, body := range generic {
+		try(name, with(genuine, body))
+	}
+	for _, s := range made {
+		if size > s.most || (s.coded && !e.coded) {
+			continue
+		}
+		for _, q := range s.make(genuine, size) {
+			try(s.name, q)
+		}
+	}
+}
+
+// genericBodies makes the bodies that are the same for all.
+func genericBodies(size int) map[string][]byte {
+	out := make(map[string][]byte)
+	for _, s := range bodies {
+		out[s.name] = s.body(size)
+	}
+	return out
+}

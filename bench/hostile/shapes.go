@@ -1,0 +1,404 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
+)
+
+// shape makes a hostile request of about size bytes from a genuine one.
+type shape struct {
+	name string
+	// generic bodies do not depend on the genuine request.
+	body  func(size int) []byte
+	make  func(genuine conformance.Request, size int) []conformance.Request
+	most  int  // the largest size that says more than a smaller one
+	coded bool // only for providers that have code of their own
+}
+
+// fill repeats piece between start and end, up to size bytes.
+func fill(start, piece, end string, size int) []byte {
+	n := max(1, (size-len(start)-len(end))/len(piece))
+	return []byte(start + strings.Repeat(piece, n) + end)
+}
+
+// numbered repeats a piece with a number in it, so that no two are equal.
+func numbered(start, format, end string, size int) []byte {
+	var b bytes.Buffer
+	b.Grow(size + 64)
+	b.WriteString(start)
+	for i := 0; b.Len() < size-len(end)-32; i++ {
+		fmt.Fprintf(&b, format, i)
+	}
+	b.WriteString(end)
+	return b.Bytes()
+}
+
+// bodies are what no provider sends.
+var bodies = []shape{
+	{name: "letters", body: func(n int) []byte { return fill("", "x", "", n) }},
+	{name: "one long string", body: func(n int) []byte { return fill(`{"a":"`, "x", `"}`, n) }},
+	{name: "a string of escapes", body: func(n int) []byte { return fill(`{"a":"`, `\"`, `"}`, n) }},
+	{name: "a string of escaped letters", body: func(n int) []byte { return fill(`{"a":"`, `\u0041`, `"}`, n) }},
+	{name: "a long name", body: func(n int) []byte { return fill(`{"`, `\n`, `":1}`, n) }},
+	{name: "nested lists", body: func(n int) []byte { return fill("", "[", "", n) }},
+	{name: "nested objects", body: func(n int) []byte { return fill("", `{"a":`, "", n) }},
+	{name: "empty objects", body: func(n int) []byte { return fill("[", "{},", "{}]", n) }},
+	{name: "empty lists", body: func(n int) []byte { return fill("[", "[],", "[]]", n) }},
+	{name: "digits", body: func(n int) []byte { return fill("[", "1,", "1]", n) }},
+	{name: "a long number", body: func(n int) []byte { return fill(`{"a":`, "9", "}", n) }},
+	{name: "many members", body: func(n int) []byte { return numbered("{", `"%x":1,`, `"z":1}`, n) }},
+	{name: "one member again and again", body: func(n int) []byte { return fill("{", `"a":1,`, `"a":1}`, n) }},
+	{name: "spaces", body: func(n int) []byte { return fill("{", " ", "}", n) }},
+	{name: "one field again and again", body: func(n int) []byte { return fill("a", "&a", "", n) }},
+	{name: "many fields", body: func(n int) []byte { return numbered("a", "&%x", "", n) }},
+	{name: "1,000 fields", body: func(n int) []byte { return fill("a=", strings.Repeat("+", max(1, n/1000-4))+"&a=", "", n-8) }},
+	{name: "escaped letters in a field", body: func(n int) []byte { return fill("a=", "%41", "", n) }},
+	{name: "quotes", body: func(n int) []byte { return fill("", `"`, "", n) }},
+	{name: "zeros", body: func(n int) []byte { return make([]byte, n) }},
+}
+
+// made are changes to what a provider sends.
+var made = []shape{
+	{name: "a genuine body in spaces", make: padded, most: 4 << 20},
+	{name: "a genuine member made long", make: longStrings, most: 4 << 20, coded: true},
+	{name: "a genuine list made long", make: longLists, most: 1 << 20, coded: true},
+	{name: "a genuine object with many members", make: manyMembers, most: 1 << 20, coded: true},
+	{name: "a genuine field made long", make: longFields, most: 1 << 20},
+	{name: "many parts", make: manyParts, most: 1 << 20},
+	{name: "compressed", make: compressed, most: 256 << 10},
+	{name: "long headers", make: longHeaders, most: 256 << 10},
+	{name: "a header's list of headers", make: listedHeaders, most: 256 << 10},
+	{name: "a long query", make: longQuery, most: 256 << 10},
+}
+
+// clone returns a copy whose headers can be changed.
+func clone(q conformance.Request) conformance.Request {
+	headers := make(map[string][]string, len(q.Headers))
+	for name, values := range q.Headers {
+		headers[name] = slices.Clone(values)
+	}
+	q.Headers = headers
+	return q
+}
+
+func with(q conformance.Request, body []byte) conformance.Request {
+	q = clone(q)
+	q.Body = body
+	return q
+}
+
+// unsigned spoils what could be the signature of a request, where one that is
+// signed would be let through: of every long header value a character near its
+// end is changed for another of its kind.
+func unsigned(q conformance.Request) conformance.Request {
+	q = clone(q)
+	for name, values := range q.Headers {
+		if name := http.CanonicalHeaderKey(name); name == "Content-Type" || name == "Content-Encoding" {
+			continue
+		}
+		for i, value := range values {
+			values[i] = spoiled(value)
+		}
+	}
+	return q
+}
+
+func spoiled(value string) string {
+	const short = 16
+	if len(value) < short {
+		return value
+	}
+	b := []byte(value)
+	for i := len(b) - 4; i > 0; i-- {
+		switch c := b[i]; {
+		case '0' <= c && c <= '8', 'a' <= c && c < 'f', 'A' <= c && c < 'F':
+			b[i]++
+			return string(b)
+		case c == '9', c == 'f', c == 'F':
+			b[i]--
+			return string(b)
+		}
+	}
+	return value
+}
+
+func padded(q conformance.Request, size int) []conformance.Request {
+	return []conformance.Request{with(q, append(bytes.Repeat([]byte(" "), size), q.Body...))}
+}
+
+const mark = "\x01\x02mark\x02\x01"
+
+// quotedMark is the mark as it is in a document.
+func quotedMark() []byte {
+	quoted, err := json.Marshal(mark)
+	if err != nil {
+		panic(err) // a string can always be written
+	}
+	return quoted
+}
+
+// marked returns the document with a mark in each place that change chooses,
+// one document for each place, at most 16.
+func marked(body []byte, change func(value any) (any, bool)) [][]byte {
+	var document any
+	if json.Unmarshal(body, &document) != nil {
+		return nil
+	}
+	var out [][]byte
+	for place := range 16 {
+		seen := 0
+		changed, _ := replaceAt(document, change, place, &seen)
+		if seen <= place {
+			break
+		}
+		raw, err := json.Marshal(changed)
+		if err != nil {
+			break
+		}
+		out = append(out, raw)
+	}
+	return out
+}
+
+// replaceAt changes the value at a place, in the order of a walk.
+func replaceAt(value any, change func(any) (any, bool), place int, seen *int) (any, bool) {
+	if changed, ok := change(value); ok {
+		*seen++
+		if *seen-1 == place {
+			return changed, true
+		}
+	}
+	switch v := value.(type) {
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			if changed, ok := replaceAt(v[name], change, place, seen); ok {
+				v = maps.Clone(v)
+				v[name] = changed
+				return v, true
+			}
+		}
+	case []any:
+		for i := range v {
+			if changed, ok := replaceAt(v[i], change, place, seen); ok {
+				v = slices.Clone(v)
+				v[i] = changed
+				return v, true
+			}
+		}
+	}
+	return value, false
+}
+
+// expanded puts a repeated piece where the mark is.
+func expanded(q conformance.Request, documents [][]byte, size int, pieces ...string) []conformance.Request {
+	quoted := quotedMark()
+	inner := quoted[1 : len(quoted)-1]
+	var out []conformance.Request
+	for _, document := range documents {
+		for _, piece := range pieces {
+			n := max(1, (size-len(document))/len(piece))
+			what := inner
+			if piece[0] == ',' || piece[0] == '{' {
+				what = quoted
+			}
+			out = append(out, with(q, bytes.Replace(document, what, []byte(strings.Repeat(piece, n)), 1)))
+		}
+	}
+	return out
+}
+
+func longStrings(q conformance.Request, size int) []conformance.Request {
+	documents := marked(q.Body, func(value any) (any, bool) {
+		_, ok := value.(string)
+		return mark, ok
+	})
+	return expanded(q, documents, size, "x", `\u0041`, `\"`)
+}
+
+func longLists(q conformance.Request, size int) []conformance.Request {
+	documents := marked(q.Body, func(value any) (any, bool) {
+		list, ok := value.([]any)
+		return append(slices.Clone(list), mark), ok
+	})
+	var out []conformance.Request
+	quoted := quotedMark()
+	for _, document := range documents {
+		for _, piece := range []string{"{},", "1,", `{"a":{}},`, `"",`} {
+			n := max(1, (size-len(document))/len(piece))
+			out = append(out, with(q, bytes.Replace(document, quoted, []byte(strings.Repeat(piece, n)+"{}"), 1)))
+		}
+	}
+	return append(out, repeatedElements(q, size)...)
+}
+
+// repeatedElements repeats the first element of every list.
+func repeatedElements(q conformance.Request, size int) []conformance.Request {
+	documents := marked(q.Body, func(value any) (any, bool) {
+		list, ok := value.([]any)
+		if !ok || len(list) == 0 {
+			return nil, false
+		}
+		raw, err := json.Marshal(list[0])
+		if err != nil {
+			return nil, false
+		}
+		n := max(1, size/(len(raw)+1))
+		return slices.Repeat(list[:1], min(n, 20000)), true
+	})
+	var out []conformance.Request
+	for _, document := range documents {
+		out = append(out, with(q, document))
+	}
+	return out
+}
+
+func manyMembers(q conformance.Request, size int) []conformance.Request {
+	documents := marked(q.Body, func(value any) (any, bool) {
+		object, ok := value.(map[string]any)
+		object = maps.Clone(object)
+		if ok {
+			object[mark] = 1
+		}
+		return object, ok
+	})
+	inner := quotedMark()
+	var out []conformance.Request
+	for _, document := range documents[:min(len(documents), 4)] {
+		members := numbered("", `"%x":"",`, `"y"`, size-len(document))
+		out = append(out, with(q, bytes.Replace(document, inner, members, 1)))
+	}
+	return out
+}
+
+func longFields(q conformance.Request, size int) []conformance.Request {
+	form, err := url.ParseQuery(string(q.Body))
+	if err != nil || bytes.ContainsAny(q.Body, "{[<") || len(form) == 0 {
+		return nil
+	}
+	var out []conformance.Request
+	for name := range form {
+		for _, piece := range []string{"x", "+", "%41", "a%26"} {
+			longer := maps.Clone(form)
+			longer[name] = []string{mark}
+			text := strings.Replace(longer.Encode(), url.QueryEscape(mark), strings.Repeat(piece, size/len(piece)), 1)
+			out = append(out, with(q, []byte(text)))
+		}
+		longer := maps.Clone(form)
+		longer[name] = slices.Repeat([]string{"x"}, 1000)
+		out = append(out, with(q, []byte(longer.Encode())))
+	}
+	return out
+}
+
+func manyParts(q conformance.Request, size int) []conformance.Request {
+	for name, values := range q.Headers {
+		if !strings.EqualFold(name, "Content-Type") || len(values) == 0 {
+			continue
+		}
+		if _, params, err := mime.ParseMediaType(values[0]); err == nil && params["boundary"] != "" {
+			line := "--" + params["boundary"]
+			field := line + "\r\nContent-Disposition: form-data; name=\"json\"\r\n\r\n"
+			return []conformance.Request{
+				with(q, fill("", line+"\r\nA:\r\n\r\n\r\n", line+"--", size)),
+				with(q, fill("", field+"x\r\n", line+"--", size)),
+				with(q, fill(field, "x", "\r\n"+line+"--", size)),
+				with(q, fill(line+"\r\n", "A:\r\n", "\r\n\r\n"+line+"--", size)),
+			}
+		}
+	}
+	return nil
+}
+
+// bomb is 64 MiB of zeros, compressed.
+var bomb = sync.OnceValue(func() []byte {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write(make([]byte, 64<<20)) // a buffer never fails
+	_ = w.Close()
+	return b.Bytes()
+})
+
+func compressed(q conformance.Request, _ int) []conformance.Request {
+	q = with(q, bomb())
+	q.Headers["Content-Encoding"] = []string{"gzip"}
+	return []conformance.Request{q}
+}
+
+// maxHeaders is less than the 1 MiB that net/http takes for all headers.
+const maxHeaders = 900 << 10
+
+// ordinary are headers that no provider signs with.
+var ordinary = []string{"Host", "User-Agent", "Accept", "Accept-Encoding", "Content-Length", "Connection", "Cache-Control"}
+
+func longHeaders(q conformance.Request, size int) []conformance.Request {
+	size = min(size, maxHeaders)
+	var out []conformance.Request
+	for name, values := range q.Headers {
+		if slices.Contains(ordinary, http.CanonicalHeaderKey(name)) {
+			continue
+		}
+		value := values[0]
+		long := []string{
+			strings.Repeat("a", size), strings.Repeat(",", size), strings.Repeat("a=b,", size/4), strings.Repeat(".", size), strings.Repeat("a;", size/2),
+			value + strings.Repeat(","+value, size/(len(value)+1)), value + strings.Repeat(" "+value, size/(len(value)+1)), value + strings.Repeat(";a=1", size/4),
+			value + strings.Repeat(" ", size) + ".", strings.Repeat("a a=a, ", size/7), strings.Repeat("e30.", size/4), strings.Repeat("a=(\"b\" \"c\");", size/12),
+		}
+		for _, l := range long {
+			longer := clone(q)
+			longer.Headers[name] = []string{l}
+			out = append(out, longer)
+		}
+		again := clone(q)
+		again.Headers[name] = slices.Repeat([]string{value}, max(1, size/(len(value)+len(name)+4)))
+		out = append(out, again)
+	}
+	return out
+}
+
+// listedHeaders has a header that lists others list one of them as often as
+// possible, and makes that one long.
+func listedHeaders(q conformance.Request, size int) []conformance.Request {
+	half := min(size, maxHeaders) / 2
+	var out []conformance.Request
+	for name, values := range q.Headers {
+		for listed := range q.Headers {
+			at := strings.Index(strings.ToLower(values[0]), strings.ToLower(listed))
+			if at < 0 || listed == name {
+				continue
+			}
+			for _, separator := range []string{" ", ","} {
+				longer := clone(q)
+				longer.Headers[name] = []string{values[0][:at] + strings.Repeat(listed+separator, half/(len(listed)+1)) + values[0][at:]}
+				longer.Headers[listed] = []string{strings.Repeat("x", half)}
+				out = append(out, longer)
+			}
+		}
+	}
+	return out
+}
+
+func longQuery(q conformance.Request, size int) []conformance.Request {
+	size = min(size, maxHeaders)
+	separator := "?"
+	if strings.Contains(q.URL, "?") {
+		separator = "&"
+	}
+	var out []conformance.Request
+	for _, query := range [][]byte{fill("a", "&a", "", size), numbered("a", "&%x", "", size), fill("a=", "%41", "", size), fill("a=", "/", "", size), fill("bodySHA256=", "&a", "", size)} {
+		longer := clone(q)
+		longer.URL += separator + string(query)
+		out = append(out, longer)
+	}
+	return out
+}

@@ -1,0 +1,395 @@
+package provider
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"iter"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// What follows reads JSON documents that nobody has verified: in one pass,
+// without building them and without allocating for what is in them. A decoder
+// makes 50 bytes of the three of `{},`.
+
+const (
+	// maxJSONDepth bounds how deep a document is nested.
+	maxJSONDepth = 100
+	// maxOpenNames bounds the names of an object and of those around it.
+	maxOpenNames = 4096
+	// longestEscape is the length of \u0041, in bytes.
+	longestEscape = 6
+)
+
+var (
+	errNotJSON   = errors.New("the body is not JSON")
+	errTooDeep   = errors.New("the JSON document is nested too deep")
+	errManyNames = errors.New("an object of the JSON document has too many members")
+	errNameTwice = errors.New("a name comes twice in one JSON object")
+	errTrailing  = errors.New("something follows the JSON document")
+)
+
+// exactName keeps names apart that differ in case.
+func exactName(r rune) rune { return r }
+
+// foldName takes characters that differ in case only for the same, as
+// encoding/json and others do with names.
+func foldName(r rune) rune {
+	if r < utf8.RuneSelf {
+		if 'a' <= r && r <= 'z' {
+			r -= 'a' - 'A'
+		}
+		return r
+	}
+	least := r
+	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+		least = min(least, next)
+	}
+	return least
+}
+
+// jsonWalk is one pass over one document.
+type jsonWalk struct {
+	buf   []byte
+	pos   int
+	names *names   // nil: names are not compared
+	open  []uint64 // hashes of the compared names in all open objects
+}
+
+// token returns the next byte that is not white space, without consuming it.
+func (w *jsonWalk) token() (byte, bool) {
+	for ; w.pos < len(w.buf); w.pos++ {
+		switch c := w.buf[w.pos]; c {
+		case ' ', '\t', '\n', '\r':
+		default:
+			return c, true
+		}
+	}
+	return 0, false
+}
+
+// value consumes a value, which must be well-formed.
+func (w *jsonWalk) value(depth int) error {
+	c, ok := w.token()
+	switch {
+	case !ok:
+		return errNotJSON
+	case depth > maxJSONDepth:
+		return errTooDeep
+	case c == '{':
+		return w.object(depth)
+	case c == '[':
+		return w.array(depth)
+	case c == '"':
+		_, err := w.text()
+		return err
+	}
+	return w.bare(c)
+}
+
+func (w *jsonWalk) object(depth int) error {
+	outer := len(w.open)
+	more, err := w.enter('}')
+	for more && err == nil {
+		if err = w.member(depth); err == nil {
+			more, err = w.next('}')
+		}
+	}
+	if err != nil {
+		return err
+	}
+	names := w.open[outer:]
+	slices.Sort(names)
+	for i := 1; i < len(names); i++ {
+		if names[i] == names[i-1] {
+			return errNameTwice
+		}
+	}
+	w.open = w.open[:outer]
+	return nil
+}
+
+func (w *jsonWalk) member(depth int) error {
+	name, err := w.name()
+	if err != nil {
+		return err
+	}
+	if w.names != nil && depth <= w.names.depth {
+		if len(w.open) == maxOpenNames {
+			return errManyNames
+		}
+		hash := nameHash(name, exactName)
+		if err := w.names.check(name, hash); err != nil {
+			return err
+		}
+		w.open = append(w.open, hash)
+	}
+	return w.value(depth + 1)
+}
+
+// name consumes a member's name and the colon behind it.
+func (w *jsonWalk) name() ([]byte, error) {
+	if c, _ := w.token(); c != '"' {
+		return nil, errNotJSON
+	}
+	name, err := w.text()
+	if err != nil {
+		return nil, err
+	}
+	if c, _ := w.token(); c != ':' {
+		return nil, errNotJSON
+	}
+	w.pos++
+	return name, nil
+}
+
+func (w *jsonWalk) array(depth int) error {
+	more, err := w.enter(']')
+	for more && err == nil {
+		if err = w.value(depth + 1); err == nil {
+			more, err = w.next(']')
+		}
+	}
+	return err
+}
+
+// enter consumes the bracket that opens a container, and the one that closes it
+// if it is empty. It reports whether there is something in it.
+func (w *jsonWalk) enter(end byte) (bool, error) {
+	w.pos++
+	c, ok := w.token()
+	if !ok {
+		return false, errNotJSON
+	}
+	if c == end {
+		w.pos++
+	}
+	return c != end, nil
+}
+
+// next consumes a comma or the end of a container, and reports which.
+func (w *jsonWalk) next(end byte) (bool, error) {
+	c, _ := w.token()
+	if c != ',' && c != end {
+		return false, errNotJSON
+	}
+	w.pos++
+	return c == ',', nil
+}
+
+// text consumes a string and returns what is between its quotes, as written.
+func (w *jsonWalk) text() ([]byte, error) {
+	w.pos++
+	start := w.pos
+	for w.pos < len(w.buf) {
+		switch c := w.buf[w.pos]; {
+		case c == '"':
+			w.pos++
+			return w.buf[start : w.pos-1], nil
+		case c < ' ':
+			return nil, errNotJSON
+		case c == '\\':
+			n := escapeLen(w.buf[w.pos:])
+			if n == 0 {
+				return nil, errNotJSON
+			}
+			w.pos += n
+		default:
+			w.pos++
+		}
+	}
+	return nil, errNotJSON
+}
+
+// escapeLen returns the length of the escape that b begins with, 0 if there is
+// none.
+func escapeLen(b []byte) int {
+	if len(b) < 2 {
+		return 0
+	}
+	switch b[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2
+	}
+	if b[1] != 'u' || len(b) < 6 {
+		return 0
+	}
+	for _, c := range b[2:6] {
+		if _, ok := hexDigit(c); !ok {
+			return 0
+		}
+	}
+	return 6
+}
+
+func hexDigit(c byte) (rune, bool) {
+	switch {
+	case '0' <= c && c <= '9':
+		return rune(c - '0'), true
+	case 'a' <= c|0x20 && c|0x20 <= 'f':
+		return rune(c|0x20-'a') + 10, true
+	}
+	return 0, false
+}
+
+// bare consumes a number, true, false or null.
+func (w *jsonWalk) bare(c byte) error {
+	for _, word := range []string{"true", "false", "null"} {
+		if c == word[0] {
+			if !bytes.HasPrefix(w.buf[w.pos:], []byte(word)) {
+				return errNotJSON
+			}
+			w.pos += len(word)
+			return nil
+		}
+	}
+	return w.number()
+}
+
+func (w *jsonWalk) number() error {
+	w.skipAny("-")
+	switch whole := w.digits(); {
+	case whole == 0, whole > 1 && w.buf[w.pos-whole] == '0':
+		return errNotJSON
+	}
+	if w.skipAny(".") && w.digits() == 0 {
+		return errNotJSON
+	}
+	if w.skipAny("eE") {
+		w.skipAny("+-")
+		if w.digits() == 0 {
+			return errNotJSON
+		}
+	}
+	return nil
+}
+
+func (w *jsonWalk) skipAny(chars string) bool {
+	if w.pos < len(w.buf) && strings.IndexByte(chars, w.buf[w.pos]) >= 0 {
+		w.pos++
+		return true
+	}
+	return false
+}
+
+func (w *jsonWalk) digits() int {
+	start := w.pos
+	for w.pos < len(w.buf) && '0' <= w.buf[w.pos] && w.buf[w.pos] <= '9' {
+		w.pos++
+	}
+	return w.pos - start
+}
+
+// nameHash hashes a name by its characters (FNV-1a), escapes undone. Who makes
+// two names of one hash gets their own message refused.
+func nameHash(name []byte, same func(rune) rune) uint64 {
+	h := uint64(14695981039346656037)
+	for len(name) > 0 {
+		r, n := nameRune(name)
+		h = (h ^ uint64(same(r))) * 1099511628211
+		name = name[n:]
+	}
+	return h
+}
+
+// nameRune returns the first character of a well-formed name.
+func nameRune(name []byte) (rune, int) {
+	if name[0] < utf8.RuneSelf && name[0] != '\\' {
+		return rune(name[0]), 1
+	}
+	if name[0] != '\\' {
+		return utf8.DecodeRune(name)
+	}
+	if name[1] != 'u' {
+		i := strings.IndexByte(`"\/bfnrt`, name[1])
+		return rune("\"\\/\b\f\n\r\t"[i]), 2
+	}
+	// Halves of a pair are taken one by one, in every spelling alike.
+	var r rune
+	for _, c := range name[2:6] {
+		digit, _ := hexDigit(c)
+		r = r<<4 | digit
+	}
+	return r, 6
+}
+
+// jsonMembers yields name, as written, and value of every member of an object,
+// up to the first that is not well-formed; nothing for any other value.
+func jsonMembers(value []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		w := &jsonWalk{buf: value}
+		if c, _ := w.token(); c != '{' {
+			return
+		}
+		more, err := w.enter('}')
+		for more && err == nil {
+			var name, member []byte
+			if name, err = w.name(); err == nil {
+				member, err = w.take()
+			}
+			if err != nil || !yield(name, member) {
+				return
+			}
+			more, err = w.next('}')
+		}
+	}
+}
+
+// jsonElements yields the elements of an array, up to the first that is not
+// well-formed; nothing for any other value.
+func jsonElements(value []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		w := &jsonWalk{buf: value}
+		if c, _ := w.token(); c != '[' {
+			return
+		}
+		more, err := w.enter(']')
+		for more && err == nil {
+			var element []byte
+			if element, err = w.take(); err != nil || !yield(element) {
+				return
+			}
+			more, err = w.next(']')
+		}
+	}
+}
+
+// take consumes a value and returns it as written.
+func (w *jsonWalk) take() ([]byte, error) {
+	w.token()
+	start := w.pos
+	err := w.value(0)
+	return w.buf[start:w.pos], err
+}
+
+// isNamed reports whether a name, as written, is want in any case.
+func isNamed(name []byte, want string) bool {
+	if len(name) > longestEscape*len(want) {
+		return false
+	}
+	if bytes.IndexByte(name, '\\') < 0 {
+		return bytes.EqualFold(name, []byte(want))
+	}
+	text, ok := jsonString(name, true)
+	return ok && strings.EqualFold(text, want)
+}
+
+// jsonString returns the text of a string; bare says that the quotes are
+// missing already. It reports false for any other value.
+func jsonString(value []byte, bare bool) (string, bool) {
+	if !bare {
+		if len(value) < 2 || value[0] != '"' {
+			return "", false
+		}
+		value = value[1 : len(value)-1]
+	}
+	if bytes.IndexByte(value, '\\') < 0 && utf8.Valid(value) {
+		return string(value), true
+	}
+	var text string
+	err := json.Unmarshal(slices.Concat([]byte{'"'}, value, []byte{'"'}), &text)
+	return text, err == nil
+}
