@@ -155,10 +155,10 @@ func (d *delivery) keyText() string {
 // the new secret is still a retry.
 //
 //	the provider …                          blocking          note
-//	signs the ID                            ID                –
-//	… but may change it on a retry (PayPal) ID, content       –
-//	sends an unsigned ID; content unique    content           ID
-//	sends an unsigned ID; content repeats   ID with content   ID
+//	signs the ID                            the ID            –
+//	… but may change it on a retry (PayPal) both              –
+//	sends an unsigned ID; content unique    content           the ID
+//	sends an unsigned ID; content repeats   ID with content   the ID
 //	sends no ID; content unique             content           –
 //	sends no ID; content repeats            –                 –
 //
