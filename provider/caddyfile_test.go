@@ -47,13 +47,13 @@ func TestSettingsInTheCaddyfile(t *testing.T) {
 
 func TestMistakesInTheCaddyfile(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"github", "github s {\n scheme v2\n}", "unknown option"},
-		{"github", "github s {\n topic x\n}", "unknown option"},
-		{"hubspot", "hubspot s {\n scheme v2\n scheme v3\n}", "twice"},
-		{"hubspot", "hubspot s {\n scheme\n}", "needs a value"},
-		{"hubspot", "hubspot s {\n scheme v2 v3\n}", "takes one value"},
-		{"aws-sns", "aws-sns {\n accept_handshake yes\n}", "takes no value"},
-		{"aws-sns", "aws-sns {\n topic\n}", "needs a value"},
+		{"github", "github s {\n scheme v2\n}", "unrecognized option"},
+		{"github", "github s {\n topic x\n}", "unrecognized option"},
+		{"hubspot", "hubspot s {\n scheme v2\n scheme v3\n}", "duplicate option: scheme"},
+		{"hubspot", "hubspot s {\n scheme\n}", "missing value"},
+		{"hubspot", "hubspot s {\n scheme v2 v3\n}", "too many arguments"},
+		{"aws-sns", "aws-sns {\n accept_handshake yes\n}", "too many arguments"},
+		{"aws-sns", "aws-sns {\n topic\n}", "missing value"},
 	} {
 		if _, err := parse(t, c.name, c.text); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.text, err, c.want)

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -276,41 +277,33 @@ func (m *Module) OptionNames() []string {
 //
 // Which settings there are depends on the provider.
 func (m *Module) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return unmarshalOptions(d, &m.Options, func(d *caddyfile.Dispenser, seen map[string]bool) (bool, error) {
-		t := settingNamed(d.Val())
+	return unmarshalOptions(d, &m.Options, m.OptionNames(), func(r *option.Reader) bool {
+		t := settingNamed(r.Name())
 		if t == nil || (!slices.Contains(m.preset.Takes, t.name) && !slices.Contains(m.preset.Needs, t.name)) {
-			return false, nil
+			return false
 		}
-		return true, t.unmarshal(d, seen, &m.Settings)
+		t.read(r, &m.Settings)
+		return true
 	})
 }
 
-// unmarshalOptions reads a provider's segment: the common options, and with
-// other whatever else the provider knows. other returns false for an option
-// that is not its own.
-func unmarshalOptions(d *caddyfile.Dispenser, o *Options, other func(d *caddyfile.Dispenser, seen map[string]bool) (bool, error)) error {
+// unmarshalOptions reads a provider's segment: the options that every provider has,
+// and with other whatever else this one has. other returns false for an option
+// that it does not know.
+func unmarshalOptions(d *caddyfile.Dispenser, o *Options, known []string, other func(*option.Reader) bool) error {
 	d.Next() // the name
 	if args := d.RemainingArgs(); len(args) > 1 {
-		return d.Errf("one secret can follow the provider's name; more of them go into its block, each as: secret {env.NAME}")
+		return d.Err("too many arguments: expected at most one secret after the provider's name; write further ones in its block, each as: secret {env.NAME}")
 	} else if len(args) == 1 {
 		if err := o.addSecret(d, args); err != nil {
 			return err
 		}
 	}
-	seen := make(map[string]bool)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		known, err := o.unmarshalOption(d, seen)
-		if !known && err == nil && other != nil {
-			known, err = other(d, seen)
+	return option.Block(d, func(r *option.Reader) {
+		if !o.readOption(r, d) && !other(r) {
+			r.Unknown(known...)
 		}
-		if err != nil {
-			return err
-		}
-		if !known {
-			return d.Errf("unknown option %q", d.Val())
-		}
-	}
-	return nil
+	})
 }
 
 // CheckHeaders implements Provider.

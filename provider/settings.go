@@ -7,8 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 )
 
 // Settings are what some providers must or can be told beyond [Options]. A
@@ -136,24 +137,16 @@ func (t *setting) isSet(s *Settings) bool {
 	return *t.flag(s)
 }
 
-// unmarshal reads the setting's arguments.
-func (t *setting) unmarshal(d *caddyfile.Dispenser, seen map[string]bool, s *Settings) error {
+// read reads the setting's arguments.
+func (t *setting) read(r *option.Reader, s *Settings) {
 	switch {
 	case t.text != nil:
-		return unmarshalString(d, seen, t.text(s))
+		r.Text(t.text(s))
 	case t.list != nil:
-		args := d.RemainingArgs()
-		if len(args) == 0 {
-			return d.Errf("%s needs a value", t.name)
-		}
-		*t.list(s) = append(*t.list(s), args...)
-		return nil
+		*t.list(s) = append(*t.list(s), r.Arguments(t.value)...)
+	default:
+		r.Flag(t.flag(s))
 	}
-	if d.NextArg() {
-		return d.Errf("%s takes no value, but %q follows", t.name, d.Val())
-	}
-	*t.flag(s) = true
-	return nil
 }
 
 // check refuses settings that the provider does not take and asks for those
@@ -170,7 +163,7 @@ func (s *Settings) check(takes, needs []string) error {
 	}
 	for _, name := range needs {
 		if t := settingNamed(name); !t.isSet(s) {
-			return fmt.Errorf("it lacks %s, %s: write `%s`", t.name, t.help, strings.TrimSpace(t.name+" "+t.value))
+			return fmt.Errorf("missing %s, %s: write `%s`", t.name, t.help, strings.TrimSpace(t.name+" "+t.value))
 		}
 	}
 	return nil

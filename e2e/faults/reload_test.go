@@ -106,7 +106,7 @@ func storesThatCannotBeOpened(t *testing.T) []namedConfig {
 	return []namedConfig{
 		{"a store that another process uses", with("file " + locked)},
 		{"a store that is damaged", with("file " + damaged)},
-		{"a Redis that refuses the login", with("redis redis://:wrong@" + startRedis(t).address)},
+		{"a Redis that refuses the login", with("redis redis://nobody:wrong@" + startRedis(t).address)},
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 // its methods leave their targets in any state.
 type Reader struct {
 	d    *caddyfile.Dispenser
+	name string // of the option that is being read
 	seen []string
 	err  error
 }
@@ -27,6 +28,7 @@ type Reader struct {
 func Block(d *caddyfile.Dispenser, read func(*Reader)) error {
 	r := &Reader{d: d}
 	for nesting := d.Nesting(); r.err == nil && d.NextBlock(nesting); {
+		r.name = d.Val()
 		read(r)
 	}
 	return r.err
@@ -49,7 +51,7 @@ func Argument(d *caddyfile.Dispenser, what string) (string, error) {
 }
 
 // Name returns the option that is being read.
-func (r *Reader) Name() string { return r.d.Val() }
+func (r *Reader) Name() string { return r.name }
 
 // Failed reports whether there is an error already.
 func (r *Reader) Failed() bool { return r.err != nil }
@@ -70,7 +72,7 @@ func (r *Reader) Keep(err error) {
 
 // Once rejects an option that was read before.
 func (r *Reader) Once() {
-	name := r.d.Val()
+	name := r.name
 	if slices.Contains(r.seen, name) {
 		r.Fail("duplicate option: %s", name)
 	}
@@ -80,7 +82,7 @@ func (r *Reader) Once() {
 // Arguments reads the values of an option, of which there must be one at least.
 // example is what to write after the option's name.
 func (r *Reader) Arguments(example string) []string {
-	name := r.d.Val()
+	name := r.name
 	args := r.d.RemainingArgs()
 	if len(args) == 0 {
 		r.Fail("missing value: write, for example, %s %s", name, example)
@@ -90,7 +92,7 @@ func (r *Reader) Arguments(example string) []string {
 
 // value reads the one value of an option.
 func (r *Reader) value() (name, text string) {
-	name = r.d.Val()
+	name = r.name
 	r.Once()
 	args := r.d.RemainingArgs()
 	switch {
@@ -130,7 +132,7 @@ func Unrecognized(name, text string, allowed ...string) error {
 
 // Flag reads an option that takes no value.
 func (r *Reader) Flag(to *bool) {
-	name := r.d.Val()
+	name := r.name
 	r.Once()
 	if len(r.d.RemainingArgs()) > 0 {
 		r.Fail("too many arguments: expected no value after %s", name)
@@ -192,7 +194,7 @@ func (r *Reader) Status(to *int) {
 
 // Statuses reads status codes and their classes: 2xx 410.
 func (r *Reader) Statuses(to *[]int) {
-	name := r.d.Val()
+	name := r.name
 	r.Once()
 	for _, arg := range r.Arguments("2xx") {
 		if strings.Contains(arg, ",") {
@@ -209,14 +211,14 @@ func (r *Reader) Statuses(to *[]int) {
 
 // Misplaced rejects an option that belongs elsewhere, if it is one of known.
 func (r *Reader) Misplaced(known []string, where string) {
-	if name := r.d.Val(); slices.Contains(known, name) {
-		r.Fail("%s must be inside %s", name, where)
+	if slices.Contains(known, r.name) {
+		r.Fail("%s must be inside %s", r.name, where)
 	}
 }
 
 // Unknown rejects an option that is none of known.
 func (r *Reader) Unknown(known ...string) {
-	name := r.d.Val()
+	name := r.name
 	if s := Nearest(name, known); s != "" {
 		r.Fail("unrecognized option: %s; did you mean %s?", name, s)
 		return
