@@ -36,7 +36,7 @@ type Preset struct {
 	// Variants are there instead of Schemes where nothing in secret or request
 	// says in which way the provider signs. The first is the default.
 	Variants []Variant
-	// Takes and Needs name the settings that the provider knows beyond the
+	// Takes and Needs name the options that the provider knows beyond the
 	// options of all.
 	Takes, Needs []string
 	// KeyText turns the text of a secret into the text of a key, before the
@@ -119,10 +119,10 @@ type verifier interface {
 // and secrets of one endpoint.
 type Module struct {
 	Options
-	Settings
+	PresetOptions
 
 	preset   *Preset
-	set      Settings // with placeholders replaced
+	set      PresetOptions // with placeholders replaced
 	keys     []signature.Secret
 	variant  *Variant
 	distinct Distinction
@@ -149,21 +149,21 @@ func (m *Module) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("%s: %w", m.preset.Name, err)
 	}
 	m.watch(ctx, m.logger, func() (Provider, error) {
-		again := &Module{Options: m.Options, Settings: m.Settings, preset: m.preset, logger: m.logger}
+		again := &Module{Options: m.Options, PresetOptions: m.PresetOptions, preset: m.preset, logger: m.logger}
 		return again, again.provision()
 	})
 	return nil
 }
 
-// files are those that secrets and settings come from.
+// files are those that secrets and options come from.
 func (m *Module) files() []string {
 	texts := m.secretTexts()
-	for i := range settings {
-		switch t := &settings[i]; {
+	for i := range presetOptions {
+		switch t := &presetOptions[i]; {
 		case t.text != nil:
-			texts = append(texts, *t.text(&m.Settings))
+			texts = append(texts, *t.text(&m.PresetOptions))
 		case t.list != nil:
-			texts = append(texts, *t.list(&m.Settings)...)
+			texts = append(texts, *t.list(&m.PresetOptions)...)
 		}
 	}
 	return filesIn(texts...)
@@ -178,10 +178,10 @@ func (m *Module) provision() error {
 		return err
 	}
 	var err error
-	if m.set, err = m.Settings.resolved(); err != nil {
+	if m.set, err = m.PresetOptions.resolved(); err != nil {
 		return err
 	}
-	if err := m.checkSecretSettings(); err != nil {
+	if err := m.checkSecretOptions(); err != nil {
 		return err
 	}
 	schemes, err := m.chooseVariant()
@@ -210,7 +210,7 @@ func (m *Module) provision() error {
 	return err
 }
 
-// adapted returns the schemes with the settings that change them: another
+// adapted returns the schemes with the options that change them: another
 // header, fewer algorithms.
 func (m *Module) adapted(schemes []signature.Scheme) []signature.Scheme {
 	if m.set.Header != "" {
@@ -272,17 +272,17 @@ func (m *Module) OptionNames() []string {
 //		secret     <secret> [<label>]
 //		tolerance  <duration>
 //		public_url <url>
-//		<setting>  <value>
+//		<option>   <value>
 //	}
 //
-// Which settings there are depends on the provider.
+// Which options there are depends on the provider.
 func (m *Module) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return unmarshalOptions(d, &m.Options, m.OptionNames(), func(r *option.Reader) bool {
-		t := settingNamed(r.Name())
+		t := presetOptionNamed(r.Name())
 		if t == nil || (!slices.Contains(m.preset.Takes, t.name) && !slices.Contains(m.preset.Needs, t.name)) {
 			return false
 		}
-		t.read(r, &m.Settings)
+		t.read(r, &m.PresetOptions)
 		return true
 	})
 }

@@ -57,7 +57,7 @@ func TestEveryMistakeHasOneMessage(t *testing.T) {
 		"text a b":              "too many arguments: expected one value after text",
 		`text ""`:               "empty value: write one after text, or remove the option; if it comes from {$NAME}, that variable is not set",
 		"text a\ntext b":        "duplicate option: text",
-		"flag\nflag":            "duplicate option: flag",
+		"flag\nsize 1MiB\nflag": "duplicate option: flag",
 		"flag yes":              "too many arguments: expected no value after flag",
 		"word maybe":            "unrecognized word: maybe; write yes or no",
 		"duration soon":         "invalid duration: soon is not a duration; write, for example, duration 30s",
