@@ -18,10 +18,10 @@ import (
 type StoreModule interface {
 	caddy.Module
 	// Open opens the store, or joins it if this process has it open already.
-	// It is called at most once, after Provision, and perhaps after Cleanup
-	// of the config that ran before. release gives the store back: it is
-	// called once, after the last delivery that uses it has ended, which may
-	// be after Cleanup.
+	// After Cleanup it only joins, and returns an error if the store is not
+	// open: a delivery can outlive its config. release gives the store back.
+	// It is called after the last delivery that uses the store has ended,
+	// which may be after Cleanup.
 	Open() (store replay.Store, release func() error, err error)
 }
 
@@ -56,8 +56,8 @@ type configStore struct {
 	err    error         // of that attempt
 
 	mu      sync.Mutex
-	users   int // the config, and what happens in it now
-	release func() error
+	users   int          // the config, and what happens in it now
+	release func() error // of the last user
 }
 
 func newConfigStore(label string, open func() (replay.Store, func() error, error)) *configStore {
@@ -73,7 +73,7 @@ func newConfigStore(label string, open func() (replay.Store, func() error, error
 // an error the store stays open until done is called.
 func (s *configStore) use(ctx context.Context) error {
 	if !s.join() {
-		return errStoreClosed
+		return s.rejoin()
 	}
 	if s.isOpen() {
 		return nil
@@ -98,16 +98,43 @@ func (s *configStore) join() bool {
 	return true
 }
 
+// rejoin is for a delivery that arrives after its config has gone: the server
+// of a config that is replaced can accept a last connection. It becomes a user if
+// the next config has the same store.
+func (s *configStore) rejoin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users > 0 {
+		s.users++
+		return nil
+	}
+	if !s.isOpen() {
+		return errStoreClosed
+	}
+	store, release, err := s.open()
+	if err != nil {
+		return err
+	}
+	if store != s.Store { // it was closed meanwhile, and opened again
+		return errors.Join(errStoreClosed, release())
+	}
+	s.users, s.release = 1, release
+	return nil
+}
+
 // done removes a user. The last one gives the store back.
 func (s *configStore) done() {
 	s.mu.Lock()
 	s.users--
-	last := s.users == 0
+	var release func() error
+	if s.users == 0 {
+		release, s.release = s.release, nil
+	}
 	s.mu.Unlock()
-	if !last || s.release == nil {
+	if release == nil {
 		return
 	}
-	if err := s.release(); err != nil {
+	if err := release(); err != nil {
 		caddy.Log().Named(appID).Error("closing a replay store failed", zap.String("store", s.label), zap.Error(err))
 	}
 }
@@ -133,7 +160,10 @@ func (s *configStore) openNow() {
 	if err == nil && store == nil {
 		err = fmt.Errorf("the module of the store %s has returned none", s.label)
 	}
-	s.Store, s.release, s.err = store, release, err
+	s.Store, s.err = store, err
+	s.mu.Lock()
+	s.release = release
+	s.mu.Unlock()
 }
 
 // isOpen reports whether the store can be used.

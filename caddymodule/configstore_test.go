@@ -21,7 +21,7 @@ type lateStore struct {
 	fails    error
 	store    *faulty
 	opened   atomic.Int64
-	released atomic.Bool
+	released atomic.Int64
 }
 
 // late gives a trial a store that is not open, in an app of its own.
@@ -38,7 +38,7 @@ func (s *lateStore) open() (replay.Store, func() error, error) {
 	if s.fails != nil {
 		return nil, nil, s.fails
 	}
-	return s.store, func() error { s.released.Store(true); return nil }, nil
+	return s.store, func() error { s.released.Add(1); return nil }, nil
 }
 
 // Caddy starts apps in random order: deliveries can arrive before the app starts.
@@ -107,10 +107,10 @@ func TestUntilTheStoreIsOpenDeliveriesGet503(t *testing.T) {
 }
 
 func TestAStoreIsReleasedAfterTheLastDeliveryThatUsesIt(t *testing.T) {
-	released := func(t *testing.T, s *lateStore, want bool) {
+	released := func(t *testing.T, s *lateStore, want int64) {
 		t.Helper()
-		if s.released.Load() != want {
-			t.Errorf("released is %t, want %t", !want, want)
+		if n := s.released.Load(); n != want {
+			t.Errorf("it was released %d times, want %d", n, want)
 		}
 	}
 	cleanUp := func(t *testing.T, s *lateStore) {
@@ -126,10 +126,26 @@ func TestAStoreIsReleasedAfterTheLastDeliveryThatUsesIt(t *testing.T) {
 		if err := s.app.Start(); err != nil {
 			t.Error(err)
 		}
-		released(t, s, false)
+		released(t, s, 0)
 		cleanUp(t, s)
-		released(t, s, true)
-		b.expect(t, github("1", content), StoreUnavailable, 503) // it outlives its config
+		released(t, s, 1)
+	})
+	t.Run("one that outlives its config, where the next one has the same store", func(t *testing.T) {
+		b := trial(t, config("github", ""))
+		s := b.late()
+		close(s.opening)
+		b.expect(t, github("1", content), Verified, 200)
+		cleanUp(t, s)
+		released(t, s, 1)
+		b.expect(t, github("1", content), Duplicate, 200)
+		b.expect(t, github("2", content+"2"), Verified, 200)
+		released(t, s, 3)
+		s.store = &faulty{Store: s.store} // another one now
+		b.expect(t, github("1", content), StoreUnavailable, 503)
+		released(t, s, 4)
+		s.fails = errStore // none
+		b.expect(t, github("1", content), StoreUnavailable, 503)
+		released(t, s, 4)
 	})
 	t.Run("one that the app works on", func(t *testing.T) {
 		b := trial(t, config("github", ""))
@@ -137,10 +153,10 @@ func TestAStoreIsReleasedAfterTheLastDeliveryThatUsesIt(t *testing.T) {
 		close(s.opening)
 		b.App = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			cleanUp(t, s)
-			released(t, s, false)
+			released(t, s, 0)
 		})
 		b.expect(t, github("1", content), Verified, 200)
-		released(t, s, true)
+		released(t, s, 1)
 		if n := s.store.count("commit"); n != 1 {
 			t.Errorf("%d commits", n)
 		}
@@ -153,10 +169,10 @@ func TestAStoreIsReleasedAfterTheLastDeliveryThatUsesIt(t *testing.T) {
 			s.store.set(&s.store.commit, errStore)
 			b.expect(t, github("1", content), Verified, 200)
 			cleanUp(t, s)
-			released(t, s, false)
+			released(t, s, 0)
 			s.store.set(&s.store.commit, nil)
 			time.Sleep(10 * time.Second)
-			released(t, s, true)
+			released(t, s, 1)
 		})
 	})
 	t.Run("one that did not wait for it", func(t *testing.T) {
@@ -167,7 +183,7 @@ func TestAStoreIsReleasedAfterTheLastDeliveryThatUsesIt(t *testing.T) {
 			cleanUp(t, s)
 			close(s.opening)
 			synctest.Wait()
-			released(t, s, true)
+			released(t, s, 1)
 		})
 	})
 	t.Run("none, and it was not opened", func(t *testing.T) {
@@ -190,7 +206,7 @@ func TestAConfigWhoseStartFailsReleasesItsStores(t *testing.T) {
 	if err := s.app.Start(); !errors.Is(err, errStore) || apps.latest() == s.app {
 		t.Errorf("Start: %v", err)
 	}
-	if err := s.app.Cleanup(); err != nil || !s.released.Load() {
-		t.Errorf("released is %t, %v", s.released.Load(), err)
+	if err := s.app.Cleanup(); err != nil || s.released.Load() != 1 {
+		t.Errorf("it was released %d times, %v", s.released.Load(), err)
 	}
 }

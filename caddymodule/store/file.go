@@ -41,7 +41,7 @@ type File struct {
 	MaxEntries int64 `json:"max_entries,omitempty"`
 
 	path string // as it is known to the pool
-	slot slot[*file.Store]
+	slot *slot[*file.Store]
 }
 
 // fileStores keeps the open files of this process across reloads.
@@ -60,7 +60,7 @@ func (f *File) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("file store: %w", err)
 	}
 	logger := ctx.Slogger().With("path", f.path)
-	f.slot = slot[*file.Store]{
+	f.slot = &slot[*file.Store]{
 		pool: fileStores,
 		key:  f.path,
 		open: f.open,

@@ -30,7 +30,7 @@ type Memory struct {
 	// memory.
 	MaxEntries int64 `json:"max_entries,omitempty"`
 
-	slot slot[*memory.Store]
+	slot *slot[*memory.Store]
 }
 
 // memoryStores keeps the stores of this process across reloads.
@@ -44,7 +44,7 @@ func (Memory) CaddyModule() caddy.ModuleInfo {
 // Provision implements caddy.Provisioner.
 func (m *Memory) Provision(caddy.Context) error {
 	m.MaxEntries = cmp.Or(m.MaxEntries, memory.DefaultMaxEntries)
-	m.slot = slot[*memory.Store]{
+	m.slot = &slot[*memory.Store]{
 		pool:  memoryStores,
 		key:   m.Name,
 		open:  func() (*memory.Store, error) { return memory.New(memory.Options{MaxEntries: m.MaxEntries}), nil },

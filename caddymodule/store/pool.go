@@ -1,8 +1,10 @@
 package store
 
 import (
+	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
@@ -103,14 +105,25 @@ type slot[S replay.Store] struct {
 	open  func() (S, error)
 	apply func(S)
 	held  *use[S] // since Provision, nil if the store was not open then
+	gone  atomic.Bool
 }
 
 // join joins the store if this process has it open. Otherwise it leaves it
 // alone: `caddy validate` provisions as well.
 func (s *slot[S]) join() { s.held = s.pool.join(s.key, s.apply) }
 
-// acquire opens the store, or joins it.
+var errGone = errors.New("the store is closed: its config is not in use any more")
+
+// acquire opens the store, or joins it. Once the config has gone it only joins,
+// and its settings do not apply.
 func (s *slot[S]) acquire() (replay.Store, func() error, error) {
+	if s.gone.Load() {
+		u := s.pool.join(s.key, func(S) {})
+		if u == nil {
+			return nil, nil, errGone
+		}
+		return u.store, u.release, nil
+	}
 	u, err := s.pool.acquire(s.key, s.open, s.apply)
 	if err != nil {
 		return nil, nil, err
@@ -118,4 +131,12 @@ func (s *slot[S]) acquire() (replay.Store, func() error, error) {
 	return u.store, u.release, nil
 }
 
-func (s *slot[S]) release() error { return s.held.release() }
+// release ends the use that join has begun. A nil slot, of a module that was not
+// provisioned, has none.
+func (s *slot[S]) release() error {
+	if s == nil {
+		return nil
+	}
+	s.gone.Store(true)
+	return s.held.release()
+}

@@ -58,7 +58,7 @@ type Redis struct {
 
 	name    string
 	options redis.Options
-	slot    slot[*redis.Store]
+	slot    *slot[*redis.Store]
 }
 
 // redisStores keeps the connections of this process across reloads.
@@ -96,7 +96,7 @@ func (r *Redis) provision(ctx caddy.Context) error {
 		logger.Warn("a plaintext password is in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead")
 	}
 	r.options = redis.Options{URL: address, Prefix: r.Prefix, Timeout: time.Duration(r.Timeout), TLS: config, Logger: logger}
-	r.slot = slot[*redis.Store]{
+	r.slot = &slot[*redis.Store]{
 		pool: redisStores,
 		// What was claimed and handled is in Redis, not in the connection: a
 		// new password or certificate may well make a new one.
