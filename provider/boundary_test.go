@@ -61,7 +61,7 @@ func signedRequests(t *testing.T) []signedRequest {
 
 // sign returns false where the scheme is for another kind of request.
 func sign(p *Preset, variant, method, body string) (s signedRequest, ok bool) {
-	set := Settings{Scheme: variant}
+	set := PresetOptions{Scheme: variant}
 	options, err := json.Marshal(map[string]string{"scheme": variant})
 	if err != nil {
 		return s, false
@@ -71,7 +71,7 @@ func sign(p *Preset, variant, method, body string) (s signedRequest, ok bool) {
 		return s, false
 	}
 	secret, _ := signer.Configure()
-	s = signedRequest{preset: strings.TrimSuffix(p.Name+" "+variant, " "), module: &Module{preset: p, Settings: set, logger: zap.NewNop()}}
+	s = signedRequest{preset: strings.TrimSuffix(p.Name+" "+variant, " "), module: &Module{preset: p, PresetOptions: set, logger: zap.NewNop()}}
 	s.module.Secrets = []Secret{{Secret: secret}}
 	if err := s.module.provision(); err != nil {
 		return s, false

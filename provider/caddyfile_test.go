@@ -23,23 +23,23 @@ func parse(t *testing.T, name, text string) (caddy.Module, error) {
 	return m, m.(caddyfile.Unmarshaler).UnmarshalCaddyfile(caddyfile.NewTestDispenser(text))
 }
 
-func TestSettingsInTheCaddyfile(t *testing.T) {
+func TestPresetOptionsInTheCaddyfile(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
-		want       Settings
+		want       PresetOptions
 	}{
-		{"hubspot", "hubspot s {\n scheme v2\n}", Settings{Scheme: "v2"}},
-		{"meta", "meta s {\n verify_token {env.TOKEN}\n}", Settings{VerifyToken: "{env.TOKEN}"}},
-		{"okta", "okta s {\n header X-Okta\n}", Settings{Header: "X-Okta"}},
-		{"aws-sns", "aws-sns {\n topic arn:1 arn:2\n topic arn:3\n accept_handshake\n}", Settings{Topics: []string{"arn:1", "arn:2", "arn:3"}, AcceptHandshake: true}},
-		{"paypal", "paypal {\n webhook_id W\n environment sandbox\n}", Settings{WebhookID: "W", Environment: "sandbox"}},
+		{"hubspot", "hubspot s {\n scheme v2\n}", PresetOptions{Scheme: "v2"}},
+		{"meta", "meta s {\n verify_token {env.TOKEN}\n}", PresetOptions{VerifyToken: "{env.TOKEN}"}},
+		{"okta", "okta s {\n header X-Okta\n}", PresetOptions{Header: "X-Okta"}},
+		{"aws-sns", "aws-sns {\n topic arn:1 arn:2\n topic arn:3\n accept_handshake\n}", PresetOptions{Topics: []string{"arn:1", "arn:2", "arn:3"}, AcceptHandshake: true}},
+		{"paypal", "paypal {\n webhook_id W\n environment sandbox\n}", PresetOptions{WebhookID: "W", Environment: "sandbox"}},
 	} {
 		m, err := parse(t, c.name, c.text)
 		if err != nil {
 			t.Errorf("%s: %v", c.text, err)
 			continue
 		}
-		if got := m.(*Module).Settings; !reflect.DeepEqual(got, c.want) {
+		if got := m.(*Module).PresetOptions; !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %+v", c.text, got)
 		}
 	}
@@ -47,13 +47,13 @@ func TestSettingsInTheCaddyfile(t *testing.T) {
 
 func TestMistakesInTheCaddyfile(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"github", "github s {\n scheme v2\n}", "unknown option"},
-		{"github", "github s {\n topic x\n}", "unknown option"},
-		{"hubspot", "hubspot s {\n scheme v2\n scheme v3\n}", "twice"},
-		{"hubspot", "hubspot s {\n scheme\n}", "needs a value"},
-		{"hubspot", "hubspot s {\n scheme v2 v3\n}", "takes one value"},
-		{"aws-sns", "aws-sns {\n accept_handshake yes\n}", "takes no value"},
-		{"aws-sns", "aws-sns {\n topic\n}", "needs a value"},
+		{"github", "github s {\n scheme v2\n}", "unrecognized option"},
+		{"github", "github s {\n topic x\n}", "unrecognized option"},
+		{"hubspot", "hubspot s {\n scheme v2\n scheme v3\n}", "duplicate option: scheme"},
+		{"hubspot", "hubspot s {\n scheme\n}", "missing value"},
+		{"hubspot", "hubspot s {\n scheme v2 v3\n}", "too many arguments"},
+		{"aws-sns", "aws-sns {\n accept_handshake yes\n}", "too many arguments"},
+		{"aws-sns", "aws-sns {\n topic\n}", "missing value"},
 	} {
 		if _, err := parse(t, c.name, c.text); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.text, err, c.want)
@@ -64,22 +64,22 @@ func TestMistakesInTheCaddyfile(t *testing.T) {
 func TestMistakesAtSetUpSayWhatToWrite(t *testing.T) {
 	for _, c := range []struct {
 		name, secret string
-		set          Settings
+		set          PresetOptions
 		want         string
 	}{
-		{"github", "s", Settings{Scheme: "x"}, "scheme is no option"},
-		{"hubspot", "s", Settings{Scheme: "v9"}, `no scheme "v9": write v3 or v2 or v1`},
-		{"github", "", Settings{}, "has no secret"},
-		{"aws-sns", "", Settings{}, "write `topic"},
-		{"aws-sns", "", Settings{Topics: []string{"MyTopic"}}, "not the ARN"},
-		{"plaid", "", Settings{}, "client_id and client_secret"},
-		{"plaid", "", Settings{JWKS: "x"}, "not a JSON Web Key Set"},
-		{"paypal", "", Settings{WebhookID: "W", Environment: "test"}, "production or sandbox"},
-		{"paypal", "", Settings{WebhookID: "W", Roots: []string{"x"}}, "no certificate in PEM"},
-		{"meta", "s", Settings{VerifyToken: "{env.NOT_SET_ANYWHERE}"}, "unset"},
-		{"rfc9421", "s", Settings{}, "ALGORITHM:KEY"},
-		{"google-pubsub", "", Settings{Audience: "a"}, "write `service_account"},
-		{"adyen", "not hex", Settings{}, "not valid hex"},
+		{"github", "s", PresetOptions{Scheme: "x"}, "scheme is no option"},
+		{"hubspot", "s", PresetOptions{Scheme: "v9"}, `no scheme "v9": write v3 or v2 or v1`},
+		{"github", "", PresetOptions{}, "has no secret"},
+		{"aws-sns", "", PresetOptions{}, "write `topic"},
+		{"aws-sns", "", PresetOptions{Topics: []string{"MyTopic"}}, "not the ARN"},
+		{"plaid", "", PresetOptions{}, "client_id and client_secret"},
+		{"plaid", "", PresetOptions{JWKS: "x"}, "not a JSON Web Key Set"},
+		{"paypal", "", PresetOptions{WebhookID: "W", Environment: "test"}, "production or sandbox"},
+		{"paypal", "", PresetOptions{WebhookID: "W", Roots: []string{"x"}}, "no certificate in PEM"},
+		{"meta", "s", PresetOptions{VerifyToken: "{env.NOT_SET_ANYWHERE}"}, "unset"},
+		{"rfc9421", "s", PresetOptions{}, "ALGORITHM:KEY"},
+		{"google-pubsub", "", PresetOptions{Audience: "a"}, "write `service_account"},
+		{"adyen", "not hex", PresetOptions{}, "not valid hex"},
 	} {
 		_, err := trySetUp(c.name, c.secret, c.set)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

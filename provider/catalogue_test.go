@@ -30,8 +30,8 @@ func TestEveryPresetSaysWhatUsersNeedToKnow(t *testing.T) {
 			t.Errorf("%s has not exactly one of schemes, modes and code", p.Name)
 		}
 		for _, name := range slices.Concat(p.Takes, p.Needs) {
-			if settingNamed(name) == nil {
-				t.Errorf("%s takes %s, which is no setting", p.Name, name)
+			if presetOptionNamed(name) == nil {
+				t.Errorf("%s takes %s, which is no option", p.Name, name)
 			}
 		}
 	}

@@ -11,13 +11,13 @@ import (
 )
 
 func TestTheWeaknessOfATokenIsToldOnlyWhereOneIsUsed(t *testing.T) {
-	if text := setUp(t, "gitlab", "a token", Settings{}).Facts().Weakness; text == "" {
+	if text := setUp(t, "gitlab", "a token", PresetOptions{}).Facts().Weakness; text == "" {
 		t.Error("nothing is said of the token")
 	}
-	if text := setUp(t, "gitlab", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", Settings{}).Facts().Weakness; text != "" {
+	if text := setUp(t, "gitlab", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", PresetOptions{}).Facts().Weakness; text != "" {
 		t.Errorf("of a signing token it is said: %s", text)
 	}
-	if text := setUp(t, "telegram", "a token", Settings{}).Facts().Weakness; text == "" {
+	if text := setUp(t, "telegram", "a token", PresetOptions{}).Facts().Weakness; text == "" {
 		t.Error("nothing is said of a provider that only has tokens")
 	}
 }
@@ -25,7 +25,7 @@ func TestTheWeaknessOfATokenIsToldOnlyWhereOneIsUsed(t *testing.T) {
 // TestRetriesWithAnotherBoundaryAreTheSameDelivery: Dropbox Sign signs so little
 // that the event itself must tell deliveries apart.
 func TestRetriesWithAnotherBoundaryAreTheSameDelivery(t *testing.T) {
-	m := setUp(t, "dropbox-sign", "api-key", Settings{})
+	m := setUp(t, "dropbox-sign", "api-key", PresetOptions{})
 	sum := mac(testSecret(t, "api-key"), "1760000000signature_request_sent")
 	digest := func(boundary, id string) string {
 		event := `{"event":{"event_time":"1760000000","event_type":"signature_request_sent","event_hash":"` + hex.EncodeToString(sum) + `"},"id":"` + id + `"}`

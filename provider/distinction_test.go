@@ -149,7 +149,7 @@ func digestOf(t *testing.T, m *Module, r *signature.Request) string {
 // second to one URL have equal ones.
 func TestAtlassianConnectSignsAnew(t *testing.T) {
 	const secret = "shared-secret"
-	m := setUp(t, "atlassian-connect", secret, Settings{Issuers: []string{"tenant"}})
+	m := setUp(t, "atlassian-connect", secret, PresetOptions{Issuers: []string{"tenant"}})
 	send := func(uri, id, body string, issued int64) *signature.Request {
 		path, query, _ := strings.Cut(uri, "?")
 		qsh := sha256.Sum256([]byte("POST&" + path + "&" + query))
@@ -214,7 +214,7 @@ func TestPayPalResendsUnderAnotherTransmissionID(t *testing.T) {
 	root := newSigner(t, "root", nil, testNow.Add(time.Hour))
 	by := newSigner(t, name, root, testNow.Add(time.Hour))
 	server := startKeyServer(t, func(*http.Request) string { return by.cert })
-	m := setUp(t, "paypal", "", Settings{WebhookID: "W1", Roots: []string{root.cert}})
+	m := setUp(t, "paypal", "", PresetOptions{WebhookID: "W1", Roots: []string{root.cert}})
 	m.verifier.(*payPal).fetcher = keyfetch.New(server.transport, "api.paypal.com")
 	send := func(id, body string, ago time.Duration) *signature.Request {
 		r := payPalRequest(t, by, body)

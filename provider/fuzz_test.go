@@ -18,7 +18,7 @@ import (
 // fuzzed are the presets whose own code reads what strangers send.
 func fuzzed(f *testing.F) []*Module {
 	f.Helper()
-	settings := map[string]Settings{
+	options := map[string]PresetOptions{
 		"aws-sns": {Topics: []string{snsTestTopic}}, "paypal": {WebhookID: "W"}, "apple-app-store": {BundleID: "com.example"}, "google-pubsub": {Audience: "a", ServiceAccount: "b"},
 		"google-play-rtdn": {Audience: "a", ServiceAccount: "b"}, "plaid": {ClientID: "a", ClientSecret: "b"}, "atlassian-connect": {Issuers: []string{"a"}},
 	}
@@ -29,7 +29,7 @@ func fuzzed(f *testing.F) []*Module {
 		if p.Code == nil && p.Values == nil && p.Challenge == nil && p.Handshake == nil {
 			continue
 		}
-		m := &Module{preset: p, logger: zap.NewNop(), Settings: settings[p.Name]}
+		m := &Module{preset: p, logger: zap.NewNop(), PresetOptions: options[p.Name]}
 		if s, ok := secrets[p.Name]; ok {
 			m.Secrets = []Secret{s}
 		} else if !p.NoSecret {

@@ -36,7 +36,7 @@ func Inspect(name string, options json.RawMessage) (*Inspection, error) {
 		return nil, err
 	}
 	var err error
-	if m.set, err = m.Settings.resolved(); err != nil {
+	if m.set, err = m.PresetOptions.resolved(); err != nil {
 		return nil, err
 	}
 	schemes, err := m.chooseVariant()

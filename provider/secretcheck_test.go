@@ -20,11 +20,11 @@ func provisioned(p *Preset, secrets ...Secret) (warnings []string, err error) {
 	m := &Module{preset: p, logger: zap.New(core)}
 	m.Secrets = secrets
 	for _, name := range p.Needs {
-		switch t := settingNamed(name); {
+		switch t := presetOptionNamed(name); {
 		case t.text != nil:
-			*t.text(&m.Settings) = "needed"
+			*t.text(&m.PresetOptions) = "needed"
 		case t.list != nil:
-			*t.list(&m.Settings) = []string{"needed"}
+			*t.list(&m.PresetOptions) = []string{"needed"}
 		}
 	}
 	err = m.provision()
@@ -103,7 +103,7 @@ func TestAReferenceThatResolvesHereIsRefusedForAllProviders(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range []string{"env:WEBHOOK_TEST_SECRET", "$WEBHOOK_TEST_SECRET", "%WEBHOOK_TEST_SECRET%", "WEBHOOK_TEST_SECRET", "@" + file, "file:" + file, "file://" + file, file} {
-		if _, err := trySetUp("github", text, Settings{}); err == nil || !strings.Contains(err.Error(), "write {") {
+		if _, err := trySetUp("github", text, PresetOptions{}); err == nil || !strings.Contains(err.Error(), "write {") {
 			t.Errorf("%s: got %v", text, err)
 		}
 	}
@@ -249,17 +249,17 @@ func TestALabelThatIsASecretIsRefusedAndNotQuoted(t *testing.T) {
 	}
 }
 
-func TestSettingsWithCommasAreRefused(t *testing.T) {
+func TestOptionsWithCommasAreRefused(t *testing.T) {
 	for _, test := range []struct {
 		name, secret string
-		set          Settings
+		set          PresetOptions
 		want         string
 	}{
-		{"aws-sns", "", Settings{Topics: []string{"arn:aws:sns:eu-west-1:1:a,arn:aws:sns:eu-west-1:1:b"}}, "topic arn:aws:sns:eu-west-1:1:a arn:aws:sns:eu-west-1:1:b"},
-		{"aws-sns", "", Settings{Topics: []string{"arn:aws:sns:eu-west-1:1:a,"}}, "topic arn:aws:sns:eu-west-1:1:a"},
-		{"websub", "one-secret", Settings{Algorithms: []string{"sha256,sha512"}}, "algorithm sha256 sha512"},
-		{"atlassian-connect", "one-secret", Settings{Issuers: []string{"a,b"}}, "issuer a b"},
-		{"rfc9421", "hmac-sha256:b25lLXNlY3JldA==", Settings{Components: []string{"@method,content-digest"}}, "component @method content-digest"},
+		{"aws-sns", "", PresetOptions{Topics: []string{"arn:aws:sns:eu-west-1:1:a,arn:aws:sns:eu-west-1:1:b"}}, "topic arn:aws:sns:eu-west-1:1:a arn:aws:sns:eu-west-1:1:b"},
+		{"aws-sns", "", PresetOptions{Topics: []string{"arn:aws:sns:eu-west-1:1:a,"}}, "topic arn:aws:sns:eu-west-1:1:a"},
+		{"websub", "one-secret", PresetOptions{Algorithms: []string{"sha256,sha512"}}, "algorithm sha256 sha512"},
+		{"atlassian-connect", "one-secret", PresetOptions{Issuers: []string{"a,b"}}, "issuer a b"},
+		{"rfc9421", "hmac-sha256:b25lLXNlY3JldA==", PresetOptions{Components: []string{"@method,content-digest"}}, "component @method content-digest"},
 	} {
 		if _, err := trySetUp(test.name, test.secret, test.set); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", test.name, err, test.want)
@@ -283,11 +283,11 @@ func TestAToleranceOfNanosecondsIsRefused(t *testing.T) {
 	}
 }
 
-func TestSettingsThatNameASecretAreRefusedOrWarnedAbout(t *testing.T) {
-	if _, err := trySetUp("paypal", "", Settings{WebhookID: "env:PAYPAL_WEBHOOK_ID"}); err == nil || !strings.Contains(err.Error(), "webhook_id") {
+func TestOptionsThatNameASecretAreRefusedOrWarnedAbout(t *testing.T) {
+	if _, err := trySetUp("paypal", "", PresetOptions{WebhookID: "env:PAYPAL_WEBHOOK_ID"}); err == nil || !strings.Contains(err.Error(), "webhook_id") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := trySetUp("meta", "0123456789abcdef0123456789abcdef", Settings{VerifyToken: "my-token"}); err != nil {
+	if _, err := trySetUp("meta", "0123456789abcdef0123456789abcdef", PresetOptions{VerifyToken: "my-token"}); err != nil {
 		t.Error(err)
 	}
 }

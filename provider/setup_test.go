@@ -16,7 +16,7 @@ import (
 var testNow = time.Unix(1760000000, 0)
 
 // setUp provisions a preset with a secret; none if it is empty.
-func setUp(t *testing.T, name, secret string, set Settings) *Module {
+func setUp(t *testing.T, name, secret string, set PresetOptions) *Module {
 	t.Helper()
 	m, err := trySetUp(name, secret, set)
 	if err != nil {
@@ -25,12 +25,12 @@ func setUp(t *testing.T, name, secret string, set Settings) *Module {
 	return m
 }
 
-func trySetUp(name, secret string, set Settings) (*Module, error) {
+func trySetUp(name, secret string, set PresetOptions) (*Module, error) {
 	for i := range catalogue {
 		if catalogue[i].Name != name {
 			continue
 		}
-		m := &Module{preset: &catalogue[i], Settings: set, logger: zap.NewNop()}
+		m := &Module{preset: &catalogue[i], PresetOptions: set, logger: zap.NewNop()}
 		if secret != "" {
 			m.Secrets = []Secret{{Secret: strings.ReplaceAll(secret, "{", `\{`)}}
 		}
