@@ -85,7 +85,10 @@ func validate(t *testing.T, config []byte) string {
 	if err == nil {
 		return "no error"
 	}
-	_, ours, _ := strings.Cut(err.Error(), "provision http.handlers.verify_webhook: ")
+	_, ours, found := strings.Cut(err.Error(), "provision http.handlers.verify_webhook: ")
+	if !found {
+		_, ours, _ = strings.Cut(err.Error(), "http.handlers.verify_webhook: invalid configuration: ")
+	}
 	return ours
 }
 
@@ -97,7 +100,7 @@ func TestJSONThatCannotWorkIsRefused(t *testing.T) {
 		`"replay":{"on_duplicate":100}`: "on_duplicate 100 is no status", `"replay":{"on_replay":600}`: "on_replay 600 is no status",
 		`"replay":{"handled":[0]}`: "handled 0 is no status", `"replay":{"handled":[2,99]}`: "handled 99 is no status",
 		`"replay":{"on_store_error":"ignore"}`: "write reject or allow",
-		`"mode":"off"`:                         "mode off is unknown",
+		`"mode":"off"`:                         "unrecognized mode: off; write enforce or monitor",
 		`"maxbody":1`:                          "unknown field",
 		`"replay":{"store":{"type":"memory","max_entries":-1}}`:     "max_entries -1 is negative",
 		`"replay":{"store":{"type":"nowhere"}}`:                     "unknown module",

@@ -156,7 +156,7 @@ func answerAdmin(w http.ResponseWriter, r *http.Request, q adminQuestion, ask fu
 		if !h.facts().Traits.HasID {
 			continue
 		}
-		sightings, err := ask(h, ctx, q.ID)
+		sightings, err := h.askOpen(ctx, q.ID, ask)
 		if err != nil {
 			return adminError(http.StatusServiceUnavailable, fmt.Errorf("asking the replay store of %s: %w", h.endpointName(), err))
 		}
@@ -167,6 +167,15 @@ func answerAdmin(w http.ResponseWriter, r *http.Request, q adminQuestion, ask fu
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(all)
+}
+
+// askOpen asks an endpoint whose store stays open meanwhile.
+func (h *Handler) askOpen(ctx context.Context, id string, ask func(*Handler, context.Context, string) ([]Sighting, error)) ([]Sighting, error) {
+	if err := h.shared.use(ctx); err != nil {
+		return nil, err
+	}
+	defer h.shared.done()
+	return ask(h, ctx, id)
 }
 
 func wrongMethod(w http.ResponseWriter, method string) error {

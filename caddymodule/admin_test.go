@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/redisserver"
 )
 
 // operator speaks to the admin API of the Caddy of this process.
@@ -74,13 +76,24 @@ func startWithAdmin(t *testing.T, site string) (*realCaddy, operator) {
 	return startCaddy(t, "admin "+admin, site), operator{t, admin}
 }
 
+// siteWith is an endpoint in front of the app, with a store.
+func siteWith(store string) string {
+	return fmt.Sprintf(`verify_webhook github {env.%s} {
+		replay {
+			store %s
+		}
+	}
+	reverse_proxy APP`, secretVariable, store)
+}
+
 // overStores runs a test with each store; store is what siteWith takes.
 func overStores(t *testing.T, test func(t *testing.T, store string)) {
 	t.Run("memory", func(t *testing.T) { test(t, "memory STORE") })
 	t.Run("file", func(t *testing.T) { test(t, "file "+t.TempDir()+"/a.db") })
 	t.Run("redis", func(t *testing.T) {
-		t.Setenv("REDIS_PASSWORD", redisPassword)
-		test(t, "redis redis://:{env.REDIS_PASSWORD}@"+startRedis(t))
+		const password = "p@ss:w/rd?{}%#"
+		t.Setenv("REDIS_PASSWORD", password)
+		test(t, "redis redis://:{env.REDIS_PASSWORD}@"+redisserver.Start(t, password))
 	})
 }
 

@@ -1,10 +1,11 @@
 package caddymodule
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 
@@ -46,22 +47,15 @@ type App struct {
 	BodyDisk int64 `json:"body_disk,omitempty"`
 
 	ctx    caddy.Context
-	store  replay.Store
 	budget *body.Budget
+	store  *configStore // the default one, nil until an endpoint needs it
 
 	mu        sync.Mutex // metrics may be asked for while handlers are added
 	endpoints []*Handler
 	secrets   map[*Handler][]signature.Identity // in use now
-	stores    map[string]replay.Store           // by their label in metrics
+	stores    []*configStore
 	onStart   []func() error
 	onStop    []func()
-}
-
-// StoreModule is implemented by the Caddy modules in StoreNamespace.
-type StoreModule interface {
-	caddy.Module
-	// Store returns the store, once provisioned.
-	Store() replay.Store
 }
 
 // CaddyModule returns the Caddy module information.
@@ -77,16 +71,21 @@ var budget = body.NewBudget(defaultBodyMemory, defaultBodyDisk)
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
 	a.budget = budget
-	if a.BodyMemory < 0 || a.BodyDisk < 0 {
-		return errors.New("body_memory and body_disk must not be negative")
-	}
-	orDefault(&a.BodyMemory, defaultBodyMemory)
-	orDefault(&a.BodyDisk, defaultBodyDisk)
+	a.BodyMemory = cmp.Or(a.BodyMemory, defaultBodyMemory)
+	a.BodyDisk = cmp.Or(a.BodyDisk, defaultBodyDisk)
 	registry := ctx.GetMetricsRegistry()
 	if err := registerMeters(registry); err != nil {
 		return err
 	}
 	return register(registry, stateCollector{a})
+}
+
+// Validate implements caddy.Validator.
+func (a *App) Validate() error {
+	if a.BodyMemory < 0 || a.BodyDisk < 0 {
+		return errors.New("body_memory and body_disk must not be negative")
+	}
+	return nil
 }
 
 // OnStart has f called when the config's app starts, OnStop when it stops. They
@@ -116,6 +115,9 @@ func (a *App) hooks() (start []func() error, stop []func()) {
 
 // Start implements caddy.App.
 func (a *App) Start() error {
+	if err := a.openStores(); err != nil {
+		return err
+	}
 	a.budget.Resize(a.BodyMemory, a.BodyDisk)
 	start, _ := a.hooks()
 	for _, f := range start {
@@ -171,7 +173,11 @@ func (a *App) summary() (names, stores []string) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	return names, slices.Sorted(maps.Keys(a.stores))
+	for _, s := range a.stores {
+		stores = append(stores, s.label)
+	}
+	slices.Sort(stores)
+	return names, slices.Compact(stores)
 }
 
 // Stop implements caddy.App.
@@ -180,6 +186,20 @@ func (a *App) Stop() error {
 	_, stop := a.hooks()
 	for _, f := range slices.Backward(stop) {
 		f()
+	}
+	return nil
+}
+
+// Cleanup implements caddy.CleanerUpper. The config is not in use any more; Stop
+// was not called if Start, or Caddy after it, has failed.
+func (a *App) Cleanup() error {
+	apps.stopped(a)
+	a.mu.Lock()
+	stores := a.stores
+	a.stores = nil
+	a.mu.Unlock()
+	for _, s := range stores {
+		s.done()
 	}
 	return nil
 }
@@ -234,7 +254,8 @@ func (a *App) rotated(h *Handler, secrets []signature.Identity) error {
 // endpointKind is what endpoints are counted by in metrics.
 type endpointKind struct{ provider, endpoint, mode string }
 
-// inventory counts the endpoints and returns the stores in use.
+// inventory counts the endpoints and returns the stores that are open, by their
+// label.
 func (a *App) inventory() (map[endpointKind]int64, map[string]replay.Store) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -242,12 +263,17 @@ func (a *App) inventory() (map[endpointKind]int64, map[string]replay.Store) {
 	for _, h := range a.endpoints {
 		endpoints[endpointKind{h.facts().Name, h.endpointName(), h.Mode}]++
 	}
-	return endpoints, maps.Clone(a.stores)
+	stores := make(map[string]replay.Store)
+	for _, s := range a.stores {
+		if s.isOpen() {
+			stores[s.label] = s.Store
+		}
+	}
+	return endpoints, stores
 }
 
-// storeFor returns the store of an endpoint: its own, or the default one,
-// which is opened when the first endpoint needs it.
-func (a *App) storeFor(ctx caddy.Context, r *Replay) (replay.Store, error) {
+// storeFor returns the store of an endpoint: its own, or the default one.
+func (a *App) storeFor(ctx caddy.Context, r *Replay) (*configStore, error) {
 	if r.StoreRaw != nil {
 		return a.loadStore(ctx.LoadModule(r, "StoreRaw"))
 	}
@@ -263,9 +289,8 @@ func (a *App) storeFor(ctx caddy.Context, r *Replay) (replay.Store, error) {
 	return a.store, err
 }
 
-// loadStore returns a store that is measured. Stores of one label are one in
-// metrics; they should differ in label only if they differ in what they hold.
-func (a *App) loadStore(m any, err error) (replay.Store, error) {
+// loadStore returns the store of a module, which is opened later.
+func (a *App) loadStore(m any, err error) (*configStore, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading replay store: %w", err)
 	}
@@ -273,31 +298,36 @@ func (a *App) loadStore(m any, err error) (replay.Store, error) {
 	if !ok {
 		return nil, fmt.Errorf("module %T is in the namespace of replay stores but is none", m)
 	}
-	label := storeLabel(s)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.stores == nil {
-		a.stores = make(map[string]replay.Store)
-	}
-	a.stores[label] = s.Store()
-	return newMeteredStore(s.Store(), label), nil
+	return a.addStore(storeLabel(s), s.Open), nil
 }
 
-// NamedStore is implemented by store modules of which a config can have more
-// than one. The name shows up in metrics, so it must not hold a password.
-type NamedStore interface{ StoreName() string }
+// addStore adds a store to those of the config. Stores of one label are one in
+// metrics; they should differ in label only if they differ in what they hold.
+func (a *App) addStore(label string, open func() (replay.Store, func() error, error)) *configStore {
+	s := newConfigStore(label, open)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.stores = append(a.stores, s)
+	return s
+}
 
-// storeLabel names a store in metrics: its type and, if it has one, its name.
-func storeLabel(s StoreModule) string {
-	label := s.CaddyModule().ID.Name()
-	if named, ok := s.(NamedStore); ok && named.StoreName() != "" {
-		label += " " + named.StoreName()
+// openStores opens every store of the config that no delivery has opened yet.
+func (a *App) openStores() error {
+	a.mu.Lock()
+	stores := slices.Clone(a.stores)
+	a.mu.Unlock()
+	for _, s := range stores {
+		if err := s.await(context.Background()); err != nil {
+			return err
+		}
 	}
-	return label
+	return nil
 }
 
 // Interface guards.
 var (
-	_ caddy.App         = (*App)(nil)
-	_ caddy.Provisioner = (*App)(nil)
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.Validator    = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
 )

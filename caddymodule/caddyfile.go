@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
@@ -56,7 +58,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d = caddyfile.NewDispenser(all)
 	d.Next()
 	if !d.NextArg() {
-		return d.Err("no provider: write its name after verify_webhook, for example: verify_webhook github {env.NAME}")
+		return d.Err("missing provider: write, for example, verify_webhook github {env.NAME}")
 	}
 	name := d.Val()
 	module, err := providerModule(d, name)
@@ -76,45 +78,19 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	} else {
 		known = nil // only the provider can tell
 	}
-	o := &options{d: d}
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		switch d.Val() {
-		case "events":
-			o.once()
-			if h.Events = d.RemainingArgs(); len(h.Events) == 0 {
-				o.fail("events needs event types: write, for example, events push pull_request.*")
-			} else if err := checkEvents(h.Events); err != nil {
-				o.fail("%v", err)
-			}
-		case "max_body":
-			o.size(&h.MaxBody)
-		case "body_timeout":
-			o.duration(&h.BodyTimeout)
-		case "app_timeout":
-			o.duration(&h.AppTimeout)
-		case "mode":
-			o.text(&h.Mode)
-			if o.err == nil && h.Mode != modeEnforce && h.Mode != modeMonitor {
-				o.fail("mode %s is unknown: write enforce or monitor", h.Mode)
-			}
-		case "forward_token":
-			o.flag(&h.ForwardToken)
-		case "namespace":
-			o.text(&h.Namespace)
-		case "replay":
-			o.once()
-			o.keep(h.Replay.unmarshal(d))
-		default:
-			if known != nil && !slices.Contains(known, d.Val()) {
-				o.misplaced(replayOptions, "the replay block")
-				o.unknown(known...)
-				break
-			}
-			segment.option(d)
+	err = option.Block(d, func(o *option.Reader) {
+		if h.readOption(o, d) {
+			return
 		}
-		if o.err != nil {
-			return o.err
+		if known != nil && !slices.Contains(known, o.Name()) {
+			o.Misplaced(replayOptions, "the replay block")
+			o.Unknown(known...)
+			return
 		}
+		segment.option(d)
+	})
+	if err != nil {
+		return err
 	}
 	if err := module.UnmarshalCaddyfile(segment.dispenser()); err != nil {
 		return err
@@ -123,11 +99,34 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// keep keeps an error, if it is the first.
-func (o *options) keep(err error) {
-	if o.err == nil {
-		o.err = err
+// readOption reads one of the handler's own options; false if it is none.
+func (h *Handler) readOption(o *option.Reader, d *caddyfile.Dispenser) bool {
+	switch o.Name() {
+	case "events":
+		o.Once()
+		h.Events = o.Arguments("push pull_request.*")
+		if err := checkEvents(h.Events); err != nil {
+			o.Fail("%v", err)
+		}
+	case "max_body":
+		o.Size(&h.MaxBody)
+	case "body_timeout":
+		o.Duration(&h.BodyTimeout)
+	case "app_timeout":
+		o.Duration(&h.AppTimeout)
+	case "mode":
+		o.Word(&h.Mode, modeEnforce, modeMonitor)
+	case "forward_token":
+		o.Flag(&h.ForwardToken)
+	case "namespace":
+		o.Text(&h.Namespace)
+	case "replay":
+		o.Once()
+		o.Keep(h.Replay.unmarshal(d))
+	default:
+		return false
 	}
+	return true
 }
 
 // providerModule makes an empty provider of that name.
@@ -135,10 +134,10 @@ func providerModule(d *caddyfile.Dispenser, name string) (caddyfile.Unmarshaler,
 	info, err := caddy.GetModule(provider.Namespace + "." + name)
 	if err != nil {
 		names := provider.Names()
-		if s := nearest(strings.ToLower(name), names); s != "" {
-			return nil, d.Errf("unknown provider %s: did you mean %s?", name, s)
+		if s := option.Nearest(strings.ToLower(name), names); s != "" {
+			return nil, d.Errf("unrecognized provider: %s; did you mean %s?", name, s)
 		}
-		return nil, d.Errf("unknown provider %s: `caddy list-modules` shows those there are; `custom` describes any other", name)
+		return nil, d.Errf("unrecognized provider: %s; `caddy list-modules` lists them, and `custom` describes any other", name)
 	}
 	module, ok := info.New().(caddyfile.Unmarshaler)
 	if !ok {
@@ -172,61 +171,54 @@ func (s *providerSegment) dispenser() *caddyfile.Dispenser {
 var replayOptions = []string{"content", "store", "window", "lease", "handled", "on_duplicate", "on_replay", "on_store_error", "wait", "max_waiting"}
 
 func (r *Replay) unmarshal(d *caddyfile.Dispenser) error {
-	if d.NextArg() {
-		if d.Val() != "off" || d.NextArg() {
-			return d.Errf("replay %s: write replay off, or its options in a block", d.Val())
-		}
+	switch args := d.RemainingArgs(); {
+	case len(args) == 1 && args[0] == "off":
 		r.Off = true
+	case len(args) > 0:
+		return d.Errf("unrecognized argument: %s; write replay off, or options in a block", strings.Join(args, " "))
 	}
-	o := &options{d: d}
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		switch d.Val() {
+	return option.Block(d, func(o *option.Reader) {
+		switch o.Name() {
 		case "store":
-			o.once()
-			raw, err := unmarshalStore(d)
-			o.keep(err)
-			r.StoreRaw = raw
+			readStore(o, d, &r.StoreRaw)
 		case "content":
-			o.text((*string)(&r.Content))
-			if o.err == nil && r.Content != provider.ContentUnique && r.Content != provider.ContentRepeats {
-				o.fail("unrecognized content: %s; write unique or repeats", r.Content)
-			}
+			o.Word((*string)(&r.Content), string(provider.ContentUnique), string(provider.ContentRepeats))
 		case "window":
-			o.duration(&r.Window)
+			o.Duration(&r.Window)
 		case "lease":
-			o.duration(&r.Lease)
+			o.Duration(&r.Lease)
 		case "handled":
-			o.statuses(&r.Handled)
+			o.Statuses(&r.Handled)
 		case "on_duplicate":
-			o.status(&r.OnDuplicate)
+			o.Status(&r.OnDuplicate)
 		case "on_replay":
-			o.status(&r.OnReplay)
+			o.Status(&r.OnReplay)
 		case "on_store_error":
-			o.text(&r.OnStoreError)
-			if o.err == nil && r.OnStoreError != "reject" && r.OnStoreError != "allow" {
-				o.fail("on_store_error %s is unknown: write reject or allow", r.OnStoreError)
-			}
+			o.Word(&r.OnStoreError, "reject", "allow")
 		case "wait":
-			o.duration(&r.Wait)
+			o.Duration(&r.Wait)
 		case "max_waiting":
 			var n int64
-			o.count(&n)
+			o.Count(&n)
 			r.MaxWaiting = int(n)
 		default:
-			o.misplaced(handlerOptions, "the block around replay")
-			o.unknown(replayOptions...)
+			o.Misplaced(handlerOptions, "the verify_webhook block, outside replay")
+			o.Unknown(replayOptions...)
 		}
-		if o.err != nil {
-			return o.err
-		}
-	}
-	return nil
+	})
+}
+
+func readStore(o *option.Reader, d *caddyfile.Dispenser, to *json.RawMessage) {
+	o.Once()
+	raw, err := unmarshalStore(d)
+	o.Keep(err)
+	*to = raw
 }
 
 // unmarshalStore reads `store <type> …` and returns the store's JSON.
 func unmarshalStore(d *caddyfile.Dispenser) ([]byte, error) {
 	if !d.NextArg() {
-		return nil, d.Err("store needs a type: write, for example, store memory")
+		return nil, d.Err("missing store type: write, for example, store memory")
 	}
 	name := d.Val()
 	if _, err := caddy.GetModule(StoreNamespace + "." + name); err != nil {
@@ -234,10 +226,10 @@ func unmarshalStore(d *caddyfile.Dispenser) ([]byte, error) {
 		for _, m := range caddy.GetModules(StoreNamespace) {
 			names = append(names, m.ID.Name())
 		}
-		if s := nearest(name, names); s != "" {
-			return nil, d.Errf("unknown store %s: did you mean %s?", name, s)
+		if s := option.Nearest(name, names); s != "" {
+			return nil, d.Errf("unrecognized store: %s; did you mean %s?", name, s)
 		}
-		return nil, d.Errf("unknown store %s: write one of %s", name, strings.Join(names, ", "))
+		return nil, d.Errf("unrecognized store: %s; write one of %s", name, strings.Join(names, ", "))
 	}
 	u, err := caddyfile.UnmarshalModule(d, StoreNamespace+"."+name)
 	if err != nil {
@@ -259,29 +251,25 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	app := new(App)
 	d.Next() // the option
 	if existing != nil {
-		return nil, d.Err("the global option verify_webhook stands there twice: keep one")
+		return nil, d.Err("duplicate option: verify_webhook; write the global option once")
 	}
 	if d.NextArg() {
-		return nil, d.Err("the global option verify_webhook takes no argument: its options stand in a block")
+		return nil, d.Err("too many arguments: expected none after the global option verify_webhook; options go in a block")
 	}
-	o := &options{d: d}
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		switch d.Val() {
+	err := option.Block(d, func(o *option.Reader) {
+		switch o.Name() {
 		case "store":
-			o.once()
-			raw, err := unmarshalStore(d)
-			o.keep(err)
-			app.StoreRaw = raw
+			readStore(o, d, &app.StoreRaw)
 		case "body_memory":
-			o.size(&app.BodyMemory)
+			o.Size(&app.BodyMemory)
 		case "body_disk":
-			o.size(&app.BodyDisk)
+			o.Size(&app.BodyDisk)
 		default:
-			o.unknown("store", "body_memory", "body_disk")
+			o.Unknown("store", "body_memory", "body_disk")
 		}
-		if o.err != nil {
-			return nil, o.err
-		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	return httpcaddyfile.App{Name: appID, Value: caddyconfig.JSON(app, nil)}, nil
 }

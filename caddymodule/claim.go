@@ -256,7 +256,9 @@ func (h *Handler) later(work func()) bool {
 	default:
 		return false
 	}
+	h.shared.join() // a user of the store calls this, so that it is open
 	go func() {
+		defer h.shared.done()
 		defer func() { <-h.background }()
 		work()
 	}()

@@ -10,6 +10,8 @@ import (
 	"unicode"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 )
 
 // checkMeant refuses options that are valid but cannot be meant.
@@ -43,16 +45,9 @@ func (h *Handler) checkDurations() error {
 		{"window", h.Replay.Window, time.Second, "7d"},
 		{"wait", h.Replay.Wait, time.Millisecond, "10s"},
 	} {
-		if err := checkDuration(d.name, d.value, d.least, d.example); err != nil {
+		if err := option.AtLeast(d.name, d.value, d.least, d.example); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func checkDuration(name string, value caddy.Duration, least time.Duration, example string) error {
-	if d := time.Duration(value); d < least {
-		return fmt.Errorf(`%s %s is shorter than %s: write, for example, %s %s; in JSON a number is nanoseconds: write "%[1]s": "%[5]s"`, name, d, least, name, example)
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ type delivery struct {
 	notes      [1]replay.Key
 	key        replay.Key // the one that the app sees
 	claim      claim
+	usesStore  bool
 	app        appContext   // of the request that the app gets
 	forwarded  http.Request // what the app gets
 	identity   [6]string    // values of headers

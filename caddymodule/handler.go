@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/body"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -85,11 +86,13 @@ type Handler struct {
 	// How replays are recognized.
 	Replay Replay `json:"replay,omitzero"`
 
-	current atomic.Pointer[loadedProvider]
-	app     *App
-	store   replay.Store
-	limits  body.Limits
-	waiting chan struct{} // a place for every copy that may wait
+	current  atomic.Pointer[loadedProvider]
+	app      *App
+	shared   *configStore // what is shared of the store by all that use it
+	store    replay.Store
+	ownStore bool // the config names a store for this endpoint
+	limits   body.Limits
+	waiting  chan struct{} // a place for every copy that may wait
 	// background is a place for every delivery whose claim may still be
 	// ended after its answer.
 	background chan struct{}
@@ -192,9 +195,6 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.setDefaults()
-	if err := h.check(); err != nil {
-		return fmt.Errorf("%s: %w", h.facts().Name, err)
-	}
 	if err := h.findApp(ctx); err != nil {
 		return err
 	}
@@ -207,11 +207,23 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.holds = true
 	h.startRotation(ctx, secrets)
-	h.waiting = make(chan struct{}, h.Replay.MaxWaiting)
+	h.waiting = make(chan struct{}, max(0, h.Replay.MaxWaiting))
 	h.background = make(chan struct{}, maxBackground)
+	h.ownStore = h.Replay.StoreRaw != nil // Caddy clears it when it has loaded it
+	if h.shared, err = h.app.storeFor(ctx, &h.Replay); err != nil {
+		return err
+	}
+	h.store = h.shared.meteredStore
+	return nil
+}
+
+// Validate implements caddy.Validator.
+func (h *Handler) Validate() error {
+	if err := h.check(); err != nil {
+		return fmt.Errorf("%s: %w", h.facts().Name, err)
+	}
 	h.warn()
-	h.store, err = h.app.storeFor(ctx, &h.Replay)
-	return err
+	return nil
 }
 
 // Cleanup implements caddy.CleanerUpper.
@@ -261,30 +273,22 @@ func (h *Handler) loadProvider(ctx caddy.Context) error {
 }
 
 func (h *Handler) setDefaults() {
-	orDefault(&h.Mode, modeEnforce)
-	orDefault(&h.MaxBody, cmp.Or(h.facts().MaxBody, defaultMaxBody))
-	orDefault(&h.BodyTimeout, caddy.Duration(defaultBodyTimeout))
-	orDefault(&h.AppTimeout, caddy.Duration(defaultAppTimeout))
+	h.Mode = cmp.Or(h.Mode, modeEnforce)
+	h.MaxBody = cmp.Or(h.MaxBody, h.facts().MaxBody, defaultMaxBody)
+	h.BodyTimeout = cmp.Or(h.BodyTimeout, caddy.Duration(defaultBodyTimeout))
+	h.AppTimeout = cmp.Or(h.AppTimeout, caddy.Duration(defaultAppTimeout))
 	r := &h.Replay
-	orDefault(&r.Window, caddy.Duration(h.facts().Window))
-	orDefault(&r.Window, caddy.Duration(defaultWindow))
-	orDefault(&r.Lease, caddy.Duration(defaultLease))
-	orDefault(&r.OnDuplicate, http.StatusOK)
-	orDefault(&r.OnReplay, http.StatusOK)
-	orDefault(&r.OnStoreError, "reject")
-	orDefault(&r.Wait, caddy.Duration(defaultWait))
-	orDefault(&r.MaxWaiting, defaultMaxWaiting)
+	r.Window = cmp.Or(r.Window, caddy.Duration(h.facts().Window), caddy.Duration(defaultWindow))
+	r.Lease = cmp.Or(r.Lease, caddy.Duration(defaultLease))
+	r.OnDuplicate = cmp.Or(r.OnDuplicate, http.StatusOK)
+	r.OnReplay = cmp.Or(r.OnReplay, http.StatusOK)
+	r.OnStoreError = cmp.Or(r.OnStoreError, "reject")
+	r.Wait = cmp.Or(r.Wait, caddy.Duration(defaultWait))
+	r.MaxWaiting = cmp.Or(r.MaxWaiting, defaultMaxWaiting)
 	if len(r.Handled) == 0 {
 		r.Handled = []int{2}
 	}
 	h.limits = body.Limits{MaxSize: h.MaxBody, InMemory: min(inMemory, h.MaxBody)}
-}
-
-func orDefault[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
-	}
 }
 
 // check refuses settings that contradict each other or a promise.
@@ -292,7 +296,7 @@ func (h *Handler) check() error {
 	r := &h.Replay
 	switch {
 	case h.Mode != modeEnforce && h.Mode != modeMonitor:
-		return fmt.Errorf("mode %s is unknown: write enforce or monitor", h.Mode)
+		return option.Unrecognized("mode", h.Mode, modeEnforce, modeMonitor)
 	case h.MaxBody < 0:
 		return fmt.Errorf("max_body %d is negative", h.MaxBody)
 	case h.BodyTimeout < 0 || h.AppTimeout < 0 || r.Window < 0 || r.Lease < 0 || r.Wait < 0 || r.MaxWaiting < 0:
@@ -307,7 +311,7 @@ func (h *Handler) check() error {
 	case time.Duration(r.Window) < h.facts().Traits.MinWindow():
 		return h.shortWindow()
 	case r.OnStoreError != "reject" && r.OnStoreError != "allow":
-		return fmt.Errorf("on_store_error %s is unknown: write reject or allow", r.OnStoreError)
+		return option.Unrecognized("on_store_error", r.OnStoreError, "reject", "allow")
 	case len(h.Events) > 0 && !h.facts().Traits.HasEvent:
 		return errors.New("events: nothing says where the event type stands: leave events out or, with custom, write for example: event json type")
 	}
@@ -332,10 +336,10 @@ func (h *Handler) check() error {
 func (h *Handler) checkContent() error {
 	r := &h.Replay
 	switch {
-	case r.Off && (r.Content != "" || r.StoreRaw != nil):
+	case r.Off && (r.Content != "" || h.ownStore):
 		return errors.New("replay is off, so nothing is remembered: remove content and store, or off")
 	case r.Content != "" && r.Content != provider.ContentUnique && r.Content != provider.ContentRepeats:
-		return fmt.Errorf("unrecognized content: %s; write unique or repeats", r.Content)
+		return option.Unrecognized("content", string(r.Content), string(provider.ContentUnique), string(provider.ContentRepeats))
 	case r.Content != "" && h.facts().Traits.IDSigned:
 		return fmt.Errorf("content %s has no effect: %s signs its delivery ID, which identifies the delivery; remove it", r.Content, h.facts().Name)
 	}
@@ -443,6 +447,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 	// Is it new?
 	d.deriveKeys(h)
+	if err := h.useStore(d); err != nil {
+		return h.refuse(d, err)
+	}
+	defer h.doneWithStore(d)
 	claim, verdict, err := h.claim(d)
 	if err != nil {
 		return h.refuse(d, err)
@@ -521,6 +529,7 @@ func (h *Handler) wantsEvent(event string) bool {
 // Interface guards.
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.Validator             = (*Handler)(nil)
 	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 	_ signature.Body              = (*body.Body)(nil)

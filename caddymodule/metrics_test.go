@@ -151,7 +151,7 @@ func TestCountersGoOnAcrossReloadsAndGoWithTheirEndpoint(t *testing.T) {
 			"store_errors_total{operation=commit,store=memory}":                           0,
 			"store_remembered_keys{store=memory}":                                         n,
 			"store_claimed_keys{store=memory}":                                            0,
-			"store_capacity_keys{store=memory}":                                           defaultMaxEntries,
+			"store_capacity_keys{store=memory}":                                           memory.DefaultMaxEntries,
 			"endpoints{endpoint=orders,mode=enforce,provider=github}":                     1,
 			"endpoints{endpoint=other,mode=monitor,provider=github}":                      1,
 			"body_memory_limit_bytes":                                                     defaultBodyMemory,

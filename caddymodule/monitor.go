@@ -61,6 +61,11 @@ func (h *Handler) watchVerified(d *delivery, next caddyhttp.Handler) error {
 		d.end(Ignored, notInEvents)
 		return d.letThrough(next)
 	}
+	if err := h.useStore(d); err != nil {
+		h.note(d, err)
+		return d.letThrough(next)
+	}
+	defer h.doneWithStore(d)
 	claim, verdict, err := h.claim(d)
 	switch {
 	case err != nil:

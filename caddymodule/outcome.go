@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"net/http"
@@ -155,8 +156,7 @@ func (h *Handler) answerHandshake(d *delivery) error {
 	}
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
-	status := a.Status
-	orDefault(&status, http.StatusOK)
+	status := cmp.Or(a.Status, http.StatusOK)
 	if status != http.StatusNoContent {
 		header.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	}

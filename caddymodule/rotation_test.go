@@ -18,9 +18,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/verify-webhook/caddy-verify-webhook/body"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
-	"github.com/verify-webhook/caddy-verify-webhook/replay/memory"
 )
 
 // settled is longer than a change of a file takes to be taken up.
@@ -186,7 +184,7 @@ func TestOneOfSeveralSecretsRotates(t *testing.T) {
 // logged opens two endpoints of one config whose log can be read.
 func logged(t *testing.T, logs zapcore.Core, configs ...string) context.CancelFunc {
 	t.Helper()
-	app := &App{store: memory.New(memory.Options{}), budget: body.NewBudget(defaultBodyMemory, defaultBodyDisk)}
+	app := newTrialApp()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	for _, config := range configs {
 		h := &Handler{logger: zap.New(logs), app: app}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/body"
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
 	"github.com/verify-webhook/caddy-verify-webhook/replay/memory"
 )
 
@@ -61,21 +62,41 @@ func openTrial(ctx context.Context, config json.RawMessage, h *Handler) (*Trial,
 	if err := caddy.StrictUnmarshalJSON(config, h); err != nil {
 		return nil, fmt.Errorf("reading the handler's config: %w", err)
 	}
-	h.app = &App{
-		store:  memory.New(memory.Options{}),
-		budget: body.NewBudget(defaultBodyMemory, defaultBodyDisk),
-	}
+	h.app = newTrialApp()
 	c, cancel := caddy.NewContext(caddy.Context{Context: ctx})
-	if err := h.Provision(c); err != nil {
-		cancel()
+	t := &Trial{handler: h, close: cancel}
+	if err := t.open(c); err != nil {
+		t.Close()
 		return nil, err
 	}
-	return &Trial{handler: h, close: cancel}, nil
+	return t, nil
+}
+
+// newTrialApp returns an app with a memory store of its own.
+func newTrialApp() *App {
+	a := &App{budget: body.NewBudget(defaultBodyMemory, defaultBodyDisk)}
+	a.store = a.addStore("trial", func() (replay.Store, func() error, error) {
+		return memory.New(memory.Options{}), nil, nil
+	})
+	return a
+}
+
+// open does what Caddy does when it loads a config.
+func (t *Trial) open(ctx caddy.Context) error {
+	if err := t.handler.Provision(ctx); err != nil {
+		return err
+	}
+	if err := t.handler.Validate(); err != nil {
+		return err
+	}
+	return t.handler.app.openStores()
 }
 
 // Close gives back what the handler holds.
 func (t *Trial) Close() {
-	_ = t.handler.Cleanup() // it holds nothing whose loss could matter
+	// They hold nothing whose loss could matter.
+	_ = t.handler.Cleanup()
+	_ = t.handler.app.Cleanup()
 	t.close()
 }
 

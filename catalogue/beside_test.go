@@ -33,7 +33,7 @@ func TestAFormHookIsItsSignedFieldAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		secret, _ := signer.Configure()
-		m := setUp(t, name, secret, provider.Settings{})
+		m := setUp(t, name, secret, provider.PresetOptions{})
 		hook := request("POST", "/in", "payload="+url.QueryEscape(`{"a":"b&c=d"}`), "Content-Type", form)
 		if err := signer.Sign(hook, signature.Draft{Time: testNow}); err != nil {
 			t.Fatal(err)
@@ -74,7 +74,7 @@ func TestAFormHookIsItsSignedFieldAlone(t *testing.T) {
 // TestAHookInOneShapeIsNotReadInAnother: Gitea and its kin send one payload as
 // JSON, as a form field or as a parameter of a GET.
 func TestAHookInOneShapeIsNotReadInAnother(t *testing.T) {
-	m := setUp(t, "gitea", "k", provider.Settings{})
+	m := setUp(t, "gitea", "k", provider.PresetOptions{})
 	const payload, other = `{"ref":"main"}`, `{"forged":1}`
 	sig := hex.EncodeToString(mac(testSecret(t, "k"), payload))
 	inQuery := "/in?token=x&payload=" + url.QueryEscape(payload)
@@ -107,7 +107,7 @@ func TestAHookInOneShapeIsNotReadInAnother(t *testing.T) {
 // TestOneSecretForTwoProtocols: Bolt signs the query of a GET and the body of a
 // POST with one key. The one cannot be sent as the other.
 func TestOneSecretForTwoProtocols(t *testing.T) {
-	m := setUp(t, "bolt", "k", provider.Settings{})
+	m := setUp(t, "bolt", "k", provider.PresetOptions{})
 	sig := func(text string) string {
 		return base64.StdEncoding.EncodeToString(mac(testSecret(t, "k"), text))
 	}
@@ -131,8 +131,8 @@ func TestABodyOfSeparatorsIsNoForm(t *testing.T) {
 	twilio := base64.StdEncoding.EncodeToString(h.Sum(nil))
 	plivo := base64.StdEncoding.EncodeToString(mac(testSecret(t, "k"), "https://hooks.example.com/t.n"))
 	for _, body := range []string{"&", "&&", "="} {
-		wantRefused(t, setUp(t, "twilio", "k", provider.Settings{}), request("POST", "/t", body, "X-Twilio-Signature", twilio), "twilio: "+body)
-		wantRefused(t, setUp(t, "plivo", "k", provider.Settings{}), request("POST", "/t", body, "X-Plivo-Signature-V3", plivo, "X-Plivo-Signature-V3-Nonce", "n"), "plivo: "+body)
+		wantRefused(t, setUp(t, "twilio", "k", provider.PresetOptions{}), request("POST", "/t", body, "X-Twilio-Signature", twilio), "twilio: "+body)
+		wantRefused(t, setUp(t, "plivo", "k", provider.PresetOptions{}), request("POST", "/t", body, "X-Plivo-Signature-V3", plivo, "X-Plivo-Signature-V3-Nonce", "n"), "plivo: "+body)
 	}
 }
 
@@ -159,7 +159,7 @@ func adyenBody(t *testing.T, key string, changes ...map[string]string) string {
 // of handled items would be new.
 func TestANotificationOfAdyenHasOneItem(t *testing.T) {
 	const key = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
-	m := setUp(t, "adyen", key, provider.Settings{})
+	m := setUp(t, "adyen", key, provider.PresetOptions{})
 	one := adyenBody(t, key, nil)
 	d, err := take(t, m, request("POST", "/a", one))
 	if err != nil || d.Event != "AUTHORISATION" {
@@ -189,7 +189,7 @@ func TestANotificationOfAdyenHasOneItem(t *testing.T) {
 
 func TestMembersOfSNSThatAreNotSignedCannotPassForThoseThatAre(t *testing.T) {
 	good := newSigner(t, "sns.amazonaws.com", nil, testNow.Add(1<<40))
-	m := setUp(t, "aws-sns", "", provider.Settings{Topics: []string{snsTestTopic}, Certificates: []string{good.cert}})
+	m := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{snsTestTopic}, Certificates: []string{good.cert}})
 	body := snsBody(t, good, "Notification", nil)
 	if _, err := take(t, m, request("POST", "/s", body)); err != nil {
 		t.Fatal(err)
@@ -208,7 +208,7 @@ func TestMembersOfSNSThatAreNotSignedCannotPassForThoseThatAre(t *testing.T) {
 	if m.Facts().Traits.BodySigned {
 		t.Error("members are not signed, but the body is said to be")
 	}
-	strict := setUp(t, "aws-sns", "", provider.Settings{Topics: []string{snsTestTopic}, Certificates: []string{good.cert}, Algorithms: []string{"sha256"}})
+	strict := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{snsTestTopic}, Certificates: []string{good.cert}, Algorithms: []string{"sha256"}})
 	var message map[string]string
 	if err := json.Unmarshal([]byte(body), &message); err != nil {
 		t.Fatal(err)
@@ -324,24 +324,24 @@ func TestOneKeyInTwoSpellingsIsOneSecret(t *testing.T) {
 	_, pem := ecdsaPEM(t)
 	spaced := strings.ReplaceAll(pem, "\n", "\r\n")
 	for name, c := range map[string]struct {
-		set     provider.Settings
+		set     provider.PresetOptions
 		secrets []provider.Secret
 	}{
-		"adyen":                  {provider.Settings{}, []provider.Secret{{Secret: "00ff"}, {Secret: "00FF"}}},
-		"adyen-platform":         {provider.Settings{}, []provider.Secret{{Secret: "00ff"}, {Secret: "00FF"}}},
-		"rfc9421":                {provider.Settings{}, []provider.Secret{{Secret: "hmac-sha256:c2VjcmV0", Label: "a"}, {Secret: "hmac-sha256:c2VjcmV0", Label: "b"}}},
-		"github-secret-scanning": {provider.Settings{}, []provider.Secret{{Secret: pem, Label: "a"}, {Secret: spaced, Label: "b"}}},
-		"plaid":                  {provider.Settings{}, []provider.Secret{{Secret: pem, Label: "a"}, {Secret: spaced, Label: "b"}}},
-		"vonage":                 {provider.Settings{}, []provider.Secret{{Secret: "s"}, {Secret: "s"}}},
-		"messagebird":            {provider.Settings{}, []provider.Secret{{Secret: "s"}, {Secret: "s", Label: "x"}}},
-		"standard-webhooks":      {provider.Settings{}, []provider.Secret{{Secret: "whsec_c2VjcmV0"}, {Secret: "c2VjcmV0"}}},
-		"openai":                 {provider.Settings{}, []provider.Secret{{Secret: "whsec_c2VjcmV0"}, {Secret: "secret"}}},
-		"clearbit":               {provider.Settings{}, []provider.Secret{{Secret: "sk_x"}, {Secret: "x"}}},
-		"box":                    {provider.Settings{}, []provider.Secret{{Secret: "s"}, {Secret: "s"}}},
-		"gitlab":                 {provider.Settings{}, []provider.Secret{{Secret: "t"}, {Secret: "t", Label: "x"}}},
+		"adyen":                  {provider.PresetOptions{}, []provider.Secret{{Secret: "00ff"}, {Secret: "00FF"}}},
+		"adyen-platform":         {provider.PresetOptions{}, []provider.Secret{{Secret: "00ff"}, {Secret: "00FF"}}},
+		"rfc9421":                {provider.PresetOptions{}, []provider.Secret{{Secret: "hmac-sha256:c2VjcmV0", Label: "a"}, {Secret: "hmac-sha256:c2VjcmV0", Label: "b"}}},
+		"github-secret-scanning": {provider.PresetOptions{}, []provider.Secret{{Secret: pem, Label: "a"}, {Secret: spaced, Label: "b"}}},
+		"plaid":                  {provider.PresetOptions{}, []provider.Secret{{Secret: pem, Label: "a"}, {Secret: spaced, Label: "b"}}},
+		"vonage":                 {provider.PresetOptions{}, []provider.Secret{{Secret: "s"}, {Secret: "s"}}},
+		"messagebird":            {provider.PresetOptions{}, []provider.Secret{{Secret: "s"}, {Secret: "s", Label: "x"}}},
+		"standard-webhooks":      {provider.PresetOptions{}, []provider.Secret{{Secret: "whsec_c2VjcmV0"}, {Secret: "c2VjcmV0"}}},
+		"openai":                 {provider.PresetOptions{}, []provider.Secret{{Secret: "whsec_c2VjcmV0"}, {Secret: "secret"}}},
+		"clearbit":               {provider.PresetOptions{}, []provider.Secret{{Secret: "sk_x"}, {Secret: "x"}}},
+		"box":                    {provider.PresetOptions{}, []provider.Secret{{Secret: "s"}, {Secret: "s"}}},
+		"gitlab":                 {provider.PresetOptions{}, []provider.Secret{{Secret: "t"}, {Secret: "t", Label: "x"}}},
 	} {
 		m := provider.NewModule(presetNamed(name))
-		m.Settings = c.set
+		m.PresetOptions = c.set
 		for _, s := range c.secrets {
 			s.Secret = strings.ReplaceAll(s.Secret, "{", `\{`)
 			m.Secrets = append(m.Secrets, s)
@@ -355,7 +355,7 @@ func TestOneKeyInTwoSpellingsIsOneSecret(t *testing.T) {
 // TestTheFingerprintOfAKeyDoesNotDependOnItsSpelling: a copy that was handled
 // before the config was written anew still is.
 func TestTheFingerprintOfAKeyDoesNotDependOnItsSpelling(t *testing.T) {
-	lower, upper := setUp(t, "adyen", "00ff", provider.Settings{}), setUp(t, "adyen", "00FF", provider.Settings{})
+	lower, upper := setUp(t, "adyen", "00ff", provider.PresetOptions{}), setUp(t, "adyen", "00FF", provider.PresetOptions{})
 	if lower.Facts().Secrets[0].Fingerprint != upper.Facts().Secrets[0].Fingerprint {
 		t.Error("adyen: another secret")
 	}
@@ -396,7 +396,7 @@ func TestAnEmptySecretAmongSeveralIsAConfigError(t *testing.T) {
 }
 
 func TestJSONMembersThatMailgunSignsComeOnce(t *testing.T) {
-	m := setUp(t, "mailgun", "k", provider.Settings{})
+	m := setUp(t, "mailgun", "k", provider.PresetOptions{})
 	stamp := strconv.FormatInt(testNow.Unix(), 10)
 	sig := hex.EncodeToString(mac(testSecret(t, "k"), stamp+"tok"))
 	good := `"signature":{"timestamp":"` + stamp + `","token":"tok","signature":"` + sig + `"}`
@@ -409,7 +409,7 @@ func TestJSONMembersThatMailgunSignsComeOnce(t *testing.T) {
 }
 
 func TestDropboxSignSaysWhereTheTimeEnds(t *testing.T) {
-	m := setUp(t, "dropbox-sign", "k", provider.Settings{})
+	m := setUp(t, "dropbox-sign", "k", provider.PresetOptions{})
 	sum := hex.EncodeToString(mac(testSecret(t, "k"), "1760000000signature_request_sent"))
 	for _, c := range [][2]string{{"176000000", "0signature_request_sent"}, {"1760000000s", "ignature_request_sent"}, {"", "1760000000signature_request_sent"}, {"1760000000signature_request_sent", ""}} {
 		body := "--b\r\nContent-Disposition: form-data; name=\"json\"\r\n\r\n" + `{"event":{"event_time":"` + c[0] + `","event_type":"` + c[1] + `","event_hash":"` + sum + `"}}` + "\r\n--b--\r\n"

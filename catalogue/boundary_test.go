@@ -61,7 +61,7 @@ func signedRequests(t *testing.T) []signedRequest {
 
 // sign returns false where the scheme is for another kind of request.
 func sign(p *provider.Preset, variant, method, body string) (s signedRequest, ok bool) {
-	set := provider.Settings{Scheme: variant}
+	set := provider.PresetOptions{Scheme: variant}
 	options, err := json.Marshal(map[string]string{"scheme": variant})
 	if err != nil {
 		return s, false
@@ -72,7 +72,7 @@ func sign(p *provider.Preset, variant, method, body string) (s signedRequest, ok
 	}
 	secret, _ := signer.Configure()
 	s = signedRequest{preset: strings.TrimSuffix(p.Name+" "+variant, " "), module: provider.NewModule(p)}
-	s.module.Settings = set
+	s.module.PresetOptions = set
 	s.module.Secrets = []provider.Secret{{Secret: secret}}
 	if err := provision(s.module); err != nil {
 		return s, false

@@ -24,23 +24,23 @@ func parse(t *testing.T, name, text string) (caddy.Module, error) {
 	return m, m.(caddyfile.Unmarshaler).UnmarshalCaddyfile(caddyfile.NewTestDispenser(text))
 }
 
-func TestSettingsInTheCaddyfile(t *testing.T) {
+func TestPresetOptionsInTheCaddyfile(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
-		want       provider.Settings
+		want       provider.PresetOptions
 	}{
-		{"hubspot", "hubspot s {\n scheme v2\n}", provider.Settings{Scheme: "v2"}},
-		{"meta", "meta s {\n verify_token {env.TOKEN}\n}", provider.Settings{VerifyToken: "{env.TOKEN}"}},
-		{"okta", "okta s {\n header X-Okta\n}", provider.Settings{Header: "X-Okta"}},
-		{"aws-sns", "aws-sns {\n topic arn:1 arn:2\n topic arn:3\n accept_handshake\n}", provider.Settings{Topics: []string{"arn:1", "arn:2", "arn:3"}, AcceptHandshake: true}},
-		{"paypal", "paypal {\n webhook_id W\n environment sandbox\n}", provider.Settings{WebhookID: "W", Environment: "sandbox"}},
+		{"hubspot", "hubspot s {\n scheme v2\n}", provider.PresetOptions{Scheme: "v2"}},
+		{"meta", "meta s {\n verify_token {env.TOKEN}\n}", provider.PresetOptions{VerifyToken: "{env.TOKEN}"}},
+		{"okta", "okta s {\n header X-Okta\n}", provider.PresetOptions{Header: "X-Okta"}},
+		{"aws-sns", "aws-sns {\n topic arn:1 arn:2\n topic arn:3\n accept_handshake\n}", provider.PresetOptions{Topics: []string{"arn:1", "arn:2", "arn:3"}, AcceptHandshake: true}},
+		{"paypal", "paypal {\n webhook_id W\n environment sandbox\n}", provider.PresetOptions{WebhookID: "W", Environment: "sandbox"}},
 	} {
 		m, err := parse(t, c.name, c.text)
 		if err != nil {
 			t.Errorf("%s: %v", c.text, err)
 			continue
 		}
-		if got := m.(*provider.Module).Settings; !reflect.DeepEqual(got, c.want) {
+		if got := m.(*provider.Module).PresetOptions; !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %+v", c.text, got)
 		}
 	}
@@ -48,13 +48,13 @@ func TestSettingsInTheCaddyfile(t *testing.T) {
 
 func TestMistakesInTheCaddyfile(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"github", "github s {\n scheme v2\n}", "unknown option"},
-		{"github", "github s {\n topic x\n}", "unknown option"},
-		{"hubspot", "hubspot s {\n scheme v2\n scheme v3\n}", "twice"},
-		{"hubspot", "hubspot s {\n scheme\n}", "needs a value"},
-		{"hubspot", "hubspot s {\n scheme v2 v3\n}", "takes one value"},
-		{"aws-sns", "aws-sns {\n accept_handshake yes\n}", "takes no value"},
-		{"aws-sns", "aws-sns {\n topic\n}", "needs a value"},
+		{"github", "github s {\n scheme v2\n}", "unrecognized option"},
+		{"github", "github s {\n topic x\n}", "unrecognized option"},
+		{"hubspot", "hubspot s {\n scheme v2\n scheme v3\n}", "duplicate option: scheme"},
+		{"hubspot", "hubspot s {\n scheme\n}", "missing value"},
+		{"hubspot", "hubspot s {\n scheme v2 v3\n}", "too many arguments"},
+		{"aws-sns", "aws-sns {\n accept_handshake yes\n}", "too many arguments"},
+		{"aws-sns", "aws-sns {\n topic\n}", "missing value"},
 	} {
 		if _, err := parse(t, c.name, c.text); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.text, err, c.want)
@@ -65,22 +65,22 @@ func TestMistakesInTheCaddyfile(t *testing.T) {
 func TestMistakesAtSetUpSayWhatToWrite(t *testing.T) {
 	for _, c := range []struct {
 		name, secret string
-		set          provider.Settings
+		set          provider.PresetOptions
 		want         string
 	}{
-		{"github", "s", provider.Settings{Scheme: "x"}, "scheme is no option"},
-		{"hubspot", "s", provider.Settings{Scheme: "v9"}, `no scheme "v9": write v3 or v2 or v1`},
-		{"github", "", provider.Settings{}, "has no secret"},
-		{"aws-sns", "", provider.Settings{}, "write `topic"},
-		{"aws-sns", "", provider.Settings{Topics: []string{"MyTopic"}}, "not the ARN"},
-		{"plaid", "", provider.Settings{}, "client_id and client_secret"},
-		{"plaid", "", provider.Settings{JWKS: "x"}, "not a JSON Web Key Set"},
-		{"paypal", "", provider.Settings{WebhookID: "W", Environment: "test"}, "production or sandbox"},
-		{"paypal", "", provider.Settings{WebhookID: "W", Roots: []string{"x"}}, "no certificate in PEM"},
-		{"meta", "s", provider.Settings{VerifyToken: "{env.NOT_SET_ANYWHERE}"}, "unset"},
-		{"rfc9421", "s", provider.Settings{}, "ALGORITHM:KEY"},
-		{"google-pubsub", "", provider.Settings{Audience: "a"}, "write `service_account"},
-		{"adyen", "not hex", provider.Settings{}, "not valid hex"},
+		{"github", "s", provider.PresetOptions{Scheme: "x"}, "scheme is no option"},
+		{"hubspot", "s", provider.PresetOptions{Scheme: "v9"}, `no scheme "v9": write v3 or v2 or v1`},
+		{"github", "", provider.PresetOptions{}, "has no secret"},
+		{"aws-sns", "", provider.PresetOptions{}, "write `topic"},
+		{"aws-sns", "", provider.PresetOptions{Topics: []string{"MyTopic"}}, "not the ARN"},
+		{"plaid", "", provider.PresetOptions{}, "client_id and client_secret"},
+		{"plaid", "", provider.PresetOptions{JWKS: "x"}, "not a JSON Web Key Set"},
+		{"paypal", "", provider.PresetOptions{WebhookID: "W", Environment: "test"}, "production or sandbox"},
+		{"paypal", "", provider.PresetOptions{WebhookID: "W", Roots: []string{"x"}}, "no certificate in PEM"},
+		{"meta", "s", provider.PresetOptions{VerifyToken: "{env.NOT_SET_ANYWHERE}"}, "unset"},
+		{"rfc9421", "s", provider.PresetOptions{}, "ALGORITHM:KEY"},
+		{"google-pubsub", "", provider.PresetOptions{Audience: "a"}, "write `service_account"},
+		{"adyen", "not hex", provider.PresetOptions{}, "not valid hex"},
 	} {
 		_, err := trySetUp(c.name, c.secret, c.set)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -32,7 +32,7 @@ func TestEveryPresetSaysWhatUsersNeedToKnow(t *testing.T) {
 			t.Errorf("%s has not exactly one of schemes, modes and code", p.Name)
 		}
 		if len(d.Options) != len(p.Takes)+len(p.Needs) {
-			t.Errorf("%s takes %s and %s, of which one is no setting", p.Name, p.Takes, p.Needs)
+			t.Errorf("%s takes %s and %s, of which one is no option", p.Name, p.Takes, p.Needs)
 		}
 	}
 }

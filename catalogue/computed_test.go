@@ -10,13 +10,13 @@ import (
 )
 
 func TestTheWeaknessOfATokenIsToldOnlyWhereOneIsUsed(t *testing.T) {
-	if text := setUp(t, "gitlab", "a token", provider.Settings{}).Facts().Weakness; text == "" {
+	if text := setUp(t, "gitlab", "a token", provider.PresetOptions{}).Facts().Weakness; text == "" {
 		t.Error("nothing is said of the token")
 	}
-	if text := setUp(t, "gitlab", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", provider.Settings{}).Facts().Weakness; text != "" {
+	if text := setUp(t, "gitlab", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", provider.PresetOptions{}).Facts().Weakness; text != "" {
 		t.Errorf("of a signing token it is said: %s", text)
 	}
-	if text := setUp(t, "telegram", "a token", provider.Settings{}).Facts().Weakness; text == "" {
+	if text := setUp(t, "telegram", "a token", provider.PresetOptions{}).Facts().Weakness; text == "" {
 		t.Error("nothing is said of a provider that only has tokens")
 	}
 }
@@ -24,7 +24,7 @@ func TestTheWeaknessOfATokenIsToldOnlyWhereOneIsUsed(t *testing.T) {
 // TestRetriesWithAnotherBoundaryAreTheSameDelivery: Dropbox Sign signs so little
 // that the event itself must tell deliveries apart.
 func TestRetriesWithAnotherBoundaryAreTheSameDelivery(t *testing.T) {
-	m := setUp(t, "dropbox-sign", "api-key", provider.Settings{})
+	m := setUp(t, "dropbox-sign", "api-key", provider.PresetOptions{})
 	sum := mac(testSecret(t, "api-key"), "1760000000signature_request_sent")
 	digest := func(boundary, id string) string {
 		event := `{"event":{"event_time":"1760000000","event_type":"signature_request_sent","event_hash":"` + hex.EncodeToString(sum) + `"},"id":"` + id + `"}`

@@ -134,7 +134,7 @@ func digestOf(t *testing.T, m *provider.Module, r *signature.Request) string {
 // second to one URL have equal ones.
 func TestAtlassianConnectSignsAnew(t *testing.T) {
 	const secret = "shared-secret"
-	m := setUp(t, "atlassian-connect", secret, provider.Settings{Issuers: []string{"tenant"}})
+	m := setUp(t, "atlassian-connect", secret, provider.PresetOptions{Issuers: []string{"tenant"}})
 	send := func(uri, id, body string, issued int64) *signature.Request {
 		path, query, _ := strings.Cut(uri, "?")
 		qsh := sha256.Sum256([]byte("POST&" + path + "&" + query))
@@ -191,7 +191,7 @@ func TestPayPalResendsUnderAnotherTransmissionID(t *testing.T) {
 	root := newSigner(t, "root", nil, testNow.Add(time.Hour))
 	by := newSigner(t, name, root, testNow.Add(time.Hour))
 	server := startKeyServer(t, func(*http.Request) string { return by.cert })
-	m := setUp(t, "paypal", "", provider.Settings{WebhookID: "W1", Roots: []string{root.cert}})
+	m := setUp(t, "paypal", "", provider.PresetOptions{WebhookID: "W1", Roots: []string{root.cert}})
 	verifierOf(m).(*payPal).fetcher = keyfetch.New(server.transport, "api.paypal.com")
 	send := func(id, body string, ago time.Duration) *signature.Request {
 		r := payPalRequest(t, by, body)

@@ -17,7 +17,7 @@ import (
 // fuzzed are the presets whose own code reads what strangers send.
 func fuzzed(f *testing.F) []*provider.Module {
 	f.Helper()
-	settings := map[string]provider.Settings{
+	settings := map[string]provider.PresetOptions{
 		"aws-sns": {Topics: []string{snsTestTopic}}, "paypal": {WebhookID: "W"}, "apple-app-store": {BundleID: "com.example"}, "google-pubsub": {Audience: "a", ServiceAccount: "b"},
 		"google-play-rtdn": {Audience: "a", ServiceAccount: "b"}, "plaid": {ClientID: "a", ClientSecret: "b"}, "atlassian-connect": {Issuers: []string{"a"}},
 	}
@@ -29,7 +29,7 @@ func fuzzed(f *testing.F) []*provider.Module {
 			continue
 		}
 		m := provider.NewModule(p)
-		m.Settings = settings[p.Name]
+		m.PresetOptions = settings[p.Name]
 		if s, ok := secrets[p.Name]; ok {
 			m.Secrets = []provider.Secret{s}
 		} else if !p.NoSecret {

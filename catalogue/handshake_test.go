@@ -25,7 +25,7 @@ func testSecret(t *testing.T, text string) signature.Secret {
 // TestAnAnswerToXNeverSignsADelivery: the answer is an HMAC, under the key of
 // deliveries, of what a stranger sends.
 func TestAnAnswerToXNeverSignsADelivery(t *testing.T) {
-	m := setUp(t, "x", "consumer-secret", provider.Settings{})
+	m := setUp(t, "x", "consumer-secret", provider.PresetOptions{})
 	for _, token := range []string{"test_crc_token", "12345", "true", "null", "bm9uY2U=", strings.Repeat("a", 256)} {
 		d, err := take(t, m, request("GET", "/x?crc_token="+url.QueryEscape(token), ""))
 		if err != nil {
@@ -47,7 +47,7 @@ func TestAnAnswerToXNeverSignsADelivery(t *testing.T) {
 }
 
 func TestXStillTakesDeliveries(t *testing.T) {
-	m := setUp(t, "x", "consumer-secret", provider.Settings{})
+	m := setUp(t, "x", "consumer-secret", provider.PresetOptions{})
 	const body = `{"for_user_id":"1"}`
 	sig := "sha256=" + base64.StdEncoding.EncodeToString(mac(testSecret(t, "consumer-secret"), body))
 	if d, err := take(t, m, request("POST", "/x", body, "x-twitter-webhooks-signature", sig)); err != nil || d.Answer != nil {
@@ -64,7 +64,7 @@ func zoomRequest(t *testing.T, secret, body string) *signature.Request {
 
 func TestAnAnswerToZoomNeverSignsADelivery(t *testing.T) {
 	const secret = "zoom-secret"
-	m := setUp(t, "zoom", secret, provider.Settings{})
+	m := setUp(t, "zoom", secret, provider.PresetOptions{})
 	stamp := strconv.FormatInt(testNow.Unix(), 10)
 	for _, token := range []string{"qgg8vlvZRS6UYooatFL8Aw", "v0", stamp} {
 		body := `{"event":"endpoint.url_validation","payload":{"plainToken":"` + token + `"}}`
@@ -92,7 +92,7 @@ func TestAnAnswerToZoomNeverSignsADelivery(t *testing.T) {
 }
 
 func TestMetaIsAnsweredOnlyWithTheVerifyToken(t *testing.T) {
-	m := setUp(t, "meta", "app-secret", provider.Settings{VerifyToken: "meaty"})
+	m := setUp(t, "meta", "app-secret", provider.PresetOptions{VerifyToken: "meaty"})
 	const challenge = "/m?hub.mode=subscribe&hub.challenge=1158&hub.verify_token="
 	wantAnswer(t, m, request("GET", challenge+"meaty", ""), "1158")
 	for what, uri := range map[string]string{
@@ -102,7 +102,7 @@ func TestMetaIsAnsweredOnlyWithTheVerifyToken(t *testing.T) {
 		wantRefused(t, m, request("GET", uri, ""), what)
 	}
 	wantRefused(t, m, request("POST", challenge+"meaty", "{}"), "a delivery")
-	closed := setUp(t, "meta", "app-secret", provider.Settings{})
+	closed := setUp(t, "meta", "app-secret", provider.PresetOptions{})
 	wantRefused(t, closed, request("GET", "/m?hub.mode=subscribe&hub.challenge=1&hub.verify_token=", ""), "no verify_token configured")
 }
 
@@ -110,8 +110,8 @@ func TestAsanaIsAnsweredOnlyWhileTheDoorIsOpen(t *testing.T) {
 	handshake := func() *signature.Request {
 		return request("POST", "/a", "", "X-Hook-Secret", "b537207f20cbfa02357cf448134da559")
 	}
-	wantRefused(t, setUp(t, "asana", "known", provider.Settings{}), handshake(), "a closed door")
-	open := setUp(t, "asana", "known", provider.Settings{AcceptHandshake: true})
+	wantRefused(t, setUp(t, "asana", "known", provider.PresetOptions{}), handshake(), "a closed door")
+	open := setUp(t, "asana", "known", provider.PresetOptions{AcceptHandshake: true})
 	d, err := take(t, open, handshake())
 	if err != nil || d.Answer == nil || d.Answer.Header.Get("X-Hook-Secret") == "" {
 		t.Fatalf("got %+v, %v", d, err)
@@ -127,27 +127,27 @@ func TestWebSubConfirmsWhatTheOperatorAskedForAlone(t *testing.T) {
 	const topic, token = "&hub.topic=https%3A%2F%2Fexample.org%2Ffeed", "&hub.verify_token=vt"
 	topics := []string{"https://example.org/feed"}
 	for name, c := range map[string]struct {
-		set  provider.Settings
+		set  provider.PresetOptions
 		uri  string
 		want bool
 	}{
-		"closed: subscribe":            {provider.Settings{Topics: topics}, subscribe + topic, false},
-		"closed: unsubscribe":          {provider.Settings{Topics: topics}, unsubscribe + topic, false},
-		"closed: a token":              {provider.Settings{Topics: topics}, subscribe + topic + token, false},
-		"open: subscribe":              {provider.Settings{Topics: topics, AcceptHandshake: true}, subscribe + topic, true},
-		"open: unsubscribe":            {provider.Settings{Topics: topics, AcceptHandshake: true}, unsubscribe + topic, false},
-		"open: another topic":          {provider.Settings{Topics: topics, AcceptHandshake: true}, subscribe + topic + "2", false},
-		"open: two topics":             {provider.Settings{Topics: topics, AcceptHandshake: true}, subscribe + topic + topic, false},
-		"open: another mode":           {provider.Settings{Topics: topics, AcceptHandshake: true}, "/w?hub.mode=publish&hub.challenge=c1" + topic, false},
-		"open: no topic configured":    {provider.Settings{AcceptHandshake: true}, subscribe + topic, false},
-		"token: subscribe":             {provider.Settings{Topics: topics, VerifyToken: "vt"}, subscribe + topic + token, true},
-		"token: unsubscribe":           {provider.Settings{Topics: topics, VerifyToken: "vt"}, unsubscribe + topic + token, true},
-		"token: another":               {provider.Settings{Topics: topics, VerifyToken: "vt"}, subscribe + topic + token + "2", false},
-		"token: none":                  {provider.Settings{Topics: topics, VerifyToken: "vt"}, subscribe + topic, false},
-		"token: none, and it is open":  {provider.Settings{Topics: topics, VerifyToken: "vt", AcceptHandshake: true}, subscribe + topic, false},
-		"token: twice":                 {provider.Settings{Topics: topics, VerifyToken: "vt"}, subscribe + topic + token + token, false},
-		"token: unsubscribe without":   {provider.Settings{Topics: topics, VerifyToken: "vt"}, unsubscribe + topic, false},
-		"closed: denied is no consent": {provider.Settings{Topics: topics}, "/w?hub.mode=denied&hub.challenge=c1" + topic, false},
+		"closed: subscribe":            {provider.PresetOptions{Topics: topics}, subscribe + topic, false},
+		"closed: unsubscribe":          {provider.PresetOptions{Topics: topics}, unsubscribe + topic, false},
+		"closed: a token":              {provider.PresetOptions{Topics: topics}, subscribe + topic + token, false},
+		"open: subscribe":              {provider.PresetOptions{Topics: topics, AcceptHandshake: true}, subscribe + topic, true},
+		"open: unsubscribe":            {provider.PresetOptions{Topics: topics, AcceptHandshake: true}, unsubscribe + topic, false},
+		"open: another topic":          {provider.PresetOptions{Topics: topics, AcceptHandshake: true}, subscribe + topic + "2", false},
+		"open: two topics":             {provider.PresetOptions{Topics: topics, AcceptHandshake: true}, subscribe + topic + topic, false},
+		"open: another mode":           {provider.PresetOptions{Topics: topics, AcceptHandshake: true}, "/w?hub.mode=publish&hub.challenge=c1" + topic, false},
+		"open: no topic configured":    {provider.PresetOptions{AcceptHandshake: true}, subscribe + topic, false},
+		"token: subscribe":             {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, subscribe + topic + token, true},
+		"token: unsubscribe":           {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, unsubscribe + topic + token, true},
+		"token: another":               {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, subscribe + topic + token + "2", false},
+		"token: none":                  {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, subscribe + topic, false},
+		"token: none, and it is open":  {provider.PresetOptions{Topics: topics, VerifyToken: "vt", AcceptHandshake: true}, subscribe + topic, false},
+		"token: twice":                 {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, subscribe + topic + token + token, false},
+		"token: unsubscribe without":   {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, unsubscribe + topic, false},
+		"closed: denied is no consent": {provider.PresetOptions{Topics: topics}, "/w?hub.mode=denied&hub.challenge=c1" + topic, false},
 	} {
 		d, _ := take(t, setUp(t, "websub", "hub-secret", c.set), request("GET", c.uri, ""))
 		if got := d != nil && d.Answer != nil && string(d.Answer.Body) == "c1"; got != c.want {
@@ -157,7 +157,7 @@ func TestWebSubConfirmsWhatTheOperatorAskedForAlone(t *testing.T) {
 }
 
 func TestChallengesAreSentBackAsBoundedText(t *testing.T) {
-	dropbox := setUp(t, "dropbox", "app-secret", provider.Settings{})
+	dropbox := setUp(t, "dropbox", "app-secret", provider.PresetOptions{})
 	wantAnswer(t, dropbox, request("GET", "/d?challenge=%3Cscript%3E", ""), "<script>")
 	wantRefused(t, dropbox, request("GET", "/d?challenge="+strings.Repeat("a", provider.MaxChallenge+1), ""), "a long challenge")
 	wantRefused(t, dropbox, request("GET", "/d?challenge=a%0D%0Ab", ""), "a challenge with line breaks")
@@ -165,27 +165,27 @@ func TestChallengesAreSentBackAsBoundedText(t *testing.T) {
 	wantRefused(t, dropbox, request("GET", "/d", ""), "no challenge")
 	wantRefused(t, dropbox, request("POST", "/d?challenge=a", "{}"), "a delivery")
 
-	worldline := setUp(t, "worldline", "secret", provider.Settings{})
+	worldline := setUp(t, "worldline", "secret", provider.PresetOptions{})
 	wantAnswer(t, worldline, request("GET", "/w", "", "X-GCS-Webhooks-Endpoint-Verification", "v1"), "v1")
 
-	graph := setUp(t, "microsoft-graph", "state", provider.Settings{})
+	graph := setUp(t, "microsoft-graph", "state", provider.PresetOptions{})
 	wantAnswer(t, graph, request("POST", "/g?validationToken=Validation%3A+1", ""), "Validation: 1")
 	wantRefused(t, graph, request("POST", "/g?validationToken=x", `{"value":[{"clientState":"other"}]}`), "a notification")
 
-	monday := setUp(t, "monday", "signing-secret", provider.Settings{})
+	monday := setUp(t, "monday", "signing-secret", provider.PresetOptions{})
 	wantAnswer(t, monday, request("POST", "/m", `{"challenge":"c1"}`), `{"challenge":"c1"}`)
 	wantRefused(t, monday, request("POST", "/m", `{"challenge":"c1","event":{}}`), "more than a challenge")
 }
 
 func TestSlackAndTwitchAnswerSignedChallengesAlone(t *testing.T) {
-	slack := setUp(t, "slack", "signing", provider.Settings{})
+	slack := setUp(t, "slack", "signing", provider.PresetOptions{})
 	const body = `{"type":"url_verification","challenge":"c1"}`
 	stamp := strconv.FormatInt(testNow.Unix(), 10)
 	good := "v0=" + hex.EncodeToString(mac(testSecret(t, "signing"), "v0:"+stamp+":"+body))
 	wantAnswer(t, slack, request("POST", "/s", body, "X-Slack-Request-Timestamp", stamp, "X-Slack-Signature", good), `{"challenge":"c1"}`)
 	wantRefused(t, slack, request("POST", "/s", body), "an unsigned url_verification")
 
-	twitch := setUp(t, "twitch", "signing-secret", provider.Settings{})
+	twitch := setUp(t, "twitch", "signing-secret", provider.PresetOptions{})
 	notification := `{"challenge":"c1","subscription":{"status":"enabled","type":"channel.follow"}}`
 	at := testNow.UTC().Format("2006-01-02T15:04:05Z")
 	sig := "sha256=" + hex.EncodeToString(mac(testSecret(t, "signing-secret"), "id1"+at+notification))
@@ -197,7 +197,7 @@ func TestSlackAndTwitchAnswerSignedChallengesAlone(t *testing.T) {
 }
 
 func TestAnAnswerToBraintreeNeverSignsADelivery(t *testing.T) {
-	m := setUp(t, "braintree", "private", provider.Settings{})
+	m := setUp(t, "braintree", "private", provider.PresetOptions{})
 	wantRefused(t, m, request("GET", "/b?bt_challenge="+strings.Repeat("a", 20), ""), "a secret without its public key")
 	m.Keys()[0], _ = signature.NewSecret(string(m.Keys()[0].Reveal()), "public")
 	for _, challenge := range []string{strings.Repeat("a", 20), "20f9f8ed05f77439fe955c977e4c8a53"} {

@@ -30,7 +30,7 @@ import (
 // certificate with an RSA key of 65,536 bits. It is refused for its kind, before
 // anything is verified with it.
 func TestInvariant12AKeyOfTheSendersOwnChoosingIsNotUsed(t *testing.T) {
-	m := setUp(t, "apple-app-store", "", provider.Settings{BundleID: "com.example.app"})
+	m := setUp(t, "apple-app-store", "", provider.PresetOptions{BundleID: "com.example.app"})
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +106,7 @@ func TestInvariant15FetchedKeysOutliveAReload(t *testing.T) {
 		return snsBody(t, good, "Notification", map[string]string{"TopicArn": topic, "SigningCertURL": certURL(n)})
 	}
 	for reload := range 3 {
-		m := setUp(t, "aws-sns", "", provider.Settings{Topics: []string{topic}})
+		m := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{topic}})
 		if _, err := take(t, m, request("POST", "/", message(0))); err != nil {
 			t.Errorf("config %d: %v", reload, err)
 		}

@@ -139,7 +139,7 @@ func snsBody(t *testing.T, s *signer, kind string, changes map[string]string) st
 func TestSNSCertificatesAreFetchedFromTheTopicsRegionAlone(t *testing.T) {
 	good := newSigner(t, "sns.amazonaws.com", nil, testNow.Add(time.Hour))
 	s := startKeyServer(t, func(*http.Request) string { return good.cert })
-	m := setUp(t, "aws-sns", "", provider.Settings{Topics: []string{snsTestTopic}})
+	m := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{snsTestTopic}})
 	verifierOf(m).(*sns).fetcher = keyfetch.New(s.transport, snsTestHost)
 	for range 3 {
 		d, err := take(t, m, request("POST", "/sns", snsBody(t, good, "Notification", nil)))
@@ -169,7 +169,7 @@ func TestSNSRefusesCertificatesThatAreNotAmazons(t *testing.T) {
 		"expired":      newSigner(t, "sns.amazonaws.com", nil, testNow.Add(-time.Minute)),
 	} {
 		s := startKeyServer(t, func(*http.Request) string { return bad.cert })
-		m := setUp(t, "aws-sns", "", provider.Settings{Topics: []string{snsTestTopic}})
+		m := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{snsTestTopic}})
 		verifierOf(m).(*sns).fetcher = keyfetch.New(s.transport, snsTestHost)
 		wantRefused(t, m, request("POST", "/sns", snsBody(t, bad, "Notification", nil)), what)
 	}
@@ -185,7 +185,7 @@ func TestSNSSubscriptionsAreConfirmedOnlyIfAskedFor(t *testing.T) {
 		return good.cert
 	})
 	for _, accept := range []bool{false, true} {
-		m := setUp(t, "aws-sns", "", provider.Settings{Topics: []string{snsTestTopic}, AcceptHandshake: accept})
+		m := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{snsTestTopic}, AcceptHandshake: accept})
 		verifierOf(m).(*sns).fetcher = keyfetch.New(s.transport, snsTestHost)
 		d, err := take(t, m, request("POST", "/sns", snsBody(t, good, "SubscriptionConfirmation", nil)))
 		if err != nil || (d.Answer != nil) != accept {
@@ -209,7 +209,7 @@ func TestSNSSubscriptionsAreConfirmedOnlyIfAskedFor(t *testing.T) {
 func TestKeysThatCannotBeHadRefuseNothing(t *testing.T) {
 	good := newSigner(t, "sns.amazonaws.com", nil, testNow.Add(time.Hour))
 	s := startKeyServer(t, func(*http.Request) string { return "" })
-	m := setUp(t, "aws-sns", "", provider.Settings{Topics: []string{snsTestTopic}})
+	m := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{snsTestTopic}})
 	verifierOf(m).(*sns).fetcher = keyfetch.New(s.transport, snsTestHost)
 	_, err := take(t, m, request("POST", "/sns", snsBody(t, good, "Notification", nil)))
 	var refused *signature.Refusal
@@ -233,7 +233,7 @@ func TestPayPalCertificatesMustLeadToARoot(t *testing.T) {
 		"of another company": {newSigner(t, "messageverificationcerts.paypal.com.evil.test", root, testNow.Add(time.Hour)), false},
 	} {
 		s := startKeyServer(t, func(*http.Request) string { return c.by.cert })
-		m := setUp(t, "paypal", "", provider.Settings{WebhookID: "W1", Roots: []string{root.cert}})
+		m := setUp(t, "paypal", "", provider.PresetOptions{WebhookID: "W1", Roots: []string{root.cert}})
 		verifierOf(m).(*payPal).fetcher = keyfetch.New(s.transport, "api.paypal.com")
 		r := payPalRequest(t, c.by, `{"event_type":"A"}`)
 		if c.ok {
@@ -285,7 +285,7 @@ func TestGooglesKeysAreFetchedAndUnknownOnesSought(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := startKeyServer(t, func(*http.Request) string { return string(set) })
-	m := setUp(t, "google-pubsub", "", provider.Settings{Audience: "aud", ServiceAccount: "a@b"})
+	m := setUp(t, "google-pubsub", "", provider.PresetOptions{Audience: "aud", ServiceAccount: "a@b"})
 	verifierOf(m).(*tokenVerifier).source.(*publishedKeys).fetcher = keyfetch.New(s.transport, "www.googleapis.com")
 	claims := map[string]any{"iss": "https://accounts.google.com", "aud": "aud", "email": "a@b", "email_verified": true, "iat": testNow.Unix(), "exp": testNow.Unix() + 3600}
 	const body = `{"message":{"messageId":"7"}}`
@@ -325,7 +325,7 @@ func TestPlaidsKeysAreFetchedWithTheAccountsCredentials(t *testing.T) {
 		"an ID that is no ID": {"", "../x", false},
 	} {
 		expired = c.expired
-		m := setUp(t, "plaid", "", provider.Settings{ClientID: "c1", ClientSecret: "s1"})
+		m := setUp(t, "plaid", "", provider.PresetOptions{ClientID: "c1", ClientSecret: "s1"})
 		verifierOf(m).(*tokenVerifier).source.(*plaidSource).fetcher = keyfetch.New(s.transport, "production.plaid.com")
 		sum := sha256.Sum256([]byte("{}"))
 		text := token(t, jose.ES256, key, c.id, map[string]any{"iat": testNow.Unix(), "request_body_sha256": hex.EncodeToString(sum[:])})
@@ -355,7 +355,7 @@ func TestGitHubsKeysAreFetched(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := startKeyServer(t, func(*http.Request) string { return string(list) })
-	m := setUp(t, "github-secret-scanning", "", provider.Settings{})
+	m := setUp(t, "github-secret-scanning", "", provider.PresetOptions{})
 	verifierOf(m).(*secretScanning).source.(*publishedKeys).fetcher = keyfetch.New(s.transport, "api.github.com")
 	sum := sha256.Sum256([]byte("[]"))
 	sig, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
@@ -389,7 +389,7 @@ func TestAtlassiansInstallKeysAreFetchedByTheirID(t *testing.T) {
 		}
 		return public
 	})
-	m := setUp(t, "atlassian-connect-install", "", provider.Settings{Audience: "https://hooks.example.com"})
+	m := setUp(t, "atlassian-connect-install", "", provider.PresetOptions{Audience: "https://hooks.example.com"})
 	verifierOf(m).(*tokenVerifier).source.(*atlassianSource).fetcher = keyfetch.New(s.transport, atlassianKeyHost)
 	qsh := sha256.Sum256([]byte("POST&/installed&"))
 	claims := map[string]any{"aud": "https://hooks.example.com", "exp": testNow.Unix() + 100, "iat": testNow.Unix(), "qsh": hex.EncodeToString(qsh[:])}

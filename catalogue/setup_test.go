@@ -21,7 +21,7 @@ import (
 var testNow = time.Unix(1760000000, 0)
 
 // setUp provisions a preset with a secret; none if it is empty.
-func setUp(t *testing.T, name, secret string, set provider.Settings) *provider.Module {
+func setUp(t *testing.T, name, secret string, set provider.PresetOptions) *provider.Module {
 	t.Helper()
 	m, err := trySetUp(name, secret, set)
 	if err != nil {
@@ -30,7 +30,7 @@ func setUp(t *testing.T, name, secret string, set provider.Settings) *provider.M
 	return m
 }
 
-func trySetUp(name, secret string, set provider.Settings) (*provider.Module, error) {
+func trySetUp(name, secret string, set provider.PresetOptions) (*provider.Module, error) {
 	p := presetNamed(name)
 	var verifier provider.Verifier
 	if code := p.Code; code != nil {
@@ -42,7 +42,7 @@ func trySetUp(name, secret string, set provider.Settings) (*provider.Module, err
 		p = &keeping
 	}
 	m := provider.NewModule(p)
-	m.Settings = set
+	m.PresetOptions = set
 	if secret != "" {
 		m.Secrets = []provider.Secret{{Secret: strings.ReplaceAll(secret, "{", `\{`)}}
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -103,125 +105,122 @@ func (*Custom) OptionNames() []string {
 //
 // A place is header, query, form, json or element.
 func (c *Custom) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return UnmarshalOptions(d, &c.Options, c.unmarshalSchemeOption)
+	return unmarshalOptions(d, &c.Options, c.OptionNames(), func(r *option.Reader) bool {
+		return c.readOption(r) || c.readPlace(r)
+	})
 }
 
-func (c *Custom) unmarshalSchemeOption(d *caddyfile.Dispenser, seen map[string]bool) (bool, error) {
-	name := d.Val()
-	switch name {
+// readOption reads an option of the scheme; false if it is none, or says where
+// something is in the request.
+func (c *Custom) readOption(r *option.Reader) bool {
+	switch name := r.Name(); name {
 	case "algorithm":
-		return true, unmarshalString(d, seen, (*string)(&c.Algorithm))
+		r.Text((*string)(&c.Algorithm))
 	case "signed":
-		err := unmarshalString(d, seen, &c.Signed)
+		r.Text(&c.Signed)
 		c.Signed = withoutShorthands(c.Signed)
-		return true, err
 	case "require":
-		return true, c.unmarshalRequire(d)
+		c.readRequire(r)
 	case "content":
-		return true, unmarshalString(d, seen, (*string)(&c.Content))
+		r.Text((*string)(&c.Content))
 	case "repeats_when", "unique_when":
 		fields := map[string]*[]signature.Field{"repeats_when": &c.RepeatsWhen, "unique_when": &c.UniqueWhen}[name]
-		a := &arguments{d: d, option: name, rest: d.RemainingArgs()}
-		*fields = append(*fields, a.field())
-		return true, a.done()
+		line := r.Line()
+		*fields = append(*fields, readField(line))
+		line.Done()
 	case "varies":
-		names := d.RemainingArgs()
-		if len(names) == 0 {
-			return true, d.Err("varies needs the names of headers: write, for example, varies X-Topic")
-		}
-		c.Varies = append(c.Varies, names...)
-		return true, nil
+		c.Varies = append(c.Varies, r.Arguments("X-Topic")...)
 	case "refuse_empty":
-		return true, unmarshalFlag(d, &c.RefuseEmpty)
+		r.Flag(&c.RefuseEmpty)
 	case "whole_form":
-		return true, unmarshalFlag(d, &c.WholeForm)
+		r.Flag(&c.WholeForm)
 	case "no_body":
-		return true, unmarshalFlag(d, &c.NoBody)
+		r.Flag(&c.NoBody)
 	case "json_body":
-		return true, unmarshalFlag(d, &c.JSONBody)
+		r.Flag(&c.JSONBody)
 	case "refuse_query":
-		args := d.RemainingArgs()
-		if len(args) == 0 {
-			return true, d.Err("refuse_query takes names of parameters: refuse_query payload")
-		}
-		c.RefuseQuery = append(c.RefuseQuery, args...)
-		return true, nil
-	case "key", "signature", "timestamp", "id", "event", "action", "key_id", "when":
+		c.RefuseQuery = append(c.RefuseQuery, r.Arguments("payload")...)
 	default:
-		return false, nil
+		return false
 	}
-	if err := once(d, seen); err != nil {
-		return true, err
+	return true
+}
+
+// readPlace reads an option that says where something is in the request, and
+// how it is written there; false if it is none.
+func (c *Custom) readPlace(r *option.Reader) bool {
+	if !slices.Contains([]string{"key", "signature", "timestamp", "id", "event", "action", "key_id", "when"}, r.Name()) {
+		return false
 	}
-	a := &arguments{d: d, option: name, rest: d.RemainingArgs()}
-	switch name {
+	r.Once()
+	line := r.Line()
+	switch r.Name() {
 	case "key":
-		c.Key.Encoding = a.next("an encoding: utf8, hex or base64")
-		c.Key.Prefix = a.named("prefix")
+		c.Key.Encoding = line.Next("an encoding: utf8, hex or base64")
+		c.Key.Prefix = line.Named("prefix")
 	case "signature":
-		c.unmarshalSignature(a)
+		c.readSignature(line)
 	case "timestamp":
-		t := &signature.TimestampField{Field: a.field()}
-		t.Optional = a.flag("optional")
-		t.Format = a.optional()
+		t := &signature.TimestampField{Field: readField(line)}
+		t.Optional = line.Flag("optional")
+		t.Format = line.Optional()
 		c.Timestamp = t
 	case "id":
-		c.ID = new(a.field())
+		c.ID = new(readField(line))
 	case "event":
-		c.Event = new(a.field())
+		c.Event = new(readField(line))
 	case "action":
-		c.Action = new(a.field())
+		c.Action = new(readField(line))
 	case "key_id":
-		c.KeyID = new(a.field())
+		c.KeyID = new(readField(line))
 	case "when":
-		c.When = unmarshalWhen(a)
+		c.When = readWhen(line)
 	}
-	return true, a.done()
+	line.Done()
+	return true
 }
 
-func (c *Custom) unmarshalSignature(a *arguments) {
+// readField reads a place and a name.
+func readField(line *option.Line) signature.Field {
+	return signature.Field{
+		From: line.Next("a place: header, query, form, json or element"),
+		Name: line.Next("a name"),
+	}
+}
+
+func (c *Custom) readSignature(line *option.Line) {
 	s := &c.Signature
-	s.Field = a.field()
-	s.Prefix = a.named("prefix")
-	s.Separator = a.named("separator")
-	s.Assign = a.named("assign")
-	s.Element = a.named("element")
-	s.SetSeparator = a.named("set_separator")
-	s.Positional = a.namedInt("positional")
-	s.PrefixOptional = a.flag("prefix_optional")
-	s.Repeated = a.flag("repeated")
-	s.Spaces = a.flag("spaces")
-	s.Encoding = signature.Encoding(a.optional())
+	s.Field = readField(line)
+	s.Prefix = line.Named("prefix")
+	s.Separator = line.Named("separator")
+	s.Assign = line.Named("assign")
+	s.Element = line.Named("element")
+	s.SetSeparator = line.Named("set_separator")
+	s.Positional = line.NamedNumber("positional")
+	s.PrefixOptional = line.Flag("prefix_optional")
+	s.Repeated = line.Flag("repeated")
+	s.Spaces = line.Flag("spaces")
+	s.Encoding = signature.Encoding(line.Optional())
 }
 
-func unmarshalWhen(a *arguments) *signature.Condition {
-	when := &signature.Condition{ContentType: a.named("content_type")}
-	for method := a.named("method"); method != ""; method = a.named("method") {
+func readWhen(line *option.Line) *signature.Condition {
+	when := &signature.Condition{ContentType: line.Named("content_type")}
+	for method := line.Named("method"); method != ""; method = line.Named("method") {
 		when.Methods = append(when.Methods, strings.ToUpper(method))
 	}
 	return when
 }
 
-// unmarshalFlag reads an option without a value.
-func unmarshalFlag(d *caddyfile.Dispenser, to *bool) error {
-	name := d.Val()
-	*to = true
-	if d.NextArg() {
-		return d.Errf("%s takes no value, but %q follows", name, d.Val())
-	}
-	return nil
-}
-
-func (c *Custom) unmarshalRequire(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
+func (c *Custom) readRequire(r *option.Reader) {
+	args := r.Arguments("X-Signature-Version 1")
 	if len(args) != 2 {
-		return d.Err("require takes a header and its value: require X-Signature-Version 1")
+		r.Fail("wrong number of arguments: write require <header> <value>")
+		return
 	}
 	if c.Require == nil {
 		c.Require = make(map[string]string)
 	}
 	c.Require[args[0]] = args[1]
-	return nil
 }
 
 // withoutShorthands undoes what Caddy does to a template: it takes {method}

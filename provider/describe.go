@@ -64,7 +64,7 @@ func (p *Preset) Describe() Description {
 
 func days(window time.Duration) string { return fmt.Sprintf("%dd", window/day) }
 
-// lines are what to write in the Caddyfile: one line, or a block if settings
+// lines are what to write in the Caddyfile: one line, or a block if options
 // are needed.
 func (p *Preset) lines() []string {
 	line := "verify_webhook " + p.Name
@@ -76,12 +76,12 @@ func (p *Preset) lines() []string {
 	}
 	lines := []string{line + " {"}
 	for _, name := range p.Needs {
-		lines = append(lines, "\t"+settingNamed(name).syntax())
+		lines = append(lines, "\t"+presetOptionNamed(name).syntax())
 	}
 	return append(lines, "}")
 }
 
-func (t *setting) syntax() string { return strings.TrimSpace(t.name + " " + t.value) }
+func (t *presetOption) syntax() string { return strings.TrimSpace(t.name + " " + t.value) }
 
 // describeSigned says what a scheme signs and how.
 func describeSigned(s *signature.Scheme) string {
@@ -162,8 +162,8 @@ func (p *Preset) withOtherID(place string, signed bool) string {
 }
 
 func (p *Preset) describeOptions(d *Description) {
-	for i := range settings {
-		t := &settings[i]
+	for i := range presetOptions {
+		t := &presetOptions[i]
 		if !slices.Contains(p.Takes, t.name) && !slices.Contains(p.Needs, t.name) {
 			continue
 		}

@@ -20,14 +20,14 @@ func (m *Module) ProvisionLogged(logger *zap.Logger) error {
 	return m.provision()
 }
 
-// FillNeeds gives a value to every setting that the preset needs.
+// FillNeeds gives a value to every option that the preset needs.
 func (m *Module) FillNeeds() {
 	for _, name := range m.preset.Needs {
-		switch t := settingNamed(name); {
+		switch t := presetOptionNamed(name); {
 		case t.text != nil:
-			*t.text(&m.Settings) = "needed"
+			*t.text(&m.PresetOptions) = "needed"
 		case t.list != nil:
-			*t.list(&m.Settings) = []string{"needed"}
+			*t.list(&m.PresetOptions) = []string{"needed"}
 		}
 	}
 }

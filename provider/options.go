@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -42,26 +43,29 @@ type Secret struct {
 	Label string `json:"label,omitempty"`
 }
 
-// optionNames are the Caddyfile options that unmarshalOption knows.
+// optionNames are the Caddyfile options that readOption knows.
 var optionNames = []string{"secret", "public_key", "tolerance", "public_url"}
 
-// unmarshalOption reads the option that d stands on; false if it is none of
-// these.
-func (o *Options) unmarshalOption(d *caddyfile.Dispenser, seen map[string]bool) (bool, error) {
-	name := d.Val()
-	switch name {
+// readOption reads one of the options that every provider has; false if it is
+// none of them.
+func (o *Options) readOption(r *option.Reader, d *caddyfile.Dispenser) bool {
+	switch name := r.Name(); name {
 	case "secret", "public_key":
-		args := d.RemainingArgs()
-		if len(args) == 0 || len(args) > 2 {
-			return true, d.Errf("%s takes the %[1]s and an optional label: %[1]s {env.NAME} [label]", name)
+		args := r.Arguments("{env.NAME}")
+		if len(args) > 2 {
+			r.Fail("too many arguments: write %s {env.NAME} [<label>]", name)
 		}
-		return true, o.addSecret(d, args)
+		if !r.Failed() {
+			r.Keep(o.addSecret(d, args))
+		}
 	case "tolerance":
-		return true, unmarshalDuration(d, seen, &o.Tolerance)
+		r.Duration(&o.Tolerance)
 	case "public_url":
-		return true, unmarshalString(d, seen, &o.PublicURL)
+		r.Text(&o.PublicURL)
+	default:
+		return false
 	}
-	return false, nil
+	return true
 }
 
 // addSecret takes the arguments of a secret: its value and perhaps a label.
@@ -74,43 +78,6 @@ func (o *Options) addSecret(d *caddyfile.Dispenser, args []string) error {
 		s.Label = args[1]
 	}
 	o.Secrets = append(o.Secrets, s)
-	return nil
-}
-
-func once(d *caddyfile.Dispenser, seen map[string]bool) error {
-	if name := d.Val(); seen[name] {
-		return d.Errf("%s stands there twice: keep one", name)
-	}
-	seen[d.Val()] = true
-	return nil
-}
-
-func unmarshalString(d *caddyfile.Dispenser, seen map[string]bool, to *string) error {
-	if err := once(d, seen); err != nil {
-		return err
-	}
-	name := d.Val()
-	if !d.NextArg() {
-		return d.Errf("%s needs a value", name)
-	}
-	*to = d.Val()
-	if d.NextArg() {
-		return d.Errf("%s takes one value, but %q follows", name, d.Val())
-	}
-	return nil
-}
-
-func unmarshalDuration(d *caddyfile.Dispenser, seen map[string]bool, to *caddy.Duration) error {
-	name := d.Val()
-	var text string
-	if err := unmarshalString(d, seen, &text); err != nil {
-		return err
-	}
-	dur, err := caddy.ParseDuration(text)
-	if err != nil || dur <= 0 {
-		return d.Errf("%s %s is not a duration: write, for example, %s 5m", name, text, name)
-	}
-	*to = caddy.Duration(dur)
 	return nil
 }
 

@@ -10,11 +10,11 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// Every setting that is a secret by its name or by what the documentation
+// Every option that is a secret by its name or by what the documentation
 // says to write must be marked as one.
-func TestSettingsThatAreSecretsAreMarked(t *testing.T) {
+func TestOptionsThatAreSecretsAreMarked(t *testing.T) {
 	name := regexp.MustCompile(`secret|token|password|private|api_?key`)
-	for _, s := range settings {
+	for _, s := range presetOptions {
 		if want := name.MatchString(s.name) || s.value == "{env.NAME}"; s.secret != want {
 			t.Errorf("%s: secret is %t", s.name, s.secret)
 		}
@@ -24,15 +24,15 @@ func TestSettingsThatAreSecretsAreMarked(t *testing.T) {
 	}
 }
 
-func TestAPlaintextSecretInASettingIsWarnedOf(t *testing.T) {
-	for i := range settings {
-		s := &settings[i]
+func TestAPlaintextSecretInAnOptionIsWarnedOf(t *testing.T) {
+	for i := range presetOptions {
+		s := &presetOptions[i]
 		if s.text == nil {
 			continue
 		}
 		for value, plain := range map[string]bool{"written out": true, "{env.NAME}": false, "{file./run/secret}": false} {
 			core, logs := observer.New(zapcore.WarnLevel)
-			var set Settings
+			var set PresetOptions
 			*s.text(&set) = value
 			set.warnPlaintext(zap.New(core), "example")
 			if got := logs.Len() == 1; got != (plain && s.secret) {

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -35,7 +36,7 @@ type Preset struct {
 	// Variants are there instead of Schemes where nothing in secret or request
 	// says in which way the provider signs. The first is the default.
 	Variants []Variant
-	// Takes and Needs name the settings that the provider knows beyond the
+	// Takes and Needs name the options that the provider knows beyond the
 	// options of all.
 	Takes, Needs []string
 	// KeyText turns the text of a secret into the text of a key, before the
@@ -134,10 +135,10 @@ type Verifier interface {
 // and secrets of one endpoint.
 type Module struct {
 	Options
-	Settings
+	PresetOptions
 
 	preset   *Preset
-	set      Settings // with placeholders replaced
+	set      PresetOptions // with placeholders replaced
 	keys     []signature.Secret
 	variant  *Variant
 	distinct Distinction
@@ -179,9 +180,9 @@ func (m *Module) Variant() string {
 	return m.variant.Name
 }
 
-// Resolved returns the settings with their placeholders replaced. They must not
+// Resolved returns the options with their placeholders replaced. They must not
 // be changed.
-func (m *Module) Resolved() *Settings { return &m.set }
+func (m *Module) Resolved() *PresetOptions { return &m.set }
 
 // Keys returns the secrets with their placeholders replaced, in the order of
 // the config. They must not be changed.
@@ -192,7 +193,7 @@ func (m *Module) Keys() []signature.Secret { return m.keys }
 // is for tools that sign, and needs neither secrets nor provisioning.
 func (m *Module) SigningSchemes() ([]signature.Scheme, error) {
 	var err error
-	if m.set, err = m.Settings.resolved(); err != nil {
+	if m.set, err = m.PresetOptions.resolved(); err != nil {
 		return nil, err
 	}
 	schemes, err := m.chooseVariant()
@@ -211,7 +212,7 @@ func (m *Module) SigningSchemes() ([]signature.Scheme, error) {
 
 // Renew implements Renewable.
 func (m *Module) Renew() (Provider, error) {
-	renewed := &Module{Options: m.Options, Settings: m.Settings, preset: m.preset, logger: m.logger}
+	renewed := &Module{Options: m.Options, PresetOptions: m.PresetOptions, preset: m.preset, logger: m.logger}
 	return renewed, renewed.provision()
 }
 
@@ -224,10 +225,10 @@ func (m *Module) provision() error {
 		return err
 	}
 	var err error
-	if m.set, err = m.Settings.resolved(); err != nil {
+	if m.set, err = m.PresetOptions.resolved(); err != nil {
 		return err
 	}
-	if err := m.checkSecretSettings(); err != nil {
+	if err := m.checkSecretOptions(); err != nil {
 		return err
 	}
 	schemes, err := m.chooseVariant()
@@ -256,7 +257,7 @@ func (m *Module) provision() error {
 	return err
 }
 
-// adapted returns the schemes with the settings that change them: another
+// adapted returns the schemes with the options that change them: another
 // header, fewer algorithms.
 func (m *Module) adapted(schemes []signature.Scheme) []signature.Scheme {
 	if m.set.Header != "" {
@@ -331,47 +332,53 @@ func (m *Module) OptionNames() []string {
 //		secret     <secret> [<label>]
 //		tolerance  <duration>
 //		public_url <url>
-//		<setting>  <value>
+//		<option>   <value>
 //	}
 //
-// Which settings there are depends on the provider.
+// Which options there are depends on the provider.
 func (m *Module) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return UnmarshalOptions(d, &m.Options, func(d *caddyfile.Dispenser, seen map[string]bool) (bool, error) {
-		t := settingNamed(d.Val())
+	return unmarshalOptions(d, &m.Options, m.OptionNames(), func(r *option.Reader) bool {
+		t := presetOptionNamed(r.Name())
 		if t == nil || (!slices.Contains(m.preset.Takes, t.name) && !slices.Contains(m.preset.Needs, t.name)) {
-			return false, nil
+			return false
 		}
-		return true, t.unmarshal(d, seen, &m.Settings)
+		t.read(r, &m.PresetOptions)
+		return true
 	})
 }
 
-// UnmarshalOptions reads a provider's segment of the Caddyfile: the options of
-// every provider, and with other whatever else the provider knows. other
-// returns false for an option that is not its own; it may be nil. seen holds the
-// options that were read before.
-func UnmarshalOptions(d *caddyfile.Dispenser, o *Options, other func(d *caddyfile.Dispenser, seen map[string]bool) (bool, error)) error {
+// UnmarshalOptions reads the segment of a provider in code from a Caddyfile: its
+// secret, the options that every provider has, and with other whatever else this
+// one has, whose names are known. d is at the option that other is called for;
+// other returns false for one that it does not know. Both can be nil.
+func UnmarshalOptions(d *caddyfile.Dispenser, o *Options, known []string, other func(d *caddyfile.Dispenser) (bool, error)) error {
+	return unmarshalOptions(d, o, slices.Concat(optionNames, known), func(r *option.Reader) bool {
+		if other == nil {
+			return false
+		}
+		found, err := other(d)
+		r.Keep(err)
+		return found || err != nil
+	})
+}
+
+// unmarshalOptions reads a provider's segment: the options that every provider has,
+// and with other whatever else this one has. other returns false for an option
+// that it does not know.
+func unmarshalOptions(d *caddyfile.Dispenser, o *Options, known []string, other func(*option.Reader) bool) error {
 	d.Next() // the name
 	if args := d.RemainingArgs(); len(args) > 1 {
-		return d.Errf("one secret can follow the provider's name; more of them go into its block, each as: secret {env.NAME}")
+		return d.Err("too many arguments: expected at most one secret after the provider's name; write further ones in its block, each as: secret {env.NAME}")
 	} else if len(args) == 1 {
 		if err := o.addSecret(d, args); err != nil {
 			return err
 		}
 	}
-	seen := make(map[string]bool)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		known, err := o.unmarshalOption(d, seen)
-		if !known && err == nil && other != nil {
-			known, err = other(d, seen)
+	return option.Block(d, func(r *option.Reader) {
+		if !o.readOption(r, d) && !other(r) {
+			r.Unknown(known...)
 		}
-		if err != nil {
-			return err
-		}
-		if !known {
-			return d.Errf("unknown option %q", d.Val())
-		}
-	}
-	return nil
+	})
 }
 
 // CheckHeaders implements Provider.

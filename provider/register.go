@@ -83,8 +83,8 @@ func (p *Preset) complete() error {
 		return err
 	}
 	for _, name := range slices.Concat(p.Takes, p.Needs) {
-		if settingNamed(name) == nil {
-			return fmt.Errorf("unknown setting: %s", name)
+		if presetOptionNamed(name) == nil {
+			return fmt.Errorf("unrecognized option: %s", name)
 		}
 	}
 	return p.checkSchemes()

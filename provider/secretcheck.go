@@ -258,12 +258,12 @@ func whereSecret(provider string) string {
 	return ": use the " + strings.TrimPrefix(p.SecretHelp, "the ")
 }
 
-// checkSecretSettings checks the settings that are secrets or IDs which the
+// checkSecretOptions checks the options that are secrets or IDs which the
 // provider issues, as secrets are checked.
-func (m *Module) checkSecretSettings() error {
+func (m *Module) checkSecretOptions() error {
 	for _, name := range []string{"verify_token", "client_secret", "webhook_id"} {
-		text := settingNamed(name).text
-		configured, value := *text(&m.Settings), *text(&m.set)
+		text := presetOptionNamed(name).text
+		configured, value := *text(&m.PresetOptions), *text(&m.set)
 		if configured == "" {
 			continue
 		}

@@ -33,9 +33,9 @@ func provisioned(p *provider.Preset, secrets ...provider.Secret) (warnings []str
 }
 
 // trySetUp provisions a preset with a secret; none if it is empty.
-func trySetUp(name, secret string, set provider.Settings) (*provider.Module, error) {
+func trySetUp(name, secret string, set provider.PresetOptions) (*provider.Module, error) {
 	m := provider.NewModule(provider.Named(name))
-	m.Settings = set
+	m.PresetOptions = set
 	if secret != "" {
 		m.Secrets = []provider.Secret{{Secret: strings.ReplaceAll(secret, "{", `\{`)}}
 	}
@@ -109,7 +109,7 @@ func TestAReferenceThatResolvesHereIsRefusedForAllProviders(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range []string{"env:WEBHOOK_TEST_SECRET", "$WEBHOOK_TEST_SECRET", "%WEBHOOK_TEST_SECRET%", "WEBHOOK_TEST_SECRET", "@" + file, "file:" + file, "file://" + file, file} {
-		if _, err := trySetUp("github", text, provider.Settings{}); err == nil || !strings.Contains(err.Error(), "write {") {
+		if _, err := trySetUp("github", text, provider.PresetOptions{}); err == nil || !strings.Contains(err.Error(), "write {") {
 			t.Errorf("%s: got %v", text, err)
 		}
 	}
@@ -252,17 +252,17 @@ func TestALabelThatIsASecretIsRefusedAndNotQuoted(t *testing.T) {
 	}
 }
 
-func TestSettingsWithCommasAreRefused(t *testing.T) {
+func TestOptionsWithCommasAreRefused(t *testing.T) {
 	for _, test := range []struct {
 		name, secret string
-		set          provider.Settings
+		set          provider.PresetOptions
 		want         string
 	}{
-		{"aws-sns", "", provider.Settings{Topics: []string{"arn:aws:sns:eu-west-1:1:a,arn:aws:sns:eu-west-1:1:b"}}, "topic arn:aws:sns:eu-west-1:1:a arn:aws:sns:eu-west-1:1:b"},
-		{"aws-sns", "", provider.Settings{Topics: []string{"arn:aws:sns:eu-west-1:1:a,"}}, "topic arn:aws:sns:eu-west-1:1:a"},
-		{"websub", "one-secret", provider.Settings{Algorithms: []string{"sha256,sha512"}}, "algorithm sha256 sha512"},
-		{"atlassian-connect", "one-secret", provider.Settings{Issuers: []string{"a,b"}}, "issuer a b"},
-		{"rfc9421", "hmac-sha256:b25lLXNlY3JldA==", provider.Settings{Components: []string{"@method,content-digest"}}, "component @method content-digest"},
+		{"aws-sns", "", provider.PresetOptions{Topics: []string{"arn:aws:sns:eu-west-1:1:a,arn:aws:sns:eu-west-1:1:b"}}, "topic arn:aws:sns:eu-west-1:1:a arn:aws:sns:eu-west-1:1:b"},
+		{"aws-sns", "", provider.PresetOptions{Topics: []string{"arn:aws:sns:eu-west-1:1:a,"}}, "topic arn:aws:sns:eu-west-1:1:a"},
+		{"websub", "one-secret", provider.PresetOptions{Algorithms: []string{"sha256,sha512"}}, "algorithm sha256 sha512"},
+		{"atlassian-connect", "one-secret", provider.PresetOptions{Issuers: []string{"a,b"}}, "issuer a b"},
+		{"rfc9421", "hmac-sha256:b25lLXNlY3JldA==", provider.PresetOptions{Components: []string{"@method,content-digest"}}, "component @method content-digest"},
 	} {
 		if _, err := trySetUp(test.name, test.secret, test.set); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", test.name, err, test.want)
@@ -286,11 +286,11 @@ func TestAToleranceOfNanosecondsIsRefused(t *testing.T) {
 	}
 }
 
-func TestSettingsThatNameASecretAreRefusedOrWarnedAbout(t *testing.T) {
-	if _, err := trySetUp("paypal", "", provider.Settings{WebhookID: "env:PAYPAL_WEBHOOK_ID"}); err == nil || !strings.Contains(err.Error(), "webhook_id") {
+func TestOptionsThatNameASecretAreRefusedOrWarnedAbout(t *testing.T) {
+	if _, err := trySetUp("paypal", "", provider.PresetOptions{WebhookID: "env:PAYPAL_WEBHOOK_ID"}); err == nil || !strings.Contains(err.Error(), "webhook_id") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := trySetUp("meta", "0123456789abcdef0123456789abcdef", provider.Settings{VerifyToken: "my-token"}); err != nil {
+	if _, err := trySetUp("meta", "0123456789abcdef0123456789abcdef", provider.PresetOptions{VerifyToken: "my-token"}); err != nil {
 		t.Error(err)
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp" // the app http, and static_response
 	"github.com/spf13/cobra"
+
+	_ "github.com/verify-webhook/caddy-verify-webhook/caddymodule/store" // the store memory
 )
 
 func freeAddress(t *testing.T) string {

@@ -1,9 +1,16 @@
 package faults
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay/file"
 )
 
 // Reloads keep what a store remembers, whether or not they change its options. The
@@ -49,7 +56,7 @@ func reloadUnderLoad(t *testing.T, stores []string) {
 func TestABrokenConfigKeepsTheRunningState(t *testing.T) {
 	const store = "file STATE/replays.db"
 	whole := strings.Replace(caddyfile, "STORE", store, 1)
-	broken := []struct{ name, config string }{
+	broken := []namedConfig{
 		{"a typing error", strings.Replace(whole, "lease", "leese", 1)},
 		{"an unknown option of the store", strings.Replace(caddyfile, "STORE", store+" {\n max_entrees 1\n }", 1)},
 		{"a secret that is not set", strings.Replace(whole, "{env.GITHUB_SECRET}", "{env.NO_SUCH_SECRET}", 1)},
@@ -59,7 +66,10 @@ func TestABrokenConfigKeepsTheRunningState(t *testing.T) {
 	}
 	a := startApp(t)
 	s := startSite(t, a, store, "30s")
+	broken = append(broken, storesThatCannotBeOpened(t)...)
 	p := newProvider(t, s)
+	// A new connection can reach a config whose start fails in the end.
+	p.client.Transport = &http.Transport{DisableKeepAlives: true}
 	p.underLoad(4, func() {
 		for range times(1, 10) {
 			for _, b := range broken {
@@ -76,4 +86,67 @@ func TestABrokenConfigKeepsTheRunningState(t *testing.T) {
 	})
 	p.replayAll()
 	p.keptWithoutGap(t, a)
+}
+
+type namedConfig struct{ name, config string }
+
+// storesThatCannotBeOpened are configs that are valid: only their start fails.
+func storesThatCannotBeOpened(t *testing.T) []namedConfig {
+	t.Helper()
+	with := func(store string) string { return strings.Replace(caddyfile, "STORE", store, 1) }
+	folder := t.TempDir()
+	locked := filepath.Join(folder, "locked.db")
+	other, err := file.Open(file.Options{Path: locked})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Close() })
+	damaged := filepath.Join(folder, "damaged.db")
+	if err := os.WriteFile(damaged, []byte("not a replay file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return []namedConfig{
+		{"a store that another process uses", with("file " + locked)},
+		{"a store that is damaged", with("file " + damaged)},
+		{"a Redis that refuses the login", with("redis redis://nobody:wrong@" + startRedis(t).address)},
+	}
+}
+
+// `caddy validate && caddy reload` is everybody's way to deploy.
+func TestValidateLeavesTheRunningStoreAlone(t *testing.T) {
+	const store = "file STATE/replays.db"
+	a := startApp(t)
+	s := startSite(t, a, store, "30s")
+	p := newProvider(t, s)
+	p.underLoad(4, func() {
+		for i := range times(3, 30) {
+			a.awaitMore(t, 5)
+			s.configure(fmt.Sprintf("%s {\n max_entries %d\n }", store, 1_000_000+i))
+			s.validate()
+			s.reload()
+		}
+	})
+	p.replayAll()
+	p.keptWithoutGap(t, a)
+}
+
+func TestValidateCreatesNothing(t *testing.T) {
+	a := startApp(t)
+	s := startSite(t, a, "memory", "30s")
+	data := filepath.Join(s.config.State, "data", "caddy", "verify_webhook")
+	missing := filepath.Join(s.config.State, "missing")
+	for _, store := range []string{"file", "file STATE/missing/folder/replays.db", "redis redis://192.0.2.1"} {
+		s.configure(store)
+		s.validate()
+		for _, path := range []string{data, missing} {
+			if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("store %s: %s: %v", store, path, err)
+			}
+		}
+	}
+	s.configure("file STATE/missing/folder/replays.db")
+	s.reload()
+	if _, err := os.Stat(filepath.Join(missing, "folder", "replays.db")); err != nil {
+		t.Error(err)
+	}
 }

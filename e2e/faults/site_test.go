@@ -100,3 +100,12 @@ func (s *site) reload() {
 		s.t.Fatal(err)
 	}
 }
+
+// validate runs `caddy validate` on the Caddyfile as it is now.
+func (s *site) validate() {
+	s.t.Helper()
+	out, err := s.caddy.Command(s.t.Context(), "validate", "--config", s.config.Caddyfile, "--adapter", "caddyfile").CombinedOutput()
+	if err != nil {
+		s.t.Errorf("validating: %v\n%s", err, out)
+	}
+}

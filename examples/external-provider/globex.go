@@ -52,7 +52,7 @@ func (*Globex) CaddyModule() caddy.ModuleInfo {
 //		region <name>
 //	}
 func (g *Globex) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return provider.UnmarshalOptions(d, &g.Options, func(d *caddyfile.Dispenser, _ map[string]bool) (bool, error) {
+	return provider.UnmarshalOptions(d, &g.Options, []string{"region"}, func(d *caddyfile.Dispenser) (bool, error) {
 		if d.Val() != "region" {
 			return false, nil
 		}

@@ -23,7 +23,7 @@ func New(o Options) (*Store, error) {
 	}
 	option, err := clientOption(o)
 	if err != nil {
-		return nil, fmt.Errorf("reading redis URL: %w", err)
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Store{
@@ -46,6 +46,13 @@ func New(o Options) (*Store, error) {
 		s.background(s.keepConnecting)
 	}
 	return s, nil
+}
+
+// Check returns the error with which [New] would reject the options before it
+// connects.
+func (o Options) Check() error {
+	_, err := clientOption(o)
+	return err
 }
 
 // hashTagged makes prefix, or a part of it, the hash tag of all keys.
@@ -103,6 +110,14 @@ var queryOptions = []string{
 }
 
 func clientOption(o Options) (rueidis.ClientOption, error) {
+	option, err := readURL(o)
+	if err != nil {
+		return option, fmt.Errorf("reading redis URL: %w", err)
+	}
+	return option, nil
+}
+
+func readURL(o Options) (rueidis.ClientOption, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
 		// The error quotes the URL, and with it the password.

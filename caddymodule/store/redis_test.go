@@ -1,79 +1,47 @@
-package caddymodule
+package store
 
 import (
+	"fmt"
 	"net"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/redisserver"
 )
 
 const redisPassword = "p@ss:w/rd?{}%#"
 
-// startRedis runs a real server that asks for redisPassword, and returns its
-// address.
-func startRedis(t *testing.T) string {
-	t.Helper()
-	name := "redis-server"
-	if _, err := exec.LookPath(name); err != nil {
-		name = "valkey-server"
-	}
-	address := freeAddress(t)
-	_, port, _ := net.SplitHostPort(address)
-	server := exec.Command(name, "--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir(), "--save", "", "--requirepass", redisPassword)
-	if err := server.Start(); err != nil {
-		t.Fatalf("these tests need a real server: install redis-server or valkey-server: %v", err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	})
-	for range 1000 {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-			return address
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal("redis does not come up")
-	return ""
-}
-
 func redisConnections() int {
-	n := 0
-	redisStores.pool.Range(func(_, _ any) bool { n++; return true })
-	return n
+	redisStores.mu.Lock()
+	defer redisStores.mu.Unlock()
+	return len(redisStores.open)
 }
 
 func TestARedisIsOneStoreAcrossReloadsAndItsPasswordIsShownNowhere(t *testing.T) {
 	t.Setenv("REDIS_PASSWORD", redisPassword)
-	address := startRedis(t)
+	address := redisserver.Start(t, redisPassword)
 	url := "redis://:{env.REDIS_PASSWORD}@" + address
-	c := startCaddy(t, "", siteWith("redis "+url))
+	c := start(t, "redis "+url)
 	c.once("1", 1)
 	for _, options := range []string{"", " {\ntimeout 700ms\n}", " {\nprefix verify_webhook\n}"} {
-		c.load("", siteWith("redis "+url+options))
+		c.load("redis " + url + options)
 		c.once("1", 0)
 		if n := redisConnections(); n != 1 {
 			t.Errorf("%d connections after the same store was set otherwise", n)
 		}
 	}
-	c.load("", siteWith("redis "+url+" {\nprefix another\n}"))
+	c.load("redis " + url + " {\nprefix another\n}")
 	c.once("1", 1)
 	if n := redisConnections(); n != 1 {
 		t.Errorf("%d connections: the former store is still open", n)
 	}
 
-	config, err := adapt(c.caddyfile("", siteWith("redis "+strings.Replace(url, "REDIS_PASSWORD", "REDIS_WRONG", 1))))
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := c.config("redis "+strings.Replace(url, "REDIS_PASSWORD", "REDIS_WRONG", 1), "")
 	t.Setenv("REDIS_WRONG", redisPassword+"x")
-	err = caddy.Load(config, true)
+	err := caddy.Load(config, true)
 	if err == nil || !strings.Contains(err.Error(), "WRONGPASS") {
 		t.Errorf("a wrong password: %v", err)
 	}
@@ -85,15 +53,15 @@ func TestARedisIsOneStoreAcrossReloadsAndItsPasswordIsShownNowhere(t *testing.T)
 	}
 }
 
-// metricLabels are the names of all series.
+// metricLabels are the labels of all series.
 func metricLabels(t *testing.T) string {
 	t.Helper()
-	var all strings.Builder
 	ctx := caddy.ActiveContext()
-	for series := range gather(t, ctx.GetMetricsRegistry()) {
-		all.WriteString(series)
+	families, err := ctx.GetMetricsRegistry().Gather()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return all.String()
+	return fmt.Sprint(families)
 }
 
 func TestPlaceholdersInARedisURLAreTakenLiterally(t *testing.T) {
@@ -153,9 +121,8 @@ func TestARedisStoreThatCannotWorkIsRefusedWithoutItsSecret(t *testing.T) {
 		`{"type":"redis","url":"rediss://:{env.REDIS_PASSWORD}@h","tls_trust":"` + noPEM + `"}`: "no PEM certificate",
 		`{"type":"redis","url":"rediss://:{env.REDIS_PASSWORD}@h","tls_key":"` + noPEM + `"}`:   "certificate and its key",
 	} {
-		trial, err := OpenTrial(quietly(t), []byte(config("github", `"replay":{"store":`+store+`}`)), nil)
+		err := loadStore(store)
 		if err == nil {
-			trial.Close()
 			t.Errorf("%s is accepted", store)
 			continue
 		}
@@ -168,5 +135,29 @@ func TestARedisStoreThatCannotWorkIsRefusedWithoutItsSecret(t *testing.T) {
 	}
 	if n := redisConnections(); n != before {
 		t.Errorf("%d connections are left of what was refused", n-before)
+	}
+}
+
+func TestValidatingDoesNotConnectToRedis(t *testing.T) {
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	connected := make(chan struct{})
+	go func() {
+		defer close(connected)
+		if conn, err := server.Accept(); err == nil {
+			conn.Close()
+			t.Error("a config that is validated has connected")
+		}
+	}()
+	c := start(t, "memory "+t.Name())
+	if err := validate(t, c.config("redis redis://"+server.Addr().String(), "")); err != nil {
+		t.Error(err)
+	}
+	server.Close()
+	<-connected
+	if err := validate(t, c.config("redis redis://h?adr=x", "")); err == nil || !strings.Contains(err.Error(), "adr") {
+		t.Errorf("a URL that cannot be used: %v", err)
 	}
 }

@@ -1,12 +1,12 @@
-package caddymodule
+package store
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"os"
 	"strings"
@@ -15,18 +15,20 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 	"github.com/verify-webhook/caddy-verify-webhook/replay/redis"
 )
 
-func init() { caddy.RegisterModule(RedisStore{}) }
+func init() { caddy.RegisterModule(Redis{}) }
 
-// RedisStore remembers deliveries in Redis 6.2 or later, or in Valkey, which
-// several Caddys can share: alone, behind Sentinel or as a Cluster.
+// Redis remembers deliveries in Redis 6.2 or later, or in Valkey, which
+// several Caddy instances can share: alone, behind Sentinel or as a Cluster.
 //
 // A Redis that cannot be reached does not keep a config from loading:
 // deliveries get 503 until it is there. One that refuses the login does.
-type RedisStore struct {
+type Redis struct {
 	// Where Redis is and how to log in: `redis://user:password@host:6379/0`,
 	// `rediss://…` over TLS, `unix:///run/redis/redis.sock?db=1`; with
 	// `?addr=host2:6379`, several times if need be, for a Cluster, and also
@@ -54,35 +56,30 @@ type RedisStore struct {
 	// the URL.
 	TLSServerName string `json:"tls_server_name,omitempty"`
 
-	name string
-	use  *storeUse[*redis.Store]
+	name    string
+	options redis.Options
+	slot    *slot[*redis.Store]
 }
 
 // redisStores keeps the connections of this process across reloads.
-var redisStores = newStorePool((*redis.Store).Close)
+var redisStores = newPool((*redis.Store).Close)
 
 // CaddyModule returns the Caddy module information.
-func (RedisStore) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: StoreNamespace + ".redis", New: func() caddy.Module { return new(RedisStore) }}
+func (Redis) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: caddymodule.StoreNamespace + ".redis", New: func() caddy.Module { return new(Redis) }}
 }
 
 // Provision implements caddy.Provisioner.
-func (r *RedisStore) Provision(ctx caddy.Context) error {
+func (r *Redis) Provision(ctx caddy.Context) error {
 	if err := r.provision(ctx); err != nil {
 		return fmt.Errorf("redis store: %w", err)
 	}
 	return nil
 }
 
-func (r *RedisStore) provision(ctx caddy.Context) error {
-	if r.Timeout < 0 {
-		return fmt.Errorf("timeout %s is negative", time.Duration(r.Timeout))
-	}
-	orDefault(&r.Timeout, caddy.Duration(redis.DefaultTimeout))
-	if err := checkDuration("timeout", r.Timeout, time.Millisecond, "1s"); err != nil {
-		return err
-	}
-	orDefault(&r.Prefix, redis.DefaultPrefix)
+func (r *Redis) provision(ctx caddy.Context) error {
+	r.Timeout = cmp.Or(r.Timeout, caddy.Duration(redis.DefaultTimeout))
+	r.Prefix = cmp.Or(r.Prefix, redis.DefaultPrefix)
 	address, err := resolveURL(r.URL)
 	if err != nil {
 		return err
@@ -96,22 +93,49 @@ func (r *RedisStore) provision(ctx caddy.Context) error {
 	r.name = redisName(address, r.Prefix)
 	logger := ctx.Slogger().With("redis", r.name)
 	if hasPassword(r.URL) {
-		logger.Warn("a password is written out in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead")
+		logger.Warn("a plaintext password is in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead")
 	}
-	open := func() (*redis.Store, error) {
-		return redis.New(redis.Options{URL: address, Prefix: r.Prefix, Timeout: time.Duration(r.Timeout), TLS: config, Logger: logger})
+	r.options = redis.Options{URL: address, Prefix: r.Prefix, Timeout: time.Duration(r.Timeout), TLS: config, Logger: logger}
+	r.slot = &slot[*redis.Store]{
+		pool: redisStores,
+		// What was claimed and handled is in Redis, not in the connection: a
+		// new password or certificate may well make a new one.
+		key:  string(identity.Sum(nil)),
+		open: func() (*redis.Store, error) { return redis.New(r.options) },
+		apply: func(s *redis.Store) {
+			s.SetTimeout(time.Duration(r.Timeout))
+			s.SetLogger(logger)
+		},
 	}
-	// What was claimed and handled is in Redis, not in the connection: a new
-	// password or certificate may well make a new one.
-	r.use, err = redisStores.acquire(string(identity.Sum(nil)), open, r.settings(logger))
-	return err
+	r.slot.join()
+	return nil
 }
 
-func (r *RedisStore) settings(logger *slog.Logger) func(*redis.Store) {
-	return func(s *redis.Store) {
-		s.SetTimeout(time.Duration(r.Timeout))
-		s.SetLogger(logger)
+// Validate implements caddy.Validator. It does not connect.
+func (r *Redis) Validate() error {
+	if err := r.validate(); err != nil {
+		return fmt.Errorf("redis store: %w", err)
 	}
+	return nil
+}
+
+func (r *Redis) validate() error {
+	if r.Timeout < 0 {
+		return fmt.Errorf("timeout %s is negative", time.Duration(r.Timeout))
+	}
+	if err := option.AtLeast("timeout", r.Timeout, time.Millisecond, "1s"); err != nil {
+		return err
+	}
+	return r.options.Check()
+}
+
+// Open implements caddymodule.StoreModule.
+func (r *Redis) Open() (replay.Store, func() error, error) {
+	store, release, err := r.slot.acquire()
+	if err != nil {
+		return nil, nil, fmt.Errorf("redis store: %w", err)
+	}
+	return store, release, nil
 }
 
 // resolveURL replaces placeholders, and escapes what they hold where it would
@@ -221,7 +245,7 @@ func redisName(address, prefix string) string {
 
 // tls reads the TLS settings, nil if there are none. It shows every file that
 // it reads to seen.
-func (r *RedisStore) tls(seen func(file []byte)) (*tls.Config, error) {
+func (r *Redis) tls(seen func(file []byte)) (*tls.Config, error) {
 	if r.TLSTrust == "" && r.TLSCertificate == "" && r.TLSKey == "" && r.TLSServerName == "" {
 		return nil, nil
 	}
@@ -262,13 +286,10 @@ func (r *RedisStore) tls(seen func(file []byte)) (*tls.Config, error) {
 }
 
 // Cleanup implements caddy.CleanerUpper.
-func (r *RedisStore) Cleanup() error { return r.use.release() }
+func (r *Redis) Cleanup() error { return r.slot.release() }
 
-// StoreName implements NamedStore.
-func (r *RedisStore) StoreName() string { return r.name }
-
-// Store implements StoreModule.
-func (r *RedisStore) Store() replay.Store { return r.use.store }
+// StoreName implements caddymodule.NamedStore.
+func (r *Redis) StoreName() string { return r.name }
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
 //
@@ -279,51 +300,46 @@ func (r *RedisStore) Store() replay.Store { return r.use.store }
 //		tls_client_auth <certificate> <key>
 //		tls_server_name <name>
 //	}
-func (r *RedisStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (r *Redis) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the store's type
-	if d.NextArg() {
-		r.URL = d.Val()
+	switch args := d.RemainingArgs(); {
+	case len(args) == 0 || args[0] == "":
+		return d.Err("missing URL: write, for example, store redis redis://localhost:6379")
+	case len(args) > 1:
+		return d.Err("too many arguments: expected one URL; add further addresses to it, as in redis://one:6379?addr=two:6379; options go in a block")
+	default:
+		r.URL = args[0]
 	}
-	if r.URL == "" {
-		return d.Err("store redis needs a URL: write, for example, store redis redis://localhost:6379")
-	}
-	if d.NextArg() {
-		return d.Err("store redis takes one URL: write further addresses into it, as in redis://one:6379?addr=two:6379; options stand in a block")
-	}
-	o := options{d: d}
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		switch d.Val() {
+	return option.Block(d, func(o *option.Reader) {
+		switch o.Name() {
 		case "prefix":
-			o.text(&r.Prefix)
+			o.Text(&r.Prefix)
 		case "timeout":
-			o.duration(&r.Timeout)
+			o.Duration(&r.Timeout)
 		case "tls_trust":
-			o.text(&r.TLSTrust)
+			o.Text(&r.TLSTrust)
 		case "tls_server_name":
-			o.text(&r.TLSServerName)
+			o.Text(&r.TLSServerName)
 		case "tls_client_auth":
-			o.once()
+			o.Once()
 			args := d.RemainingArgs()
 			if len(args) != 2 {
-				o.fail("tls_client_auth takes two files: write tls_client_auth <certificate> <key>")
-				break
+				o.Fail("wrong number of arguments: write tls_client_auth <certificate> <key>")
+				return
 			}
 			r.TLSCertificate, r.TLSKey = args[0], args[1]
 		default:
-			o.unknown("prefix", "timeout", "tls_trust", "tls_client_auth", "tls_server_name")
+			o.Unknown("prefix", "timeout", "tls_trust", "tls_client_auth", "tls_server_name")
 		}
-		if o.err != nil {
-			return o.err
-		}
-	}
-	return nil
+	})
 }
 
 // Interface guards.
 var (
-	_ StoreModule           = (*RedisStore)(nil)
-	_ NamedStore            = (*RedisStore)(nil)
-	_ caddy.Provisioner     = (*RedisStore)(nil)
-	_ caddy.CleanerUpper    = (*RedisStore)(nil)
-	_ caddyfile.Unmarshaler = (*RedisStore)(nil)
+	_ caddymodule.StoreModule = (*Redis)(nil)
+	_ caddymodule.NamedStore  = (*Redis)(nil)
+	_ caddy.Provisioner       = (*Redis)(nil)
+	_ caddy.Validator         = (*Redis)(nil)
+	_ caddy.CleanerUpper      = (*Redis)(nil)
+	_ caddyfile.Unmarshaler   = (*Redis)(nil)
 )

@@ -7,13 +7,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 )
 
-// Settings are what some providers must or can be told beyond [Options]. A
+// PresetOptions are what some providers must or can be told beyond [Options]. A
 // provider takes only those that its documentation lists.
-type Settings struct {
+type PresetOptions struct {
 	// Which of the provider's ways to sign is in use, where nothing but the
 	// operator can say. Default: the first that the documentation lists.
 	Scheme string `json:"scheme,omitempty"`
@@ -83,50 +84,50 @@ type Settings struct {
 	AcceptHandshake bool `json:"accept_handshake,omitempty"`
 }
 
-// setting is one of the Settings: its name in the Caddyfile, and where its
+// presetOption is one of the PresetOptions: its name in the Caddyfile, and where its
 // value goes. Exactly one of text, list and flag is set.
-type setting struct {
+type presetOption struct {
 	name, value, help string
-	text              func(*Settings) *string
-	list              func(*Settings) *[]string
-	flag              func(*Settings) *bool
+	text              func(*PresetOptions) *string
+	list              func(*PresetOptions) *[]string
+	flag              func(*PresetOptions) *bool
 	// secret: its value must not be written out in the config.
 	secret bool
 }
 
-// settings are all there are, in the order of the documentation.
-var settings = []setting{
-	{name: "scheme", value: "<name>", help: "which of the provider's ways to sign is in use", text: func(s *Settings) *string { return &s.Scheme }},
-	{name: "verify_token", value: "{env.NAME}", help: "what the provider sends in its challenge, as typed in there", text: func(s *Settings) *string { return &s.VerifyToken }, secret: true},
-	{name: "header", value: "<name>", help: "the header that holds the token, as chosen at the provider", text: func(s *Settings) *string { return &s.Header }},
-	{name: "algorithm", value: "<hash>", help: "a hash algorithm that the sender may name", list: func(s *Settings) *[]string { return &s.Algorithms }},
-	{name: "topic", value: "<topic>", help: "what is subscribed to; others are refused", list: func(s *Settings) *[]string { return &s.Topics }},
-	{name: "webhook_id", value: "<id>", help: "the ID of the webhook at the provider", text: func(s *Settings) *string { return &s.WebhookID }},
-	{name: "audience", value: "<text>", help: "whom a token must be issued for", text: func(s *Settings) *string { return &s.Audience }},
-	{name: "issuer", value: "<text>", help: "who must have issued a token", list: func(s *Settings) *[]string { return &s.Issuers }},
-	{name: "service_account", value: "<email>", help: "the service account that must have signed in", text: func(s *Settings) *string { return &s.ServiceAccount }},
-	{name: "certificate", value: "{file./path}", help: "a certificate to use instead of fetching it", list: func(s *Settings) *[]string { return &s.Certificates }},
-	{name: "root", value: "{file./path}", help: "a root certificate that a certificate must lead to", list: func(s *Settings) *[]string { return &s.Roots }},
-	{name: "jwks", value: "{file./path}", help: "a key set to use instead of fetching it", text: func(s *Settings) *string { return &s.JWKS }},
-	{name: "bundle_id", value: "<id>", help: "the bundle ID of the app", text: func(s *Settings) *string { return &s.BundleID }},
-	{name: "app_id", value: "<number>", help: "the number of the app", text: func(s *Settings) *string { return &s.AppID }},
-	{name: "environment", value: "production|sandbox", help: "the provider's environment", text: func(s *Settings) *string { return &s.Environment }},
-	{name: "component", value: "<name>", help: "what a signature must cover; without content-digest the body is not signed", list: func(s *Settings) *[]string { return &s.Components }},
-	{name: "client_id", value: "<id>", help: "the account's ID, for fetching keys", text: func(s *Settings) *string { return &s.ClientID }},
-	{name: "client_secret", value: "{env.NAME}", help: "the account's secret, for fetching keys", text: func(s *Settings) *string { return &s.ClientSecret }, secret: true},
-	{name: "accept_handshake", help: "answer the unsigned proof of ownership, while setting up", flag: func(s *Settings) *bool { return &s.AcceptHandshake }},
+// presetOptions are all there are, in the order of the documentation.
+var presetOptions = []presetOption{
+	{name: "scheme", value: "<name>", help: "which of the provider's ways to sign is in use", text: func(s *PresetOptions) *string { return &s.Scheme }},
+	{name: "verify_token", value: "{env.NAME}", help: "what the provider sends in its challenge, as typed in there", text: func(s *PresetOptions) *string { return &s.VerifyToken }, secret: true},
+	{name: "header", value: "<name>", help: "the header that holds the token, as chosen at the provider", text: func(s *PresetOptions) *string { return &s.Header }},
+	{name: "algorithm", value: "<hash>", help: "a hash algorithm that the sender may name", list: func(s *PresetOptions) *[]string { return &s.Algorithms }},
+	{name: "topic", value: "<topic>", help: "what is subscribed to; others are refused", list: func(s *PresetOptions) *[]string { return &s.Topics }},
+	{name: "webhook_id", value: "<id>", help: "the ID of the webhook at the provider", text: func(s *PresetOptions) *string { return &s.WebhookID }},
+	{name: "audience", value: "<text>", help: "whom a token must be issued for", text: func(s *PresetOptions) *string { return &s.Audience }},
+	{name: "issuer", value: "<text>", help: "who must have issued a token", list: func(s *PresetOptions) *[]string { return &s.Issuers }},
+	{name: "service_account", value: "<email>", help: "the service account that must have signed in", text: func(s *PresetOptions) *string { return &s.ServiceAccount }},
+	{name: "certificate", value: "{file./path}", help: "a certificate to use instead of fetching it", list: func(s *PresetOptions) *[]string { return &s.Certificates }},
+	{name: "root", value: "{file./path}", help: "a root certificate that a certificate must lead to", list: func(s *PresetOptions) *[]string { return &s.Roots }},
+	{name: "jwks", value: "{file./path}", help: "a key set to use instead of fetching it", text: func(s *PresetOptions) *string { return &s.JWKS }},
+	{name: "bundle_id", value: "<id>", help: "the bundle ID of the app", text: func(s *PresetOptions) *string { return &s.BundleID }},
+	{name: "app_id", value: "<number>", help: "the number of the app", text: func(s *PresetOptions) *string { return &s.AppID }},
+	{name: "environment", value: "production|sandbox", help: "the provider's environment", text: func(s *PresetOptions) *string { return &s.Environment }},
+	{name: "component", value: "<name>", help: "what a signature must cover; without content-digest the body is not signed", list: func(s *PresetOptions) *[]string { return &s.Components }},
+	{name: "client_id", value: "<id>", help: "the account's ID, for fetching keys", text: func(s *PresetOptions) *string { return &s.ClientID }},
+	{name: "client_secret", value: "{env.NAME}", help: "the account's secret, for fetching keys", text: func(s *PresetOptions) *string { return &s.ClientSecret }, secret: true},
+	{name: "accept_handshake", help: "answer the unsigned proof of ownership, while setting up", flag: func(s *PresetOptions) *bool { return &s.AcceptHandshake }},
 }
 
-func settingNamed(name string) *setting {
-	i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
+func presetOptionNamed(name string) *presetOption {
+	i := slices.IndexFunc(presetOptions, func(o presetOption) bool { return o.name == name })
 	if i < 0 {
 		return nil
 	}
-	return &settings[i]
+	return &presetOptions[i]
 }
 
-// isSet tells whether s has a value for this setting.
-func (t *setting) isSet(s *Settings) bool {
+// isSet reports whether s has a value for this option.
+func (t *presetOption) isSet(s *PresetOptions) bool {
 	switch {
 	case t.text != nil:
 		return *t.text(s) != ""
@@ -136,31 +137,23 @@ func (t *setting) isSet(s *Settings) bool {
 	return *t.flag(s)
 }
 
-// unmarshal reads the setting's arguments.
-func (t *setting) unmarshal(d *caddyfile.Dispenser, seen map[string]bool, s *Settings) error {
+// read reads the option's arguments.
+func (t *presetOption) read(r *option.Reader, s *PresetOptions) {
 	switch {
 	case t.text != nil:
-		return unmarshalString(d, seen, t.text(s))
+		r.Text(t.text(s))
 	case t.list != nil:
-		args := d.RemainingArgs()
-		if len(args) == 0 {
-			return d.Errf("%s needs a value", t.name)
-		}
-		*t.list(s) = append(*t.list(s), args...)
-		return nil
+		*t.list(s) = append(*t.list(s), r.Arguments(t.value)...)
+	default:
+		r.Flag(t.flag(s))
 	}
-	if d.NextArg() {
-		return d.Errf("%s takes no value, but %q follows", t.name, d.Val())
-	}
-	*t.flag(s) = true
-	return nil
 }
 
-// check refuses settings that the provider does not take and asks for those
+// check refuses options that the provider does not take and asks for those
 // that it needs.
-func (s *Settings) check(takes, needs []string) error {
-	for i := range settings {
-		t := &settings[i]
+func (s *PresetOptions) check(takes, needs []string) error {
+	for i := range presetOptions {
+		t := &presetOptions[i]
 		if t.isSet(s) && !slices.Contains(takes, t.name) && !slices.Contains(needs, t.name) {
 			return fmt.Errorf("%s is no option of this provider: remove it", t.name)
 		}
@@ -169,8 +162,8 @@ func (s *Settings) check(takes, needs []string) error {
 		}
 	}
 	for _, name := range needs {
-		if t := settingNamed(name); !t.isSet(s) {
-			return fmt.Errorf("it lacks %s, %s: write `%s`", t.name, t.help, strings.TrimSpace(t.name+" "+t.value))
+		if t := presetOptionNamed(name); !t.isSet(s) {
+			return fmt.Errorf("missing %s, %s: write `%s`", t.name, t.help, strings.TrimSpace(t.name+" "+t.value))
 		}
 	}
 	return nil
@@ -185,7 +178,7 @@ var joined = map[string]*regexp.Regexp{
 }
 
 // checkCommas refuses a value of a list that is several, joined by commas.
-func (t *setting) checkCommas(s *Settings) error {
+func (t *presetOption) checkCommas(s *PresetOptions) error {
 	pattern := joined[t.name]
 	if pattern == nil {
 		return nil
@@ -199,10 +192,10 @@ func (t *setting) checkCommas(s *Settings) error {
 	return nil
 }
 
-// resolved replaces the placeholders of every setting, now, as with secrets.
-func (s Settings) resolved() (Settings, error) {
-	for i := range settings {
-		t := &settings[i]
+// resolved replaces the placeholders of every option, now, as with secrets.
+func (s PresetOptions) resolved() (PresetOptions, error) {
+	for i := range presetOptions {
+		t := &presetOptions[i]
 		var err error
 		switch {
 		case t.text != nil && *t.text(&s) != "":
@@ -226,11 +219,11 @@ func (s Settings) resolved() (Settings, error) {
 	return s, nil
 }
 
-// warnPlaintext warns of settings that are secrets and written out in the
+// warnPlaintext warns of options that are secrets and written out in the
 // config.
-func (s *Settings) warnPlaintext(logger *zap.Logger, provider string) {
-	for i := range settings {
-		t := &settings[i]
+func (s *PresetOptions) warnPlaintext(logger *zap.Logger, provider string) {
+	for i := range presetOptions {
+		t := &presetOptions[i]
 		if t.secret && t.isSet(s) && !isPlaceholder(*t.text(s)) {
 			logger.Warn("a plaintext secret is in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead",
 				zap.String("provider", provider), zap.String("option", t.name))

@@ -1,0 +1,184 @@
+// Package store has the replay stores as Caddy modules: file, memory and redis.
+//
+// A store stays open across reloads. Provision leaves it alone unless this
+// process has it open already, so `caddy validate` neither creates, locks nor
+// changes it; Open opens it, when the config starts.
+package store
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+	"github.com/verify-webhook/caddy-verify-webhook/replay/file"
+)
+
+func init() { caddy.RegisterModule(File{}) }
+
+// File remembers deliveries in one file, across reloads, restarts and crashes.
+// It is the default store. The file belongs to one Caddy instance at a time;
+// several instances share a `redis` store.
+type File struct {
+	// The file. Its folder is created if it does not exist. Placeholders of
+	// variables and files are replaced. Default: `verify_webhook/replays.db`
+	// in Caddy's data folder.
+	Path string `json:"path,omitempty"`
+
+	// How many keys are remembered at most, one or two for a delivery. When
+	// that many are within their window, new deliveries get 503: nothing is
+	// forgotten early. If configs of one file have different numbers, the
+	// last one loaded decides. Default: 4000000, which may take 200 MB of
+	// memory and as much of the disk.
+	MaxEntries int64 `json:"max_entries,omitempty"`
+
+	path string // as it is known to the pool
+	slot *slot[*file.Store]
+}
+
+// fileStores keeps the open files of this process across reloads.
+var fileStores = newPool((*file.Store).Close)
+
+// CaddyModule returns the Caddy module information.
+func (File) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: caddymodule.StoreNamespace + ".file", New: func() caddy.Module { return new(File) }}
+}
+
+// Provision implements caddy.Provisioner.
+func (f *File) Provision(ctx caddy.Context) error {
+	f.MaxEntries = cmp.Or(f.MaxEntries, file.DefaultMaxEntries)
+	var err error
+	if f.path, err = canonical(f.Path); err != nil {
+		return fmt.Errorf("file store: %w", err)
+	}
+	logger := ctx.Slogger().With("path", f.path)
+	f.slot = &slot[*file.Store]{
+		pool: fileStores,
+		key:  f.path,
+		open: f.open,
+		apply: func(s *file.Store) {
+			s.SetMaxEntries(f.MaxEntries)
+			s.SetLogger(logger)
+		},
+	}
+	f.slot.join()
+	return nil
+}
+
+// Validate implements caddy.Validator.
+func (f *File) Validate() error {
+	if f.MaxEntries < 0 {
+		return fmt.Errorf("file store: max_entries %d is negative", f.MaxEntries)
+	}
+	return nil
+}
+
+// Open implements caddymodule.StoreModule.
+func (f *File) Open() (replay.Store, func() error, error) { return f.slot.acquire() }
+
+// open opens the file, which no store of this process has open.
+func (f *File) open() (*file.Store, error) {
+	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
+		return nil, folderError(err)
+	}
+	return file.Open(file.Options{Path: f.path, MaxEntries: f.MaxEntries})
+}
+
+func folderError(err error) error {
+	return fmt.Errorf("creating the folder of the replay file: %w; it must be writable for the user that runs Caddy", err)
+}
+
+// canonical returns the one name of a file that may have several. The file and
+// its folder need not exist.
+func canonical(configured string) (string, error) {
+	path := filepath.Join(caddy.AppDataDir(), "verify_webhook", "replays.db")
+	if configured != "" {
+		var err error
+		if path, err = caddy.NewReplacer().ReplaceOrErr(configured, true, true); err != nil {
+			return "", fmt.Errorf("path: %w", err)
+		}
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	existing, missing := path, ""
+	for {
+		real, err := filepath.EvalSymlinks(existing)
+		if err == nil {
+			return filepath.Join(real, missing), checkFolder(real, missing)
+		}
+		// A folder that this user cannot read is checked when the store
+		// opens: another user may validate the config.
+		unknown := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
+		if !unknown || existing == filepath.Dir(existing) {
+			return "", folderError(err)
+		}
+		existing, missing = filepath.Dir(existing), filepath.Join(filepath.Base(existing), missing)
+	}
+}
+
+// checkFolder rejects a path that no file can be created at: what exists of it
+// must be a folder if anything of it is missing, and a file otherwise.
+func checkFolder(existing, missing string) error {
+	info, err := os.Stat(existing)
+	switch {
+	case err != nil:
+		return folderError(err)
+	case missing == "" && info.IsDir():
+		return fmt.Errorf("%s is a folder: write the path of a file in it, for example %s", existing, filepath.Join(existing, "replays.db"))
+	case missing != "" && !info.IsDir():
+		return folderError(fmt.Errorf("%s is not a folder", existing))
+	}
+	return nil
+}
+
+// Cleanup implements caddy.CleanerUpper.
+func (f *File) Cleanup() error { return f.slot.release() }
+
+// StoreName implements caddymodule.NamedStore: the file, unless it is the
+// default one.
+func (f *File) StoreName() string {
+	if f.Path == "" {
+		return ""
+	}
+	return f.path
+}
+
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
+//
+//	file [<path>] {
+//		max_entries <number>
+//	}
+func (f *File) UnmarshalCaddyfile(d *caddyfile.Dispenser) (err error) {
+	d.Next() // the store's type
+	if f.Path, err = option.Argument(d, "path"); err != nil {
+		return err
+	}
+	return option.Block(d, func(o *option.Reader) {
+		switch o.Name() {
+		case "max_entries":
+			o.Count(&f.MaxEntries)
+		default:
+			o.Unknown("max_entries")
+		}
+	})
+}
+
+// Interface guards.
+var (
+	_ caddymodule.StoreModule = (*File)(nil)
+	_ caddymodule.NamedStore  = (*File)(nil)
+	_ caddy.Provisioner       = (*File)(nil)
+	_ caddy.Validator         = (*File)(nil)
+	_ caddy.CleanerUpper      = (*File)(nil)
+	_ caddyfile.Unmarshaler   = (*File)(nil)
+)

@@ -1,0 +1,209 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay/file"
+)
+
+func TestTheDefaultStoreIsAFileInCaddysDataFolder(t *testing.T) {
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	t.Setenv("HOME", t.TempDir())
+	c := start(t, "")
+	c.once("1", 1)
+	path := filepath.Join(caddy.AppDataDir(), "verify_webhook", "replays.db")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("others can read it: %s", info.Mode())
+	}
+	if folder, err := os.Stat(filepath.Dir(path)); err != nil || folder.Mode().Perm() != 0o700 {
+		t.Errorf("others can look into its folder: %s, %v", folder.Mode(), err)
+	}
+}
+
+func TestAFileIsOneStoreUnderAllItsNamesAndSettings(t *testing.T) {
+	real := t.TempDir()
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(real, link); err != nil {
+		t.Fatal(err)
+	}
+	c := start(t, "file "+filepath.Join(real, "a.db"))
+	c.once("1", 1)
+	for i, store := range []string{
+		filepath.Join(link, "a.db"), filepath.Join(real, "..", filepath.Base(real), "a.db"),
+		filepath.Join(real, "a.db") + " {\nmax_entries 5000\n}", filepath.Join(real, "a.db"),
+	} {
+		c.load("file " + store)
+		c.once("1", 0)
+		c.once(fmt.Sprint("later ", i), 1)
+	}
+}
+
+func TestAFileIsClosedWithItsLastConfigAndRemembersForTheNext(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	c := start(t, "file "+path)
+	c.once("1", 1)
+	c.load("memory " + t.Name())
+	s, err := file.Open(file.Options{Path: path})
+	if err != nil {
+		t.Fatalf("the file is still held: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.load("file " + path)
+	c.once("1", 0)
+}
+
+func TestAConfigThatFailsLeavesTheRunningStoreAsItWas(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	c := start(t, "file "+path+" {\nmax_entries 2000\n}")
+	c.once("1", 1)
+	config := c.config("file "+path+" {\nmax_entries 3000\n}", "verify_webhook github {env."+secretVariable+"}") // shares its secret: refused
+	if err := caddy.Load(config, true); err == nil {
+		t.Fatal("the broken config was accepted")
+	}
+	c.once("1", 0)
+	c.once("2", 1)
+	capacity := fileStores.open[path].store.Stats().Capacity
+	if capacity != 2000 {
+		t.Errorf("the running config's max_entries 2000 has become %d", capacity)
+	}
+}
+
+func TestAFileThatCannotBeUsedSaysWhatToDo(t *testing.T) {
+	locked := filepath.Join(t.TempDir(), "locked.db")
+	other, err := file.Open(file.Options{Path: locked}) // as another process would
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Close() })
+	damaged := filepath.Join(t.TempDir(), "damaged.db")
+	writeFile(t, damaged, "not a bolt file")
+	for store, want := range map[string][]string{
+		`{"type":"file","path":"` + locked + `"}`:                         {locked, "another process", "caddy reload"},
+		`{"type":"file","path":"` + damaged + `"}`:                        {damaged, "damaged", "restore it, or move it away"},
+		`{"type":"file","path":"` + filepath.Join(damaged, "x.db") + `"}`: {"folder", "must be writable"},
+		`{"type":"file","path":"` + filepath.Dir(damaged) + `"}`:          {"is a folder", "replays.db"},
+		`{"type":"file","path":"{env.WEBHOOK_UNSET}/x.db"}`:               {"WEBHOOK_UNSET"},
+		`{"type":"file","max_entries":-1}`:                                {"max_entries -1 is negative"},
+	} {
+		err := loadStore(store)
+		if err == nil {
+			t.Errorf("%s is accepted", store)
+			continue
+		}
+		for _, part := range want {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%s: %v; want %q", store, err, part)
+			}
+		}
+	}
+	if len(fileStores.open) > 0 {
+		t.Errorf("files are open still: %v", fileStores.open)
+	}
+}
+
+// `caddy validate` is run beside a running Caddy, before it is installed, and by
+// users who are not Caddy's.
+func TestValidatingLeavesFilesAlone(t *testing.T) {
+	locked := filepath.Join(t.TempDir(), "locked.db")
+	other, err := file.Open(file.Options{Path: locked}) // as a running Caddy would
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Close() })
+	damaged := filepath.Join(t.TempDir(), "damaged.db")
+	writeFile(t, damaged, "not a bolt file")
+	missing := filepath.Join(t.TempDir(), "missing")
+	running := filepath.Join(t.TempDir(), "running.db")
+	c := start(t, "file "+running+" {\nmax_entries 2000\n}")
+
+	t.Setenv("XDG_DATA_HOME", missing)
+	for _, store := range []string{
+		"", "file " + filepath.Join(missing, "folder", "a.db"), "file " + locked, "file " + damaged,
+		"file " + running + " {\nmax_entries 3000\n}",
+	} {
+		if err := validate(t, c.config(store, "")); err != nil {
+			t.Errorf("store %s: %v", store, err)
+		}
+	}
+	if _, err := os.Stat(missing); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a folder was created: %v", err)
+	}
+	if p, err := os.ReadFile(damaged); err != nil || string(p) != "not a bolt file" {
+		t.Errorf("the damaged file has become %q, %v", p, err)
+	}
+	if capacity := fileStores.open[running].store.Stats().Capacity; capacity != 2000 {
+		t.Errorf("the running config's max_entries 2000 has become %d", capacity)
+	}
+	c.once("1", 1)
+	c.once("1", 0)
+}
+
+func TestAFolderThatIsMissingIsCreatedWhenTheConfigStarts(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(t.TempDir(), link); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(link, "one", "two", "a.db")
+	c := start(t, "file "+path)
+	c.once("1", 1)
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder: %v, %v", info, err)
+	}
+	c.load("file " + path + " {\nmax_entries 5000\n}")
+	c.once("1", 0)
+}
+
+// The app may still be working when a reload gives its endpoint another store,
+// and the grace period is over.
+func TestAFileIsClosedAfterTheLastClaimInFlight(t *testing.T) {
+	folder := t.TempDir()
+	before, after := filepath.Join(folder, "before.db"), filepath.Join(folder, "after.db")
+	c := start(t, "file "+before)
+	working, finish := make(chan struct{}), make(chan struct{})
+	c.answer.Store(new(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(working)
+		<-finish
+	})))
+	answered := make(chan int)
+	go func() { answered <- c.send("slow") }()
+	<-working
+	c.answer.Store(nil)
+
+	c.load("file " + after)
+	fileStores.mu.Lock()
+	if fileStores.open[before] == nil || fileStores.open[after] == nil {
+		t.Errorf("open are %v", fileStores.open)
+	}
+	fileStores.mu.Unlock()
+	close(finish)
+	if status := <-answered; status != 200 {
+		t.Errorf("the sender got %d", status)
+	}
+	s, err := file.Open(file.Options{Path: before}) // waits for the file to be closed
+	if err != nil {
+		t.Fatalf("the file is still held: %v", err)
+	}
+	if n := s.Stats().Remembered; n == 0 {
+		t.Error("the delivery is not remembered")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.load("file " + before)
+	c.once("slow", 0)
+}

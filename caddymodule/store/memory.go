@@ -1,0 +1,102 @@
+package store
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+	"github.com/verify-webhook/caddy-verify-webhook/replay/memory"
+)
+
+func init() { caddy.RegisterModule(Memory{}) }
+
+// Memory remembers deliveries in this process: it survives a reload of the
+// config, but not a restart. What was handled before a restart can be replayed
+// after it.
+type Memory struct {
+	// Stores of one name are one store, across sites and reloads.
+	// Default: none.
+	Name string `json:"name,omitempty"`
+
+	// How many keys are remembered at most, one or two for a delivery. When
+	// that many are within their window, new deliveries get 503: nothing is
+	// forgotten early. If configs of one store have different numbers, the
+	// last one loaded decides. Default: 4000000, which may take 200 MB of
+	// memory.
+	MaxEntries int64 `json:"max_entries,omitempty"`
+
+	slot *slot[*memory.Store]
+}
+
+// memoryStores keeps the stores of this process across reloads.
+var memoryStores = newPool(func(*memory.Store) error { return nil })
+
+// CaddyModule returns the Caddy module information.
+func (Memory) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: caddymodule.StoreNamespace + ".memory", New: func() caddy.Module { return new(Memory) }}
+}
+
+// Provision implements caddy.Provisioner.
+func (m *Memory) Provision(caddy.Context) error {
+	m.MaxEntries = cmp.Or(m.MaxEntries, memory.DefaultMaxEntries)
+	m.slot = &slot[*memory.Store]{
+		pool:  memoryStores,
+		key:   m.Name,
+		open:  func() (*memory.Store, error) { return memory.New(memory.Options{MaxEntries: m.MaxEntries}), nil },
+		apply: func(s *memory.Store) { s.SetMaxEntries(m.MaxEntries) },
+	}
+	m.slot.join()
+	return nil
+}
+
+// Validate implements caddy.Validator.
+func (m *Memory) Validate() error {
+	if m.MaxEntries < 0 {
+		return fmt.Errorf("memory store: max_entries %d is negative", m.MaxEntries)
+	}
+	return nil
+}
+
+// Open implements caddymodule.StoreModule.
+func (m *Memory) Open() (replay.Store, func() error, error) { return m.slot.acquire() }
+
+// Cleanup implements caddy.CleanerUpper.
+func (m *Memory) Cleanup() error { return m.slot.release() }
+
+// StoreName implements caddymodule.NamedStore.
+func (m *Memory) StoreName() string { return m.Name }
+
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
+//
+//	memory [<name>] {
+//		max_entries <number>
+//	}
+func (m *Memory) UnmarshalCaddyfile(d *caddyfile.Dispenser) (err error) {
+	d.Next() // the store's type
+	if m.Name, err = option.Argument(d, "name"); err != nil {
+		return err
+	}
+	return option.Block(d, func(o *option.Reader) {
+		switch o.Name() {
+		case "max_entries":
+			o.Count(&m.MaxEntries)
+		default:
+			o.Unknown("max_entries")
+		}
+	})
+}
+
+// Interface guards.
+var (
+	_ caddymodule.StoreModule = (*Memory)(nil)
+	_ caddymodule.NamedStore  = (*Memory)(nil)
+	_ caddy.Provisioner       = (*Memory)(nil)
+	_ caddy.Validator         = (*Memory)(nil)
+	_ caddy.CleanerUpper      = (*Memory)(nil)
+	_ caddyfile.Unmarshaler   = (*Memory)(nil)
+)
