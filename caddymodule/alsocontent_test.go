@@ -1,9 +1,11 @@
 package caddymodule
 
 import (
+	"context"
 	"slices"
 	"testing"
 
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -33,4 +35,39 @@ func TestASignedIDAndItsContentBothBlock(t *testing.T) {
 	if _, retry := keys("t2", "a"); retry != key {
 		t.Error("the retry has another key for the app")
 	}
+}
+
+// resending is a provider whose content identifies a delivery beside its signed ID.
+type resending struct{ provider.Provider }
+
+func (p resending) Facts() provider.Facts {
+	facts := p.Provider.Facts()
+	facts.AlsoContent = true
+	return facts
+}
+
+func (p resending) Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error) {
+	d, err := p.Provider.Verify(ctx, r)
+	if err == nil {
+		d.AlsoContent = true
+	}
+	return d, err
+}
+
+func TestForgettingASignedIDForgetsItsContentToo(t *testing.T) {
+	b := trial(t, acme(signedID, ""))
+	b.handler.current.Store(newLoadedProvider(resending{b.handler.current.Load().Provider}))
+	send := func(body string, want Outcome) {
+		t.Helper()
+		b.expect(t, acmeDelivery(secret, "", body), want, 200)
+	}
+	send(`{"id":"1"}`, Verified)
+	send(`{"id":"2"}`, Verified)
+	send(`{"id":"1"}`, Duplicate)
+	if found, err := b.handler.forget(t.Context(), "1"); err != nil || !found[0].Forgotten {
+		t.Fatalf("forgetting: %v, %v", found, err)
+	}
+	send(`{"id":"2"}`, Duplicate)
+	send(`{"id":"1"}`, Verified)
+	send(`{"id":"1"}`, Duplicate)
 }

@@ -43,8 +43,8 @@ func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 	c.claiming.begin(context.Background(), storeTimeout)
 	defer c.claiming.cancel()
 	verdict, err := h.store.Claim(&c.claiming, c.keys, c.owner, c.lease)
-	if err == nil && verdict == replay.Replayed {
-		verdict, err = h.claimWithPass(&c.claiming, c)
+	if err == nil && d.mayHavePass(verdict) {
+		verdict, err = h.claimWithPass(&c.claiming, c, verdict)
 	}
 	if err != nil && h.Replay.OnStoreError == "allow" {
 		h.refusals.fail("the replay store failed; on_store_error allow lets the delivery through", zap.Error(err))

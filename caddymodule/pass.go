@@ -67,9 +67,9 @@ func (h *Handler) seen(ctx context.Context, id string) ([]Sighting, error) {
 	return sightings, nil
 }
 
-// forget makes a handled ID acceptable again. Where the signature does not cover
-// the ID, the content of the delivery is what was handled, and it is unknown
-// until the delivery comes again: so the ID gets a one-time redelivery pass.
+// forget makes a handled ID acceptable again. Where the content of the delivery
+// is what was handled, it is unknown until the delivery comes again: so the ID
+// gets a one-time redelivery pass.
 //
 // The pass comes first: after a failure in between the ID is still handled, and
 // forgetting it again completes the work.
@@ -82,7 +82,7 @@ func (h *Handler) forget(ctx context.Context, id string) ([]Sighting, error) {
 		if i >= len(sightings) || sightings[i].State != replay.Handled.String() {
 			continue
 		}
-		if !h.facts().Traits.IDSigned {
+		if facts := h.facts(); !facts.Traits.IDSigned || facts.AlsoContent {
 			if err := h.grant(ctx, n.pass); err != nil {
 				return nil, fmt.Errorf("granting a redelivery pass: %w", err)
 			}
@@ -119,18 +119,25 @@ func (h *Handler) passKeys(v *signature.Delivery) (passes []replay.Key, use repl
 	return passes, use
 }
 
-// claimWithPass is called when the content of a delivery is handled, but not its
-// ID. If the ID has a pass, the content is forgotten and the delivery claimed.
-// Of several copies one uses the pass; the others wait until it has, and find
+// mayHavePass reports whether a delivery that is not new may be let through by a
+// pass: its content was handled, and its ID, if it was, has been forgotten. A
+// signed ID has no note that tells.
+func (d *delivery) mayHavePass(verdict replay.Verdict) bool {
+	return verdict == replay.Replayed || (verdict == replay.Duplicate && d.verified.AlsoContent && d.verified.ID != "")
+}
+
+// claimWithPass is called when a delivery may have a pass. If its ID has one,
+// the content is forgotten and the delivery claimed; otherwise the verdict
+// stays. Of several copies one uses the pass; the others wait until it has, and find
 // the delivery in progress or handled.
-func (h *Handler) claimWithPass(ctx context.Context, c *claim) (replay.Verdict, error) {
+func (h *Handler) claimWithPass(ctx context.Context, c *claim, without replay.Verdict) (replay.Verdict, error) {
 	passes, use := h.passKeys(c.d.verified)
 	states, err := h.store.Lookup(ctx, slices.Concat(passes, use.Blocking))
 	if err != nil {
 		return 0, err
 	}
 	if !slices.Contains(states[:len(passes)], replay.Handled) && !slices.Contains(states[len(passes):], replay.Claimed) {
-		return replay.Replayed, nil
+		return without, nil
 	}
 	verdict, err := h.store.Claim(ctx, use, c.owner, c.lease)
 	if err != nil {

@@ -120,7 +120,7 @@ var computed = []provider.Preset{
 	{
 		Name: "twilio", Title: "Twilio", Distinction: repeats,
 		Values: twilioValues, Schemes: only(signature.HMACSHA1, base64In("X-Twilio-Signature", ""), signed("{value.address}{value.form}"), id(inHeader("I-Twilio-Idempotency-Token")), mayBeEmpty("form")),
-		Weakness: formWeakness, Window: 2 * day, Docs: "https://www.twilio.com/docs/usage/webhooks/webhooks-security", SecretHelp: "Auth Token of the account",
+		Weakness: repeatingFormWeakness, Window: 2 * day, Docs: "https://www.twilio.com/docs/usage/webhooks/webhooks-security", SecretHelp: "Auth Token of the account",
 	},
 }
 

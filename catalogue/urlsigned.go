@@ -37,3 +37,7 @@ var urlSigned = []provider.Preset{
 }
 
 const formWeakness = "names and values of the form are signed without anything between them: whoever sees a delivery that was not handled yet can move letters from one to the next"
+
+// repeatingFormWeakness is for deliveries whose content repeats: under another ID
+// the letters can be moved in one that was handled, too.
+const repeatingFormWeakness = "names and values of the form are signed without anything between them: whoever sees a delivery can move letters from one to the next and send that under another ID"

@@ -521,6 +521,7 @@ func (m *Module) Facts() Facts {
 		Unsigned: m.preset.Unsigned,
 
 		Distinction:  m.distinct,
+		AlsoContent:  m.preset.AlsoContent,
 		TokenHeaders: tokenHeaders(m.adapted(m.preset.allSchemes())),
 	}
 }

@@ -71,6 +71,8 @@ type Facts struct {
 	Unsigned []string
 	// Distinction is what distinguishes its deliveries.
 	Distinction Distinction
+	// AlsoContent: equal content is the same delivery although the ID is signed.
+	AlsoContent bool
 	// TokenHeaders are the headers in which the provider sends the secret
 	// itself.
 	TokenHeaders []string

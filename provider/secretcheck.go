@@ -77,9 +77,9 @@ func invisible(c rune) bool { return c == '\u200b' || c == '\u2060' || c == '\uf
 var (
 	// namedVariable is how other tools spell a variable: each of the groups
 	// is its name.
-	namedVariable = regexp.MustCompile(`^(?:env:(?://)?([A-Za-z_]\w*)|env\.([A-Za-z_]\w*)|\$([A-Za-z_]\w*)|%([A-Za-z_]\w*)%|\$env:([A-Za-z_]\w*)|([A-Z][A-Z0-9]*_[A-Z0-9_]+))$`)
+	namedVariable = regexp.MustCompile(`^(?:(?i:env):(?://)?([A-Za-z_]\w*)|(?:(?i:env)|process\.env|secrets)\.([A-Za-z_]\w*)|\$([A-Za-z_]\w*)|%([A-Za-z_]\w*)%|\$env:([A-Za-z_]\w*)|([A-Z][A-Z0-9]*_[A-Z0-9_]+))$`)
 	// namedFile is how other tools spell a file.
-	namedFile = regexp.MustCompile(`^(?:@|file:(?://)?|file\.)(\S+)$`)
+	namedFile = regexp.MustCompile(`^(?:@|(?i:file):(?://)?|file\.)(\S+)$`)
 	// namedElsewhere is how other tools refer to a vault, a cloud's store of
 	// secrets or a URL.
 	namedElsewhere = regexp.MustCompile(`^(?:[a-z][a-z0-9+.-]*://|(?:vault|ssm|sops|op|secret|ref\+[a-z]+):|arn:aws)\S*$`)
@@ -103,7 +103,8 @@ func doubtReference(configured, value string) (doubt string, certain bool) {
 	if strings.HasPrefix(configured, "$") && isPlaceholder(configured[1:]) {
 		return "a dollar sign is in front of the placeholder and would be part of the secret: write " + configured[1:], true
 	}
-	if match := namedVariable.FindStringSubmatch(value); match != nil {
+	name := withoutLoneBrace(value)
+	if match := namedVariable.FindStringSubmatch(name); match != nil {
 		name := strings.Join(match[1:], "")
 		_, set := os.LookupEnv(name)
 		if bare := match[len(match)-1] != ""; set || !bare {
@@ -111,7 +112,7 @@ func doubtReference(configured, value string) (doubt string, certain bool) {
 		}
 		return "", false
 	}
-	if match := namedFile.FindStringSubmatch(value); match != nil {
+	if match := namedFile.FindStringSubmatch(name); match != nil {
 		return "it looks like the name of a file, which is not read: write {file./path}", exists(match[1])
 	}
 	if rootedPath.MatchString(value) && (exists(value) || usualFolder.MatchString(value)) {
@@ -130,6 +131,15 @@ func doubtReference(configured, value string) (doubt string, certain bool) {
 		return "it ends with an ellipsis: copy the whole secret", false
 	}
 	return "", false
+}
+
+// withoutLoneBrace takes off the one brace of a placeholder whose other brace is
+// missing.
+func withoutLoneBrace(s string) string {
+	if isPlaceholder(s) {
+		return s
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(s, "{"), "}")
 }
 
 func exists(path string) bool {
@@ -216,6 +226,8 @@ var apiKeys = []keyFormat{
 	{"CCIPAT_", "CircleCI API token", nil},
 	{"tfp_", "Typeform access token", []string{"typeform"}},
 	{"cal_live_", "Cal.com API key", nil},
+	{"eyJ", "personal access token", []string{"calendly"}},
+	{"dG9rO", "Intercom access token", []string{"intercom"}},
 	{"CFPAT-", "Contentful access token", nil},
 	{"live_", "API key", []string{"mollie", "gocardless"}},
 	{"test_", "API key", []string{"mollie"}},
@@ -228,6 +240,8 @@ var (
 	// twilioSID is the name of an account or key, which is no secret.
 	twilioSID = regexp.MustCompile(`^(?:AC|SK)[0-9a-fA-F]{32}$`)
 	awsKeyID  = regexp.MustCompile(`^A(?:KIA|SIA)[0-9A-Z]{16}$`)
+	// telegramBot is the token of a bot. The secret of a webhook has no colon.
+	telegramBot = regexp.MustCompile(`^[0-9]{6,}:[A-Za-z0-9_-]{30,}$`)
 )
 
 // doubtAPIKey says why a secret is likely to be an API key, empty if it is not.
@@ -240,6 +254,9 @@ func doubtAPIKey(provider, value string) string {
 	}
 	if awsKeyID.MatchString(value) {
 		return "it is the ID of an AWS access key, not a secret" + whereSecret(provider)
+	}
+	if telegramBot.MatchString(value) {
+		return "it is the token of a Telegram bot, not a secret" + whereSecret(provider)
 	}
 	for _, k := range apiKeys {
 		if strings.HasPrefix(value, k.begins) && (k.only == nil || slices.Contains(k.only, provider)) {

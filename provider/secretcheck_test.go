@@ -58,6 +58,8 @@ var inFile = map[string]string{
 	"env:NO_SUCH_VARIABLE": "{env.NAME}", "env://NO_SUCH_VARIABLE": "{env.NAME}", "env.NO_SUCH_VARIABLE": "{env.NAME}",
 	"$NO_SUCH_VARIABLE": "{env.NAME}", "%NO_SUCH_VARIABLE%": "{env.NAME}", "$env:NO_SUCH_VARIABLE": "{env.NAME}",
 	"${NO_SUCH_VARIABLE}": "not replaced", "{$NO_SUCH_VARIABLE}": "not replaced", "{env.NO_SUCH_VARIABLE}": "not replaced", "{file./no/such}": "not replaced",
+	"ENV:NO_SUCH_VARIABLE": "{env.NAME}", "{env.NO_SUCH_VARIABLE": "{env.NAME}", "env.NO_SUCH_VARIABLE}": "{env.NAME}", "process.env.NO_SUCH_VARIABLE": "{env.NAME}", "secrets.NO_SUCH_VARIABLE": "{env.NAME}",
+	"{file./no/such": "{file./path}", "FILE:/no/such": "{file./path}", "123456789:AAHabcdefghijklmnopqrstuvwxyz0123456": "Telegram bot",
 	"@/no/such/file": "{file./path}", "@file": "{file./path}", "file:/no/such": "{file./path}", "file:///no/such": "{file./path}", "file.secret": "{file./path}",
 	"./secret.txt": "{file./path}", "~/secret": "{file./path}", "../run/secret": "{file./path}", "/run/secrets/no-such": "{file./path}", "/etc/webhooks/no-such": "{file./path}",
 	"op://vault/item/field": "reference", "vault:secret/data/hooks": "reference", "arn:aws:secretsmanager:eu-west-1:1:secret:x": "reference", "https://hooks.example.com/github": "reference",
