@@ -21,8 +21,8 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy" // the directive reverse_proxy
 	_ "github.com/caddyserver/caddy/v2/modules/logging"                // the log encoders
 
+	_ "github.com/verify-webhook/caddy-verify-webhook/catalogue" // the presets
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
-	_ "github.com/verify-webhook/caddy-verify-webhook/provider" // the provider github
 )
 
 const (
