@@ -389,7 +389,7 @@ func TestAReleaseThatFailsLeavesTheClaimToItsLease(t *testing.T) {
 }
 
 // doubtful is a store whose claims succeed while the answer gets lost.
-type doubtful struct{ replay.Store }
+type doubtful struct{ Store }
 
 func (s doubtful) Claim(ctx context.Context, k replay.Keys, o replay.Owner, lease time.Duration) (replay.Verdict, error) {
 	_, _ = s.Store.Claim(ctx, k, o, lease)
@@ -427,7 +427,7 @@ func TestOnStoreErrorAllowLetsDeliveriesThroughButNoForgedOnes(t *testing.T) {
 
 // held is a store in which a renewal hangs until it is let go.
 type held struct {
-	replay.Store
+	Store
 	renewing, goOn chan struct{}
 }
 

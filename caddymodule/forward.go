@@ -57,6 +57,16 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 	return nil
 }
 
+// handled reports whether the app's status counts as handled.
+func (h *Handler) handled(status int) bool {
+	for _, want := range h.Replay.Handled {
+		if caddyhttp.StatusCodeMatches(status, want) {
+			return true
+		}
+	}
+	return false
+}
+
 // endVerified records the outcome of a delivery that was forwarded, unless it
 // has become another one.
 func (d *delivery) endVerified() {

@@ -171,9 +171,12 @@ func (b *bench) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 	return b.handler.ServeHTTP(w, r, next)
 }
 
+// Store gives the embedded store of a test double its name.
+type Store = gateStore
+
 // faulty is a store that fails where a test wants it to.
 type faulty struct {
-	replay.Store
+	Store
 
 	mu                                   sync.Mutex
 	claim, renew, commit, release, await error
@@ -236,9 +239,9 @@ func (f *faulty) Release(ctx context.Context, k replay.Keys, o replay.Owner, sta
 	return f.Store.Release(ctx, k, o, status)
 }
 
-func (f *faulty) Wait(ctx context.Context, k replay.Keys) (replay.Ending, error) {
+func (f *faulty) Wait(ctx context.Context, k replay.Keys) (replay.Resolution, error) {
 	if err := f.called("wait", &f.await); err != nil {
-		return replay.Ending{}, err
+		return replay.Resolution{}, err
 	}
 	return f.Store.Wait(ctx, k)
 }

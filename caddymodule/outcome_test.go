@@ -352,7 +352,7 @@ func TestFailuresThatARetryCanFixAreNever4xx(t *testing.T) {
 
 func TestAFloodOfRefusalsIsLoggedAtABoundedRate(t *testing.T) {
 	b := trial(t, config("github", ""))
-	b.handler.refusals.now = frozen
+	b.handler.log.now = frozen
 	for i := range 500 {
 		r := request(content, "X-Hub-Signature-256", "sha256="+strings.Repeat("0", 64), "User-Agent", strings.Repeat("x", i))
 		b.expect(t, r, InvalidSignature, 401)
@@ -361,10 +361,10 @@ func TestAFloodOfRefusalsIsLoggedAtABoundedRate(t *testing.T) {
 	if n := b.logs.Len(); n != 2*logBurst {
 		t.Errorf("%d lines for 1000 refusals in a moment", n)
 	}
-	if n := len(b.handler.refusals.buckets); n != 2 {
+	if n := len(b.handler.log.buckets); n != 2 {
 		t.Errorf("a flood has made %d buckets", n)
 	}
-	b.handler.refusals.now = func() time.Time { return frozen().Add(1e9) }
+	b.handler.log.now = func() time.Time { return frozen().Add(1e9) }
 	b.logs.TakeAll()
 	b.expect(t, request(content), MissingSignature, 401)
 	if fields := b.logs.All()[0].ContextMap(); fields["suppressed"] != int64(480) {

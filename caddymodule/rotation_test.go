@@ -67,7 +67,7 @@ func (r *rotating) want(secret string, accepted bool) {
 func (r *rotating) wantOutdated(value float64) {
 	r.t.Helper()
 	var m dto.Metric
-	if err := r.handler.meters.outdated.Write(&m); err != nil {
+	if err := r.handler.metrics.outdated.Write(&m); err != nil {
 		r.t.Fatal(err)
 	}
 	if got := m.Gauge.GetValue(); got != value {

@@ -70,7 +70,7 @@ func samples(t *testing.T) []sample {
 // without any.
 func madeUp(t *testing.T, p provider.Preset, variant string, distinction provider.Distinction, member signature.Field) sample {
 	t.Helper()
-	o := makerOptions{Provider: p.Name, URL: "https://hooks.example.com/in"}
+	o := generatorOptions{Provider: p.Name, URL: "https://hooks.example.com/in"}
 	s := sample{name: p.Name, varies: inFirstFamily(p, distinction.Varies), repeats: distinction.Content == provider.ContentRepeats}
 	if variant != "" {
 		o.Options = fmt.Sprintf(`{"scheme":%q}`, variant)
@@ -84,7 +84,7 @@ func madeUp(t *testing.T, p provider.Preset, variant string, distinction provide
 	if s.name == "segment batch" {
 		o.Body = []byte(`[{"type":"track"},{"event":"one"}]`)
 	}
-	m, err := newMaker(o)
+	m, err := newGenerator(o)
 	if err != nil {
 		t.Fatalf("%s: %v", s.name, err)
 	}

@@ -144,7 +144,7 @@ func TestSignRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	t.Setenv("EMPTY_SECRET", "")
 	for name, args := range map[string][]string{
 		"another format":       {"github", "--as", "wget"},
-		"two flaws":            {"stripe", "--tamper", "--stale"},
+		"two mutations":        {"stripe", "--tamper", "--stale"},
 		"an unset variable":    {"github", "--secret", "env:NO_SUCH_VARIABLE_IS_SET"},
 		"an empty variable":    {"github", "--secret", "env:EMPTY_SECRET"},
 		"a file that is not":   {"github", "--secret", "@no such file"},

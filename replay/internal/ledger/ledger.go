@@ -214,7 +214,7 @@ func (l *Ledger) Unpin(keys replay.Keys, owner replay.Owner) {
 		c.pins = max(0, c.pins-1)
 		s.claims[key] = c
 		if !c.live(now) {
-			l.forget(s.end(l, key, c, replay.Ending{State: replay.Free}, now))
+			l.forget(s.end(l, key, c, replay.Resolution{State: replay.Free}, now))
 		}
 	})
 }
@@ -239,7 +239,7 @@ func (l *Ledger) Commit(keys replay.Keys, owner replay.Owner, expiry uint32, sta
 		if !ok {
 			continue // named twice
 		}
-		room += s.end(l, key, c, replay.Ending{State: replay.Handled, Status: status}, now)
+		room += s.end(l, key, c, replay.Resolution{State: replay.Handled, Status: status}, now)
 		room -= l.remember(s, key, expiry, now)
 	}
 	for _, key := range keys.Notes {
@@ -295,8 +295,8 @@ func (l *Ledger) owned(keys replay.Keys, owner replay.Owner, now instant) (done 
 // as far as the ledger still stores it. Their shards are locked.
 func (l *Ledger) committedBy(keys replay.Keys, owner replay.Owner, now instant) bool {
 	for _, key := range keys.Blocking {
-		e, ok := l.shardOf(key).endings.find(key, now)
-		if !ok || e.owner != owner || e.ending.State != replay.Handled {
+		e, ok := l.shardOf(key).resolutions.find(key, now)
+		if !ok || e.owner != owner || e.resolution.State != replay.Handled {
 			return false
 		}
 	}
@@ -312,7 +312,7 @@ func (l *Ledger) Release(keys replay.Keys, owner replay.Owner, status int) {
 	for _, key := range keys.Blocking {
 		s := l.shardOf(key)
 		if c, ok := s.claims[key]; ok && c.owner == owner && c.live(now) {
-			l.forget(s.end(l, key, c, replay.Ending{State: replay.Free, Status: status}, now))
+			l.forget(s.end(l, key, c, replay.Resolution{State: replay.Free, Status: status}, now))
 		}
 	}
 }
@@ -346,7 +346,7 @@ func (l *Ledger) holds(keys replay.Keys, owner replay.Owner, now instant) bool {
 	return true
 }
 
-// Lookup is [replay.Store.Lookup].
+// Lookup is [replay.Lookuper].
 func (l *Ledger) Lookup(keys []replay.Key) []replay.State {
 	now := l.now()
 	states := make([]replay.State, len(keys))
@@ -374,13 +374,13 @@ func (l *Ledger) Entries(keys []replay.Key) []Entry {
 		s := l.shardOf(key)
 		entries[i].State, _ = s.state(l, key, now)
 		if entries[i].State == replay.Handled {
-			entries[i].Expiry = s.handled.table[s.handled.find(key)].expiry
+			entries[i].Expiry = s.handled.slots[s.handled.find(key)].expiry
 		}
 	}
 	return entries
 }
 
-// Forget is [replay.Store.Forget].
+// Forget is [replay.Forgetter].
 func (l *Ledger) Forget(keys []replay.Key) int {
 	now := l.now()
 	locked := l.lock(nil, keys)
@@ -390,7 +390,7 @@ func (l *Ledger) Forget(keys []replay.Key) int {
 		s := l.shardOf(key)
 		if state, _ := s.state(l, key, now); state == replay.Handled {
 			s.handled.remove(s.handled.find(key))
-			s.endings.drop(key)
+			s.resolutions.drop(key)
 			forgotten++
 		}
 	}
@@ -398,7 +398,7 @@ func (l *Ledger) Forget(keys []replay.Key) int {
 	return forgotten
 }
 
-// Stats is [replay.Store.Stats].
+// Stats is [replay.StatsReporter].
 func (l *Ledger) Stats() replay.Stats {
 	claimed, notes := l.claimed.Load(), l.notes.Load()
 	return replay.Stats{Remembered: max(0, l.held.Load()-claimed-notes), Claimed: claimed, Capacity: l.limit.Load()}

@@ -31,7 +31,7 @@ func handle(t testing.TB, l *Ledger, key replay.Key, window time.Duration) {
 
 func TestSlotsBehaveAsAMap(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	var s slots
+	var s keyTable
 	model := map[replay.Key]uint32{}
 	keys := make([]replay.Key, 2000)
 	for i := range keys {
@@ -79,7 +79,7 @@ func TestSlotsBehaveAsAMap(t *testing.T) {
 			s.shrink()
 		}
 		i, expiry := s.find(key), model[key]
-		if i < 0 != (expiry == 0) || i >= 0 && s.table[i].expiry != expiry {
+		if i < 0 != (expiry == 0) || i >= 0 && s.slots[i].expiry != expiry {
 			t.Fatalf("step %d: key found at %d, want expiry %d", step, i, expiry)
 		}
 	}
@@ -87,7 +87,7 @@ func TestSlotsBehaveAsAMap(t *testing.T) {
 		t.Fatalf("count = %d, want %d", s.count, len(model))
 	}
 	for k, expiry := range model {
-		if i := s.find(k); i < 0 || s.table[i].expiry != expiry {
+		if i := s.find(k); i < 0 || s.slots[i].expiry != expiry {
 			t.Fatalf("key %s is lost", k)
 		}
 	}
@@ -167,8 +167,8 @@ func TestMemoryComesBackAfterExpiry(t *testing.T) {
 		l.Expire()
 		for i := range l.shards {
 			s := &l.shards[i]
-			if s.handled.count != 0 || len(s.handled.table) > minSlots || s.wheel.active != 0 {
-				t.Fatalf("shard %d still has %d slots for %d keys", i, len(s.handled.table), s.handled.count)
+			if s.handled.count != 0 || len(s.handled.slots) > minSlots || s.wheel.active != 0 {
+				t.Fatalf("shard %d still has %d slots for %d keys", i, len(s.handled.slots), s.handled.count)
 			}
 		}
 	})
@@ -235,14 +235,14 @@ func TestAPinnedClaimOutlivesItsLease(t *testing.T) {
 		if v, _ := l.Claim(keys, replay.NewOwner(), time.Minute); v != replay.InProgress {
 			t.Errorf("claimed by another while pinned: %v", v)
 		}
-		waited := make(chan replay.Ending)
+		waited := make(chan replay.Resolution)
 		go func() {
 			e, _ := l.Wait(t.Context(), keys)
 			waited <- e
 		}()
 		synctest.Wait()
 		l.Unpin(keys, owner)
-		if e := <-waited; e != (replay.Ending{State: replay.Free}) {
+		if e := <-waited; e != (replay.Resolution{State: replay.Free}) {
 			t.Errorf("Wait = %+v, want free", e)
 		}
 		if v, _ := l.Claim(keys, replay.NewOwner(), time.Minute); v != replay.Ours {

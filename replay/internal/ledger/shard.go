@@ -18,13 +18,13 @@ const lockHint = 8
 
 // shard is the part of a ledger that holds the keys with one prefix.
 type shard struct {
-	mu      sync.Mutex
-	number  int
-	claims  map[replay.Key]claim
-	crowded int // dead claims are looked for when there are more than this
-	handled slots
-	wheel   wheel
-	endings endings
+	mu          sync.Mutex
+	number      int
+	claims      map[replay.Key]claim
+	crowded     int // dead claims are looked for when there are more than this
+	handled     keyTable
+	wheel       wheel
+	resolutions resolutions
 }
 
 // claim is one claimed key.
@@ -38,11 +38,11 @@ type claim struct {
 
 func (c claim) live(now instant) bool { return c.pins > 0 || now.elapsed < c.until }
 
-// watch tells those who wait how a claim ended: ending is set, then done
+// watch tells those who wait how a claim ended: resolution is set, then done
 // closed.
 type watch struct {
-	done   chan struct{}
-	ending replay.Ending
+	done       chan struct{}
+	resolution replay.Resolution
 }
 
 func (l *Ledger) shardOf(key replay.Key) *shard {
@@ -91,13 +91,13 @@ func (s *shard) state(l *Ledger, key replay.Key, now instant) (state replay.Stat
 		if c.live(now) {
 			return replay.Claimed, true
 		}
-		l.forget(s.end(l, key, c, replay.Ending{State: replay.Free}, now))
+		l.forget(s.end(l, key, c, replay.Resolution{State: replay.Free}, now))
 	}
 	i := s.handled.find(key)
 	if i < 0 {
 		return replay.Free, false
 	}
-	if s.handled.table[i].expiry > now.second {
+	if s.handled.slots[i].expiry > now.second {
 		return replay.Handled, true
 	}
 	s.handled.remove(i)
@@ -145,7 +145,7 @@ func (s *shard) dropDead(l *Ledger, now instant) int {
 	dropped := 0
 	for key, c := range s.claims {
 		if !c.live(now) {
-			l.forget(s.end(l, key, c, replay.Ending{State: replay.Free}, now))
+			l.forget(s.end(l, key, c, replay.Resolution{State: replay.Free}, now))
 			dropped++
 		}
 	}
@@ -155,13 +155,13 @@ func (s *shard) dropDead(l *Ledger, now instant) int {
 // end removes the claim c of key, stores how it ended for a while, and
 // notifies those who wait. It returns how many keys were held with it, which
 // the caller counts as gone, or uses.
-func (s *shard) end(l *Ledger, key replay.Key, c claim, ending replay.Ending, now instant) int {
+func (s *shard) end(l *Ledger, key replay.Key, c claim, resolution replay.Resolution, now instant) int {
 	delete(s.claims, key)
 	l.claimed.Add(-1)
 	l.reserveNotes(-int(c.notes))
-	s.endings.add(key, c.owner, ending, now)
+	s.resolutions.add(key, c.owner, resolution, now)
 	if c.watch != nil {
-		c.watch.ending = ending
+		c.watch.resolution = resolution
 		close(c.watch.done)
 	}
 	return 1 + int(c.notes)

@@ -25,7 +25,7 @@ type level struct {
 }
 
 // add notes that the key with this tag expires then.
-func (w *wheel) add(tag, expiry, now uint32, s *slots) (removed int) {
+func (w *wheel) add(tag, expiry, now uint32, s *keyTable) (removed int) {
 	var window uint32
 	if expiry > now {
 		window = expiry - now
@@ -55,7 +55,7 @@ func (w *wheel) add(tag, expiry, now uint32, s *slots) (removed int) {
 
 // expire removes up to about budget expired keys from s. It returns how many
 // were removed.
-func (w *wheel) expire(s *slots, now uint32, budget int) (removed int) {
+func (w *wheel) expire(s *keyTable, now uint32, budget int) (removed int) {
 	for rest := w.active; rest != 0 && budget > 0; rest &= rest - 1 {
 		shift := bits.TrailingZeros32(rest)
 		l := w.levels[shift]
@@ -75,7 +75,7 @@ func (w *wheel) expire(s *slots, now uint32, budget int) (removed int) {
 
 // drain empties buckets before current until the budget of keys is spent, and
 // returns what is left of it.
-func (l *level) drain(s *slots, current, now uint32, budget int) (removed, left int) {
+func (l *level) drain(s *keyTable, current, now uint32, budget int) (removed, left int) {
 	for l.next < current && l.count > 0 && budget > 0 {
 		bucket := &l.buckets[l.next%bucketCount]
 		n := min(budget, len(*bucket))

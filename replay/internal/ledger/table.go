@@ -13,10 +13,10 @@ type slot struct {
 	expiry uint32
 }
 
-// slots is a set of handled keys: open addressing with linear probing. Keys
+// keyTable is a set of handled keys: open addressing with linear probing. Keys
 // are digests made with a secret, so nobody can choose them to collide.
-type slots struct {
-	table []slot
+type keyTable struct {
+	slots []slot
 	count int
 }
 
@@ -26,24 +26,24 @@ const minSlots = 16
 func tag(key replay.Key) uint32 { return binary.LittleEndian.Uint32(key[8:]) }
 
 // home scales the tag to the table, which need not be a power of two.
-func (s *slots) home(tag uint32) int {
-	return int(uint64(tag) * uint64(len(s.table)) >> 32)
+func (s *keyTable) home(tag uint32) int {
+	return int(uint64(tag) * uint64(len(s.slots)) >> 32)
 }
 
-func (s *slots) next(i int) int {
-	if i++; i < len(s.table) {
+func (s *keyTable) next(i int) int {
+	if i++; i < len(s.slots) {
 		return i
 	}
 	return 0
 }
 
 // find returns the place of key, or -1.
-func (s *slots) find(key replay.Key) int {
+func (s *keyTable) find(key replay.Key) int {
 	if s.count == 0 {
 		return -1
 	}
-	for i := s.home(tag(key)); s.table[i].expiry != 0; i = s.next(i) {
-		if s.table[i].key == key {
+	for i := s.home(tag(key)); s.slots[i].expiry != 0; i = s.next(i) {
+		if s.slots[i].key == key {
 			return i
 		}
 	}
@@ -52,13 +52,13 @@ func (s *slots) find(key replay.Key) int {
 
 // raise adds key and returns 1, or gives it expiry if that is later and returns
 // 0, or returns -1 if it changes nothing.
-func (s *slots) raise(key replay.Key, expiry uint32) int {
+func (s *keyTable) raise(key replay.Key, expiry uint32) int {
 	switch i := s.find(key); {
 	case i < 0:
 		s.add(key, expiry)
 		return 1
-	case s.table[i].expiry < expiry:
-		s.table[i].expiry = expiry
+	case s.slots[i].expiry < expiry:
+		s.slots[i].expiry = expiry
 		return 0
 	default:
 		return -1
@@ -66,26 +66,26 @@ func (s *slots) raise(key replay.Key, expiry uint32) int {
 }
 
 // add adds a key that is not there yet.
-func (s *slots) add(key replay.Key, expiry uint32) {
-	if (s.count+1)*5 > len(s.table)*4 {
+func (s *keyTable) add(key replay.Key, expiry uint32) {
+	if (s.count+1)*5 > len(s.slots)*4 {
 		// Growing by half, not twofold, keeps a table at least 53 % full.
-		s.resize(max(minSlots, len(s.table)+len(s.table)/2))
+		s.resize(max(minSlots, len(s.slots)+len(s.slots)/2))
 	}
 	s.insert(slot{key, expiry})
 	s.count++
 }
 
-func (s *slots) insert(new slot) {
+func (s *keyTable) insert(new slot) {
 	i := s.home(tag(new.key))
-	for s.table[i].expiry != 0 {
+	for s.slots[i].expiry != 0 {
 		i = s.next(i)
 	}
-	s.table[i] = new
+	s.slots[i] = new
 }
 
-func (s *slots) resize(size int) {
-	old := s.table
-	s.table = make([]slot, size)
+func (s *keyTable) resize(size int) {
+	old := s.slots
+	s.slots = make([]slot, size)
 	for _, o := range old {
 		if o.expiry != 0 {
 			s.insert(o)
@@ -95,28 +95,28 @@ func (s *slots) resize(size int) {
 
 // remove empties place i and moves later slots of the same run back, so that
 // no tombstones are left to probe over.
-func (s *slots) remove(i int) {
+func (s *keyTable) remove(i int) {
 	s.count--
-	for j := s.next(i); s.table[j].expiry != 0; j = s.next(j) {
-		home := s.home(tag(s.table[j].key))
+	for j := s.next(i); s.slots[j].expiry != 0; j = s.next(j) {
+		home := s.home(tag(s.slots[j].key))
 		// Slot j may fill the gap at i unless its home lies between them.
 		if between := i < home && home <= j || j < i && (i < home || home <= j); !between {
-			s.table[i] = s.table[j]
+			s.slots[i] = s.slots[j]
 			i = j
 		}
 	}
-	s.table[i] = slot{}
+	s.slots[i] = slot{}
 }
 
 // removeExpired removes the slots with this tag whose expiry is at most now,
 // and returns how many there were.
-func (s *slots) removeExpired(tag uint32, now uint32) int {
+func (s *keyTable) removeExpired(tag uint32, now uint32) int {
 	removed := 0
 	if s.count == 0 {
 		return 0
 	}
-	for i := s.home(tag); s.table[i].expiry != 0; {
-		if at := s.table[i]; at.expiry <= now && tagOf(at) == tag {
+	for i := s.home(tag); s.slots[i].expiry != 0; {
+		if at := s.slots[i]; at.expiry <= now && tagOf(at) == tag {
 			s.remove(i) // another slot may have moved to i
 			removed++
 			continue
@@ -129,11 +129,11 @@ func (s *slots) removeExpired(tag uint32, now uint32) int {
 func tagOf(s slot) uint32 { return tag(s.key) }
 
 // shrink gives memory back once most of the table is empty.
-func (s *slots) shrink() {
+func (s *keyTable) shrink() {
 	switch {
 	case s.count == 0:
-		s.table = nil
-	case len(s.table) > minSlots && s.count < len(s.table)/4:
+		s.slots = nil
+	case len(s.slots) > minSlots && s.count < len(s.slots)/4:
 		s.resize(max(minSlots, s.count*3/2))
 	}
 }

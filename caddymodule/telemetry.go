@@ -14,7 +14,7 @@ import (
 // log, which look at it later, for metrics and the trace.
 func (d *delivery) end(o Outcome, reason string) {
 	d.outcome, d.reason = o, reason
-	d.meters.count(o)
+	d.metrics.count(o)
 	d.addToSpan()
 	d.notify()
 }
