@@ -8,9 +8,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// shardCount keeps a shard small enough that growing its table, the longest
-// thing ever done under its lock, takes well under a millisecond at ten
-// million keys.
+// shardCount keeps a shard small enough that a sweep, the longest thing ever done
+// under its lock, takes well under a millisecond at ten million keys.
 const shardCount = 256
 
 // lockHint is how many keys of one delivery are handled without allocating.
@@ -22,8 +21,7 @@ type shard struct {
 	number      int
 	claims      map[replay.Key]claim
 	crowded     int // dead claims are looked for when there are more than this
-	handled     keyTable
-	wheel       wheel
+	handled     handled
 	resolutions resolutions
 }
 
@@ -93,14 +91,14 @@ func (s *shard) state(l *Ledger, key replay.Key, now instant) (state replay.Stat
 		}
 		l.forget(s.end(l, key, c, replay.Resolution{State: replay.Free}, now))
 	}
-	i := s.handled.find(key)
-	if i < 0 {
+	expiry, known := s.handled.expiries[key]
+	if !known {
 		return replay.Free, false
 	}
-	if s.handled.slots[i].expiry > now.second {
+	if expiry > now.second {
 		return replay.Handled, true
 	}
-	s.handled.remove(i)
+	delete(s.handled.expiries, key)
 	l.forget(1)
 	return replay.Free, false
 }
@@ -171,9 +169,4 @@ func (l *Ledger) reserveNotes(n int) {
 	if n != 0 {
 		l.notes.Add(int64(n))
 	}
-}
-
-// expire removes up to budget keys that have expired and returns how many.
-func (s *shard) expire(now instant, budget int) int {
-	return s.wheel.expire(&s.handled, now.second, budget)
 }
