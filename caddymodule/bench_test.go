@@ -10,6 +10,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 )
 
 // quiet is a response writer that costs nothing.
@@ -83,7 +85,7 @@ func (d *deliveries) sender(t testing.TB, h caddyhttp.MiddlewareHandler) (send f
 	})
 	w := &quiet{header: make(http.Header)}
 	reader := bytes.NewReader(nil)
-	received := asReceived(request(""))
+	received := dryrun.AsReceived(request(""))
 	received.Body = io.NopCloser(reader)
 	i := 0
 	return func() {

@@ -24,6 +24,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
@@ -120,6 +121,37 @@ func githubRequest(secret, id, body string) *http.Request {
 func stripe(at time.Time, body string) *http.Request {
 	t := strconv.FormatInt(at.Unix(), 10)
 	return request(body, "Stripe-Signature", "t="+t+",v1="+sign(secret, t+"."+body))
+}
+
+// Trial is a provisioned handler without a server.
+type Trial struct {
+	*dryrun.Endpoint
+	handler *Handler
+}
+
+// Tried is what became of a request that was sent to a [Trial].
+type Tried struct {
+	dryrun.Result
+	Outcome Outcome
+}
+
+// OpenTrial opens a trial whose logs are dropped. now is as for [dryrun.Open].
+func OpenTrial(ctx context.Context, config json.RawMessage, now func() time.Time) (*Trial, error) {
+	return openTrial(ctx, config, &Handler{logger: zap.NewNop(), now: now})
+}
+
+func openTrial(ctx context.Context, config json.RawMessage, h *Handler) (*Trial, error) {
+	cleanup, err := h.provisionAlone(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	return &Trial{dryrun.New(h, cleanup), h}, nil
+}
+
+// Send sends a request the handler's whole way.
+func (t *Trial) Send(r *http.Request) Tried {
+	result := t.Endpoint.Send(r)
+	return Tried{result, Outcome(result.Outcome)}
 }
 
 // bench is a trial with what tests look at.

@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/verify-webhook/caddy-verify-webhook/body"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -220,8 +221,8 @@ func TestARefusalSaysNothingButItsOutcome(t *testing.T) {
 			c.prepare(t, b)
 		}
 		repl := caddy.NewReplacer()
-		w := &trialAnswer{header: make(http.Header)}
-		r := caddyhttp.PrepareRequest(asReceived(c.request), repl, w, nil)
+		w := &quiet{header: make(http.Header)}
+		r := caddyhttp.PrepareRequest(dryrun.AsReceived(c.request), repl, w, nil)
 		err := b.serve(w, r, func(http.ResponseWriter, *http.Request) error { return nil })
 		var refused caddyhttp.HandlerError
 		if !errors.As(err, &refused) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -29,7 +30,7 @@ var workedOut = map[string]string{
 }
 
 // receiver is a real handler that knows what a generator signs with.
-func receiver(t *testing.T, m *generator) *caddymodule.Trial {
+func receiver(t *testing.T, m *generator) *dryrun.Endpoint {
 	t.Helper()
 	options := map[string]any{}
 	if m.options.Options != "" {
@@ -44,7 +45,7 @@ func receiver(t *testing.T, m *generator) *caddymodule.Trial {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial, err := caddymodule.OpenTrial(provider.Quietly(t.Context()), config, nil)
+	trial, err := dryrun.Open(provider.Quietly(t.Context()), config, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,10 +99,10 @@ func TestEveryPresetThatIsDataAcceptsWhatIsMadeForItAndRefusesTheRest(t *testing
 			}
 			trial := receiver(t, m)
 			genuineOne := made(t, m, genuine)
-			if got := trial.Send(received(genuineOne)); got.Outcome != caddymodule.Verified {
+			if got := trial.Send(received(genuineOne)); got.Outcome != string(caddymodule.Verified) {
 				t.Fatalf("made %v %s: %s, %s", genuineOne.Header, genuineOne.Body, got.Outcome, got.Reason)
 			}
-			if got := trial.Send(received(made(t, m, genuine))); got.Outcome != caddymodule.Verified {
+			if got := trial.Send(received(made(t, m, genuine))); got.Outcome != string(caddymodule.Verified) {
 				t.Errorf("a second one: %s, %s", got.Outcome, got.Reason)
 			}
 			// Where content repeats, it is a new delivery.
@@ -122,7 +123,7 @@ func TestEveryPresetThatIsDataAcceptsWhatIsMadeForItAndRefusesTheRest(t *testing
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := trial.Send(received(old)); got.Reached || got.Outcome != caddymodule.Stale {
+			if got := trial.Send(received(old)); got.Reached || got.Outcome != string(caddymodule.Stale) {
 				t.Errorf("stale: %s, %s", got.Outcome, got.Reason)
 			}
 		})
@@ -143,7 +144,7 @@ func TestABodyThatMustStayAsItIsDoes(t *testing.T) {
 		if !bytes.Equal(r.Body.Bytes(), body) {
 			t.Errorf("%s: the body became %s", name, r.Body)
 		}
-		if got := receiver(t, m).Send(received(r)); got.Outcome != caddymodule.Verified {
+		if got := receiver(t, m).Send(received(r)); got.Outcome != string(caddymodule.Verified) {
 			t.Errorf("%s: %s, %s", name, got.Outcome, got.Reason)
 		}
 	}

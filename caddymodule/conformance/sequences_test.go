@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -261,7 +262,7 @@ func runSequence(t *testing.T, name, options string, all []sent) {
 		now = start.Add(s.after)
 		r := s.request(t, signer, start)
 		got := trial.Send(r)
-		if got.Outcome != s.want || got.Reached != (s.want == isNew) {
+		if got.Outcome != string(s.want) || got.Reached != (s.want == isNew) {
 			t.Errorf("%d: %s, reached the app %t, want %s: %s", i+1, got.Outcome, got.Reached, s.want, got.Reason)
 		}
 	}
@@ -280,7 +281,7 @@ func signerFor(t *testing.T, name, options string) *provider.Signer {
 	return signer
 }
 
-func openFor(t *testing.T, name, options string, signer *provider.Signer, now func() time.Time) *caddymodule.Trial {
+func openFor(t *testing.T, name, options string, signer *provider.Signer, now func() time.Time) *dryrun.Endpoint {
 	t.Helper()
 	secret := secretText
 	if signer != nil {
@@ -296,7 +297,7 @@ func openFor(t *testing.T, name, options string, signer *provider.Signer, now fu
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial, err := caddymodule.OpenTrial(provider.Quietly(t.Context()), config, now)
+	trial, err := dryrun.Open(provider.Quietly(t.Context()), config, now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
@@ -93,7 +93,7 @@ func TestAWindowShorterThanTheLifeOfACopyIsAConfigError(t *testing.T) {
 		if c.window == "" {
 			config = fmt.Sprintf(`{"provider":{"name":%q,%s}}`, c.provider, c.options)
 		}
-		trial, err := caddymodule.OpenTrial(provider.Quietly(t.Context()), json.RawMessage(config), nil)
+		trial, err := dryrun.Open(provider.Quietly(t.Context()), json.RawMessage(config), nil)
 		if err == nil {
 			trial.Close()
 		}
