@@ -22,7 +22,7 @@ type claim struct {
 	owner replay.Owner
 	lease time.Duration
 	// The two calls to the store that every claim makes.
-	claiming, ending bound
+	claiming, ending lazyDeadline
 
 	mu      sync.Mutex
 	ended   bool
@@ -153,7 +153,7 @@ func (c *claim) end(status int) {
 // if the process dies before, its retry is stored under the same key.
 func (c *claim) commitStored(status int) {
 	begun := c.inBackground(func(c *claim) {
-		if err := c.commit(new(bound), status); err != nil && !c.lost(err) {
+		if err := c.commit(new(lazyDeadline), status); err != nil && !c.lost(err) {
 			c.retryCommit(status)
 		}
 	})
@@ -177,7 +177,7 @@ func (c *claim) fail(status int) {
 // commit makes one attempt, in a context that has not begun. A claim whose lease
 // has expired, or that a store has forgotten in a failover, is claimed again:
 // unless another delivery holds the keys, the app's success is remembered.
-func (c *claim) commit(ctx *bound, status int) error {
+func (c *claim) commit(ctx *lazyDeadline, status int) error {
 	ctx.begin(context.Background(), storeTimeout)
 	defer ctx.cancel()
 	window := time.Duration(c.h.Replay.Window)
@@ -208,7 +208,7 @@ func (c *claim) retryCommit(status int) {
 	deadline := time.Now().Add(c.lease)
 	for pause := 100 * time.Millisecond; time.Now().Add(pause).Before(deadline); pause = min(2*pause, 5*time.Second) {
 		time.Sleep(pause)
-		err := c.commit(new(bound), status)
+		err := c.commit(new(lazyDeadline), status)
 		if err == nil {
 			c.h.log.warn("remembered a handled delivery after all")
 			return
