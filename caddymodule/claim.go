@@ -191,7 +191,7 @@ func (c *claim) commit(ctx *lazyDeadline, status int) error {
 	return c.h.store.Commit(ctx, c.keys, c.owner, window, status)
 }
 
-// lost tells whether a commit came too late, so that trying again cannot help.
+// lost reports whether a commit came too late, so that trying again cannot help.
 func (c *claim) lost(err error) bool {
 	if !errors.Is(err, replay.ErrNotOwner) {
 		return false

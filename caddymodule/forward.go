@@ -81,7 +81,7 @@ const (
 	nothingBehind = "no handler behind verify_webhook responded, so the delivery was not handled: write, for example, reverse_proxy localhost:5000 behind it, with a matcher that matches this path"
 )
 
-// statusWriter tells about the first final status before it goes out.
+// statusWriter ends the claim with the first final status before it is sent.
 type statusWriter struct {
 	caddyhttp.ResponseWriterWrapper
 	claim       *claim

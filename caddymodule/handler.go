@@ -513,7 +513,7 @@ func (h *Handler) verify(d *delivery) error {
 	return nil
 }
 
-// wantsEvent tells whether deliveries of this type go to the app.
+// wantsEvent reports whether deliveries of this type go to the app.
 func (h *Handler) wantsEvent(event string) bool {
 	if len(h.Events) == 0 {
 		return true

@@ -80,7 +80,7 @@ func (d *delivery) addToSpan() {
 	span.SetAttributes(attributes...)
 }
 
-// traced tells whether there is a span to add to.
+// traced reports whether there is a span to add to.
 func (d *delivery) traced() bool {
 	return trace.SpanFromContext(d.r.Context()).IsRecording()
 }

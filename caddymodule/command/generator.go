@@ -97,7 +97,7 @@ func (m *generator) useExample() (err error) {
 	return nil
 }
 
-// wantsForm tells whether what the scheme reads stands in a form.
+// wantsForm reports whether what the scheme reads is in a form.
 func wantsForm(s signature.Scheme) bool {
 	form := s.When != nil && s.When.ContentType == formType || strings.Contains(s.Signed, "{form")
 	for _, f := range []*signature.Field{&s.Signature.Field, s.ID, s.Event} {

@@ -1,6 +1,10 @@
 package ledger
 
-import "github.com/verify-webhook/caddy-verify-webhook/replay"
+import (
+	"maps"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+)
 
 // handled are the handled keys of a shard, each with the second in which it is
 // forgotten. Neither keys nor values hold pointers, so the garbage collector
@@ -66,8 +70,6 @@ func (h *handled) shrink() {
 		return
 	}
 	kept := make(map[replay.Key]uint32, len(h.expiries))
-	for key, expiry := range h.expiries {
-		kept[key] = expiry
-	}
+	maps.Copy(kept, h.expiries)
 	h.expiries, h.most = kept, len(kept)
 }
