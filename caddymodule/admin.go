@@ -127,17 +127,17 @@ func serveForget(w http.ResponseWriter, r *http.Request) error {
 	if err := in.Decode(&q); err != nil {
 		return adminError(http.StatusBadRequest, fmt.Errorf("reading the request: %w", err))
 	}
-	return answerAdmin(w, r, q, func(h *Handler, ctx context.Context, id string) ([]Sighting, error) {
-		sightings, err := h.forget(ctx, id)
-		if slices.ContainsFunc(sightings, func(s Sighting) bool { return s.Forgotten }) {
+	return answerAdmin(w, r, q, func(h *Handler, ctx context.Context, id string) ([]DeliveryStatus, error) {
+		statuses, err := h.forget(ctx, id)
+		if slices.ContainsFunc(statuses, func(s DeliveryStatus) bool { return s.Forgotten }) {
 			h.logger.Info("forgot a handled delivery on purpose", zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()), zap.String("id", id))
 		}
-		return sightings, err
+		return statuses, err
 	})
 }
 
 // answerAdmin asks every endpoint that is meant.
-func answerAdmin(w http.ResponseWriter, r *http.Request, q adminQuestion, ask func(*Handler, context.Context, string) ([]Sighting, error)) error {
+func answerAdmin(w http.ResponseWriter, r *http.Request, q adminQuestion, ask func(*Handler, context.Context, string) ([]DeliveryStatus, error)) error {
 	if q.Provider == "" || q.ID == "" {
 		return adminError(http.StatusBadRequest, errors.New("provider and id must not be empty"))
 	}
@@ -151,16 +151,19 @@ func answerAdmin(w http.ResponseWriter, r *http.Request, q adminQuestion, ask fu
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()
-	var all []Sighting
+	var all []DeliveryStatus
 	for _, h := range endpoints {
 		if !h.facts().Traits.HasID {
 			continue
 		}
-		sightings, err := h.askOpen(ctx, q.ID, ask)
+		statuses, err := h.askOpen(ctx, q.ID, ask)
+		if errors.Is(err, errors.ErrUnsupported) {
+			return adminError(http.StatusNotImplemented, fmt.Errorf("%s: %w", h.endpointName(), err))
+		}
 		if err != nil {
 			return adminError(http.StatusServiceUnavailable, fmt.Errorf("asking the replay store of %s: %w", h.endpointName(), err))
 		}
-		all = append(all, sightings...)
+		all = append(all, statuses...)
 	}
 	if len(all) == 0 {
 		return adminError(http.StatusBadRequest, fmt.Errorf("deliveries of %s carry no ID: they are known by their content only", q.Provider))
@@ -170,7 +173,7 @@ func answerAdmin(w http.ResponseWriter, r *http.Request, q adminQuestion, ask fu
 }
 
 // askOpen asks an endpoint whose store stays open meanwhile.
-func (h *Handler) askOpen(ctx context.Context, id string, ask func(*Handler, context.Context, string) ([]Sighting, error)) ([]Sighting, error) {
+func (h *Handler) askOpen(ctx context.Context, id string, ask func(*Handler, context.Context, string) ([]DeliveryStatus, error)) ([]DeliveryStatus, error) {
 	if err := h.shared.use(ctx); err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ type operator struct {
 	admin string
 }
 
-func (o operator) ask(method, path, body string) (int, []Sighting, string) {
+func (o operator) ask(method, path, body string) (int, []DeliveryStatus, string) {
 	o.t.Helper()
 	r, err := http.NewRequest(method, "http://"+o.admin+path, strings.NewReader(body))
 	if err != nil {
@@ -37,7 +37,7 @@ func (o operator) ask(method, path, body string) (int, []Sighting, string) {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	var found []Sighting
+	var found []DeliveryStatus
 	if resp.StatusCode == 200 {
 		if err := json.Unmarshal(raw, &found); err != nil {
 			o.t.Fatalf("%v: %s", err, raw)

@@ -74,7 +74,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.BodyMemory = cmp.Or(a.BodyMemory, defaultBodyMemory)
 	a.BodyDisk = cmp.Or(a.BodyDisk, defaultBodyDisk)
 	registry := ctx.GetMetricsRegistry()
-	if err := registerMeters(registry); err != nil {
+	if err := registerMetrics(registry); err != nil {
 		return err
 	}
 	return register(registry, stateCollector{a})
@@ -256,17 +256,17 @@ type endpointKind struct{ provider, endpoint, mode string }
 
 // inventory counts the endpoints and returns the stores that are open, by their
 // label.
-func (a *App) inventory() (map[endpointKind]int64, map[string]replay.Store) {
+func (a *App) inventory() (map[endpointKind]int64, map[string]replay.StatsReporter) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	endpoints := make(map[endpointKind]int64)
 	for _, h := range a.endpoints {
 		endpoints[endpointKind{h.facts().Name, h.endpointName(), h.Mode}]++
 	}
-	stores := make(map[string]replay.Store)
+	stores := make(map[string]replay.StatsReporter)
 	for _, s := range a.stores {
 		if s.isOpen() {
-			stores[s.label] = s.Store
+			stores[s.label] = s
 		}
 	}
 	return endpoints, stores

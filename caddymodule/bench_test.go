@@ -10,6 +10,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 )
 
 // quiet is a response writer that costs nothing.
@@ -40,22 +42,9 @@ func (nothing) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 }
 
 func run(b *testing.B, h caddyhttp.MiddlewareHandler) {
-	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
-		w.WriteHeader(200)
-		return nil
-	})
-	w := &quiet{header: make(http.Header)}
-	// Every delivery needs its own signature: make them before the clock runs.
 	const many = 1 << 14
-	bodies, signatures := make([][]byte, many), make([][]string, many)
-	for i := range many {
-		bodies[i] = bytes.Repeat([]byte{'x'}, 1024)
-		copy(bodies[i], strconv.Itoa(i))
-		signatures[i] = []string{"sha256=" + sign(secret, string(bodies[i]))}
-	}
-	reader := bytes.NewReader(nil)
-	received := asReceived(request(""))
-	received.Body = io.NopCloser(reader)
+	deliveries := newDeliveries(many)
+	send := deliveries.sender(b, h)
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := range b.N {
@@ -66,16 +55,51 @@ func run(b *testing.B, h caddyhttp.MiddlewareHandler) {
 			}
 			b.StartTimer()
 		}
-		reader.Reset(bodies[i%many])
+		send()
+	}
+}
+
+// deliveries are different ones, each with its own signature, that are made
+// before anything is measured.
+type deliveries struct {
+	bodies     [][]byte
+	signatures [][]string
+}
+
+func newDeliveries(n int) *deliveries {
+	d := &deliveries{make([][]byte, n), make([][]string, n)}
+	for i := range n {
+		d.bodies[i] = bytes.Repeat([]byte{'x'}, 1024)
+		copy(d.bodies[i], strconv.Itoa(i))
+		d.signatures[i] = []string{"sha256=" + sign(secret, string(d.bodies[i]))}
+	}
+	return d
+}
+
+// sender returns a function that sends the next delivery, and after the last
+// one the first, and allocates little itself.
+func (d *deliveries) sender(t testing.TB, h caddyhttp.MiddlewareHandler) (send func()) {
+	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		w.WriteHeader(200)
+		return nil
+	})
+	w := &quiet{header: make(http.Header)}
+	reader := bytes.NewReader(nil)
+	received := dryrun.AsReceived(request(""))
+	received.Body = io.NopCloser(reader)
+	i := 0
+	return func() {
+		reader.Reset(d.bodies[i])
 		received.ContentLength = 1024
 		header := received.Header
-		header["X-Hub-Signature-256"] = signatures[i%many]
+		header["X-Hub-Signature-256"] = d.signatures[i]
 		header["Content-Length"] = oneKiB
 		header["X-Github-Event"] = pushEvent
-		header["X-Github-Delivery"] = signatures[i%many]
+		header["X-Github-Delivery"] = d.signatures[i]
+		i = (i + 1) % len(d.bodies)
 		r := caddyhttp.PrepareRequest(received, caddy.NewReplacer(), w, nil)
 		if err := h.ServeHTTP(w, r, next); err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
 		}
 	}
 }

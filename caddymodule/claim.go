@@ -3,12 +3,10 @@ package caddymodule
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.uber.org/zap"
 
@@ -24,7 +22,7 @@ type claim struct {
 	owner replay.Owner
 	lease time.Duration
 	// The two calls to the store that every claim makes.
-	claiming, ending bound
+	claiming, ending lazyDeadline
 
 	mu      sync.Mutex
 	ended   bool
@@ -47,15 +45,14 @@ func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 		verdict, err = h.claimWithPass(&c.claiming, c, verdict)
 	}
 	if err != nil && h.Replay.OnStoreError == "allow" {
-		h.refusals.fail("the replay store failed; on_store_error allow lets the delivery through", zap.Error(err))
+		h.log.fail("the replay store failed; on_store_error allow lets the delivery through", zap.Error(err))
 		return nil, replay.Ours, nil
 	}
 	if err != nil {
 		if !errors.Is(err, replay.ErrFull) {
-			// It may have been claimed nevertheless. If nobody gets to
-			// release it, its lease runs out.
-			later := c.withoutRequest()
-			h.later(func() { later.free(0) })
+			// It may have been claimed nevertheless. If it cannot be
+			// released, its lease expires.
+			c.inBackground(func(c *claim) { c.free(0) })
 		}
 		return nil, 0, &refusal{outcome: StoreUnavailable, reason: "the replay store failed; the provider is asked to try again", err: err}
 	}
@@ -85,9 +82,9 @@ func (c *claim) renew() {
 	switch {
 	case c.ended:
 	case errors.Is(err, replay.ErrNotOwner):
-		c.h.refusals.warn("lease expired while the app was processing, and the delivery came again: it may be handled twice", zap.Duration("lease", c.lease))
+		c.h.log.warn("lease expired while the app was processing, and the delivery came again: it may be handled twice", zap.Duration("lease", c.lease))
 	case err != nil:
-		c.h.refusals.warn("renewing a claim failed; trying again", zap.Error(err))
+		c.h.log.warn("renewing a claim failed; trying again", zap.Error(err))
 		c.renewal.Reset(c.lease / 12)
 	default:
 		c.renewal.Reset(c.lease / 3)
@@ -146,28 +143,25 @@ func (c *claim) end(status int) {
 	}
 	// The app has succeeded: its answer goes out. The claim blocks copies
 	// until its lease; meanwhile the commit is tried again.
-	c.h.refusals.fail("remembering a handled delivery failed; trying again until its lease runs out", zap.Error(err), zap.Duration("lease", c.lease))
-	later := c.withoutRequest()
-	if !c.h.later(func() { later.commitLater(status) }) {
-		c.h.refusals.fail("too many handled deliveries wait to be remembered: the provider's retry of this one would reach the app again")
+	c.h.log.fail("remembering a handled delivery failed; trying again until its lease runs out", zap.Error(err), zap.Duration("lease", c.lease))
+	if !c.inBackground(func(c *claim) { c.retryCommit(status) }) {
+		c.h.log.fail("too many handled deliveries wait to be remembered: the provider's retry of this one would reach the app again")
 	}
 }
 
 // commitStored commits in the background, since the delivery is durable already:
 // if the process dies before, its retry is stored under the same key.
 func (c *claim) commitStored(status int) {
-	later := c.withoutRequest()
-	commit := func() error { return later.commit(new(bound), status) }
-	inBackground := c.h.later(func() {
-		if err := commit(); err != nil && !later.lost(err) {
-			later.commitLater(status)
+	begun := c.inBackground(func(c *claim) {
+		if err := c.commit(new(lazyDeadline), status); err != nil && !c.lost(err) {
+			c.retryCommit(status)
 		}
 	})
-	if inBackground {
+	if begun {
 		return
 	}
-	if err := commit(); err != nil && !later.lost(err) {
-		c.h.refusals.fail("remembering a stored delivery failed: its retry is stored under the same key", zap.Error(err))
+	if err := c.commit(&c.ending, status); err != nil && !c.lost(err) {
+		c.h.log.fail("remembering a stored delivery failed: its retry is stored under the same key", zap.Error(err))
 	}
 }
 
@@ -183,7 +177,7 @@ func (c *claim) fail(status int) {
 // commit makes one attempt, in a context that has not begun. A claim whose lease
 // has expired, or that a store has forgotten in a failover, is claimed again:
 // unless another delivery holds the keys, the app's success is remembered.
-func (c *claim) commit(ctx *bound, status int) error {
+func (c *claim) commit(ctx *lazyDeadline, status int) error {
 	ctx.begin(context.Background(), storeTimeout)
 	defer ctx.cancel()
 	window := time.Duration(c.h.Replay.Window)
@@ -197,7 +191,7 @@ func (c *claim) commit(ctx *bound, status int) error {
 	return c.h.store.Commit(ctx, c.keys, c.owner, window, status)
 }
 
-// lost tells whether a commit came too late, so that trying again cannot help.
+// lost reports whether a commit came too late, so that trying again cannot help.
 func (c *claim) lost(err error) bool {
 	if !errors.Is(err, replay.ErrNotOwner) {
 		return false
@@ -205,25 +199,25 @@ func (c *claim) lost(err error) bool {
 	if m, ok := c.h.store.(*meteredStore); ok {
 		m.claimLost()
 	}
-	c.h.refusals.warn("lease expired while the app was processing, and the delivery came again: it may be handled twice", zap.Duration("lease", c.lease))
+	c.h.log.warn("lease expired while the app was processing, and the delivery came again: it may be handled twice", zap.Duration("lease", c.lease))
 	return true
 }
 
-// commitLater tries again, less and less often, for as long as the lease.
-func (c *claim) commitLater(status int) {
+// retryCommit retries a commit, less and less often, for as long as the lease.
+func (c *claim) retryCommit(status int) {
 	deadline := time.Now().Add(c.lease)
 	for pause := 100 * time.Millisecond; time.Now().Add(pause).Before(deadline); pause = min(2*pause, 5*time.Second) {
 		time.Sleep(pause)
-		err := c.commit(new(bound), status)
+		err := c.commit(new(lazyDeadline), status)
 		if err == nil {
-			c.h.refusals.warn("remembered a handled delivery after all")
+			c.h.log.warn("remembered a handled delivery after all")
 			return
 		}
 		if c.lost(err) {
 			return
 		}
 	}
-	c.h.refusals.fail("a handled delivery could not be remembered: the provider's retry would reach the app again")
+	c.h.log.fail("a handled delivery could not be remembered: the provider's retry would reach the app again")
 }
 
 func (c *claim) release(status int) {
@@ -237,123 +231,27 @@ func (c *claim) free(status int) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	if err := c.h.store.Release(ctx, c.keys, c.owner, status); err != nil {
-		c.h.refusals.warn("releasing a claim failed; the provider's retry is refused until its lease runs out", zap.Error(err), zap.Duration("lease", c.lease))
+		c.h.log.warn("releasing a claim failed; the provider's retry is refused until its lease runs out", zap.Error(err), zap.Duration("lease", c.lease))
 	}
 }
 
-// withoutRequest returns what it takes to end the claim later, without holding
-// on to the request until then.
-func (c *claim) withoutRequest() *claim {
-	keys := replay.Keys{Blocking: slices.Clone(c.keys.Blocking), Notes: slices.Clone(c.keys.Notes)}
-	return &claim{h: c.h, keys: keys, owner: c.owner, lease: c.lease}
-}
-
-// later does work for the store that no answer waits for. It returns false, and
-// does nothing, if too much of it is under way.
-func (h *Handler) later(work func()) bool {
+// inBackground calls work with a copy of the claim that does not hold on to the
+// request. It returns at once. If too much such work is under way, it does
+// nothing and returns false. The caller must be a user of the store.
+func (c *claim) inBackground(work func(*claim)) bool {
+	h := c.h
 	select {
 	case h.background <- struct{}{}:
 	default:
 		return false
 	}
-	h.shared.join() // a user of the store calls this, so that it is open
+	h.shared.join() // never fails: the store is open while the caller uses it
+	keys := replay.Keys{Blocking: slices.Clone(c.keys.Blocking), Notes: slices.Clone(c.keys.Notes)}
+	detached := &claim{h: h, keys: keys, owner: c.owner, lease: c.lease}
 	go func() {
 		defer h.shared.done()
 		defer func() { <-h.background }()
-		work()
+		work(detached)
 	}()
 	return true
-}
-
-// handled tells whether the app's status counts as handled.
-func (h *Handler) handled(status int) bool {
-	for _, want := range h.Replay.Handled {
-		if caddyhttp.StatusCodeMatches(status, want) {
-			return true
-		}
-	}
-	return false
-}
-
-// answerCopy answers a delivery that is not the first of its kind.
-func (h *Handler) answerCopy(d *delivery, verdict replay.Verdict) error {
-	switch verdict {
-	case replay.Duplicate:
-		return h.answerStatus(d, Duplicate, handledBefore, h.Replay.OnDuplicate)
-	case replay.Replayed:
-		return h.answerReplayed(d)
-	default:
-		return h.waitForFirst(d)
-	}
-}
-
-// waitForFirst waits, for a bounded time, for the answer to the copy that is
-// being handled, and gives the same.
-func (h *Handler) waitForFirst(d *delivery) error {
-	busy := &refusal{outcome: InProgress, reason: beingHandled, status: http.StatusServiceUnavailable}
-	select {
-	case h.waiting <- struct{}{}:
-		defer func() { <-h.waiting }()
-	default:
-		return h.refuse(d, busy)
-	}
-	ctx, cancel := context.WithTimeout(d.r.Context(), time.Duration(h.Replay.Wait))
-	defer cancel()
-	ending, err := h.store.Wait(ctx, d.keys)
-	if err != nil && ctx.Err() == nil {
-		return h.refuse(d, &refusal{outcome: StoreUnavailable, reason: "the replay store failed; the provider is asked to try again", err: err})
-	}
-	switch {
-	case err != nil || ending.State == replay.Claimed:
-		return h.refuse(d, busy)
-	case ending.State == replay.Handled:
-		return h.mirrorHandled(d, ending.Status)
-	default:
-		return h.mirrorFailure(d, ending.Status)
-	}
-}
-
-// mirrorHandled gives a copy the first one's success, unless it turns out to
-// be a replay under another ID.
-func (h *Handler) mirrorHandled(d *delivery, status int) error {
-	ctx, cancel := context.WithTimeout(d.r.Context(), storeTimeout)
-	defer cancel()
-	states, err := h.store.Lookup(ctx, d.keys.All())
-	if blocking := len(d.keys.Blocking); err == nil && replay.Judge(states[:blocking], states[blocking:]) == replay.Replayed {
-		return h.answerReplayed(d)
-	}
-	if status == 0 {
-		status = h.Replay.OnDuplicate
-	}
-	return h.answerStatus(d, InProgress, "the same delivery was being handled; it has succeeded", status)
-}
-
-// mirrorFailure gives a copy the first one's failure: the provider tries
-// again.
-func (h *Handler) mirrorFailure(d *delivery, status int) error {
-	if status < 400 {
-		status = http.StatusServiceUnavailable
-	}
-	return h.refuse(d, &refusal{outcome: InProgress, reason: "the same delivery was being handled; the app has failed on it", status: status})
-}
-
-func (h *Handler) answerReplayed(d *delivery) error {
-	if h.Replay.OnReplay < 400 {
-		return h.answerStatus(d, Replayed, replayedReason, h.Replay.OnReplay)
-	}
-	return h.refuse(d, &refusal{outcome: Replayed, reason: replayedReason, status: h.Replay.OnReplay})
-}
-
-// answerStatus ends a delivery with an empty answer.
-func (h *Handler) answerStatus(d *delivery, o Outcome, reason string, status int) error {
-	if status >= 400 {
-		return h.refuse(d, &refusal{outcome: o, reason: reason, status: status})
-	}
-	d.end(o, reason)
-	h.refusals.answered(d)
-	if status != http.StatusNoContent && status != http.StatusNotModified {
-		d.w.Header().Set("Content-Length", "0")
-	}
-	d.w.WriteHeader(status)
-	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
@@ -76,7 +78,7 @@ func TestInvariant14SuccessCommitsAndEveryKindOfFailureReleases(t *testing.T) {
 // panics it stops, as net/http does.
 func (b *bench) run(r *http.Request, next caddyhttp.HandlerFunc) {
 	defer func() { _ = recover() }()
-	_ = b.serve(&trialAnswer{header: make(http.Header)}, asReceived(r), next)
+	_ = b.serve(&quiet{header: make(http.Header)}, dryrun.AsReceived(r), next)
 }
 
 func TestOnlyTheAnswersThatCountAsHandledCommit(t *testing.T) {
@@ -103,30 +105,30 @@ func TestALostUpstreamReleasesWhateverStatusesCountAsHandled(t *testing.T) {
 
 // spy is what the sender's side sees, and when.
 type spy struct {
-	trialAnswer
+	*httptest.ResponseRecorder
 	leaving func()
 }
 
 func (s *spy) WriteHeader(status int) {
 	s.leaving()
-	s.trialAnswer.WriteHeader(status)
+	s.ResponseRecorder.WriteHeader(status)
 }
 
 func TestTheClaimEndsBeforeTheAnswerLeaves(t *testing.T) {
 	for status, want := range map[int]int{200: 1, 500: 0} {
 		b := trial(t, config("github", ""))
 		store := b.faultyStore()
-		w := &spy{trialAnswer: trialAnswer{header: make(http.Header)}, leaving: func() {
+		w := &spy{ResponseRecorder: httptest.NewRecorder(), leaving: func() {
 			if store.count("commit") != want || store.count("release") != 1-want {
 				t.Errorf("the answer %d leaves after %v", status, store.calls)
 			}
 		}}
-		err := b.serve(w, asReceived(github("1", content)), func(w http.ResponseWriter, _ *http.Request) error {
+		err := b.serve(w, dryrun.AsReceived(github("1", content)), func(w http.ResponseWriter, _ *http.Request) error {
 			w.WriteHeader(status)
 			return nil
 		})
-		if err != nil || w.status != status {
-			t.Errorf("got %d, %v", w.status, err)
+		if err != nil || w.Code != status {
+			t.Errorf("got %d, %v", w.Code, err)
 		}
 	}
 }
@@ -218,7 +220,7 @@ func (b *bench) state(t *testing.T, r *http.Request) replay.State {
 // keys are the keys of a genuine delivery.
 func (b *bench) keys(t *testing.T, r *http.Request) replay.Keys {
 	t.Helper()
-	d := b.handler.newDelivery(&trialAnswer{header: make(http.Header)}, asReceived(r))
+	d := b.handler.newDelivery(&quiet{header: make(http.Header)}, dryrun.AsReceived(r))
 	if err := b.handler.readBody(d); err != nil {
 		t.Fatal(err)
 	}
@@ -389,7 +391,7 @@ func TestAReleaseThatFailsLeavesTheClaimToItsLease(t *testing.T) {
 }
 
 // doubtful is a store whose claims succeed while the answer gets lost.
-type doubtful struct{ replay.Store }
+type doubtful struct{ Store }
 
 func (s doubtful) Claim(ctx context.Context, k replay.Keys, o replay.Owner, lease time.Duration) (replay.Verdict, error) {
 	_, _ = s.Store.Claim(ctx, k, o, lease)
@@ -427,7 +429,7 @@ func TestOnStoreErrorAllowLetsDeliveriesThroughButNoForgedOnes(t *testing.T) {
 
 // held is a store in which a renewal hangs until it is let go.
 type held struct {
-	replay.Store
+	Store
 	renewing, goOn chan struct{}
 }
 

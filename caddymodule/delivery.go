@@ -23,7 +23,7 @@ type delivery struct {
 	r        *http.Request
 	provider *loadedProvider
 	endpoint string
-	meters   *endpointMeters
+	metrics  *endpointMetrics
 	signed   signature.Request
 	// bodyUnread: the client may still be sending its body.
 	bodyUnread bool
@@ -44,7 +44,7 @@ type delivery struct {
 }
 
 func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery {
-	d := &delivery{w: w, r: r, provider: h.current.Load(), endpoint: h.endpointName(), meters: h.meters}
+	d := &delivery{w: w, r: r, provider: h.current.Load(), endpoint: h.endpointName(), metrics: h.metrics}
 	d.signed = signature.Request{
 		Method:     r.Method,
 		Host:       r.Host,

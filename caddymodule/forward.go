@@ -57,6 +57,16 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 	return nil
 }
 
+// handled reports whether the app's status counts as handled.
+func (h *Handler) handled(status int) bool {
+	for _, want := range h.Replay.Handled {
+		if caddyhttp.StatusCodeMatches(status, want) {
+			return true
+		}
+	}
+	return false
+}
+
 // endVerified records the outcome of a delivery that was forwarded, unless it
 // has become another one.
 func (d *delivery) endVerified() {
@@ -71,7 +81,7 @@ const (
 	nothingBehind = "no handler behind verify_webhook responded, so the delivery was not handled: write, for example, reverse_proxy localhost:5000 behind it, with a matcher that matches this path"
 )
 
-// statusWriter tells about the first final status before it goes out.
+// statusWriter ends the claim with the first final status before it is sent.
 type statusWriter struct {
 	caddyhttp.ResponseWriterWrapper
 	claim       *claim

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -45,7 +46,7 @@ func TestAHijackedConnectionIsReleased(t *testing.T) {
 func TestAFlushReachesTheSender(t *testing.T) {
 	b := trial(t, config("github", ""))
 	rec := httptest.NewRecorder()
-	err := b.serve(rec, asReceived(github("1", content)), func(w http.ResponseWriter, _ *http.Request) error {
+	err := b.serve(rec, dryrun.AsReceived(github("1", content)), func(w http.ResponseWriter, _ *http.Request) error {
 		return http.NewResponseController(w).Flush()
 	})
 	if err != nil || !rec.Flushed {

@@ -89,16 +89,16 @@ type Handler struct {
 	current  atomic.Pointer[loadedProvider]
 	app      *App
 	shared   *configStore // what is shared of the store by all that use it
-	store    replay.Store
+	store    gateStore
 	ownStore bool // the config names a store for this endpoint
 	limits   body.Limits
 	waiting  chan struct{} // a place for every copy that may wait
 	// background is a place for every delivery whose claim may still be
 	// ended after its answer.
 	background chan struct{}
-	refusals   *refusalLog
-	meters     *endpointMeters
-	holds      bool // meters are to be released
+	log        *boundedLog
+	metrics    *endpointMetrics
+	acquired   bool // metrics must be released
 	logger     *zap.Logger
 	now        func() time.Time
 }
@@ -186,7 +186,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.logger == nil {
 		h.logger = ctx.Logger()
 	}
-	h.refusals = newRefusalLog(h.logger)
+	h.log = newBoundedLog(h.logger)
 	if h.now == nil {
 		h.now = time.Now
 	}
@@ -202,10 +202,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	var err error
-	if h.meters, err = acquireEndpointMeters(h.facts().Name, h.endpointName()); err != nil {
+	if h.metrics, err = acquireEndpointMetrics(h.facts().Name, h.endpointName()); err != nil {
 		return err
 	}
-	h.holds = true
+	h.acquired = true
 	h.startRotation(ctx, secrets)
 	h.waiting = make(chan struct{}, max(0, h.Replay.MaxWaiting))
 	h.background = make(chan struct{}, maxBackground)
@@ -228,11 +228,11 @@ func (h *Handler) Validate() error {
 
 // Cleanup implements caddy.CleanerUpper.
 func (h *Handler) Cleanup() error {
-	if !h.holds {
+	if !h.acquired {
 		return nil
 	}
-	h.holds = false
-	return h.meters.release()
+	h.acquired = false
+	return h.metrics.release()
 }
 
 // endpointName is what logs and metrics call the endpoint.
@@ -358,9 +358,9 @@ func (r *Replay) repeats(v *signature.Delivery) bool {
 	}
 }
 
-// cannotTell reports whether nothing tells one of the endpoint's deliveries from
+// indistinguishable reports whether nothing tells one of the endpoint's deliveries from
 // its copy.
-func (h *Handler) cannotTell() bool {
+func (h *Handler) indistinguishable() bool {
 	content := cmp.Or(h.Replay.Content, h.facts().Distinction.Content)
 	return content == provider.ContentRepeats && !h.facts().Traits.HasID
 }
@@ -394,7 +394,7 @@ func (h *Handler) warn() {
 	switch {
 	case h.Replay.Off:
 		h.logger.Warn("replay off: copies and replays of genuine deliveries reach the app", zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()))
-	case h.cannotTell():
+	case h.indistinguishable():
 		h.logger.Warn("nothing tells one delivery from another: the provider sends no delivery ID, and its content repeats; every delivery is forwarded, copies and replays included",
 			zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()))
 	}
@@ -406,8 +406,8 @@ func (h *Handler) warn() {
 // ServeHTTP takes one delivery its whole way.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	d := h.newDelivery(w, r)
-	d.meters.inFlight.Inc()
-	defer d.meters.inFlight.Dec()
+	d.metrics.inFlight.Inc()
+	defer d.metrics.inFlight.Dec()
 	// At once: error routes see the headers of what is refused.
 	stripUntrusted(r.Header)
 	if h.Mode == modeMonitor {
@@ -492,7 +492,7 @@ func (h *Handler) answerHeaders(d *delivery) (*signature.Answer, error) {
 func (h *Handler) verify(d *delivery) error {
 	start := time.Now()
 	verified, err := d.provider.Verify(d.r.Context(), &d.signed)
-	d.meters.verified(start)
+	d.metrics.verified(start)
 	d.body.Settle()
 	if errors.Is(err, body.ErrBudget) {
 		return h.bodyRefusal(err)
@@ -505,7 +505,7 @@ func (h *Handler) verify(d *delivery) error {
 	}
 	d.verified = verified
 	if verified.TimestampSigned && !verified.Timestamp.IsZero() {
-		d.meters.skew().Observe(d.signed.Now.Sub(verified.Timestamp).Seconds())
+		d.metrics.skew().Observe(d.signed.Now.Sub(verified.Timestamp).Seconds())
 	}
 	if d.traced() {
 		d.traceEvent("webhook signature verified")
@@ -513,7 +513,7 @@ func (h *Handler) verify(d *delivery) error {
 	return nil
 }
 
-// wantsEvent tells whether deliveries of this type go to the app.
+// wantsEvent reports whether deliveries of this type go to the app.
 func (h *Handler) wantsEvent(event string) bool {
 	if len(h.Events) == 0 {
 		return true

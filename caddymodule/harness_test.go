@@ -25,6 +25,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	_ "github.com/verify-webhook/caddy-verify-webhook/catalogue"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
@@ -124,6 +125,37 @@ func stripe(at time.Time, body string) *http.Request {
 	return request(body, "Stripe-Signature", "t="+t+",v1="+sign(secret, t+"."+body))
 }
 
+// Trial is a provisioned handler without a server.
+type Trial struct {
+	*dryrun.Endpoint
+	handler *Handler
+}
+
+// Tried is what became of a request that was sent to a [Trial].
+type Tried struct {
+	dryrun.Result
+	Outcome Outcome
+}
+
+// OpenTrial opens a trial whose logs are dropped. now is as for [dryrun.Open].
+func OpenTrial(ctx context.Context, config json.RawMessage, now func() time.Time) (*Trial, error) {
+	return openTrial(ctx, config, &Handler{logger: zap.NewNop(), now: now})
+}
+
+func openTrial(ctx context.Context, config json.RawMessage, h *Handler) (*Trial, error) {
+	cleanup, err := h.provisionAlone(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	return &Trial{dryrun.New(h, cleanup), h}, nil
+}
+
+// Send sends a request the handler's whole way.
+func (t *Trial) Send(r *http.Request) Tried {
+	result := t.Endpoint.Send(r)
+	return Tried{result, Outcome(result.Outcome)}
+}
+
 // bench is a trial with what tests look at.
 type bench struct {
 	*Trial
@@ -173,9 +205,12 @@ func (b *bench) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 	return b.handler.ServeHTTP(w, r, next)
 }
 
+// Store gives the embedded store of a test double its name.
+type Store = gateStore
+
 // faulty is a store that fails where a test wants it to.
 type faulty struct {
-	replay.Store
+	Store
 
 	mu                                   sync.Mutex
 	claim, renew, commit, release, await error
@@ -238,9 +273,9 @@ func (f *faulty) Release(ctx context.Context, k replay.Keys, o replay.Owner, sta
 	return f.Store.Release(ctx, k, o, status)
 }
 
-func (f *faulty) Wait(ctx context.Context, k replay.Keys) (replay.Ending, error) {
+func (f *faulty) Wait(ctx context.Context, k replay.Keys) (replay.Resolution, error) {
 	if err := f.called("wait", &f.await); err != nil {
-		return replay.Ending{}, err
+		return replay.Resolution{}, err
 	}
 	return f.Store.Wait(ctx, k)
 }

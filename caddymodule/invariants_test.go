@@ -217,7 +217,7 @@ func TestInvariant06TimestampsThatAreOddOrFarAwayAreRefused(t *testing.T) {
 
 // countingStore counts what is asked of it.
 type countingStore struct {
-	replay.Store
+	Store
 	calls int
 }
 

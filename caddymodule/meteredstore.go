@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,34 +11,43 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
+// gateStore is a store as the handler uses it: what the store does not implement
+// fails with [errors.ErrUnsupported].
+type gateStore interface {
+	replay.Store
+	replay.Lookuper
+	replay.Forgetter
+	replay.StatsReporter
+}
+
 // meteredStore measures the operations of a store.
 type meteredStore struct {
 	replay.Store
 	lost                           prometheus.Counter
-	claim, renew, commit, release  operationMeters
-	waitErrors, lookup, forgetting operationMeters
+	claim, renew, commit, release  operationMetrics
+	waitErrors, lookup, forgetting operationMetrics
 }
 
-// operationMeters are the metrics of one operation of one store.
-type operationMeters struct {
+// operationMetrics are the metrics of one operation of one store.
+type operationMetrics struct {
 	time   prometheus.Observer
 	errors prometheus.Counter
 }
 
 func newMeteredStore(s replay.Store, label string) *meteredStore {
-	operation := func(name string) operationMeters {
-		return operationMeters{meters.storeTime.WithLabelValues(label, name), meters.storeErrors.WithLabelValues(label, name)}
+	operation := func(name string) operationMetrics {
+		return operationMetrics{metrics.storeTime.WithLabelValues(label, name), metrics.storeErrors.WithLabelValues(label, name)}
 	}
 	return &meteredStore{
-		Store: s, lost: meters.lostClaims.WithLabelValues(label),
+		Store: s, lost: metrics.lostClaims.WithLabelValues(label),
 		claim: operation("claim"), renew: operation("renew"), commit: operation("commit"), release: operation("release"),
 		// How long a wait takes says nothing about the store.
-		waitErrors: operationMeters{errors: meters.storeErrors.WithLabelValues(label, "wait")},
+		waitErrors: operationMetrics{errors: metrics.storeErrors.WithLabelValues(label, "wait")},
 		lookup:     operation("lookup"), forgetting: operation("forget"),
 	}
 }
 
-func (o *operationMeters) done(start time.Time, err error) {
+func (o *operationMetrics) done(start time.Time, err error) {
 	if o.time != nil {
 		o.time.Observe(time.Since(start).Seconds())
 	}
@@ -83,27 +93,43 @@ func (m *meteredStore) Release(ctx context.Context, keys replay.Keys, owner repl
 }
 
 // Wait implements replay.Store.
-func (m *meteredStore) Wait(ctx context.Context, keys replay.Keys) (replay.Ending, error) {
-	ending, err := m.Store.Wait(ctx, keys)
+func (m *meteredStore) Wait(ctx context.Context, keys replay.Keys) (replay.Resolution, error) {
+	resolution, err := m.Store.Wait(ctx, keys)
 	m.waitErrors.done(time.Time{}, err)
-	return ending, err
+	return resolution, err
 }
 
-// Lookup implements replay.Store.
+// Lookup implements replay.Lookuper.
 func (m *meteredStore) Lookup(ctx context.Context, keys []replay.Key) ([]replay.State, error) {
+	store, ok := m.Store.(replay.Lookuper)
+	if !ok {
+		return nil, fmt.Errorf("this replay store cannot look deliveries up: %w", errors.ErrUnsupported)
+	}
 	start := time.Now()
-	states, err := m.Store.Lookup(ctx, keys)
+	states, err := store.Lookup(ctx, keys)
 	m.lookup.done(start, err)
 	return states, err
 }
 
-// Forget implements replay.Store.
+// Forget implements replay.Forgetter.
 func (m *meteredStore) Forget(ctx context.Context, keys []replay.Key) (int, error) {
+	store, ok := m.Store.(replay.Forgetter)
+	if !ok {
+		return 0, fmt.Errorf("this replay store cannot forget deliveries: %w", errors.ErrUnsupported)
+	}
 	start := time.Now()
-	n, err := m.Store.Forget(ctx, keys)
+	n, err := store.Forget(ctx, keys)
 	m.forgetting.done(start, err)
 	return n, err
 }
 
+// Stats implements replay.StatsReporter.
+func (m *meteredStore) Stats() replay.Stats {
+	if store, ok := m.Store.(replay.StatsReporter); ok {
+		return store.Stats()
+	}
+	return replay.Stats{Remembered: -1, Claimed: -1, Capacity: -1}
+}
+
 // Interface guard.
-var _ replay.Store = (*meteredStore)(nil)
+var _ gateStore = (*meteredStore)(nil)

@@ -15,10 +15,10 @@ const (
 	metricsSubsystem = "verify_webhook"
 )
 
-// meters are the metrics of all endpoints. They are made once and registered
+// metrics are the metrics of all endpoints. They are made once and registered
 // with every config's registry, so that counters go on across reloads. Labels
 // come from the config, never from a request.
-var meters = struct {
+var metrics = struct {
 	deliveries   *prometheus.CounterVec
 	verification *prometheus.HistogramVec
 	skew         *prometheus.HistogramVec
@@ -70,12 +70,12 @@ func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpt
 	return prometheus.HistogramOpts{Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: name, Help: help, Buckets: buckets}
 }
 
-// registerMeters registers the metrics with a config's registry, which is new
+// registerMetrics registers the metrics with a config's registry, which is new
 // for every config.
-func registerMeters(registry *prometheus.Registry) error {
+func registerMetrics(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
-		meters.deliveries, meters.verification, meters.skew, meters.inFlight, meters.outdated,
-		meters.storeTime, meters.storeErrors, meters.lostClaims, meters.spooled,
+		metrics.deliveries, metrics.verification, metrics.skew, metrics.inFlight, metrics.outdated,
+		metrics.storeTime, metrics.storeErrors, metrics.lostClaims, metrics.spooled,
 	} {
 		if err := register(registry, c); err != nil {
 			return err
@@ -94,9 +94,9 @@ func register(registry *prometheus.Registry, c prometheus.Collector) error {
 	return nil
 }
 
-// endpointMeters are the metrics of one endpoint, looked up once and not on
+// endpointMetrics are the metrics of one endpoint, looked up once and not on
 // every delivery.
-type endpointMeters struct {
+type endpointMetrics struct {
 	provider, endpoint string
 
 	outcomes     map[Outcome]prometheus.Counter
@@ -106,59 +106,59 @@ type endpointMeters struct {
 	outdated     prometheus.Gauge
 }
 
-// endpointMeterPool keeps the metrics of an endpoint for as long as a config
+// endpointMetricsPool keeps the metrics of an endpoint for as long as a config
 // has it.
-var endpointMeterPool = caddy.NewUsagePool()
+var endpointMetricsPool = caddy.NewUsagePool()
 
-func endpointMeterKey(provider, endpoint string) string { return provider + "\x00" + endpoint }
+func endpointMetricsKey(provider, endpoint string) string { return provider + "\x00" + endpoint }
 
-// acquireEndpointMeters returns the metrics of an endpoint. Whoever calls it
+// acquireEndpointMetrics returns the metrics of an endpoint. Whoever calls it
 // must call release.
-func acquireEndpointMeters(provider, endpoint string) (*endpointMeters, error) {
-	m, _, err := endpointMeterPool.LoadOrNew(endpointMeterKey(provider, endpoint), func() (caddy.Destructor, error) {
-		return newEndpointMeters(provider, endpoint), nil
+func acquireEndpointMetrics(provider, endpoint string) (*endpointMetrics, error) {
+	m, _, err := endpointMetricsPool.LoadOrNew(endpointMetricsKey(provider, endpoint), func() (caddy.Destructor, error) {
+		return newEndpointMetrics(provider, endpoint), nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("preparing metrics: %w", err)
 	}
-	return m.(*endpointMeters), nil
+	return m.(*endpointMetrics), nil
 }
 
-func newEndpointMeters(provider, endpoint string) *endpointMeters {
-	m := &endpointMeters{
+func newEndpointMetrics(provider, endpoint string) *endpointMetrics {
+	m := &endpointMetrics{
 		provider: provider, endpoint: endpoint,
 		outcomes:     make(map[Outcome]prometheus.Counter, len(Outcomes)),
-		verification: meters.verification.WithLabelValues(provider, endpoint),
-		skew:         sync.OnceValue(func() prometheus.Observer { return meters.skew.WithLabelValues(provider, endpoint) }),
-		inFlight:     meters.inFlight.WithLabelValues(provider, endpoint),
-		outdated:     meters.outdated.WithLabelValues(provider, endpoint),
+		verification: metrics.verification.WithLabelValues(provider, endpoint),
+		skew:         sync.OnceValue(func() prometheus.Observer { return metrics.skew.WithLabelValues(provider, endpoint) }),
+		inFlight:     metrics.inFlight.WithLabelValues(provider, endpoint),
+		outdated:     metrics.outdated.WithLabelValues(provider, endpoint),
 	}
 	// All of them, so that a rate is known from the first one on.
 	for _, o := range Outcomes {
-		m.outcomes[o] = meters.deliveries.WithLabelValues(provider, endpoint, string(o))
+		m.outcomes[o] = metrics.deliveries.WithLabelValues(provider, endpoint, string(o))
 	}
 	return m
 }
 
-func (m *endpointMeters) release() error {
-	_, err := endpointMeterPool.Delete(endpointMeterKey(m.provider, m.endpoint))
+func (m *endpointMetrics) release() error {
+	_, err := endpointMetricsPool.Delete(endpointMetricsKey(m.provider, m.endpoint))
 	return err
 }
 
 // Destruct implements caddy.Destructor: no config has this endpoint any more.
-func (m *endpointMeters) Destruct() error {
+func (m *endpointMetrics) Destruct() error {
 	labels := prometheus.Labels{"provider": m.provider, "endpoint": m.endpoint}
-	meters.deliveries.DeletePartialMatch(labels)
-	meters.verification.Delete(labels)
-	meters.skew.Delete(labels)
-	meters.inFlight.Delete(labels)
-	meters.outdated.Delete(labels)
+	metrics.deliveries.DeletePartialMatch(labels)
+	metrics.verification.Delete(labels)
+	metrics.skew.Delete(labels)
+	metrics.inFlight.Delete(labels)
+	metrics.outdated.Delete(labels)
 	return nil
 }
 
 // count counts an outcome. A provider of another repository may refuse with a
 // kind of its own; that must not become a label.
-func (m *endpointMeters) count(o Outcome) {
+func (m *endpointMetrics) count(o Outcome) {
 	c, known := m.outcomes[o]
 	if !known {
 		c = m.outcomes[Undecided]
@@ -167,7 +167,7 @@ func (m *endpointMeters) count(o Outcome) {
 }
 
 // verified records how long verification took.
-func (m *endpointMeters) verified(since time.Time) {
+func (m *endpointMetrics) verified(since time.Time) {
 	m.verification.Observe(time.Since(since).Seconds())
 }
 
@@ -219,12 +219,14 @@ func (s stateCollector) Collect(to chan<- prometheus.Metric) {
 		if stats.Claimed >= 0 {
 			gauge(claimedDesc, stats.Claimed, label)
 		}
-		gauge(capacityDesc, stats.Capacity, label)
+		if stats.Capacity >= 0 {
+			gauge(capacityDesc, stats.Capacity, label)
+		}
 	}
 }
 
 // Interface guards.
 var (
-	_ caddy.Destructor     = (*endpointMeters)(nil)
+	_ caddy.Destructor     = (*endpointMetrics)(nil)
 	_ prometheus.Collector = stateCollector{}
 )

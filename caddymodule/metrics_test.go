@@ -169,14 +169,14 @@ func TestCountersGoOnAcrossReloadsAndGoWithTheirEndpoint(t *testing.T) {
 }
 
 func TestAnOutcomeOfAForeignProviderIsNoLabel(t *testing.T) {
-	m := newEndpointMeters("p", "e")
+	m := newEndpointMetrics("p", "e")
 	defer func() { _ = m.Destruct() }()
 	m.count("whatever-a-request-says")
 	registry := prometheus.NewRegistry()
-	if err := registerMeters(registry); err != nil {
+	if err := registerMetrics(registry); err != nil {
 		t.Fatal(err)
 	}
-	if err := registerMeters(registry); err != nil {
+	if err := registerMetrics(registry); err != nil {
 		t.Errorf("registering again: %v", err)
 	}
 	got := gather(t, registry)
@@ -193,13 +193,13 @@ func TestAnOutcomeOfAForeignProviderIsNoLabel(t *testing.T) {
 func TestRegisteringReportsAMetricOfAnotherShape(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "caddy_verify_webhook_deliveries_total", Help: "somebody else's"}))
-	if err := registerMeters(registry); err == nil {
+	if err := registerMetrics(registry); err == nil {
 		t.Error("no error")
 	}
 }
 
 // brokenStore fails at everything.
-type brokenStore struct{ replay.Store }
+type brokenStore struct{ Store }
 
 var errBroken = errors.New("broken")
 
@@ -213,7 +213,7 @@ func (brokenStore) Commit(context.Context, replay.Keys, replay.Owner, time.Durat
 
 func TestStoreErrorsAreCountedByOperation(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	if err := registerMeters(registry); err != nil {
+	if err := registerMetrics(registry); err != nil {
 		t.Fatal(err)
 	}
 	before := gather(t, registry) // the counters outlive the test
@@ -251,7 +251,7 @@ func TestTheAgeOfTimestampsOfGenuineDeliveriesIsObserved(t *testing.T) {
 		trial.Send(r)
 	}
 	var m dto.Metric
-	if err := trial.handler.meters.skew().(prometheus.Metric).Write(&m); err != nil {
+	if err := trial.handler.metrics.skew().(prometheus.Metric).Write(&m); err != nil {
 		t.Fatal(err)
 	}
 	if m.Histogram.GetSampleCount() != 1 || m.Histogram.GetSampleSum() != 7 {
@@ -261,7 +261,7 @@ func TestTheAgeOfTimestampsOfGenuineDeliveriesIsObserved(t *testing.T) {
 
 // BenchmarkMeters is what metrics add to one delivery, the clock included.
 func BenchmarkMeters(b *testing.B) {
-	m := newEndpointMeters("bench", "bench")
+	m := newEndpointMetrics("bench", "bench")
 	defer func() { _ = m.Destruct() }()
 	b.ReportAllocs()
 	for b.Loop() {

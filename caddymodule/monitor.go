@@ -86,7 +86,7 @@ func (h *Handler) watchVerified(d *delivery, next caddyhttp.Handler) error {
 func (h *Handler) note(d *delivery, err error) {
 	r := asRefusal(err)
 	d.end(r.outcome, r.reason)
-	h.refusals.log(d, r, "would have refused a webhook delivery (mode monitor)")
+	h.log.log(d, r, "would have refused a webhook delivery (mode monitor)")
 }
 
 // readPrefix reads the body up to max_body. rest is what comes after it, nil

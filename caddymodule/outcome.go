@@ -118,7 +118,7 @@ func asRefusal(err error) *refusal {
 func (h *Handler) refuse(d *delivery, err error) error {
 	r := asRefusal(err)
 	d.end(r.outcome, r.reason)
-	h.refusals.log(d, r, "refused a webhook delivery")
+	h.log.log(d, r, "refused a webhook delivery")
 	h.discardBody(d)
 	h.withhold(d)
 	status := r.status
@@ -135,7 +135,7 @@ func (h *Handler) refuse(d *delivery, err error) error {
 // ignore answers a genuine delivery that nobody asked for.
 func (h *Handler) ignore(d *delivery) error {
 	d.end(Ignored, notInEvents)
-	h.refusals.answered(d)
+	h.log.answered(d)
 	h.withhold(d)
 	d.w.WriteHeader(http.StatusNoContent)
 	return nil
@@ -160,7 +160,7 @@ func (h *Handler) answerHandshake(d *delivery) error {
 	if status != http.StatusNoContent {
 		header.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	}
-	h.refusals.answered(d)
+	h.log.answered(d)
 	d.w.WriteHeader(status)
 	if len(a.Body) == 0 {
 		return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/verify-webhook/caddy-verify-webhook/body"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -220,8 +221,8 @@ func TestARefusalSaysNothingButItsOutcome(t *testing.T) {
 			c.prepare(t, b)
 		}
 		repl := caddy.NewReplacer()
-		w := &trialAnswer{header: make(http.Header)}
-		r := caddyhttp.PrepareRequest(asReceived(c.request), repl, w, nil)
+		w := &quiet{header: make(http.Header)}
+		r := caddyhttp.PrepareRequest(dryrun.AsReceived(c.request), repl, w, nil)
 		err := b.serve(w, r, func(http.ResponseWriter, *http.Request) error { return nil })
 		var refused caddyhttp.HandlerError
 		if !errors.As(err, &refused) {
@@ -352,7 +353,7 @@ func TestFailuresThatARetryCanFixAreNever4xx(t *testing.T) {
 
 func TestAFloodOfRefusalsIsLoggedAtABoundedRate(t *testing.T) {
 	b := trial(t, config("github", ""))
-	b.handler.refusals.now = frozen
+	b.handler.log.now = frozen
 	for i := range 500 {
 		r := request(content, "X-Hub-Signature-256", "sha256="+strings.Repeat("0", 64), "User-Agent", strings.Repeat("x", i))
 		b.expect(t, r, InvalidSignature, 401)
@@ -361,10 +362,10 @@ func TestAFloodOfRefusalsIsLoggedAtABoundedRate(t *testing.T) {
 	if n := b.logs.Len(); n != 2*logBurst {
 		t.Errorf("%d lines for 1000 refusals in a moment", n)
 	}
-	if n := len(b.handler.refusals.buckets); n != 2 {
+	if n := len(b.handler.log.buckets); n != 2 {
 		t.Errorf("a flood has made %d buckets", n)
 	}
-	b.handler.refusals.now = func() time.Time { return frozen().Add(1e9) }
+	b.handler.log.now = func() time.Time { return frozen().Add(1e9) }
 	b.logs.TakeAll()
 	b.expect(t, request(content), MissingSignature, 401)
 	if fields := b.logs.All()[0].ContextMap(); fields["suppressed"] != int64(480) {

@@ -38,7 +38,7 @@ func (h *Handler) readBody(d *delivery) error {
 // took notes that the body has been read.
 func (d *delivery) took(b *body.Body) {
 	if b.Spooled() {
-		meters.spooled.Add(float64(b.Size()))
+		metrics.spooled.Add(float64(b.Size()))
 	}
 	d.bodyUnread = false
 	d.body, d.signed.Body = b, b

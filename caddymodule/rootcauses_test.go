@@ -49,7 +49,7 @@ func TestRootCauseUnauthenticatedKeysGrowState(t *testing.T) {
 	b := trial(t, config("github", ""))
 	store := b.faultyStore()
 	registry := prometheus.NewRegistry()
-	if err := registerMeters(registry); err != nil {
+	if err := registerMetrics(registry); err != nil {
 		t.Fatal(err)
 	}
 	series := func() int { return len(gather(t, registry)) }
@@ -68,7 +68,7 @@ func TestRootCauseUnauthenticatedKeysGrowState(t *testing.T) {
 	for i := range 3 {
 		b.Send(vary(i))
 	}
-	before, buckets := series(), len(b.handler.refusals.buckets)
+	before, buckets := series(), len(b.handler.log.buckets)
 	for i := range 300 {
 		if got := b.Send(vary(i)); got.Status < 400 {
 			t.Fatalf("%d: %s", i, got.Outcome)
@@ -77,7 +77,7 @@ func TestRootCauseUnauthenticatedKeysGrowState(t *testing.T) {
 	if after := series(); after != before {
 		t.Errorf("metrics grew from %d to %d series", before, after)
 	}
-	if after := len(b.handler.refusals.buckets); after != buckets {
+	if after := len(b.handler.log.buckets); after != buckets {
 		t.Errorf("the limiter of the log grew from %d to %d buckets", buckets, after)
 	}
 	if store.count("claim") > 0 {

@@ -67,7 +67,7 @@ func (r *rotating) want(secret string, accepted bool) {
 func (r *rotating) wantOutdated(value float64) {
 	r.t.Helper()
 	var m dto.Metric
-	if err := r.handler.meters.outdated.Write(&m); err != nil {
+	if err := r.handler.metrics.outdated.Write(&m); err != nil {
 		r.t.Fatal(err)
 	}
 	if got := m.Gauge.GetValue(); got != value {
@@ -184,7 +184,7 @@ func TestOneOfSeveralSecretsRotates(t *testing.T) {
 // logged opens two endpoints of one config whose log can be read.
 func logged(t *testing.T, logs zapcore.Core, configs ...string) context.CancelFunc {
 	t.Helper()
-	app := newTrialApp()
+	app := newAppInMemory()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	for _, config := range configs {
 		h := &Handler{logger: zap.New(logs), app: app}
@@ -231,7 +231,7 @@ func TestARequestEndsUnderTheSecretsThatItBeganUnder(t *testing.T) {
 		r := openRotating(t, file, `{"name":"github","secrets":[{"secret":"{file.`+file+`}"}]}`)
 		defer r.Close()
 		req := githubRequest("first", "1", "body")
-		d := r.handler.newDelivery(&trialAnswer{}, req)
+		d := r.handler.newDelivery(&quiet{}, req)
 		if err := r.handler.checkHeaders(d); err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 )
 
 // What the app has not received is never remembered as handled.
@@ -82,8 +84,8 @@ func TestAHandlerThatRespondedIsNotTakenForNone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := trial(t, config("github", ""))
-			w := &trialAnswer{header: make(http.Header)}
-			r := caddyhttp.PrepareRequest(asReceived(github("1", content)), caddy.NewReplacer(), w, nil)
+			w := &quiet{header: make(http.Header)}
+			r := caddyhttp.PrepareRequest(dryrun.AsReceived(github("1", content)), caddy.NewReplacer(), w, nil)
 			// Left by an earlier chain, as an error route runs one.
 			caddyhttp.SetVar(r.Context(), unhandledVar, true)
 			if err := b.serve(w, r, next); err != nil {

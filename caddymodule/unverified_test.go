@@ -284,6 +284,36 @@ func TestInvariant11NoBodyBehindAHandshakeReachesTheApp(t *testing.T) {
 	}
 }
 
+// Whatever is answered without the app leaves nothing of a verified delivery to
+// a handler in front that replaces the response.
+func TestNoIdentityOrTokenBehindAResponseOfOurOwn(t *testing.T) {
+	const token = "a token that is long enough"
+	t.Setenv("INTERCEPTED_TOKEN", token)
+	c := startCaddy(t, "", `
+	route /in* {
+		intercept {
+			handle_response {
+				reverse_proxy APP
+			}
+		}
+		verify_webhook gitlab {env.INTERCEPTED_TOKEN} {
+			events Push*
+		}
+		respond 202
+	}`)
+	client := client(t, "HTTP/1.1")
+	for name, event := range map[string]string{"handled before": "Push Hook", "another event": "Issue Hook"} {
+		for range 2 {
+			c.send(client, strings.NewReader(content), "X-Gitlab-Token", token, "X-Gitlab-Event", event, "Idempotency-Key", "1", "X-Gitlab-Event-Uuid", "1")
+		}
+		arrived := c.app.arrivals()
+		last := arrived[len(arrived)-1]
+		if text := fmt.Sprint(last.header); last.body != "" || strings.Contains(text, token) || strings.Contains(strings.ToLower(text), identityPrefix) {
+			t.Errorf("%s: the app got %q with %v", name, last.body, last.header)
+		}
+	}
+}
+
 func TestInvariant11NoUnverifiedBodyReachesAnErrorRouteOverHTTP2(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "none")
 	long := evil + strings.Repeat(smuggled, 300<<10/len(smuggled))

@@ -50,7 +50,7 @@ type verifiedKey struct{}
 // appContext is the context of a request that is forwarded: bounded by
 // app_timeout, and with the verified delivery.
 type appContext struct {
-	bound
+	lazyDeadline
 	verified VerifiedDelivery
 }
 
@@ -59,7 +59,7 @@ func (c *appContext) Value(key any) any {
 	if key == (verifiedKey{}) {
 		return &c.verified
 	}
-	return c.bound.Value(key)
+	return c.lazyDeadline.Value(key)
 }
 
 // describe fills in the verified delivery.

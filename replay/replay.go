@@ -161,8 +161,8 @@ func NewOwner() Owner {
 	return o
 }
 
-// Ending says how a claim ended.
-type Ending struct {
+// Resolution says how a claim ended.
+type Resolution struct {
 	// State is Handled after a commit, Free after a release or when the
 	// lease ran out, Claimed if the wait ended before the claim did.
 	State State
@@ -184,7 +184,9 @@ var (
 )
 
 // Store keeps claims and handled deliveries. Its methods are safe for
-// concurrent use, honour ctx, and each is atomic over all keys given.
+// concurrent use, honour ctx, and each is atomic over all keys given. So are
+// those of the interfaces that a store may implement as well: [Lookuper],
+// [Forgetter] and [StatsReporter].
 //
 // Stores read the time from a clock of their own, which must survive steps of
 // the wall clock where the store lives in this process.
@@ -218,28 +220,40 @@ type Store interface {
 
 	// Wait returns when none of the blocking keys is Claimed any more, at
 	// once if none is, or when ctx ends (State Claimed, no error). Of several
-	// endings it returns the one that comes first in keys.Blocking. The
+	// resolutions it returns the one that comes first in keys.Blocking. The
 	// status is set if the store still knows it.
-	Wait(ctx context.Context, keys Keys) (Ending, error)
+	Wait(ctx context.Context, keys Keys) (Resolution, error)
+}
 
+// Lookuper is implemented by stores that can look keys up. Without it nothing
+// can be asked about a delivery ID, and there are no redelivery passes.
+type Lookuper interface {
 	// Lookup returns the state of every key, in the order given.
 	Lookup(ctx context.Context, keys []Key) ([]State, error)
+}
 
+// Forgetter is implemented by stores that can forget handled keys. Without it
+// no handled delivery can be made acceptable again.
+type Forgetter interface {
 	// Forget makes every key Free that is Handled and returns how many were.
 	// It does not touch claims.
 	Forget(ctx context.Context, keys []Key) (int, error)
+}
 
-	// Stats tells what the store holds, cheaply, for metrics.
+// StatsReporter is implemented by stores that have metrics.
+type StatsReporter interface {
+	// Stats returns what the store holds, cheaply.
 	Stats() Stats
 }
 
-// Stats is what a store tells of itself.
+// Stats is what a store holds.
 type Stats struct {
 	// Remembered is the number of handled keys, -1 if the store does not
 	// know. Keys whose window has passed may still count for a while.
 	Remembered int64
 	// Claimed is the number of keys that are claimed now, -1 if unknown.
 	Claimed int64
-	// Capacity is the most keys that the store will hold, 0 for no limit.
+	// Capacity is the most keys that the store will hold, 0 for no limit, -1
+	// if unknown.
 	Capacity int64
 }

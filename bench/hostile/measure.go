@@ -14,6 +14,7 @@ import (
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
@@ -21,7 +22,7 @@ import (
 type endpoint struct {
 	provider string
 	vector   conformance.Vector
-	trial    *caddymodule.Trial
+	trial    *dryrun.Endpoint
 	coded    bool // the provider has code of its own
 }
 
@@ -119,8 +120,8 @@ func (e *endpoint) send(name string, q conformance.Request) (cost, bool) {
 	c.cpu = cpuTime() - start
 	runtime.ReadMemStats(&after)
 	c.allocated = int(after.TotalAlloc - before.TotalAlloc)
-	c.outcome = string(tried.Outcome)
-	return c, !tried.Reached && tried.Outcome != caddymodule.Handshake && tried.Outcome != caddymodule.Duplicate && tried.Outcome != caddymodule.Replayed
+	c.outcome = tried.Outcome
+	return c, !tried.Reached && tried.Outcome != string(caddymodule.Handshake) && tried.Outcome != string(caddymodule.Duplicate) && tried.Outcome != string(caddymodule.Replayed)
 }
 
 // cpuTime is the time that the process has spent, in the kernel too.

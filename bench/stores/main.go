@@ -212,7 +212,7 @@ func (s *source) release(store replay.Store, n int) {
 	}
 }
 
-func (s *source) lookup(store replay.Store, n int) {
+func (s *source) lookup(store replay.Lookuper, n int) {
 	first := s.take(n)
 	contents := make([]replay.Key, 1)
 	for i := range n {

@@ -18,7 +18,7 @@ func TestExplainKnowsEveryPreset(t *testing.T) {
 			continue
 		}
 		t.Run(p.Name, func(t *testing.T) {
-			m := testMaker(t, p.Name)
+			m := testGenerator(t, p.Name)
 			r := made(t, m, genuine)
 			record := &capture.Request{Method: r.Method, Scheme: r.Scheme, Host: r.Host, RequestURI: r.RequestURI, Header: r.Header, Body: r.Body.Bytes(), Received: m.now()}
 			secret, _ := m.signer.Configure()

@@ -11,7 +11,7 @@ import (
 )
 
 func forgetCommand() *cobra.Command {
-	var a asking
+	var a adminClient
 	cmd := &cobra.Command{
 		Use:   "forget <provider> <id>",
 		Short: "Makes a handled delivery acceptable again",
@@ -27,14 +27,14 @@ handled before. It fails if no endpoint remembers the ID as handled.`,
 	a.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
-		found, err := a.ask(http.MethodPost, caddymodule.AdminForgetPath, map[string]string{"provider": args[0], "id": args[1]})
+		found, err := a.request(http.MethodPost, caddymodule.AdminForgetPath, map[string]string{"provider": args[0], "id": args[1]})
 		if err != nil {
 			return err
 		}
-		if err := printSightings(cmd.OutOrStdout(), found); err != nil {
+		if err := printStatuses(cmd.OutOrStdout(), found); err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(found, func(s caddymodule.Sighting) bool { return s.Forgotten }) {
+		if !slices.ContainsFunc(found, func(s caddymodule.DeliveryStatus) bool { return s.Forgotten }) {
 			return fmt.Errorf("no endpoint of %s remembers %s as handled", args[0], args[1])
 		}
 		return nil

@@ -12,8 +12,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -21,7 +21,7 @@ import (
 // sample is a preset with two genuine deliveries of different content.
 type sample struct {
 	name string
-	open func(t *testing.T) *caddymodule.Trial
+	open func(t *testing.T) *dryrun.Endpoint
 	// other is nil where only the provider can sign a second one.
 	one, other *http.Request
 	// idHeader is the unsigned header with the ID, empty if there is none;
@@ -70,7 +70,7 @@ func samples(t *testing.T) []sample {
 // without any.
 func madeUp(t *testing.T, p provider.Preset, variant string, distinction provider.Distinction, member signature.Field) sample {
 	t.Helper()
-	o := makerOptions{Provider: p.Name, URL: "https://hooks.example.com/in"}
+	o := generatorOptions{Provider: p.Name, URL: "https://hooks.example.com/in"}
 	s := sample{name: p.Name, varies: inFirstFamily(p, distinction.Varies), repeats: distinction.Content == provider.ContentRepeats}
 	if variant != "" {
 		o.Options = fmt.Sprintf(`{"scheme":%q}`, variant)
@@ -84,7 +84,7 @@ func madeUp(t *testing.T, p provider.Preset, variant string, distinction provide
 	if s.name == "segment batch" {
 		o.Body = []byte(`[{"type":"track"},{"event":"one"}]`)
 	}
-	m, err := newMaker(o)
+	m, err := newGenerator(o)
 	if err != nil {
 		t.Fatalf("%s: %v", s.name, err)
 	}
@@ -92,7 +92,7 @@ func madeUp(t *testing.T, p provider.Preset, variant string, distinction provide
 	if s.name == "segment batch" { // other events behind the one that is signed
 		other.Body = signature.BytesBody(`[{"type":"track"},{"event":"other"}]`)
 	}
-	s.open = func(t *testing.T) *caddymodule.Trial { return receiver(t, m) }
+	s.open = func(t *testing.T) *dryrun.Endpoint { return receiver(t, m) }
 	s.signed = m.traits.IDSigned
 	switch id := m.scheme.ID; {
 	case id == nil || strings.Contains(m.scheme.Signed, "{id}") && !s.signed: // a part of the content
@@ -141,7 +141,7 @@ func fromVectors(t *testing.T, p provider.Preset) sample {
 	vectors = slices.DeleteFunc(vectors, func(v conformance.Vector) bool { return v.Expect != "accept" || v.Answer != nil })
 	first := vectors[0]
 	s := sample{name: p.Name, idHeader: p.OtherID, varies: p.Varies, repeats: p.Content == provider.ContentRepeats, signed: p.IDSigned}
-	s.open = func(t *testing.T) *caddymodule.Trial {
+	s.open = func(t *testing.T) *dryrun.Endpoint {
 		t.Helper()
 		trial, err := first.Open()
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 func seenCommand() *cobra.Command {
-	var a asking
+	var a adminClient
 	cmd := &cobra.Command{
 		Use:   "seen <provider> <id>",
 		Short: "Says whether a delivery was handled",
@@ -24,11 +24,11 @@ app works on it at this moment) or free.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
 		query := url.Values{"provider": {args[0]}, "id": {args[1]}}
-		found, err := a.ask(http.MethodGet, caddymodule.AdminSeenPath+"?"+query.Encode(), nil)
+		found, err := a.request(http.MethodGet, caddymodule.AdminSeenPath+"?"+query.Encode(), nil)
 		if err != nil {
 			return err
 		}
-		return printSightings(cmd.OutOrStdout(), found)
+		return printStatuses(cmd.OutOrStdout(), found)
 	}
 	return onTerminal(cmd)
 }

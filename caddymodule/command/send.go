@@ -18,7 +18,7 @@ import (
 )
 
 func sendCommand() *cobra.Command {
-	var f makerFlags
+	var f generatorFlags
 	var s sender
 	cmd := &cobra.Command{
 		Use:   "send <provider>",
@@ -38,7 +38,7 @@ given. The exit code is 0 if all answers are as they should be.`,
 	}
 	flags := cmd.Flags()
 	f.add(flags)
-	bad := flawFlags(flags)
+	bad := mutationFlags(flags)
 	flags.BoolVar(&s.replay, "replay", false, "send each one twice, the second time under another ID if that is unsigned")
 	flags.IntVar(&s.count, "count", 1, "how many to send")
 	flags.IntVar(&s.parallel, "parallel", 1, "how many to send at a time")
@@ -48,10 +48,10 @@ given. The exit code is 0 if all answers are as they should be.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
 		var err error
-		if s.flaw, err = bad(); err != nil {
+		if s.mutation, err = bad(); err != nil {
 			return err
 		}
-		if s.maker, err = f.maker(args[0], cmd); err != nil {
+		if s.generator, err = f.generator(args[0], cmd); err != nil {
 			return err
 		}
 		return s.run(cmd.Context(), cmd.OutOrStdout())
@@ -61,8 +61,8 @@ given. The exit code is 0 if all answers are as they should be.`,
 
 // sender sends deliveries.
 type sender struct {
-	maker                 *maker
-	flaw                  flaw
+	generator             *generator
+	mutation              mutation
 	replay                bool
 	count, parallel       int
 	timeout               time.Duration
@@ -130,7 +130,7 @@ func (s *sender) asExpected(r sent) bool {
 	if r.err != nil {
 		return false
 	}
-	if s.flaw != genuine {
+	if s.mutation != genuine {
 		return r.status >= 400 && r.status < 500
 	}
 	return r.status < 300 && (!s.replay || r.again == http.StatusConflict || r.again < 300)
@@ -138,7 +138,7 @@ func (s *sender) asExpected(r sent) bool {
 
 func (s *sender) expectation() string {
 	switch {
-	case s.flaw != genuine:
+	case s.mutation != genuine:
 		return "a bad delivery must be refused (4xx)"
 	case s.replay:
 		return "2xx, and for the second time 2xx (as a duplicate) or 409"
@@ -147,8 +147,8 @@ func (s *sender) expectation() string {
 }
 
 func (s *sender) send(ctx context.Context, client *http.Client) sent {
-	id := s.maker.freshID()
-	r, err := s.maker.make(s.flaw, id)
+	id := s.generator.freshID()
+	r, err := s.generator.make(s.mutation, id)
 	if err != nil {
 		return sent{id: id, err: err}
 	}
@@ -156,7 +156,7 @@ func (s *sender) send(ctx context.Context, client *http.Client) sent {
 	status, err := s.post(ctx, client, r)
 	result := sent{id: id, status: status, took: time.Since(start), err: err}
 	if s.replay && err == nil {
-		result.again, result.err = s.post(ctx, client, s.maker.again(r))
+		result.again, result.err = s.post(ctx, client, s.generator.again(r))
 	}
 	return result
 }

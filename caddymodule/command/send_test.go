@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
 )
 
@@ -26,7 +27,7 @@ const sendSecret = "a secret for sending"
 
 func serve(t *testing.T, providerName string) *endpoint {
 	t.Helper()
-	trial, err := caddymodule.OpenTrial(nolog.Context(t.Context()), []byte(`{"provider":{"name":"`+providerName+`","secrets":[{"secret":"`+sendSecret+`"}]}}`), nil)
+	trial, err := dryrun.Open(nolog.Context(t.Context()), []byte(`{"provider":{"name":"`+providerName+`","secrets":[{"secret":"`+sendSecret+`"}]}}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,7 @@ func serve(t *testing.T, providerName string) *endpoint {
 	e.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got := trial.Send(r)
 		e.mu.Lock()
-		e.outcomes[got.Outcome]++
+		e.outcomes[caddymodule.Outcome(got.Outcome)]++
 		e.mu.Unlock()
 		w.WriteHeader(got.Status)
 	}))
@@ -115,7 +116,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 }
 
 func TestSignPrintsARequestThatIsAccepted(t *testing.T) {
-	trial, err := caddymodule.OpenTrial(nolog.Context(t.Context()), []byte(`{"provider":{"name":"github","secrets":[{"secret":"`+sendSecret+`"}]}}`), nil)
+	trial, err := dryrun.Open(nolog.Context(t.Context()), []byte(`{"provider":{"name":"github","secrets":[{"secret":"`+sendSecret+`"}]}}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +129,7 @@ func TestSignPrintsARequestThatIsAccepted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := trial.Send(r); got.Outcome != caddymodule.Verified || r.Host != "localhost:8080" {
+	if got := trial.Send(r); got.Outcome != string(caddymodule.Verified) || r.Host != "localhost:8080" {
 		t.Errorf("%s, %s for\n%s", got.Outcome, got.Reason, out)
 	}
 }
@@ -144,7 +145,7 @@ func TestSignRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	t.Setenv("EMPTY_SECRET", "")
 	for name, args := range map[string][]string{
 		"another format":       {"github", "--as", "wget"},
-		"two flaws":            {"stripe", "--tamper", "--stale"},
+		"two mutations":        {"stripe", "--tamper", "--stale"},
 		"an unset variable":    {"github", "--secret", "env:NO_SUCH_VARIABLE_IS_SET"},
 		"an empty variable":    {"github", "--secret", "env:EMPTY_SECRET"},
 		"a file that is not":   {"github", "--secret", "@no such file"},

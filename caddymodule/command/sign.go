@@ -18,7 +18,7 @@ import (
 )
 
 func signCommand() *cobra.Command {
-	var f makerFlags
+	var f generatorFlags
 	cmd := &cobra.Command{
 		Use:   "sign <provider>",
 		Short: "Makes a genuine delivery and prints it as HTTP or curl",
@@ -34,13 +34,13 @@ error: the receiver must be given it.`,
 	}
 	f.add(cmd.Flags())
 	as := cmd.Flags().String("as", "http", "what to print: http or curl")
-	bad := flawFlags(cmd.Flags())
+	bad := mutationFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
 		if *as != "http" && *as != "curl" {
 			return fmt.Errorf("--as %s is unknown: write http or curl", *as)
 		}
-		m, err := f.maker(args[0], cmd)
+		m, err := f.generator(args[0], cmd)
 		if err != nil {
 			return err
 		}
@@ -60,13 +60,13 @@ error: the receiver must be given it.`,
 	return cmd
 }
 
-// makerFlags are the flags of everything that makes deliveries.
-type makerFlags struct {
-	options      makerOptions
+// generatorFlags are the flags of everything that makes deliveries.
+type generatorFlags struct {
+	options      generatorOptions
 	secret, body string
 }
 
-func (f *makerFlags) add(flags *pflag.FlagSet) {
+func (f *generatorFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.secret, "secret", "", secretHelp+"; default: one is made up")
 	flags.StringVar(&f.options.PrivateKey, "private-key", "", "a file with the private key (PEM), for providers that have one; default: one is made up")
 	flags.StringVar(&f.options.Options, "options", "", "the provider's options in JSON, as in Caddy's config")
@@ -78,8 +78,8 @@ func (f *makerFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.options.Event, "event", "", "the event type; default: that of the body, or an example")
 }
 
-// maker returns a maker, and tells of a key that was made up.
-func (f *makerFlags) maker(name string, cmd *cobra.Command) (*maker, error) {
+// generator returns a generator, and tells of a key that was made up.
+func (f *generatorFlags) generator(name string, cmd *cobra.Command) (*generator, error) {
 	o := f.options
 	o.Provider = name
 	var err error
@@ -93,7 +93,7 @@ func (f *makerFlags) maker(name string, cmd *cobra.Command) (*maker, error) {
 			return nil, fmt.Errorf("reading the body: %w", err)
 		}
 	}
-	m, err := newMaker(o)
+	m, err := newGenerator(o)
 	if err != nil {
 		return nil, err
 	}
@@ -107,11 +107,11 @@ func (f *makerFlags) maker(name string, cmd *cobra.Command) (*maker, error) {
 	return m, nil
 }
 
-// flawFlags adds the flags of bad deliveries that one request can be.
-func flawFlags(flags *pflag.FlagSet) func() (flaw, error) {
+// mutationFlags adds the flags of bad deliveries that one request can be.
+func mutationFlags(flags *pflag.FlagSet) func() (mutation, error) {
 	t := flags.Bool("tamper", false, "alter it after signing: must be refused with 401")
 	s := flags.Bool("stale", false, "sign it with an old time: must be refused with 401")
-	return func() (flaw, error) {
+	return func() (mutation, error) {
 		switch {
 		case *t && *s:
 			return genuine, errors.New("--tamper and --stale are two things: do one after the other")

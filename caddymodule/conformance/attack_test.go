@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
@@ -27,7 +27,7 @@ type attack struct {
 }
 
 // open sets up the endpoint of a vector.
-func open(t *testing.T, v conformance.Vector) *caddymodule.Trial {
+func open(t *testing.T, v conformance.Vector) *dryrun.Endpoint {
 	t.Helper()
 	trial, err := v.Open()
 	if err != nil {
@@ -37,11 +37,11 @@ func open(t *testing.T, v conformance.Vector) *caddymodule.Trial {
 	return trial
 }
 
-func send(t *testing.T, trial *caddymodule.Trial, q conformance.Request) caddymodule.Tried {
+func send(t *testing.T, trial *dryrun.Endpoint, q conformance.Request) dryrun.Result {
 	t.Helper()
 	r, err := q.HTTP()
 	if err != nil {
-		return caddymodule.Tried{} // no client can send it
+		return dryrun.Result{} // no client can send it
 	}
 	return trial.Send(r)
 }
@@ -71,7 +71,7 @@ func withHeader(q conformance.Request, name string, values ...string) conformanc
 	return q
 }
 
-func listsBody(tried caddymodule.Tried) bool {
+func listsBody(tried dryrun.Result) bool {
 	return slices.Contains(strings.Split(tried.ReachedHeader.Get("Webhook-Verified-Unsigned"), ", "), "body")
 }
 

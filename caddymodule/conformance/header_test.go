@@ -15,12 +15,13 @@ import (
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
 // openWith opens a trial for a vector, with further options of the handler.
-func openWith(t *testing.T, v conformance.Vector, options map[string]any) *caddymodule.Trial {
+func openWith(t *testing.T, v conformance.Vector, options map[string]any) *dryrun.Endpoint {
 	t.Helper()
 	all := map[string]any{"provider": v.Provider}
 	maps.Copy(all, options)
@@ -28,7 +29,7 @@ func openWith(t *testing.T, v conformance.Vector, options map[string]any) *caddy
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial, err := caddymodule.OpenTrial(nolog.Context(t.Context()), config, func() time.Time { return time.Unix(v.Now, 0) })
+	trial, err := dryrun.Open(nolog.Context(t.Context()), config, func() time.Time { return time.Unix(v.Now, 0) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,10 +171,10 @@ func TestInvariant12AHandshakeReadsNoBodyThatItDoesNotNeed(t *testing.T) {
 					if got.Reached {
 						t.Errorf("%s, %s, as %s: it reaches the app", p.Name, v.Name, method)
 					}
-					if got.Outcome == caddymodule.Handshake {
+					if got.Outcome == string(caddymodule.Handshake) {
 						answered++
 					}
-					if method == v.Request.Method && !needed && !signsInBody[p.Name] && got.Outcome != caddymodule.Handshake {
+					if method == v.Request.Method && !needed && !signsInBody[p.Name] && got.Outcome != string(caddymodule.Handshake) {
 						t.Errorf("%s, %s: %s, %s", p.Name, v.Name, got.Outcome, got.Reason)
 					}
 					if body.read > mostForHandshake && !signsInBody[p.Name] {
@@ -203,7 +204,7 @@ func TestABodyBehindAHandshakeCannotBeRead(t *testing.T) {
 			r := build(t, v)
 			body := &countingBody{}
 			r.Body, r.ContentLength = body, 24<<20
-			if got := openWith(t, v, nil).Send(r); got.Outcome != caddymodule.Handshake {
+			if got := openWith(t, v, nil).Send(r); got.Outcome != string(caddymodule.Handshake) {
 				continue
 			}
 			if n, err := r.Body.Read(make([]byte, 1)); n > 0 || errors.Is(err, io.EOF) {

@@ -20,7 +20,7 @@ func TestSNSDoesNotRevealWhichTopicsAreConfigured(t *testing.T) {
 		}
 		other := changed(t, v, func(p map[string]any) { p["topics"] = []string{elsewhere} })
 		configured, unknown := openWith(t, v, nil), openWith(t, other, nil)
-		if got := configured.Send(build(t, v)); got.Outcome != caddymodule.Verified {
+		if got := configured.Send(build(t, v)); got.Outcome != string(caddymodule.Verified) {
 			t.Fatalf("%s: %s, %s", v.Name, got.Outcome, got.Reason)
 		}
 		for name, value := range map[string]any{
@@ -35,7 +35,7 @@ func TestSNSDoesNotRevealWhichTopicsAreConfigured(t *testing.T) {
 			}
 			v.Request.Body = body
 			a, b := configured.Send(build(t, v)), unknown.Send(build(t, v))
-			if a.Outcome == caddymodule.Duplicate {
+			if a.Outcome == string(caddymodule.Duplicate) {
 				continue // what is altered is not signed
 			}
 			if a.Status != b.Status || a.Outcome != b.Outcome {

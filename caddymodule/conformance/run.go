@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
 )
 
@@ -51,12 +52,12 @@ func Run(v Vector) (Result, error) {
 
 // Open returns a handler with the provider of the vector, at its time. The
 // caller must close it.
-func (v Vector) Open() (*caddymodule.Trial, error) {
+func (v Vector) Open() (*dryrun.Endpoint, error) {
 	config, err := json.Marshal(map[string]json.RawMessage{"provider": v.Provider})
 	if err != nil {
 		return nil, fmt.Errorf("writing config: %w", err)
 	}
-	trial, err := caddymodule.OpenTrial(nolog.Context(context.Background()), config, func() time.Time { return time.Unix(v.Now, 0) })
+	trial, err := dryrun.Open(nolog.Context(context.Background()), config, func() time.Time { return time.Unix(v.Now, 0) })
 	if err != nil {
 		return nil, fmt.Errorf("setting up the endpoint: %w", err)
 	}
@@ -74,14 +75,14 @@ func (v Vector) blankSecret() bool {
 }
 
 // send sends the request and compares the response.
-func (v Vector) send(trial *caddymodule.Trial) (Result, error) {
+func (v Vector) send(trial *dryrun.Endpoint) (Result, error) {
 	r, err := v.Request.HTTP()
 	if err != nil {
 		return Result{}, err
 	}
 	tried := trial.Send(r)
 	result := Result{Status: tried.Status, Accepted: tried.Status < 400, Reason: tried.Reason}
-	if tried.Outcome == caddymodule.Duplicate {
+	if tried.Outcome == string(caddymodule.Duplicate) {
 		result = Result{Status: http.StatusConflict, Reason: "a copy, which is not forwarded"}
 	}
 	result.Wrong = v.judge(result, &tried)
@@ -89,7 +90,7 @@ func (v Vector) send(trial *caddymodule.Trial) (Result, error) {
 }
 
 // judge says how the result differs from what is expected, empty if it does not.
-func (v Vector) judge(result Result, tried *caddymodule.Tried) string {
+func (v Vector) judge(result Result, tried *dryrun.Result) string {
 	if result.Accepted != (v.Expect == "accept") {
 		return fmt.Sprintf("%s, but %s was expected", map[bool]string{true: "accepted", false: "refused: " + result.Reason}[result.Accepted], v.Expect)
 	}
@@ -112,7 +113,7 @@ func (v Vector) judge(result Result, tried *caddymodule.Tried) string {
 }
 
 // judgeAnswer compares the response to a handshake.
-func (v Vector) judgeAnswer(tried *caddymodule.Tried) string {
+func (v Vector) judgeAnswer(tried *dryrun.Result) string {
 	want := v.Answer
 	if want == nil {
 		return "accepted, but it did not reach the app"

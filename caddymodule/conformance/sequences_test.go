@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/signing"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -262,7 +263,7 @@ func runSequence(t *testing.T, name, options string, all []sent) {
 		now = start.Add(s.after)
 		r := s.request(t, signer, start)
 		got := trial.Send(r)
-		if got.Outcome != s.want || got.Reached != (s.want == isNew) {
+		if got.Outcome != string(s.want) || got.Reached != (s.want == isNew) {
 			t.Errorf("%d: %s, reached the app %t, want %s: %s", i+1, got.Outcome, got.Reached, s.want, got.Reason)
 		}
 	}
@@ -281,7 +282,7 @@ func signerFor(t *testing.T, name, options string) *signing.Signer {
 	return signer
 }
 
-func openFor(t *testing.T, name, options string, signer *signing.Signer, now func() time.Time) *caddymodule.Trial {
+func openFor(t *testing.T, name, options string, signer *signing.Signer, now func() time.Time) *dryrun.Endpoint {
 	t.Helper()
 	secret := secretText
 	if signer != nil {
@@ -297,7 +298,7 @@ func openFor(t *testing.T, name, options string, signer *signing.Signer, now fun
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial, err := caddymodule.OpenTrial(nolog.Context(t.Context()), config, now)
+	trial, err := dryrun.Open(nolog.Context(t.Context()), config, now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
@@ -94,7 +94,7 @@ func TestAWindowShorterThanTheLifeOfACopyIsAConfigError(t *testing.T) {
 		if c.window == "" {
 			config = fmt.Sprintf(`{"provider":{"name":%q,%s}}`, c.provider, c.options)
 		}
-		trial, err := caddymodule.OpenTrial(nolog.Context(t.Context()), json.RawMessage(config), nil)
+		trial, err := dryrun.Open(nolog.Context(t.Context()), json.RawMessage(config), nil)
 		if err == nil {
 			trial.Close()
 		}

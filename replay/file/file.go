@@ -85,7 +85,12 @@ type Store struct {
 	oldest  uint32 // the writer's: first period that may be on disk
 }
 
-var _ replay.Store = (*Store)(nil)
+var (
+	_ replay.Store         = (*Store)(nil)
+	_ replay.Lookuper      = (*Store)(nil)
+	_ replay.Forgetter     = (*Store)(nil)
+	_ replay.StatsReporter = (*Store)(nil)
+)
 
 // SetMaxEntries changes [Options.MaxEntries]. Lowering it forgets nothing: the
 // store is full until enough windows have passed.
@@ -135,16 +140,16 @@ func (s *Store) Release(_ context.Context, keys replay.Keys, owner replay.Owner,
 }
 
 // Wait implements [replay.Store].
-func (s *Store) Wait(ctx context.Context, keys replay.Keys) (replay.Ending, error) {
+func (s *Store) Wait(ctx context.Context, keys replay.Keys) (replay.Resolution, error) {
 	return s.ledger.Wait(ctx, keys)
 }
 
-// Lookup implements [replay.Store].
+// Lookup implements [replay.Lookuper].
 func (s *Store) Lookup(_ context.Context, keys []replay.Key) ([]replay.State, error) {
 	return s.ledger.Lookup(keys), nil
 }
 
-// Forget implements [replay.Store]. It is as durable as a commit.
+// Forget implements [replay.Forgetter]. It is as durable as a commit.
 func (s *Store) Forget(ctx context.Context, keys []replay.Key) (int, error) {
 	if len(keys) == 0 {
 		return 0, nil
@@ -160,7 +165,7 @@ func (s *Store) Forget(ctx context.Context, keys []replay.Key) (int, error) {
 	return r.forgotten, nil
 }
 
-// Stats implements [replay.Store].
+// Stats implements [replay.StatsReporter].
 func (s *Store) Stats() replay.Stats { return s.ledger.Stats() }
 
 // Close finishes the commits that are under way and closes the file. Calls

@@ -30,7 +30,12 @@ type Store struct {
 	ledger *ledger.Ledger
 }
 
-var _ replay.Store = (*Store)(nil)
+var (
+	_ replay.Store         = (*Store)(nil)
+	_ replay.Lookuper      = (*Store)(nil)
+	_ replay.Forgetter     = (*Store)(nil)
+	_ replay.StatsReporter = (*Store)(nil)
+)
 
 // New returns an empty store.
 func New(o Options) *Store {
@@ -63,19 +68,19 @@ func (s *Store) Release(_ context.Context, keys replay.Keys, owner replay.Owner,
 }
 
 // Wait implements [replay.Store].
-func (s *Store) Wait(ctx context.Context, keys replay.Keys) (replay.Ending, error) {
+func (s *Store) Wait(ctx context.Context, keys replay.Keys) (replay.Resolution, error) {
 	return s.ledger.Wait(ctx, keys)
 }
 
-// Lookup implements [replay.Store].
+// Lookup implements [replay.Lookuper].
 func (s *Store) Lookup(_ context.Context, keys []replay.Key) ([]replay.State, error) {
 	return s.ledger.Lookup(keys), nil
 }
 
-// Forget implements [replay.Store].
+// Forget implements [replay.Forgetter].
 func (s *Store) Forget(_ context.Context, keys []replay.Key) (int, error) {
 	return s.ledger.Forget(keys), nil
 }
 
-// Stats implements [replay.Store].
+// Stats implements [replay.StatsReporter].
 func (s *Store) Stats() replay.Stats { return s.ledger.Stats() }

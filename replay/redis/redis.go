@@ -87,7 +87,12 @@ type Store struct {
 	running  sync.WaitGroup
 }
 
-var _ replay.Store = (*Store)(nil)
+var (
+	_ replay.Store         = (*Store)(nil)
+	_ replay.Lookuper      = (*Store)(nil)
+	_ replay.Forgetter     = (*Store)(nil)
+	_ replay.StatsReporter = (*Store)(nil)
+)
 
 // SetLogger replaces [Options.Logger]; nil logs nothing.
 func (s *Store) SetLogger(l *slog.Logger) { s.health.logger.Store(l) }
@@ -152,7 +157,7 @@ func (s *Store) Commit(ctx context.Context, keys replay.Keys, owner replay.Owner
 	if len(keys.Blocking) == 0 {
 		return replay.ErrNoKeys
 	}
-	held, err := s.run(ctx, commitScript, keys.All(), blockingCount(keys), string(owner[:]), milliseconds(window), ending('h', status), endingLife).AsInt64()
+	held, err := s.run(ctx, commitScript, keys.All(), blockingCount(keys), string(owner[:]), milliseconds(window), resolution('h', status), resolutionLife).AsInt64()
 	return s.asOwner(ctx, "committing", held, err)
 }
 
@@ -173,7 +178,7 @@ func (s *Store) Release(ctx context.Context, keys replay.Keys, owner replay.Owne
 	if len(keys.Blocking) == 0 {
 		return nil
 	}
-	return s.failed(ctx, "releasing", s.run(ctx, releaseScript, keys.Blocking, string(owner[:]), ending('f', status), endingLife).Error())
+	return s.failed(ctx, "releasing", s.run(ctx, releaseScript, keys.Blocking, string(owner[:]), resolution('f', status), resolutionLife).Error())
 }
 
 // Bounds of the time between two looks at a claim that is waited for.
@@ -183,55 +188,55 @@ const (
 )
 
 // Wait implements [replay.Store]. It looks again and again, every quarter of a
-// second in the end: a message that tells of the ending could be lost.
-func (s *Store) Wait(ctx context.Context, keys replay.Keys) (replay.Ending, error) {
+// second in the end: a message that tells of the resolution could be lost.
+func (s *Store) Wait(ctx context.Context, keys replay.Keys) (replay.Resolution, error) {
 	seen := make([]bool, len(keys.Blocking)) // claimed at some look
 	for pause := firstLook; ; pause = min(pause*3/2, lastLook) {
-		endings, err := s.look(ctx, keys.Blocking)
+		resolutions, err := s.look(ctx, keys.Blocking)
 		if err != nil && ctx.Err() == nil {
-			return replay.Ending{}, err
+			return replay.Resolution{}, err
 		}
 		if err == nil {
-			if e, over := conclude(endings, seen); over {
+			if e, over := conclude(resolutions, seen); over {
 				return e, nil
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return replay.Ending{State: replay.Claimed}, nil
+			return replay.Resolution{State: replay.Claimed}, nil
 		case <-time.After(pause):
 		}
 	}
 }
 
-// conclude returns the ending of the first key that has one, if none is
+// conclude returns the resolution of the first key that has one, if none is
 // claimed any more.
-func conclude(endings []replay.Ending, seen []bool) (first replay.Ending, over bool) {
+func conclude(resolutions []replay.Resolution, seen []bool) (first replay.Resolution, over bool) {
 	over = true
-	for i, e := range endings {
+	for i, e := range resolutions {
 		if e.State == replay.Claimed {
 			seen[i], over = true, false
 		}
 	}
 	if !over {
-		return replay.Ending{State: replay.Claimed}, false
+		return replay.Resolution{State: replay.Claimed}, false
 	}
-	for i, e := range endings {
+	for i, e := range resolutions {
 		if seen[i] || e.State == replay.Handled || e.Status != 0 {
 			return e, true
 		}
 	}
-	return replay.Ending{State: replay.Free}, true
+	return replay.Resolution{State: replay.Free}, true
 }
 
-// Lookup implements [replay.Store].
+// Lookup implements [replay.Lookuper].
 func (s *Store) Lookup(ctx context.Context, keys []replay.Key) ([]replay.State, error) {
-	endings, err := s.look(ctx, keys)
+	resolutions, err := s.look(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
-	states := make([]replay.State, len(endings))
-	for i, e := range endings {
+	states := make([]replay.State, len(resolutions))
+	for i, e := range resolutions {
 		states[i] = e.State
 	}
 	return states, nil
@@ -239,7 +244,7 @@ func (s *Store) Lookup(ctx context.Context, keys []replay.Key) ([]replay.State, 
 
 // look returns the state of every key and, if it is known, the status that
 // the last claim ended with.
-func (s *Store) look(ctx context.Context, keys []replay.Key) ([]replay.Ending, error) {
+func (s *Store) look(ctx context.Context, keys []replay.Key) ([]replay.Resolution, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
@@ -250,18 +255,18 @@ func (s *Store) look(ctx context.Context, keys []replay.Key) ([]replay.Ending, e
 	if len(found) != len(keys) {
 		return nil, fmt.Errorf("looking up in redis: %d states for %d keys", len(found), len(keys))
 	}
-	endings := make([]replay.Ending, len(found))
+	resolutions := make([]replay.Resolution, len(found))
 	for i, f := range found {
 		if f == "" {
 			return nil, errors.New("looking up in redis: a state is empty")
 		}
-		endings[i].State = stateOf(f[0])
-		endings[i].Status, _ = strconv.Atoi(f[1:])
+		resolutions[i].State = stateOf(f[0])
+		resolutions[i].Status, _ = strconv.Atoi(f[1:])
 	}
-	return endings, nil
+	return resolutions, nil
 }
 
-// Forget implements [replay.Store].
+// Forget implements [replay.Forgetter].
 func (s *Store) Forget(ctx context.Context, keys []replay.Key) (int, error) {
 	if len(keys) == 0 {
 		return 0, nil
@@ -270,7 +275,7 @@ func (s *Store) Forget(ctx context.Context, keys []replay.Key) (int, error) {
 	return int(n), s.failed(ctx, "forgetting", err)
 }
 
-// Stats implements [replay.Store]. Redis is not asked: it does not count the
+// Stats implements [replay.StatsReporter]. Redis is not asked: it does not count the
 // keys of one prefix.
 func (s *Store) Stats() replay.Stats {
 	return replay.Stats{Remembered: -1, Claimed: -1}
@@ -353,7 +358,7 @@ func milliseconds(d time.Duration) string {
 	return strconv.FormatInt(max(1, int64((d+time.Millisecond-1)/time.Millisecond)), 10)
 }
 
-func ending(state byte, status int) string {
+func resolution(state byte, status int) string {
 	return string(state) + strconv.Itoa(status)
 }
 

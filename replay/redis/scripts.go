@@ -6,18 +6,18 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// endingLife is how long a store tells how a claim ended, in milliseconds.
-const endingLife = "60000"
+// resolutionLife is how long a store tells how a claim ended, in milliseconds.
+const resolutionLife = "60000"
 
 // The scripts. KEYS are the names of every key, three by three: claimed,
-// handled, ending. Claim and commit get the blocking keys, then the notes, and
+// handled, resolution. Claim and commit get the blocking keys, then the notes, and
 // how many are blocking in ARGV[1]; renew, release and wait get the blocking
 // keys. The owner is the first argument after that.
 //
 // All may be run twice with the same effect, because the client sends a script
 // again when a connection breaks before the answer. None needs new memory to
 // end a claim: a server that is full ends it by renaming, and merely does
-// without the ending and the notes (SET by pcall).
+// without the resolution and the notes (SET by pcall).
 var (
 	//go:embed claim.lua
 	claimSource string

@@ -33,7 +33,7 @@ var claims = map[string]func(*testing.T, Subject){
 				t.Errorf("Commit: %v, want ErrNoKeys", err)
 			}
 			d.release(500)
-			if got := d.wait(t.Context())(); got != (replay.Ending{State: replay.Free}) {
+			if got := d.wait(t.Context())(); got != (replay.Resolution{State: replay.Free}) {
 				t.Errorf("Wait = %+v, want free", got)
 			}
 		}

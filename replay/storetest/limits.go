@@ -192,7 +192,7 @@ func bounded(test func(*testing.T, func(limit int64) Instance)) func(*testing.T,
 }
 
 // full checks that the nth delivery finds no room.
-func full(t *testing.T, store replay.Store, n int) {
+func full(t *testing.T, store Store, n int) {
 	t.Helper()
 	refusedForRoom(arrival(t, store, n, n))
 }

@@ -1,5 +1,6 @@
 // Package storetest is the conformance suite of replay stores: what
-// [replay.Store] promises, written as tests that every store runs.
+// [replay.Store] and the optional interfaces promise, written as tests that
+// every store runs.
 package storetest
 
 import (
@@ -26,9 +27,18 @@ type Subject struct {
 	Unbounded bool
 }
 
+// Store is a store with the optional interfaces, by which the suite checks what
+// the others have done.
+type Store interface {
+	replay.Store
+	replay.Lookuper
+	replay.Forgetter
+	replay.StatsReporter
+}
+
 // Instance is one store and what the tests need to do to it.
 type Instance struct {
-	replay.Store
+	Store
 	// Advance makes d pass for the store.
 	Advance func(t *testing.T, d time.Duration)
 	// SetLimit changes the limit; nil if Subject.Unbounded.
@@ -52,7 +62,7 @@ const patience = 30 * time.Second
 
 // Run runs the suite.
 func Run(t *testing.T, subject Subject) {
-	suites := []map[string]func(*testing.T, Subject){claims, endings, notes, sequences, agreement, waits, limits, durability}
+	suites := []map[string]func(*testing.T, Subject){claims, resolutions, notes, sequences, agreement, waits, limits, durability}
 	for _, suite := range suites {
 		for name, test := range suite {
 			t.Run(name, func(t *testing.T) {
@@ -69,7 +79,7 @@ func Run(t *testing.T, subject Subject) {
 // delivery is a delivery as a test sees it: its keys, and one owner's view.
 type delivery struct {
 	t     *testing.T
-	store replay.Store
+	store Store
 	keys  replay.Keys
 	owner replay.Owner
 }
@@ -82,7 +92,7 @@ func key(kind replay.Kind, n int) replay.Key {
 
 // arrival is a delivery with the nth blocking key and the mth note that has
 // just arrived, with an owner of its own. 0 leaves out the key or the note.
-func arrival(t *testing.T, store replay.Store, n, m int) delivery {
+func arrival(t *testing.T, store Store, n, m int) delivery {
 	d := delivery{t: t, store: store, owner: replay.NewOwner()}
 	if n != 0 {
 		d.keys.Blocking = []replay.Key{key(replay.KindContent, n)}
@@ -94,7 +104,7 @@ func arrival(t *testing.T, store replay.Store, n, m int) delivery {
 }
 
 // wide is a delivery with several blocking keys.
-func wide(t *testing.T, store replay.Store, keys ...int) delivery {
+func wide(t *testing.T, store Store, keys ...int) delivery {
 	d := arrival(t, store, 0, 0)
 	for _, n := range keys {
 		d.keys.Blocking = append(d.keys.Blocking, key(replay.KindContent, n))
@@ -168,17 +178,17 @@ func (d delivery) states(want ...replay.State) {
 }
 
 // wait waits in the background.
-func (d delivery) wait(ctx context.Context) (result func() replay.Ending) {
-	var ending replay.Ending
+func (d delivery) wait(ctx context.Context) (result func() replay.Resolution) {
+	var resolution replay.Resolution
 	var err error
 	var done sync.WaitGroup
-	done.Go(func() { ending, err = d.store.Wait(ctx, d.keys) })
-	return func() replay.Ending {
+	done.Go(func() { resolution, err = d.store.Wait(ctx, d.keys) })
+	return func() replay.Resolution {
 		d.t.Helper()
 		done.Wait()
 		if err != nil {
 			d.t.Fatalf("Wait: %v", err)
 		}
-		return ending
+		return resolution
 	}
 }

@@ -14,11 +14,11 @@ var waits = map[string]func(*testing.T, Subject){
 	"waiting for nothing ends at once": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		d := arrival(t, store, 1, 1)
-		if got := d.wait(t.Context())(); got != (replay.Ending{State: replay.Free}) {
+		if got := d.wait(t.Context())(); got != (replay.Resolution{State: replay.Free}) {
 			t.Errorf("Wait = %+v, want free", got)
 		}
 		d.handle()
-		if got := d.wait(t.Context())(); got != (replay.Ending{State: replay.Handled, Status: 200}) {
+		if got := d.wait(t.Context())(); got != (replay.Resolution{State: replay.Handled, Status: 200}) {
 			t.Errorf("Wait = %+v, want handled with 200", got)
 		}
 	},
@@ -30,7 +30,7 @@ var waits = map[string]func(*testing.T, Subject){
 		results := crowd(t, store)
 		owner.commit(204)
 		for _, result := range results {
-			if got := result(); got != (replay.Ending{State: replay.Handled, Status: 204}) {
+			if got := result(); got != (replay.Resolution{State: replay.Handled, Status: 204}) {
 				t.Errorf("Wait = %+v, want handled with 204", got)
 			}
 		}
@@ -43,7 +43,7 @@ var waits = map[string]func(*testing.T, Subject){
 		results := crowd(t, store)
 		owner.release(502)
 		for _, result := range results {
-			if got := result(); got != (replay.Ending{State: replay.Free, Status: 502}) {
+			if got := result(); got != (replay.Resolution{State: replay.Free, Status: 502}) {
 				t.Errorf("Wait = %+v, want free with 502", got)
 			}
 		}
@@ -54,7 +54,7 @@ var waits = map[string]func(*testing.T, Subject){
 		arrival(t, store, 1, 1).claimFor(lease, replay.Ours)
 		result := arrival(t, store, 1, 1).wait(t.Context())
 		store.Advance(t, lease+time.Minute)
-		if got := result(); got != (replay.Ending{State: replay.Free}) {
+		if got := result(); got != (replay.Resolution{State: replay.Free}) {
 			t.Errorf("Wait = %+v, want free", got)
 		}
 	},
@@ -71,7 +71,7 @@ var waits = map[string]func(*testing.T, Subject){
 			}
 		}
 		owner.commit(200)
-		if got := result(); got != (replay.Ending{State: replay.Handled, Status: 200}) {
+		if got := result(); got != (replay.Resolution{State: replay.Handled, Status: 200}) {
 			t.Errorf("Wait = %+v, want handled with 200", got)
 		}
 	},
@@ -81,7 +81,7 @@ var waits = map[string]func(*testing.T, Subject){
 		arrival(t, store, 1, 1).claim(replay.Ours)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		if got := arrival(t, store, 1, 1).wait(ctx)(); got != (replay.Ending{State: replay.Claimed}) {
+		if got := arrival(t, store, 1, 1).wait(ctx)(); got != (replay.Resolution{State: replay.Claimed}) {
 			t.Errorf("Wait = %+v, want claimed", got)
 		}
 	},
@@ -94,8 +94,8 @@ var waits = map[string]func(*testing.T, Subject){
 		result := wide(t, store, 1, 2).wait(t.Context())
 		first.release(500)
 		second.commit(200)
-		if got := result(); got != (replay.Ending{State: replay.Free, Status: 500}) {
-			t.Errorf("Wait = %+v, want the ending of the first key: free with 500", got)
+		if got := result(); got != (replay.Resolution{State: replay.Free, Status: 500}) {
+			t.Errorf("Wait = %+v, want the resolution of the first key: free with 500", got)
 		}
 	},
 
@@ -105,7 +105,7 @@ var waits = map[string]func(*testing.T, Subject){
 		owner.claim(replay.Ours)
 		result := arrival(t, store, 1, 2).wait(t.Context())
 		owner.commit(200)
-		if got := result(); got != (replay.Ending{State: replay.Handled, Status: 200}) {
+		if got := result(); got != (replay.Resolution{State: replay.Handled, Status: 200}) {
 			t.Errorf("Wait = %+v, want handled with 200", got)
 		}
 	},
@@ -116,14 +116,14 @@ var waits = map[string]func(*testing.T, Subject){
 		arrival(t, store, 2, 2).claim(replay.Ours)
 		d := arrival(t, store, 3, 1).noted(2)
 		d.keys.Notes = append(d.keys.Notes, key(replay.KindContent, 2))
-		if got := d.wait(t.Context())(); got != (replay.Ending{State: replay.Free}) {
+		if got := d.wait(t.Context())(); got != (replay.Resolution{State: replay.Free}) {
 			t.Errorf("Wait = %+v, want free", got)
 		}
 	},
 }
 
 // crowd lets many copies wait for delivery 1.
-func crowd(t *testing.T, store replay.Store) (results []func() replay.Ending) {
+func crowd(t *testing.T, store Store) (results []func() replay.Resolution) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	for range 50 {

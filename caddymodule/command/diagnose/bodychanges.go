@@ -36,7 +36,7 @@ func bodyChanges(start variant) []change {
 	if len(body) > maxVary {
 		return changes
 	}
-	for _, w := range writings(body) {
+	for _, w := range serializations(body) {
 		add("json_rewritten", w.text, "the body is JSON that was parsed and written again on its way. What was signed: "+w.how,
 			rawBody+"take out what parses JSON (an API gateway's mapping, a body parser, a tunnel's inspector that replays)")
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/command/capture"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/signing"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -124,11 +125,11 @@ func (c *Case) judge(ctx context.Context, report *Report) error {
 	if err != nil {
 		return err
 	}
-	tried, err := caddymodule.Try(nolog.Context(ctx), config, func() time.Time { return c.judgedAt() }, c.httpRequest(ctx))
+	tried, err := dryrun.Once(nolog.Context(ctx), config, func() time.Time { return c.judgedAt() }, c.httpRequest(ctx))
 	if err != nil {
 		return err
 	}
-	report.Outcome, report.Reason = tried.Outcome, tried.Reason
+	report.Outcome, report.Reason = caddymodule.Outcome(tried.Outcome), tried.Reason
 	return nil
 }
 

@@ -2,10 +2,11 @@
 // It is the whole of the memory store, and the claims and the index of the
 // file store.
 //
-// Handled keys, of which there may be millions, lie in pointer-free tables of
-// 20-byte slots, split into shards by key; claims, of which there are as many
-// as deliveries in flight, in maps beside them. An operation locks the shards
-// of all its keys, in order, so it is atomic over them.
+// Handled keys, of which there may be millions, are in maps without pointers,
+// split into shards by key; claims, of which there are as many as deliveries in
+// flight, in maps beside them. An operation locks the shards of all its keys, in
+// order, so it is atomic over them. Expired keys are removed by a sweep: claims
+// sweep one shard every second.
 package ledger
 
 import (
@@ -30,10 +31,6 @@ const (
 // maxWindow keeps sums of times from overflowing.
 const maxWindow = 100 * 365 * 24 * time.Hour
 
-// expireBudget is how many expired keys an operation clears out of each shard
-// that it visits: more than it can add, so expiry always catches up.
-const expireBudget = 16
-
 // Ledger keeps claims and handled keys. The zero value is not usable; see New.
 type Ledger struct {
 	start time.Time // carries a monotonic reading: steps of the wall clock do not show
@@ -46,6 +43,9 @@ type Ledger struct {
 	// reclaimed is the second in which a full ledger last looked for
 	// expired keys and found none: once a second is enough.
 	reclaimed atomic.Uint32
+	// swept counts the shards that claims have swept, one for each second
+	// since the start.
+	swept atomic.Uint32
 
 	shards [shardCount]shard
 }
@@ -100,6 +100,7 @@ func (l *Ledger) Claim(keys replay.Keys, owner replay.Owner, lease time.Duration
 		return 0, replay.ErrNoKeys
 	}
 	now := l.now()
+	l.sweepNext(now)
 	verdict, err := l.claim(keys, owner, lease, now)
 	if errors.Is(err, replay.ErrFull) && l.reclaim(now) {
 		verdict, err = l.claim(keys, owner, lease, now)
@@ -111,10 +112,6 @@ func (l *Ledger) claim(keys replay.Keys, owner replay.Owner, lease time.Duration
 	var buf [lockHint]*shard
 	locked := l.lock(buf[:0], keys.Blocking, keys.Notes)
 	defer unlock(locked)
-	for _, s := range locked {
-		l.forget(s.expire(now, expireBudget))
-	}
-
 	var states [lockHint]replay.State
 	found, more := l.blocking(states[:0], keys, owner, now)
 	found, notes := l.notable(found, keys, now)
@@ -214,7 +211,7 @@ func (l *Ledger) Unpin(keys replay.Keys, owner replay.Owner) {
 		c.pins = max(0, c.pins-1)
 		s.claims[key] = c
 		if !c.live(now) {
-			l.forget(s.end(l, key, c, replay.Ending{State: replay.Free}, now))
+			l.forget(s.end(l, key, c, replay.Resolution{State: replay.Free}, now))
 		}
 	})
 }
@@ -239,8 +236,8 @@ func (l *Ledger) Commit(keys replay.Keys, owner replay.Owner, expiry uint32, sta
 		if !ok {
 			continue // named twice
 		}
-		room += s.end(l, key, c, replay.Ending{State: replay.Handled, Status: status}, now)
-		room -= l.remember(s, key, expiry, now)
+		room += s.end(l, key, c, replay.Resolution{State: replay.Handled, Status: status}, now)
+		room -= l.remember(s, key, expiry)
 	}
 	for _, key := range keys.Notes {
 		room -= l.note(key, expiry, now, room > 0)
@@ -251,12 +248,8 @@ func (l *Ledger) Commit(keys replay.Keys, owner replay.Owner, expiry uint32, sta
 
 // remember makes key handled, until the later of expiry and what it had, and
 // returns how many keys the shard holds more, which the caller has counted.
-func (l *Ledger) remember(s *shard, key replay.Key, expiry uint32, now instant) int {
-	added := s.handled.raise(key, max(expiry, 1))
-	if added >= 0 {
-		l.forget(s.wheel.add(tag(key), expiry, now.second, &s.handled))
-	}
-	return max(added, 0)
+func (l *Ledger) remember(s *shard, key replay.Key, expiry uint32) int {
+	return max(0, s.handled.raise(key, expiry))
 }
 
 // note remembers a note and returns how much of the claim's reservation that
@@ -270,11 +263,11 @@ func (l *Ledger) note(key replay.Key, expiry uint32, now instant, reserved bool)
 		return 0
 	case state == replay.Free && !reserved:
 		if l.reserve(1) {
-			l.remember(s, key, expiry, now)
+			l.remember(s, key, expiry)
 		}
 		return 0
 	default:
-		return l.remember(s, key, expiry, now)
+		return l.remember(s, key, expiry)
 	}
 }
 
@@ -295,8 +288,8 @@ func (l *Ledger) owned(keys replay.Keys, owner replay.Owner, now instant) (done 
 // as far as the ledger still stores it. Their shards are locked.
 func (l *Ledger) committedBy(keys replay.Keys, owner replay.Owner, now instant) bool {
 	for _, key := range keys.Blocking {
-		e, ok := l.shardOf(key).endings.find(key, now)
-		if !ok || e.owner != owner || e.ending.State != replay.Handled {
+		e, ok := l.shardOf(key).resolutions.find(key, now)
+		if !ok || e.owner != owner || e.resolution.State != replay.Handled {
 			return false
 		}
 	}
@@ -312,7 +305,7 @@ func (l *Ledger) Release(keys replay.Keys, owner replay.Owner, status int) {
 	for _, key := range keys.Blocking {
 		s := l.shardOf(key)
 		if c, ok := s.claims[key]; ok && c.owner == owner && c.live(now) {
-			l.forget(s.end(l, key, c, replay.Ending{State: replay.Free, Status: status}, now))
+			l.forget(s.end(l, key, c, replay.Resolution{State: replay.Free, Status: status}, now))
 		}
 	}
 }
@@ -346,7 +339,7 @@ func (l *Ledger) holds(keys replay.Keys, owner replay.Owner, now instant) bool {
 	return true
 }
 
-// Lookup is [replay.Store.Lookup].
+// Lookup is [replay.Lookuper].
 func (l *Ledger) Lookup(keys []replay.Key) []replay.State {
 	now := l.now()
 	states := make([]replay.State, len(keys))
@@ -374,13 +367,13 @@ func (l *Ledger) Entries(keys []replay.Key) []Entry {
 		s := l.shardOf(key)
 		entries[i].State, _ = s.state(l, key, now)
 		if entries[i].State == replay.Handled {
-			entries[i].Expiry = s.handled.table[s.handled.find(key)].expiry
+			entries[i].Expiry = s.handled.expiries[key]
 		}
 	}
 	return entries
 }
 
-// Forget is [replay.Store.Forget].
+// Forget is [replay.Forgetter].
 func (l *Ledger) Forget(keys []replay.Key) int {
 	now := l.now()
 	locked := l.lock(nil, keys)
@@ -389,8 +382,8 @@ func (l *Ledger) Forget(keys []replay.Key) int {
 	for _, key := range keys {
 		s := l.shardOf(key)
 		if state, _ := s.state(l, key, now); state == replay.Handled {
-			s.handled.remove(s.handled.find(key))
-			s.endings.drop(key)
+			delete(s.handled.expiries, key)
+			s.resolutions.drop(key)
 			forgotten++
 		}
 	}
@@ -398,19 +391,31 @@ func (l *Ledger) Forget(keys []replay.Key) int {
 	return forgotten
 }
 
-// Stats is [replay.Store.Stats].
+// Stats is [replay.StatsReporter].
 func (l *Ledger) Stats() replay.Stats {
 	claimed, notes := l.claimed.Load(), l.notes.Load()
 	return replay.Stats{Remembered: max(0, l.held.Load()-claimed-notes), Claimed: claimed, Capacity: l.limit.Load()}
 }
 
-// Expire clears out every key that has expired. It visits expired keys only,
-// and locks one shard at a time, for at most some hundred keys.
+// Expire removes every key that has expired. It locks one shard at a time.
 func (l *Ledger) Expire() {
 	now := l.now()
 	for i := range l.shards {
-		for l.expireShard(&l.shards[i], now) > 0 {
-		}
+		l.sweep(&l.shards[i], now)
+	}
+}
+
+// sweepNext sweeps one shard if fewer have been swept than seconds have passed.
+// So every shard is swept about every four minutes while deliveries arrive, and
+// a claim never sweeps more than one.
+func (l *Ledger) sweepNext(now instant) {
+	due, swept := now.second-l.base, l.swept.Load()
+	if swept >= due {
+		return
+	}
+	next := max(swept+1, due-min(due, shardCount-1)) // after a pause, each shard once
+	if l.swept.CompareAndSwap(swept, next) {
+		l.sweep(&l.shards[next%shardCount], now)
 	}
 }
 
@@ -421,7 +426,7 @@ func (l *Ledger) reclaim(now instant) bool {
 	}
 	freed := 0
 	for i := range l.shards {
-		if freed += l.expireShard(&l.shards[i], now); freed >= reclaimEnough {
+		if freed += l.sweep(&l.shards[i], now); freed >= reclaimEnough {
 			return true
 		}
 	}
@@ -435,10 +440,12 @@ func (l *Ledger) reclaim(now instant) bool {
 // it goes on with its own work.
 const reclaimEnough = 1024
 
-func (l *Ledger) expireShard(s *shard, now instant) int {
+// sweep removes what has expired from a shard and returns how many keys that
+// has freed.
+func (l *Ledger) sweep(s *shard, now instant) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	freed := s.expire(now, 256)
+	freed := s.handled.sweep(now.second)
 	l.forget(freed)
 	return freed + s.dropDead(l, now)
 }

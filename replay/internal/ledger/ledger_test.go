@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"encoding/binary"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"testing"
@@ -29,22 +30,18 @@ func handle(t testing.TB, l *Ledger, key replay.Key, window time.Duration) {
 	}
 }
 
-func TestSlotsBehaveAsAMap(t *testing.T) {
+func TestASweepRemovesWhatHasExpiredAndNothingElse(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	var s slots
+	var h handled
 	model := map[replay.Key]uint32{}
 	keys := make([]replay.Key, 2000)
 	for i := range keys {
 		keys[i] = randomKey(r)
-		if i%4 == 1 {
-			// The same tag twice, in one run of slots.
-			copy(keys[i][8:12], keys[i-1][8:12])
-		}
 	}
-	for step := range 200_000 {
+	for step := range 50_000 {
 		key := keys[r.IntN(len(keys))]
-		switch r.IntN(5) {
-		case 0, 1:
+		switch r.IntN(500) {
+		default:
 			expiry := 1 + r.Uint32N(100)
 			old, known := model[key]
 			want := -1
@@ -54,47 +51,33 @@ func TestSlotsBehaveAsAMap(t *testing.T) {
 			case expiry > old:
 				want = 0
 			}
-			if got := s.raise(key, expiry); got != want {
+			if got := h.raise(key, expiry); got != want {
 				t.Fatalf("step %d: raise = %d, want %d", step, got, want)
 			}
 			model[key] = max(old, expiry)
-		case 2:
-			if i := s.find(key); i >= 0 {
-				s.remove(i)
-			}
+		case 1:
+			delete(h.expiries, key)
 			delete(model, key)
-		case 3:
-			now := r.Uint32N(100)
-			want := 0
+		case 2:
+			now, want := r.Uint32N(101), 0
 			for k, expiry := range model {
-				if tag(k) == tag(key) && expiry <= now {
+				if expiry <= now {
 					delete(model, k)
 					want++
 				}
 			}
-			if got := s.removeExpired(tag(key), now); got != want {
-				t.Fatalf("step %d: removed %d, want %d", step, got, want)
+			if got := h.sweep(now); got != want {
+				t.Fatalf("step %d: swept %d, want %d", step, got, want)
 			}
-		case 4:
-			s.shrink()
-		}
-		i, expiry := s.find(key), model[key]
-		if i < 0 != (expiry == 0) || i >= 0 && s.table[i].expiry != expiry {
-			t.Fatalf("step %d: key found at %d, want expiry %d", step, i, expiry)
-		}
-	}
-	if s.count != len(model) {
-		t.Fatalf("count = %d, want %d", s.count, len(model))
-	}
-	for k, expiry := range model {
-		if i := s.find(k); i < 0 || s.table[i].expiry != expiry {
-			t.Fatalf("key %s is lost", k)
+			if !maps.Equal(h.expiries, model) {
+				t.Fatalf("step %d: other keys than the model's", step)
+			}
 		}
 	}
 }
 
 // Whatever the windows, and however long nothing happens in between: what is
-// held is what is inside its window, and at most a 32nd of a window more.
+// held after Expire is what is inside its window.
 func TestExpiryFollowsEveryWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
@@ -112,7 +95,7 @@ func TestExpiryFollowsEveryWindow(t *testing.T) {
 			window := time.Second << r.IntN(20)
 			key := randomKey(r)
 			handle(t, l, key, window)
-			lives[key] = life{time.Since(begin) + window, time.Since(begin) + window + window/32 + 3*time.Second}
+			lives[key] = life{time.Since(begin) + window, time.Since(begin) + window + 3*time.Second}
 			if r.IntN(50) != 0 {
 				continue
 			}
@@ -139,7 +122,7 @@ func TestExpiryFollowsEveryWindow(t *testing.T) {
 	})
 }
 
-func TestExpiryNeedsNoSweepOfItsOwn(t *testing.T) {
+func TestClaimsSweepOneShardASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 6))
 		l := New(0, 1)
@@ -147,11 +130,22 @@ func TestExpiryNeedsNoSweepOfItsOwn(t *testing.T) {
 			handle(t, l, randomKey(r), time.Hour)
 		}
 		time.Sleep(2 * time.Hour)
-		for range 10_000 {
-			handle(t, l, randomKey(r), time.Hour)
-		}
-		if got := l.Stats().Remembered; got > 11_000 {
-			t.Errorf("%d remembered, want the 10000 of this hour", got)
+		for _, test := range []struct {
+			claims int
+			pause  time.Duration
+			most   int64
+		}{
+			{shardCount / 2, 0, 10_500},                // after a pause each claim sweeps one
+			{shardCount, 0, shardCount + shardCount/2}, // until all are swept
+			{shardCount, time.Second, 2*shardCount + shardCount/2},
+		} {
+			for range test.claims {
+				handle(t, l, randomKey(r), time.Hour)
+				time.Sleep(test.pause)
+			}
+			if got := l.Stats().Remembered; got > test.most {
+				t.Errorf("%d remembered, want at most %d", got, test.most)
+			}
 		}
 	})
 }
@@ -167,8 +161,8 @@ func TestMemoryComesBackAfterExpiry(t *testing.T) {
 		l.Expire()
 		for i := range l.shards {
 			s := &l.shards[i]
-			if s.handled.count != 0 || len(s.handled.table) > minSlots || s.wheel.active != 0 {
-				t.Fatalf("shard %d still has %d slots for %d keys", i, len(s.handled.table), s.handled.count)
+			if len(s.handled.expiries) != 0 || s.handled.most > 0 {
+				t.Fatalf("shard %d still has a map for %d keys", i, s.handled.most)
 			}
 		}
 	})
@@ -185,11 +179,10 @@ func TestAKeyTakesAtMost48Bytes(t *testing.T) {
 	}
 	before := heap()
 	l := New(0, 1)
-	now := l.now()
 	for n := range keys {
 		key := randomKey(r)
 		l.held.Add(1)
-		l.remember(l.shardOf(key), key, l.base+uint32(7*24*3600+n/200), now)
+		l.remember(l.shardOf(key), key, l.base+uint32(7*24*3600+n/200))
 		if n%250_000 != 0 || n < keys/2 {
 			continue
 		}
@@ -235,14 +228,14 @@ func TestAPinnedClaimOutlivesItsLease(t *testing.T) {
 		if v, _ := l.Claim(keys, replay.NewOwner(), time.Minute); v != replay.InProgress {
 			t.Errorf("claimed by another while pinned: %v", v)
 		}
-		waited := make(chan replay.Ending)
+		waited := make(chan replay.Resolution)
 		go func() {
 			e, _ := l.Wait(t.Context(), keys)
 			waited <- e
 		}()
 		synctest.Wait()
 		l.Unpin(keys, owner)
-		if e := <-waited; e != (replay.Ending{State: replay.Free}) {
+		if e := <-waited; e != (replay.Resolution{State: replay.Free}) {
 			t.Errorf("Wait = %+v, want free", e)
 		}
 		if v, _ := l.Claim(keys, replay.NewOwner(), time.Minute); v != replay.Ours {

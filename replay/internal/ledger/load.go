@@ -8,7 +8,7 @@ import (
 )
 
 // Loader fills a ledger that nobody uses yet with keys that were handled
-// earlier. It sorts them by shard first, because a shard's table fits into the
+// earlier. It sorts them by shard first, because a shard's map fits into the
 // processor's cache and the whole does not, and fills shards in parallel.
 type Loader struct {
 	ledger  *Ledger
@@ -32,7 +32,7 @@ type batch struct {
 
 const (
 	// loadBatch is how many keys of one shard are put in together: about
-	// as many as a shard of ten million keys has, so that its table comes
+	// as many as a shard of ten million keys has, so that its map comes
 	// into the cache once. The batches take 20 bytes a key until then.
 	loadBatch = 1 << 15
 	// maxFillers is how many goroutines can be of use to one that reads.
@@ -44,9 +44,7 @@ const (
 func (l *Ledger) NewLoader(expected int) *Loader {
 	b := &Loader{ledger: l, now: l.now(), room: min(expected/shardCount*9/8, loadBatch)}
 	for i := range l.shards {
-		if size := expected / shardCount * 3 / 2; size > minSlots {
-			l.shards[i].handled.resize(size)
-		}
+		l.shards[i].handled.grow(expected / shardCount * 9 / 8)
 	}
 	for range min(max(1, runtime.GOMAXPROCS(0)-1), maxFillers) {
 		work := make(chan batch, 16)
@@ -102,18 +100,9 @@ func (b *Loader) fill(work <-chan batch) {
 	added := 0
 	for w := range work {
 		for _, r := range w.keys {
-			added += w.shard.load(r, b.now)
+			added += max(0, w.shard.handled.raise(r.key, r.expiry))
 		}
 		b.spare.Put(&w.keys)
 	}
 	b.ledger.held.Add(int64(added))
-}
-
-// load puts in one key and returns how many more the shard holds.
-func (s *shard) load(r loaded, now instant) int {
-	added := s.handled.raise(r.key, r.expiry)
-	if added < 0 {
-		return 0
-	}
-	return added - s.wheel.add(tag(r.key), r.expiry, now.second, &s.handled)
 }

@@ -8,9 +8,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// shardCount keeps a shard small enough that growing its table, the longest
-// thing ever done under its lock, takes well under a millisecond at ten
-// million keys.
+// shardCount keeps a shard small enough that a sweep, the longest thing ever done
+// under its lock, takes well under a millisecond at ten million keys.
 const shardCount = 256
 
 // lockHint is how many keys of one delivery are handled without allocating.
@@ -18,13 +17,12 @@ const lockHint = 8
 
 // shard is the part of a ledger that holds the keys with one prefix.
 type shard struct {
-	mu      sync.Mutex
-	number  int
-	claims  map[replay.Key]claim
-	crowded int // dead claims are looked for when there are more than this
-	handled slots
-	wheel   wheel
-	endings endings
+	mu          sync.Mutex
+	number      int
+	claims      map[replay.Key]claim
+	crowded     int // dead claims are looked for when there are more than this
+	handled     handled
+	resolutions resolutions
 }
 
 // claim is one claimed key.
@@ -38,11 +36,11 @@ type claim struct {
 
 func (c claim) live(now instant) bool { return c.pins > 0 || now.elapsed < c.until }
 
-// watch tells those who wait how a claim ended: ending is set, then done
+// watch tells those who wait how a claim ended: resolution is set, then done
 // closed.
 type watch struct {
-	done   chan struct{}
-	ending replay.Ending
+	done       chan struct{}
+	resolution replay.Resolution
 }
 
 func (l *Ledger) shardOf(key replay.Key) *shard {
@@ -91,16 +89,16 @@ func (s *shard) state(l *Ledger, key replay.Key, now instant) (state replay.Stat
 		if c.live(now) {
 			return replay.Claimed, true
 		}
-		l.forget(s.end(l, key, c, replay.Ending{State: replay.Free}, now))
+		l.forget(s.end(l, key, c, replay.Resolution{State: replay.Free}, now))
 	}
-	i := s.handled.find(key)
-	if i < 0 {
+	expiry, known := s.handled.expiries[key]
+	if !known {
 		return replay.Free, false
 	}
-	if s.handled.table[i].expiry > now.second {
+	if expiry > now.second {
 		return replay.Handled, true
 	}
-	s.handled.remove(i)
+	delete(s.handled.expiries, key)
 	l.forget(1)
 	return replay.Free, false
 }
@@ -145,7 +143,7 @@ func (s *shard) dropDead(l *Ledger, now instant) int {
 	dropped := 0
 	for key, c := range s.claims {
 		if !c.live(now) {
-			l.forget(s.end(l, key, c, replay.Ending{State: replay.Free}, now))
+			l.forget(s.end(l, key, c, replay.Resolution{State: replay.Free}, now))
 			dropped++
 		}
 	}
@@ -155,13 +153,13 @@ func (s *shard) dropDead(l *Ledger, now instant) int {
 // end removes the claim c of key, stores how it ended for a while, and
 // notifies those who wait. It returns how many keys were held with it, which
 // the caller counts as gone, or uses.
-func (s *shard) end(l *Ledger, key replay.Key, c claim, ending replay.Ending, now instant) int {
+func (s *shard) end(l *Ledger, key replay.Key, c claim, resolution replay.Resolution, now instant) int {
 	delete(s.claims, key)
 	l.claimed.Add(-1)
 	l.reserveNotes(-int(c.notes))
-	s.endings.add(key, c.owner, ending, now)
+	s.resolutions.add(key, c.owner, resolution, now)
 	if c.watch != nil {
-		c.watch.ending = ending
+		c.watch.resolution = resolution
 		close(c.watch.done)
 	}
 	return 1 + int(c.notes)
@@ -171,9 +169,4 @@ func (l *Ledger) reserveNotes(n int) {
 	if n != 0 {
 		l.notes.Add(int64(n))
 	}
-}
-
-// expire removes up to budget keys that have expired and returns how many.
-func (s *shard) expire(now instant, budget int) int {
-	return s.wheel.expire(&s.handled, now.second, budget)
 }

@@ -8,25 +8,25 @@ import (
 )
 
 // Wait is [replay.Store.Wait].
-func (l *Ledger) Wait(ctx context.Context, keys replay.Keys) (replay.Ending, error) {
-	seen := make(map[replay.Key]replay.Ending)
+func (l *Ledger) Wait(ctx context.Context, keys replay.Keys) (replay.Resolution, error) {
+	seen := make(map[replay.Key]replay.Resolution)
 	for {
 		key, watch, left := l.firstClaimed(keys)
 		if watch == nil {
-			return l.firstEnding(keys, seen), nil
+			return l.firstResolution(keys, seen), nil
 		}
-		ending, ended := watch.await(ctx, left)
+		resolution, ended := watch.await(ctx, left)
 		if ended {
-			seen[key] = ending
+			seen[key] = resolution
 		} else if ctx.Err() != nil {
-			return replay.Ending{State: replay.Claimed}, nil
+			return replay.Resolution{State: replay.Claimed}, nil
 		}
 	}
 }
 
 // await waits until the claim has ended, its lease is due to have run out, or
 // ctx ends. A lease of 0 has no end.
-func (w *watch) await(ctx context.Context, lease time.Duration) (ending replay.Ending, ended bool) {
+func (w *watch) await(ctx context.Context, lease time.Duration) (resolution replay.Resolution, ended bool) {
 	var due <-chan time.Time
 	if lease > 0 {
 		timer := time.NewTimer(lease)
@@ -35,11 +35,11 @@ func (w *watch) await(ctx context.Context, lease time.Duration) (ending replay.E
 	}
 	select {
 	case <-w.done:
-		return w.ending, true
+		return w.resolution, true
 	case <-due:
-		return replay.Ending{}, false
+		return replay.Resolution{}, false
 	case <-ctx.Done():
-		return replay.Ending{}, false
+		return replay.Resolution{}, false
 	}
 }
 
@@ -66,26 +66,26 @@ func (l *Ledger) firstClaimed(keys replay.Keys) (first replay.Key, w *watch, lef
 	return replay.Key{}, nil, 0
 }
 
-// firstEnding returns the ending of the first blocking key that has one: seen while
+// firstResolution returns the resolution of the first blocking key that has one: seen while
 // waiting, or told by what the ledger knows.
-func (l *Ledger) firstEnding(keys replay.Keys, seen map[replay.Key]replay.Ending) replay.Ending {
+func (l *Ledger) firstResolution(keys replay.Keys, seen map[replay.Key]replay.Resolution) replay.Resolution {
 	now := l.now()
 	var buf [lockHint]*shard
 	locked := l.lock(buf[:0], keys.Blocking)
 	defer unlock(locked)
 	for _, key := range keys.Blocking {
-		if ending, ok := seen[key]; ok {
-			return ending
+		if resolution, ok := seen[key]; ok {
+			return resolution
 		}
 		s := l.shardOf(key)
 		state, _ := s.state(l, key, now)
-		recent, ok := s.endings.find(key, now)
-		if ok && recent.ending.State == state {
-			return recent.ending
+		recent, ok := s.resolutions.find(key, now)
+		if ok && recent.resolution.State == state {
+			return recent.resolution
 		}
 		if state == replay.Handled {
-			return replay.Ending{State: replay.Handled}
+			return replay.Resolution{State: replay.Handled}
 		}
 	}
-	return replay.Ending{State: replay.Free}
+	return replay.Resolution{State: replay.Free}
 }

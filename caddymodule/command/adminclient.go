@@ -13,18 +13,19 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 )
 
-// asking is how the Caddy that runs is asked, over its admin API.
-type asking struct{ address, config, adapter string }
+// adminClient queries the running Caddy instance over its admin API.
+type adminClient struct{ address, config, adapter string }
 
 // add adds the flags that Caddy's own commands have.
-func (a *asking) add(cmd *cobra.Command) {
+func (a *adminClient) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.address, "address", "", "address of the admin API, if not the default")
 	cmd.Flags().StringVarP(&a.config, "config", "c", "", "config file that says the address of the admin API")
 	cmd.Flags().StringVarP(&a.adapter, "adapter", "a", "", "config adapter of that file, if not JSON or a Caddyfile")
 }
 
-// ask returns what the endpoints of a provider or namespace know of an ID.
-func (a *asking) ask(method, uri string, body any) ([]caddymodule.Sighting, error) {
+// request returns the status of a delivery ID at the endpoints of a provider or
+// namespace.
+func (a *adminClient) request(method, uri string, body any) ([]caddymodule.DeliveryStatus, error) {
 	address, err := caddycmd.DetermineAdminAPIAddress(a.address, nil, a.config, a.adapter)
 	if err != nil {
 		return nil, fmt.Errorf("finding the admin API: %w", err)
@@ -42,15 +43,15 @@ func (a *asking) ask(method, uri string, body any) ([]caddymodule.Sighting, erro
 		return nil, fmt.Errorf("asking the Caddy that runs: %w", err)
 	}
 	defer resp.Body.Close()
-	var found []caddymodule.Sighting
+	var found []caddymodule.DeliveryStatus
 	if err := json.NewDecoder(resp.Body).Decode(&found); err != nil {
 		return nil, fmt.Errorf("reading the answer of Caddy: %w", err)
 	}
 	return found, nil
 }
 
-// printSightings prints one line for every secret of every endpoint.
-func printSightings(w io.Writer, found []caddymodule.Sighting) error {
+// printStatuses prints one line for every secret of every endpoint.
+func printStatuses(w io.Writer, found []caddymodule.DeliveryStatus) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "PROVIDER\tENDPOINT\tSECRET\tSTATE")
 	for _, s := range found {

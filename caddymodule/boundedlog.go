@@ -10,15 +10,17 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// refusalLog writes one line for each refusal, and no more than a burst and a
-// rate of them for each outcome, so that a flood cannot fill a disk. What was
-// left out is counted in the next line.
-type refusalLog struct {
+// boundedLog logs refusals and internal errors, at most a burst and a rate of
+// lines of each kind, so that a flood cannot fill a disk. The next line counts
+// those that were left out.
+type boundedLog struct {
 	logger *zap.Logger
 	now    func() time.Time
 
-	mu      sync.Mutex
-	buckets map[Outcome]*bucket
+	mu sync.Mutex
+	// buckets are by kind of line: an outcome or a fixed message, never
+	// anything that a sender chooses.
+	buckets map[string]*bucket
 }
 
 type bucket struct {
@@ -32,20 +34,20 @@ const (
 	logPerSecond = 2
 )
 
-func newRefusalLog(logger *zap.Logger) *refusalLog {
-	return &refusalLog{logger: logger, now: time.Now, buckets: make(map[Outcome]*bucket)}
+func newBoundedLog(logger *zap.Logger) *boundedLog {
+	return &boundedLog{logger: logger, now: time.Now, buckets: make(map[string]*bucket)}
 }
 
-// allow tells whether a line may be written, and how many were not since the
-// last one.
-func (l *refusalLog) allow(o Outcome) (bool, int64) {
+// allow reports whether a line of this kind may be written, and how many were
+// left out since the last one.
+func (l *boundedLog) allow(kind string) (ok bool, suppressed int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	b := l.buckets[o]
+	b := l.buckets[kind]
 	if b == nil {
 		b = &bucket{tokens: logBurst, filled: now}
-		l.buckets[o] = b
+		l.buckets[kind] = b
 	}
 	b.tokens = min(logBurst, b.tokens+now.Sub(b.filled).Seconds()*logPerSecond)
 	b.filled = now
@@ -54,8 +56,7 @@ func (l *refusalLog) allow(o Outcome) (bool, int64) {
 		return false, 0
 	}
 	b.tokens--
-	suppressed := b.suppressed
-	b.suppressed = 0
+	suppressed, b.suppressed = b.suppressed, 0
 	return true, suppressed
 }
 
@@ -80,8 +81,8 @@ func (r *refusal) level() zapcore.Level {
 
 // log writes the line of one refusal. It says what an operator can act on, and
 // never a secret, a signature or a body.
-func (l *refusalLog) log(d *delivery, r *refusal, message string) {
-	ok, suppressed := l.allow(r.outcome)
+func (l *boundedLog) log(d *delivery, r *refusal, message string) {
+	ok, suppressed := l.allow(string(r.outcome))
 	if !ok {
 		return
 	}
@@ -113,23 +114,23 @@ func (l *refusalLog) log(d *delivery, r *refusal, message string) {
 
 // answered writes the line of a genuine delivery that was answered here and
 // not by the app.
-func (l *refusalLog) answered(d *delivery) {
+func (l *boundedLog) answered(d *delivery) {
 	r := &refusal{outcome: d.outcome, reason: d.reason}
 	l.log(d, r, "answered a webhook delivery without the app")
 }
 
-// warn and fail write a message of ours, at the same bounded rate. The message
-// is a fixed text: it names a bucket.
-func (l *refusalLog) warn(message string, fields ...zap.Field) {
-	l.say(zapcore.WarnLevel, message, fields)
+// warn and fail log a message about this process, at the same bounded rate. The
+// message is a fixed text, since it is the kind of the line.
+func (l *boundedLog) warn(message string, fields ...zap.Field) {
+	l.write(zapcore.WarnLevel, message, fields)
 }
 
-func (l *refusalLog) fail(message string, fields ...zap.Field) {
-	l.say(zapcore.ErrorLevel, message, fields)
+func (l *boundedLog) fail(message string, fields ...zap.Field) {
+	l.write(zapcore.ErrorLevel, message, fields)
 }
 
-func (l *refusalLog) say(level zapcore.Level, message string, fields []zap.Field) {
-	if ok, suppressed := l.allow(Outcome(message)); ok {
+func (l *boundedLog) write(level zapcore.Level, message string, fields []zap.Field) {
+	if ok, suppressed := l.allow(message); ok {
 		l.logger.Log(level, message, counted(fields, suppressed)...)
 	}
 }

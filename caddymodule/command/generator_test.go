@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -29,8 +30,8 @@ var workedOut = map[string]string{
 	"paddle-classic":  "the form holds its own signature",
 }
 
-// receiver is a real handler that knows what a maker signs with.
-func receiver(t *testing.T, m *maker) *caddymodule.Trial {
+// receiver is a real handler that knows what a generator signs with.
+func receiver(t *testing.T, m *generator) *dryrun.Endpoint {
 	t.Helper()
 	options := map[string]any{}
 	if m.options.Options != "" {
@@ -45,7 +46,7 @@ func receiver(t *testing.T, m *maker) *caddymodule.Trial {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial, err := caddymodule.OpenTrial(nolog.Context(t.Context()), config, nil)
+	trial, err := dryrun.Open(nolog.Context(t.Context()), config, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,18 +62,18 @@ func received(r *signature.Request) *http.Request {
 	return req
 }
 
-func testMaker(t *testing.T, name string) *maker {
+func testGenerator(t *testing.T, name string) *generator {
 	t.Helper()
-	m, err := newMaker(makerOptions{Provider: name, Options: needed[name], URL: "https://hooks.example.com/in"})
+	m, err := newGenerator(generatorOptions{Provider: name, Options: needed[name], URL: "https://hooks.example.com/in"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m
 }
 
-func made(t *testing.T, m *maker, f flaw) *signature.Request {
+func made(t *testing.T, m *generator, with mutation) *signature.Request {
 	t.Helper()
-	r, err := m.make(f, "")
+	r, err := m.make(with, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,14 +84,14 @@ func TestEveryPresetThatIsDataAcceptsWhatIsMadeForItAndRefusesTheRest(t *testing
 	tested := 0
 	for _, p := range provider.Presets() {
 		if p.Code != nil {
-			if _, err := newMaker(makerOptions{Provider: p.Name, URL: "https://hooks.example.com/in"}); err == nil {
+			if _, err := newGenerator(generatorOptions{Provider: p.Name, URL: "https://hooks.example.com/in"}); err == nil {
 				t.Errorf("%s: signatures of code were made from data", p.Name)
 			}
 			continue
 		}
 		tested++
 		t.Run(p.Name, func(t *testing.T) {
-			m := testMaker(t, p.Name)
+			m := testGenerator(t, p.Name)
 			if why := workedOut[p.Name]; why != "" {
 				if _, err := m.make(genuine, ""); err == nil {
 					t.Errorf("it can be made although %s", why)
@@ -99,10 +100,10 @@ func TestEveryPresetThatIsDataAcceptsWhatIsMadeForItAndRefusesTheRest(t *testing
 			}
 			trial := receiver(t, m)
 			genuineOne := made(t, m, genuine)
-			if got := trial.Send(received(genuineOne)); got.Outcome != caddymodule.Verified {
+			if got := trial.Send(received(genuineOne)); got.Outcome != string(caddymodule.Verified) {
 				t.Fatalf("made %v %s: %s, %s", genuineOne.Header, genuineOne.Body, got.Outcome, got.Reason)
 			}
-			if got := trial.Send(received(made(t, m, genuine))); got.Outcome != caddymodule.Verified {
+			if got := trial.Send(received(made(t, m, genuine))); got.Outcome != string(caddymodule.Verified) {
 				t.Errorf("a second one: %s, %s", got.Outcome, got.Reason)
 			}
 			// Where content repeats, it is a new delivery.
@@ -123,7 +124,7 @@ func TestEveryPresetThatIsDataAcceptsWhatIsMadeForItAndRefusesTheRest(t *testing
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := trial.Send(received(old)); got.Reached || got.Outcome != caddymodule.Stale {
+			if got := trial.Send(received(old)); got.Reached || got.Outcome != string(caddymodule.Stale) {
 				t.Errorf("stale: %s, %s", got.Outcome, got.Reason)
 			}
 		})
@@ -136,7 +137,7 @@ func TestEveryPresetThatIsDataAcceptsWhatIsMadeForItAndRefusesTheRest(t *testing
 func TestABodyThatMustStayAsItIsDoes(t *testing.T) {
 	for _, name := range []string{"github", "stripe"} {
 		body := []byte("{ \"id\" : \"evt_mine\" ,\n \"type\":\"x\"}\n")
-		m, err := newMaker(makerOptions{Provider: name, URL: "http://localhost/", Body: body, Exact: true})
+		m, err := newGenerator(generatorOptions{Provider: name, URL: "http://localhost/", Body: body, Exact: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +145,7 @@ func TestABodyThatMustStayAsItIsDoes(t *testing.T) {
 		if !bytes.Equal(r.Body.Bytes(), body) {
 			t.Errorf("%s: the body became %s", name, r.Body)
 		}
-		if got := receiver(t, m).Send(received(r)); got.Outcome != caddymodule.Verified {
+		if got := receiver(t, m).Send(received(r)); got.Outcome != string(caddymodule.Verified) {
 			t.Errorf("%s: %s, %s", name, got.Outcome, got.Reason)
 		}
 	}
@@ -152,15 +153,15 @@ func TestABodyThatMustStayAsItIsDoes(t *testing.T) {
 
 func TestMakersSayWhatIsWrong(t *testing.T) {
 	for _, test := range []struct {
-		options makerOptions
+		options generatorOptions
 		want    string
 	}{
-		{makerOptions{Provider: "gihtub", URL: "http://localhost/"}, "no preset"},
-		{makerOptions{Provider: "github", URL: "localhost:8080"}, "is not a URL"},
-		{makerOptions{Provider: "github", URL: "http://localhost/", Options: "{"}, "options"},
-		{makerOptions{Provider: "github", URL: "http://localhost/", PrivateKey: "no such file"}, "private key"},
+		{generatorOptions{Provider: "gihtub", URL: "http://localhost/"}, "no preset"},
+		{generatorOptions{Provider: "github", URL: "localhost:8080"}, "is not a URL"},
+		{generatorOptions{Provider: "github", URL: "http://localhost/", Options: "{"}, "options"},
+		{generatorOptions{Provider: "github", URL: "http://localhost/", PrivateKey: "no such file"}, "private key"},
 	} {
-		_, err := newMaker(test.options)
+		_, err := newGenerator(test.options)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%+v: got %v, want %s", test.options, err, test.want)
 		}

@@ -9,13 +9,13 @@ import (
 )
 
 // begun is a context that ends after a minute.
-func begun(values context.Context) *bound {
-	b := new(bound)
+func begun(values context.Context) *lazyDeadline {
+	b := new(lazyDeadline)
 	b.begin(values, time.Minute)
 	return b
 }
 
-func TestABoundEndsAsTheStandardLibrarysContextsDo(t *testing.T) {
+func TestALazyDeadlineEndsAsTheStandardLibrarysContextsDo(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		cancelled bool
@@ -70,7 +70,7 @@ func TestABoundEndsAsTheStandardLibrarysContextsDo(t *testing.T) {
 }
 
 // A goroutine for a child that outlives the test would be a deadlock here.
-func TestABoundEndsItsChildrenWithoutAGoroutineForEach(t *testing.T) {
+func TestALazyDeadlineEndsItsChildrenWithoutAGoroutineForEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := begun(context.Background())
 		for range 3 {
@@ -91,7 +91,7 @@ func TestABoundEndsItsChildrenWithoutAGoroutineForEach(t *testing.T) {
 	})
 }
 
-func TestABoundHasTheValuesButNotTheEndOfARequest(t *testing.T) {
+func TestALazyDeadlineHasTheValuesButNotTheEndOfARequest(t *testing.T) {
 	type key struct{}
 	request, hangUp := context.WithCancel(context.WithValue(t.Context(), key{}, "value"))
 	ctx := begun(context.WithoutCancel(request))
@@ -105,7 +105,7 @@ func TestABoundHasTheValuesButNotTheEndOfARequest(t *testing.T) {
 	}
 }
 
-func TestABoundIsSafeForAllWhoShareIt(t *testing.T) {
+func TestALazyDeadlineIsSafeForAllWhoShareIt(t *testing.T) {
 	for range 50 {
 		ctx := begun(context.Background())
 		done := make(chan struct{})

@@ -11,7 +11,7 @@ import (
 // haltingForget is a store that stops before one call of Forget until it is
 // told what becomes of it.
 type haltingForget struct {
-	replay.Store
+	Store
 	passing int // so many calls do not stop, nor do those after the next
 	fate    chan error
 }

@@ -1,21 +1,22 @@
-package provider
+package catalogue
 
 import (
 	"strings"
 	"testing"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
 // A delivery whose content repeats is new under another unsigned ID, so that what
 // a preset leaves forgeable can be forged in handled deliveries, too.
 func TestAWeaknessOfRepeatingContentIsNotLimitedToNewDeliveries(t *testing.T) {
-	for i := range catalogue {
-		p := &catalogue[i]
+	for _, p := range provider.Presets() {
 		if p.IDSigned {
 			continue
 		}
-		check := func(d *Distinction, weakness string) {
+		check := func(d *provider.Distinction, weakness string) {
 			t.Helper()
-			if d.Content == ContentRepeats && strings.Contains(weakness, "not handled yet") {
+			if d.Content == provider.ContentRepeats && strings.Contains(weakness, "not handled yet") {
 				t.Errorf("%s: its content repeats, so handled deliveries can be changed as well: %s", p.Name, weakness)
 			}
 		}

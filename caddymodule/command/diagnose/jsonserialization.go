@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// writing is one way in which a program may have written a JSON document.
-type writing struct {
+// serialization is one way in which a program may have written a JSON document.
+type serialization struct {
 	how  string
 	text []byte
 }
@@ -49,21 +49,21 @@ var jsonEscapes = []jsonEscape{
 	{how: "< > & and non-ASCII as \\u escapes (Rails)", html: true, ascii: true, low: true},
 }
 
-// writings returns the document in every way that it may have been written
+// serializations returns the document in every way that it may have been written
 // before. Nil if it is not JSON.
-func writings(text []byte) []writing {
+func serializations(text []byte) []serialization {
 	document, err := parseJSON(text)
 	if err != nil {
 		return nil
 	}
-	var all []writing
+	var all []serialization
 	for _, sorted := range []bool{false, true} {
 		for _, style := range jsonStyles {
 			for _, escape := range jsonEscapes {
 				w := jsonWriter{style: style, escape: escape, sorted: sorted}
 				w.write(document, 0)
-				if !slices.ContainsFunc(all, func(other writing) bool { return bytes.Equal(other.text, w.out.Bytes()) }) {
-					all = append(all, writing{w.how(), w.out.Bytes()})
+				if !slices.ContainsFunc(all, func(other serialization) bool { return bytes.Equal(other.text, w.out.Bytes()) }) {
+					all = append(all, serialization{w.how(), w.out.Bytes()})
 				}
 			}
 		}

@@ -8,8 +8,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// endings: what commit, release and forget do, and to whom they listen.
-var endings = map[string]func(*testing.T, Subject){
+// resolutions: what commit, release and forget do, and to whom they listen.
+var resolutions = map[string]func(*testing.T, Subject){
 	"a committed delivery is handled": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		d := arrival(t, store, 1, 1)

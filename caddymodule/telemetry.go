@@ -14,7 +14,7 @@ import (
 // log, which look at it later, for metrics and the trace.
 func (d *delivery) end(o Outcome, reason string) {
 	d.outcome, d.reason = o, reason
-	d.meters.count(o)
+	d.metrics.count(o)
 	d.addToSpan()
 	d.notify()
 }
@@ -80,7 +80,7 @@ func (d *delivery) addToSpan() {
 	span.SetAttributes(attributes...)
 }
 
-// traced tells whether there is a span to add to.
+// traced reports whether there is a span to add to.
 func (d *delivery) traced() bool {
 	return trace.SpanFromContext(d.r.Context()).IsRecording()
 }

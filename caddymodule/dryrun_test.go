@@ -6,9 +6,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 )
 
-func TestTryShowsWhatTheHandlerMakesOfARequest(t *testing.T) {
+func TestADryRunShowsWhatTheHandlerMakesOfARequest(t *testing.T) {
 	provider := json.RawMessage(`{"name":"github","secrets":[{"secret":"{env.` + secretVariable + `}"}]}`)
 	for _, test := range []struct {
 		name, signature string
@@ -24,11 +26,11 @@ func TestTryShowsWhatTheHandlerMakesOfARequest(t *testing.T) {
 			if test.signature != "" {
 				r.Header.Set("X-Hub-Signature-256", test.signature)
 			}
-			got, err := Try(t.Context(), provider, nil, r)
+			got, err := dryrun.Once(t.Context(), provider, nil, r)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.Outcome != test.want || got.Status != test.status || got.Reached != (test.want == Verified) {
+			if got.Outcome != string(test.want) || got.Status != test.status || got.Reached != (test.want == Verified) {
 				t.Errorf("got %s (%s), status %d, reached %t", got.Outcome, got.Reason, got.Status, got.Reached)
 			}
 			if got.Reached && string(got.ReachedBody) != content {
@@ -38,10 +40,10 @@ func TestTryShowsWhatTheHandlerMakesOfARequest(t *testing.T) {
 	}
 }
 
-func TestTryJudgesTimestampsByItsClock(t *testing.T) {
+func TestADryRunJudgesTimestampsByItsClock(t *testing.T) {
 	provider := json.RawMessage(`{"name":"stripe","secrets":[{"secret":"{env.` + secretVariable + `}"}]}`)
-	got, err := Try(t.Context(), provider, frozen, stripe(present, `{"id":"evt_1","type":"invoice.paid"}`))
-	if err != nil || got.Outcome != Verified {
+	got, err := dryrun.Once(t.Context(), provider, frozen, stripe(present, `{"id":"evt_1","type":"invoice.paid"}`))
+	if err != nil || got.Outcome != string(Verified) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

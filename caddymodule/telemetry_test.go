@@ -113,7 +113,7 @@ func TestRefusalsAreLoggedForAnOperator(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			core, logs := observer.New(zapcore.DebugLevel)
 			d := &delivery{r: githubRequest("", "id-1", "body"), provider: &loadedProvider{facts: provider.Facts{Name: "github"}}, endpoint: "orders", verified: test.verified}
-			newRefusalLog(zap.New(core)).log(d, &test.refusal, "refused")
+			newBoundedLog(zap.New(core)).log(d, &test.refusal, "refused")
 			line := logs.All()[0]
 			got := line.ContextMap()
 			if line.Level != test.level || got["endpoint"] != "orders" || got["content_length"] != int64(4) || got["remote_addr"] == "" {

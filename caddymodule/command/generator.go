@@ -20,8 +20,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// makerOptions say what deliveries to make.
-type makerOptions struct {
+// generatorOptions say what deliveries to make.
+type generatorOptions struct {
 	Provider   string
 	Options    string // the provider's JSON, as in the config
 	Secret     string
@@ -33,9 +33,9 @@ type makerOptions struct {
 	ID, Event  string
 }
 
-// maker makes deliveries. It may be used concurrently.
-type maker struct {
-	options makerOptions
+// generator makes deliveries. It may be used concurrently.
+type generator struct {
+	options generatorOptions
 	signer  *signing.Signer
 	scheme  signature.Scheme
 	traits  signature.Traits
@@ -45,7 +45,7 @@ type maker struct {
 	now     func() time.Time
 }
 
-func newMaker(o makerOptions) (*maker, error) {
+func newGenerator(o generatorOptions) (*generator, error) {
 	target, err := url.Parse(o.URL)
 	if err != nil || target.Host == "" || (target.Scheme != "http" && target.Scheme != "https") {
 		return nil, fmt.Errorf("%q is not a URL: write, for example, http://localhost:8080/webhooks/%s", o.URL, o.Provider)
@@ -60,7 +60,7 @@ func newMaker(o makerOptions) (*maker, error) {
 			return nil, err
 		}
 	}
-	m := &maker{options: o, target: target, now: time.Now}
+	m := &generator{options: o, target: target, now: time.Now}
 	if m.signer, err = signing.OpenSigner(o.Provider, json.RawMessage(o.Options), o.Secret, private); err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func newMaker(o makerOptions) (*maker, error) {
 
 // useExample takes a bundled event for the body: a form where nothing else can
 // be signed.
-func (m *maker) useExample() (err error) {
+func (m *generator) useExample() (err error) {
 	if m.body, err = exampleEvent(m.options.Provider, m.form); err != nil || m.form {
 		return err
 	}
@@ -97,7 +97,7 @@ func (m *maker) useExample() (err error) {
 	return nil
 }
 
-// wantsForm tells whether what the scheme reads stands in a form.
+// wantsForm reports whether what the scheme reads is in a form.
 func wantsForm(s signature.Scheme) bool {
 	form := s.When != nil && s.When.ContentType == formType || strings.Contains(s.Signed, "{form")
 	for _, f := range []*signature.Field{&s.Signature.Field, s.ID, s.Event} {
@@ -123,7 +123,7 @@ func exampleEvent(name string, form bool) ([]byte, error) {
 	return bytes.TrimSpace(raw), err
 }
 
-func (m *maker) blank() *signature.Request {
+func (m *generator) blank() *signature.Request {
 	r := &signature.Request{
 		Method: http.MethodPost, Scheme: m.target.Scheme, Host: m.target.Host, RequestURI: m.target.RequestURI(),
 		PublicURL: m.options.PublicURL, Header: make(http.Header), Body: signature.BytesBody(m.body),
@@ -136,11 +136,11 @@ func (m *maker) blank() *signature.Request {
 	return r
 }
 
-// flaw is what is wrong with a delivery on purpose.
-type flaw int
+// mutation is what is wrong with a delivery on purpose.
+type mutation int
 
 const (
-	genuine flaw = iota
+	genuine mutation = iota
 	tampered
 	stale
 )
@@ -149,7 +149,7 @@ const (
 var errNoTimestamp = errors.New("the provider signs no timestamp, so a delivery cannot be stale: what protects from late replays is only the window")
 
 // make makes a delivery. id is its ID; empty: a fresh one.
-func (m *maker) make(f flaw, id string) (*signature.Request, error) {
+func (m *generator) make(with mutation, id string) (*signature.Request, error) {
 	if id == "" {
 		id = m.freshID()
 	}
@@ -163,7 +163,7 @@ func (m *maker) make(f flaw, id string) (*signature.Request, error) {
 	if m.options.Exact && m.traits.BodySigned {
 		draft = m.inHeadersOnly(draft)
 	}
-	if f == stale {
+	if with == stale {
 		if !m.traits.TimestampSigned {
 			return nil, errNoTimestamp
 		}
@@ -172,7 +172,7 @@ func (m *maker) make(f flaw, id string) (*signature.Request, error) {
 	if err := m.signer.Sign(r, draft); err != nil {
 		return nil, fmt.Errorf("making a delivery of %s: %w", m.options.Provider, err)
 	}
-	if f == tampered {
+	if with == tampered {
 		return r, m.tamper(r, draft)
 	}
 	return r, nil
@@ -182,7 +182,7 @@ func (m *maker) make(f flaw, id string) (*signature.Request, error) {
 var exampleTypes = map[string]string{"github": "push", "shopify": "orders/create"}
 
 // event returns the event type, empty if the body says it.
-func (m *maker) event() string {
+func (m *generator) event() string {
 	e := m.scheme.Event
 	if m.options.Event != "" || e == nil || e.From == "json" || e.From == "form" {
 		return m.options.Event
@@ -194,7 +194,7 @@ func (m *maker) event() string {
 }
 
 // inHeadersOnly leaves out of a draft what would change the body.
-func (m *maker) inHeadersOnly(d signature.Draft) signature.Draft {
+func (m *generator) inHeadersOnly(d signature.Draft) signature.Draft {
 	inBody := func(f *signature.Field) bool { return f != nil && (f.From == "json" || f.From == "form") }
 	if inBody(m.scheme.ID) {
 		d.ID = ""
@@ -207,7 +207,7 @@ func (m *maker) inHeadersOnly(d signature.Draft) signature.Draft {
 
 // tamper makes a delivery one that the provider did not send: with another
 // body or, where that is not signed, with another's signature.
-func (m *maker) tamper(r *signature.Request, d signature.Draft) error {
+func (m *generator) tamper(r *signature.Request, d signature.Draft) error {
 	if m.traits.BodySigned {
 		raw := r.Body.Bytes()
 		r.Body = signature.BytesBody(alter(raw))
@@ -245,7 +245,7 @@ func stamp(body []byte, id string) []byte {
 }
 
 // freshID makes up a delivery ID of the usual kind.
-func (m *maker) freshID() string {
+func (m *generator) freshID() string {
 	if m.options.ID != "" {
 		return m.options.ID
 	}
@@ -260,7 +260,7 @@ func (m *maker) freshID() string {
 // again makes the same delivery come a second time, as somebody would send it
 // who has seen the first: where the signature does not cover the ID, under a
 // fresh one.
-func (m *maker) again(r *signature.Request) *signature.Request {
+func (m *generator) again(r *signature.Request) *signature.Request {
 	copied := *r
 	copied.Header = r.Header.Clone()
 	// An ID may be part of what is signed and yet not be told apart in it.

@@ -1,0 +1,90 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// DeliveryStatus is what one endpoint's store knows of a delivery ID, under one of
+// the endpoint's secrets.
+type DeliveryStatus struct {
+	Provider string `json:"provider"`
+	Endpoint string `json:"endpoint"`
+	// Secret is the label or position of the secret.
+	Secret string `json:"secret"`
+	// State is free, claimed or handled.
+	State string `json:"state"`
+	// Forgotten: it was handled, and is not any more.
+	Forgotten bool `json:"forgotten,omitempty"`
+}
+
+// named is a delivery ID under one of an endpoint's secrets.
+type named struct {
+	secret    signature.Identity
+	key, pass replay.Key
+}
+
+// named derives the keys of an ID. Where the signature covers the ID, its key
+// identifies the delivery; where not, it is the note of a delivery that was
+// handled.
+func (h *Handler) named(id string) []named {
+	var all []named
+	for _, secret := range h.app.secretsOf(h) {
+		all = append(all, named{secret, h.idKey(replay.KindID, secret, id), h.idKey(replay.KindPass, secret, id)})
+	}
+	return all
+}
+
+func (h *Handler) idKey(kind replay.Kind, secret signature.Identity, id string) replay.Key {
+	return replay.NewKey(h.Namespace, secret.Fingerprint[:], kind, []byte(id))
+}
+
+// seen looks an ID up.
+func (h *Handler) seen(ctx context.Context, id string) ([]DeliveryStatus, error) {
+	names := h.named(id)
+	keys := make([]replay.Key, len(names))
+	for i, n := range names {
+		keys[i] = n.key
+	}
+	states, err := h.store.Lookup(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	statuses := make([]DeliveryStatus, len(names))
+	for i, n := range names {
+		statuses[i] = DeliveryStatus{Provider: h.facts().Name, Endpoint: h.endpointName(), Secret: n.secret.Label, State: states[i].String()}
+	}
+	return statuses, nil
+}
+
+// forget makes a handled ID acceptable again. Where the signature does not cover
+// the ID, the content of the delivery is what was handled, and it is unknown
+// until the delivery comes again: so the ID gets a one-time redelivery pass.
+//
+// The pass comes first: after a failure in between the ID is still handled, and
+// forgetting it again completes the work.
+func (h *Handler) forget(ctx context.Context, id string) ([]DeliveryStatus, error) {
+	statuses, err := h.seen(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	for i, n := range h.named(id) {
+		if i >= len(statuses) || statuses[i].State != replay.Handled.String() {
+			continue
+		}
+		if facts := h.facts(); !facts.Traits.IDSigned || facts.AlsoContent {
+			if err := h.storePass(ctx, n.pass); err != nil {
+				return nil, fmt.Errorf("storing a redelivery pass: %w", err)
+			}
+		}
+		count, err := h.store.Forget(ctx, []replay.Key{n.key})
+		if err != nil {
+			return nil, err
+		}
+		statuses[i].Forgotten, statuses[i].State = count > 0, replay.Free.String()
+	}
+	return statuses, nil
+}

@@ -1,0 +1,101 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// passLife is how long a one-time redelivery pass is valid.
+const passLife = time.Hour
+
+// storePass stores a one-time redelivery pass, in place of an older one.
+func (h *Handler) storePass(ctx context.Context, pass replay.Key) error {
+	if _, err := h.store.Forget(ctx, []replay.Key{pass}); err != nil {
+		return err
+	}
+	keys, owner := replay.Keys{Blocking: []replay.Key{pass}}, replay.NewOwner()
+	verdict, err := h.store.Claim(ctx, keys, owner, time.Minute)
+	if err != nil || verdict != replay.Ours { // stored concurrently
+		return err
+	}
+	return h.store.Commit(ctx, keys, owner, passLife, 0)
+}
+
+// passKeys are the passes of a delivery's ID, under every secret, and the keys
+// that are claimed while they are used.
+func (h *Handler) passKeys(v *signature.Delivery) (passes []replay.Key, use replay.Keys) {
+	for _, m := range v.Digests() {
+		passes = append(passes, h.idKey(replay.KindPass, m.Secret, v.ID))
+		use.Blocking = append(use.Blocking, h.idKey(replay.KindPassUse, m.Secret, v.ID))
+	}
+	return passes, use
+}
+
+// mayHavePass reports whether a delivery that is not new may be let through by a
+// pass: its content was handled, and its ID, if it was, has been forgotten. A
+// signed ID has no note that tells.
+func (d *delivery) mayHavePass(verdict replay.Verdict) bool {
+	return verdict == replay.Replayed || (verdict == replay.Duplicate && d.verified.AlsoContent && d.verified.ID != "")
+}
+
+// claimWithPass is called when a delivery may have a pass. If its ID has one,
+// the content is forgotten and the delivery claimed; otherwise the verdict
+// stays. Of several copies one uses the pass; the others wait until it has, and
+// find the delivery in progress or handled.
+func (h *Handler) claimWithPass(ctx context.Context, c *claim, without replay.Verdict) (replay.Verdict, error) {
+	passes, use := h.passKeys(c.d.verified)
+	states, err := h.store.Lookup(ctx, slices.Concat(passes, use.Blocking))
+	if errors.Is(err, errors.ErrUnsupported) {
+		return without, nil // such a store has no passes
+	}
+	if err != nil {
+		return 0, err
+	}
+	if !slices.Contains(states[:len(passes)], replay.Handled) && !slices.Contains(states[len(passes):], replay.Claimed) {
+		return without, nil
+	}
+	verdict, err := h.store.Claim(ctx, use, c.owner, c.lease)
+	if err != nil {
+		return 0, err
+	}
+	if verdict != replay.Ours {
+		if _, err := h.store.Wait(ctx, use); err != nil {
+			return 0, err
+		}
+		return h.store.Claim(ctx, c.keys, c.owner, c.lease)
+	}
+	verdict, err = h.usePass(ctx, c, passes)
+	if releaseErr := h.store.Release(ctx, use, c.owner, 0); releaseErr != nil {
+		h.log.warn("releasing a redelivery pass failed; copies of this delivery wait until its lease expires", zap.Error(releaseErr))
+	}
+	return verdict, err
+}
+
+// usePass forgets the content, claims the delivery and takes the pass away, also
+// if another copy has claimed it in between: that one has used the pass. A crash
+// in between leaves a pass that is still valid, or a delivery that is accepted:
+// it can be handled twice, but is not lost.
+func (h *Handler) usePass(ctx context.Context, c *claim, passes []replay.Key) (replay.Verdict, error) {
+	states, err := h.store.Lookup(ctx, passes)
+	if err != nil {
+		return 0, err
+	}
+	if slices.Contains(states, replay.Handled) {
+		if _, err := h.store.Forget(ctx, c.keys.Blocking); err != nil {
+			return 0, err
+		}
+	}
+	verdict, err := h.store.Claim(ctx, c.keys, c.owner, c.lease)
+	if err != nil {
+		return 0, err
+	}
+	_, err = h.store.Forget(ctx, passes)
+	return verdict, err
+}

@@ -1,0 +1,186 @@
+// Package dryrun shows what the handler makes of a request, without a server:
+// for `explain`, for test vectors and for tests.
+package dryrun
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// Provision provisions and validates a handler as Caddy does, with a memory
+// store of its own. now is as for [Open]. Package caddymodule sets it, so that
+// what the handler needs for it stays unexported there.
+var Provision func(ctx context.Context, config json.RawMessage, now func() time.Time) (handler caddyhttp.MiddlewareHandler, cleanup func(), err error)
+
+// Result is what became of a request.
+type Result struct {
+	// Outcome and Reason are the placeholders' values. The reason is for the
+	// operator; the sender never sees it.
+	Outcome string
+	Reason  string
+
+	// Status, Header and Body are the response that the sender gets. The body
+	// of a refusal is empty.
+	Status int
+	Header http.Header
+	Body   []byte
+
+	// Reached: the delivery was forwarded to the app, with these headers and
+	// this body.
+	Reached       bool
+	ReachedHeader http.Header
+	ReachedBody   []byte
+}
+
+// Endpoint is a provisioned handler without a server. Behind it is an app that
+// keeps what reaches it.
+type Endpoint struct {
+	// App responds to what reaches it. Nil: 200, empty.
+	App http.Handler
+
+	handler caddyhttp.MiddlewareHandler
+	cleanup func()
+}
+
+// Open provisions a handler. config is its JSON as in Caddy's config; it may
+// name a store. now is the time by which timestamps are judged; nil is the
+// present. The endpoint must be closed.
+func Open(ctx context.Context, config json.RawMessage, now func() time.Time) (*Endpoint, error) {
+	handler, cleanup, err := Provision(ctx, config, now)
+	if err != nil {
+		return nil, err
+	}
+	return New(handler, cleanup), nil
+}
+
+// New returns an endpoint with a handler that is provisioned already.
+func New(handler caddyhttp.MiddlewareHandler, cleanup func()) *Endpoint {
+	return &Endpoint{handler: handler, cleanup: cleanup}
+}
+
+// Close releases what the handler holds.
+func (e *Endpoint) Close() { e.cleanup() }
+
+// Once sends one request to a handler with this provider, whose JSON is an
+// object with its `name` and options, as in the handler's config. now is as for
+// [Open].
+func Once(ctx context.Context, provider json.RawMessage, now func() time.Time, r *http.Request) (Result, error) {
+	config, err := json.Marshal(map[string]json.RawMessage{"provider": provider})
+	if err != nil {
+		return Result{}, fmt.Errorf("reading the provider's config: %w", err)
+	}
+	endpoint, err := Open(ctx, config, now)
+	if err != nil {
+		return Result{}, err
+	}
+	defer endpoint.Close()
+	return endpoint.Send(r), nil
+}
+
+// Send sends a request the handler's whole way. r is best as a server receives
+// it ([http.ReadRequest], httptest.NewRequest); what a client's request lacks
+// is filled in, and an https URL counts as TLS. Its body is read, its headers
+// are changed.
+func (e *Endpoint) Send(r *http.Request) Result {
+	w := &response{header: make(http.Header)}
+	repl := caddy.NewReplacer()
+	r = caddyhttp.PrepareRequest(AsReceived(r), repl, w, nil)
+	var result Result
+	err := e.handler.ServeHTTP(w, r, e.app(&result))
+	if err != nil && w.status == 0 {
+		w.status = http.StatusInternalServerError
+		if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
+			w.status = handlerErr.StatusCode
+		}
+	}
+	result.Outcome, _ = repl.GetString("http.verify_webhook.outcome")
+	result.Reason, _ = repl.GetString("http.verify_webhook.reason")
+	result.Status, result.Header, result.Body = w.status, w.header, w.body
+	if result.Status == 0 {
+		result.Status = http.StatusOK // what a server sends for a handler that wrote nothing
+	}
+	return result
+}
+
+// app is the next handler: it keeps what reaches it.
+func (e *Endpoint) app(result *Result) caddyhttp.Handler {
+	return caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		result.Reached = true
+		result.ReachedHeader = r.Header.Clone()
+		var err error
+		if result.ReachedBody, err = io.ReadAll(r.Body); err != nil {
+			return err
+		}
+		if e.App == nil {
+			w.WriteHeader(http.StatusOK)
+			return nil
+		}
+		reread := r.Clone(r.Context())
+		if reread.Body, err = r.GetBody(); err != nil {
+			return err
+		}
+		defer reread.Body.Close()
+		e.App.ServeHTTP(w, reread)
+		return nil
+	})
+}
+
+// AsReceived returns r with what a server sets and a client need not.
+func AsReceived(r *http.Request) *http.Request {
+	r = r.WithContext(r.Context()) // a copy; headers stay shared
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	if r.Header == nil {
+		r.Header = make(http.Header)
+	}
+	if r.Host == "" {
+		r.Host = r.URL.Host
+	}
+	if r.RequestURI == "" {
+		r.RequestURI = r.URL.RequestURI()
+	}
+	if r.TLS == nil && r.URL.Scheme == "https" {
+		r.TLS = &tls.ConnectionState{}
+	}
+	if r.ProtoMajor == 0 {
+		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
+	}
+	return r
+}
+
+// response keeps the response that the sender would get.
+type response struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// Header implements http.ResponseWriter.
+func (w *response) Header() http.Header { return w.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 && status >= 200 {
+		w.status = status
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (w *response) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	w.body = append(w.body, p...)
+	return len(p), nil
+}
+
+// Interface guard.
+var _ http.ResponseWriter = (*response)(nil)
