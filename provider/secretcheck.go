@@ -233,7 +233,7 @@ var apiKeys = []keyFormat{
 }
 
 // signWithAPIKeys are the providers whose signing secret is an API key.
-var signWithAPIKeys = []string{"castle", "clearbit", "dropbox-sign", "front-rule", "pinwheel", "sendbird", "smartcar"}
+var signWithAPIKeys = []string{"cashfree", "castle", "checkr", "clearbit", "dropbox-sign", "front-rule", "paystack", "pinwheel", "retell", "sendbird", "smartcar"}
 
 var (
 	// twilioSID is the name of an account or key, which is no secret.
