@@ -33,13 +33,14 @@ var standardWebhooks = []Preset{
 		Docs: "https://clerk.com/docs/webhooks/sync-data", SecretHelp: "Signing Secret of the endpoint, whsec_…",
 	},
 	// The older creem-signature is of the body, under the secret as text. Where
-	// both signatures come and one is taken away, the body is still the same.
+	// both signatures come and one is taken away, the ID is still the same: it
+	// stands in the body.
 	{
-		Name: "creem", Title: "Creem", SecretsFitAll: true, DigestBody: true, AlsoContent: true, Distinction: unique,
+		Name: "creem", Title: "Creem", SecretsFitAll: true, Distinction: unique,
 		Schemes: []signature.Scheme{
-			standard(whsec, inJSON("eventType")),
+			creemScheme(),
 			scheme(signature.HMACSHA256, hexIn("creem-signature", ""), id(inJSON("id")), event(inJSON("eventType"))),
-		}, Families: standardNames,
+		},
 		Docs: "https://docs.creem.io/code/webhooks", SecretHelp: "Webhook Secret, whsec_…",
 	},
 	// A retry has the latest payload, under the same ID.
@@ -160,6 +161,12 @@ func standardEd25519() signature.Scheme {
 	s.Algorithm = signature.Ed25519
 	s.Signature.Element = "v1a"
 	return s
+}
+
+// creemScheme is version v1 with the ID of the event in place of the message's.
+func creemScheme() signature.Scheme {
+	return scheme(signature.HMACSHA256, signature.SignatureField{Field: inHeader("webhook-signature"), Encoding: signature.Base64, Separator: " ", Assign: ",", Element: "v1"}, key("base64", "whsec_"),
+		signed("{header.webhook-id}.{timestamp}.{body}"), timestamp(inHeader("webhook-timestamp"), "unix", 0), id(inJSON("id")), event(inJSON("eventType")))
 }
 
 // supabaseScheme has signatures joined by a comma and a space:
