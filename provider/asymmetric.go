@@ -23,7 +23,7 @@ var asymmetric = []Preset{
 	{
 		Name: "postal", Title: "Postal", Distinction: unique,
 		Schemes: only(signature.RSASHA256, base64In("X-Postal-Signature-256", ""), id(inJSON("uuid")), event(inJSON("event"))),
-		Docs:    "https://docs.postalserver.io/developer/webhooks", SecretHelp: "the installation's public key, from its /.well-known/jwks.json",
+		Docs:    "https://docs.postalserver.io/developer/webhooks", SecretHelp: "the installation's public key in PEM, or a key of its /.well-known/jwks.json",
 	},
 	// Retries run for a day; every event has an sg_event_id.
 	{
@@ -47,7 +47,7 @@ var asymmetric = []Preset{
 		Schemes: only(signature.Ed25519, hexIn("X-Turnkey-Signature", ""), keyID(inHeader("X-Turnkey-Signature-Key-Id")), signed("v1.ed25519.{header.X-Turnkey-Signature-Key-Id}.{timestamp}.{id}.{body}"),
 			timestamp(inHeader("X-Turnkey-Timestamp"), "unix_ms", 0), id(inHeader("X-Turnkey-Event-Id")), event(inHeader("X-Turnkey-Event-Type")),
 			require("X-Turnkey-Signature-Version", "v1"), require("X-Turnkey-Signature-Algorithm", "ed25519")),
-		Docs: "https://docs.turnkey.com/features/webhooks/verify-signatures", SecretHelp: "a key of https://api.turnkey.com/public/v1/discovery/webhooks/jwks, with its kid as label",
+		Docs: "https://docs.turnkey.com/features/webhooks/verify-signatures", SecretHelp: "x of a key of https://api.turnkey.com/public/v1/discovery/webhooks/jwks, with its kid as label",
 		Weakness: "one key signs for all customers of Turnkey: check that the organization in the body is yours",
 	},
 	{
