@@ -42,6 +42,7 @@ var standardWebhooks = []Preset{
 			scheme(signature.HMACSHA256, hexIn("creem-signature", ""), id(inJSON("id")), event(inJSON("eventType"))),
 		},
 		Docs: "https://docs.creem.io/code/webhooks", SecretHelp: "Webhook Secret, whsec_…",
+		Weakness: "the older creem-signature signs no time: a delivery that has it can be sent again after the window",
 	},
 	// A retry has the latest payload, under the same ID.
 	{
