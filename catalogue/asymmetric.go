@@ -22,6 +22,12 @@ var asymmetric = []provider.Preset{
 		Docs:    "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "the public key that Fireblocks publishes for the environment",
 		Weakness: "one key signs for all customers of Fireblocks: check that the workspace in the body is yours",
 	},
+	// A retry has the same uuid and the same signature.
+	{
+		Name: "postal", Title: "Postal", Distinction: unique,
+		Schemes: only(signature.RSASHA256, base64In("X-Postal-Signature-256", ""), id(inJSON("uuid")), event(inJSON("event"))),
+		Docs:    "https://docs.postalserver.io/developer/webhooks", SecretHelp: "the installation's public key in PEM, or a key of its /.well-known/jwks.json",
+	},
 	// Retries run for a day; every event has an sg_event_id.
 	{
 		Name: "sendgrid", Title: "SendGrid Event Webhook", DigestBody: true, Distinction: unique,
@@ -38,6 +44,14 @@ var asymmetric = []provider.Preset{
 		Schemes: only(signature.RSASHA1, base64In("Signature", ""), signed("{form.payload}"), wholeForm("payload")),
 		Docs:    "https://docs.travis-ci.com/user/notifications/#configuring-webhook-notifications", SecretHelp: "config.notifications.webhook.public_key of https://api.travis-ci.com/config",
 		Weakness: "one key signs for all users of Travis CI: check that the repository in the payload is yours",
+	},
+	{
+		Name: "turnkey", Title: "Turnkey", Distinction: unique,
+		Schemes: only(signature.Ed25519, hexIn("X-Turnkey-Signature", ""), keyID(inHeader("X-Turnkey-Signature-Key-Id")), signed("v1.ed25519.{header.X-Turnkey-Signature-Key-Id}.{timestamp}.{id}.{body}"),
+			timestamp(inHeader("X-Turnkey-Timestamp"), "unix_ms", 0), id(inHeader("X-Turnkey-Event-Id")), event(inHeader("X-Turnkey-Event-Type")),
+			require("X-Turnkey-Signature-Version", "v1"), require("X-Turnkey-Signature-Algorithm", "ed25519")),
+		Docs: "https://docs.turnkey.com/features/webhooks/verify-signatures", SecretHelp: "x of a key of https://api.turnkey.com/public/v1/discovery/webhooks/jwks, with its kid as label",
+		Weakness: "one key signs for all customers of Turnkey: check that the organization in the body is yours",
 	},
 	{
 		Name: "wise", Title: "Wise", Distinction: unique,

@@ -27,6 +27,13 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, base64In("aftership-hmac-sha256", ""), id(inJSON("event_id")), event(inJSON("event"))),
 		Window:  14 * day, Docs: "https://www.aftership.com/docs/tracking/webhook/webhook-signature", SecretHelp: "Webhook secret, under Settings > Notifications",
 	},
+	// A notification without data: what changed is fetched. The body has a time
+	// in milliseconds.
+	{
+		Name: "airtable", Title: "Airtable", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Airtable-Content-MAC", "hmac-sha256="), key("base64", "")),
+		Docs:    "https://airtable.com/developers/web/api/webhooks-overview", SecretHelp: "macSecretBase64 in the answer of the API call that makes the webhook",
+	},
 	{
 		Name: "alchemy", Title: "Alchemy Notify", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Alchemy-Signature", ""), id(inJSON("id")), event(inJSON("type"))),
@@ -39,6 +46,21 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("X-Hook-Signature", "")),
 		Takes:   []string{"accept_handshake"}, Challenge: asanaChallenge, Handshakes: "X-Hook-Secret, while `accept_handshake` is set",
 		Docs: "https://developers.asana.com/docs/webhooks-guide", SecretHelp: "the X-Hook-Secret that Asana sends when the webhook is made",
+	},
+	// An object that is saved twice without a visible change, and the ping of a
+	// webhook that is edited, have equal bodies.
+	// https://developers.ashbyhq.com/docs/authenticating-webhooks
+	{
+		Name: "ashby", Title: "Ashby", Distinction: uniqueWhen(inJSON("data.application.updatedAt")),
+		Schemes: only(signature.HMACSHA256, hexIn("Ashby-Signature", "sha256="), event(inJSON("action"))),
+		Docs:    "https://developers.ashbyhq.com/docs/authenticating-webhooks", SecretHelp: "Secret Token of the webhook, as typed",
+	},
+	// Bodies have neither an ID nor a time. Both headers come with one value.
+	// https://docs.attio.com/rest-api/guides/webhooks
+	{
+		Name: "attio", Title: "Attio", Distinction: repeats,
+		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("Attio-Signature"), Also: []string{"X-Attio-Signature"}}, id(inHeader("Idempotency-Key")), event(inJSON("events.0.event_type"))),
+		Docs:    "https://docs.attio.com/rest-api/guides/webhooks", SecretHelp: "secret of the webhook, under Developers or in the answer of the API call",
 	},
 	// Confirmed at aps.autodesk.com/blog/practice-payload-signature-webhook and
 	// in autodesk-platform-services/aps-webhooks-signature.
@@ -81,6 +103,11 @@ var bodyHMAC = []provider.Preset{
 		Docs:    "https://www.checkout.com/docs/workflows", SecretHelp: "Signature key of the workflow's webhook action",
 	},
 	{
+		Name: "checkr", Title: "Checkr", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Checkr-Signature", ""), id(inJSON("id")), event(inJSON("type"))),
+		Docs:    "https://docs.checkr.com/#section/Webhooks", SecretHelp: "the API key of the account; for partners the client secret",
+	},
+	{
 		Name: "circleci", Title: "CircleCI", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("circleci-signature", ",", "v1"), id(inJSON("id")), event(inJSON("type"))),
 		Docs:    "https://circleci.com/docs/outbound-webhooks/", SecretHelp: "Secret token of the webhook",
@@ -91,11 +118,30 @@ var bodyHMAC = []provider.Preset{
 		scheme(signature.HMACSHA1, hexIn("X-Request-Signature", "sha1="), keyOnly("", "pk_"), event(inJSON("type"))),
 		scheme(signature.HMACSHA1, hexIn("X-Request-Signature", "sha1="), event(inJSON("type"))),
 	}, Docs: "https://github.com/clearbit/clearbit-ruby", SecretHelp: "the API key"},
+	// Spaces, folders, goals and deleted tasks are announced without a time: the
+	// same change made twice has equal bodies.
+	{
+		Name: "clickup", Title: "ClickUp", Distinction: uniqueWhen(inJSON("history_items.0")),
+		Schemes: only(signature.HMACSHA256, hexIn("X-Signature", ""), event(inJSON("event"))),
+		Docs:    "https://developer.clickup.com/docs/webhooksignature", SecretHelp: "webhook.secret in the answer of the API call that makes the webhook",
+	},
 	// The outer id is of the notification: with each attempt there is another.
 	{
 		Name: "coinbase-commerce", Title: "Coinbase Commerce", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-CC-Webhook-Signature", ""), id(inJSON("event.id")), event(inJSON("event.type"))),
 		Docs:    "https://docs.cdp.coinbase.com/commerce/api-arcitecture/webhooks-security", SecretHelp: "Webhook shared secret, under Settings",
+	},
+	// A notice says since when something changed: two in one second are equal.
+	// https://docs.cronofy.com/developers/push-notifications/
+	{
+		Name: "cronofy", Title: "Cronofy", Distinction: repeats,
+		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("Cronofy-HMAC-SHA256"), Encoding: signature.Base64, Separator: ","}, event(inJSON("notification.type"))),
+		Docs:    "https://docs.cronofy.com/developers/push-notifications/authentication/", SecretHelp: "client_secret of the application",
+	},
+	{
+		Name: "deel", Title: "Deel", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("x-deel-signature", ""), signed("{method}{body}"), jsonBody, event(inJSON("data.meta.event_type"))),
+		Docs:    "https://developer.deel.com/docs/webhooks-get-started", SecretHelp: "signing key, shown when the webhook is made",
 	},
 	{
 		Name: "docusign", Title: "DocuSign Connect", Distinction: unique,
@@ -109,10 +155,29 @@ var bodyHMAC = []provider.Preset{
 		Challenge: echoQuery("challenge"), Handshakes: "GET with `challenge`",
 		Docs: "https://www.dropbox.com/developers/reference/webhooks", SecretHelp: "App secret",
 	},
+	// Partner postbacks have no id, but a time.
+	{
+		Name: "dub", Title: "Dub", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("Dub-Signature", ""), id(inJSON("id")), event(inJSON("event"))),
+		Docs:    "https://dub.co/docs/concepts/webhooks/verify-webhook-requests", SecretHelp: "Secret of the webhook, whsec_… as it is",
+	},
+	{
+		Name: "dwolla", Title: "Dwolla", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Request-Signature-SHA-256", ""), id(inJSON("id")), event(inJSON("topic"))),
+		Window:  week, // retries go on for 72 hours
+		Docs:    "https://developers.dwolla.com/docs/balance/webhooks/process-validate", SecretHelp: "secret of the webhook subscription, as given",
+	},
 	{
 		Name: "easypost", Title: "EasyPost", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Hmac-Signature", "hmac-sha256-hex="), id(inJSON("id")), event(inJSON("description"))),
 		KeyText: compatibilityDecomposed, Docs: "https://docs.easypost.com/guides/webhooks-guide", SecretHelp: "webhook_secret of the webhook, as typed",
+	},
+	// A delivery can have several events, each with an ID and a time. A retry has
+	// those that were not acknowledged.
+	{
+		Name: "fastspring", Title: "FastSpring", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("X-FS-Signature", ""), event(inJSON("events.0.type"))),
+		Docs:    "https://developer.fastspring.com/reference/message-security", SecretHelp: "HMAC SHA256 Secret of the webhook, as typed",
 	},
 	{
 		Name: "front-rule", Title: "Front (rule webhooks)", Distinction: unique,
@@ -166,6 +231,12 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256="), id(inHeader("X-Atlassian-Webhook-Identifier")), event(inJSON("webhookEvent"))),
 		Docs:    "https://developer.atlassian.com/cloud/jira/platform/webhooks/", SecretHelp: "Secret of the webhook, which an administrator makes",
 	},
+	// Keycloak alone has no webhooks.
+	{
+		Name: "keycloak-phasetwo", Title: "Keycloak with Phase Two's keycloak-events", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Keycloak-Signature", ""), id(inJSON("uid")), event(inJSON("type"))),
+		Docs:    "https://github.com/p2-inc/keycloak-events#webhooks", SecretHelp: "secret of the webhook, whose algorithm must be HmacSHA256",
+	},
 	// Confirmed at launchdarkly.com/docs/home/infrastructure/webhooks.
 	{
 		Name: "launchdarkly", Title: "LaunchDarkly", Distinction: unique,
@@ -181,6 +252,19 @@ var bodyHMAC = []provider.Preset{
 		Name: "line", Title: "LINE Messaging API", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, base64In("x-line-signature", "")),
 		Docs:    "https://developers.line.biz/en/docs/messaging-api/verify-webhook-signature/", SecretHelp: "Channel secret",
+	},
+	// The sources differ on the name of the header. data.id is the activity, and
+	// SMS and inbound routes have other members.
+	{
+		Name: "mailersend", Title: "MailerSend", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("Signature"), Also: []string{"X-MailerSend-Signature"}}, refuseEmpty, event(inJSON("type"))),
+		Docs:    "https://developers.mailersend.com/api/v1/webhooks.html#security", SecretHelp: "Signing secret of the webhook; inbound routes have secrets of their own",
+	},
+	// A batch, in which every event has an ID.
+	{
+		Name: "mailtrap", Title: "Mailtrap", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("Mailtrap-Signature", ""), refuseEmpty, event(inJSON("events.0.event"))),
+		Docs:    "https://docs.mailtrap.io/email-api-smtp/advanced/webhooks", SecretHelp: "signing_secret of the webhook",
 	},
 	// WhatsApp retries for 7 days.
 	{
@@ -227,11 +311,25 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("X-Npm-Signature", "sha256="), event(inJSON("event"))),
 		Docs:    "https://github.com/npm/npm-hook-receiver", SecretHelp: "the secret given to `npm hook add`",
 	},
+	// webhook_delivery_attempt makes the body of a retry another; the ID stays.
+	{
+		Name: "nylas", Title: "Nylas", Distinction: unique,
+		Schemes:   only(signature.HMACSHA256, hexIn("X-Nylas-Signature", ""), id(inJSON("id")), event(inJSON("type"))),
+		Challenge: echoQuery("challenge"), Handshakes: "GET with `challenge`",
+		Docs: "https://developer.nylas.com/docs/v3/notifications/", SecretHelp: "webhook_secret of the webhook; leave compressed_delivery off",
+	},
 	// check.reopened, report.resumed and others hold no time, only the object's ID.
 	{
 		Name: "onfido", Title: "Onfido", Distinction: uniqueWhen(inJSON("payload.object.completed_at_iso8601"), inJSON("payload.object.started_at_iso8601")),
 		Schemes: only(signature.HMACSHA256, hexIn("X-SHA2-Signature", ""), event(inJSON("payload.action"))),
 		Docs:    "https://documentation.onfido.com/#verifying-webhook-signatures", SecretHelp: "Token of the webhook",
+	},
+	// taskId is the task; the body has a time in milliseconds.
+	{
+		Name: "onfleet", Title: "Onfleet", Distinction: unique,
+		Schemes:   only(signature.HMACSHA512, hexIn("X-Onfleet-Signature", ""), key("hex", ""), event(inJSON("triggerName"))),
+		Challenge: echoQuery("check"), Handshakes: "GET with `check`",
+		Docs: "https://docs.onfleet.com/reference/secrets", SecretHelp: "webhook secret, in hex as the dashboard shows it",
 	},
 	{
 		Name: "pagerduty", Title: "PagerDuty v3", Distinction: unique,
@@ -242,6 +340,12 @@ var bodyHMAC = []provider.Preset{
 		Name: "pandadoc", Title: "PandaDoc", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inQuery("signature")}, id(inHeader("X-PandaDoc-Webhook-Event-Id"))),
 		Docs:    "https://developers.pandadoc.com/docs/webhook-verification", SecretHelp: "Shared key of the webhook",
+	},
+	// data.id is the transaction. The body has its status and times.
+	{
+		Name: "paystack", Title: "Paystack", Distinction: unique,
+		Schemes: only(signature.HMACSHA512, hexIn("x-paystack-signature", ""), event(inJSON("event"))),
+		Docs:    "https://paystack.com/docs/payments/webhooks/#verify-event-origin", SecretHelp: "secret key of the integration, sk_live_… or sk_test_… (it opens the account: guard it)",
 	},
 	// No body holds a time, and a stack that is made again begins with update 1.
 	// https://www.pulumi.com/docs/deployments/webhooks/
@@ -299,6 +403,11 @@ var bodyHMAC = []provider.Preset{
 		Docs:    "https://docs.fastly.com/signalsciences/integrations/generic-webhooks/", SecretHelp: "Signing key of the integration",
 	},
 	{
+		Name: "sinch-numbers", Title: "Sinch Numbers", Distinction: unique,
+		Schemes: only(signature.HMACSHA1, hexIn("X-Sinch-Signature", ""), id(inJSON("eventId")), event(inJSON("eventType"))),
+		Docs:    "https://developers.sinch.com/docs/numbers/api-reference/numbers/tag/Numbers-Callbacks/", SecretHelp: "hmacSecret of the callback configuration",
+	},
+	{
 		Name: "smartcar", Title: "Smartcar", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("SC-Signature", ""), id(inJSON("eventId")), event(inJSON("eventName"))),
 		Docs:    "https://smartcar.com/docs/integrations/webhooks/overview", SecretHelp: "Application management token",
@@ -319,6 +428,23 @@ var bodyHMAC = []provider.Preset{
 		Docs:    "https://help.sonatype.com/en/webhooks.html", SecretHelp: "Secret Key of the webhook capability",
 	},
 	{
+		Name: "squarespace", Title: "Squarespace", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("Squarespace-Signature", ""), key("hex", ""), id(inJSON("id")), event(inJSON("topic"))),
+		Docs:    "https://developers.squarespace.com/webhooks/verifying-notifications", SecretHelp: "secret of the webhook subscription, in hex as shown",
+	},
+	// A story that is published twice is announced in equal words.
+	{
+		Name: "storyblok", Title: "Storyblok", Distinction: repeats,
+		Schemes: only(signature.HMACSHA1, hexIn("webhook-signature", ""), event(inJSON("action"))),
+		Docs:    "https://www.storyblok.com/docs/concepts/webhooks", SecretHelp: "Webhook secret, as typed",
+	},
+	// x-payload-digest-alg is not read: the algorithm is that of the config.
+	{Name: "sumsub", Title: "Sumsub", Distinction: unique, Variants: []provider.Variant{
+		{Name: "sha256", Help: "HMAC_SHA256_HEX", Schemes: only(signature.HMACSHA256, hexIn("x-payload-digest", ""), event(inJSON("type")))},
+		{Name: "sha512", Help: "HMAC_SHA512_HEX", Schemes: only(signature.HMACSHA512, hexIn("x-payload-digest", ""), event(inJSON("type")))},
+		{Name: "sha1", Help: "HMAC_SHA1_HEX, of old webhooks", Schemes: only(signature.HMACSHA1, hexIn("x-payload-digest", ""), event(inJSON("type")))},
+	}, Docs: "https://docs.sumsub.com/docs/webhooks", SecretHelp: "Secret key of the webhook, not that of an app token"},
+	{
 		Name: "terraform", Title: "HCP Terraform notifications", Distinction: unique,
 		Schemes: only(signature.HMACSHA512, hexIn("X-TFE-Notification-Signature", ""), event(inJSON("notifications.0.trigger"))),
 		Docs:    "https://developer.hashicorp.com/terraform/cloud-docs/api-docs/notification-configurations", SecretHelp: "Token of the notification",
@@ -338,10 +464,23 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, base64In("Typeform-Signature", "sha256="), id(inJSON("event_id")), event(inJSON("event_type"))),
 		Docs:    "https://www.typeform.com/developers/webhooks/secure-your-webhooks/", SecretHelp: "secret of the webhook, as typed",
 	},
+	// A list of events, each with an ID. A webhook becomes unavailable after 7
+	// days of failures.
+	{
+		Name: "unit", Title: "Unit", Distinction: unique,
+		Schemes: only(signature.HMACSHA1, base64In("x-unit-signature", ""), event(inJSON("data.0.type"))),
+		Window:  8 * day, Docs: "https://www.unit.co/docs/api/webhooks", SecretHelp: "Token of the webhook",
+	},
 	{
 		Name: "vercel", Title: "Vercel", Distinction: unique,
 		Schemes: only(signature.HMACSHA1, hexIn("x-vercel-signature", ""), id(inJSON("id")), event(inJSON("type"))),
 		Window:  2 * day, Docs: "https://vercel.com/docs/webhooks/webhooks-api", SecretHelp: "Secret of the webhook; for integrations the Client Secret",
+	},
+	// verification.id is the session.
+	{
+		Name: "veriff", Title: "Veriff", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Hmac-Signature", ""), event(inJSON("action"))),
+		Docs:    "https://devdocs.veriff.com/docs/hmac-authentication-and-endpoint-security", SecretHelp: "Shared secret key of the integration",
 	},
 	// message_token is the message, the same for delivered and seen.
 	// https://developers.viber.com/docs/api/rest-bot-api/#callbacks

@@ -11,4 +11,4 @@ var issuedSecrets = []string{
 }
 
 // signWithAPIKeys are the providers whose signing secret is an API key.
-var signWithAPIKeys = []string{"castle", "clearbit", "dropbox-sign", "front-rule", "pinwheel", "sendbird", "smartcar"}
+var signWithAPIKeys = []string{"cashfree", "castle", "checkr", "clearbit", "dropbox-sign", "front-rule", "paystack", "pinwheel", "retell", "sendbird", "smartcar"}

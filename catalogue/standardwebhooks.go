@@ -19,6 +19,12 @@ var standardWebhooks = []provider.Preset{
 	svix("safebase", "SafeBase", svixDocs),
 	svix("sardine", "Sardine", svixDocs),
 	svix("stytch", "Stytch", "https://stytch.com/docs/guides/webhooks/overview"),
+	// type is always "event".
+	{
+		Name: "anthropic", Title: "Anthropic (Claude API)", Distinction: unique,
+		Schemes: []signature.Scheme{standard(whsec, inJSON("data.type"))}, Families: standardNames,
+		Docs: "https://platform.claude.com/docs/en/managed-agents/webhooks", SecretHelp: "signing key of the webhook endpoint, whsec_…",
+	},
 	{
 		Name: "bigcommerce", Title: "BigCommerce", Distinction: unique,
 		Schemes: []signature.Scheme{standard(signature.KeyFormat{}, inJSON("scope"))}, Families: standardNames,
@@ -29,15 +35,49 @@ var standardWebhooks = []provider.Preset{
 		Schemes: []signature.Scheme{standard(whsec, inJSON("type"))}, Families: []string{"svix-"},
 		Docs: "https://clerk.com/docs/webhooks/sync-data", SecretHelp: "Signing Secret of the endpoint, whsec_…",
 	},
+	// The older creem-signature is of the body, under the secret as text. Where
+	// both signatures come and one is taken away, the ID is still the same: it
+	// stands in the body.
+	{
+		Name: "creem", Title: "Creem", SecretsFitAll: true, Distinction: unique,
+		Schemes: []signature.Scheme{
+			creemScheme(),
+			scheme(signature.HMACSHA256, hexIn("creem-signature", ""), id(inJSON("id")), event(inJSON("eventType"))),
+		},
+		Docs: "https://docs.creem.io/code/webhooks", SecretHelp: "Webhook Secret, whsec_…",
+		Weakness: "the older creem-signature signs no time: a delivery that has it can be sent again after the window",
+	},
+	// A retry has the latest payload, under the same ID.
+	{
+		Name: "dodo-payments", Title: "Dodo Payments", Distinction: unique,
+		Schemes: []signature.Scheme{standard(whsec, inJSON("type"))}, Families: standardNames,
+		Docs: "https://docs.dodopayments.com/developer-resources/webhooks", SecretHelp: "Secret Key of the webhook, whsec_…",
+	},
+	{
+		Name: "formbricks", Title: "Formbricks", Distinction: unique,
+		Schemes: []signature.Scheme{standard(whsec, inJSON("event"))}, Families: standardNames,
+		Docs: "https://formbricks.com/docs/xm-and-surveys/core-features/integrations/webhooks", SecretHelp: "Webhook secret, whsec_…",
+	},
 	{
 		Name: "incident-io", Title: "incident.io", Distinction: unique,
 		Schemes: []signature.Scheme{standard(whsec, inJSON("event_type"))}, Families: svixNames,
 		Docs: "https://docs.incident.io/integrations/webhooks", SecretHelp: "Signing Secret of the endpoint, whsec_…",
 	},
+	// The whole text of the secret is the key: PyPI increase, resources/webhooks.
+	{
+		Name: "increase", Title: "Increase", Distinction: unique,
+		Schemes: []signature.Scheme{standard(signature.KeyFormat{}, inJSON("category"))}, Families: standardNames,
+		Docs: "https://increase.com/documentation/webhooks", SecretHelp: "shared_secret of the event subscription, as it is",
+	},
 	{
 		Name: "lithic", Title: "Lithic", Distinction: unique,
 		Schemes: []signature.Scheme{standard(whsec, inJSON("event_type"))}, Families: standardNames,
 		Docs: "https://docs.lithic.com/docs/events-api", SecretHelp: "secret of the event subscription, whsec_…",
+	},
+	{
+		Name: "loops", Title: "Loops", Distinction: unique,
+		Schemes: []signature.Scheme{standard(whsec, inJSON("eventName"))}, Families: standardNames,
+		Docs: "https://loops.so/docs/webhooks", SecretHelp: "Signing secret, under Settings > Webhooks, whsec_…",
 	},
 	// A secret without whsec_ is used as text: npm openai, resources/webhooks.
 	{
@@ -61,6 +101,11 @@ var standardWebhooks = []provider.Preset{
 		Name: "resend", Title: "Resend", Distinction: unique,
 		Schemes: []signature.Scheme{standard(whsec, inJSON("type"))}, Families: []string{"svix-"},
 		Docs: "https://resend.com/docs/webhooks/verify-webhooks-requests", SecretHelp: "Signing Secret of the webhook, whsec_…",
+	},
+	{
+		Name: "shipbob", Title: "ShipBob", Distinction: unique,
+		Schemes: []signature.Scheme{standard(whsec, inHeader("x-webhook-topic"))}, Families: standardNames,
+		Docs: "https://developer.shipbob.com/webhooks", SecretHelp: "secret of the subscription, whsec_…",
 	},
 	{
 		Name: "standard-webhooks", Title: "Standard Webhooks", Distinction: unique,
@@ -120,6 +165,12 @@ func standardEd25519() signature.Scheme {
 	s.Algorithm = signature.Ed25519
 	s.Signature.Element = "v1a"
 	return s
+}
+
+// creemScheme is version v1 with the ID of the event in place of the message's.
+func creemScheme() signature.Scheme {
+	return scheme(signature.HMACSHA256, signature.SignatureField{Field: inHeader("webhook-signature"), Encoding: signature.Base64, Separator: " ", Assign: ",", Element: "v1"}, key("base64", "whsec_"),
+		signed("{header.webhook-id}.{timestamp}.{body}"), timestamp(inHeader("webhook-timestamp"), "unix", 0), id(inJSON("id")), event(inJSON("eventType")))
 }
 
 // supabaseScheme has signatures joined by a comma and a space:

@@ -14,6 +14,13 @@ var timestamped = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("X-UA-SIGNATURE", ""), signed("{timestamp}:{body_inflated}"), timestamp(inHeader("X-UA-TIMESTAMP"), "unix", 0)),
 		Docs:    "https://support.airship.com/hc/en-us/articles/360032501831", SecretHelp: "signature secret of the open platform",
 	},
+	// Retries go on for 3 days. Whether they are signed with a new time is not
+	// documented; the ID is signed.
+	{
+		Name: "airwallex", Title: "Airwallex", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, hexIn("x-signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("x-timestamp"), "unix_ms", 3*24*3600), id(inJSON("id")), event(inJSON("name"))),
+		Docs:    "https://www.airwallex.com/docs/developer-tools/webhooks/listen-for-webhook-events", SecretHelp: "Secret of the webhook subscription",
+	},
 	// BOX-DELIVERY-ID is of one attempt: "When Box retries a webhook this ID will
 	// change". https://developer.box.com/guides/webhooks/v2/
 	{
@@ -34,17 +41,52 @@ var timestamped = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, listIn("Calendly-Webhook-Signature", ",", "v1"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 180), event(inJSON("event"))),
 		Docs:    "https://developer.calendly.com/api-docs/overview/webhooks/webhook-signatures", SecretHelp: "signing_key of the subscription",
 	},
+	// The merchant chooses when it retries. Whether retries are signed with a new
+	// time is not documented; the body has event_time.
+	{
+		Name: "cashfree", Title: "Cashfree Payments", DigestBody: true, Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("x-webhook-signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("x-webhook-timestamp"), "unix_ms", 24*3600), event(inJSON("type"))),
+		Docs:    "https://www.cashfree.com/docs/payments/online/webhooks/signature-verification", SecretHelp: "client secret (secret key) of the account",
+	},
 	// uid is the video, and time that of sending; the body has `modified`.
 	{
 		Name: "cloudflare-stream", Title: "Cloudflare Stream", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("Webhook-Signature", ",", "sig1"), signed("{timestamp}.{body}"), timestamp(inElement("time"), "unix", 0), event(inJSON("status.state"))),
 		Docs:    "https://developers.cloudflare.com/stream/manage-video-library/using-webhooks/", SecretHelp: "secret in the answer of the API call that makes the webhook",
 	},
+	// Retries go on for 24 hours. Whether they are signed with a new time is not
+	// documented; data.id is the message, and the body has its status and times.
+	{
+		Name: "courier", Title: "Courier", DigestBody: true, Distinction: unique,
+		Schemes: only(signature.HMACSHA256, listIn("courier-signature", ",", "signature"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 24*3600), event(inJSON("type"))),
+		Docs:    "https://www.courier.com/docs/platform/workspaces/outbound-webhooks", SecretHelp: "signing secret of the outbound webhook",
+	},
 	// Confirmed at docs.customer.io/api/webhooks.
 	{
 		Name: "customerio", Title: "Customer.io", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-CIO-Signature", ""), signed("v0:{timestamp}:{body}"), timestamp(inHeader("X-CIO-Timestamp"), "unix", 0), id(inJSON("event_id")), event(inJSON("object_type")), action(inJSON("metric"))),
 		Window:  8 * day, Docs: "https://docs.customer.io/api/webhooks/", SecretHelp: "Signing key of the reporting webhook",
+	},
+	// The half hour is that of the vendor's libraries. conversation_id is shared
+	// by the events of one conversation; the body has event_timestamp.
+	{
+		Name: "elevenlabs", Title: "ElevenLabs", DigestBody: true, Distinction: unique,
+		Schemes: only(signature.HMACSHA256, listIn("ElevenLabs-Signature", ",", "v0"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 1800), event(inJSON("type"))),
+		Docs:    "https://elevenlabs.io/docs/eleven-agents/workflows/post-call-webhooks", SecretHelp: "HMAC secret of the webhook, wsec_…",
+	},
+	// Standard Webhooks, under header names of its own.
+	{
+		Name: "finch", Title: "Finch", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("Finch-Signature"), Encoding: signature.Base64, Separator: " ", Assign: ",", Element: "v1"}, key("base64", ""),
+			signed("{id}.{timestamp}.{body}"), timestamp(inHeader("Finch-Timestamp"), "unix", 0), id(inHeader("Finch-Event-Id")), event(inJSON("event_type"))),
+		Docs: "https://developer.tryfinch.com/developer-resources/Webhooks", SecretHelp: "secret of the webhook",
+	},
+	// The body has neither an ID nor a time: one asset that is updated twice in a
+	// second is announced in equal words.
+	{
+		Name: "frameio", Title: "Frame.io", Distinction: repeats,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Frameio-Signature", "v0="), signed("v0:{timestamp}:{body}"), timestamp(inHeader("X-Frameio-Request-Timestamp"), "unix", 0), event(inJSON("type"))),
+		Docs:    "https://developer.frame.io/platform/docs/guides/webhooks", SecretHelp: "signing secret, shown when the webhook or custom action is made",
 	},
 	{
 		Name: "front", Title: "Front (application webhooks)", Distinction: unique,
@@ -60,12 +102,26 @@ var timestamped = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, listIn("Go1-Signature", ",", "v1"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 60), event(inJSON("type"))),
 		Docs:    "https://www.go1.com/developers/partners/concepts/webhook-signature-authentification", SecretHelp: "secret of the webhook, as typed",
 	},
+	// Whether its 8 attempts are signed with a new time is not documented. data.id
+	// is the message; the body has created_at in microseconds.
+	{
+		Name: "knock", Title: "Knock", DigestBody: true, Distinction: unique,
+		Schemes: only(signature.HMACSHA256, knockSignature(), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 24*3600), event(inJSON("type"))),
+		Docs:    "https://docs.knock.app/developer-tools/outbound-webhooks/overview#verifying-the-signature", SecretHelp: "signing key on the page of the webhook",
+	},
 	// The minute is that of Linear's library and documentation, although retries
 	// come after a minute, an hour and 6 hours.
 	{
 		Name: "linear", Title: "Linear", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("Linear-Signature", ""), timestamp(inJSON("webhookTimestamp"), "unix_ms", 60), id(inHeader("Linear-Delivery")), event(inJSON("type")), action(inJSON("action"))),
 		Window:  2 * day, Docs: "https://linear.app/developers/webhooks", SecretHelp: "Signing secret of the webhook",
+	},
+	// Whether the secret is used as text or decoded from base64 is not documented:
+	// it is used as both. Onboarding webhooks have no ID, but their own content.
+	{
+		Name: "mercury", Title: "Mercury", SecretsFitAll: true, Distinction: unique,
+		Schemes: []signature.Scheme{mercuryScheme(""), mercuryScheme("base64")},
+		Docs:    "https://docs.mercury.com/reference/webhooks", SecretHelp: "secret of the webhook endpoint, shown when it is made, as it is",
 	},
 	{
 		Name: "mux", Title: "Mux", Distinction: unique,
@@ -81,6 +137,13 @@ var timestamped = []provider.Preset{
 		Name: "paddle", Title: "Paddle Billing", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("Paddle-Signature", ";", "h1"), signed("{timestamp}:{body}"), timestamp(inElement("ts"), "unix", 5), id(inJSON("event_id")), event(inJSON("event_type"))),
 		Docs:    "https://developer.paddle.com/webhooks/signature-verification", SecretHelp: "secret key of the notification destination, pdl_ntfset_…",
+	},
+	// A webhook is of live or of test mode, and leaves the other element empty.
+	// Whether its 12 retries are signed with a new time is not documented.
+	{
+		Name: "paymongo", Title: "PayMongo", SecretsFitAll: true, Distinction: unique,
+		Schemes: []signature.Scheme{paymongoScheme("li"), paymongoScheme("te")},
+		Docs:    "https://developers.paymongo.com/docs/securing-webhook", SecretHelp: "secret_key of the webhook, whsk_…",
 	},
 	{
 		Name: "persona", Title: "Persona", Distinction: unique,
@@ -106,11 +169,31 @@ var timestamped = []provider.Preset{
 			id(inHeader("recurly-notification-id")), event(inJSON("object_type")), action(inJSON("event_type"))),
 		Docs: "https://docs.recurly.com/docs/signature-verification", SecretHelp: "Secret key of the endpoint, as text",
 	},
+	// call_id is the call; the body has its times and its transcript.
+	{
+		Name: "retell", Title: "Retell AI", DigestBody: true, Distinction: unique,
+		Schemes: only(signature.HMACSHA256, listIn("X-Retell-Signature", ",", "d"), refuseEmpty, signed("{body}{timestamp}"), timestamp(inElement("v"), "unix_ms", 0), event(inJSON("event"))),
+		Docs:    "https://docs.retellai.com/features/secure-webhook", SecretHelp: "the API key with the webhook badge",
+	},
+	// Bodies of the Merchant API have no time: two declined payments of one order
+	// differ in the signed time alone.
+	{
+		Name: "revolut", Title: "Revolut", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, spaced(listIn("Revolut-Signature", ",", "v1")), signed("v1.{timestamp}.{body}"), timestamp(inHeader("Revolut-Request-Timestamp"), "unix_ms", 0), event(inJSON("event"))),
+		Docs:    "https://developer.revolut.com/docs/guides/merchant/monitor-and-observe/webhooks/verify-the-payload-signature", SecretHelp: "signing_secret of the webhook, wsk_…",
+	},
 	// Retries go on for 30 minutes, and Sanity's own library checks no age.
 	{
 		Name: "sanity", Title: "Sanity", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, sanitySignature(), refuseEmpty, signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 1800), id(inHeader("idempotency-key")), event(inHeader("sanity-operation"))),
 		Docs:    "https://www.sanity.io/docs/content-lake/webhook-best-practices", SecretHelp: "Secret of the webhook, as typed",
+	},
+	// The nonce is of one signature. Whether retries are signed with a new time is
+	// not documented; the body has event_time.
+	{
+		Name: "sinch-conversation", Title: "Sinch Conversation API", DigestBody: true, Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("x-sinch-webhook-signature", ""), signed("{body}.{header.x-sinch-webhook-signature-nonce}.{timestamp}"), timestamp(inHeader("x-sinch-webhook-signature-timestamp"), "unix", 24*3600), jsonBody),
+		Docs:    "https://developers.sinch.com/docs/conversation/callbacks/", SecretHelp: "secret of the webhook, as given",
 	},
 	{
 		Name: "slack", Title: "Slack", Distinction: unique,
@@ -123,6 +206,12 @@ var timestamped = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, listIn("Stripe-Signature", ",", "v1"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 0), id(inJSON("id")), event(inJSON("type"))),
 		Window:  week, // retries go on for 3 days
 		Docs:    "https://docs.stripe.com/webhooks/signature", SecretHelp: "Signing secret of the endpoint, whsec_… as it is",
+	},
+	// A list of events, each with a time.
+	{
+		Name: "tailscale", Title: "Tailscale", DigestBody: true, Distinction: unique,
+		Schemes: only(signature.HMACSHA256, listIn("Tailscale-Webhook-Signature", ",", "v1"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 0), event(inJSON("0.type"))),
+		Docs:    "https://tailscale.com/kb/1213/webhooks", SecretHelp: "Secret of the webhook, tskey-webhook-…",
 	},
 	// Retries run for 72 hours; the body has create_time.
 	{
@@ -151,6 +240,13 @@ var timestamped = []provider.Preset{
 		Name: "zendesk", Title: "Zendesk", Distinction: repeats,
 		Schemes: only(signature.HMACSHA256, base64In("X-Zendesk-Webhook-Signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("X-Zendesk-Webhook-Signature-Timestamp"), "rfc3339", 0), id(inHeader("X-Zendesk-Webhook-Invocation-Id")), event(inJSON("type"))),
 		Docs:    "https://developer.zendesk.com/documentation/webhooks/verifying/", SecretHelp: "signing secret of the webhook, as text",
+	},
+	// Calls before and after a request of the API hold that request alone, which
+	// can come twice in a second. Events have a sequence.
+	{
+		Name: "zitadel", Title: "ZITADEL Actions", Distinction: uniqueWhen(inJSON("sequence")),
+		Schemes: only(signature.HMACSHA256, listIn("ZITADEL-Signature", ",", "v1"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 0), event(inJSON("event_type"))),
+		Docs:    "https://zitadel.com/docs/guides/integrate/actions/usage", SecretHelp: "signing key of the target",
 	},
 	// Retries come after 5, 25 and 85 minutes; the body has event_ts. Whether they
 	// are signed with a new time is not documented.
@@ -186,4 +282,20 @@ func sanitySignature() signature.SignatureField {
 	f := listIn("sanity-webhook-signature", ",", "v1")
 	f.Encoding = signature.Base64URL
 	return f
+}
+
+func knockSignature() signature.SignatureField {
+	f := listIn("x-knock-signature", ",", "s")
+	f.Encoding = signature.Base64
+	return f
+}
+
+func mercuryScheme(encoding string) signature.Scheme {
+	return scheme(signature.HMACSHA256, listIn("Mercury-Signature", ",", "v1"), key(encoding, ""), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 0),
+		id(inJSON("id")), event(inJSON("resourceType")), action(inJSON("operationType")))
+}
+
+func paymongoScheme(element string) signature.Scheme {
+	return scheme(signature.HMACSHA256, listIn("Paymongo-Signature", ",", element), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 24*3600),
+		id(inJSON("data.id")), event(inJSON("data.attributes.type")))
 }

@@ -33,6 +33,16 @@ var tokens = []provider.Preset{
 		Schemes: only(signature.Token, plainIn("cf-webhook-auth")), Weakness: tokenWeakness,
 		Docs: "https://developers.cloudflare.com/notifications/get-started/configure-webhooks/", SecretHelp: "Secret of the webhook destination",
 	},
+	{
+		Name: "documenso", Title: "Documenso", Distinction: unique,
+		Schemes: only(signature.Token, plainIn("X-Documenso-Secret"), event(inJSON("event"))), Weakness: tokenWeakness,
+		Docs: "https://docs.documenso.com/developers/webhooks", SecretHelp: "Secret of the webhook, as typed",
+	},
+	{
+		Name: "flutterwave", Title: "Flutterwave v3", Distinction: unique,
+		Schemes: only(signature.Token, plainIn("verif-hash"), event(inJSON("event"))), Weakness: tokenWeakness,
+		Docs: "https://developer.flutterwave.com/docs/webhooks", SecretHelp: "Secret hash, under Settings > Webhooks",
+	},
 	// A delivery with a signature does not fall back to the token.
 	// A tag that is deleted and pushed again at one commit has equal bodies.
 	{
@@ -49,12 +59,25 @@ var tokens = []provider.Preset{
 		Schemes: only(signature.Token, plainIn("X-Goog-Channel-Token"), event(inHeader("X-Goog-Resource-State"))), Weakness: tokenWeakness,
 		Docs: "https://developers.google.com/workspace/drive/api/guides/push", SecretHelp: "token of the channel, as given to watch",
 	},
+	// The default format has a time in seconds: an image that is pulled twice in
+	// one is announced in equal words. The CloudEvents format has an ID.
+	{
+		Name: "harbor", Title: "Harbor", Distinction: uniqueWhen(inJSON("specversion")),
+		Schemes: only(signature.Token, plainIn("Authorization"), event(inJSON("type"))), Weakness: tokenWeakness,
+		Docs: "https://goharbor.io/docs/main/working-with-projects/project-configuration/configure-webhooks/", SecretHelp: "Auth Header of the webhook, the whole of it",
+	},
 	{
 		Name: "okta", Title: "Okta event hooks", Distinction: unique,
 		Schemes: only(signature.Token, plainIn("Authorization"), id(inJSON("eventId"))), Takes: []string{"header"}, Weakness: tokenWeakness,
 		Handshake: oktaChallenge, Handshakes: "GET with X-Okta-Verification-Challenge and the token",
 		Docs: "https://developer.okta.com/docs/concepts/event-hooks/", SecretHelp: "Authentication secret of the hook",
 	},
+	// The operator writes the body, which need not have an ID or a time, and a
+	// flow may wait for the response.
+	{Name: "ory", Title: "Ory actions", Distinction: repeats, Takes: []string{"header"}, Variants: []provider.Variant{
+		{Name: "api_key", Help: "an API key in a header", Schemes: only(signature.Token, plainIn("Authorization")), Weakness: tokenWeakness},
+		{Name: "basic", Help: "user and password", Schemes: basic(), Weakness: tokenWeakness},
+	}, Docs: "https://www.ory.sh/docs/guides/integrate-with-ory-cloud-through-webhooks#request-authentication", SecretHelp: "value of the API key, the whole of it; or user:password"},
 	// Confirmed at postmarkapp.com/developer/webhooks/webhooks-overview.
 	{
 		Name: "postmark", Title: "Postmark", Distinction: unique,
@@ -66,6 +89,11 @@ var tokens = []provider.Preset{
 		Schemes: only(signature.Token, plainIn("X-Telegram-Bot-Api-Secret-Token"), id(inJSON("update_id"))), Weakness: tokenWeakness,
 		Docs: "https://core.telegram.org/bots/api#setwebhook", SecretHelp: "secret_token, as given to setWebhook",
 	},
+	// Calls of tools wait for the response, and not all have a time.
+	{Name: "vapi", Title: "Vapi", Distinction: repeats, Takes: []string{"header"}, Variants: []provider.Variant{
+		{Name: "secret", Help: "X-Vapi-Secret", Schemes: only(signature.Token, plainIn("X-Vapi-Secret"), event(inJSON("message.type"))), Weakness: tokenWeakness},
+		{Name: "bearer", Help: "a bearer token credential", Schemes: only(signature.Token, signature.SignatureField{Field: inHeader("Authorization"), Prefix: "Bearer "}, event(inJSON("message.type"))), Weakness: tokenWeakness},
+	}, Docs: "https://docs.vapi.ai/server-url/server-authentication", SecretHelp: "secret of the server URL, or token of the credential"},
 }
 
 // plainIn is a header that holds the secret itself.

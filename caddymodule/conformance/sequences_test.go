@@ -219,6 +219,83 @@ var sequences = []struct {
 		{body: `{"id":"w","data":{"id":"m"}}`, want: isNew},
 		{body: `{"id":"w","data":{"id":"m"}}`, want: isCopy},
 	}},
+	{"a retry counts its attempt, under one ID", "nylas", "", []sent{
+		{body: `{"id":"e","webhook_delivery_attempt":1}`, want: isNew},
+		{body: `{"id":"e","webhook_delivery_attempt":2}`, want: isCopy},
+		{body: `{"id":"f","webhook_delivery_attempt":1}`, want: isNew},
+	}},
+	{"a retry has the latest payload, under one ID", "dodo-payments", "", []sent{
+		{id: "msg_1", body: `{"type":"payment.processing"}`, want: isNew},
+		{id: "msg_1", body: `{"type":"payment.succeeded"}`, after: time.Hour, signed: time.Hour, want: isCopy},
+	}},
+	{"one attribute changes twice", "attio", "", []sent{
+		{id: "1", body: `{"events":[{"event_type":"record.updated"}]}`, want: isNew},
+		{id: "2", body: `{"events":[{"event_type":"record.updated"}]}`, want: isNew},
+		{id: "2", body: `{"events":[{"event_type":"record.updated"}]}`, want: isCopy},
+	}},
+	{"a story is published twice", "storyblok", "", []sent{
+		{body: `{"action":"published","story_id":1}`, want: isNew},
+		{body: `{"action":"published","story_id":1}`, want: isNew},
+	}},
+	{"something changed, in equal words", "cronofy", "", []sent{
+		{body: `{"notification":{"type":"change","changes_since":"1"}}`, want: isNew},
+		{body: `{"notification":{"type":"change","changes_since":"1"}}`, want: isNew},
+	}},
+	{"a space is updated twice, a task once", "clickup", "", []sent{
+		{body: `{"event":"spaceUpdated","space_id":"1"}`, want: isNew},
+		{body: `{"event":"spaceUpdated","space_id":"1"}`, want: isNew},
+		{body: `{"event":"listCreated","history_items":[]}`, want: isNew},
+		{body: `{"event":"listCreated","history_items":[]}`, want: isNew},
+		{body: `{"event":"taskUpdated","history_items":[{"id":"1"}]}`, want: isNew},
+		{body: `{"event":"taskUpdated","history_items":[{"id":"1"}]}`, want: isCopy},
+	}},
+	{"a candidate is saved twice without a change, an application has a time", "ashby", "", []sent{
+		{body: `{"action":"ping","data":{}}`, want: isNew},
+		{body: `{"action":"ping","data":{}}`, want: isNew},
+		{body: `{"action":"applicationUpdate","data":{"application":{"updatedAt":"1"}}}`, want: isNew},
+		{body: `{"action":"applicationUpdate","data":{"application":{"updatedAt":"1"}}}`, want: isCopy},
+	}},
+	{"one request comes twice in a second, an event has a sequence", "zitadel", "", []sent{
+		{body: `{"fullMethod":"/user/Get"}`, want: isNew},
+		{body: `{"fullMethod":"/user/Get"}`, want: isNew},
+		{body: `{"event_type":"user.added","sequence":3}`, want: isNew},
+		{body: `{"event_type":"user.added","sequence":3}`, want: isCopy},
+	}},
+	{"one asset is updated twice in a second", "frameio", "", []sent{
+		{body: `{"type":"asset.updated"}`, want: isNew},
+		{body: `{"type":"asset.updated"}`, want: isNew},
+	}},
+	{"an image is pulled twice in a second", "harbor", "", []sent{
+		{body: `{"type":"PULL_ARTIFACT","occur_at":1}`, headers: h("Authorization", secretText), want: isNew},
+		{body: `{"type":"PULL_ARTIFACT","occur_at":1}`, headers: h("Authorization", secretText), want: isNew},
+		{body: `{"specversion":"1.0","id":"1"}`, headers: h("Authorization", secretText), want: isNew},
+		{body: `{"specversion":"1.0","id":"1"}`, headers: h("Authorization", secretText), want: isCopy},
+	}},
+	{"a tool is called twice", "vapi", "", []sent{
+		{body: `{"message":{"type":"tool-calls"}}`, headers: h("X-Vapi-Secret", secretText), want: isNew},
+		{body: `{"message":{"type":"tool-calls"}}`, headers: h("X-Vapi-Secret", secretText), want: isNew},
+	}},
+	{"two payments of one order are declined", "revolut", "", []sent{
+		{body: `{"event":"ORDER_PAYMENT_DECLINED","order_id":"o"}`, want: isNew},
+		{body: `{"event":"ORDER_PAYMENT_DECLINED","order_id":"o"}`, want: isCopy},
+		{body: `{"event":"ORDER_PAYMENT_DECLINED","order_id":"o"}`, after: time.Minute, signed: time.Minute, want: isNew},
+	}},
+	{"a retry is signed with a new time", "airwallex", "", signedAgain(`{"id":"evt_1"}`)},
+	{"a retry is signed with a new time", "cashfree", "", signedAgain(`{"type":"PAYMENT_SUCCESS_WEBHOOK","event_time":"1"}`)},
+	{"a retry is signed with a new time", "courier", "", signedAgain(`{"type":"message:updated","data":{"sent":1}}`)},
+	{"a retry is signed with a new time", "elevenlabs", "", signedAgain(`{"type":"post_call_transcription","event_timestamp":1}`)},
+	{"a retry is signed with a new time", "knock", "", signedAgain(`{"type":"message.sent","created_at":"1"}`)},
+	{"a retry is signed with a new time", "mercury", "", signedAgain(`{"id":"1"}`)},
+	{"a retry is signed with a new time", "paymongo", "", signedAgain(`{"data":{"id":"evt_1"}}`)},
+	{"a retry is signed with a new time", "retell", "", signedAgain(`{"event":"call_ended","call":{"end_timestamp":1}}`)},
+	{"a retry is signed with a new time", "sinch-conversation", "", signedAgain(`{"event_time":"1"}`)},
+	{"a retry is signed with a new time", "tailscale", "", signedAgain(`[{"type":"nodeCreated","timestamp":"1"}]`)},
+	{"a retry keeps its time", "airwallex", "", keepsTime(`{"id":"evt_1"}`, 71*time.Hour)},
+	{"a retry keeps its time", "cashfree", "", keepsTime(`{"type":"t","event_time":"1"}`, 23*time.Hour)},
+	{"a retry keeps its time", "courier", "", keepsTime(`{"type":"t"}`, 23*time.Hour)},
+	{"a retry keeps its time", "knock", "", keepsTime(`{"type":"t","created_at":"1"}`, 23*time.Hour)},
+	{"a retry keeps its time", "paymongo", "", keepsTime(`{"data":{"id":"evt_1"}}`, 23*time.Hour)},
+	{"a retry keeps its time", "sinch-conversation", "", keepsTime(`{"event_time":"1"}`, 23*time.Hour)},
 	{"a card is opened twice", "hubspot", `{"scheme":"v2"}`, []sent{
 		{get: true, path: "/card?id=1", want: isNew},
 		{get: true, path: "/card?id=1", want: isNew},
@@ -244,6 +321,11 @@ func signedAgain(body string) []sent {
 		{body: body, want: isNew},
 		{body: body, after: time.Hour, signed: time.Hour, want: isCopy},
 	}
+}
+
+// keepsTime is a delivery that was signed this long ago, and a copy of it.
+func keepsTime(body string, after time.Duration) []sent {
+	return []sent{{body: body, after: after, want: isNew}, {body: body, after: after, want: isCopy}}
 }
 
 func TestWhatProvidersReallySend(t *testing.T) {
