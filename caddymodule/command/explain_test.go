@@ -61,3 +61,18 @@ func TestExplainRefusesWhatItCannotRead(t *testing.T) {
 		}
 	}
 }
+
+// A record comes from anywhere. It must not end the command with a stack trace.
+func TestExplainReadsWhatNoServerAccepts(t *testing.T) {
+	for name, record := range map[string]string{
+		"a host with escapes":  `{"request":{"method":"POST","url":"http://x/","headers":[{"name":"Host","value":"\u001b[2J"}],"postData":{"text":"{}"}}}`,
+		"a host with a space":  `{"request":{"method":"POST","url":"https://x/","headers":[{"name":"Host","value":"a b"}],"postData":{"text":"{}"}}}`,
+		"a method in words":    `{"request":{"method":"PO ST\u001b","url":"http://x/","headers":[],"postData":{"text":"{}"}}}`,
+		"a URL without a path": `{"request":{"method":"POST","url":"x","headers":[],"postData":{"text":"{}"}}}`,
+	} {
+		out, _, err := run(t, explainCommand(), record, "github", "-", "--secret", sendSecret)
+		if err == nil || strings.ContainsAny(out+err.Error(), "\x1b") {
+			t.Errorf("%s: %v\n%q", name, err, out)
+		}
+	}
+}

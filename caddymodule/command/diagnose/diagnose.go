@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"time"
 
@@ -125,7 +126,11 @@ func (c *Case) judge(ctx context.Context, report *Report) error {
 	if err != nil {
 		return err
 	}
-	tried, err := dryrun.Once(nolog.Context(ctx), config, func() time.Time { return c.judgedAt() }, c.httpRequest(ctx))
+	r, err := c.httpRequest(ctx)
+	if err != nil {
+		return err
+	}
+	tried, err := dryrun.Once(nolog.Context(ctx), config, func() time.Time { return c.judgedAt() }, r)
 	if err != nil {
 		return err
 	}
@@ -141,16 +146,22 @@ func (c *Case) judgedAt() time.Time {
 	return c.Received
 }
 
-// httpRequest is the record as a server would get it.
-func (c *Case) httpRequest(ctx context.Context) *http.Request {
-	scheme := c.Request.Scheme
-	if scheme == "" {
-		scheme = "https"
+// httpRequest is the record as a server would get it. A record can have what no
+// server accepts, such as control characters in the host.
+func (c *Case) httpRequest(ctx context.Context) (*http.Request, error) {
+	u, err := url.ParseRequestURI(c.Request.RequestURI)
+	if err != nil {
+		return nil, errors.New("the URL of the record cannot be parsed")
 	}
-	r := httptest.NewRequestWithContext(ctx, c.Request.Method, scheme+"://"+c.host()+c.Request.RequestURI, bytes.NewReader(c.Request.Body))
+	base := "https://localhost/"
+	if c.Request.Scheme == "http" {
+		base = "http://localhost/"
+	}
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, base, bytes.NewReader(c.Request.Body))
+	r.Method, r.Host, r.URL = c.Request.Method, c.host(), u
 	r.Header = c.Request.Header.Clone()
 	r.RequestURI = c.Request.RequestURI
-	return r
+	return r, nil
 }
 
 func (c *Case) host() string {
