@@ -17,7 +17,7 @@ import (
 // signs the URL with or without its port, so both are tried.
 // https://www.twilio.com/docs/usage/webhooks/webhooks-security
 func twilioValues(_ *provider.Module, r *signature.Request) ([]map[string]string, error) {
-	address := twilioURL(r)
+	address := r.URL()
 	if len(address) > maxTwilioURL {
 		return nil, signature.Refuse(signature.Malformed, "the URL has more than %d bytes", maxTwilioURL)
 	}
@@ -56,16 +56,6 @@ func twilioValues(_ *provider.Module, r *signature.Request) ([]map[string]string
 // maxTwilioURL is more than the 4,096 bytes that Twilio takes for a URL, with a
 // signed query behind it.
 const maxTwilioURL = 16 << 10
-
-// twilioURL is the URL as Twilio knows it. A public_url without a query stands
-// for all queries: many of Twilio's URLs carry the state of a call in it.
-func twilioURL(r *signature.Request) string {
-	_, raw, found := strings.Cut(r.RequestURI, "?")
-	if r.PublicURL != "" && found && !strings.Contains(r.PublicURL, "?") {
-		return r.PublicURL + "?" + raw
-	}
-	return r.URL()
-}
 
 // checkTwilioBody holds a body that is no form to the digest in the URL.
 func checkTwilioBody(u *url.URL, r *signature.Request) error {

@@ -63,7 +63,7 @@ func withQuery(target, name, value string) string {
 }
 
 func (s *signer) placeInForm(name, value string) error {
-	raw, err := bodyBytes(s.r.Body)
+	raw, err := BodyBytes(s.r.Body)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (s *signer) placeInForm(name, value string) error {
 }
 
 func (s *signer) placeInJSON(path, value string) error {
-	raw, err := bodyBytes(s.r.Body)
+	raw, err := BodyBytes(s.r.Body)
 	if err != nil {
 		return err
 	}

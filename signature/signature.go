@@ -128,19 +128,6 @@ func (b BytesBody) WriteTo(w io.Writer) (int64, error) {
 // Open implements Body.
 func (b BytesBody) Open() io.ReadCloser { return io.NopCloser(bytes.NewReader(b)) }
 
-// bodyBytes returns the whole body, reading it into memory if need be.
-func bodyBytes(b Body) ([]byte, error) {
-	if p := b.Bytes(); p != nil {
-		return p, nil
-	}
-	if err := Charge(b, b.Size()); err != nil {
-		return nil, err
-	}
-	buf := bytes.NewBuffer(make([]byte, 0, b.Size()))
-	_, err := b.WriteTo(buf)
-	return buf.Bytes(), err
-}
-
 // Delivery is what verification found out. Everything in it is the
 // provider's word; what the signature does not cover is listed in Unsigned.
 type Delivery struct {
@@ -208,9 +195,15 @@ type Answer struct {
 // BodyBytes returns the whole body, reading it into memory if need be. The
 // caller must not change or keep it.
 func BodyBytes(b Body) ([]byte, error) {
-	p, err := bodyBytes(b)
-	if err != nil {
+	if p := b.Bytes(); p != nil {
+		return p, nil
+	}
+	if err := Charge(b, b.Size()); err != nil {
+		return nil, err
+	}
+	buf := bytes.NewBuffer(make([]byte, 0, b.Size()))
+	if _, err := b.WriteTo(buf); err != nil {
 		return nil, fmt.Errorf("reading the body again: %w", err)
 	}
-	return p, nil
+	return buf.Bytes(), nil
 }
