@@ -75,6 +75,9 @@ func (c *claim) renew() {
 	err := c.h.store.Renew(ctx, c.keys, c.owner, c.lease)
 	if errors.Is(err, replay.ErrNotOwner) && !c.hasEnded() {
 		err = c.claimAgain(ctx)
+		if c.hasEnded() { // meanwhile: nothing would end it a second time
+			c.free(0)
+		}
 	}
 	cancel()
 	c.mu.Lock()
@@ -196,7 +199,7 @@ func (c *claim) lost(err error) bool {
 	if !errors.Is(err, replay.ErrNotOwner) {
 		return false
 	}
-	if m, ok := c.h.store.(*meteredStore); ok {
+	if m, ok := c.h.store.(interface{ claimLost() }); ok {
 		m.claimLost()
 	}
 	c.h.log.warn("lease expired while the app was processing, and the delivery came again: it may be handled twice", zap.Duration("lease", c.lease))

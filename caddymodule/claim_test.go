@@ -306,6 +306,64 @@ func TestALeaseThatExpiredIsClaimedAgainWhenTheAppSucceeds(t *testing.T) {
 	}
 }
 
+// hookedClaim is a store that calls a function before its next claim.
+type hookedClaim struct {
+	gateStore
+	before func()
+}
+
+func (s *hookedClaim) Claim(ctx context.Context, k replay.Keys, o replay.Owner, lease time.Duration) (replay.Verdict, error) {
+	if before := s.before; before != nil {
+		s.before = nil
+		before()
+	}
+	return s.gateStore.Claim(ctx, k, o, lease)
+}
+
+// The app fails in the very moment in which the claim is made again: its retry
+// must not wait for a lease that nothing ends.
+func TestAClaimThatEndsWhileItIsMadeAgainIsReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := trial(t, config("github", `"replay":{"lease":"6s"}`))
+		store := b.faultyStore()
+		hooked := &hookedClaim{gateStore: store}
+		b.handler.store = hooked
+		store.set(&store.renew, errStore)
+		app := newHeldApp()
+		b.App = app
+		first := b.inFlight(github("1", content))
+		time.Sleep(7 * time.Second) // the lease expires
+		hooked.before = func() {
+			app.answer <- 500
+			first()
+		}
+		store.set(&store.renew, nil)
+		time.Sleep(3 * time.Second) // a renewal
+		b.App = nil
+		b.expect(t, github("1", content), Verified, 200)
+	})
+}
+
+// The store of a config is one that counts.
+func TestALostClaimIsCounted(t *testing.T) {
+	counted := 0
+	c := &claim{h: trial(t, config("github", "")).handler}
+	c.h.store = losingStore{gateStore: c.h.store, lost: &counted}
+	if !c.lost(replay.ErrNotOwner) || c.lost(errStore) || counted != 1 {
+		t.Errorf("counted %d", counted)
+	}
+	if _, ok := any(new(configStore)).(interface{ claimLost() }); !ok {
+		t.Error("the store of a config does not count lost claims")
+	}
+}
+
+type losingStore struct {
+	gateStore
+	lost *int
+}
+
+func (s losingStore) claimLost() { *s.lost++ }
+
 // A failed app must not block its retry by a claim that is made again.
 func TestALeaseThatExpiredIsNotClaimedAgainWhenTheAppFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
