@@ -24,9 +24,10 @@ type claim struct {
 	// The two calls to the store that every claim makes.
 	claiming, ending lazyDeadline
 
-	mu      sync.Mutex
-	ended   bool
-	renewal *time.Timer
+	mu       sync.Mutex
+	ended    bool
+	released bool // ended, and not by a commit
+	renewal  *time.Timer
 }
 
 // claim tries to claim a delivery. The claim is nil unless the verdict is Ours.
@@ -75,7 +76,7 @@ func (c *claim) renew() {
 	err := c.h.store.Renew(ctx, c.keys, c.owner, c.lease)
 	if errors.Is(err, replay.ErrNotOwner) && !c.hasEnded() {
 		err = c.claimAgain(ctx)
-		if c.hasEnded() { // meanwhile: nothing would end it a second time
+		if c.wasReleased() { // meanwhile: nothing would end it a second time
 			c.free(0)
 		}
 	}
@@ -108,6 +109,12 @@ func (c *claim) hasEnded() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ended
+}
+
+func (c *claim) wasReleased() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.released
 }
 
 // stop ends the renewal; false if the claim has been ended before.
@@ -224,6 +231,9 @@ func (c *claim) retryCommit(status int) {
 }
 
 func (c *claim) release(status int) {
+	c.mu.Lock()
+	c.released = true
+	c.mu.Unlock()
 	if c.d.traced() {
 		c.d.traceEvent("webhook claim released", attribute.Int("webhook.app_status", status))
 	}
