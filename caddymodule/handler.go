@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/body"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/filewatch"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
@@ -190,7 +191,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.now == nil {
 		h.now = time.Now
 	}
-	secrets := newRotation(h.ProviderRaw)
+	secretFiles := filewatch.In(h.ProviderRaw)
 	if err := h.loadProvider(ctx); err != nil {
 		return err
 	}
@@ -206,7 +207,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.acquired = true
-	h.startRotation(ctx, secrets)
+	h.startRotation(ctx, secretFiles)
 	h.waiting = make(chan struct{}, max(0, h.Replay.MaxWaiting))
 	h.background = make(chan struct{}, maxBackground)
 	h.ownStore = h.Replay.StoreRaw != nil // Caddy clears it when it has loaded it

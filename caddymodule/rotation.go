@@ -2,14 +2,10 @@ package caddymodule
 
 import (
 	"context"
-	"encoding/json"
-	"os"
-	"regexp"
-	"slices"
-	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/filewatch"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
@@ -30,90 +26,14 @@ func newLoadedProvider(p provider.Provider) *loadedProvider {
 // facts are those of the provider in use.
 func (h *Handler) facts() *provider.Facts { return &h.current.Load().facts }
 
-// rotation reads secrets again when the files change that they come from. Caddy
-// does not: to it, a config whose files have changed is the same config. A file
-// that is unreadable, blank or otherwise wrong leaves the old secrets in use.
-type rotation struct {
-	files  []string
-	known  []stamp // the files as they were before they were read
-	reload func()
-}
-
-// checkEvery is how often files are checked. A change is applied when the file
-// has not changed for that long, so that none is read half-written.
-const checkEvery = 2 * time.Second
-
-// newRotation notes the files that a config names, before they are read.
-func newRotation(config json.RawMessage) *rotation {
-	files := filesIn(config)
-	return &rotation{files: files, known: stampAll(files)}
-}
-
-// filePlaceholder is how a config names a file.
-var filePlaceholder = regexp.MustCompile(`\{file\.([^{}]+)\}`)
-
-// filesIn returns the files that placeholders in the strings of a JSON document
-// name.
-func filesIn(document json.RawMessage) []string {
-	var files []string
-	var collect func(value any)
-	collect = func(value any) {
-		switch v := value.(type) {
-		case string:
-			for _, match := range filePlaceholder.FindAllStringSubmatch(v, -1) {
-				if !slices.Contains(files, match[1]) {
-					files = append(files, match[1])
-				}
-			}
-		case []any:
-			for _, item := range v {
-				collect(item)
-			}
-		case map[string]any:
-			for _, member := range v {
-				collect(member)
-			}
-		}
-	}
-	var value any
-	if json.Unmarshal(document, &value) == nil {
-		collect(value)
-	}
-	slices.Sort(files)
-	return files
-}
-
-// watch checks the files until ctx ends.
-func (o *rotation) watch(ctx context.Context) {
-	ticker := time.NewTicker(checkEvery)
-	defer ticker.Stop()
-	settling := o.known
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		now := stampAll(o.files)
-		switch {
-		case sameStamps(now, o.known):
-		case !sameStamps(now, settling):
-			settling = now
-		default:
-			o.known = now
-			o.reload()
-		}
-	}
-}
-
-// startRotation watches the files of the provider's secrets, if it has any and
-// can read them again.
-func (h *Handler) startRotation(ctx context.Context, o *rotation) {
-	if _, ok := h.current.Load().Provider.(provider.Renewable); !ok || len(o.files) == 0 {
+// startRotation reads the provider's secrets again when their files change, if it
+// has any and can read them again. A file that is unreadable, blank or otherwise
+// wrong leaves the old secrets in use.
+func (h *Handler) startRotation(ctx context.Context, files *filewatch.Watch) {
+	if _, ok := h.current.Load().Provider.(provider.Renewable); !ok || len(files.Files()) == 0 {
 		return
 	}
-	o.reload = func() { h.renew(o.files) }
-	go o.watch(ctx)
+	go files.Run(ctx, func() { h.renew(files.Files()) })
 }
 
 // renew replaces the provider by one with the secrets that the files have now.
@@ -134,27 +54,4 @@ func (h *Handler) renew(files []string) {
 		h.logger.Error("a reloaded secret is in use elsewhere: deliveries to one endpoint are taken for duplicates at the other",
 			zap.String("provider", next.facts.Name), zap.String("endpoint", h.endpointName()), zap.Error(err))
 	}
-}
-
-// stamp identifies a version of a file, also where a symbolic link leads
-// elsewhere now, as Kubernetes changes its secrets.
-type stamp struct{ info os.FileInfo }
-
-func stampAll(files []string) []stamp {
-	stamps := make([]stamp, len(files))
-	for i, file := range files {
-		if info, err := os.Stat(file); err == nil { // nil: missing or unreadable
-			stamps[i].info = info
-		}
-	}
-	return stamps
-}
-
-func sameStamps(a, b []stamp) bool {
-	return slices.EqualFunc(a, b, func(x, y stamp) bool {
-		if x.info == nil || y.info == nil {
-			return x.info == nil && y.info == nil
-		}
-		return os.SameFile(x.info, y.info) && x.info.Size() == y.info.Size() && x.info.ModTime().Equal(y.info.ModTime())
-	})
 }

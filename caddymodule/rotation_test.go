@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,6 +17,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/filewatch"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
@@ -263,7 +263,7 @@ func TestABadFileIsLoggedOncePerChange(t *testing.T) {
 		b.use(failing{b.handler.current.Load().Provider})
 		before := b.handler.current.Load()
 		ctx, cancel := context.WithCancel(t.Context())
-		b.handler.startRotation(ctx, newRotation(json.RawMessage(`{"secret":"{file.`+file+`}"}`)))
+		b.handler.startRotation(ctx, filewatch.In(json.RawMessage(`{"secret":"{file.`+file+`}"}`)))
 		for i, text := range []string{"second", "third one"} {
 			writeFile(t, file, text)
 			time.Sleep(time.Minute)
@@ -276,22 +276,4 @@ func TestABadFileIsLoggedOncePerChange(t *testing.T) {
 		}
 		cancel()
 	})
-}
-
-// A file that changes while it is read is read again.
-func TestAChangeWhileTheConfigIsLoadedIsNotMissed(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "secret")
-	writeFile(t, file, "first")
-	o := newRotation(json.RawMessage(`{"secret":"{file.` + file + `}"}`))
-	writeFile(t, file, "second")
-	if sameStamps(o.known, stampAll(o.files)) {
-		t.Error("the change is not seen")
-	}
-}
-
-func TestFilesInPlaceholders(t *testing.T) {
-	got := filesIn(json.RawMessage(`{"a":"{env.A}","b":[{"c":"{file./run/a}"},"x{file.b}y{file./run/a}"],"d":"{file./run/\u0061\u0026b}","e":1,"f":"literal"}`))
-	if want := []string{"/run/a", "/run/a&b", "b"}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
 }

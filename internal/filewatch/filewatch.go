@@ -1,0 +1,113 @@
+// Package filewatch notices when the files change that a config reads its
+// secrets from. Caddy does not: to it, a config whose files have changed is the
+// same config.
+package filewatch
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// checkEvery is how often files are checked. A change is applied when the file
+// has not changed for that long, so that none is read half-written.
+const checkEvery = 2 * time.Second
+
+// Watch are files, and what they were when the config was read.
+type Watch struct {
+	files []string
+	known []stamp
+}
+
+// In notes the files that the placeholders in a config name. Call it before
+// they are read, so that no change is missed.
+func In(config json.RawMessage) *Watch {
+	files := namedIn(config)
+	return &Watch{files: files, known: stampAll(files)}
+}
+
+// Files returns the files' names, none if there is nothing to watch.
+func (w *Watch) Files() []string { return w.files }
+
+// Run calls changed after each change of the files, until ctx ends.
+func (w *Watch) Run(ctx context.Context, changed func()) {
+	ticker := time.NewTicker(checkEvery)
+	defer ticker.Stop()
+	settling := w.known
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := stampAll(w.files)
+		switch {
+		case sameStamps(now, w.known):
+		case !sameStamps(now, settling):
+			settling = now
+		default:
+			w.known = now
+			changed()
+		}
+	}
+}
+
+// placeholder is how a config names a file.
+var placeholder = regexp.MustCompile(`\{file\.([^{}]+)\}`)
+
+// namedIn returns the files that placeholders in the strings of a JSON document
+// name.
+func namedIn(document json.RawMessage) []string {
+	var files []string
+	var collect func(value any)
+	collect = func(value any) {
+		switch v := value.(type) {
+		case string:
+			for _, match := range placeholder.FindAllStringSubmatch(v, -1) {
+				if !slices.Contains(files, match[1]) {
+					files = append(files, match[1])
+				}
+			}
+		case []any:
+			for _, item := range v {
+				collect(item)
+			}
+		case map[string]any:
+			for _, member := range v {
+				collect(member)
+			}
+		}
+	}
+	var value any
+	if json.Unmarshal(document, &value) == nil {
+		collect(value)
+	}
+	slices.Sort(files)
+	return files
+}
+
+// stamp identifies a version of a file, also where a symbolic link leads
+// elsewhere now, as Kubernetes changes its secrets.
+type stamp struct{ info os.FileInfo }
+
+func stampAll(files []string) []stamp {
+	stamps := make([]stamp, len(files))
+	for i, file := range files {
+		if info, err := os.Stat(file); err == nil { // nil: missing or unreadable
+			stamps[i].info = info
+		}
+	}
+	return stamps
+}
+
+func sameStamps(a, b []stamp) bool {
+	return slices.EqualFunc(a, b, func(x, y stamp) bool {
+		if x.info == nil || y.info == nil {
+			return x.info == nil && y.info == nil
+		}
+		return os.SameFile(x.info, y.info) && x.info.Size() == y.info.Size() && x.info.ModTime().Equal(y.info.ModTime())
+	})
+}
