@@ -4,7 +4,7 @@
 GO     ?= go
 TOOL   := $(GO) tool -modfile=$(CURDIR)/tools/go.mod
 # The modules: what users get, what only tests and benchmarks need, and the example of a provider in another repository.
-MODULES := . e2e bench examples/external-provider
+MODULES := . e2e bench examples/external-provider examples/signed/go
 each   = set -e; for module in $(MODULES); do (cd $$module; $(1)); done
 # How long each fuzz target runs.
 FUZZTIME ?= 20s

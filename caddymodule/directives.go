@@ -15,6 +15,7 @@ var directiveOrders = []struct {
 	standard string
 }{
 	{"verify_webhook", httpcaddyfile.Before, "basic_auth"},
+	{"webhook_sign", httpcaddyfile.Before, "invoke"},
 }
 
 func init() {

@@ -191,7 +191,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.now == nil {
 		h.now = time.Now
 	}
-	secretFiles := filewatch.In(h.ProviderRaw)
+	secretFiles := filewatch.InJSON(h.ProviderRaw)
 	if err := h.loadProvider(ctx); err != nil {
 		return err
 	}

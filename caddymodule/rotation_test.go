@@ -263,7 +263,7 @@ func TestABadFileIsLoggedOncePerChange(t *testing.T) {
 		b.use(failing{b.handler.current.Load().Provider})
 		before := b.handler.current.Load()
 		ctx, cancel := context.WithCancel(t.Context())
-		b.handler.startRotation(ctx, filewatch.In(json.RawMessage(`{"secret":"{file.`+file+`}"}`)))
+		b.handler.startRotation(ctx, filewatch.InJSON(json.RawMessage(`{"secret":"{file.`+file+`}"}`)))
 		for i, text := range []string{"second", "third one"} {
 			writeFile(t, file, text)
 			time.Sleep(time.Minute)

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-requirements="examples/flask/requirements.txt examples/fastapi/requirements.txt examples/django/requirements.txt"
+requirements="examples/flask/requirements.txt examples/fastapi/requirements.txt examples/django/requirements.txt examples/signed/requirements.txt"
 wanted=$(cat $requirements | cksum)
 python=${PYTHON:-python3}
 

@@ -179,33 +179,11 @@ func (s *signer) sign(key SigningKey) (string, error) {
 }
 
 func signContent(s *Scheme, t *template, vals *values, key SigningKey) ([]byte, error) {
-	if s.Algorithm.Asymmetric() {
-		if key.Private == nil {
-			return nil, fmt.Errorf("%s is made with a private key", s.Algorithm)
-		}
-		if _, err := checkPublicKey(s.Algorithm, key.Private.Public()); err != nil {
-			return nil, err
-		}
-		content, err := vals.signedContent(s.Algorithm, t)
-		if err != nil {
-			return nil, err
-		}
-		options := s.Algorithm.hash()
-		if s.Algorithm == Ed25519 { // which signs the content itself
-			options = 0
-		}
-		return key.Private.Sign(rand.Reader, content, options)
-	}
-	k, err := newKey(s.Algorithm, s.Key, key.Secret)
+	signing, err := (&Verifier{scheme: *s, template: t}).signing(key)
 	if err != nil {
 		return nil, err
 	}
-	st := k.states.Get().(*state)
-	st.hash.Reset()
-	if _, err := t.write(st.hash, vals, nil); err != nil {
-		return nil, err
-	}
-	return st.hash.Sum(nil), nil
+	return signing.content(vals)
 }
 
 // list returns the signature with the parts that stand beside it.

@@ -22,11 +22,44 @@ type Watch struct {
 	known []stamp
 }
 
-// In notes the files that the placeholders in a config name. Call it before
-// they are read, so that no change is missed.
-func In(config json.RawMessage) *Watch {
-	files := namedIn(config)
+// In notes the files that the placeholders in texts of a config name. Call it
+// before they are read, so that no change is missed.
+func In(texts ...string) *Watch {
+	var files []string
+	for _, text := range texts {
+		for _, match := range placeholder.FindAllStringSubmatch(text, -1) {
+			files = append(files, match[1])
+		}
+	}
+	slices.Sort(files)
+	files = slices.Compact(files)
 	return &Watch{files: files, known: stampAll(files)}
+}
+
+// InJSON does so with all strings of a JSON document.
+func InJSON(document json.RawMessage) *Watch {
+	var value any
+	if json.Unmarshal(document, &value) != nil {
+		return In()
+	}
+	return In(stringsIn(value)...)
+}
+
+// stringsIn returns the strings in a JSON value.
+func stringsIn(value any) (found []string) {
+	switch v := value.(type) {
+	case string:
+		return []string{v}
+	case []any:
+		for _, item := range v {
+			found = append(found, stringsIn(item)...)
+		}
+	case map[string]any:
+		for _, member := range v {
+			found = append(found, stringsIn(member)...)
+		}
+	}
+	return found
 }
 
 // Files returns the files' names, none if there is nothing to watch.
@@ -57,37 +90,6 @@ func (w *Watch) Run(ctx context.Context, changed func()) {
 
 // placeholder is how a config names a file.
 var placeholder = regexp.MustCompile(`\{file\.([^{}]+)\}`)
-
-// namedIn returns the files that placeholders in the strings of a JSON document
-// name.
-func namedIn(document json.RawMessage) []string {
-	var files []string
-	var collect func(value any)
-	collect = func(value any) {
-		switch v := value.(type) {
-		case string:
-			for _, match := range placeholder.FindAllStringSubmatch(v, -1) {
-				if !slices.Contains(files, match[1]) {
-					files = append(files, match[1])
-				}
-			}
-		case []any:
-			for _, item := range v {
-				collect(item)
-			}
-		case map[string]any:
-			for _, member := range v {
-				collect(member)
-			}
-		}
-	}
-	var value any
-	if json.Unmarshal(document, &value) == nil {
-		collect(value)
-	}
-	slices.Sort(files)
-	return files
-}
 
 // stamp identifies a version of a file, also where a symbolic link leads
 // elsewhere now, as Kubernetes changes its secrets.

@@ -22,11 +22,12 @@ func TestAChangeWhileTheConfigIsLoadedIsNotMissed(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	write(t, file, "first")
 	synctest.Test(t, func(t *testing.T) {
-		w := In(json.RawMessage(`{"secret":"{file.` + file + `}"}`))
+		w := In("{file." + file + "}")
 		write(t, file, "second")
 		changes := 0
 		go w.Run(t.Context(), func() { changes++ })
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if changes != 1 {
 			t.Errorf("noticed %d changes, want 1", changes)
 		}
@@ -34,7 +35,7 @@ func TestAChangeWhileTheConfigIsLoadedIsNotMissed(t *testing.T) {
 }
 
 func TestFilesInPlaceholders(t *testing.T) {
-	got := In(json.RawMessage(`{"a":"{env.A}","b":[{"c":"{file./run/a}"},"x{file.b}y{file./run/a}"],"d":"{file./run/\u0061\u0026b}","e":1,"f":"literal"}`)).Files()
+	got := InJSON(json.RawMessage(`{"a":"{env.A}","b":[{"c":"{file./run/a}"},"x{file.b}y{file./run/a}"],"d":"{file./run/\u0061\u0026b}","e":1,"f":"literal"}`)).Files()
 	if want := []string{"/run/a", "/run/a&b", "b"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

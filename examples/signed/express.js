@@ -1,0 +1,19 @@
+// Takes webhooks of any provider, all signed in one way by Caddy.
+import express from 'express'
+import { Webhook } from 'standardwebhooks'
+
+const app = express()
+const signed = new Webhook(process.env.APP_SECRET)
+
+app.post('/webhooks/:provider', express.text({ type: '*/*', limit: '25mb' }), (req, res) => {
+  let event
+  try {
+    event = signed.verify(req.body, req.headers)
+  } catch {
+    return res.sendStatus(401) // it did not come through Caddy
+  }
+  console.log(`signed delivery ${req.get('Webhook-Id')} of ${req.params.provider}: ${event.action}`)
+  res.sendStatus(204)
+})
+
+app.listen(process.env.PORT ?? 3000, '127.0.0.1')

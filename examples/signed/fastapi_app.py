@@ -1,0 +1,20 @@
+"""Takes webhooks of any provider, all signed in one way by Caddy."""
+
+import logging
+import os
+
+from fastapi import FastAPI, HTTPException, Request
+from standardwebhooks import Webhook, WebhookVerificationError
+
+app = FastAPI()
+log = logging.getLogger("uvicorn.error")
+signed = Webhook(os.environ["APP_SECRET"])
+
+
+@app.post("/webhooks/{provider}", status_code=204)
+async def webhook(provider: str, request: Request):
+    try:
+        event = signed.verify(await request.body(), dict(request.headers))
+    except WebhookVerificationError:
+        raise HTTPException(401)  # it did not come through Caddy
+    log.info("signed delivery %s of %s: %s", request.headers["Webhook-Id"], provider, event.get("action"))
