@@ -32,5 +32,6 @@ func subcommands() []*cobra.Command {
 		testCommand(),
 		seenCommand(),
 		forgetCommand(),
+		listenCommand(),
 	}
 }

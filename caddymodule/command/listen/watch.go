@@ -1,0 +1,54 @@
+package listen
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// watchdog calls late when nothing has been heard for too long.
+type watchdog struct {
+	mu     sync.Mutex
+	within time.Duration
+	timer  *time.Timer
+}
+
+func newWatchdog(within time.Duration, late func()) *watchdog {
+	return &watchdog{within: within, timer: time.AfterFunc(within, late)}
+}
+
+func (w *watchdog) heard() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer.Reset(w.within)
+}
+
+func (w *watchdog) change(within time.Duration) {
+	w.mu.Lock()
+	w.within = within
+	w.mu.Unlock()
+	w.heard()
+}
+
+func (w *watchdog) stop() { w.timer.Stop() }
+
+// watchClock calls slept when the clock on the wall has gone on without us: the
+// timers of this process stand still while the machine sleeps.
+func watchClock(ctx context.Context, slept func()) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	last := time.Now().Round(0) // without the monotonic clock
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := time.Now().Round(0)
+		if now.Sub(last) > jump {
+			slept()
+			return
+		}
+		last = now
+	}
+}

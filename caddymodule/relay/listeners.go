@@ -1,0 +1,305 @@
+package relay
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/filewatch"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/sse"
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+)
+
+func init() { caddy.RegisterModule(new(Listeners)) }
+
+// Listeners takes the connections of machines that listen to a [Relay]. Who
+// knows the token may listen, and only over TLS or from this machine. One
+// machine listens at a time: a newer one replaces the older.
+type Listeners struct {
+	// The name of the relay. Required.
+	Relay string `json:"relay,omitempty"`
+	// The token that machines must show, best as a placeholder: `{env.NAME}`
+	// or `{file./path}`, which is read again when the file changes. Required.
+	Token string `json:"token,omitempty"`
+	// How often both ends send a sign of life. After twice that long without
+	// one, the connection counts as dead. Default: 15s.
+	Heartbeat caddy.Duration `json:"heartbeat,omitempty"`
+
+	relay   *relay
+	token   atomic.Pointer[[sha256.Size]byte]
+	closing chan struct{} // closed when the server stops
+	config  any           // the app of the config that this belongs to
+	logger  *zap.Logger
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Listeners) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.webhook_listeners", New: func() caddy.Module { return new(Listeners) }}
+}
+
+// Provision implements caddy.Provisioner.
+func (h *Listeners) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	h.Heartbeat = cmp.Or(h.Heartbeat, caddy.Duration(defaultHeartbeat))
+	if err := checkName("webhook_listeners", h.Relay); err != nil {
+		return err
+	}
+	if err := h.takeName(ctx); err != nil {
+		return err
+	}
+	files := filewatch.In(h.Token)
+	if err := h.readToken(); err != nil {
+		return err
+	}
+	if len(files.Files()) > 0 {
+		go files.Run(ctx, func() { h.renewToken(files.Files()) })
+	}
+	if err := registerMetrics(ctx); err != nil {
+		return err
+	}
+	h.relay = relays.named(h.Relay)
+	h.closing = make(chan struct{})
+	// The streams never end by themselves, and a server that stops waits for
+	// them.
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+		server.RegisterOnShutdown(sync.OnceFunc(func() { close(h.closing) }))
+	}
+	return nil
+}
+
+// Validate implements caddy.Validator.
+func (h *Listeners) Validate() error {
+	if time.Duration(h.Heartbeat) < 100*time.Millisecond {
+		return fmt.Errorf("heartbeat %s is too short: write, for example, heartbeat 15s", time.Duration(h.Heartbeat))
+	}
+	return nil
+}
+
+// Cleanup implements caddy.CleanerUpper.
+func (h *Listeners) Cleanup() error {
+	names.Delete(nameInConfig{h.config, h.Relay})
+	return nil
+}
+
+// names holds which names the configs have given away.
+var names sync.Map
+
+type nameInConfig struct {
+	config any
+	name   string
+}
+
+// takeName refuses a name that the config has already: one of the tokens would
+// not do what it seems to.
+func (h *Listeners) takeName(ctx caddy.Context) error {
+	app, err := ctx.App("verify_webhook")
+	if err != nil {
+		return fmt.Errorf("loading the verify_webhook app: %w", err)
+	}
+	if _, taken := names.LoadOrStore(nameInConfig{app, h.Relay}, h); taken {
+		return fmt.Errorf("webhook_listeners %s is there twice: leave one, or give each relay its name", h.Relay)
+	}
+	h.config = app
+	return nil
+}
+
+// shortToken is the length below which a token can be guessed.
+const shortToken = 16
+
+func (h *Listeners) readToken() error {
+	if h.Token == "" {
+		return fmt.Errorf("webhook_listeners %s has no token: write `webhook_listeners %[1]s {env.NAME}`, and set NAME to the output of `openssl rand -hex 32`", h.Relay)
+	}
+	text, err := provider.Resolve(h.Token)
+	if err != nil {
+		return fmt.Errorf("webhook_listeners %s: token: %w", h.Relay, err)
+	}
+	if text = strings.TrimSpace(text); text == "" {
+		return fmt.Errorf("webhook_listeners %s: the token is blank: set it to the output of `openssl rand -hex 32`", h.Relay)
+	}
+	if strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return fmt.Errorf("webhook_listeners %s: the token has characters that cannot stand in a header: set it to the output of `openssl rand -hex 32`", h.Relay)
+	}
+	if len(text) < shortToken {
+		h.logger.Warn("the token of a relay is short and can be guessed: set it to the output of `openssl rand -hex 32`", zap.String("relay", h.Relay))
+	}
+	if !strings.HasPrefix(h.Token, "{") {
+		h.logger.Warn("the token of a relay is written out in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead", zap.String("relay", h.Relay))
+	}
+	sum := sha256.Sum256([]byte(text))
+	h.token.Store(&sum)
+	return nil
+}
+
+func (h *Listeners) renewToken(files []string) {
+	if err := h.readToken(); err != nil {
+		h.logger.Error("a file with a relay's token has changed, but cannot be used; the previous token stays in use", zap.Strings("files", files), zap.Error(err))
+		return
+	}
+	h.logger.Info("reloaded the token of a relay from changed files", zap.String("relay", h.Relay), zap.Strings("files", files))
+}
+
+// The headers and parameters of the protocol.
+const (
+	headerSession     = "Webhook-Relay-Session"
+	headerLastEventID = "Last-Event-Id"
+	paramAnswer       = "answer"
+)
+
+var usableSession = regexp.MustCompile(`^[A-Za-z0-9_-]{16,64}$`)
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (h *Listeners) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	if !secure(r) {
+		return caddyhttp.Error(http.StatusForbidden, errors.New("webhook_listeners: a token must not travel in the clear: connect with https, or from this machine"))
+	}
+	if !h.authorized(r) {
+		refused.WithLabelValues(h.relay.name).Inc()
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		return caddyhttp.Error(http.StatusUnauthorized, errors.New("webhook_listeners: the token is missing or is another one"))
+	}
+	session := r.Header.Get(headerSession)
+	if !usableSession.MatchString(session) {
+		return caddyhttp.Error(http.StatusBadRequest, errors.New("webhook_listeners: "+headerSession+" must have 16 to 64 letters, digits, dashes or underscores"))
+	}
+	switch {
+	case r.Method == http.MethodGet:
+		return h.stream(w, r, session)
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", "GET, POST")
+		return caddyhttp.Error(http.StatusMethodNotAllowed, errors.New("webhook_listeners: GET listens, POST answers"))
+	case r.URL.Query().Has(paramAnswer):
+		return h.takeAnswer(w, r, session)
+	default:
+		return h.takeHeartbeat(w, session)
+	}
+}
+
+// secure reports whether nobody between could read the token.
+func secure(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted && r.Header.Get("X-Forwarded-Proto") == "https" {
+		return true
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr == "@" || r.RemoteAddr == "" // a Unix socket
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func (h *Listeners) authorized(r *http.Request) bool {
+	values := r.Header["Authorization"]
+	if len(values) != 1 {
+		return false
+	}
+	scheme, token, found := strings.Cut(values[0], " ")
+	sum := sha256.Sum256([]byte(token))
+	return found && strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], h.token.Load()[:]) == 1
+}
+
+// What a stream says at its end.
+const (
+	farewellReplaced       = "replaced"
+	farewellReplacedStream = "superseded"
+	farewellSilent         = "silent"
+	farewellClosing        = "closing"
+)
+
+// stream sends deliveries until either end has had enough.
+func (h *Listeners) stream(w http.ResponseWriter, r *http.Request, session string) error {
+	heartbeat := time.Duration(h.Heartbeat)
+	events, err := sse.Start(w, heartbeat*silences)
+	if err != nil {
+		return nil // the listener has gone
+	}
+	l, s, hello, missed := h.relay.attach(&listener{session: session, address: r.RemoteAddr, heartbeat: heartbeat, logger: h.logger}, r.Header.Get(headerLastEventID))
+	defer h.relay.detach(l, s)
+	if sendJSON(events, "hello", hello) != nil || (missed != nil && sendJSON(events, "gap", missed) != nil) {
+		return nil
+	}
+	ticker := time.NewTicker(heartbeat)
+	defer ticker.Stop()
+	for {
+		for d := h.relay.next(l, s); d != nil; d = h.relay.next(l, s) {
+			if d.message.send(events, d.id) != nil {
+				return nil // it comes again when the listener is back
+			}
+		}
+		select {
+		case <-s.wake:
+			continue
+		case <-ticker.C:
+			err = events.Beat()
+		case <-s.stop:
+			return sendJSON(events, "bye", farewell{s.farewell})
+		case <-h.closing:
+			return sendJSON(events, "bye", farewell{farewellClosing})
+		case <-r.Context().Done():
+			return nil
+		}
+		if err != nil {
+			return nil
+		}
+	}
+}
+
+// farewell says why a stream ends.
+type farewell struct {
+	Reason string `json:"reason"`
+}
+
+func sendJSON(events *sse.Stream, kind string, content any) error {
+	data, err := json.Marshal(content)
+	if err != nil {
+		return err
+	}
+	return events.Send(sse.Event{Type: kind, Data: data})
+}
+
+// takeHeartbeat tells a machine whether deliveries reach it.
+func (h *Listeners) takeHeartbeat(w http.ResponseWriter, session string) error {
+	if !h.relay.signOfLife(session) {
+		return caddyhttp.Error(http.StatusGone, errors.New("webhook_listeners: this session does not listen"))
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// takeAnswer takes the answer to a delivery.
+func (h *Listeners) takeAnswer(w http.ResponseWriter, r *http.Request, session string) error {
+	a, err := readAnswer(r.Body)
+	if err != nil {
+		return caddyhttp.Error(http.StatusBadRequest, fmt.Errorf("webhook_listeners: %w", err))
+	}
+	if !h.relay.answer(r.URL.Query().Get(paramAnswer), session, a) {
+		return caddyhttp.Error(http.StatusGone, errors.New("webhook_listeners: nobody waits for this answer any more"))
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// Interface guards.
+var (
+	_ caddy.Provisioner           = (*Listeners)(nil)
+	_ caddy.Validator             = (*Listeners)(nil)
+	_ caddy.CleanerUpper          = (*Listeners)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Listeners)(nil)
+)

@@ -1,0 +1,51 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The metrics go on across reloads. Labels come from the config.
+var (
+	connected = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "caddy", Subsystem: "verify_webhook", Name: "relay_connected",
+		Help: "1 while a machine listens to the relay, 0 while none does.",
+	}, []string{"relay"})
+	relayed = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy", Subsystem: "verify_webhook", Name: "relay_deliveries_total",
+		Help: "Deliveries that came to the relay, by what became of them: answered, nobody, lost, overloaded, timeout or passed_on (to the next handler).",
+	}, []string{"relay", "result"})
+	refused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy", Subsystem: "verify_webhook", Name: "relay_refused_listeners_total",
+		Help: "Requests to webhook_listeners without its token.",
+	}, []string{"relay"})
+)
+
+func registerMetrics(ctx caddy.Context) error {
+	for _, c := range []prometheus.Collector{connected, relayed, refused} {
+		err := ctx.GetMetricsRegistry().Register(c)
+		var already prometheus.AlreadyRegisteredError
+		if err != nil && !errors.As(err, &already) {
+			return fmt.Errorf("registering metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+func count(relay, result string) { relayed.WithLabelValues(relay, result).Inc() }
+
+func resultOf(err error) string {
+	switch {
+	case errors.Is(err, errNobody):
+		return "nobody"
+	case errors.Is(err, errLost):
+		return "lost"
+	case errors.Is(err, errOverloaded):
+		return "overloaded"
+	default:
+		return "timeout"
+	}
+}

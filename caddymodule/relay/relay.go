@@ -1,0 +1,157 @@
+package relay
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+)
+
+func init() { caddy.RegisterModule(new(Relay)) }
+
+// Defaults of a relay.
+const (
+	defaultTimeout     = 5 * time.Minute
+	defaultMaxInFlight = 64
+	// retryAfter is what the provider is asked to wait while nobody listens.
+	retryAfter = "30"
+)
+
+// Relay passes deliveries on to a developer's machine that listens with
+// `caddy verify-webhook listen`, and answers what the app there has answered:
+// its status decides whether the delivery counts as handled.
+//
+// While nobody listens, deliveries go to the next handler, or, if there is
+// none, get 503 with Retry-After, so that the provider tries again. It belongs
+// behind `verify_webhook`, and relays nothing else; in front of it, in another
+// route, [Listeners] takes the connections.
+//
+// The machines that listen are known to this process only.
+type Relay struct {
+	// The name that machines listen to. Required.
+	Relay string `json:"relay,omitempty"`
+	// How long the listening machine may take to answer. Default: 5m.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+	// How many deliveries may wait for an answer at once. More get 503.
+	// Default: 64.
+	MaxInFlight int64 `json:"max_in_flight,omitempty"`
+
+	relay  *relay
+	logger *zap.Logger
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Relay) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.webhook_relay", New: func() caddy.Module { return new(Relay) }}
+}
+
+// Provision implements caddy.Provisioner.
+func (h *Relay) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	h.Timeout = cmp.Or(h.Timeout, caddy.Duration(defaultTimeout))
+	h.MaxInFlight = cmp.Or(h.MaxInFlight, defaultMaxInFlight)
+	if err := registerMetrics(ctx); err != nil {
+		return err
+	}
+	h.relay = relays.named(h.Relay)
+	return nil
+}
+
+// Validate implements caddy.Validator.
+func (h *Relay) Validate() error {
+	if err := checkName("webhook_relay", h.Relay); err != nil {
+		return err
+	}
+	if time.Duration(h.Timeout) < time.Millisecond {
+		return fmt.Errorf("timeout %s is too short: write, for example, timeout 5m", time.Duration(h.Timeout))
+	}
+	if h.MaxInFlight < 1 {
+		return fmt.Errorf("max_in_flight %d is less than 1", h.MaxInFlight)
+	}
+	return nil
+}
+
+var usableName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// checkName refuses names that could not stand in a metric or on a command line.
+func checkName(directive, name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("%s has no name: write, for example, %[1]s dev", directive)
+	case !usableName.MatchString(name):
+		return fmt.Errorf("%s: the name %q is not 1 to 64 letters, digits, dots, dashes or underscores", directive, name)
+	}
+	return nil
+}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (h *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if caddymodule.FromContext(r.Context()) == nil {
+		return caddyhttp.Error(http.StatusServiceUnavailable,
+			errors.New("webhook_relay: verify_webhook has not verified this request, so it is not relayed: write verify_webhook in front of webhook_relay, not in mode monitor"))
+	}
+	d, err := h.relay.enter(newMessage(r), h.MaxInFlight, r.Context().Done())
+	if errors.Is(err, errNobody) {
+		return h.passOn(w, r, next)
+	}
+	if err != nil {
+		return h.fail(w, err)
+	}
+	result := h.await(r, d)
+	if result.err != nil {
+		return h.fail(w, result.err)
+	}
+	count(h.relay.name, "answered")
+	return result.answer.write(w)
+}
+
+// await waits for the answer.
+func (h *Relay) await(r *http.Request, d *delivery) outcome {
+	timeout := time.NewTimer(time.Duration(h.Timeout))
+	defer timeout.Stop()
+	select {
+	case result := <-d.answered:
+		return result
+	case <-timeout.C:
+	case <-r.Context().Done():
+	}
+	return h.relay.leave(d, errTimeout)
+}
+
+// unhandledVar is Caddy's name for a request that no handler responded to.
+const unhandledVar = "unhandled"
+
+// passOn gives a delivery that nobody listens for to the next handler.
+func (h *Relay) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	caddyhttp.SetVar(r.Context(), unhandledVar, nil)
+	if err := next.ServeHTTP(w, r); err != nil {
+		return err
+	}
+	if caddyhttp.GetVar(r.Context(), unhandledVar) == true {
+		return h.fail(w, errNobody)
+	}
+	count(h.relay.name, "passed_on")
+	return nil
+}
+
+// fail answers 503: the provider's retry may succeed.
+func (h *Relay) fail(w http.ResponseWriter, reason error) error {
+	count(h.relay.name, resultOf(reason))
+	w.Header().Set("Retry-After", retryAfter)
+	return caddyhttp.Error(http.StatusServiceUnavailable, fmt.Errorf("webhook_relay %s: %w", h.relay.name, reason))
+}
+
+// Interface guards.
+var (
+	_ caddy.Provisioner           = (*Relay)(nil)
+	_ caddy.Validator             = (*Relay)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Relay)(nil)
+)
