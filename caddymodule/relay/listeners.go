@@ -179,9 +179,13 @@ func (h *Listeners) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 	switch {
 	case r.Method == http.MethodGet:
 		return h.stream(w, r, session)
+	case r.Method == http.MethodDelete:
+		h.relay.dismiss(session)
+		w.WriteHeader(http.StatusNoContent)
+		return nil
 	case r.Method != http.MethodPost:
-		w.Header().Set("Allow", "GET, POST")
-		return caddyhttp.Error(http.StatusMethodNotAllowed, errors.New("webhook_listeners: GET listens, POST answers"))
+		w.Header().Set("Allow", "GET, POST, DELETE")
+		return caddyhttp.Error(http.StatusMethodNotAllowed, errors.New("webhook_listeners: GET listens, POST answers, DELETE leaves"))
 	case r.URL.Query().Has(paramAnswer):
 		return h.takeAnswer(w, r, session)
 	default:
@@ -220,6 +224,7 @@ const (
 	farewellReplaced       = "replaced"
 	farewellReplacedStream = "superseded"
 	farewellSilent         = "silent"
+	farewellLeft           = "left"
 	farewellClosing        = "closing"
 )
 

@@ -280,6 +280,24 @@ func (r *relay) fellSilent(l *listener) {
 	}
 }
 
+// dismiss ends a listener that leaves. What it has got it may still answer.
+func (r *relay) dismiss(session string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.listener
+	if l == nil || l.session != session {
+		return
+	}
+	l.over = true
+	l.stream.end(farewellLeft)
+	r.giveUp(l, func(d *delivery) bool { return !d.started })
+	r.listener = nil
+	connected.WithLabelValues(r.name).Set(0)
+	l.logger.Info("a listener has left", zap.String("relay", r.name), zap.String("address", l.address))
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
 // giveUp fails the listener's deliveries that which says.
 func (r *relay) giveUp(l *listener, which func(*delivery) bool) {
 	for _, d := range r.waiting {

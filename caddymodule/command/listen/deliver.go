@@ -22,6 +22,9 @@ const (
 	// answerFor is how long we try to hand in an answer: over a reload or a
 	// change of network it is still waited for.
 	answerFor = 30 * time.Second
+	// attemptFor is how long one attempt may take: the connection may lead
+	// nowhere.
+	attemptFor = 5 * time.Second
 )
 
 // deliver sends one delivery to the app, and the app's answer back. It goes on
@@ -131,7 +134,7 @@ func (l *Listener) handIn(ctx context.Context, id string, answer []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, answerFor)
 	defer cancel()
 	for pause := leastPause; ; pause = min(2*pause, mostPause) {
-		status, err := l.post(ctx, "answer="+url.QueryEscape(id), bytes.NewReader(answer), answerFor)
+		status, err := l.post(ctx, "answer="+url.QueryEscape(id), bytes.NewReader(answer), attemptFor)
 		switch {
 		case err == nil && status == http.StatusNoContent:
 			return nil

@@ -100,16 +100,19 @@ type fatalError struct{ error }
 func (l *Listener) Run(ctx context.Context) error {
 	l.session = rand.Text()
 	defer l.inFlight.Wait()
+	defer l.leave()
 	pause := leastPause
 	for {
 		began := time.Now()
 		err := l.connect(ctx)
+		// Where the stream has ended, other connections may lead nowhere, too.
+		l.Remote.CloseIdleConnections()
+		if ctx.Err() != nil {
+			return nil
+		}
 		l.offline(err)
 		if fatal, ok := errors.AsType[fatalError](err); ok {
 			return fatal.error
-		}
-		if ctx.Err() != nil {
-			return nil
 		}
 		if time.Since(began) > mostPause || errors.Is(err, errClosing) {
 			pause = leastPause
@@ -120,6 +123,20 @@ func (l *Listener) Run(ctx context.Context) error {
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, mostPause)
+	}
+}
+
+// leave tells the server that nobody listens any more, so that it need not find
+// out by itself.
+func (l *Listener) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), attemptFor)
+	defer cancel()
+	r, err := l.request(ctx, http.MethodDelete, "", nil)
+	if err != nil {
+		return
+	}
+	if resp, err := l.Remote.Do(r); err == nil {
+		_ = resp.Body.Close()
 	}
 }
 
