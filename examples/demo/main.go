@@ -1,5 +1,5 @@
-// Command demo runs the Flask and the FastAPI example, each behind Caddy, and
-// plays GitHub and Stripe: it sends genuine, altered, forged, stale and replayed
+// Command demo runs the Flask and the FastAPI example, each behind Caddy, and a
+// Caddy that relays to one of them, as to an app on a laptop. It plays GitHub and Stripe: it sends genuine, altered, forged, stale and replayed
 // deliveries, and compares what the provider got, what the app saw and which
 // outcome Caddy logged with what should have come of each.
 //
@@ -82,7 +82,12 @@ func demo(ctx context.Context, o options) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, demoWithin)
 	defer cancel()
-	return sendAll(ctx, os.Stdout, apps)
+	onTheInternet, err := startRelay(ctx, examples, work, o.caddy, apps[0])
+	defer func() { err = errors.Join(err, onTheInternet.stop()) }()
+	if err != nil {
+		return fmt.Errorf("starting the relay: %w", err)
+	}
+	return sendAll(ctx, os.Stdout, apps, &onTheInternet.app)
 }
 
 // examplesFolder finds the examples from the repository's root.

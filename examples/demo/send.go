@@ -32,31 +32,49 @@ type row struct {
 
 // sendAll sends every step to every app, prints the table, and returns an error
 // if any row is not as it should be.
-func sendAll(ctx context.Context, out io.Writer, apps []*app) error {
+func sendAll(ctx context.Context, out io.Writer, apps []*app, relay *app) error {
 	var rows []row
 	for _, a := range apps {
 		keys := make(map[identity]string)
-		for _, part := range []struct {
-			provider string
-			steps    []step
-		}{
+		for _, part := range []part{
 			{"github", githubSteps(a.github)},
 			{"stripe", stripeSteps(a.stripe, time.Now())},
 		} {
-			for i, s := range part.steps {
-				r := row{app: a.name, provider: part.provider, step: s}
-				if err := r.send(ctx, a, fmt.Sprintf("%s-%d", part.provider, i)); err != nil {
-					return fmt.Errorf("%s, %s, %s: %w", a.name, part.provider, s.name, err)
-				}
-				r.judge(keys)
-				rows = append(rows, r)
+			sent, err := part.send(ctx, a, keys)
+			if err != nil {
+				return err
 			}
+			rows = append(rows, sent...)
 		}
 	}
+	relayed, err := part{"github", relaySteps(relay.github)}.send(ctx, relay, make(map[identity]string))
+	if err != nil {
+		return err
+	}
+	rows = append(rows, relayed...)
 	if failed := printTable(out, rows); failed > 0 {
 		return errNotAsItShouldBe
 	}
 	return nil
+}
+
+// part is what one provider sends.
+type part struct {
+	provider string
+	steps    []step
+}
+
+// send sends every step to an app, one after the other.
+func (p part) send(ctx context.Context, a *app, keys map[identity]string) (rows []row, err error) {
+	for i, s := range p.steps {
+		r := row{app: a.name, provider: p.provider, step: s}
+		if err := r.send(ctx, a, fmt.Sprintf("%s-%s-%d", a.name, p.provider, i)); err != nil {
+			return nil, fmt.Errorf("%s, %s, %s: %w", a.name, p.provider, s.name, err)
+		}
+		r.judge(keys)
+		rows = append(rows, r)
+	}
+	return rows, nil
 }
 
 // send sends the step's delivery and collects what the three parties say of it.
