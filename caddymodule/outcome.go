@@ -144,6 +144,9 @@ func (h *Handler) ignore(d *delivery) error {
 // answerHandshake answers a provider's challenge. What is echoed is never
 // taken for HTML, and never cached.
 func (h *Handler) answerHandshake(d *delivery) error {
+	if err := h.keepHandshakeSecret(d); err != nil {
+		return h.refuse(d, err)
+	}
 	d.end(Handshake, "")
 	// A handler in front that replaces the response gets the request.
 	h.discardBody(d)

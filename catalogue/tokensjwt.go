@@ -203,7 +203,7 @@ var mondayChallenge = &provider.Challenge{
 			return nil, err
 		}
 		var members map[string]string
-		if json.Unmarshal(body, &members) != nil || len(members) != 1 || !printable(members[mondayMember]) {
+		if json.Unmarshal(body, &members) != nil || len(members) != 1 || !provider.Printable(members[mondayMember]) {
 			return nil, nil // a delivery without token, which is refused as such
 		}
 		return jsonAnswer(map[string]string{mondayMember: members[mondayMember]})

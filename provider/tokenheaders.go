@@ -33,12 +33,3 @@ func (p *Preset) allSchemes() []signature.Scheme {
 	}
 	return all
 }
-
-// all returns the schemes that are compiled.
-func (s *schemes) all() []signature.Scheme {
-	all := make([]signature.Scheme, 0, len(s.compiled))
-	for _, c := range s.compiled {
-		all = append(all, *c.scheme)
-	}
-	return all
-}

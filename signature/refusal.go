@@ -24,6 +24,9 @@ const (
 	Stale RefusalKind = "stale"
 	// Malformed: the scheme cannot read the headers or the body.
 	Malformed RefusalKind = "malformed"
+	// Undecided: the endpoint has no secret yet, so that the provider must try
+	// again.
+	Undecided RefusalKind = "undecided"
 )
 
 // Error implements error.
