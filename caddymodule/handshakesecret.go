@@ -187,7 +187,7 @@ func (h *Handler) warnHandshakes() {
 	}
 	text := "accept_handshake is set: anyone can set up a webhook of the provider for this URL; remove it when your webhook is set up"
 	if len(h.facts().Secrets) == 0 && h.facts().SecretLater {
-		text = "no secret is configured: until there is one, handshakes are answered and every delivery is refused with 503"
+		text = "no secret is configured: until there is one, handshakes are answered and every signed delivery is refused with 503"
 	}
 	h.logger.Warn(text, zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()))
 }

@@ -82,7 +82,7 @@ func (c *Custom) join() error {
 	c.module.set.AcceptHandshake = c.AcceptHandshake
 	c.module.collectChallenges(all)
 	if c.AcceptHandshake && len(c.Secrets) == 0 {
-		c.module.verifier = noSecretYet{c.Covers()}
+		c.module.verifier = noSecretYet{c.Covers(), all}
 		return c.Check()
 	}
 	var err error

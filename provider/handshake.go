@@ -225,18 +225,27 @@ func allowedRate(requested []string) string {
 
 // noSecretYet is the verifier of an endpoint whose provider has not handed over
 // its secret yet: it verifies nothing.
-type noSecretYet struct{ traits signature.Traits }
-
-func (noSecretYet) refusal() error {
-	return &signature.Refusal{Kind: signature.Undecided, Reason: "no secret is configured yet, so that only handshakes are answered: write secret {env.NAME}; if the provider has sent its secret here, `caddy verify-webhook handshakes` shows it"}
+type noSecretYet struct {
+	traits signature.Traits
+	signs  []signature.Scheme
 }
 
-// CheckHeaders implements Verifier.
-func (v noSecretYet) CheckHeaders(*signature.Request) error { return v.refusal() }
+const noSecretReason = "no secret is configured yet, so that only handshakes are answered: write secret {env.NAME}; if the provider has sent its secret here, `caddy verify-webhook handshakes` shows it"
+
+// CheckHeaders implements Verifier. What may be a delivery is to come again, when
+// there is a secret; what has no signature never is one.
+func (v noSecretYet) CheckHeaders(r *signature.Request) error {
+	for i := range v.signs {
+		if place := v.signs[i].Signature.From; v.signs[i].Carries(r) || (place != "header" && place != "query") {
+			return &signature.Refusal{Kind: signature.Undecided, Reason: noSecretReason}
+		}
+	}
+	return &signature.Refusal{Kind: signature.MissingSignature, Reason: "no signature, and no handshake; " + noSecretReason}
+}
 
 // Verify implements Verifier.
-func (v noSecretYet) Verify(context.Context, *signature.Request) (*signature.Delivery, error) {
-	return nil, v.refusal()
+func (v noSecretYet) Verify(_ context.Context, r *signature.Request) (*signature.Delivery, error) {
+	return nil, v.CheckHeaders(r)
 }
 
 // Traits implements Verifier.

@@ -244,7 +244,7 @@ func (m *Module) provision() error {
 	schemes = m.adapted(schemes)
 	m.collectChallenges(schemes)
 	if m.startsWithoutSecret() {
-		m.verifier = noSecretYet{schemes[0].Covers()}
+		m.verifier = noSecretYet{schemes[0].Covers(), m.inFamilies(schemes)}
 		m.distinct = *m.distinction()
 		return m.distinct.compile()
 	}

@@ -250,6 +250,10 @@ func TestWithoutASecretNothingIsVerified(t *testing.T) {
 			if got.Status != http.StatusServiceUnavailable || got.Reached || !strings.Contains(got.Reason, "no secret is configured yet") {
 				t.Errorf("%s, %s: status %d, %q, reached %t", p.Name, v.Name, got.Status, got.Reason, got.Reached)
 			}
+			v.Request.Headers = nil
+			if got := openWith(t, v, nil).Send(build(t, v)); got.Status != http.StatusUnauthorized || got.Reached {
+				t.Errorf("%s, %s without a signature: status %d, reached %t", p.Name, v.Name, got.Status, got.Reached)
+			}
 		}
 		v := changed(t, accepted(t, p.Name)[0], func(p map[string]any) { delete(p, "secrets") })
 		if _, err := v.Open(); err == nil || !strings.Contains(err.Error(), "accept_handshake") {
