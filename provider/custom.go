@@ -308,7 +308,7 @@ func hintHandshake(r *signature.Request, err error) error {
 	}
 	var refused *signature.Refusal
 	errors.As(err, &refused)
-	return &signature.Refusal{Kind: refused.Kind, Reason: refused.Reason + "; if the provider checks the URL with this request, write " + option}
+	return &signature.Refusal{Kind: refused.Kind, Reason: refused.Reason + "; if the provider checks the URL with this request, write " + option, Handshake: true}
 }
 
 // AnswerHeaders implements HeaderAnswerer.

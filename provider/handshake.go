@@ -60,7 +60,7 @@ func (m *Module) checkChallenge(r *signature.Request, err error) error {
 		return err
 	}
 	if reason := c.unarmed(m, r); reason != "" {
-		return &signature.Refusal{Kind: signature.MissingSignature, Reason: reason}
+		return &signature.Refusal{Kind: signature.MissingSignature, Reason: reason, Handshake: !c.ReadsBody}
 	}
 	r.MaxBody = 2 * MaxChallenge
 	return nil
@@ -193,7 +193,7 @@ const maxOrigin = 100
 // of those allowed, nil if it is.
 func (m *Module) OriginRefusal(r *signature.Request, allowed ...string) error {
 	if reason := m.originRefusal(r, allowed); reason != "" {
-		return &signature.Refusal{Kind: signature.InvalidSignature, Reason: reason}
+		return &signature.Refusal{Kind: signature.InvalidSignature, Reason: reason, Handshake: true}
 	}
 	return nil
 }

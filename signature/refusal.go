@@ -9,6 +9,9 @@ type Refusal struct {
 	// Reason is for the operator: what to look at. It holds neither secrets
 	// nor signatures, expected or received, and is never sent to the sender.
 	Reason string
+	// Handshake: the request is a handshake, which an option must allow. Reason
+	// names it.
+	Handshake bool
 }
 
 // RefusalKind is the outcome that a refusal leads to.

@@ -67,3 +67,20 @@ func TestHandshakesPrintsTheSecretsThatCame(t *testing.T) {
 	says("removed 1\n", "", "--forget")
 	says("no secret came", "")
 }
+
+// TestExplainNamesTheOptionOfAHandshake: it is no delivery, so that nothing about
+// secrets or signatures is of use.
+func TestExplainNamesTheOptionOfAHandshake(t *testing.T) {
+	t.Setenv("HANDSHAKE_SECRET", "a secret of the provider")
+	for provider, c := range map[string]struct{ request, option string }{
+		"meta":        {"GET /m?hub.mode=subscribe&hub.challenge=1&hub.verify_token=x HTTP/1.1\r\n", "verify_token"},
+		"websub":      {"GET /m?hub.mode=subscribe&hub.topic=https%3A%2F%2Fa.example&hub.challenge=1 HTTP/1.1\r\n", "topic"},
+		"asana":       {"POST /m HTTP/1.1\r\nX-Hook-Secret: abc\r\n", "accept_handshake"},
+		"cloudevents": {"OPTIONS /m HTTP/1.1\r\nWebHook-Request-Origin: events.example.com\r\n", "allowed_origin events.example.com"},
+	} {
+		out, _, err := run(t, explainCommand(), c.request+"Host: hooks.example.com\r\n\r\n", provider, "--secret", "env:HANDSHAKE_SECRET")
+		if err == nil || !strings.Contains(out, c.option) || !strings.Contains(out, "with it, the provider checks the URL") || strings.Contains(out, "set a secret") {
+			t.Errorf("%s: %v\n%s", provider, err, out)
+		}
+	}
+}
