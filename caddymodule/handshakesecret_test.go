@@ -213,8 +213,12 @@ func TestSecretsThatCameAreForgottenAfterAnHour(t *testing.T) {
 		after time.Duration
 		want  int
 	}{
-		{"", 59 * time.Minute, 2}, {"a", 59 * time.Minute, 1}, {"asana", 59 * time.Minute, 2}, {"c", 59 * time.Minute, 0},
-		{"", 61 * time.Minute, 1}, {"", 91 * time.Minute, 0},
+		{"", 59 * time.Minute, 2},
+		{"a", 59 * time.Minute, 1},
+		{"asana", 59 * time.Minute, 2},
+		{"c", 59 * time.Minute, 0},
+		{"", 61 * time.Minute, 1},
+		{"", 91 * time.Minute, 0},
 	} {
 		if got := k.list(c.name, start.Add(c.after)); len(got) != c.want {
 			t.Errorf("of %q after %s: %d, want %d", c.name, c.after, len(got), c.want)

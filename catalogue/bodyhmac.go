@@ -253,12 +253,11 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, base64In("x-line-signature", "")),
 		Docs:    "https://developers.line.biz/en/docs/messaging-api/verify-webhook-signature/", SecretHelp: "Channel secret",
 	},
-	// The sources differ on the name of the header. data.id is the activity, and
-	// SMS and inbound routes have other members.
+	// data.id is the activity, and SMS and inbound routes have other members.
 	{
-		Name: "mailersend", Title: "MailerSend", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("Signature"), Also: []string{"X-MailerSend-Signature"}}, refuseEmpty, event(inJSON("type"))),
-		Docs:    "https://developers.mailersend.com/api/v1/webhooks.html#security", SecretHelp: "Signing secret of the webhook; inbound routes have secrets of their own",
+		Name: "mailersend", Title: "MailerSend", Distinction: unique, Schemes: mailerSendSchemes,
+		Takes: []string{"accept_handshake"}, SecretLater: true, Challenge: mailerSendPing, Handshakes: "webhook.test, signed with the key that MailerSend publishes",
+		Docs: "https://developers.mailersend.com/api/v1/webhooks.html#security", SecretHelp: "Signing secret of the webhook; inbound routes have secrets of their own",
 	},
 	// A batch, in which every event has an ID.
 	{

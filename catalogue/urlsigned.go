@@ -18,6 +18,7 @@ var urlSigned = []provider.Preset{
 	{
 		Name: "mandrill", Title: "Mailchimp Transactional (Mandrill)", Distinction: unique,
 		Schemes: only(signature.HMACSHA1, base64In("X-Mandrill-Signature", ""), signed("{url}{form_sorted}"), answers(headRequest)), Weakness: formWeakness,
+		Takes: []string{"accept_handshake"}, SecretLater: true, // which is made with the webhook
 		Docs: "https://mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks/", SecretHelp: "Key of the webhook",
 	},
 	{

@@ -297,7 +297,7 @@ func (c *Custom) CheckHeaders(r *signature.Request) error {
 
 // hintHandshake adds to a refusal which handshake the request may be.
 func hintHandshake(r *signature.Request, err error) error {
-	option := ""
+	var option string
 	switch {
 	case r.Method == http.MethodHead:
 		option = "handshake head"

@@ -38,10 +38,7 @@ func setUp(method, uri, body string, headers ...string) *signature.Request {
 }
 
 // answered takes a request the way that the handler takes it.
-func answered(p interface {
-	Provider
-	HeaderAnswerer
-}, r *signature.Request) (*signature.Answer, error) {
+func answered(p *Custom, r *signature.Request) (*signature.Answer, error) {
 	body := r.Body
 	r.Body = nil
 	if err := p.CheckHeaders(r); err != nil {
@@ -102,15 +99,18 @@ func TestCustomHasEveryHandshake(t *testing.T) {
 		"no secret yet":           {"accept_handshake\nhandshake secret json token", setUp("POST", "/", `{}`, "X-Signature", strings.Repeat("0", 64)), "", nil, "", "no secret is configured"},
 		"cloudevents": {
 			secret + "handshake cloudevents a.example b.example", setUp("OPTIONS", "/", "", origin("B.example")...), "",
-			map[string]string{"WebHook-Allowed-Origin": "B.example", "WebHook-Allowed-Rate": "*", "Allow": "POST"}, "", "",
+			map[string]string{"WebHook-Allowed-Origin": "B.example", "WebHook-Allowed-Rate": "*", "Allow": "POST"},
+			"", "",
 		},
 		"cloudevents: a rate": {
 			secret + "handshake cloudevents a.example", setUp("OPTIONS", "/", "", append(origin("a.example"), "WebHook-Request-Rate", "60")...), "",
-			map[string]string{"WebHook-Allowed-Rate": "60"}, "", "",
+			map[string]string{"WebHook-Allowed-Rate": "60"},
+			"", "",
 		},
 		"cloudevents: no rate": {
 			secret + "handshake cloudevents a.example", setUp("OPTIONS", "/", "", append(origin("a.example"), "WebHook-Request-Rate", "60\r\nX: y")...), "",
-			map[string]string{"WebHook-Allowed-Rate": "*"}, "", "",
+			map[string]string{"WebHook-Allowed-Rate": "*"},
+			"", "",
 		},
 		"cloudevents: none allowed":  {secret + "handshake cloudevents", setUp("OPTIONS", "/", "", origin("a.example")...), "", nil, "", "write handshake cloudevents a.example"},
 		"cloudevents: another":       {secret + "handshake cloudevents a.example", setUp("OPTIONS", "/", "", origin("b.example")...), "", nil, "", "write handshake cloudevents b.example"},
@@ -158,7 +158,7 @@ func TestHandshakesThatCannotBeMeantAreConfigErrors(t *testing.T) {
 		"handshake cloudevents https://a.example": "is not an origin",
 		"handshake cloudevents *":                 "is not an origin",
 		"accept_handshake":                        "accept_handshake has no effect",
-		"accept_handshake\naccept_handshake":      "duplicate option",
+		"handshake head\naccept_handshake\nhandshake get\naccept_handshake": "duplicate option",
 	} {
 		if _, err := customWith(t, "secret {env.CUSTOM_SECRET}\n"+options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", options, err, want)

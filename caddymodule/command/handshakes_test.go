@@ -49,7 +49,7 @@ func TestHandshakesPrintsTheSecretsThatCame(t *testing.T) {
 
 	says("no secret came", "")
 	send("/notion", `{"verification_token":"secret_of_notion"}`, "", 200)
-	says("notion    notion    127.0.0.1  "+site+"/notion  secret_of_notion\n", "")
+	says("notion    127.0.0.1  "+site+"/notion  secret_of_notion\n", "")
 
 	send("/asana", "", "of-asana", 401)
 	says("tasks: accepting handshakes until", "", "asana", "--accept", "10m")

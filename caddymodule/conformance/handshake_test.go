@@ -64,6 +64,7 @@ const (
 	smartcarVerify2 = `{"version":"2.0","webhookId":"5a8e5e38-1e12-4011-a36d-56f120053f9e","eventName":"verify","payload":{"challenge":"` + setUpProof + `"}}`
 	smartcarToken   = "5f6a7b8c-token"
 	zoomValidation  = `{"payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"},"event_ts":1790000000000,"event":"endpoint.url_validation"}`
+	mailerSendPing  = `{"type":"webhook.test","message":"This is a ping test message","created_at":"2026-03-27T07:24:20.577080Z"}`
 	zoomSecret      = "secret-token-of-the-app"
 	airshipSecret   = "signature-secret-of-the-channel"
 )
@@ -75,18 +76,30 @@ func secretIs(text string, more map[string]any) map[string]any {
 }
 
 var setUpRequests = []setUpRequest{
-	{provider: "asana", what: "X-Hook-Secret", request: requestOf("POST", "", "{}", "X-Hook-Secret", "b537207f20cbfa02357cf448134da559"),
-		options: accept, first: true, option: "accept_handshake", answer: conformance.Answer{Status: 200, Headers: map[string]any{"X-Hook-Secret": "b537207f20cbfa02357cf448134da559"}}},
-	{provider: "asana", what: "X-Hook-Secret of a second webhook", request: requestOf("POST", "", "", "X-Hook-Secret", "b537207f20cbfa02357cf448134da559"),
-		options: accept, option: "accept_handshake", answer: conformance.Answer{Status: 200, Headers: map[string]any{"X-Hook-Secret": "b537207f20cbfa02357cf448134da559"}}},
-	{provider: "notion", what: "verification_token", request: requestOf("POST", "", `{"verification_token":"secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl"}`, "Content-Type", "application/json"),
-		options: accept, first: true, option: "accept_handshake", answer: ok},
-	{provider: "gusto", what: "verification_token", request: requestOf("POST", "", `{"verification_token":"6590f590-3dba-495e-9bea-c361e1e2efc0"}`, "Content-Type", "application/json"),
-		options: accept, first: true, option: "accept_handshake", answer: ok},
-	{provider: "nylas", what: "challenge", request: requestOf("GET", "?challenge=bc609b38-c81f-47fb-a275-1d9bd61be968", ""),
-		answer: conformance.Answer{Status: 200, Headers: map[string]any{"Content-Type": "text/plain"}, Body: "bc609b38-c81f-47fb-a275-1d9bd61be968"}},
-	{provider: "nylas", what: "challenge before there is a secret", request: requestOf("GET", "?challenge=bc609b38", ""), options: accept, first: true,
-		answer: conformance.Answer{Status: 200, Body: "bc609b38"}},
+	{
+		provider: "asana", what: "X-Hook-Secret", request: requestOf("POST", "", "{}", "X-Hook-Secret", "b537207f20cbfa02357cf448134da559"),
+		options: accept, first: true, option: "accept_handshake", answer: conformance.Answer{Status: 200, Headers: map[string]any{"X-Hook-Secret": "b537207f20cbfa02357cf448134da559"}},
+	},
+	{
+		provider: "asana", what: "X-Hook-Secret of a second webhook", request: requestOf("POST", "", "", "X-Hook-Secret", "b537207f20cbfa02357cf448134da559"),
+		options: accept, option: "accept_handshake", answer: conformance.Answer{Status: 200, Headers: map[string]any{"X-Hook-Secret": "b537207f20cbfa02357cf448134da559"}},
+	},
+	{
+		provider: "notion", what: "verification_token", request: requestOf("POST", "", `{"verification_token":"secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl"}`, "Content-Type", "application/json"),
+		options: accept, first: true, option: "accept_handshake", answer: ok,
+	},
+	{
+		provider: "gusto", what: "verification_token", request: requestOf("POST", "", `{"verification_token":"6590f590-3dba-495e-9bea-c361e1e2efc0"}`, "Content-Type", "application/json"),
+		options: accept, first: true, option: "accept_handshake", answer: ok,
+	},
+	{
+		provider: "nylas", what: "challenge", request: requestOf("GET", "?challenge=bc609b38-c81f-47fb-a275-1d9bd61be968", ""),
+		answer: conformance.Answer{Status: 200, Headers: map[string]any{"Content-Type": "text/plain"}, Body: "bc609b38-c81f-47fb-a275-1d9bd61be968"},
+	},
+	{
+		provider: "nylas", what: "challenge before there is a secret", request: requestOf("GET", "?challenge=bc609b38", ""), options: accept, first: true,
+		answer: conformance.Answer{Status: 200, Body: "bc609b38"},
+	},
 	{provider: "dropbox", what: "challenge", request: requestOf("GET", "?challenge=abc", ""), answer: conformance.Answer{Status: 200, Body: "abc"}},
 	{provider: "onfleet", what: "check", request: requestOf("GET", "?check=abc", ""), answer: conformance.Answer{Status: 200, Body: "abc"}},
 	{provider: "worldline", what: "endpoint verification", request: requestOf("GET", "", "", "X-GCS-Webhooks-Endpoint-Verification", "abc"), answer: conformance.Answer{Status: 200, Body: "abc"}},
@@ -94,32 +107,56 @@ var setUpRequests = []setUpRequest{
 	{provider: "x", what: "CRC", request: requestOf("GET", "?crc_token=abc", ""), answer: conformance.Answer{Status: 200, Headers: jsonType, Body: "*"}},
 	{provider: "microsoft-graph", what: "validationToken", request: requestOf("POST", "?validationToken=abc", ""), answer: conformance.Answer{Status: 200, Body: "abc"}},
 	{provider: "monday", what: "challenge", request: requestOf("POST", "", `{"challenge":"abc"}`), answer: conformance.Answer{Status: 200, Headers: jsonType, Body: `{"challenge":"abc"}`}},
-	{provider: "meta", what: "hub.challenge", request: requestOf("GET", "?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=meatyhamhock", ""),
-		options: map[string]any{"verify_token": "meatyhamhock"}, option: "verify_token", answer: conformance.Answer{Status: 200, Body: "1158201444"}},
-	{provider: "websub", what: "hub.challenge", request: requestOf("GET", "?hub.mode=subscribe&hub.topic=https%3A%2F%2Fexample.org%2Ffeed&hub.challenge=abc&hub.lease_seconds=432000", ""),
-		options: map[string]any{"topics": []string{"https://example.org/feed"}, "accept_handshake": true}, option: "topic", answer: conformance.Answer{Status: 200, Body: "abc"}},
+	{
+		provider: "meta", what: "hub.challenge", request: requestOf("GET", "?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=meatyhamhock", ""),
+		options: map[string]any{"verify_token": "meatyhamhock"}, option: "verify_token", answer: conformance.Answer{Status: 200, Body: "1158201444"},
+	},
+	{
+		provider: "websub", what: "hub.challenge", request: requestOf("GET", "?hub.mode=subscribe&hub.topic=https%3A%2F%2Fexample.org%2Ffeed&hub.challenge=abc&hub.lease_seconds=432000", ""),
+		options: map[string]any{"topics": []string{"https://example.org/feed"}, "accept_handshake": true}, option: "topic", answer: conformance.Answer{Status: 200, Body: "abc"},
+	},
 	{provider: "woocommerce", what: "ping", request: requestOf("POST", "", "webhook_id=12", "Content-Type", "application/x-www-form-urlencoded"), answer: ok},
 	{provider: "slack", what: "ssl_check", request: requestOf("POST", "", "ssl_check=1&token=GGgWpfqhpPbVhJbMzzl1ufCJ", "Content-Type", "application/x-www-form-urlencoded"), answer: ok},
 	{provider: "bitbucket", what: "Test connection of Data Center", request: requestOf("POST", "", `{"test":true}`, "X-Event-Key", "diagnostics:ping", "Content-Type", "application/json"), answer: ok},
 	{provider: "intercom", what: "HEAD", request: requestOf("HEAD", "", ""), answer: ok},
+	{provider: "mailersend", what: "webhook.test", request: requestOf("POST", "", mailerSendPing, "Signature", hmacHex("test_Am3L1GuOIc4blLUuHqAPxxwkZaJyEk8G", mailerSendPing)), answer: ok},
+	{
+		provider: "mailersend", what: "webhook.test before there is a secret", request: requestOf("POST", "", mailerSendPing, "Signature", hmacHex("test_Am3L1GuOIc4blLUuHqAPxxwkZaJyEk8G", mailerSendPing)),
+		options: accept, first: true, answer: ok,
+	},
+	{provider: "mandrill", what: "HEAD before there is a secret", request: requestOf("HEAD", "", ""), options: accept, first: true, answer: ok},
 	{provider: "mandrill", what: "HEAD", request: requestOf("HEAD", "", ""), answer: ok},
 	{provider: "trello", what: "HEAD", request: requestOf("HEAD", "", ""), answer: ok},
-	{provider: "smartcar", what: "VERIFY", request: requestOf("POST", "", smartcarVerify), options: secretIs(smartcarToken, nil),
-		answer: conformance.Answer{Status: 200, Headers: jsonType, Body: `{"challenge":"` + hmacHex(smartcarToken, setUpProof) + `"}`}},
-	{provider: "smartcar", what: "VERIFY, signed", request: requestOf("POST", "", smartcarVerify, "SC-Signature", hmacHex(smartcarToken, smartcarVerify)), options: secretIs(smartcarToken, nil),
-		answer: conformance.Answer{Status: 200, Headers: jsonType, Body: `{"challenge":"` + hmacHex(smartcarToken, setUpProof) + `"}`}},
-	{provider: "smartcar", what: "verify of version 2", request: requestOf("POST", "", smartcarVerify2), options: secretIs(smartcarToken, nil),
-		answer: conformance.Answer{Status: 200, Headers: jsonType, Body: `{"challenge":"` + hmacHex(smartcarToken, setUpProof) + `"}`}},
-	{provider: "zoom", what: "endpoint.url_validation", request: requestOf("POST", "", zoomValidation, "x-zm-request-timestamp", strconv.Itoa(setUpTime), "x-zm-signature", "v0="+hmacHex(zoomSecret, "v0:"+strconv.Itoa(setUpTime)+":"+zoomValidation)),
-		options: secretIs(zoomSecret, nil), answer: conformance.Answer{Status: 200, Headers: jsonType, Body: `{"plainToken":"qgg8vlvZRS6UYooatFL8Aw","encryptedToken":"` + hmacHex(zoomSecret, "qgg8vlvZRS6UYooatFL8Aw") + `"}`}},
-	{provider: "airship", what: "validate", request: requestOf("GET", "/validate", "", "X-UA-TIMESTAMP", strconv.Itoa(setUpTime), "X-UA-SIGNATURE", hmacHex(airshipSecret, strconv.Itoa(setUpTime)+":")),
+	{
+		provider: "smartcar", what: "VERIFY", request: requestOf("POST", "", smartcarVerify), options: secretIs(smartcarToken, nil),
+		answer: conformance.Answer{Status: 200, Headers: jsonType, Body: `{"challenge":"` + hmacHex(smartcarToken, setUpProof) + `"}`},
+	},
+	{
+		provider: "smartcar", what: "VERIFY, signed", request: requestOf("POST", "", smartcarVerify, "SC-Signature", hmacHex(smartcarToken, smartcarVerify)), options: secretIs(smartcarToken, nil),
+		answer: conformance.Answer{Status: 200, Headers: jsonType, Body: `{"challenge":"` + hmacHex(smartcarToken, setUpProof) + `"}`},
+	},
+	{
+		provider: "smartcar", what: "verify of version 2", request: requestOf("POST", "", smartcarVerify2), options: secretIs(smartcarToken, nil),
+		answer: conformance.Answer{Status: 200, Headers: jsonType, Body: `{"challenge":"` + hmacHex(smartcarToken, setUpProof) + `"}`},
+	},
+	{
+		provider: "zoom", what: "endpoint.url_validation", request: requestOf("POST", "", zoomValidation, "x-zm-request-timestamp", strconv.Itoa(setUpTime), "x-zm-signature", "v0="+hmacHex(zoomSecret, "v0:"+strconv.Itoa(setUpTime)+":"+zoomValidation)),
+		options: secretIs(zoomSecret, nil), answer: conformance.Answer{Status: 200, Headers: jsonType, Body: `{"plainToken":"qgg8vlvZRS6UYooatFL8Aw","encryptedToken":"` + hmacHex(zoomSecret, "qgg8vlvZRS6UYooatFL8Aw") + `"}`},
+	},
+	{
+		provider: "airship", what: "validate", request: requestOf("GET", "/validate", "", "X-UA-TIMESTAMP", strconv.Itoa(setUpTime), "X-UA-SIGNATURE", hmacHex(airshipSecret, strconv.Itoa(setUpTime)+":")),
 		options: secretIs(airshipSecret, map[string]any{"verify_token": "559384cd-6284-4e3e-9e4e-7c260019a251"}),
-		answer:  conformance.Answer{Status: 200, Headers: jsonType, Body: `{"confirmation_code":"559384cd-6284-4e3e-9e4e-7c260019a251"}`}},
-	{provider: "cloudevents", what: "OPTIONS", request: requestOf("OPTIONS", "", "", "WebHook-Request-Origin", "eventemitter.example.com", "WebHook-Request-Rate", "120", "WebHook-Request-Callback", "https://eventemitter.example.com/confirm"),
+		answer:  conformance.Answer{Status: 200, Headers: jsonType, Body: `{"confirmation_code":"559384cd-6284-4e3e-9e4e-7c260019a251"}`},
+	},
+	{
+		provider: "cloudevents", what: "OPTIONS", request: requestOf("OPTIONS", "", "", "WebHook-Request-Origin", "eventemitter.example.com", "WebHook-Request-Rate", "120", "WebHook-Request-Callback", "https://eventemitter.example.com/confirm"),
 		options: map[string]any{"allowed_origins": []string{"eventemitter.example.com"}}, option: "allowed_origin eventemitter.example.com",
-		answer: conformance.Answer{Status: 200, Headers: map[string]any{"WebHook-Allowed-Origin": "eventemitter.example.com", "WebHook-Allowed-Rate": "120", "Allow": "POST"}}},
-	{provider: "azure-event-grid", what: "OPTIONS", request: requestOf("OPTIONS", "?code=made-up-0001", "", "WebHook-Request-Origin", "eventgrid.azure.net", "WebHook-Request-Rate", "120"), options: secretIs("made-up-0001", nil),
-		answer: conformance.Answer{Status: 200, Headers: map[string]any{"WebHook-Allowed-Origin": "eventgrid.azure.net", "WebHook-Allowed-Rate": "120", "Allow": "POST"}}},
+		answer: conformance.Answer{Status: 200, Headers: map[string]any{"WebHook-Allowed-Origin": "eventemitter.example.com", "WebHook-Allowed-Rate": "120", "Allow": "POST"}},
+	},
+	{
+		provider: "azure-event-grid", what: "OPTIONS", request: requestOf("OPTIONS", "?code=made-up-0001", "", "WebHook-Request-Origin", "eventgrid.azure.net", "WebHook-Request-Rate", "120"), options: secretIs("made-up-0001", nil),
+		answer: conformance.Answer{Status: 200, Headers: map[string]any{"WebHook-Allowed-Origin": "eventgrid.azure.net", "WebHook-Allowed-Rate": "120", "Allow": "POST"}},
+	},
 }
 
 // setUpVector returns a vector of a request at an endpoint with its options.
