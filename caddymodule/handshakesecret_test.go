@@ -265,3 +265,50 @@ func TestACheckOfTheURLIsAnsweredWithoutABody(t *testing.T) {
 		t.Error("the log does not say that it was a handshake")
 	}
 }
+
+// TestAHandshakeThatGoesToTheAppNamesTheOption that has it answered here.
+func TestAHandshakeThatGoesToTheAppNamesTheOption(t *testing.T) {
+	stamp := fmt.Sprint(present.Unix())
+	validate := func() *http.Request {
+		r := request("", "X-UA-TIMESTAMP", stamp, "X-UA-SIGNATURE", sign(secret, stamp+":"))
+		r.Method, r.RequestURI = http.MethodGet, "/in/validate"
+		r.URL.Path = "/in/validate"
+		return r
+	}
+	without := trial(t, config("airship", ""))
+	without.expect(t, validate(), Verified, 200)
+	if lines := without.lines("a handshake goes to the app"); len(lines) != 1 || !strings.Contains(lines[0], "write verify_token") {
+		t.Errorf("logged: %v", lines)
+	}
+	with := trial(t, `{"provider":{"name":"airship","secrets":[{"secret":"{env.`+secretVariable+`}"}],"verify_token":"559384cd-6284-4e3e-9e4e-7c260019a251"}}`)
+	with.expect(t, validate(), Handshake, 200)
+	if lines := with.lines("a handshake goes to the app"); len(lines) != 0 {
+		t.Errorf("logged: %v", lines)
+	}
+}
+
+// TestModeMonitorKeepsTheSecretOfAHandshake and forwards the request as always.
+func TestModeMonitorKeepsTheSecretOfAHandshake(t *testing.T) {
+	b := trial(t, `{"mode":"monitor","provider":{"name":"asana","accept_handshake":true}}`)
+	got := b.Send(request("", "X-Hook-Secret", "abc"))
+	if !got.Reached || got.ReachedHeader.Get(headerOutcome) != string(Handshake) {
+		t.Errorf("reached %t, outcome %s", got.Reached, got.ReachedHeader.Get(headerOutcome))
+	}
+	if found := b.handler.handshakes.list("", present); len(found) != 1 || found[0].Secret != "abc" {
+		t.Errorf("kept are %+v", found)
+	}
+}
+
+// TestAcceptingHandshakesIsSaidAtTheStart of every config that does.
+func TestAcceptingHandshakesIsSaidAtTheStart(t *testing.T) {
+	for options, want := range map[string]string{
+		`{"provider":{"name":"notion","accept_handshake":true}}`:                                     "no secret is configured",
+		`{"provider":{"name":"notion","accept_handshake":true,"secrets":[{"secret":"secret_abc"}]}}`: "remove it when your webhook is set up",
+		`{"provider":{"name":"notion","secrets":[{"secret":"secret_abc"}]}}`:                         "",
+	} {
+		said := strings.Join(trial(t, options).lines(""), "\n")
+		if got := strings.Contains(said, "accept_handshake is set") || strings.Contains(said, "no secret is configured"); got != (want != "") || !strings.Contains(said, want) {
+			t.Errorf("%s: %s", options, said)
+		}
+	}
+}

@@ -19,8 +19,8 @@ type PresetOptions struct {
 	// operator can say. Default: the first that the documentation lists.
 	Scheme string `json:"scheme,omitempty"`
 
-	// What the provider is asked to send in its challenge, typed in at the
-	// provider. A placeholder, like a secret.
+	// What the provider sends in its challenge, as typed in there, or expects as
+	// the answer, as shown there. A placeholder, like a secret.
 	VerifyToken string `json:"verify_token,omitempty"`
 
 	// The header that holds the token, where it is chosen at the provider.
@@ -108,7 +108,7 @@ type presetOption struct {
 // presetOptions are all there are, in the order of the documentation.
 var presetOptions = []presetOption{
 	{name: "scheme", value: "<name>", help: "which of the provider's ways to sign is in use", text: func(s *PresetOptions) *string { return &s.Scheme }},
-	{name: "verify_token", value: "{env.NAME}", help: "what the provider sends in its challenge, as typed in there", text: func(s *PresetOptions) *string { return &s.VerifyToken }, secret: true},
+	{name: "verify_token", value: "{env.NAME}", help: "what the provider sends in its challenge or expects as the answer, as typed in or shown there", text: func(s *PresetOptions) *string { return &s.VerifyToken }, secret: true},
 	{name: "header", value: "<name>", help: "the header that holds the token, as chosen at the provider", text: func(s *PresetOptions) *string { return &s.Header }},
 	{name: "query", value: "<name>", help: "the parameter of the URL that holds the token, as chosen at the provider", text: func(s *PresetOptions) *string { return &s.Query }},
 	{name: "allowed_origin", value: "<name>", help: "who may send CloudEvents here, as WebHook-Request-Origin names it", list: func(s *PresetOptions) *[]string { return &s.AllowedOrigins }},
