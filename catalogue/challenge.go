@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
@@ -133,7 +132,7 @@ func webSubAsked(m *provider.Module, r *signature.Request, mode, token string) b
 var wooCommercePing = &provider.Challenge{
 	ReadsBody: true,
 	Possible: func(_ *provider.Module, r *signature.Request) bool {
-		return r.Method == http.MethodPost && mayBeSmall(r) && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") &&
+		return r.Method == http.MethodPost && provider.MayBeSmall(r) && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") &&
 			r.Header.Get("X-WC-Webhook-Signature") == "" && r.Header.Get("X-WC-Webhook-Topic") == ""
 	},
 	Answer: func(_ *provider.Module, r *signature.Request) (*signature.Answer, error) {
@@ -146,14 +145,6 @@ var wooCommercePing = &provider.Challenge{
 		}
 		return emptyAnswer(http.StatusOK), nil
 	},
-}
-
-// mayBeSmall tells whether the declared length, if there is one, is that of a
-// challenge: a stranger's larger body need not be read.
-func mayBeSmall(r *signature.Request) bool {
-	declared := r.Header.Get("Content-Length")
-	n, err := strconv.Atoi(declared)
-	return declared == "" || (err == nil && n <= 2*provider.MaxChallenge)
 }
 
 func decimal(text string) bool {

@@ -40,7 +40,7 @@ var mailerSendMembers = members("type")
 var mailerSendPing = &provider.Challenge{
 	ReadsBody: true,
 	Possible: func(_ *provider.Module, r *signature.Request) bool {
-		return r.Method == http.MethodPost && mayBeSmall(r) && mailerSendTest.Present(r)
+		return r.Method == http.MethodPost && provider.MayBeSmall(r) && mailerSendTest.Present(r)
 	},
 	Answer: func(_ *provider.Module, r *signature.Request) (*signature.Answer, error) {
 		if r.Body.Size() > 2*provider.MaxChallenge {

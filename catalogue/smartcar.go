@@ -37,7 +37,7 @@ func smartcarVerify(r *signature.Request) (challenge, event string, err error) {
 var smartcarChallenge = &provider.Challenge{
 	ReadsBody: true,
 	Possible: func(_ *provider.Module, r *signature.Request) bool {
-		return r.Method == http.MethodPost && mayBeSmall(r) && r.Header.Get("SC-Signature") == ""
+		return r.Method == http.MethodPost && provider.MayBeSmall(r) && r.Header.Get("SC-Signature") == ""
 	},
 	Answer: func(m *provider.Module, r *signature.Request) (*signature.Answer, error) {
 		challenge, _, err := smartcarVerify(r)

@@ -192,7 +192,7 @@ const mondayMember = "challenge"
 var mondayChallenge = &provider.Challenge{
 	ReadsBody: true,
 	Possible: func(_ *provider.Module, r *signature.Request) bool {
-		return r.Method == http.MethodPost && mayBeSmall(r) && len(r.Header.Values("Authorization")) == 0
+		return r.Method == http.MethodPost && provider.MayBeSmall(r) && len(r.Header.Values("Authorization")) == 0
 	},
 	Answer: func(_ *provider.Module, r *signature.Request) (*signature.Answer, error) {
 		if r.Body.Size() > 2*provider.MaxChallenge {

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -35,6 +36,14 @@ func (c *Challenge) unarmed(m *Module, r *signature.Request) string {
 		return ""
 	}
 	return c.Unarmed(m, r)
+}
+
+// MayBeSmall reports whether the declared length, if there is one, is that of a
+// challenge: a longer body need not be read.
+func MayBeSmall(r *signature.Request) bool {
+	declared := r.Header.Get("Content-Length")
+	n, err := strconv.Atoi(declared)
+	return declared == "" || (err == nil && n <= 2*MaxChallenge)
 }
 
 // Query returns the parameters of the request's URL, none if they cannot be parsed.

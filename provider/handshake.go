@@ -90,6 +90,9 @@ func asChallenge(h signature.Handshake, signs []signature.Scheme) *Challenge {
 	c := &Challenge{
 		ReadsBody: h.ReadsBody(),
 		Possible: func(_ *Module, r *signature.Request) bool {
+			if h.ReadsBody() && !MayBeSmall(r) {
+				return false
+			}
 			return h.Possible(r, slices.ContainsFunc(signs, func(s signature.Scheme) bool { return s.Carries(r) }))
 		},
 		Answer: func(_ *Module, r *signature.Request) (*signature.Answer, error) { return answerHandshake(&h, r) },

@@ -126,13 +126,25 @@ func (h *Handshake) Possible(r *Request, signed bool) bool {
 	case HandshakeEcho:
 		return r.Method == http.MethodGet && h.present(r)
 	case HandshakePing:
-		return r.Method == http.MethodPost && !signed && (h.ReadsBody() || h.Holds(r))
+		return r.Method == http.MethodPost && !signed && h.mayHold(r)
 	case HandshakeSecret:
 		return r.Method == http.MethodPost && !signed && (h.ReadsBody() || h.present(r))
 	case HandshakeCloudEvents:
 		return r.Method == http.MethodOptions && len(r.Header.Values(WebHookOrigin)) > 0
 	}
 	return false
+}
+
+// mayHold reports whether the field can have the value of a ping, as far as the
+// headers say.
+func (h *Handshake) mayHold(r *Request) bool {
+	switch h.From {
+	case "json":
+		return true
+	case "form":
+		return mediaType(r) == "application/x-www-form-urlencoded"
+	}
+	return h.Holds(r)
 }
 
 // present reports whether the header or parameter is there.
