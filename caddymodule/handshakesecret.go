@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,8 @@ type HandshakeSecret struct {
 	Endpoint string    `json:"endpoint"`
 	Secret   string    `json:"secret"`
 	Received time.Time `json:"received"`
-	// From is the address of the sender, and URL what it asked for.
+	// From is the address of the sender, and URL what it asked for, without a
+	// query.
 	From string `json:"from"`
 	URL  string `json:"url"`
 }
@@ -144,13 +146,14 @@ func (h *Handler) keepHandshakeSecret(d *delivery) error {
 	if a == nil || a.Secret == "" {
 		return nil
 	}
+	path, _, _ := strings.Cut(d.signed.RequestURI, "?") // the query can hold a token
 	s := HandshakeSecret{
 		Provider: h.facts().Name,
 		Endpoint: h.endpointName(),
 		Secret:   a.Secret,
 		Received: d.signed.Now.UTC(),
 		From:     d.sender(),
-		URL:      signature.Excerpt(d.signed.Host+d.signed.RequestURI, maxLogged),
+		URL:      signature.Excerpt(d.signed.Host+path, maxLogged),
 	}
 	if !h.handshakes.keep(s) {
 		return &refusal{outcome: Overloaded, reason: "a handshake brought a secret, and there is no room for another: look at those that came with `caddy verify-webhook handshakes`, and remove them with --forget"}
