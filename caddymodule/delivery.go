@@ -53,6 +53,7 @@ func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery 
 		Header:     r.Header,
 		Now:        h.now(),
 	}
+	d.signed.AcceptHandshake = h.handshakes.accepts(d.endpoint, d.signed.Now)
 	if r.TLS != nil {
 		d.signed.Scheme = "https"
 	}

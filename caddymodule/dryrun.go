@@ -31,6 +31,7 @@ func (h *Handler) provisionAlone(ctx context.Context, config json.RawMessage) (c
 		return nil, fmt.Errorf("reading the handler's config: %w", err)
 	}
 	h.app = newAppInMemory()
+	h.handshakes = new(handshakeDesk)
 	c, cancel := caddy.NewContext(caddy.Context{Context: ctx})
 	cleanup = func() {
 		// They hold nothing whose loss could matter.

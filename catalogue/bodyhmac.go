@@ -43,8 +43,8 @@ var bodyHMAC = []provider.Preset{
 	// https://developers.asana.com/docs/webhooks-guide
 	{
 		Name: "asana", Title: "Asana", Distinction: uniqueWhen(inJSON("events.0")),
-		Schemes: only(signature.HMACSHA256, hexIn("X-Hook-Signature", "")),
-		Takes:   []string{"accept_handshake"}, Challenge: asanaChallenge, Handshakes: "X-Hook-Secret, while `accept_handshake` is set",
+		Schemes: only(signature.HMACSHA256, hexIn("X-Hook-Signature", ""), answers(handsOver(inHeader("X-Hook-Secret")))),
+		Takes:   []string{"accept_handshake"}, SecretLater: true,
 		Docs: "https://developers.asana.com/docs/webhooks-guide", SecretHelp: "the X-Hook-Secret that Asana sends when the webhook is made",
 	},
 	// An object that is saved twice without a visible change, and the ping of a
@@ -74,7 +74,7 @@ var bodyHMAC = []provider.Preset{
 	// Center has its ID in another header.
 	{
 		Name: "bitbucket", Title: "Bitbucket", OtherID: "X-Request-Id", Distinction: repeatsWhen(inJSON("push")).Varying("X-Event-Key"),
-		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256="), id(inHeader("X-Request-UUID")), event(inHeader("X-Event-Key"))),
+		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256="), id(inHeader("X-Request-UUID")), event(inHeader("X-Event-Key")), answers(ping(inHeader("X-Event-Key"), "diagnostics:ping"))),
 		Docs:    "https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/", SecretHelp: "Secret of the webhook, as typed",
 	},
 	// Hooks for shipping and tax of one cart are sent again with equal bodies, and
@@ -151,9 +151,8 @@ var bodyHMAC = []provider.Preset{
 	// A notification names the accounts in which something changed, and no more.
 	{
 		Name: "dropbox", Title: "Dropbox", Distinction: repeats,
-		Schemes:   only(signature.HMACSHA256, hexIn("X-Dropbox-Signature", "")),
-		Challenge: echoQuery("challenge"), Handshakes: "GET with `challenge`",
-		Docs: "https://www.dropbox.com/developers/reference/webhooks", SecretHelp: "App secret",
+		Schemes: only(signature.HMACSHA256, hexIn("X-Dropbox-Signature", ""), answers(echoes(inQuery("challenge")))),
+		Docs:    "https://www.dropbox.com/developers/reference/webhooks", SecretHelp: "App secret",
 	},
 	// Partner postbacks have no id, but a time.
 	{
@@ -204,8 +203,9 @@ var bodyHMAC = []provider.Preset{
 	// Confirmed at docs.gusto.com/app-integrations/docs/webhooks.
 	{
 		Name: "gusto", Title: "Gusto", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, hexIn("X-Gusto-Signature", ""), id(inJSON("uuid")), event(inJSON("event_type"))),
-		Docs:    "https://docs.gusto.com/app-integrations/docs/webhooks", SecretHelp: "verification_token of the subscription",
+		Schemes: only(signature.HMACSHA256, hexIn("X-Gusto-Signature", ""), id(inJSON("uuid")), event(inJSON("event_type")), answers(handsOver(inJSON("verification_token")))),
+		Takes:   []string{"accept_handshake"}, SecretLater: true,
+		Docs: "https://docs.gusto.com/app-integrations/docs/webhooks", SecretHelp: "verification_token of the subscription",
 	},
 	// Confirmed at devcenter.heroku.com/articles/addon-webhooks.
 	// webhook_metadata.attempt.id is of one attempt.
@@ -216,7 +216,7 @@ var bodyHMAC = []provider.Preset{
 	},
 	{
 		Name: "intercom", Title: "Intercom", Distinction: unique,
-		Schemes: only(signature.HMACSHA1, hexIn("X-Hub-Signature", "sha1="), id(inJSON("id")), event(inJSON("topic"))),
+		Schemes: only(signature.HMACSHA1, hexIn("X-Hub-Signature", "sha1="), id(inJSON("id")), event(inJSON("topic")), answers(headRequest)),
 		Docs:    "https://developers.intercom.com/docs/webhooks", SecretHelp: "Client secret of the app",
 	},
 	{
@@ -253,12 +253,11 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, base64In("x-line-signature", "")),
 		Docs:    "https://developers.line.biz/en/docs/messaging-api/verify-webhook-signature/", SecretHelp: "Channel secret",
 	},
-	// The sources differ on the name of the header. data.id is the activity, and
-	// SMS and inbound routes have other members.
+	// data.id is the activity, and SMS and inbound routes have other members.
 	{
-		Name: "mailersend", Title: "MailerSend", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("Signature"), Also: []string{"X-MailerSend-Signature"}}, refuseEmpty, event(inJSON("type"))),
-		Docs:    "https://developers.mailersend.com/api/v1/webhooks.html#security", SecretHelp: "Signing secret of the webhook; inbound routes have secrets of their own",
+		Name: "mailersend", Title: "MailerSend", Distinction: unique, Schemes: mailerSendSchemes,
+		Takes: []string{"accept_handshake"}, SecretLater: true, Challenge: mailerSendPing, Handshakes: "webhook.test, signed with the key that MailerSend publishes",
+		Docs: "https://developers.mailersend.com/api/v1/webhooks.html#security", SecretHelp: "Signing secret of the webhook; inbound routes have secrets of their own",
 	},
 	// A batch, in which every event has an ID.
 	{
@@ -303,8 +302,9 @@ var bodyHMAC = []provider.Preset{
 	},
 	{
 		Name: "notion", Title: "Notion", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, hexIn("X-Notion-Signature", "sha256="), id(inJSON("id")), event(inJSON("type"))),
-		Docs:    "https://developers.notion.com/reference/webhooks", SecretHelp: "verification_token, secret_… which Notion sends when the subscription is made",
+		Schemes: only(signature.HMACSHA256, hexIn("X-Notion-Signature", "sha256="), id(inJSON("id")), event(inJSON("type")), answers(handsOver(inJSON("verification_token")))),
+		Takes:   []string{"accept_handshake"}, SecretLater: true,
+		Docs: "https://developers.notion.com/reference/webhooks", SecretHelp: "verification_token, secret_… which Notion sends when the subscription is made",
 	},
 	{
 		Name: "npm", Title: "npm hooks", Distinction: unique,
@@ -314,8 +314,8 @@ var bodyHMAC = []provider.Preset{
 	// webhook_delivery_attempt makes the body of a retry another; the ID stays.
 	{
 		Name: "nylas", Title: "Nylas", Distinction: unique,
-		Schemes:   only(signature.HMACSHA256, hexIn("X-Nylas-Signature", ""), id(inJSON("id")), event(inJSON("type"))),
-		Challenge: echoQuery("challenge"), Handshakes: "GET with `challenge`",
+		Schemes: only(signature.HMACSHA256, hexIn("X-Nylas-Signature", ""), id(inJSON("id")), event(inJSON("type")), answers(echoes(inQuery("challenge")))),
+		Takes:   []string{"accept_handshake"}, SecretLater: true,
 		Docs: "https://developer.nylas.com/docs/v3/notifications/", SecretHelp: "webhook_secret of the webhook; leave compressed_delivery off",
 	},
 	// check.reopened, report.resumed and others hold no time, only the object's ID.
@@ -327,9 +327,8 @@ var bodyHMAC = []provider.Preset{
 	// taskId is the task; the body has a time in milliseconds.
 	{
 		Name: "onfleet", Title: "Onfleet", Distinction: unique,
-		Schemes:   only(signature.HMACSHA512, hexIn("X-Onfleet-Signature", ""), key("hex", ""), event(inJSON("triggerName"))),
-		Challenge: echoQuery("check"), Handshakes: "GET with `check`",
-		Docs: "https://docs.onfleet.com/reference/secrets", SecretHelp: "webhook secret, in hex as the dashboard shows it",
+		Schemes: only(signature.HMACSHA512, hexIn("X-Onfleet-Signature", ""), key("hex", ""), event(inJSON("triggerName")), answers(echoes(inQuery("check")))),
+		Docs:    "https://docs.onfleet.com/reference/secrets", SecretHelp: "webhook secret, in hex as the dashboard shows it",
 	},
 	{
 		Name: "pagerduty", Title: "PagerDuty v3", Distinction: unique,
@@ -409,8 +408,9 @@ var bodyHMAC = []provider.Preset{
 	},
 	{
 		Name: "smartcar", Title: "Smartcar", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, hexIn("SC-Signature", ""), id(inJSON("eventId")), event(inJSON("eventName"))),
-		Docs:    "https://smartcar.com/docs/integrations/webhooks/overview", SecretHelp: "Application management token",
+		Schemes:   only(signature.HMACSHA256, hexIn("SC-Signature", ""), jsonBody, id(inJSON("eventId")), event(inJSON("eventType"))),
+		Challenge: smartcarChallenge, Handshake: smartcarHandshake, Handshakes: "VERIFY, signed or not",
+		Docs: "https://smartcar.com/docs/integrations/webhooks/overview", SecretHelp: "Application management token",
 	},
 	{
 		Name: "snyk", Title: "Snyk", Distinction: unique,
@@ -517,9 +517,8 @@ var bodyHMAC = []provider.Preset{
 	},
 	{
 		Name: "worldline", Title: "Worldline", Distinction: unique,
-		Schemes:   only(signature.HMACSHA256, base64In("X-GCS-Signature", ""), keyID(inHeader("X-GCS-KeyId")), id(inJSON("id")), event(inJSON("type"))),
-		Challenge: echoHeader("X-GCS-Webhooks-Endpoint-Verification"), Handshakes: "GET with X-GCS-Webhooks-Endpoint-Verification",
-		Docs: "https://docs.direct.worldline-solutions.com/en/integration/api-developer-guide/webhooks", SecretHelp: "secret key, with its key ID as label",
+		Schemes: only(signature.HMACSHA256, base64In("X-GCS-Signature", ""), keyID(inHeader("X-GCS-KeyId")), id(inJSON("id")), event(inJSON("type")), answers(echoes(inHeader("X-GCS-Webhooks-Endpoint-Verification")))),
+		Docs:    "https://docs.direct.worldline-solutions.com/en/integration/api-developer-guide/webhooks", SecretHelp: "secret key, with its key ID as label",
 	},
 	// A profile that goes from A to B, back and to B again is sent in equal words.
 	// https://docs.x.com/x-api/activity/introduction

@@ -34,7 +34,7 @@ type sns struct {
 	fetcher    *keyfetch.Fetcher
 	configured [][]*x509.Certificate
 	roots      *x509.CertPool
-	confirm    bool
+	confirm    func(*signature.Request) bool
 	maxAge     time.Duration
 	versions   map[string]crypto.Hash // by SignatureVersion
 }
@@ -48,7 +48,7 @@ const (
 var snsTopic = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov):sns:([a-z]{2}(?:-[a-z]+)+-\d):\d{12}:[A-Za-z0-9_.-]{1,256}$`)
 
 func newSNS(m *provider.Module) (provider.Verifier, error) {
-	s := &sns{topics: make(map[string]signature.Identity), hosts: make(map[string]string), confirm: m.Resolved().AcceptHandshake, maxAge: time.Duration(m.Tolerance)}
+	s := &sns{topics: make(map[string]signature.Identity), hosts: make(map[string]string), confirm: m.AcceptsHandshake, maxAge: time.Duration(m.Tolerance)}
 	var hosts []string
 	for _, topic := range m.Resolved().Topics {
 		host := snsHost(topic)
@@ -129,9 +129,14 @@ func (s *sns) Verify(ctx context.Context, r *signature.Request) (*signature.Deli
 	d := &signature.Delivery{ID: msg["MessageId"], IDSigned: true, Event: msg["Type"], EventSigned: true, Timestamp: sent, TimestampSigned: true}
 	d.Matches = []signature.Match{{Secret: identity, Digest: digest.Sum(nil)}}
 	d.Contents = d.Matches // a topic is no secret that another could replace
-	if s.confirm && msg["Type"] == "SubscriptionConfirmation" {
-		d.Answer, err = s.confirmSubscription(ctx, msg)
+	if msg["Type"] != "SubscriptionConfirmation" {
+		return d, nil
 	}
+	if !s.confirm(r) {
+		d.Notice = "SNS asks whether the topic may send here: write accept_handshake while you subscribe, to have it confirmed here"
+		return d, nil
+	}
+	d.Answer, err = s.confirmSubscription(ctx, msg)
 	return d, err
 }
 

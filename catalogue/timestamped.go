@@ -12,7 +12,8 @@ var timestamped = []provider.Preset{
 	{
 		Name: "airship", Title: "Airship open channels", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-UA-SIGNATURE", ""), signed("{timestamp}:{body_inflated}"), timestamp(inHeader("X-UA-TIMESTAMP"), "unix", 0)),
-		Docs:    "https://support.airship.com/hc/en-us/articles/360032501831", SecretHelp: "signature secret of the open platform",
+		Takes:   []string{"verify_token"}, Handshake: airshipValidation, Handshakes: "the signed GET of …/validate, if `verify_token` is the Validation Code that Airship shows",
+		Docs: "https://support.airship.com/hc/en-us/articles/360032501831", SecretHelp: "signature secret of the open platform",
 	},
 	// Retries go on for 3 days. Whether they are signed with a new time is not
 	// documented; the ID is signed.
@@ -197,7 +198,7 @@ var timestamped = []provider.Preset{
 	},
 	{
 		Name: "slack", Title: "Slack", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, hexIn("X-Slack-Signature", "v0="), signed("v0:{timestamp}:{body}"), timestamp(inHeader("X-Slack-Request-Timestamp"), "unix", 0), id(inJSON("event_id")), event(inJSON("event.type"))),
+		Schemes: only(signature.HMACSHA256, hexIn("X-Slack-Signature", "v0="), signed("v0:{timestamp}:{body}"), timestamp(inHeader("X-Slack-Request-Timestamp"), "unix", 0), id(inJSON("event_id")), event(inJSON("event.type")), answers(ping(inForm("ssl_check"), "1"))),
 		Window:  2 * day, Handshake: echoChallenge("type", "url_verification", "challenge"), Handshakes: "url_verification, signed",
 		Docs: "https://docs.slack.dev/authentication/verifying-requests-from-slack", SecretHelp: "Signing Secret, under Basic Information of the app",
 	},

@@ -192,7 +192,7 @@ const mondayMember = "challenge"
 var mondayChallenge = &provider.Challenge{
 	ReadsBody: true,
 	Possible: func(_ *provider.Module, r *signature.Request) bool {
-		return r.Method == http.MethodPost && mayBeSmall(r) && len(r.Header.Values("Authorization")) == 0
+		return r.Method == http.MethodPost && provider.MayBeSmall(r) && len(r.Header.Values("Authorization")) == 0
 	},
 	Answer: func(_ *provider.Module, r *signature.Request) (*signature.Answer, error) {
 		if r.Body.Size() > 2*provider.MaxChallenge {
@@ -203,7 +203,7 @@ var mondayChallenge = &provider.Challenge{
 			return nil, err
 		}
 		var members map[string]string
-		if json.Unmarshal(body, &members) != nil || len(members) != 1 || !printable(members[mondayMember]) {
+		if json.Unmarshal(body, &members) != nil || len(members) != 1 || !provider.Printable(members[mondayMember]) {
 			return nil, nil // a delivery without token, which is refused as such
 		}
 		return jsonAnswer(map[string]string{mondayMember: members[mondayMember]})

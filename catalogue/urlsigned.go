@@ -17,7 +17,8 @@ var urlSigned = []provider.Preset{
 	// Confirmed at mandrill.zendesk.com, How to Authenticate Webhook Requests.
 	{
 		Name: "mandrill", Title: "Mailchimp Transactional (Mandrill)", Distinction: unique,
-		Schemes: only(signature.HMACSHA1, base64In("X-Mandrill-Signature", ""), signed("{url}{form_sorted}")), Weakness: formWeakness,
+		Schemes: only(signature.HMACSHA1, base64In("X-Mandrill-Signature", ""), signed("{url}{form_sorted}"), answers(headRequest)), Weakness: formWeakness,
+		Takes: []string{"accept_handshake"}, SecretLater: true, // which is made with the webhook
 		Docs: "https://mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks/", SecretHelp: "Key of the webhook",
 	},
 	{
@@ -30,9 +31,8 @@ var urlSigned = []provider.Preset{
 	// https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks
 	{
 		Name: "trello", Title: "Trello", Distinction: unique,
-		Schemes:   only(signature.HMACSHA1, base64In("X-Trello-Webhook", ""), signed("{body}{url}"), event(inJSON("action.type"))),
-		Challenge: headRequest, Handshakes: "HEAD",
-		Docs: "https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks", SecretHelp: "OAuth secret of the application (not the API token)",
+		Schemes: only(signature.HMACSHA1, base64In("X-Trello-Webhook", ""), signed("{body}{url}"), event(inJSON("action.type")), answers(headRequest)),
+		Docs:    "https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks", SecretHelp: "OAuth secret of the application (not the API token)",
 	},
 }
 

@@ -44,7 +44,7 @@ type DescribedOption struct{ Syntax, Help string }
 
 // Describe puts a preset in words.
 func (p *Preset) Describe() Description {
-	d := Description{Name: p.Name, Title: p.Title, Secret: p.SecretHelp, Window: days(p.Window), Handshake: p.Handshakes, Docs: p.Docs}
+	d := Description{Name: p.Name, Title: p.Title, Secret: p.SecretHelp, Window: days(p.Window), Docs: p.Docs}
 	d.Lines = p.lines()
 	schemes := p.allSchemes()
 	if p.Signs != "" {
@@ -55,6 +55,7 @@ func (p *Preset) Describe() Description {
 			d.Signed = append(d.Signed, text)
 		}
 	}
+	d.Handshake = p.describeHandshakes(schemes)
 	d.TokenHeaders = tokenHeaders(schemes)
 	p.describeCoverage(&d, schemes)
 	d.Same = p.describeSame()
@@ -96,6 +97,43 @@ func describeSigned(s *signature.Scheme) string {
 		content = "{body}"
 	}
 	return fmt.Sprintf("%s of `%s`", s.Algorithm, content)
+}
+
+// describeHandshakes says which handshakes are answered.
+func (p *Preset) describeHandshakes(schemes []signature.Scheme) string {
+	var all []string
+	if p.Handshakes != "" {
+		all = append(all, p.Handshakes)
+	}
+	for i := range schemes {
+		for j := range schemes[i].Handshakes {
+			if text := describeHandshake(&schemes[i].Handshakes[j]); !slices.Contains(all, text) {
+				all = append(all, text)
+			}
+		}
+	}
+	if p.SecretLater {
+		all = append(all, "with `accept_handshake`, the endpoint starts without a secret")
+	}
+	return strings.Join(all, "; ")
+}
+
+func describeHandshake(h *signature.Handshake) string {
+	switch h.Kind {
+	case signature.HandshakeHead:
+		return "HEAD"
+	case signature.HandshakeGet:
+		return "GET without a signature"
+	case signature.HandshakeEcho:
+		return "GET with `" + h.Field().String() + "`"
+	case signature.HandshakePing:
+		return "an unsigned POST with `" + h.Field().String() + "` `" + h.Value + "`"
+	case signature.HandshakeSecret:
+		return "an unsigned POST that has the secret in `" + h.Field().String() + "`, while `accept_handshake` is set: `caddy verify-webhook handshakes` shows it"
+	case signature.HandshakeCloudEvents:
+		return "OPTIONS with WebHook-Request-Origin, for each `allowed_origin`"
+	}
+	return ""
 }
 
 // describeCoverage says what of a delivery is signed. A code provider says it

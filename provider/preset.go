@@ -73,6 +73,10 @@ type Preset struct {
 	IssuesSecrets bool
 	// SecretIsAPIKey: deliveries are signed with an API key.
 	SecretIsAPIKey bool
+	// SecretLater: the provider hands over its secret in or after its handshake,
+	// so that an endpoint with accept_handshake starts without one. Until it has
+	// one, it answers handshakes alone.
+	SecretLater bool
 	// Handshake answers a provider's proof-of-ownership request that its
 	// signature covers; nil if it has none.
 	Handshake Handshake
@@ -81,8 +85,8 @@ type Preset struct {
 	Check func(r *signature.Request) error
 	// Challenge answers one that comes unsigned; nil if it has none.
 	Challenge *Challenge
-	// Handshakes says in words which requests are answered, for the
-	// documentation.
+	// Handshakes says in words which requests are answered beyond those of the
+	// schemes, for the documentation.
 	Handshakes string
 	// Docs is the provider's page on verifying its webhooks.
 	Docs string
@@ -143,7 +147,9 @@ type Module struct {
 	variant  *Variant
 	distinct Distinction
 	verifier Verifier
-	logger   *zap.Logger
+	// challenges are the unsigned handshakes that are known.
+	challenges []*Challenge
+	logger     *zap.Logger
 }
 
 // CaddyModule returns the Caddy module information.
@@ -235,11 +241,18 @@ func (m *Module) provision() error {
 	if err != nil {
 		return err
 	}
+	schemes = m.adapted(schemes)
+	m.collectChallenges(schemes)
+	if m.startsWithoutSecret() {
+		m.verifier = noSecretYet{schemes[0].Covers(), m.inFamilies(schemes)}
+		m.distinct = *m.distinction()
+		return m.distinct.compile()
+	}
 	if len(m.Secrets) > 0 || !p.NoSecret {
 		// Where the provider publishes its keys, what is configured is public.
 		asymmetric := p.NoSecret || (len(schemes) > 0 && schemes[0].Algorithm.Asymmetric())
 		if m.keys, err = m.Options.resolve(m.logger, p.Name, asymmetric, p.issuesSecrets()); err != nil {
-			return err
+			return m.withHandshakeHint(err)
 		}
 	}
 	m.distinct = *m.distinction()
@@ -253,16 +266,38 @@ func (m *Module) provision() error {
 		m.verifier, err = p.Code(m)
 		return err
 	}
-	m.verifier, err = compileSchemes(m.adapted(schemes), m)
+	m.verifier, err = compileSchemes(schemes, m)
 	return err
 }
 
+// startsWithoutSecret reports whether the provider has yet to hand over its
+// secret, and the operator waits for it.
+func (m *Module) startsWithoutSecret() bool {
+	return m.preset.SecretLater && m.set.AcceptHandshake && len(m.Secrets) == 0
+}
+
+// withHandshakeHint adds to the error of a missing secret how to start without.
+func (m *Module) withHandshakeHint(err error) error {
+	if !m.preset.SecretLater || len(m.Secrets) > 0 {
+		return err
+	}
+	return fmt.Errorf("%w; while the provider has not handed it over yet, write accept_handshake alone", err)
+}
+
 // adapted returns the schemes with the options that change them: another
-// header, fewer algorithms.
+// header or parameter, fewer algorithms.
 func (m *Module) adapted(schemes []signature.Scheme) []signature.Scheme {
-	if m.set.Header != "" {
+	if m.set.Header != "" && len(schemes) > 0 {
 		schemes = slices.Clone(schemes)
 		schemes[0].Signature.Name = m.set.Header
+	}
+	if m.set.Query != "" {
+		schemes = slices.Clone(schemes)
+		for i := range schemes {
+			if schemes[i].Signature.From == "query" {
+				schemes[i].Signature.Name = m.set.Query
+			}
+		}
 	}
 	if slices.Contains(m.preset.Takes, "algorithm") {
 		return allowed(schemes, m.set.Algorithms)
@@ -384,30 +419,22 @@ func unmarshalOptions(d *caddyfile.Dispenser, o *Options, known []string, other 
 // CheckHeaders implements Provider.
 func (m *Module) CheckHeaders(r *signature.Request) error {
 	r.PublicURL = m.PublicURL
-	err := m.verifier.CheckHeaders(r)
-	if err != nil && m.preset.Challenge.possible(m, r) {
-		r.MaxBody = 2 * MaxChallenge
-		return nil
+	if err := m.verifier.CheckHeaders(r); err != nil {
+		return m.checkChallenge(r, err)
 	}
-	return err
+	return nil
 }
 
 // AnswerHeaders implements HeaderAnswerer.
 func (m *Module) AnswerHeaders(r *signature.Request) (*signature.Answer, error) {
-	if c := m.preset.Challenge; c != nil && !c.ReadsBody && c.Possible(m, r) {
-		return c.Answer(m, r)
-	}
-	return nil, nil
+	return m.answerHeaders(r)
 }
 
 // Verify implements Provider.
 func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error) {
 	r.PublicURL = m.PublicURL
-	if m.preset.Challenge.possible(m, r) {
-		answer, err := m.preset.Challenge.Answer(m, r)
-		if err != nil || answer != nil {
-			return &signature.Delivery{Answer: answer}, err
-		}
+	if answer, err := m.answerChallenge(r); err != nil || answer != nil {
+		return &signature.Delivery{Answer: answer}, err
 	}
 	if m.preset.Check != nil {
 		if err := m.preset.Check(r); err != nil {
@@ -520,9 +547,12 @@ func (m *Module) Facts() Facts {
 		MaxBody:  m.preset.MaxBody,
 		Unsigned: m.preset.Unsigned,
 
-		Distinction:  m.distinct,
-		AlsoContent:  m.preset.AlsoContent,
-		TokenHeaders: tokenHeaders(m.adapted(m.preset.allSchemes())),
+		Distinction:     m.distinct,
+		AlsoContent:     m.preset.AlsoContent,
+		TakesHandshake:  slices.Contains(m.preset.Takes, "accept_handshake"),
+		AcceptHandshake: m.set.AcceptHandshake,
+		SecretLater:     m.preset.SecretLater,
+		TokenHeaders:    tokenHeaders(m.adapted(m.preset.allSchemes())),
 	}
 }
 

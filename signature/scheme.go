@@ -57,6 +57,9 @@ type Scheme struct {
 	// Parameters that the query must not have, under any spelling: the app
 	// would read them in place of what is signed.
 	RefuseQuery []string `json:"refuse_query,omitempty"`
+	// The requests with which the provider checks the URL, and which are
+	// answered here. Default: none.
+	Handshakes []Handshake `json:"handshakes,omitempty"`
 	// ValuesCoverBody says that the {value.NAME} of the signed content are
 	// made of the whole body. Only code can say so, hence not the config.
 	ValuesCoverBody bool `json:"-"`
@@ -160,6 +163,11 @@ func (s *Scheme) check() error {
 		}
 		if err := named.f.check(); err != nil {
 			return fmt.Errorf("%s: %w", named.what, err)
+		}
+	}
+	for i := range s.Handshakes {
+		if err := s.Handshakes[i].check(); err != nil {
+			return fmt.Errorf("handshake: %w", err)
 		}
 	}
 	for name := range s.Require {

@@ -36,6 +36,9 @@ type Request struct {
 	// delivery, but may be a handshake: a longer body makes it neither. 0: the
 	// body may be as long as that of a delivery.
 	MaxBody int64
+	// AcceptHandshake: the operator accepts unsigned handshakes at this moment,
+	// whatever the config says.
+	AcceptHandshake bool
 	// Now is the time to judge timestamps by.
 	Now time.Time
 	// Values are what the provider's own code has worked out, for
@@ -161,6 +164,9 @@ type Delivery struct {
 	// Answer is what to send for a handshake. Not nil: the delivery goes no
 	// further.
 	Answer *Answer
+	// Notice says which option makes the endpoint answer a handshake that goes to
+	// the app, empty if the delivery is none.
+	Notice string
 
 	// Room for one match, which is the rule: so a delivery is one allocation.
 	match  [1]Match
@@ -190,6 +196,9 @@ type Answer struct {
 	ContentType string
 	Header      http.Header
 	Body        []byte
+	// Secret is the secret that the provider has sent with the handshake. It is
+	// kept for the operator to look at. It is never used, logged or sent.
+	Secret string
 }
 
 // BodyBytes returns the whole body, reading it into memory if need be. The

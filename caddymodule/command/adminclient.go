@@ -26,28 +26,34 @@ func (a *adminClient) add(cmd *cobra.Command) {
 // request returns the status of a delivery ID at the endpoints of a provider or
 // namespace.
 func (a *adminClient) request(method, uri string, body any) ([]caddymodule.DeliveryStatus, error) {
+	var found []caddymodule.DeliveryStatus
+	err := a.requestJSON(method, uri, body, &found)
+	return found, err
+}
+
+// requestJSON sends a request to the admin API and reads its answer.
+func (a *adminClient) requestJSON(method, uri string, body, answer any) error {
 	address, err := caddycmd.DetermineAdminAPIAddress(a.address, nil, a.config, a.adapter)
 	if err != nil {
-		return nil, fmt.Errorf("finding the admin API: %w", err)
+		return fmt.Errorf("finding the admin API: %w", err)
 	}
 	var in io.Reader
 	if body != nil {
 		encoded, err := json.Marshal(body)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		in = bytes.NewReader(encoded)
 	}
 	resp, err := caddycmd.AdminAPIRequest(address, method, uri, nil, in)
 	if err != nil {
-		return nil, fmt.Errorf("asking the Caddy that runs: %w", err)
+		return fmt.Errorf("asking the Caddy that runs: %w", err)
 	}
 	defer resp.Body.Close()
-	var found []caddymodule.DeliveryStatus
-	if err := json.NewDecoder(resp.Body).Decode(&found); err != nil {
-		return nil, fmt.Errorf("reading the answer of Caddy: %w", err)
+	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
+		return fmt.Errorf("reading the answer of Caddy: %w", err)
 	}
-	return found, nil
+	return nil
 }
 
 // printStatuses prints one line for every secret of every endpoint.

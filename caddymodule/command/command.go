@@ -14,8 +14,8 @@ func init() {
 		Short: "Makes, checks and explains webhook deliveries",
 		Long: `Tools to try, test and debug the endpoints of the verify_webhook handler:
 list the providers, make and send genuine deliveries of any of them, run test
-vectors, find out why a delivery was refused, look up what was handled, and let
-it be handled again.`,
+vectors, find out why a delivery was refused, look up what was handled, let it be
+handled again, and see the secrets that came with handshakes.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(subcommands()...)
 		},
@@ -33,5 +33,6 @@ func subcommands() []*cobra.Command {
 		seenCommand(),
 		forgetCommand(),
 		listenCommand(),
+		handshakesCommand(),
 	}
 }

@@ -83,7 +83,7 @@ func Explain(ctx context.Context, c Case) (*Report, error) {
 	if len(inspection.Schemes) == 0 {
 		return report, nil // nothing to vary: code verifies
 	}
-	if report.Outcome == caddymodule.Verified || report.Outcome == caddymodule.Handshake {
+	if report.Outcome == caddymodule.Verified || report.Outcome == caddymodule.Handshake || len(report.Findings) > 0 {
 		return report, nil
 	}
 	s := newSearch(&c, inspection)
@@ -135,6 +135,13 @@ func (c *Case) judge(ctx context.Context, report *Report) error {
 		return err
 	}
 	report.Outcome, report.Reason = caddymodule.Outcome(tried.Outcome), tried.Reason
+	if tried.Handshake {
+		report.Findings = []Finding{{
+			Kind:   "handshake",
+			Cause:  "the request is not a delivery: with it, the provider checks the URL",
+			Change: "write the option that the reason names (docs/handshakes.md), and have the provider check the URL again",
+		}}
+	}
 	return nil
 }
 
