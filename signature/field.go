@@ -74,11 +74,14 @@ func headerValue(h http.Header, name string) (string, error) {
 	return textproto.TrimString(values[0]), nil
 }
 
+// formSpace is white space that may come before a body of any kind.
+const formSpace = " \t\r\n"
+
 // isForm tells whether the body is a form. The content type decides nothing
 // alone, because no signature covers it: were an ID in the body looked for or
 // not as that header says, a copy of a delivery could go by without its ID.
 func isForm(body []byte) bool {
-	start := bytes.TrimLeft(body, " \t\r\n")
+	start := bytes.TrimLeft(body, formSpace)
 	// No form begins like this: these characters are escaped in one.
 	return len(start) > 0 && strings.IndexByte(`{["<`, start[0]) < 0
 }
@@ -96,7 +99,7 @@ func (r *Request) startsAsForm() (bool, error) {
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return false, fmt.Errorf("reading the body again: %w", err)
 	}
-	start := bytes.TrimLeft(buf[:n], " \t\r\n")
+	start := bytes.TrimLeft(buf[:n], formSpace)
 	return n > 0 && (len(start) == 0 || isForm(start)), nil
 }
 
@@ -117,10 +120,19 @@ func (r *Request) Form() (url.Values, error) {
 	return form, err
 }
 
-func (r *Request) parseForm() (url.Values, error) {
+// declaresForm reports whether the Content-Type is that of a form.
+func (r *Request) declaresForm() (bool, error) {
 	declared := mediaType(r) == "application/x-www-form-urlencoded"
 	if declared && !asciiCompatible(r.Header) {
-		return nil, Refuse(Malformed, "the form is in a character set in which its fields would be others")
+		return false, Refuse(Malformed, "the form is in a character set in which its fields would be others")
+	}
+	return declared, nil
+}
+
+func (r *Request) parseForm() (url.Values, error) {
+	declared, err := r.declaresForm()
+	if err != nil {
+		return nil, err
 	}
 	if form, err := r.startsAsForm(); !form || err != nil {
 		return nil, err
