@@ -20,6 +20,8 @@ var maxBodies = map[string]int64{
 	// A transaction, of which blockchains limit the data to 128 KiB.
 	"fireblocks":     2 << 20,
 	"fireblocks-jws": 2 << 20,
+	// A transaction or an activity, in which one can be signed.
+	"turnkey": 2 << 20,
 	// Names and URLs, and the message of a commit.
 	"terraform":          2 << 20,
 	"terraform-run-task": 2 << 20,

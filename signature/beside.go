@@ -77,6 +77,9 @@ func (v *Verifier) checkWholeForm(r *Request) error {
 		return Refuse(Malformed, "the form does not have the field that is signed")
 	}
 	names := v.template.signedNames("form")
+	if form.parts > len(form.fields) {
+		return Refuse(Malformed, "the form has an empty field")
+	}
 	for _, field := range form.fields {
 		i := slices.Index(names, field.name)
 		if i < 0 || !field.asWritten {

@@ -18,6 +18,7 @@ import (
 // url.ParseQuery copies three times.
 type formFields struct {
 	fields []formField
+	parts  int         // between &, with those that are empty
 	raw    []byte      // the body, if it is in memory
 	file   io.ReaderAt // or else where it is
 	body   Body
@@ -43,7 +44,7 @@ var (
 	errManyFields = errors.New("more fields than are looked into")
 )
 
-// formFields finds the fields of the body, as Form does.
+// formFields finds the fields of the body, nil if it is no form.
 func (r *Request) formFields() (*formFields, error) {
 	if r.fieldsRead {
 		return r.fields, nil
@@ -86,24 +87,19 @@ func (r *Request) HasForm() (bool, error) {
 // readFields finds the fields of a form. The errors errNoForm, errBadForm and
 // errManyFields say that it is none that anybody looks into.
 func readFields(b Body) (*formFields, error) {
-	f := &formFields{raw: b.Bytes(), body: b}
-	if f.raw == nil {
-		file, ok := b.(io.ReaderAt)
-		if !ok {
-			raw, err := BodyBytes(b)
-			if err != nil {
-				return nil, err
-			}
-			f.raw, f.body = raw, BytesBody(raw)
-		}
-		f.file = file
-	}
 	var s formScan
-	_, err := f.body.WriteTo(&s)
+	_, err := b.WriteTo(&s)
 	if err == nil {
 		err = s.end()
 	}
-	f.fields = s.fields
+	if err != nil {
+		return nil, err
+	}
+	f := &formFields{fields: s.fields, parts: s.parts, body: b}
+	var inFile bool
+	if f.file, inFile = b.(io.ReaderAt); !inFile || b.Bytes() != nil {
+		f.raw, err = BodyBytes(b)
+	}
 	return f, err
 }
 
@@ -112,7 +108,7 @@ func readFields(b Body) (*formFields, error) {
 type formScan struct {
 	begun   bool // with something other than white space
 	fields  []formField
-	count   int    // with those that are empty
+	parts   int    // with those that are empty
 	names   int    // bytes of all names
 	name    []byte // of the field that was begun, as written
 	inValue bool
@@ -223,7 +219,7 @@ func (s *formScan) end() error {
 
 // endField adds the field that ends here.
 func (s *formScan) endField() error {
-	if s.count++; s.count > maxFields {
+	if s.parts++; s.parts > maxFields {
 		return errManyFields
 	}
 	written := string(s.name)
@@ -269,13 +265,31 @@ func (f *formFields) single(name string) (*formField, error) {
 	return found, nil
 }
 
+// values returns all fields, each value in one piece.
+func (f *formFields) values() (url.Values, error) {
+	if err := Charge(f.body, int64(len(f.fields))*fieldCost); err != nil {
+		return nil, err
+	}
+	values := make(url.Values, len(f.fields))
+	for i := range f.fields {
+		field := &f.fields[i]
+		text, err := f.text(field)
+		if err != nil {
+			return nil, err
+		}
+		values[field.name] = append(values[field.name], text)
+	}
+	return values, nil
+}
+
 // text returns a value in one piece.
 func (f *formFields) text(field *formField) (string, error) {
-	if err := Charge(f.body, field.end-field.start); err != nil {
+	size := field.end - field.start
+	if err := Charge(f.body, size); err != nil {
 		return "", err
 	}
 	var b strings.Builder
-	b.Grow(int(min(field.end-field.start, maxGathered)))
+	b.Grow(int(size)) // as written it is longer
 	scratch, err := f.write(&b, nil, field)
 	if err == nil {
 		err = flush(&b, scratch)
