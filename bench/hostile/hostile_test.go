@@ -48,6 +48,7 @@ func TestInvariant12NoUnsignedRequestTakesMoreMemoryThanFourTimesItsSize(t *test
 // TestInvariant12LargeBodiesAreNotReadIntoMemory: what is allocated for a body of
 // max_body does not grow with it. It is hashed from its file, form fields too.
 func TestInvariant12LargeBodiesAreNotReadIntoMemory(t *testing.T) {
+	const most = 2 * constant // some more if the pools of buffers were just emptied
 	for _, e := range open(t, 1) {
 		if e.maxBody < defaultMaxBody {
 			continue // there may be code that looks into it
@@ -57,8 +58,8 @@ func TestInvariant12LargeBodiesAreNotReadIntoMemory(t *testing.T) {
 				continue
 			}
 			c, ok := e.send(s.name, unsigned(with(e.vector.Request, s.body(e.maxBody))))
-			if ok && c.allocated > constant {
-				t.Errorf("%s: %s: %d bytes were allocated for %d, at most %d may be (%s)", c.provider, c.shape, c.allocated, c.size, constant, c.outcome)
+			if ok && c.allocated > most {
+				t.Errorf("%s: %s: %d bytes were allocated for %d, at most %d may be (%s)", c.provider, c.shape, c.allocated, c.size, most, c.outcome)
 			}
 		}
 	}
