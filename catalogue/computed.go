@@ -87,7 +87,8 @@ var computed = []provider.Preset{
 	{
 		Name: "microsoft-graph", Title: "Microsoft Graph", Distinction: repeats,
 		Values: graphValues, Schemes: only(signature.Token, signature.SignatureField{Field: signature.Field{From: "value", Name: "client_state"}}), Weakness: tokenWeakness,
-		Challenge: graphChallenge, Handshakes: "`validationToken`, in the query",
+		CheckVerified: checkGraph,
+		Challenge:     graphChallenge, Handshakes: "`validationToken`, in the query",
 		Docs: "https://learn.microsoft.com/en-us/graph/change-notifications-delivery-webhooks", SecretHelp: "clientState of the subscription",
 	},
 	{

@@ -9,7 +9,7 @@ var mailgunNames = knownNames(1, "signature", "timestamp", "token")
 // would take for the signed token one that is not. Mails come as forms; events in
 // JSON are small.
 func checkMailgun(r *signature.Request) error {
-	if form, err := r.Form(); err != nil || form != nil {
+	if form, err := r.HasForm(); err != nil || form {
 		return err
 	}
 	body, err := wholeBody(r)

@@ -83,6 +83,9 @@ type Preset struct {
 	// Check refuses deliveries that are ambiguous, or too large to look into,
 	// before they are verified; nil if none are.
 	Check func(r *signature.Request) error
+	// CheckVerified does the same after they are verified, where it takes long;
+	// nil if none are.
+	CheckVerified func(r *signature.Request) error
 	// Challenge answers one that comes unsigned; nil if it has none.
 	Challenge *Challenge
 	// Handshakes says in words which requests are answered beyond those of the
@@ -447,6 +450,11 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	}
 	if len(d.Matches) == 0 {
 		return nil, errors.New("nothing was verified") // a mistake of ours, never to be let through
+	}
+	if m.preset.CheckVerified != nil {
+		if err := m.preset.CheckVerified(r); err != nil {
+			return nil, err
+		}
 	}
 	if err := m.digestBody(r, d); err != nil {
 		return nil, err

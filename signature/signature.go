@@ -43,9 +43,11 @@ type Request struct {
 	Now time.Time
 	// Values are what the provider's own code has worked out, for
 	// {value.NAME} in the signed content.
-	Values   map[string]string
-	form     url.Values // see Form
-	formRead bool
+	Values     map[string]string
+	form       url.Values // see Form
+	formRead   bool
+	fields     *formFields
+	fieldsRead bool
 }
 
 // URL is what a scheme that signs the URL signs: the URL that the request was

@@ -337,6 +337,11 @@ func (t *template) write(w io.Writer, v *values, scratch []byte) ([]byte, error)
 			if scratch, err = put(w, scratch, text); err != nil {
 				return scratch, err
 			}
+		case p.field.From == "form":
+			var err error
+			if scratch, err = v.writeFormField(w, scratch, p); err != nil {
+				return scratch, err
+			}
 		default:
 			text, err := v.guarded(p)
 			if err != nil {
@@ -357,12 +362,44 @@ func (v *values) guarded(p *part) (string, error) {
 		return "", err
 	}
 	if text == "" && !p.mayBeEmpty {
-		return "", Refuse(Malformed, "the signature covers the %s, which is missing", p.field)
+		return "", missing(p)
 	}
+	return text, checkGuard(p, text)
+}
+
+func missing(p *part) error {
+	return Refuse(Malformed, "the signature covers the %s, which is missing", p.field)
+}
+
+// checkGuard refuses a value that contains what separates it from the next.
+func checkGuard(p *part, text string) error {
 	if p.guard != "" && strings.Contains(text, p.guard) {
-		return "", Refuse(Malformed, "the %s contains %q, which separates it from what follows", p.field, p.guard)
+		return Refuse(Malformed, "the %s contains %q, which separates it from what follows", p.field, p.guard)
 	}
-	return text, nil
+	return nil
+}
+
+// writeFormField writes a form field that is signed, in one piece only if it has
+// a guard.
+func (v *values) writeFormField(w io.Writer, scratch []byte, p *part) ([]byte, error) {
+	form, field, err := v.formField(p.field.Name)
+	if err != nil {
+		return scratch, err
+	}
+	if field == nil || field.start == field.end {
+		return scratch, missing(p)
+	}
+	if p.guard == "" {
+		return form.write(w, scratch, field)
+	}
+	text, err := form.text(field)
+	if err != nil {
+		return scratch, err
+	}
+	if err := checkGuard(p, text); err != nil {
+		return scratch, err
+	}
+	return put(w, scratch, text)
 }
 
 // maxGathered is how much is gathered for one write, in bytes.
