@@ -186,7 +186,7 @@ func (l *Listener) connect(ctx context.Context) error {
 		return err
 	}
 	go watchClock(ctx, func() { cancel(errSlept) })
-	return because(ctx, l.serve(ctx, cancel, watch, sse.NewReader(resp.Body, mostEvent)))
+	return because(ctx, l.serve(ctx, cancel, watch, sse.NewReader(&heardReader{resp.Body, watch}, mostEvent)))
 }
 
 // because prefers the reason for which we have ended a connection.
@@ -227,7 +227,6 @@ func (l *Listener) serve(ctx context.Context, cancel context.CancelCauseFunc, wa
 		if err != nil {
 			return fmt.Errorf("the connection has broken: %w", err)
 		}
-		watch.heard()
 		switch e.Type {
 		case "hello":
 			if err := l.greet(ctx, cancel, watch, e.Data); err != nil {
@@ -244,15 +243,17 @@ func (l *Listener) serve(ctx context.Context, cancel context.CancelCauseFunc, wa
 	}
 }
 
-// greet begins to send signs of life as often as the server wants them. That
-// the server has answered one is the proof that we are connected.
+// mostHeartbeat bounds what a server may want.
+const mostHeartbeat = 24 * time.Hour
+
+// greet begins to send signs of life as often as the server wants them.
 func (l *Listener) greet(ctx context.Context, cancel context.CancelCauseFunc, watch *watchdog, data []byte) error {
 	var hello struct {
 		Relay     string  `json:"relay"`
 		Heartbeat float64 `json:"heartbeat_seconds"`
 		Resumed   bool    `json:"resumed"`
 	}
-	if err := json.Unmarshal(data, &hello); err != nil || hello.Heartbeat <= 0 {
+	if err := json.Unmarshal(data, &hello); err != nil || hello.Heartbeat <= 0 || hello.Heartbeat > mostHeartbeat.Seconds() {
 		return fatalError{errors.New("the server's greeting cannot be read: is it a newer version?")}
 	}
 	heartbeat := time.Duration(hello.Heartbeat * float64(time.Second))
