@@ -139,6 +139,8 @@ func (p *prometheus) ask(expr string) (int, error) {
 const (
 	stripeSecret = "whsec_of_the_monitoring_test"
 	githubSecret = "the GitHub secret of the monitoring test"
+	// relayedSecret is that of deliveries that go to a relay.
+	relayedSecret = "another GitHub secret of the monitoring test"
 )
 
 // TestDashboardAndAlertsWorkWithARealPrometheus has one scrape a real Caddy
@@ -171,8 +173,16 @@ http://`+address+` {
 		}
 		respond 200
 	}
+	handle /relayed {
+		verify_webhook github {env.RELAYED}
+		webhook_relay dev
+		respond 200
+	}
+	handle /relay {
+		webhook_listeners dev {env.RELAY_TOKEN}
+	}
 }
-`), "STRIPE="+stripeSecret, "GITHUB="+githubSecret)
+`), "STRIPE="+stripeSecret, "GITHUB="+githubSecret, "RELAYED="+relayedSecret, "RELAY_TOKEN=0123456789abcdef0123456789abcdef")
 	p := startPrometheus(t, address)
 
 	traffic := func() {
@@ -181,6 +191,7 @@ http://`+address+` {
 		deliver(t, "stripe", stripeSecret, "http://"+address+"/stripe", "--tamper", "--count", "3")
 		deliver(t, "stripe", stripeSecret, "http://"+address+"/stripe", "--stale")
 		deliver(t, "github", githubSecret, "http://"+address+"/github")
+		deliver(t, "github", relayedSecret, "http://"+address+"/relayed")
 	}
 	deadline := time.Now().Add(time.Minute)
 	missing := dashboard(t)
