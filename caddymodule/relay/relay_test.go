@@ -487,6 +487,9 @@ func TestANewerListenerReplacesTheOlder(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "another machine listens") {
 			t.Errorf("the older one ended with %v", err)
 		}
+		if told := one.await(listen.Disconnected); strings.Contains(told.Text, "connecting again") {
+			t.Errorf("it shows %q, and ends", told.Text)
+		}
 	case <-time.After(within):
 		t.Fatal("the older one was not told")
 	}

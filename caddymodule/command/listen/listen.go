@@ -110,10 +110,11 @@ func (l *Listener) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		l.offline(err)
 		if fatal, ok := errors.AsType[fatalError](err); ok {
+			l.offline(err, "")
 			return fatal.error
 		}
+		l.offline(err, "; connecting again")
 		if time.Since(began) > mostPause || errors.Is(err, errClosing) {
 			pause = leastPause
 		}
@@ -140,10 +141,10 @@ func (l *Listener) leave() {
 	}
 }
 
-// offline says that the connection is gone, if it was there.
-func (l *Listener) offline(err error) {
+// offline says that the connection is gone, if it was there, and what follows.
+func (l *Listener) offline(err error, then string) {
 	if l.online.Swap(false) {
-		l.report(Report{Kind: Disconnected, Text: fmt.Sprintf("not connected, deliveries do not arrive: %v; connecting again", err)})
+		l.report(Report{Kind: Disconnected, Text: fmt.Sprintf("not connected, deliveries do not arrive: %v%s", err, then)})
 	}
 }
 
