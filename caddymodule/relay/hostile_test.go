@@ -109,8 +109,9 @@ func TestABodyThatCannotBeReadEndsNoStream(t *testing.T) {
 		t.Errorf("status %d", got.status)
 	}
 	l.next("withdrawn")
-	s.before = ""
-	if n := relays.take(s.name); n.listener == nil || n.listener.stream == nil {
+	r := relays.take(s.name)
+	defer relays.giveBack(r)
+	if !r.signOfLife("session-of-the-test") {
 		t.Error("the listener is gone")
 	}
 }
@@ -352,7 +353,7 @@ func TestADeliveryThatWasPartlySentIsTakenBack(t *testing.T) {
 		}
 	})
 	t.Run("unless a newer stream of the listener sends it", func(t *testing.T) {
-		r, l, s, d := begin()
+		r, _, s, d := begin()
 		l, newer, _, _ := r.attach(machine("first"), "")
 		if r.next(l, newer) != d {
 			t.Fatal("it is not sent again")
@@ -370,4 +371,16 @@ func TestADeliveryThatWasPartlySentIsTakenBack(t *testing.T) {
 			t.Errorf("it ends with %v", o.err)
 		}
 	})
+}
+
+func TestARespondBesideTheRelayIsForWhenNobodyListens(t *testing.T) {
+	s := startServer(t, func(s *server) { s.behind = "respond 299" })
+	if got := s.send("1", "body 1", nil); got.status != 299 {
+		t.Errorf("while nobody listens: status %d", got.status)
+	}
+	l := s.laptop("/")
+	l.await(listen.Connected)
+	if got := s.send("2", "body 2", nil); got.status != 202 {
+		t.Errorf("while a machine listens: status %d", got.status)
+	}
 }

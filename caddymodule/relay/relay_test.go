@@ -98,6 +98,11 @@ func (s *server) load() {
 	if s.second {
 		second = ", http://" + process.Address(s.t)
 	}
+	// request_body would come before verify_webhook.
+	route, end := "", ""
+	if s.before != "" {
+		route, end = "route {", "}"
+	}
 	text := fmt.Sprintf(`{
 	admin off
 	persist_config off
@@ -111,7 +116,7 @@ http://%s%s {
 	# %d
 	%s
 	handle /dev/github {
-	route {
+	%s
 		verify_webhook github {env.RELAY_TEST_GITHUB} {
 			namespace test
 			replay {
@@ -123,14 +128,14 @@ http://%s%s {
 			%s
 		}
 		%s
-	}
+	%s
 	}
 	handle /relay* {
 		webhook_listeners %s {file.%s} {
 			%s
 		}
 	}
-}`, s.log, s.address, second, time.Now().UnixNano(), s.site, s.before, s.name, s.options, s.behind, s.name, s.token, s.listen)
+}`, s.log, s.address, second, time.Now().UnixNano(), s.site, route, s.before, s.name, s.options, s.behind, end, s.name, s.token, s.listen)
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), nil)
 	if err != nil {
 		s.t.Fatal(err)
