@@ -15,6 +15,8 @@ var directiveOrders = []struct {
 	standard string
 }{
 	{"verify_webhook", httpcaddyfile.Before, "basic_auth"},
+	// It responds, as reverse_proxy does.
+	{"webhook_queue", httpcaddyfile.Before, "reverse_proxy"},
 }
 
 func init() {

@@ -14,8 +14,8 @@ func init() {
 		Short: "Makes, checks and explains webhook deliveries",
 		Long: `Tools to try, test and debug the endpoints of the verify_webhook handler:
 list the providers, make and send genuine deliveries of any of them, run test
-vectors, find out why a delivery was refused, look up what was handled, and let
-it be handled again.`,
+vectors, find out why a delivery was refused, look up what was handled, let it
+be handled again, and look into the queues of webhook_queue.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(subcommands()...)
 		},
@@ -32,5 +32,6 @@ func subcommands() []*cobra.Command {
 		testCommand(),
 		seenCommand(),
 		forgetCommand(),
+		queueCommand(),
 	}
 }
