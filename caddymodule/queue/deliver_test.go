@@ -16,6 +16,7 @@ func TestADeliveryIsAcceptedAtOnceAndDeliveredAsItCame(t *testing.T) {
 	s := start(t, usualSite(""))
 	before := time.Now().Unix()
 	d := event("1")
+	d.path = "/in%2Fside/?x=1&y=%20"
 	d.header = http.Header{
 		"X-Custom": {"a", "b"}, "Content-Type": {"application/json"},
 		"Webhook-Verified-Attempt": {"99"}, "Webhook_Verified_Received": {"1"}, "X-Forwarded-For": {"192.0.2.1"}, "X-Forwarded-Proto": {"https"},
@@ -25,7 +26,7 @@ func TestADeliveryIsAcceptedAtOnceAndDeliveredAsItCame(t *testing.T) {
 		t.Fatalf("the provider got %d", resp.StatusCode)
 	}
 	got := s.app.next(t)
-	if got.method != "POST" || got.uri != "/in?x=1" || got.host != s.address || got.body != d.body {
+	if got.method != "POST" || got.uri != d.path || got.host != s.address || got.body != d.body {
 		t.Errorf("the app got %s %s for %s: %s", got.method, got.uri, got.host, got.body)
 	}
 	for name, want := range map[string]string{

@@ -134,7 +134,20 @@ func (a *app) answers(f http.HandlerFunc) {
 	a.answer = f
 }
 
-// status responds with statuses, one after the other; the last one is repeated.
+// hold has the app not respond until release is called, or the test ends.
+func (a *app) hold(t *testing.T) (release func()) {
+	t.Helper()
+	held := make(chan struct{})
+	a.answers(func(http.ResponseWriter, *http.Request) { <-held })
+	release = sync.OnceFunc(func() {
+		a.answers(nil)
+		close(held)
+	})
+	t.Cleanup(release)
+	return release
+}
+
+// statuses responds with statuses, one after the other; the last one is repeated.
 func statuses(all ...int) http.HandlerFunc {
 	var mu sync.Mutex
 	return func(w http.ResponseWriter, _ *http.Request) {
@@ -289,7 +302,9 @@ func (s *site) send(d delivery) *http.Response {
 }
 
 // event is a delivery with a content of its own.
-func event(id string) delivery { return delivery{id: id, path: "/in?x=1", body: `{"number":"` + id + `"}`} }
+func event(id string) delivery {
+	return delivery{id: id, path: "/in?x=1", body: `{"number":"` + id + `"}`}
+}
 
 // mustSend sends a delivery that must get a status.
 func (s *site) mustSend(id string, want int) {
@@ -362,7 +377,7 @@ func (s *site) failed(name string) durable.Entry {
 	s.t.Helper()
 	deadline := time.Now().Add(within)
 	for time.Now().Before(deadline) {
-		if all := s.entries(name); len(all) == 1 && !all[0].Last.At.IsZero() {
+		if all := s.entries(name); len(all) == 1 && !all[0].Last.At.IsZero() && all[0].State != durable.InFlight {
 			return all[0]
 		}
 		time.Sleep(2 * time.Millisecond) // the store announces nothing
