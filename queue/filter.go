@@ -38,6 +38,15 @@ func (f *Filter) Check() (after uint64, err error) {
 	return after, nil
 }
 
+// CheckKeys returns an [ErrInvalid] if an operation cannot take so many keys of
+// a queue.
+func CheckKeys(name string, keys []string) error {
+	if len(keys) > MaxKeys {
+		return fmt.Errorf("%w: %d keys at a time, at most %d", ErrInvalid, len(keys), MaxKeys)
+	}
+	return CheckName(name)
+}
+
 // Cursor is the opposite of what [Filter.Check] reads: the position of an entry
 // in the order of acceptance, as [Page.Next].
 func Cursor(sequence uint64) string { return strconv.FormatUint(sequence, 36) }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -474,7 +473,7 @@ func (s *Store) Discard(ctx context.Context, name string, list []string) (int, e
 // change changes the entries that are dead or waiting. change returns the body
 // file that is no longer needed.
 func (s *Store) change(ctx context.Context, name string, list []string, change func(*shelf, uint64, *meta) (string, error)) (int, error) {
-	if err := checkKeys(name, list); err != nil {
+	if err := queue.CheckKeys(name, list); err != nil {
 		return 0, err
 	}
 	f := s.flow(name)
@@ -514,16 +513,9 @@ func (s *Store) change(ctx context.Context, name string, list []string, change f
 	return count, nil
 }
 
-func checkKeys(name string, list []string) error {
-	if len(list) > queue.MaxKeys {
-		return fmt.Errorf("%w: %d keys at a time, at most %d", queue.ErrInvalid, len(list), queue.MaxKeys)
-	}
-	return queue.CheckName(name)
-}
-
 // Forget implements [queue.Queue].
 func (s *Store) Forget(ctx context.Context, name string, list []string) (int, error) {
-	if err := checkKeys(name, list); err != nil {
+	if err := queue.CheckKeys(name, list); err != nil {
 		return 0, err
 	}
 	count := 0
