@@ -49,6 +49,8 @@ type dispatcher struct {
 	quit   chan struct{} // closed to take no more entries
 	ended  chan struct{} // closed when run has returned
 
+	storeFails bool // of run alone
+
 	mu       sync.Mutex
 	handlers []*Handler // of started configs, the last one is in use
 	trying   int        // attempts under way
@@ -143,9 +145,7 @@ func (d *dispatcher) fill() time.Duration {
 	ctx, cancel := context.WithTimeout(d.ctx, finishTimeout)
 	defer cancel()
 	leases, next, err := d.queue.Lease(ctx, d.name, room, leaseTime)
-	if err != nil && !errors.Is(err, durable.ErrClosed) {
-		h.log().Error("looking for due webhook deliveries failed", zap.String("queue", d.name), zap.Error(err))
-	}
+	d.noteStore(h, err)
 	for _, l := range leases {
 		d.start(h, l)
 	}
@@ -157,6 +157,17 @@ func (d *dispatcher) fill() time.Duration {
 	default:
 		return min(max(next, time.Millisecond), pollInterval)
 	}
+}
+
+// noteStore logs when the store fails, and when it works again.
+func (d *dispatcher) noteStore(h *Handler, err error) {
+	switch {
+	case err == nil && d.storeFails:
+		h.logger.Info("the store of a webhook queue works again", zap.String("queue", d.name))
+	case err != nil && !d.storeFails && !errors.Is(err, durable.ErrClosed):
+		h.logger.Error("the store of a webhook queue failed, so nothing is delivered; it is asked again every second", zap.String("queue", d.name), zap.Error(err))
+	}
+	d.storeFails = err != nil
 }
 
 // room returns how many attempts may start now, and if none when to look again.
@@ -189,7 +200,7 @@ func (d *dispatcher) start(h *Handler, l durable.Lease) {
 	default:
 	}
 	if expired {
-		go d.end(func() { d.bury(h, l, result{err: errDown}) })
+		go d.end(func() { d.bury(h, l, result{err: errDown, refused: true}) })
 		d.tried()
 		return
 	}
@@ -317,7 +328,7 @@ func (d *dispatcher) retry(h *Handler, l durable.Lease, res result, took time.Du
 }
 
 func (d *dispatcher) bury(h *Handler, l durable.Lease, res result) {
-	d.record(h, l, durable.Outcome{Action: durable.Bury, Result: res.outcome(h.now())}, "dead", res, 0)
+	d.record(h, l, durable.Outcome{Action: durable.Bury, Uncounted: res.refused, Result: res.outcome(h.now())}, "dead", res, 0)
 }
 
 // record ends a lease, counts and logs it.

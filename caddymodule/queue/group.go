@@ -192,15 +192,10 @@ func (g *group) start() error {
 // warnTimeout bounds what is looked up at start.
 const warnTimeout = 5 * time.Second
 
-// warn logs what endangers entries, and which entries no handler will deliver.
+// warn logs which entries no handler will deliver.
 func (g *group) warn(q durable.Queue) {
 	ctx, cancel := context.WithTimeout(context.Background(), warnTimeout)
 	defer cancel()
-	if w, ok := q.(durable.Warner); ok {
-		for _, text := range w.Warnings(ctx) {
-			g.logger.Warn(text)
-		}
-	}
 	stored, err := q.Names(ctx)
 	if err != nil {
 		g.logger.Warn("the names of the webhook queues in the store could not be read", zap.Error(err))

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -175,6 +174,7 @@ func (a *app) next(t *testing.T) arrival {
 // site is a Caddy in this process, with queues in front of an app.
 type site struct {
 	t       *testing.T
+	scheme  string
 	address string
 	log     string // the file with all its logs
 	queue   string // the file of the queues
@@ -206,7 +206,7 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	folder := t.TempDir()
 	s := &site{
-		t: t, address: process.Address(t), app: newApp(t),
+		t: t, scheme: "http", address: process.Address(t), app: newApp(t),
 		log: filepath.Join(folder, "caddy.log"), queue: filepath.Join(folder, "queue.db"),
 		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: within},
 	}
@@ -281,7 +281,7 @@ func (s *site) send(d delivery) *http.Response {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(d.body))
 	for range 100 {
-		r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://"+s.address+d.path, strings.NewReader(d.body))
+		r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.scheme+"://"+s.address+d.path, strings.NewReader(d.body))
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -413,8 +413,4 @@ func validate(t *testing.T, config []byte) error {
 		t.Fatal(err)
 	}
 	return caddy.Validate(c)
-}
-
-func background() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), within)
 }
