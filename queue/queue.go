@@ -348,10 +348,12 @@ type FullError struct {
 
 // Error implements error.
 func (e *FullError) Error() string {
-	switch e.What {
-	case FullDisk:
+	switch {
+	case e.What == FullDisk && e.Limit == 0:
+		return fmt.Sprintf("%v: its disk is full", ErrFull)
+	case e.What == FullDisk:
 		return fmt.Sprintf("%v: less than %d bytes would be free on its disk", ErrFull, e.Limit)
-	case FullMemory:
+	case e.What == FullMemory:
 		return fmt.Sprintf("%v: redis has reached maxmemory", ErrFull)
 	default:
 		return fmt.Sprintf("%v: %s %d is reached", ErrFull, e.What, e.Limit)

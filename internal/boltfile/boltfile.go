@@ -111,8 +111,7 @@ func (f *File) open() (err error) {
 	f.db, err = bolt.Open(f.options.Path, 0o600, &bolt.Options{
 		Timeout:        f.options.LockTimeout,
 		FreelistType:   bolt.FreelistMapType,
-		NoStatistics:   true,
-		NoFreelistSync: false, // without it, opening and rolling back visit every page
+		NoFreelistSync: false, // changed by chooseFreelistSync
 		OpenFile: func(path string, flag int, mode os.FileMode) (*os.File, error) {
 			opened, err := os.OpenFile(path, flag&^os.O_CREATE, mode) //nolint:gosec // the path is the operator's own setting
 			if err != nil {
@@ -273,6 +272,10 @@ func (f *File) Close() error {
 	f.signal()
 	<-f.stopped
 	wasBroken := f.broken()
+	if !wasBroken && f.db.NoFreelistSync {
+		f.db.NoFreelistSync = false // so that opening it is fast
+		_ = f.update(func(*bolt.Tx) error { return nil })
+	}
 	f.trouble.Store(&trouble{err: f.closedError(), final: true})
 	if wasBroken {
 		return nil // bbolt may still hold its locks: it would never return

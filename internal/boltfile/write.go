@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -206,8 +207,35 @@ func (f *File) tryUpdate(do func(*bolt.Tx) error) (err error, final bool) { //no
 			err, final = fmt.Errorf("%w: %v", ErrDamaged, p), true
 		}
 	}()
+	f.chooseFreelistSync()
 	err = f.db.Update(do)
 	return err, errors.Is(err, bolterrors.ErrInvalidMapping)
+}
+
+const (
+	// manyFree is how many free pages make a list of 32 KiB.
+	manyFree = 4096
+	// fewUsed is how many pages, of 256 MiB, are read in less than a second.
+	fewUsed = 1 << 16
+)
+
+// chooseFreelistSync leaves the list of free pages out of the next transaction
+// if writing it would cost more than the transaction itself: when a file has
+// been much larger than it is now. Opening the file after a crash then reads
+// all pages that are in use, so this must be few.
+func (f *File) chooseFreelistSync() {
+	stats := f.db.Stats()
+	free := stats.FreePageN + stats.PendingPageN
+	if free < manyFree {
+		f.db.NoFreelistSync = false
+		return
+	}
+	info, err := os.Stat(f.options.Path)
+	used := int64(1 << 62)
+	if err == nil {
+		used = info.Size()/int64(f.db.Info().PageSize) - int64(free)
+	}
+	f.db.NoFreelistSync = used < fewUsed
 }
 
 func (f *File) log(level slog.Level, message string, attrs ...slog.Attr) {

@@ -8,6 +8,7 @@
 package file
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -234,17 +235,18 @@ func (s *Store) Put(ctx context.Context, put queue.Put) (queue.PutResult, error)
 		put.Key = queue.NewKey()
 	}
 	result := queue.PutResult{Key: put.Key}
-	known, err := s.state(put.Queue, put.Key)
-	if err != nil || known != 0 {
-		result.Existing = known
-		return result, err
-	}
 	request, err := record.Encode(&put.Request)
 	if err != nil {
 		return queue.PutResult{}, err
 	}
 	size := int64(len(request)) + put.BodySize
-	if err := s.checkDisk(size); err != nil {
+	// What can be answered without writing is.
+	known, full, err := s.check(put.Queue, put.Key, &put.Limits, size)
+	if err != nil || known != 0 {
+		result.Existing = known
+		return result, err
+	}
+	if err := cmp.Or(full, s.checkDisk(size)); err != nil {
 		return queue.PutResult{}, err
 	}
 	body, err := s.bodies.take(&put)
@@ -300,6 +302,17 @@ func (s *Store) checkDisk(size int64) error {
 		return &queue.FullError{What: queue.FullDisk, Limit: limit}
 	}
 	return nil
+}
+
+// check returns the state of the entry, or of the tombstone, that has the key,
+// and whether there is room for a new one.
+func (s *Store) check(name, key string, limits *queue.Limits, size int64) (state queue.State, full, err error) {
+	err = s.view(name, func(q *shelf) error {
+		state = q.state(key, s.now())
+		full = q.counts.room(limits, size)
+		return nil
+	})
+	return s.seen(name, key, state), full, err
 }
 
 // state returns the state of the entry, or of the tombstone, that has the key.
