@@ -82,7 +82,12 @@ func demo(ctx context.Context, o options) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, demoWithin)
 	defer cancel()
-	return sendAll(ctx, os.Stdout, apps)
+	queue, err := startQueued(ctx, examples, work, o.python, o.caddy)
+	defer func() { err = errors.Join(err, queue.stop()) }()
+	if err != nil {
+		return fmt.Errorf("starting the queue: %w", err)
+	}
+	return sendAll(ctx, os.Stdout, apps, queue)
 }
 
 // examplesFolder finds the examples from the repository's root.

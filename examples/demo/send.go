@@ -32,7 +32,7 @@ type row struct {
 
 // sendAll sends every step to every app, prints the table, and returns an error
 // if any row is not as it should be.
-func sendAll(ctx context.Context, out io.Writer, apps []*app) error {
+func sendAll(ctx context.Context, out io.Writer, apps []*app, queue *queued) error {
 	var rows []row
 	for _, a := range apps {
 		keys := make(map[identity]string)
@@ -53,6 +53,11 @@ func sendAll(ctx context.Context, out io.Writer, apps []*app) error {
 			}
 		}
 	}
+	queued, err := queue.run(ctx)
+	if err != nil {
+		return err
+	}
+	rows = append(rows, queued...)
 	if failed := printTable(out, rows); failed > 0 {
 		return errNotAsItShouldBe
 	}
