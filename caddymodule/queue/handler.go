@@ -277,8 +277,12 @@ func (h *Handler) Cleanup() error {
 	return h.group.leave(h)
 }
 
-// Routes returns the routes that deliver, for checks of a config.
+// Routes returns the routes that deliver, QueueName the name of the queue, for
+// the gate's checks of a config.
 func (h *Handler) Routes() caddyhttp.RouteList { return h.Deliver }
+
+// QueueName is described at Routes.
+func (h *Handler) QueueName() string { return h.Name }
 
 // ServeHTTP stores a verified delivery and answers it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
