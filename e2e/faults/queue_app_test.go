@@ -145,21 +145,20 @@ func (a *queueApp) awaitRequests(t *testing.T, n int) {
 }
 
 // awaitHandled waits until the app has handled all of ids, and returns those
-// that it has not within patience.
-func (a *queueApp) awaitHandled(ids []string) (lost []string) {
-	deadline := time.After(patience)
-	for {
-		_, changed := a.requests()
-		if lost = a.unhandled(ids); len(lost) == 0 {
-			return nil
+// that it has not. It gives up when the app has handled none for too long.
+func (a *queueApp) awaitHandled(ids []string) (lost []string) { return a.awaitFor(ids, patience) }
+
+func (a *queueApp) awaitFor(ids []string, patience time.Duration) (lost []string) {
+	lost = a.unhandled(ids)
+	for deadline := time.Now().Add(patience); len(lost) > 0 && time.Now().Before(deadline); {
+		time.Sleep(50 * time.Millisecond)
+		now := a.unhandled(ids)
+		if len(now) < len(lost) {
+			deadline = time.Now().Add(patience)
 		}
-		select {
-		case <-changed:
-		case <-time.After(50 * time.Millisecond): // a request is counted when it begins, handled when it ends
-		case <-deadline:
-			return lost
-		}
+		lost = now
 	}
+	return lost
 }
 
 func (a *queueApp) unhandled(ids []string) (missing []string) {

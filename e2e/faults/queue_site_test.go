@@ -142,9 +142,9 @@ func (p *provider) settle(t *testing.T, a *queueApp, mayRepeat bool, dead ...str
 
 // queueState is what `caddy verify-webhook queue --json` says of a queue.
 type queueState struct {
-	Queue                    string
-	Waiting, Dead, Delivered int64
-	InFlight                 int64 `json:"in_flight"`
+	Waiting  int64 `json:"waiting"`
+	InFlight int64 `json:"in_flight"`
+	Dead     int64 `json:"dead"`
 }
 
 // queue runs a command on the running Caddy.
