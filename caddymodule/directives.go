@@ -16,6 +16,8 @@ var directiveOrders = []struct {
 }{
 	{"verify_webhook", httpcaddyfile.Before, "basic_auth"},
 	{"webhook_sign", httpcaddyfile.Before, "invoke"},
+	// They respond, as reverse_proxy does.
+	{"webhook_queue", httpcaddyfile.Before, "reverse_proxy"},
 	{"webhook_relay", httpcaddyfile.Before, "reverse_proxy"},
 	{"webhook_listeners", httpcaddyfile.Before, "reverse_proxy"},
 }

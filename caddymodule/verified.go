@@ -27,6 +27,9 @@ type VerifiedDelivery struct {
 	Unsigned string
 	// Window is how long the endpoint remembers a handled delivery.
 	Window time.Duration
+	// Redelivered: the delivery was handled before, and an operator has let it
+	// through once more.
+	Redelivered bool
 
 	stored atomic.Bool
 }

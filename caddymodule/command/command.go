@@ -15,7 +15,8 @@ func init() {
 		Long: `Tools to try, test and debug the endpoints of the verify_webhook handler:
 list the providers, make and send genuine deliveries of any of them, run test
 vectors, find out why a delivery was refused, look up what was handled, let it be
-handled again, and see the secrets that came with handshakes.`,
+handled again, see the secrets that came with handshakes, look into the queues of
+webhook_queue, and listen to a webhook_relay.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(subcommands()...)
 		},
@@ -34,5 +35,6 @@ func subcommands() []*cobra.Command {
 		forgetCommand(),
 		listenCommand(),
 		handshakesCommand(),
+		queueCommand(),
 	}
 }

@@ -1,4 +1,4 @@
-package redis
+package redisclient
 
 import (
 	"context"
@@ -24,9 +24,9 @@ type connections struct {
 	renewed time.Time
 }
 
-// renewEvery is the least time between two renewals, so that an address that
+// RenewEvery is the least time between two renewals, so that an address that
 // leads to replicas for long is not flooded with connections.
-const renewEvery = 500 * time.Millisecond
+const RenewEvery = 500 * time.Millisecond
 
 // connection is an open connection. raw is the one below TLS: closing that
 // never waits for the other end.
@@ -90,7 +90,7 @@ func (c *connections) renew(began time.Time) (others, closed bool) {
 	if c.renewed.After(began) {
 		return true, false
 	}
-	if time.Since(c.renewed) < renewEvery {
+	if time.Since(c.renewed) < RenewEvery {
 		return false, false
 	}
 	c.renewed = time.Now()
@@ -111,12 +111,12 @@ var wrongServer = []string{"READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS"}
 // fromWrongServer reports whether a new connection may lead to a server that
 // can do what this one has refused.
 func fromWrongServer(err error) bool {
-	return err != nil && slices.ContainsFunc(wrongServer, func(code string) bool { return replied(err, code) })
+	return err != nil && slices.ContainsFunc(wrongServer, func(code string) bool { return Replied(err, code) })
 }
 
-// replied reports whether err is a reply of Redis with this code. Before
+// Replied reports whether err is a reply of Redis with this code. Before
 // version 7 a script wraps what its command replies in a sentence of its own.
-func replied(err error, code string) bool {
+func Replied(err error, code string) bool {
 	reply, ok := rueidis.IsRedisErr(err)
 	return ok && (strings.HasPrefix(reply.Error(), code+" ") || strings.Contains(reply.Error(), ": -"+code+" "))
 }

@@ -1,10 +1,9 @@
-package redis
+package redisclient
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
@@ -13,11 +12,11 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// New returns a store that is connected, or that goes on trying: a Redis that
+// New returns a client that is connected, or that goes on trying: a Redis that
 // cannot be reached at this moment is not an error but is logged, and calls
 // fail with [ErrUnavailable] meanwhile. A URL that cannot be read, and a
 // server that refuses the login, are errors.
-func New(o Options) (*Store, error) {
+func New(o Options) (*Client, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
@@ -26,40 +25,31 @@ func New(o Options) (*Store, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Store{
-		option:  option,
-		prefix:  hashTagged(o.Prefix),
-		undoing: make(chan struct{}, 64),
-
-		lifetime: ctx,
-		end:      cancel,
-	}
-	s.option.DialCtxFn = s.conns.dialer(&option)
-	s.health.regained = func() { s.background(s.checkEviction) }
-	s.SetTimeout(o.Timeout)
-	s.SetLogger(o.Logger)
-	if err := s.connect(ctx); err != nil {
+	c := &Client{option: option, check: o.Check, lifetime: ctx, end: cancel}
+	c.option.DialCtxFn = c.conns.dialer(&option)
+	c.health.impact = o.Impact
+	c.health.regained = func() { c.Background(c.checkServer) }
+	c.SetTimeout(o.Timeout)
+	c.SetLogger(o.Logger)
+	if err := c.connect(ctx); err != nil {
 		if refused(err) {
 			cancel()
 			return nil, fmt.Errorf("connecting to redis: %w", err)
 		}
-		s.background(s.keepConnecting)
+		c.Background(c.keepConnecting)
 	}
-	return s, nil
+	return c, nil
 }
 
-// Check returns the error with which [New] would reject the options before it
+// CheckURL returns the error with which [New] would reject the options before it
 // connects.
-func (o Options) Check() error {
+func (o Options) CheckURL() error {
 	_, err := clientOption(o)
 	return err
 }
 
-// hashTagged makes prefix, or a part of it, the hash tag of all keys.
-func hashTagged(prefix string) string {
-	if prefix == "" {
-		prefix = DefaultPrefix
-	}
+// HashTag makes prefix, or a part of it, the hash tag of all keys.
+func HashTag(prefix string) string {
 	if open := strings.IndexByte(prefix, '{'); open >= 0 && strings.IndexByte(prefix[open:], '}') > 1 {
 		return prefix
 	}
@@ -67,25 +57,25 @@ func hashTagged(prefix string) string {
 }
 
 // connect makes the client, which then keeps itself connected.
-func (s *Store) connect(ctx context.Context) error {
-	client, err := rueidis.NewClient(s.option)
-	s.health.observe(err)
+func (c *Client) connect(ctx context.Context) error {
+	client, err := rueidis.NewClient(c.option)
+	c.health.observe(err)
 	if err != nil {
 		return err
 	}
-	s.client.Store(&client)
-	s.checkEviction(ctx)
+	c.client.Store(&client)
+	c.checkServer(ctx)
 	return nil
 }
 
-func (s *Store) keepConnecting(ctx context.Context) {
+func (c *Client) keepConnecting(ctx context.Context) {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
 		}
-		if s.connect(ctx) == nil {
+		if c.connect(ctx) == nil {
 			return
 		}
 	}
@@ -175,29 +165,27 @@ func retryDelay(attempts int, _ rueidis.Completed, _ error) time.Duration {
 	return time.Duration(attempts) * 20 * time.Millisecond
 }
 
-// checkEviction warns if a server that is short of memory may throw away what
-// is remembered. Every node is asked: any may hold the keys one day.
-func (s *Store) checkEviction(ctx context.Context) {
-	client := s.client.Load()
-	if client == nil {
+// checkServer runs the check on every node: any may hold the keys one day.
+func (c *Client) checkServer(ctx context.Context) {
+	client := c.client.Load()
+	if client == nil || c.check == nil {
 		return
 	}
 	for address, node := range (*client).Nodes() {
-		ctx, cancel := context.WithTimeout(ctx, time.Duration(s.timeout.Load()))
-		info, err := node.Do(ctx, node.B().Info().Section("memory").Build()).ToString()
+		ctx, cancel := context.WithTimeout(ctx, c.Timeout())
+		c.check(ctx, node, c.health.logger.Load(), address)
 		cancel()
-		if err != nil {
-			s.health.log(slog.LevelWarn, "cannot read maxmemory-policy of redis; only noeviction is safe", slog.String("address", address), slog.Any("error", err))
-			continue
-		}
-		if policy := infoField(info, "maxmemory_policy"); policy != "noeviction" {
-			s.health.log(slog.LevelWarn, "redis may evict handled deliveries, which can then be replayed; set maxmemory-policy to noeviction",
-				slog.String("address", address), slog.String("maxmemory_policy", policy))
-		}
 	}
 }
 
-func infoField(info, name string) string {
+// Policy returns the eviction policy of a server.
+func Policy(ctx context.Context, node rueidis.Client) (string, error) {
+	info, err := node.Do(ctx, node.B().Info().Section("memory").Build()).ToString()
+	return InfoField(info, "maxmemory_policy"), err
+}
+
+// InfoField returns a field of what INFO replies.
+func InfoField(info, name string) string {
 	for line := range strings.Lines(info) {
 		if value, ok := strings.CutPrefix(line, name+":"); ok {
 			return strings.TrimSpace(value)

@@ -1,4 +1,4 @@
-package redis
+package redisclient
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 // however many calls fail meanwhile.
 type health struct {
 	logger   atomic.Pointer[slog.Logger]
+	impact   string // what its loss means, for the log
 	regained func() // called after each recovery; set before the first call
 
 	lost  atomic.Bool
@@ -39,7 +40,7 @@ func (h *health) observe(err error) {
 	if err != nil {
 		h.cause, h.at = err, time.Now()
 		if !h.lost.Swap(true) {
-			h.log(slog.LevelError, "redis is lost; deliveries are refused until it is back", slog.Any("error", err))
+			h.log(slog.LevelError, "redis is lost; "+h.impact, slog.Any("error", err))
 		}
 		return
 	}
@@ -59,12 +60,12 @@ func unavailable(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, errNotConnected) {
 		return false
 	}
-	return !full(err)
+	return !Full(err)
 }
 
-// full reports whether a server refused a write because it has reached
+// Full reports whether a server refused a write because it has reached
 // maxmemory.
-func full(err error) bool { return replied(err, "OOM") }
+func Full(err error) bool { return Replied(err, "OOM") }
 
 // reconnecting logs why all connections are closed, unless redis counts as lost
 // anyway.
