@@ -239,6 +239,9 @@ func withoutShorthands(template string) string {
 // CheckHeaders implements Provider.
 func (c *Custom) CheckHeaders(r *signature.Request) error {
 	r.PublicURL = c.PublicURL
+	if err := checkStream(r, ""); err != nil {
+		return err
+	}
 	return c.schemes.CheckHeaders(r)
 }
 

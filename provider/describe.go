@@ -29,6 +29,14 @@ type Description struct {
 	// Handshake says which proof-of-ownership requests are answered, empty if
 	// there are none.
 	Handshake string
+	// Retries says whether retries are signed with a new time, empty if no time
+	// is signed.
+	Retries string
+	// Unsupported says which requests of the provider are not verified.
+	Unsupported string
+	// Tolerance is how far a signed time may be from now by default, empty if
+	// no time is signed.
+	Tolerance string
 	// Weak says what an attacker could still do, or change.
 	Weak []string
 	// TokenHeaders are the headers that hold the secret.
@@ -58,6 +66,7 @@ func (p *Preset) Describe() Description {
 	d.TokenHeaders = tokenHeaders(schemes)
 	p.describeCoverage(&d, schemes)
 	d.Same = p.describeSame()
+	d.Retries, d.Unsupported, d.Tolerance = p.describeRetries(), p.Unsupported, p.describeTolerance()
 	p.describeOptions(&d)
 	return d
 }
@@ -197,8 +206,11 @@ func (d Description) Text(w io.Writer) error {
 		{"Delivery ID", d.ID},
 		{"Same delivery", strings.Join(d.Same, " ")},
 		{"Window", d.Window},
+		{"Tolerance", d.Tolerance},
+		{"Retries anew", d.Retries},
 		{"Handshake", d.Handshake},
 		{"Weak points", strings.Join(d.Weak, "; ")},
+		{"Not supported", d.Unsupported},
 		{"Documentation", d.Docs},
 	} {
 		if row[1] != "" {
