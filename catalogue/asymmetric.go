@@ -42,8 +42,8 @@ var asymmetric = []provider.Preset{
 	},
 	{
 		Name: "travis-ci", Title: "Travis CI", Distinction: unique,
-		Schemes: only(signature.RSASHA1, base64In("Signature", ""), signed("{form.payload}"), wholeForm("payload")),
-		Docs:    "https://docs.travis-ci.com/user/notifications/#configuring-webhook-notifications", SecretHelp: "config.notifications.webhook.public_key of https://api.travis-ci.com/config",
+		Schemes: only(signature.RSASHA1, base64In("Signature", ""), signed("{form.payload}"), wholeForm("payload")), OtherEvent: travisEvent,
+		Docs: "https://docs.travis-ci.com/user/notifications/#configuring-webhook-notifications", SecretHelp: "config.notifications.webhook.public_key of https://api.travis-ci.com/config",
 		Weakness: "one key signs for all users of Travis CI: check that the repository in the payload is yours",
 	},
 	{

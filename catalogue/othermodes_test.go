@@ -5,9 +5,12 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"hash"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -118,5 +121,118 @@ func wantWebSocketRefusal(t *testing.T, what string, err error, streams string) 
 	refused, ok := errors.AsType[*signature.Refusal](err)
 	if !ok || refused.Kind != signature.Malformed || !strings.Contains(refused.Reason, "WebSocket") || !strings.Contains(refused.Reason, streams) {
 		t.Errorf("%s: %v", what, err)
+	}
+}
+
+// TestTheEventTypeOfSlackIsInEveryKindOfRequest: in an event, in an interaction,
+// whose payload is a field of a form, and in a slash command.
+func TestTheEventTypeOfSlackIsInEveryKindOfRequest(t *testing.T) {
+	const form = "application/x-www-form-urlencoded"
+	m := setUp(t, "slack", "signing", provider.PresetOptions{})
+	payload := func(document string) string { return url.Values{"payload": {document}}.Encode() }
+	for _, c := range []struct{ body, kind, want string }{
+		{`{"type":"event_callback","event_id":"Ev1","event":{"type":"app_mention"}}`, "application/json", "app_mention"},
+		{`{"type":"app_rate_limited","team_id":"T1"}`, "application/json", "app_rate_limited"},
+		{payload(`{"type":"block_actions","trigger_id":"1.2","actions":[{"type":"button"}]}`), form, "block_actions"},
+		{payload(`{"view":{"type":"modal"},"type":"view_submission"}`), form, "view_submission"},
+		{payload(`{"type":"shortcut","callback_id":"c"}`), form, "shortcut"},
+		{payload(`{"type":"message_action"}`), form, "message_action"},
+		{url.Values{"command": {"/weather"}, "text": {"94070"}, "trigger_id": {"1"}}.Encode(), form, "/weather"},
+		{payload(`{"no":"type"}`), form, ""},
+		{payload(`not JSON`), form, ""},
+		{"a=b", form, ""},
+		{url.Values{"command": {"/a", "/b"}}.Encode(), form, ""},
+		{payload(`{"type":"` + strings.Repeat("x", 300) + `"}`), form, ""},
+		{payload(`{"type":"a\nb"}`), form, ""},
+	} {
+		stamp := strconv.FormatInt(testNow.Unix(), 10)
+		sig := "v0=" + hex.EncodeToString(mac(testSecret(t, "signing"), "v0:"+stamp+":"+c.body))
+		d, err := take(t, m, request("POST", "/s", c.body, "Content-Type", c.kind, "X-Slack-Request-Timestamp", stamp, "X-Slack-Signature", sig))
+		if err != nil || d.Event != c.want || !d.EventSigned {
+			t.Errorf("%.80s: got %+v, %v, want %q", c.body, d, err, c.want)
+		}
+	}
+}
+
+// TestRequestsOfSentrysUIAreVerified: under their own header. One without a body
+// signs nothing, so that its signature would be good for any query.
+func TestRequestsOfSentrysUIAreVerified(t *testing.T) {
+	m := setUp(t, "sentry", "secret", provider.PresetOptions{})
+	sign := func(body string) string { return hex.EncodeToString(mac(testSecret(t, "secret"), body)) }
+	const body = `{"fields":{"title":"An issue"},"issueId":1,"installationId":"7a485448"}`
+	d, err := take(t, m, request("POST", "/ui", body, "Sentry-App-Signature", sign(body), "Request-ID", "r1"))
+	if err != nil || !d.Repeats || d.ID != "r1" || d.IDSigned {
+		t.Errorf("a request of the UI: %+v, %v", d, err)
+	}
+	hook := `{"action":"created","installation":{"uuid":"7a485448"},"data":{"error":{}}}`
+	if d, err := take(t, m, request("POST", "/hook", hook, "Sentry-Hook-Signature", sign(hook), "Sentry-Hook-Resource", "error")); err != nil || d.Event != "error.created" {
+		t.Errorf("a webhook: %+v, %v", d, err)
+	}
+	wantRefused(t, m, request("POST", "/ui", body+" ", "Sentry-App-Signature", sign(body)), "a changed body")
+	_, err = take(t, m, request("GET", "/ui?installationId=x", "", "Sentry-App-Signature", sign("")))
+	if err == nil || !strings.Contains(err.Error(), "select") {
+		t.Errorf("a request that signs nothing: %v", err)
+	}
+}
+
+// TestEveryProductOfAfterShipIsVerified: each has a header of its own.
+func TestEveryProductOfAfterShipIsVerified(t *testing.T) {
+	m := setUp(t, "aftership", "secret", provider.PresetOptions{})
+	for _, c := range []struct{ header, prefix, body, id, event string }{
+		{"aftership-hmac-sha256", "", `{"event_id":"e1","event":"tracking_update"}`, "e1", "tracking_update"},
+		{"as-signature-hmac-sha256", "", `{"id":"e2","event":"return.approved","data":{"id":"r"}}`, "e2", "return.approved"},
+		{"am-webhook-signature", "hmac-sha256=", `{"id":"o","event":"label.created"}`, "", "label.created"},
+	} {
+		sig := c.prefix + macText(sha256.New, "secret", c.body)
+		d, err := take(t, m, request("POST", "/a", c.body, c.header, sig))
+		if err != nil || d.ID != c.id || d.Event != c.event {
+			t.Errorf("%s: got %+v, %v", c.header, d, err)
+		}
+		wantRefused(t, m, request("POST", "/a", c.body+" ", c.header, sig), c.header+" of a changed body")
+	}
+	wantRefused(t, m, request("POST", "/a", "{}"), "no signature")
+}
+
+// TestARefusalNamesTheModeThatIsNotVerified: to the operator.
+func TestARefusalNamesTheModeThatIsNotVerified(t *testing.T) {
+	for name, modes := range otherModes {
+		m := configured(t, presetNamed(name))
+		for _, mode := range modes {
+			_, err := take(t, m, request("POST", "/x", "{}", mode.header, mode.prefix+"x"))
+			if err == nil || !strings.Contains(err.Error(), unsupported[name]) {
+				t.Errorf("%s with %s: %v", name, mode.header, err)
+			}
+		}
+		if _, err := take(t, m, request("POST", "/x", "{}")); err == nil || strings.Contains(err.Error(), unsupported[name]) {
+			t.Errorf("%s without a header: %v", name, err)
+		}
+	}
+	for name := range unsupported {
+		if presetNamed(name).Describe().Unsupported == "" {
+			t.Errorf("%s: the documentation does not say what is not supported", name)
+		}
+	}
+	for name := range streams {
+		presetNamed(name) // panics unless there is one
+	}
+}
+
+// TestARefusalNamesTheSchemeThatTheRequestIsSignedIn: of presets with several, of
+// which the config chooses one.
+func TestARefusalNamesTheSchemeThatTheRequestIsSignedIn(t *testing.T) {
+	for _, c := range []struct{ provider, configured, header, value, want string }{
+		{"hubspot", "v3", "X-HubSpot-Signature", strings.Repeat("0", 64), "scheme v2"},
+		{"hubspot", "v2", "X-HubSpot-Signature-v3", "AAAA", "scheme v3"},
+		{"plivo", "v3", "X-Plivo-Signature-V2", "AAAA", "scheme v2"},
+		{"plivo", "v2", "X-Plivo-Signature-V3", "AAAA", "scheme v3"},
+		{"buildkite", "signature", "X-Buildkite-Token", "t", "scheme token"},
+		{"buildkite", "token", "X-Buildkite-Signature", "timestamp=1,signature=00", "scheme signature"},
+		{"vapi", "secret", "Authorization", "Bearer t", "scheme bearer"},
+	} {
+		m := setUp(t, c.provider, "a secret for a test", provider.PresetOptions{Scheme: c.configured})
+		_, err := take(t, m, request("POST", "/x", "{}", c.header, c.value))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %s: %v", c.provider, c.configured, err)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/signing"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -30,7 +31,7 @@ func signedTimes(t *testing.T, p *provider.Preset) []time.Duration {
 	return tolerances
 }
 
-// configured is a preset in code with the options that it needs.
+// configured is a preset with the options that it needs.
 func configured(t *testing.T, p *provider.Preset) *provider.Module {
 	t.Helper()
 	m := provider.NewModule(p)
@@ -40,6 +41,9 @@ func configured(t *testing.T, p *provider.Preset) *provider.Module {
 		m.Secrets = []provider.Secret{secret}
 	case !p.NoSecret:
 		m.Secrets = []provider.Secret{{Secret: "a secret for a test, of no provider"}}
+		if signer, err := signing.OpenSigner(p.Name, nil, "", nil); err == nil {
+			m.Secrets[0].Secret, _ = signer.Configure() // a key of the right kind
+		}
 	}
 	if err := provision(m); err != nil {
 		t.Fatalf("%s: %v", p.Name, err)

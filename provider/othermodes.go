@@ -2,7 +2,9 @@ package provider
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -47,14 +49,40 @@ func opensWebSocket(r *signature.Request) bool {
 // hinted adds to a refusal what the preset knows of such requests.
 func (m *Module) hinted(r *signature.Request, err error) error {
 	var refused *signature.Refusal
-	if m.preset.Hint == nil || !errors.As(err, &refused) {
-		return err
+	if !errors.As(err, &refused) || (refused.Kind != signature.MissingSignature && refused.Kind != signature.Malformed) {
+		return err // of the others it has the signature, so it is none of those
 	}
-	hint := m.preset.Hint(m, r)
+	hint := m.variantHint(r)
+	if hint == "" && m.preset.Hint != nil {
+		hint = m.preset.Hint(m, r)
+	}
 	if hint == "" {
 		return err
 	}
 	return &signature.Refusal{Kind: refused.Kind, Reason: refused.Reason + "; " + hint}
+}
+
+// variantHint says that a request has the signature of another variant than the
+// configured one, and not that of this one.
+func (m *Module) variantHint(r *signature.Request) string {
+	if m.variant == nil || slices.ContainsFunc(m.variant.Schemes, func(s signature.Scheme) bool { return hasSignature(r, &s) }) {
+		return ""
+	}
+	for i := range m.preset.Variants {
+		v := &m.preset.Variants[i]
+		for j := range v.Schemes {
+			if hasSignature(r, &v.Schemes[j]) {
+				return fmt.Sprintf("it has the %s of another way of signing: write `scheme %s` if that is how the provider signs", v.Schemes[j].Signature.Field, v.Name)
+			}
+		}
+	}
+	return ""
+}
+
+// hasSignature reports whether a request has the header of a scheme's signature.
+func hasSignature(r *signature.Request, s *signature.Scheme) bool {
+	f := &s.Signature
+	return f.From == "header" && strings.HasPrefix(r.Header.Get(f.Name), f.Prefix) && r.Header.Get(f.Name) != ""
 }
 
 // addOtherEvent fills in the event type from another place.

@@ -533,6 +533,9 @@ func (m *Module) Facts() Facts {
 		weakness = m.variant.Weakness
 	}
 	traits := m.verifier.Traits()
+	if m.preset.OtherEvent != nil && !traits.HasEvent {
+		traits.HasEvent, traits.EventSigned = true, traits.BodySigned
+	}
 	return Facts{
 		Name:     m.preset.Name,
 		Traits:   traits,
