@@ -77,7 +77,7 @@ var computed = []provider.Preset{
 		Name: "mailgun", Title: "Mailgun", Distinction: unique,
 		Schemes: mailgunSchemes(), SecretsFitAll: true, Values: mailgunValues, Check: checkMailgun,
 		Window: 2 * day, Docs: "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", SecretHelp: "HTTP webhook signing key; for events of subaccounts that of the account or that of the primary account",
-		Weakness: "only time and token are signed, neither the event nor the mail and its attachments: whoever sees a delivery that was not handled yet can put another in its place",
+		Weakness: "only time and token are signed, neither the event nor the mail and its attachments: whoever sees a delivery that was not handled yet can put another event or mail in its place",
 	},
 	// Notifications of OneDrive and SharePoint say that something changed, no more.
 	// value.0.id is optional, and of one notification of many.

@@ -49,8 +49,8 @@ var tokensJWT = []provider.Preset{
 			header: "Fireblocks-Webhook-Signature", algorithms: []jose.SignatureAlgorithm{jose.RS512}, detached: true, keys: fireblocksKeys, id: "id", event: "eventType",
 			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
 		}),
-		NoSecret: true, Takes: []string{"jwks"}, Signs: "the body",
-		IDHelp: "`json id`", IDSigned: true, Docs: "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "none: keys are fetched from Fireblocks",
+		NoSecret: true, Takes: []string{"jwks", "environment"}, Environments: []string{"production", "eu", "eu2", "sandbox"}, Signs: "the body",
+		IDHelp: "`json id`", IDSigned: true, Docs: "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "none: keys are fetched from Fireblocks, for `environment`",
 		Weakness: "the same keys sign for all customers of Fireblocks: check that the workspace in the body is yours",
 	},
 	{
@@ -370,9 +370,19 @@ func checkGoogle(m *provider.Module, r *signature.Request, c claims, d *signatur
 	return nil
 }
 
-// fireblocksKeys: https://developers.fireblocks.com/reference/validating-webhooks
+// fireblocksHosts have the keys of each environment.
+// https://developers.fireblocks.com/reference/validating-webhooks
+var fireblocksHosts = map[string]string{
+	"": "keys.fireblocks.io", "production": "keys.fireblocks.io", "eu": "eu-keys.fireblocks.io", "eu2": "eu2-keys.fireblocks.io", "sandbox": "sandbox-keys.fireblocks.io",
+}
+
 func fireblocksKeys(m *provider.Module) (keySource, error) {
 	return configuredOr(m, func() keySource {
-		return published(m.Name(), "", "https://keys.fireblocks.io/.well-known/jwks.json", "keys.fireblocks.io", parseKeySet)
+		environment := m.Resolved().Environment
+		if environment == "production" {
+			environment = "" // the default, whose keys have no name of their own
+		}
+		host := fireblocksHosts[environment]
+		return published(m.Name(), environment, "https://"+host+"/.well-known/jwks.json", host, parseKeySet)
 	})
 }

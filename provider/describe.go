@@ -180,7 +180,11 @@ func (p *Preset) describeOptions(d *Description) {
 		if t.name == "scheme" {
 			help += p.describeVariants()
 		}
-		d.Options = append(d.Options, DescribedOption{t.syntax(), help})
+		syntax := t.syntax()
+		if t.name == "environment" {
+			syntax = t.name + " " + strings.Join(p.allEnvironments(), "|")
+		}
+		d.Options = append(d.Options, DescribedOption{syntax, help})
 	}
 }
 

@@ -48,6 +48,9 @@ func opensWebSocket(r *signature.Request) bool {
 
 // hinted adds to a refusal what the preset knows of such requests.
 func (m *Module) hinted(r *signature.Request, err error) error {
+	if err == nil {
+		return nil
+	}
 	var refused *signature.Refusal
 	if !errors.As(err, &refused) || (refused.Kind != signature.MissingSignature && refused.Kind != signature.Malformed) {
 		return err // of the others it has the signature, so it is none of those

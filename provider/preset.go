@@ -107,6 +107,9 @@ type Preset struct {
 	// Tolerance is the default of the tolerance where the preset is code, for the
 	// documentation.
 	Tolerance time.Duration
+	// Environments are what the option environment can be. Nil: production and
+	// sandbox.
+	Environments []string
 	// OtherEvent returns the event type of a verified delivery where its usual
 	// place has none; nil if there is no other.
 	OtherEvent func(r *signature.Request) (string, error)
@@ -242,6 +245,9 @@ func (m *Module) provision() error {
 	}
 	var err error
 	if m.set, err = m.PresetOptions.resolved(); err != nil {
+		return err
+	}
+	if err := p.checkEnvironment(m.set.Environment); err != nil {
 		return err
 	}
 	if err := m.checkSecretOptions(); err != nil {
