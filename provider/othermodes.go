@@ -3,7 +3,6 @@ package provider
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -18,32 +17,13 @@ import (
 // there is one, is for another URL and for nothing of what follows. streams names
 // those that the provider opens.
 func checkStream(r *signature.Request, streams string) error {
-	if !opensWebSocket(r) {
+	if !r.WebSocket {
 		return nil
 	}
 	if streams != "" {
 		return signature.Refuse(signature.Malformed, "the request opens a WebSocket (%s), which is not supported: send it past verify_webhook", streams)
 	}
 	return signature.Refuse(signature.Malformed, "the request opens a WebSocket, which is not a delivery: send it past verify_webhook")
-}
-
-// opensWebSocket reports whether the request opens a WebSocket: by an upgrade of
-// HTTP/1.1, or by CONNECT with HTTP/2 and later.
-func opensWebSocket(r *signature.Request) bool {
-	if r.Method == http.MethodConnect {
-		return true
-	}
-	if r.Method != http.MethodGet {
-		return false
-	}
-	for _, value := range r.Header["Upgrade"] {
-		for protocol := range strings.SplitSeq(value, ",") {
-			if strings.EqualFold(strings.TrimSpace(protocol), "websocket") {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // hinted adds to a refusal what the preset knows of such requests.
