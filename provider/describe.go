@@ -92,6 +92,14 @@ func (p *Preset) lines() []string {
 
 func (t *presetOption) syntax() string { return strings.TrimSpace(t.name + " " + t.value) }
 
+// withPrefix returns text behind a prefix, or nothing.
+func withPrefix(prefix, text string) string {
+	if text == "" {
+		return ""
+	}
+	return prefix + text
+}
+
 // describeSigned says what a scheme signs and how.
 func describeSigned(s *signature.Scheme) string {
 	switch s.Algorithm {
@@ -211,7 +219,7 @@ func (d Description) Text(w io.Writer) error {
 		{"Same delivery", strings.Join(d.Same, " ")},
 		{"Window", d.Window},
 		{"Tolerance", d.Tolerance},
-		{"Retries anew", d.Retries},
+		{"Retries", withPrefix("signed with a new time: ", d.Retries)},
 		{"Handshake", d.Handshake},
 		{"Weak points", strings.Join(d.Weak, "; ")},
 		{"Not supported", d.Unsupported},
