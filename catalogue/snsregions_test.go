@@ -2,6 +2,8 @@ package catalogue
 
 import (
 	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -143,6 +145,21 @@ func TestSNSHostsFollowFromTheTopic(t *testing.T) {
 		}
 		if _, err := trySetUp("aws-sns", "", provider.PresetOptions{Topics: []string{topic}}); err == nil {
 			t.Errorf("%s is accepted as a topic", topic)
+		}
+	}
+}
+
+// TestACertificateOfSNSMayHaveItsNameAsSubjectAlone: but not beside others.
+func TestACertificateOfSNSMayHaveItsNameAsSubjectAlone(t *testing.T) {
+	const name = "sns-signing.af-south-1.amazonaws.com"
+	for _, c := range []struct {
+		subject string
+		others  []string
+		want    bool
+	}{{name, nil, true}, {name, []string{"evil.test"}, false}, {"evil.test", nil, false}, {"evil.test", []string{name, "sns.af-south-1.amazonaws.com"}, true}} {
+		err := checkCertName(&x509.Certificate{Subject: pkix.Name{CommonName: c.subject}, DNSNames: c.others}, snsCertNames(snsTopicIn("aws", "af-south-1")))
+		if (err == nil) != c.want {
+			t.Errorf("%s with %v: %v", c.subject, c.others, err)
 		}
 	}
 }

@@ -32,6 +32,8 @@ type Description struct {
 	// Retries says whether retries are signed with a new time, empty if no time
 	// is signed.
 	Retries string
+	// RetriesSource is where that is written.
+	RetriesSource string
 	// Unsupported says which requests of the provider are not verified.
 	Unsupported string
 	// Tolerance is how far a signed time may be from now by default, empty if
@@ -66,7 +68,7 @@ func (p *Preset) Describe() Description {
 	d.TokenHeaders = tokenHeaders(schemes)
 	p.describeCoverage(&d, schemes)
 	d.Same = p.describeSame()
-	d.Retries, d.Unsupported, d.Tolerance = p.describeRetries(), p.Unsupported, p.describeTolerance()
+	d.Retries, d.RetriesSource, d.Unsupported, d.Tolerance = p.describeRetries(), p.Retries.Source, p.Unsupported, p.describeTolerance()
 	p.describeOptions(&d)
 	return d
 }
@@ -220,13 +222,18 @@ func (d Description) Text(w io.Writer) error {
 		{"Window", d.Window},
 		{"Tolerance", d.Tolerance},
 		{"Retries", withPrefix("signed with a new time: ", d.Retries)},
+		{"", d.RetriesSource},
 		{"Handshake", d.Handshake},
 		{"Weak points", strings.Join(d.Weak, "; ")},
 		{"Not supported", d.Unsupported},
 		{"Documentation", d.Docs},
 	} {
 		if row[1] != "" {
-			fmt.Fprintf(&b, "%-15s %s\n", row[0]+":", row[1])
+			label := row[0] + ":"
+			if row[0] == "" {
+				label = "" // more of the row above
+			}
+			fmt.Fprintf(&b, "%-15s %s\n", label, row[1])
 		}
 	}
 	if len(d.TokenHeaders) > 0 {

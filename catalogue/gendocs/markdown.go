@@ -33,7 +33,7 @@ func markdown(w io.Writer, presets []provider.Preset) error {
 		d := presets[i].Describe()
 		cells := []string{
 			fmt.Sprintf("[%s](%s)", d.Title, d.Docs), markdownCode(d.Lines), d.Secret, strings.Join(d.Signed, "; "),
-			d.ID, strings.Join(d.Same, " "), d.Window, d.Tolerance, d.Retries, d.Handshake, strings.Join(d.Weak, "; "),
+			d.ID, strings.Join(d.Same, " "), d.Window, d.Tolerance, markdownSource(d.Retries, d.RetriesSource), d.Handshake, strings.Join(d.Weak, "; "),
 		}
 		for j, cell := range cells {
 			cells[j] = strings.ReplaceAll(cell, "|", `\|`)
@@ -108,6 +108,22 @@ A secret in the body is forwarded, because the app gets the bytes that were veri
 | Provider | Header | Filter |
 | --- | --- | --- |
 `
+
+// markdownSource links text to its source, which is a page, perhaps with what it
+// says, or code that was read.
+func markdownSource(text, source string) string {
+	page, note, _ := strings.Cut(source, " ")
+	page = strings.TrimRight(page, ":;")
+	switch {
+	case source == "":
+		return text
+	case !strings.HasPrefix(page, "https://"):
+		return text + ": " + source
+	case note == "":
+		return fmt.Sprintf("[%s](%s)", text, page)
+	}
+	return fmt.Sprintf("[%s](%s): %s", text, page, note)
+}
 
 // markdownCode puts lines into one cell of a table.
 func markdownCode(lines []string) string {
