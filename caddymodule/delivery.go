@@ -51,6 +51,7 @@ func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery 
 		Scheme:     "http",
 		RequestURI: originForm(r.RequestURI, r.URL),
 		Header:     r.Header,
+		WebSocket:  opensWebSocket(r),
 		Now:        h.now(),
 	}
 	d.signed.AcceptHandshake = h.handshakes.accepts(d.endpoint, d.signed.Now)

@@ -12,7 +12,7 @@ var asymmetric = []provider.Preset{
 		Name: "discord", Title: "Discord", Distinction: unique,
 		Variants: []provider.Variant{
 			{Name: "interactions", Help: "the interactions endpoint", Schemes: discordSchemes(inJSON("type"), 0)},
-			{Name: "webhook-events", Help: "webhook events", Schemes: discordSchemes(inJSON("event.type"), 600)},
+			{Name: "webhook-events", Help: "webhook events", Schemes: discordSchemes(inJSON("event.type"), 660)},
 		}, Handshake: discordPing, Handshakes: "PING, signed",
 		Docs: "https://docs.discord.com/developers/interactions/overview", SecretHelp: "Public Key, under General Information of the app",
 	},
@@ -28,11 +28,12 @@ var asymmetric = []provider.Preset{
 		Schemes: only(signature.RSASHA256, base64In("X-Postal-Signature-256", ""), id(inJSON("uuid")), event(inJSON("event"))),
 		Docs:    "https://docs.postalserver.io/developer/webhooks", SecretHelp: "the installation's public key in PEM, or a key of its /.well-known/jwks.json",
 	},
-	// Retries run for a day; every event has an sg_event_id.
+	// Retries run for a day, and whether their time is new is not documented; every
+	// event has an sg_event_id.
 	{
 		Name: "sendgrid", Title: "SendGrid Event Webhook", DigestBody: true, Distinction: unique,
-		Schemes: only(signature.ECDSAP256SHA256, base64In("X-Twilio-Email-Event-Webhook-Signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("X-Twilio-Email-Event-Webhook-Timestamp"), "unix", 0)),
-		Window:  2 * day, Docs: "https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features", SecretHelp: "Verification Key, under Mail Settings > Event Webhook",
+		Schemes: only(signature.ECDSAP256SHA256, base64In("X-Twilio-Email-Event-Webhook-Signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("X-Twilio-Email-Event-Webhook-Timestamp"), "unix", 25*3600)),
+		Window:  3 * day, Docs: "https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features", SecretHelp: "Verification Key, under Mail Settings > Event Webhook",
 	},
 	{
 		Name: "telnyx", Title: "Telnyx", Distinction: unique,
@@ -41,8 +42,8 @@ var asymmetric = []provider.Preset{
 	},
 	{
 		Name: "travis-ci", Title: "Travis CI", Distinction: unique,
-		Schemes: only(signature.RSASHA1, base64In("Signature", ""), signed("{form.payload}"), wholeForm("payload")),
-		Docs:    "https://docs.travis-ci.com/user/notifications/#configuring-webhook-notifications", SecretHelp: "config.notifications.webhook.public_key of https://api.travis-ci.com/config",
+		Schemes: only(signature.RSASHA1, base64In("Signature", ""), signed("{form.payload}"), wholeForm("payload")), OtherEvent: travisEvent,
+		Docs: "https://docs.travis-ci.com/user/notifications/#configuring-webhook-notifications", SecretHelp: "config.notifications.webhook.public_key of https://api.travis-ci.com/config",
 		Weakness: "one key signs for all users of Travis CI: check that the repository in the payload is yours",
 	},
 	{

@@ -23,9 +23,9 @@ var bodyHMAC = []provider.Preset{
 	// Confirmed at aftership.com/docs/tracking/webhook/webhook-signature.
 	// 14 retries, each after twice as long as the one before, take 12 days.
 	{
-		Name: "aftership", Title: "AfterShip", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, base64In("aftership-hmac-sha256", ""), id(inJSON("event_id")), event(inJSON("event"))),
-		Window:  14 * day, Docs: "https://www.aftership.com/docs/tracking/webhook/webhook-signature", SecretHelp: "Webhook secret, under Settings > Notifications",
+		Name: "aftership", Title: "AfterShip (Tracking, Returns, Warranty, Shipping)", Distinction: unique,
+		Schemes: aftershipSchemes(), SecretsFitAll: true,
+		Window: 14 * day, Docs: "https://www.aftership.com/docs/tracking/webhook/webhook-signature", SecretHelp: "Webhook secret of the product, for Tracking under Settings > Webhooks",
 	},
 	// A notification without data: what changed is fetched. The body has a time
 	// in milliseconds.
@@ -381,11 +381,12 @@ var bodyHMAC = []provider.Preset{
 		Docs:    "https://sendbird.com/docs/chat/v3/platform-api/webhook/webhook-overview", SecretHelp: "Master API token, under Settings > General (it opens everything: guard it)",
 	},
 	// An issue that is resolved, reopened and resolved again is sent in equal
-	// words. A retry has another Request-ID.
+	// words, and so is what a user does twice with a component of the UI, whose
+	// request has installationId. A retry has another Request-ID.
 	{
-		Name: "sentry", Title: "Sentry", Distinction: repeatsWhen(inJSON("data.issue")),
-		Schemes: only(signature.HMACSHA256, hexIn("Sentry-Hook-Signature", ""), id(inHeader("Request-ID")), event(inHeader("Sentry-Hook-Resource")), action(inJSON("action"))),
-		Docs:    "https://docs.sentry.io/organization/integrations/integration-platform/webhooks/", SecretHelp: "Client Secret of the integration",
+		Name: "sentry", Title: "Sentry", Distinction: repeatsWhen(inJSON("data.issue"), inJSON("installationId")),
+		Schemes: sentrySchemes(), SecretsFitAll: true, Hint: sentrySelect,
+		Docs: "https://docs.sentry.io/organization/integrations/integration-platform/webhooks/", SecretHelp: "Client Secret of the integration",
 	},
 	// One order is sent under two topics, and with include_fields ["id"] every
 	// change of a product is the same body. One secret is for all shops of an app.

@@ -12,7 +12,7 @@ var computed = []provider.Preset{
 	{
 		Name: "adyen", Title: "Adyen", Distinction: unique,
 		Window: 30 * day, Code: newAdyen, // it retries for as long
-		Signs: "eight fields of the item, of which there must be one", Unsigned: []string{"eventDate", "live", "reason", "paymentMethod"},
+		Signs: "eight fields of the item, of which there must be one, in JSON or as a form", Unsigned: []string{"eventDate", "live", "reason", "paymentMethod"},
 		Docs: "https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures", SecretHelp: "HMAC key of the webhook, in hex as shown",
 		Weakness: "only eight fields of an item are signed: whoever sees a delivery can change all others, such as reason, live and paymentMethod",
 	},
@@ -73,14 +73,11 @@ var computed = []provider.Preset{
 			timestamp(inElement("t"), "unix_ms", 0), event(inJSON("operation")), valuesCoverBody),
 		Docs: "https://hygraph.com/docs/api-reference/basics/webhooks", SecretHelp: "Secret key of the webhook",
 	},
-	// Retries go on for 8 hours with the token and time of the first attempt.
 	{
 		Name: "mailgun", Title: "Mailgun", Distinction: unique,
-		Schemes: []signature.Scheme{
-			scheme(signature.HMACSHA256, signature.SignatureField{Field: inForm("signature")}, signed("{timestamp}{id}"), timestamp(inForm("timestamp"), "unix", 8*3600), id(inForm("token")), event(inForm("event")), when(signature.Condition{ContentType: "application/x-www-form-urlencoded"})),
-			scheme(signature.HMACSHA256, signature.SignatureField{Field: inJSON("signature.signature")}, signed("{timestamp}{id}"), timestamp(inJSON("signature.timestamp"), "unix", 8*3600), id(inJSON("signature.token")), event(inJSON("event-data.event"))),
-		}, Window: 2 * day, Check: checkMailgun, Docs: "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", SecretHelp: "HTTP webhook signing key",
-		Weakness: "only time and token are signed, not the event: whoever sees a delivery that was not handled yet can put another event in its place",
+		Schemes: mailgunSchemes(), SecretsFitAll: true, Values: mailgunValues, Check: checkMailgun,
+		Window: 2 * day, Docs: "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", SecretHelp: "HTTP webhook signing key; for events of subaccounts that of the account or that of the primary account",
+		Weakness: "only time and token are signed, neither the event nor the mail and its attachments: whoever sees a delivery that was not handled yet can put another event or mail in its place",
 	},
 	// Notifications of OneDrive and SharePoint say that something changed, no more.
 	// value.0.id is optional, and of one notification of many.
@@ -120,8 +117,11 @@ var computed = []provider.Preset{
 	// A caller who presses 1 in the same menu twice sends equal forms.
 	{
 		Name: "twilio", Title: "Twilio", Distinction: repeats,
-		Values: twilioValues, Schemes: only(signature.HMACSHA1, base64In("X-Twilio-Signature", ""), signed("{value.address}{value.form}"), id(inHeader("I-Twilio-Idempotency-Token")), mayBeEmpty("form")),
-		Weakness: repeatingFormWeakness, Window: 2 * day, Docs: "https://www.twilio.com/docs/usage/webhooks/webhooks-security", SecretHelp: "Auth Token of the account",
+		Values: twilioValues, Schemes: []signature.Scheme{twilioScheme(signature.HMACSHA1, signature.KeyFormat{OtherPrefix: twilioSharedKey}), twilioScheme(signature.HMACSHA256, signature.KeyFormat{Prefix: twilioSharedKey, PrefixRequired: true})},
+		Weakness: repeatingFormWeakness, Window: 2 * day, Docs: "https://www.twilio.com/docs/usage/webhooks/webhooks-security",
+		SecretHelp: "Auth Token of the account; or the secret of a SharedKey whose Setting has HMAC_SHA256, as hmac-sha256:SECRET",
+		Hint:       twilioHint, Streams: "Media Streams, ConversationRelay",
+		Unsupported: "WebSockets (Media Streams, ConversationRelay) are refused: Twilio signs the request that opens one, and nothing of what follows",
 	},
 }
 

@@ -19,7 +19,7 @@ var timestamped = []provider.Preset{
 	// documented; the ID is signed.
 	{
 		Name: "airwallex", Title: "Airwallex", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, hexIn("x-signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("x-timestamp"), "unix_ms", 3*24*3600), id(inJSON("id")), event(inJSON("name"))),
+		Schemes: only(signature.HMACSHA256, hexIn("x-signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("x-timestamp"), "unix_ms", 73*3600), id(inJSON("id")), event(inJSON("name"))),
 		Docs:    "https://www.airwallex.com/docs/developer-tools/webhooks/listen-for-webhook-events", SecretHelp: "Secret of the webhook subscription",
 	},
 	// BOX-DELIVERY-ID is of one attempt: "When Box retries a webhook this ID will
@@ -46,7 +46,7 @@ var timestamped = []provider.Preset{
 	// time is not documented; the body has event_time.
 	{
 		Name: "cashfree", Title: "Cashfree Payments", DigestBody: true, Distinction: unique,
-		Schemes: only(signature.HMACSHA256, base64In("x-webhook-signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("x-webhook-timestamp"), "unix_ms", 24*3600), event(inJSON("type"))),
+		Schemes: only(signature.HMACSHA256, base64In("x-webhook-signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("x-webhook-timestamp"), "unix_ms", 25*3600), event(inJSON("type"))),
 		Docs:    "https://www.cashfree.com/docs/payments/online/webhooks/signature-verification", SecretHelp: "client secret (secret key) of the account",
 	},
 	// uid is the video, and time that of sending; the body has `modified`.
@@ -59,7 +59,7 @@ var timestamped = []provider.Preset{
 	// documented; data.id is the message, and the body has its status and times.
 	{
 		Name: "courier", Title: "Courier", DigestBody: true, Distinction: unique,
-		Schemes: only(signature.HMACSHA256, listIn("courier-signature", ",", "signature"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 24*3600), event(inJSON("type"))),
+		Schemes: only(signature.HMACSHA256, listIn("courier-signature", ",", "signature"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 25*3600), event(inJSON("type"))),
 		Docs:    "https://www.courier.com/docs/platform/workspaces/outbound-webhooks", SecretHelp: "signing secret of the outbound webhook",
 	},
 	// Confirmed at docs.customer.io/api/webhooks.
@@ -107,7 +107,7 @@ var timestamped = []provider.Preset{
 	// is the message; the body has created_at in microseconds.
 	{
 		Name: "knock", Title: "Knock", DigestBody: true, Distinction: unique,
-		Schemes: only(signature.HMACSHA256, knockSignature(), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 24*3600), event(inJSON("type"))),
+		Schemes: only(signature.HMACSHA256, knockSignature(), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 25*3600), event(inJSON("type"))),
 		Docs:    "https://docs.knock.app/developer-tools/outbound-webhooks/overview#verifying-the-signature", SecretHelp: "signing key on the page of the webhook",
 	},
 	// The minute is that of Linear's library and documentation, although retries
@@ -183,7 +183,8 @@ var timestamped = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, spaced(listIn("Revolut-Signature", ",", "v1")), signed("v1.{timestamp}.{body}"), timestamp(inHeader("Revolut-Request-Timestamp"), "unix_ms", 0), event(inJSON("event"))),
 		Docs:    "https://developer.revolut.com/docs/guides/merchant/monitor-and-observe/webhooks/verify-the-payload-signature", SecretHelp: "signing_secret of the webhook, wsk_…",
 	},
-	// Retries go on for 30 minutes, and Sanity's own library checks no age.
+	// Retries went on for 30 minutes until 2026, and Sanity's own library checks no
+	// age.
 	{
 		Name: "sanity", Title: "Sanity", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, sanitySignature(), refuseEmpty, signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 1800), id(inHeader("idempotency-key")), event(inHeader("sanity-operation"))),
@@ -193,13 +194,13 @@ var timestamped = []provider.Preset{
 	// not documented; the body has event_time.
 	{
 		Name: "sinch-conversation", Title: "Sinch Conversation API", DigestBody: true, Distinction: unique,
-		Schemes: only(signature.HMACSHA256, base64In("x-sinch-webhook-signature", ""), signed("{body}.{header.x-sinch-webhook-signature-nonce}.{timestamp}"), timestamp(inHeader("x-sinch-webhook-signature-timestamp"), "unix", 24*3600), jsonBody),
+		Schemes: only(signature.HMACSHA256, base64In("x-sinch-webhook-signature", ""), signed("{body}.{header.x-sinch-webhook-signature-nonce}.{timestamp}"), timestamp(inHeader("x-sinch-webhook-signature-timestamp"), "unix", 25*3600), jsonBody),
 		Docs:    "https://developers.sinch.com/docs/conversation/callbacks/", SecretHelp: "secret of the webhook, as given",
 	},
 	{
 		Name: "slack", Title: "Slack", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, hexIn("X-Slack-Signature", "v0="), signed("v0:{timestamp}:{body}"), timestamp(inHeader("X-Slack-Request-Timestamp"), "unix", 0), id(inJSON("event_id")), event(inJSON("event.type")), answers(ping(inForm("ssl_check"), "1"))),
-		Window:  2 * day, Handshake: echoChallenge("type", "url_verification", "challenge"), Handshakes: "url_verification, signed",
+		Schemes:    only(signature.HMACSHA256, hexIn("X-Slack-Signature", "v0="), signed("v0:{timestamp}:{body}"), timestamp(inHeader("X-Slack-Request-Timestamp"), "unix", 0), id(inJSON("event_id")), event(inJSON("event.type")), answers(ping(inForm("ssl_check"), "1"))),
+		OtherEvent: slackEvent, Window: 2 * day, Handshake: echoChallenge("type", "url_verification", "challenge"), Handshakes: "url_verification, signed",
 		Docs: "https://docs.slack.dev/authentication/verifying-requests-from-slack", SecretHelp: "Signing Secret, under Basic Information of the app",
 	},
 	{
@@ -297,6 +298,6 @@ func mercuryScheme(encoding string) signature.Scheme {
 }
 
 func paymongoScheme(element string) signature.Scheme {
-	return scheme(signature.HMACSHA256, listIn("Paymongo-Signature", ",", element), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 24*3600),
+	return scheme(signature.HMACSHA256, listIn("Paymongo-Signature", ",", element), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 25*3600),
 		id(inJSON("data.id")), event(inJSON("data.attributes.type")))
 }

@@ -49,8 +49,8 @@ var tokensJWT = []provider.Preset{
 			header: "Fireblocks-Webhook-Signature", algorithms: []jose.SignatureAlgorithm{jose.RS512}, detached: true, keys: fireblocksKeys, id: "id", event: "eventType",
 			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
 		}),
-		NoSecret: true, Takes: []string{"jwks"}, Signs: "the body",
-		IDHelp: "`json id`", IDSigned: true, Docs: "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "none: keys are fetched from Fireblocks",
+		NoSecret: true, Takes: []string{"jwks", "environment"}, Environments: []string{"production", "eu", "eu2", "sandbox"}, Signs: "the body",
+		IDHelp: "`json id`", IDSigned: true, Docs: "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "none: keys are fetched from Fireblocks, for `environment`",
 		Weakness: "the same keys sign for all customers of Fireblocks: check that the workspace in the body is yours",
 	},
 	{
@@ -88,7 +88,7 @@ var tokensJWT = []provider.Preset{
 		Name: "plaid", Title: "Plaid", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "Plaid-Verification", algorithms: []jose.SignatureAlgorithm{jose.ES256}, keys: plaidKeys, check: checkPlaid,
-			traits: signature.Traits{HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: 5 * time.Minute},
+			traits: signature.Traits{HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: plaidTolerance},
 		}),
 		NoSecret: true, Takes: []string{"jwks", "client_id", "client_secret", "environment"}, Signs: "the body, by its SHA-256",
 		Docs: "https://plaid.com/docs/api/webhooks/webhook-verification/", SecretHelp: "none: keys are fetched from Plaid with `client_id` and `client_secret`",
@@ -97,12 +97,18 @@ var tokensJWT = []provider.Preset{
 		Name: "vonage", Title: "Vonage", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "Authorization", prefix: "Bearer ", algorithms: hs256, check: checkVonage,
-			traits: signature.Traits{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: 5 * time.Minute},
+			traits: signature.Traits{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: vonageTolerance},
 		}),
 		Signs:  "the body, by its SHA-256",
 		IDHelp: "`jti` of the token", IDSigned: true, Docs: "https://developer.vonage.com/en/getting-started/concepts/webhooks#decoding-signed-webhooks", SecretHelp: "Signature secret of the account",
 	},
 }
+
+const (
+	plaidTolerance  = 5 * time.Minute
+	googleTolerance = 5 * time.Minute // by which a token may have expired
+	vonageTolerance = 5 * time.Minute
+)
 
 var hs256 = []jose.SignatureAlgorithm{jose.HS256}
 
@@ -306,7 +312,7 @@ func google(name string) func(*provider.Module) (provider.Verifier, error) {
 				return published(name, m.Resolved().Audience+"\x00"+m.Resolved().ServiceAccount, "https://www.googleapis.com/oauth2/v3/certs", "www.googleapis.com", parseKeySet)
 			})
 		},
-		traits: signature.Traits{HasID: true, HasTimestamp: true, TimestampSigned: true, Tolerance: 5 * time.Minute, Lifetime: tokenLifetime},
+		traits: signature.Traits{HasID: true, HasTimestamp: true, TimestampSigned: true, Tolerance: googleTolerance, Lifetime: tokenLifetime},
 	})
 }
 
@@ -364,9 +370,19 @@ func checkGoogle(m *provider.Module, r *signature.Request, c claims, d *signatur
 	return nil
 }
 
-// fireblocksKeys: https://developers.fireblocks.com/reference/validating-webhooks
+// fireblocksHosts have the keys of each environment.
+// https://developers.fireblocks.com/reference/validating-webhooks
+var fireblocksHosts = map[string]string{
+	"": "keys.fireblocks.io", "production": "keys.fireblocks.io", "eu": "eu-keys.fireblocks.io", "eu2": "eu2-keys.fireblocks.io", "sandbox": "sandbox-keys.fireblocks.io",
+}
+
 func fireblocksKeys(m *provider.Module) (keySource, error) {
 	return configuredOr(m, func() keySource {
-		return published(m.Name(), "", "https://keys.fireblocks.io/.well-known/jwks.json", "keys.fireblocks.io", parseKeySet)
+		environment := m.Resolved().Environment
+		if environment == "production" {
+			environment = "" // the default, whose keys have no name of their own
+		}
+		host := fireblocksHosts[environment]
+		return published(m.Name(), environment, "https://"+host+"/.well-known/jwks.json", host, parseKeySet)
 	})
 }

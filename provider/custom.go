@@ -285,6 +285,9 @@ func withoutShorthands(template string) string {
 // CheckHeaders implements Provider.
 func (c *Custom) CheckHeaders(r *signature.Request) error {
 	r.PublicURL = c.PublicURL
+	if err := checkStream(r, ""); err != nil {
+		return err
+	}
 	err := c.module.verifier.CheckHeaders(r)
 	if err == nil {
 		return nil

@@ -29,6 +29,16 @@ type Description struct {
 	// Handshake says which proof-of-ownership requests are answered, empty if
 	// there are none.
 	Handshake string
+	// Retries says whether retries are signed with a new time, empty if no time
+	// is signed.
+	Retries string
+	// RetriesSource is where that is written.
+	RetriesSource string
+	// Unsupported says which requests of the provider are not verified.
+	Unsupported string
+	// Tolerance is how far a signed time may be from now by default, empty if
+	// no time is signed.
+	Tolerance string
 	// Weak says what an attacker could still do, or change.
 	Weak []string
 	// TokenHeaders are the headers that hold the secret.
@@ -59,6 +69,7 @@ func (p *Preset) Describe() Description {
 	d.TokenHeaders = tokenHeaders(schemes)
 	p.describeCoverage(&d, schemes)
 	d.Same = p.describeSame()
+	d.Retries, d.RetriesSource, d.Unsupported, d.Tolerance = p.describeRetries(), p.Retries.Source, p.Unsupported, p.describeTolerance()
 	p.describeOptions(&d)
 	return d
 }
@@ -83,6 +94,14 @@ func (p *Preset) lines() []string {
 }
 
 func (t *presetOption) syntax() string { return strings.TrimSpace(t.name + " " + t.value) }
+
+// withPrefix returns text behind a prefix, or nothing.
+func withPrefix(prefix, text string) string {
+	if text == "" {
+		return ""
+	}
+	return prefix + text
+}
 
 // describeSigned says what a scheme signs and how.
 func describeSigned(s *signature.Scheme) string {
@@ -209,7 +228,11 @@ func (p *Preset) describeOptions(d *Description) {
 		if t.name == "scheme" {
 			help += p.describeVariants()
 		}
-		d.Options = append(d.Options, DescribedOption{t.syntax(), help})
+		syntax := t.syntax()
+		if t.name == "environment" {
+			syntax = t.name + " " + strings.Join(p.allEnvironments(), "|")
+		}
+		d.Options = append(d.Options, DescribedOption{syntax, help})
 	}
 }
 
@@ -235,12 +258,20 @@ func (d Description) Text(w io.Writer) error {
 		{"Delivery ID", d.ID},
 		{"Same delivery", strings.Join(d.Same, " ")},
 		{"Window", d.Window},
+		{"Tolerance", d.Tolerance},
+		{"Retries", withPrefix("signed with a new time: ", d.Retries)},
+		{"", d.RetriesSource},
 		{"Handshake", d.Handshake},
 		{"Weak points", strings.Join(d.Weak, "; ")},
+		{"Not supported", d.Unsupported},
 		{"Documentation", d.Docs},
 	} {
 		if row[1] != "" {
-			fmt.Fprintf(&b, "%-15s %s\n", row[0]+":", row[1])
+			label := row[0] + ":"
+			if row[0] == "" {
+				label = "" // more of the row above
+			}
+			fmt.Fprintf(&b, "%-15s %s\n", label, row[1])
 		}
 	}
 	if len(d.TokenHeaders) > 0 {

@@ -109,6 +109,25 @@ type Preset struct {
 	// Unsigned names what the signature does not cover beyond ID, event type
 	// and timestamp.
 	Unsigned []string
+	// Retries says how the provider signs its retries, where it signs a time.
+	Retries Retries
+	// Tolerance is the default of the tolerance where the preset is code, for the
+	// documentation.
+	Tolerance time.Duration
+	// Environments are what the option environment can be. Nil: production and
+	// sandbox.
+	Environments []string
+	// OtherEvent returns the event type of a verified delivery where its usual
+	// place has none; nil if there is no other.
+	OtherEvent func(r *signature.Request) (string, error)
+	// Unsupported says in one sentence which requests of the provider are not
+	// verified, and what to do about it.
+	Unsupported string
+	// Hint returns what the operator should know of a request that was refused,
+	// such as that it is one of those, empty if there is nothing. Nil: never.
+	Hint func(m *Module, r *signature.Request) string
+	// Streams names the WebSockets that the provider opens, which are refused.
+	Streams string
 }
 
 // Variant is one of the ways in which a provider may sign.
@@ -235,6 +254,9 @@ func (m *Module) provision() error {
 	}
 	var err error
 	if m.set, err = m.PresetOptions.resolved(); err != nil {
+		return err
+	}
+	if err := p.checkEnvironment(m.set.Environment); err != nil {
 		return err
 	}
 	if err := m.checkSecretOptions(); err != nil {
@@ -422,8 +444,11 @@ func unmarshalOptions(d *caddyfile.Dispenser, o *Options, known []string, other 
 // CheckHeaders implements Provider.
 func (m *Module) CheckHeaders(r *signature.Request) error {
 	r.PublicURL = m.PublicURL
+	if err := checkStream(r, m.preset.Streams); err != nil {
+		return err
+	}
 	if err := m.verifier.CheckHeaders(r); err != nil {
-		return m.checkChallenge(r, err)
+		return m.checkChallenge(r, m.hinted(r, err))
 	}
 	return nil
 }
@@ -446,7 +471,7 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	}
 	d, err := m.verifier.Verify(ctx, r)
 	if err != nil {
-		return nil, err
+		return nil, m.hinted(r, err)
 	}
 	if len(d.Matches) == 0 {
 		return nil, errors.New("nothing was verified") // a mistake of ours, never to be let through
@@ -461,6 +486,9 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	}
 	m.addContents(d)
 	m.addOtherID(r, d)
+	if err := m.addOtherEvent(r, d); err != nil {
+		return nil, err
+	}
 	d.AlsoContent = m.preset.AlsoContent
 	if err := m.distinct.distinguish(r, d, m.preset.Families); err != nil {
 		return nil, err
@@ -546,6 +574,9 @@ func (m *Module) Facts() Facts {
 		weakness = m.variant.Weakness
 	}
 	traits := m.verifier.Traits()
+	if m.preset.OtherEvent != nil && !traits.HasEvent {
+		traits.HasEvent, traits.EventSigned = true, traits.BodySigned
+	}
 	return Facts{
 		Name:     m.preset.Name,
 		Traits:   traits,

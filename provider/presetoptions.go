@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -72,8 +71,8 @@ type PresetOptions struct {
 	// The number of the app at Apple. Needed for production.
 	AppID string `json:"app_id,omitempty"`
 
-	// The provider's environment: `production` or `sandbox`. Default:
-	// `production`.
+	// The provider's environment: `production` or `sandbox`, and with some a
+	// region. Default: `production`.
 	Environment string `json:"environment,omitempty"`
 
 	// What a signature must cover, as RFC 9421 names it: `@method`,
@@ -225,9 +224,6 @@ func (s PresetOptions) resolved() (PresetOptions, error) {
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", t.name, err)
 		}
-	}
-	if s.Environment != "" && s.Environment != "production" && s.Environment != "sandbox" {
-		return s, errors.New("environment: write production or sandbox")
 	}
 	return s, nil
 }

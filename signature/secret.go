@@ -116,6 +116,8 @@ type KeyFormat struct {
 	Prefix string `json:"prefix,omitempty"`
 	// The prefix must be there; a secret without it belongs to another scheme.
 	PrefixRequired bool `json:"prefix_required,omitempty"`
+	// OtherPrefix begins the secrets of another scheme.
+	OtherPrefix string `json:"-"`
 }
 
 func (f KeyFormat) check() error {
@@ -132,7 +134,11 @@ func (f KeyFormat) check() error {
 
 // matches tells whether a secret can belong to this format.
 func (f KeyFormat) matches(s Secret) bool {
-	return !f.PrefixRequired || strings.HasPrefix(string(s.Reveal()), f.Prefix)
+	text := string(s.Reveal())
+	if f.OtherPrefix != "" && strings.HasPrefix(text, f.OtherPrefix) {
+		return false
+	}
+	return !f.PrefixRequired || strings.HasPrefix(text, f.Prefix)
 }
 
 // Decode returns the key bytes of a secret.

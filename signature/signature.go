@@ -30,6 +30,9 @@ type Request struct {
 	// of the request counts.
 	PublicURL string
 	Header    http.Header
+	// WebSocket: the request asks to open a WebSocket. The headers by which it does
+	// are not among those of Header.
+	WebSocket bool
 	// Body is nil while only the headers have been read.
 	Body Body
 	// MaxBody is set by CheckHeaders of a provider if the request is no
