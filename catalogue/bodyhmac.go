@@ -364,6 +364,12 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("X-Razorpay-Signature", ""), id(inHeader("X-Razorpay-Event-Id")), event(inJSON("event"))),
 		Window:  2 * day, Docs: "https://razorpay.com/docs/webhooks/validate-test/", SecretHelp: "Secret of the webhook, as typed",
 	},
+	// The app chooses what is in the body: see saleor.
+	{
+		Name: "saleor-hmac", Title: "Saleor (webhooks with a secretKey)", Distinction: repeats.Varying("Saleor-Event"),
+		Schemes: only(signature.HMACSHA256, hexIn("Saleor-Signature", ""), event(inHeader("Saleor-Event"))),
+		Docs:    "https://docs.saleor.io/developer/extending/webhooks/payload-signature", SecretHelp: "secretKey of the webhook, which is deprecated: without one, use saleor",
+	},
 	{
 		Name: "segment", Title: "Segment", Distinction: unique,
 		Variants: []provider.Variant{
@@ -416,6 +422,12 @@ var bodyHMAC = []provider.Preset{
 		Name: "snyk", Title: "Snyk", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256="), id(inHeader("X-Snyk-Transport-ID")), event(inHeader("X-Snyk-Event"))),
 		Docs:    "https://docs.snyk.io/snyk-api/using-specific-snyk-apis/webhooks-apis/validating-payloads", SecretHelp: "secret of the webhook",
+	},
+	// Merchant is the public key, and is signed on both sides of the body.
+	{
+		Name: "solidgate", Title: "Solidgate", Distinction: unique,
+		Schemes: only(signature.HMACSHA512, signature.SignatureField{Field: inHeader("Signature"), Encoding: signature.Base64Hex}, signed("{header.Merchant}{body}{header.Merchant}"), jsonBody, keyID(inHeader("Merchant"))),
+		Docs:    "https://docs.solidgate.com/payments/integrate/access-to-api/", SecretHelp: "webhook secret key, wh_sk_…, with the webhook public key, wh_pk_…, as label",
 	},
 	{
 		Name: "sonarqube", Title: "SonarQube and SonarCloud", Distinction: unique,
@@ -521,6 +533,14 @@ var bodyHMAC = []provider.Preset{
 		Challenge: echoHeader("X-GCS-Webhooks-Endpoint-Verification"), Handshakes: "GET with X-GCS-Webhooks-Endpoint-Verification",
 		Docs: "https://docs.direct.worldline-solutions.com/en/integration/api-developer-guide/webhooks", SecretHelp: "secret key, with its key ID as label",
 	},
+	// Each signature is behind its key's number and the name of the hash. Whether
+	// the secret is used as text or decoded from hex is not documented: it is used
+	// as both.
+	{
+		Name: "worldpay-access", Title: "Access Worldpay", SecretsFitAll: true, Distinction: unique,
+		Schemes: []signature.Scheme{worldpayScheme(""), worldpayScheme("hex")},
+		Docs:    "https://docs.worldpay.com/access/products/events/signature", SecretHelp: "shared secret, from the implementation manager, with its key ID as label",
+	},
 	// A profile that goes from A to B, back and to B again is sent in equal words.
 	// https://docs.x.com/x-api/activity/introduction
 	{
@@ -541,6 +561,12 @@ var bodyHMAC = []provider.Preset{
 func spaced(f signature.SignatureField) signature.SignatureField {
 	f.Spaces = true
 	return f
+}
+
+// worldpayScheme: the parts are `1/SHA256/hex`, separated by commas.
+func worldpayScheme(encoding string) signature.Scheme {
+	return scheme(signature.HMACSHA256, signature.SignatureField{Field: inHeader("Event-Signature"), Separator: "/SHA256/", Positional: 1, SetSeparator: ","},
+		key(encoding, ""), keyID(inElement("1")), id(inJSON("eventId")), event(inJSON("eventDetails.type")))
 }
 
 // githubDistinction: a workflow or a repository dispatch may be sent twice in

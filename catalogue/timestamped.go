@@ -54,6 +54,13 @@ var timestamped = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, listIn("Webhook-Signature", ",", "sig1"), signed("{timestamp}.{body}"), timestamp(inElement("time"), "unix", 0), event(inJSON("status.state"))),
 		Docs:    "https://developers.cloudflare.com/stream/manage-video-library/using-webhooks/", SecretHelp: "secret in the answer of the API call that makes the webhook",
 	},
+	// SHA-1 or SHA-256 is a setting of the account. Whether retries are signed with a
+	// new time is not documented; the two hours are those of the vendor's libraries,
+	// and the body has timestamp and request_id.
+	{Name: "cloudinary", Title: "Cloudinary", DigestBody: true, Distinction: unique, Variants: []provider.Variant{
+		{Name: "sha1", Help: "SHA-1, as with most accounts", Schemes: cloudinaryScheme(signature.SHA1Suffix), Weakness: suffixWeakness},
+		{Name: "sha256", Help: "the account is set to SHA-256", Schemes: cloudinaryScheme(signature.SHA256Suffix), Weakness: suffixWeakness},
+	}, Docs: "https://cloudinary.com/documentation/notification_signatures", SecretHelp: "API secret of the key that signs notifications, under Settings > Webhook Notifications"},
 	// Retries go on for 24 hours. Whether they are signed with a new time is not
 	// documented; data.id is the message, and the body has its status and times.
 	{
@@ -256,6 +263,12 @@ var timestamped = []provider.Preset{
 		Window:  2 * day, Handshake: zoomChallenge, Handshakes: "endpoint.url_validation, signed",
 		Docs: "https://developers.zoom.us/docs/api/webhooks", SecretHelp: "Secret Token, under Features of the app",
 	},
+}
+
+const suffixWeakness = "the signature is a hash of content and secret without HMAC: who can find two contents with one hash has one signature for both"
+
+func cloudinaryScheme(algorithm signature.Algorithm) []signature.Scheme {
+	return only(algorithm, hexIn("X-Cld-Signature", ""), signed("{body}{timestamp}"), timestamp(inHeader("X-Cld-Timestamp"), "unix", 7200), event(inJSON("notification_type")))
 }
 
 // boxScheme: each of the two keys has a header of its own.
