@@ -15,6 +15,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -342,9 +343,7 @@ func TestEbaysKeysAreFetchedWithATokenForTheApplication(t *testing.T) {
 			t.Fatal(err)
 		}
 		all := map[string]string{"alg": "ecdsa", "kid": id, "digest": "SHA1", "signature": base64.StdEncoding.EncodeToString(sig)}
-		for name, value := range header {
-			all[name] = value
-		}
+		maps.Copy(all, header)
 		raw, err := json.Marshal(all)
 		if err != nil {
 			t.Fatal(err)

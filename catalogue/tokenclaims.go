@@ -151,7 +151,7 @@ func trueLayerBefore(r *signature.Request, header jose.Header) ([]string, error)
 	}
 	path := requestPath(r)
 	other := path + "/"
-	if trimmed := strings.TrimSuffix(path, "/"); trimmed != path {
+	if trimmed, found := strings.CutSuffix(path, "/"); found {
 		other = trimmed
 	}
 	start := strings.ToUpper(r.Method) + " "

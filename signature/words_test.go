@@ -123,9 +123,14 @@ func TestTheNameOfAnAuthorizationSchemeIsTheSameInAnyCase(t *testing.T) {
 		header, prefix string
 		kind           RefusalKind
 	}{
-		{"Authorization", "Application ", ""}, {"Authorization", "application ", ""}, {"Authorization", "APPLICATION ", ""},
-		{"Authorization", "Application", Malformed}, {"Authorization", "Basic ", Malformed}, {"Authorization", "", Malformed},
-		{"X-Sig", "Application ", ""}, {"X-Sig", "application ", Malformed},
+		{"Authorization", "Application ", ""},
+		{"Authorization", "application ", ""},
+		{"Authorization", "APPLICATION ", ""},
+		{"Authorization", "Application", Malformed},
+		{"Authorization", "Basic ", Malformed},
+		{"Authorization", "", Malformed},
+		{"X-Sig", "Application ", ""},
+		{"X-Sig", "application ", Malformed},
 	} {
 		s := headerScheme()
 		s.Signature.Name, s.Signature.Prefix = c.header, "Application "
