@@ -266,6 +266,13 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("Mailtrap-Signature", ""), refuseEmpty, event(inJSON("events.0.event"))),
 		Docs:    "https://docs.mailtrap.io/email-api-smtp/advanced/webhooks", SecretHelp: "signing_secret of the webhook",
 	},
+	// Merge's documentation has padding, and some receivers report none: both are
+	// one spelling each.
+	{
+		Name: "merge", Title: "Merge", SecretsFitAll: true, Distinction: unique,
+		Schemes: []signature.Scheme{mergeScheme(signature.Base64URLPad), mergeScheme(signature.Base64URL)},
+		Docs:    "https://docs.merge.dev/basics/webhooks/", SecretHelp: "signature key, under Webhooks > Security",
+	},
 	// WhatsApp retries for 7 days.
 	{
 		Name: "meta", Title: "Meta (Facebook, Instagram, WhatsApp)", Distinction: unique,
@@ -456,6 +463,12 @@ var bodyHMAC = []provider.Preset{
 		{Name: "sha512", Help: "HMAC_SHA512_HEX", Schemes: only(signature.HMACSHA512, hexIn("x-payload-digest", ""), event(inJSON("type")))},
 		{Name: "sha1", Help: "HMAC_SHA1_HEX, of old webhooks", Schemes: only(signature.HMACSHA1, hexIn("x-payload-digest", ""), event(inJSON("type")))},
 	}, Docs: "https://docs.sumsub.com/docs/webhooks", SecretHelp: "Secret key of the webhook, not that of an app token"},
+	// Retries go on for 32 hours.
+	{
+		Name: "tally", Title: "Tally", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("Tally-Signature", ""), id(inJSON("eventId")), event(inJSON("eventType"))),
+		Docs:    "https://tally.so/help/webhooks", SecretHelp: "Signing secret of the webhook, as typed",
+	},
 	{
 		Name: "terraform", Title: "HCP Terraform notifications", Distinction: unique,
 		Schemes: only(signature.HMACSHA512, hexIn("X-TFE-Notification-Signature", ""), event(inJSON("notifications.0.trigger"))),
@@ -561,6 +574,10 @@ var bodyHMAC = []provider.Preset{
 func spaced(f signature.SignatureField) signature.SignatureField {
 	f.Spaces = true
 	return f
+}
+
+func mergeScheme(encoding signature.Encoding) signature.Scheme {
+	return scheme(signature.HMACSHA256, signature.SignatureField{Field: inHeader("X-Merge-Webhook-Signature"), Encoding: encoding}, event(inJSON("hook.event")))
 }
 
 // worldpayScheme: the parts are `1/SHA256/hex`, separated by commas.

@@ -30,6 +30,8 @@ var maxBodies = map[string]int64{
 	// A token, whose JSON is in strings. The code looks into no more.
 	"kinde": wholeMost,
 	"wix":   wholeMost,
+	// Names and IDs: files are fetched.
+	"figma": wholeMost,
 	// Notifications are batched, some with the changed item in them.
 	"microsoft-graph": graphMost,
 	// Forms of short fields.

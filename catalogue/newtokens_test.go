@@ -464,3 +464,18 @@ func TestWixTakesItsKeyAsShownAndTriesEach(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestARetryOfFigmaCountsAttemptsInItsBody: everything else tells deliveries apart.
+func TestARetryOfFigmaCountsAttemptsInItsBody(t *testing.T) {
+	m := setUp(t, "figma", "passcode-1", provider.PresetOptions{})
+	send := func(rest string) *signature.Request {
+		return request("POST", "/f", `{"passcode":"passcode-1","event_type":"FILE_UPDATE","timestamp":"2026-01-01T00:00:00Z",`+rest+`}`)
+	}
+	first := digestOf(t, m, send(`"retries":0,"file_key":"a"`))
+	if digestOf(t, m, send(`"retries":1,"file_key":"a"`)) != first {
+		t.Error("a retry has other content")
+	}
+	if digestOf(t, m, send(`"retries":0,"file_key":"b"`)) == first {
+		t.Error("another file has the same content")
+	}
+}

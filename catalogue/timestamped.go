@@ -48,6 +48,13 @@ var timestamped = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, base64In("x-webhook-signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("x-webhook-timestamp"), "unix_ms", 24*3600), event(inJSON("type"))),
 		Docs:    "https://www.cashfree.com/docs/payments/online/webhooks/signature-verification", SecretHelp: "client secret (secret key) of the account",
 	},
+	// Retries are signed with a new time and keep the delivery ID. Somebody who types
+	// and stops is announced in equal words.
+	{
+		Name: "chatwoot", Title: "Chatwoot", DigestBody: true, Distinction: repeats,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Chatwoot-Signature", "sha256="), signed("{timestamp}.{body}"), timestamp(inHeader("X-Chatwoot-Timestamp"), "unix", 0), id(inHeader("X-Chatwoot-Delivery")), event(inJSON("event"))),
+		Docs:    "https://www.chatwoot.com/hc/user-guide/articles/1677693021-how-to-use-webhooks", SecretHelp: "secret of the webhook or of the agent bot, on its page",
+	},
 	// uid is the video, and time that of sending; the body has `modified`.
 	{
 		Name: "cloudflare-stream", Title: "Cloudflare Stream", DigestBody: true, Distinction: unique,

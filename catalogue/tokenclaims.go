@@ -36,6 +36,14 @@ func checkFusionAuth(_ *provider.Module, r *signature.Request, c claims, _ *sign
 	return c.checkBodyBase64("request_body_sha256", r)
 }
 
+// checkNetlify: https://docs.netlify.com/deploy/deploy-notifications/
+func checkNetlify(_ *provider.Module, r *signature.Request, c claims, _ *signature.Delivery) error {
+	if c.text("iss") != "netlify" {
+		return signature.Refuse(signature.InvalidSignature, "the token is not issued by Netlify")
+	}
+	return c.checkBody("sha256", r)
+}
+
 // checkKinde reads what the token says of the event.
 // https://docs.kinde.com/integrate/webhooks/about-webhooks/
 func checkKinde(_ *provider.Module, _ *signature.Request, c claims, d *signature.Delivery) error {

@@ -124,6 +124,17 @@ var tokensJWT = []provider.Preset{
 		IDHelp: "`json event.triggerUuid`", Docs: "https://developer.monday.com/api-reference/docs/webhooks", SecretHelp: "Signing Secret of the app; set `public_url`, so that tokens for other URLs are refused",
 		Weakness: "the body is not signed: whoever sees a delivery can send another body, for 5 minutes",
 	},
+	// The token says nothing but the hash of the body, which has the deploy and the
+	// time of its last change.
+	{
+		Name: "netlify", Title: "Netlify", Distinction: unique.Varying("X-Netlify-Event"),
+		Code: byToken(tokenRules{
+			header: "X-Webhook-Signature", algorithms: hs256, check: checkNetlify, digest: bodyContent, eventHeader: "X-Netlify-Event",
+			traits: signature.Traits{HasEvent: true, BodySigned: true},
+		}),
+		Signs: "the body, by its SHA-256",
+		Docs:  "https://docs.netlify.com/deploy/deploy-notifications/", SecretHelp: "JWS secret token of the notification, as typed",
+	},
 	// Neon waits for the answer of blocking events, and retries within 15 seconds.
 	{
 		Name: "neon", Title: "Neon Auth", Distinction: unique,
