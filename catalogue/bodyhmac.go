@@ -67,7 +67,7 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "autodesk", Title: "Autodesk Platform Services", Distinction: unique,
 		Schemes: only(signature.HMACSHA1, hexIn("X-Adsk-Signature", "sha1hash="), id(inHeader("X-Adsk-Delivery-Id"))),
-		Docs:    "https://aps.autodesk.com/en/docs/webhooks/v1/overview/basics", SecretHelp: "the token that was registered with POST /webhooks/v1/tokens",
+		Docs:    "https://aps.autodesk.com/en/docs/webhooks/v1/tutorials/how-to-verify-payload-signature/", SecretHelp: "the token that was registered with POST /webhooks/v1/tokens",
 	},
 	// repo:push of Bitbucket Cloud holds no time: a branch may move from A to B
 	// twice. Approved and unapproved pull requests differ in the header. Data
@@ -110,7 +110,7 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "circleci", Title: "CircleCI", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("circleci-signature", ",", "v1"), id(inJSON("id")), event(inJSON("type"))),
-		Docs:    "https://circleci.com/docs/outbound-webhooks/", SecretHelp: "Secret token of the webhook",
+		Docs:    "https://circleci.com/docs/guides/integration/outbound-webhooks/", SecretHelp: "Secret token of the webhook",
 	},
 	// id is the webhook_id that the caller chose, often the same one for all.
 	{Name: "clearbit", Title: "Clearbit", Distinction: repeats, Schemes: []signature.Scheme{
@@ -271,7 +271,7 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "merge", Title: "Merge", SecretsFitAll: true, Distinction: unique,
 		Schemes: []signature.Scheme{mergeScheme(signature.Base64URLPad), mergeScheme(signature.Base64URL)},
-		Docs:    "https://docs.merge.dev/basics/webhooks/", SecretHelp: "signature key, under Webhooks > Security",
+		Docs:    "https://docs.merge.dev/basics/webhooks/overview/", SecretHelp: "signature key, under Webhooks > Security",
 	},
 	// WhatsApp retries for 7 days.
 	{
@@ -428,7 +428,7 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "snyk", Title: "Snyk", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256="), id(inHeader("X-Snyk-Transport-ID")), event(inHeader("X-Snyk-Event"))),
-		Docs:    "https://docs.snyk.io/snyk-api/using-specific-snyk-apis/webhooks-apis/validating-payloads", SecretHelp: "secret of the webhook",
+		Docs:    "https://docs.snyk.io/snyk-api/using-specific-snyk-apis/webhooks-apis", SecretHelp: "secret of the webhook",
 	},
 	// Merchant is the public key, and is signed on both sides of the body.
 	{

@@ -21,7 +21,7 @@ var computed = []provider.Preset{
 		Name: "adobe-io-events", Title: "Adobe I/O Events", Distinction: unique,
 		Code: newAdobeEvents, NoSecret: true, Needs: []string{"audience"}, Takes: []string{"jwks"}, Signs: "the body",
 		Challenge: echoQuery("challenge"), Handshakes: "GET with `challenge`",
-		IDHelp: "`json event_id`", IDSigned: true, Docs: "https://developer.adobe.com/events/docs/guides/", SecretHelp: "none: keys are fetched from Adobe; `audience` is the client ID of the project",
+		IDHelp: "`json event_id`", IDSigned: true, Docs: "https://developer.adobe.com/events/docs/guides/sdk/sdk_signature_verification/", SecretHelp: "none: keys are fetched from Adobe; `audience` is the client ID of the project",
 	},
 	{
 		Name: "apple-app-store", Title: "Apple App Store Server Notifications v2", Distinction: unique,

@@ -18,7 +18,7 @@ var standardWebhooks = []provider.Preset{
 	svix("render", "Render", "https://render.com/docs/webhooks"),
 	svix("safebase", "SafeBase", svixDocs),
 	svix("sardine", "Sardine", svixDocs),
-	svix("stytch", "Stytch", "https://stytch.com/docs/guides/webhooks/overview"),
+	svix("stytch", "Stytch", "https://stytch.com/docs/guides/webhooks"),
 	// type is always "event".
 	{
 		Name: "anthropic", Title: "Anthropic (Claude API)", Distinction: unique,

@@ -181,7 +181,7 @@ var timestamped = []provider.Preset{
 		Name: "recurly", Title: "Recurly", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("recurly-signature"), Separator: ",", Positional: 1}, signed("{timestamp}.{body}"), timestamp(inElement("1"), "unix_ms", 0),
 			id(inHeader("recurly-notification-id")), event(inJSON("object_type")), action(inJSON("event_type"))),
-		Docs: "https://docs.recurly.com/docs/signature-verification", SecretHelp: "Secret key of the endpoint, as text",
+		Docs: "https://docs.recurly.com/recurly-subscriptions/docs/signature-verification", SecretHelp: "Secret key of the endpoint, as text",
 	},
 	// call_id is the call; the body has its times and its transcript.
 	{

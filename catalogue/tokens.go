@@ -36,7 +36,7 @@ var tokens = []provider.Preset{
 	{
 		Name: "documenso", Title: "Documenso", Distinction: unique,
 		Schemes: only(signature.Token, plainIn("X-Documenso-Secret"), event(inJSON("event"))), Weakness: tokenWeakness,
-		Docs: "https://docs.documenso.com/developers/webhooks", SecretHelp: "Secret of the webhook, as typed",
+		Docs: "https://docs.documenso.com/docs/developers/webhooks/verification", SecretHelp: "Secret of the webhook, as typed",
 	},
 	// The body counts attempts in `retries`.
 	{
