@@ -145,7 +145,7 @@ var timestamped = []provider.Preset{
 	{
 		Name: "orb", Title: "Orb", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("X-Orb-Signature", " ", "v1"), signed("v1:{timestamp}:{body}"), timestamp(inHeader("X-Orb-Timestamp"), "iso8601", 0), id(inJSON("id")), event(inJSON("type"))),
-		Docs:    "https://docs.withorb.com/integrations-and-exports/webhooks", SecretHelp: "Signing secret of the endpoint",
+		Docs:    "https://docs.withorb.com/guides/integrations-and-exports/webhooks", SecretHelp: "Signing secret of the endpoint",
 	},
 	{
 		Name: "paddle", Title: "Paddle Billing", Distinction: unique,
