@@ -23,6 +23,15 @@ var asymmetric = []provider.Preset{
 		}, Handshake: discordPing, Handshakes: "PING, signed",
 		Docs: "https://docs.discord.com/developers/interactions/overview", SecretHelp: "Public Key, under General Information of the app",
 	},
+	// A request ends once, and its ID is signed. Whether the 10 retries in 2 hours are
+	// signed with a new time is not documented.
+	{
+		Name: "fal", Title: "fal.ai", Distinction: unique,
+		Schemes: only(signature.Ed25519, hexIn("X-Fal-Webhook-Signature", ""), signed("{id}{lf}{header.X-Fal-Webhook-User-Id}{lf}{timestamp}{lf}{body_sha256_hex}"),
+			timestamp(inHeader("X-Fal-Webhook-Timestamp"), "unix", 2*3600), id(inHeader("X-Fal-Webhook-Request-Id")), event(inJSON("status"))),
+		Docs: "https://docs.fal.ai/model-endpoints/webhooks", SecretHelp: "x of a key of https://rest.fal.ai/.well-known/jwks.json",
+		Weakness: "one key signs for all customers of fal.ai: check that X-Fal-Webhook-User-Id is yours",
+	},
 	{
 		Name: "fireblocks", Title: "Fireblocks (legacy signature)", Distinction: unique,
 		Schemes: only(signature.RSASHA512, base64In("Fireblocks-Signature", ""), id(inJSON("id")), event(inJSON("eventType"))),

@@ -366,6 +366,14 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("X-Pusher-Signature", ""), keyID(inHeader("X-Pusher-Key"))),
 		Docs:    "https://pusher.com/docs/channels/server_api/webhooks/", SecretHelp: "the app's secret, with its key as label",
 	},
+	// The URL and the salt are signed without anything between them. Whether retries
+	// are signed with a new time is not documented; the ID is signed.
+	{
+		Name: "rapyd", Title: "Rapyd", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("signature"), Encoding: signature.Base64Hex}, signed("{url}{header.salt}{timestamp}{label}{secret}{body}"), jsonBody, timestamp(inHeader("timestamp"), "unix", 24*3600), id(inJSON("id")), event(inJSON("type"))),
+		Docs:    "https://docs.rapyd.net/en/webhook-authentication.html", SecretHelp: "secret key, with the access key as label; set `public_url` to the URL that is configured there",
+		Weakness: "the end of the URL can be moved into the salt: an app must not rely on the query of the URL",
+	},
 	{
 		Name: "razorpay", Title: "Razorpay", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Razorpay-Signature", ""), id(inHeader("X-Razorpay-Event-Id")), event(inJSON("event"))),

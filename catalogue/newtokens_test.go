@@ -479,3 +479,32 @@ func TestARetryOfFigmaCountsAttemptsInItsBody(t *testing.T) {
 		t.Error("another file has the same content")
 	}
 }
+
+// TestTheSaltOfRapydTakesNothingFromTheBody: bytes that move between the URL and
+// the salt leave the delivery what it is.
+func TestTheSaltOfRapydTakesNothingFromTheBody(t *testing.T) {
+	m := provider.NewModule(presetNamed("rapyd"))
+	m.Secrets = []provider.Secret{{Secret: "secret-key", Label: "access-key"}}
+	if err := provision(m); err != nil {
+		t.Fatal(err)
+	}
+	const body = `{"id":"wh_1","type":"PAYMENT_COMPLETED"}`
+	now := strconv.FormatInt(testNow.Unix(), 10)
+	sum := mac(testSecret(t, "secret-key"), "https://hooks.example.com/r?a=12salt"+now+"access-keysecret-key"+body)
+	send := func(uri, salt, body string) *signature.Request {
+		return request("POST", uri, body, "salt", salt, "timestamp", now, "signature", base64.StdEncoding.EncodeToString([]byte(hex.EncodeToString(sum))))
+	}
+	want, err := take(t, m, send("/r?a=12", "salt", body))
+	if err != nil || want.ID != "wh_1" || !want.IDSigned {
+		t.Fatalf("got %+v, %v", want, err)
+	}
+	moved, err := take(t, m, send("/r?a=1", "2salt", body))
+	if err != nil || moved.ID != want.ID || string(moved.Matches[0].Digest) != string(want.Matches[0].Digest) {
+		t.Errorf("with bytes moved it is another delivery: %+v, %v", moved, err)
+	}
+	wantRefused(t, m, send("/r?a=12", "salt", body[1:]), "a body that lost a byte")
+	wantRefused(t, m, send("/r?a=12", "", body), "no salt")
+	if _, err := trySetUp("rapyd", "secret-key", provider.PresetOptions{}); err == nil || !strings.Contains(err.Error(), "label") {
+		t.Errorf("without the access key: %v", err)
+	}
+}

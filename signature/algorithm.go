@@ -118,6 +118,7 @@ const (
 type key struct {
 	identity Identity
 	name     string // the label that the operator gave it, if any
+	text     string // the secret itself, where it is a part of what is signed
 	// states holds *state: hash states keyed with this secret. A keyed HMAC
 	// that is reset starts from its saved inner and outer states, which
 	// spares two compressions and five allocations on every delivery.
@@ -168,6 +169,18 @@ func newKey(a Algorithm, format KeyFormat, secret Secret) (*key, error) {
 		k.identity.Fingerprint = fingerprint(raw)
 	}
 	return k, nil
+}
+
+// keepText keeps a secret that is a part of what is signed.
+func (k *key) keepText(secret Secret) error {
+	if k.name == "" {
+		k.name = secret.Label()
+	}
+	if k.name == "" {
+		return errors.New("missing label, which is a part of what is signed: write secret {env.NAME} LABEL")
+	}
+	k.text = string(secret.Reveal())
+	return nil
 }
 
 // prefixHash begins every content with a secret.
@@ -296,6 +309,7 @@ func (k *key) verify(a Algorithm, t *template, v *values, candidates [][]byte, d
 	if a.Asymmetric() {
 		return k.verifyPublic(a, t, v, candidates, dst)
 	}
+	v.key = k
 	st := k.states.Get().(*state)
 	defer k.states.Put(st)
 	st.hash.Reset()
@@ -321,6 +335,7 @@ func (k *key) digest(a Algorithm, t *template, v *values) ([]byte, error) {
 		signed, err := v.signedContent(a, t)
 		return slices.Clone(digestOf(a, signed)), err
 	}
+	v.key = k
 	st := k.states.Get().(*state)
 	defer k.states.Put(st)
 	st.hash.Reset()

@@ -200,6 +200,12 @@ func signContent(s *Scheme, t *template, vals *values, key SigningKey) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
+	if t.keyed {
+		if err := k.keepText(key.Secret); err != nil {
+			return nil, err
+		}
+	}
+	vals.key = k
 	st := k.states.Get().(*state)
 	st.hash.Reset()
 	if _, err := t.write(st.hash, vals, nil); err != nil {

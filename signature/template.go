@@ -27,6 +27,7 @@ import (
 //	{form_sorted}        name and value of every form field, sorted by name,
 //	                     with nothing in between
 //	{value.NAME}         what the provider's own code has worked out
+//	{label} {secret}     of the secret that is tried, as in the config
 //	{lf}                 a line feed
 type template struct {
 	parts []part
@@ -37,6 +38,7 @@ type template struct {
 	open    bool // … but the content does not say where it begins or ends
 	query   bool // the query is covered
 	target  bool // the URL, or a part of it, is covered
+	keyed   bool // the label of a secret, or itself, is in the content
 }
 
 type part struct {
@@ -48,7 +50,7 @@ type part struct {
 	mayBeEmpty bool
 }
 
-const templateVariables = "body, body_base64, body_sha256, body_sha256_hex, body_sha256_base64, body_escaped, body_inflated, form_sorted, timestamp, id, method, url, request_target, path, query, host, lf, header.NAME, element.NAME, query.NAME, form.NAME, json.PATH"
+const templateVariables = "body, body_base64, body_sha256, body_sha256_hex, body_sha256_base64, body_escaped, body_inflated, form_sorted, timestamp, id, method, url, request_target, path, query, host, label, secret, lf, header.NAME, element.NAME, query.NAME, form.NAME, json.PATH"
 
 func parseTemplate(text string, s *Scheme) (*template, error) {
 	t := &template{covered: make(map[Field]bool)}
@@ -100,6 +102,11 @@ func (t *template) addVariable(name string, s *Scheme) error {
 	case "path", "host":
 		t.target = true
 	case "method":
+	case "label", "secret":
+		if s.Algorithm.Asymmetric() || s.signsNothing() {
+			return fmt.Errorf("the signed content has {%s}, but with %s nothing of the key can be in it", name, s.Algorithm)
+		}
+		t.keyed = true
 	default:
 		f, err := templateField(name, s)
 		if err != nil {
@@ -259,11 +266,15 @@ func (t *template) bodyIsOpen(s *Scheme) bool {
 	return (len(before) > 0 && !fixed(before[len(before)-1])) || (len(after) > 0 && !fixed(after[0]))
 }
 
-// hasOneLength reports whether the part is the hash of the body, which has the
-// same length for every body.
+// hasOneLength reports whether the part is as long for every request: the hash of
+// the body, or what belongs to the secret.
 func (p part) hasOneLength() bool {
-	return p.name == "body_sha256" || p.name == "body_sha256_hex" || p.name == "body_sha256_base64"
+	return p.ofSecret() || p.name == "body_sha256" || p.name == "body_sha256_hex" || p.name == "body_sha256_base64"
 }
+
+// ofSecret reports whether the part is the same for every request that one secret
+// has signed.
+func (p part) ofSecret() bool { return p.name == "label" || p.name == "secret" }
 
 // escapedIsOpen is bodyIsOpen for an escaped body, which ends at the first quote:
 // between it and any other part there must be one, or what a provider's code
@@ -308,7 +319,7 @@ func (t *template) covers(f Field) bool {
 
 // constant tells whether every delivery would be signed alike.
 func (t *template) constant() bool {
-	return !slices.ContainsFunc(t.parts, func(p part) bool { return p.literal == "" })
+	return !slices.ContainsFunc(t.parts, func(p part) bool { return p.literal == "" && !p.ofSecret() })
 }
 
 // fields calls add for every field that the template reads.
@@ -452,6 +463,10 @@ func (v *values) variable(name string) (string, error) {
 		return query, nil
 	case "request_target":
 		return v.req.requestTarget(), nil
+	case "label":
+		return v.key.name, nil
+	case "secret":
+		return v.key.text, nil
 	}
 	sum, err := v.bodySHA256()
 	if err != nil {

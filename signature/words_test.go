@@ -137,3 +137,53 @@ func TestTheNameOfAnAuthorizationSchemeIsTheSameInAnyCase(t *testing.T) {
 		wantKind(t, compileScheme(t, s, "k", ""), schemeRequest("b", c.header, c.prefix+hexMAC("k", "b")), c.kind)
 	}
 }
+
+// TestTheSecretAndItsLabelCanBeAPartOfWhatIsSigned: of the secret that is tried.
+func TestTheSecretAndItsLabelCanBeAPartOfWhatIsSigned(t *testing.T) {
+	s := headerScheme()
+	s.Signed, s.ID = "{url}{label}{secret}{body}", &Field{From: "json", Name: "id"}
+	v := compileScheme(t, s, "one", "a", "two", "b")
+	if traits := v.Traits(); !traits.IDSigned || !traits.BodySigned {
+		t.Errorf("it covers %+v", traits)
+	}
+	const url, body = "https://hooks.example.com/in?a=1", `{"id":"1"}`
+	for _, c := range []struct {
+		name, key, content string
+		kind               RefusalKind
+	}{
+		{"the first secret", "one", url + "aone" + body, ""},
+		{"the second", "two", url + "btwo" + body, ""},
+		{"the label of another", "one", url + "bone" + body, InvalidSignature},
+		{"another secret", "one", url + "atwo" + body, InvalidSignature},
+		{"neither", "one", url + body, InvalidSignature},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := wantKind(t, v, schemeRequest(body, "X-Sig", hexMAC(c.key, c.content)), c.kind)
+			if c.kind == "" && (d == nil || len(d.Contents) != 2) {
+				t.Errorf("got %+v, without its digest under each secret", d)
+			}
+		})
+	}
+	r := schemeRequest(body)
+	for _, c := range []struct{ label, want string }{{"a", hexMAC("one", url+"aone"+body)}, {"", ""}} {
+		secret, err := NewSecret("one", c.label)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Sign(r, SigningKey{Secret: secret}, Draft{Time: schemeNow})
+		if (err == nil) != (c.want != "") || c.want != "" && r.Header.Get("X-Sig") != c.want {
+			t.Errorf("label %q: signed as %s, %v", c.label, r.Header.Get("X-Sig"), err)
+		}
+		if _, err := s.Compile([]Secret{secret}, 0); (err == nil) != (c.want != "") || err != nil && strings.Contains(err.Error(), "one") {
+			t.Errorf("label %q: compiled: %v", c.label, err)
+		}
+	}
+	for _, other := range []Scheme{
+		{Algorithm: Ed25519, Signature: s.Signature, Signed: "{label}{body}"},
+		{Algorithm: HMACSHA256, Signature: s.Signature, Signed: "{label}{secret}"},
+	} {
+		if other.Check() == nil {
+			t.Errorf("%s of %s is accepted", other.Algorithm, other.Signed)
+		}
+	}
+}
