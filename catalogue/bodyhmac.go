@@ -370,8 +370,8 @@ var bodyHMAC = []provider.Preset{
 	// are signed with a new time is not documented; the ID is signed.
 	{
 		Name: "rapyd", Title: "Rapyd", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("signature"), Encoding: signature.Base64Hex}, signed("{url}{header.salt}{timestamp}{label}{secret}{body}"), jsonBody, timestamp(inHeader("timestamp"), "unix", 24*3600), id(inJSON("id")), event(inJSON("type"))),
-		Docs:    "https://docs.rapyd.net/en/webhook-authentication.html", SecretHelp: "secret key, with the access key as label; set `public_url` to the URL that is configured there",
+		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("signature"), Encoding: signature.Base64Hex}, signed("{url}{header.salt}{timestamp}{key_name}{key}{body}"), key("pair", ""), jsonBody, timestamp(inHeader("timestamp"), "unix", 24*3600), id(inJSON("id")), event(inJSON("type"))),
+		Docs:    "https://docs.rapyd.net/en/webhook-authentication.html", SecretHelp: "access key and secret key, as `ACCESS:SECRET`; set `public_url` to the URL that is configured there",
 		Weakness: "the end of the URL can be moved into the salt: an app must not rely on the query of the URL",
 	},
 	{

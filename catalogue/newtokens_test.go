@@ -484,7 +484,7 @@ func TestARetryOfFigmaCountsAttemptsInItsBody(t *testing.T) {
 // the salt leave the delivery what it is.
 func TestTheSaltOfRapydTakesNothingFromTheBody(t *testing.T) {
 	m := provider.NewModule(presetNamed("rapyd"))
-	m.Secrets = []provider.Secret{{Secret: "secret-key", Label: "access-key"}}
+	m.Secrets = []provider.Secret{{Secret: "access-key:secret-key"}}
 	if err := provision(m); err != nil {
 		t.Fatal(err)
 	}
@@ -504,7 +504,7 @@ func TestTheSaltOfRapydTakesNothingFromTheBody(t *testing.T) {
 	}
 	wantRefused(t, m, send("/r?a=12", "salt", body[1:]), "a body that lost a byte")
 	wantRefused(t, m, send("/r?a=12", "", body), "no salt")
-	if _, err := trySetUp("rapyd", "secret-key", provider.PresetOptions{}); err == nil || !strings.Contains(err.Error(), "label") {
+	if _, err := trySetUp("rapyd", "secret-key", provider.PresetOptions{}); err == nil || !strings.Contains(err.Error(), "NAME:KEY") {
 		t.Errorf("without the access key: %v", err)
 	}
 }

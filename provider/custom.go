@@ -156,7 +156,7 @@ func (c *Custom) readPlace(r *option.Reader) bool {
 	line := r.Line()
 	switch r.Name() {
 	case "key":
-		c.Key.Encoding = line.Next("an encoding: utf8, hex or base64")
+		c.Key.Encoding = line.Next("an encoding: utf8, hex, base64 or pair")
 		c.Key.Prefix = line.Named("prefix")
 	case "signature":
 		c.readSignature(line)

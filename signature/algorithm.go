@@ -118,7 +118,8 @@ const (
 type key struct {
 	identity Identity
 	name     string // the label that the operator gave it, if any
-	text     string // the secret itself, where it is a part of what is signed
+	pairName string // what stands before the key in the secret
+	raw      []byte // of a keyed hash, as it can be a part of what is signed
 	// states holds *state: hash states keyed with this secret. A keyed HMAC
 	// that is reset starts from its saved inner and outer states, which
 	// spares two compressions and five allocations on every delivery.
@@ -166,21 +167,9 @@ func newKey(a Algorithm, format KeyFormat, secret Secret) (*key, error) {
 			makeHash = func() hash.Hash { return &suffixHash{plain(), raw} }
 		}
 		k.states.New = func() any { return &state{hash: makeHash()} }
-		k.identity.Fingerprint = fingerprint(raw)
+		k.raw, k.pairName, k.identity.Fingerprint = raw, format.name(secret), fingerprint(raw)
 	}
 	return k, nil
-}
-
-// keepText keeps a secret that is a part of what is signed.
-func (k *key) keepText(secret Secret) error {
-	if k.name == "" {
-		k.name = secret.Label()
-	}
-	if k.name == "" {
-		return errors.New("missing label, which is a part of what is signed: write secret {env.NAME} LABEL")
-	}
-	k.text = string(secret.Reveal())
-	return nil
 }
 
 // prefixHash begins every content with a secret.

@@ -240,21 +240,7 @@ func (s Scheme) Compile(secrets []Secret, tolerance time.Duration) (*Verifier, e
 	if err := v.prepare(); err != nil {
 		return nil, err
 	}
-	return v, v.keepTexts(secrets)
-}
-
-// keepTexts keeps the secrets themselves where they are a part of what is signed.
-// They are then a part with their label.
-func (v *Verifier) keepTexts(secrets []Secret) error {
-	if !v.template.keyed {
-		return nil
-	}
-	for i, k := range v.keys {
-		if err := k.keepText(secrets[i]); err != nil {
-			return fmt.Errorf("secret %d: %w", i+1, err)
-		}
-	}
-	return nil
+	return v, nil
 }
 
 // prepare derives what every request would otherwise work out again.

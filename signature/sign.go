@@ -200,11 +200,6 @@ func signContent(s *Scheme, t *template, vals *values, key SigningKey) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	if t.keyed {
-		if err := k.keepText(key.Secret); err != nil {
-			return nil, err
-		}
-	}
 	vals.key = k
 	st := k.states.Get().(*state)
 	st.hash.Reset()

@@ -27,7 +27,7 @@ import (
 //	{form_sorted}        name and value of every form field, sorted by name,
 //	                     with nothing in between
 //	{value.NAME}         what the provider's own code has worked out
-//	{label} {secret}     of the secret that is tried, as in the config
+//	{key} {key_name}     the key that is tried, and its name (key encoding pair)
 //	{lf}                 a line feed
 type template struct {
 	parts []part
@@ -38,7 +38,6 @@ type template struct {
 	open    bool // … but the content does not say where it begins or ends
 	query   bool // the query is covered
 	target  bool // the URL, or a part of it, is covered
-	keyed   bool // the label of a secret, or itself, is in the content
 }
 
 type part struct {
@@ -50,7 +49,7 @@ type part struct {
 	mayBeEmpty bool
 }
 
-const templateVariables = "body, body_base64, body_sha256, body_sha256_hex, body_sha256_base64, body_escaped, body_inflated, form_sorted, timestamp, id, method, url, request_target, path, query, host, label, secret, lf, header.NAME, element.NAME, query.NAME, form.NAME, json.PATH"
+const templateVariables = "body, body_base64, body_sha256, body_sha256_hex, body_sha256_base64, body_escaped, body_inflated, form_sorted, timestamp, id, method, url, request_target, path, query, host, key, key_name, lf, header.NAME, element.NAME, query.NAME, form.NAME, json.PATH"
 
 func parseTemplate(text string, s *Scheme) (*template, error) {
 	t := &template{covered: make(map[Field]bool)}
@@ -102,11 +101,13 @@ func (t *template) addVariable(name string, s *Scheme) error {
 	case "path", "host":
 		t.target = true
 	case "method":
-	case "label", "secret":
+	case "key", "key_name":
 		if s.Algorithm.Asymmetric() || s.signsNothing() {
 			return fmt.Errorf("the signed content has {%s}, but with %s nothing of the key can be in it", name, s.Algorithm)
 		}
-		t.keyed = true
+		if name == "key_name" && s.Key.Encoding != "pair" {
+			return errors.New("the signed content has {key_name}, but only with the key encoding pair a key has a name")
+		}
 	default:
 		f, err := templateField(name, s)
 		if err != nil {
@@ -274,7 +275,7 @@ func (p part) hasOneLength() bool {
 
 // ofSecret reports whether the part is the same for every request that one secret
 // has signed.
-func (p part) ofSecret() bool { return p.name == "label" || p.name == "secret" }
+func (p part) ofSecret() bool { return p.name == "key" || p.name == "key_name" }
 
 // escapedIsOpen is bodyIsOpen for an escaped body, which ends at the first quote:
 // between it and any other part there must be one, or what a provider's code
@@ -463,10 +464,10 @@ func (v *values) variable(name string) (string, error) {
 		return query, nil
 	case "request_target":
 		return v.req.requestTarget(), nil
-	case "label":
-		return v.key.name, nil
-	case "secret":
-		return v.key.text, nil
+	case "key":
+		return string(v.key.raw), nil
+	case "key_name":
+		return v.key.pairName, nil
 	}
 	sum, err := v.bodySHA256()
 	if err != nil {

@@ -138,11 +138,12 @@ func TestTheNameOfAnAuthorizationSchemeIsTheSameInAnyCase(t *testing.T) {
 	}
 }
 
-// TestTheSecretAndItsLabelCanBeAPartOfWhatIsSigned: of the secret that is tried.
-func TestTheSecretAndItsLabelCanBeAPartOfWhatIsSigned(t *testing.T) {
+// TestTheKeyAndItsNameCanBeAPartOfWhatIsSigned: of the secret that is tried.
+func TestTheKeyAndItsNameCanBeAPartOfWhatIsSigned(t *testing.T) {
 	s := headerScheme()
-	s.Signed, s.ID = "{url}{label}{secret}{body}", &Field{From: "json", Name: "id"}
-	v := compileScheme(t, s, "one", "a", "two", "b")
+	s.Key.Encoding = "pair"
+	s.Signed, s.ID = "{url}{key_name}{key}{body}", &Field{From: "json", Name: "id"}
+	v := compileScheme(t, s, "a:one", "", "b:two", "")
 	if traits := v.Traits(); !traits.IDSigned || !traits.BodySigned {
 		t.Errorf("it covers %+v", traits)
 	}
@@ -153,7 +154,7 @@ func TestTheSecretAndItsLabelCanBeAPartOfWhatIsSigned(t *testing.T) {
 	}{
 		{"the first secret", "one", url + "aone" + body, ""},
 		{"the second", "two", url + "btwo" + body, ""},
-		{"the label of another", "one", url + "bone" + body, InvalidSignature},
+		{"the name of another", "one", url + "bone" + body, InvalidSignature},
 		{"another secret", "one", url + "atwo" + body, InvalidSignature},
 		{"neither", "one", url + body, InvalidSignature},
 	} {
@@ -165,22 +166,23 @@ func TestTheSecretAndItsLabelCanBeAPartOfWhatIsSigned(t *testing.T) {
 		})
 	}
 	r := schemeRequest(body)
-	for _, c := range []struct{ label, want string }{{"a", hexMAC("one", url+"aone"+body)}, {"", ""}} {
-		secret, err := NewSecret("one", c.label)
+	for _, c := range []struct{ secret, want string }{{"a:one", hexMAC("one", url+"aone"+body)}, {"one", ""}, {":one", ""}, {"one:", ""}} {
+		secret, err := NewSecret(c.secret, "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		err = s.Sign(r, SigningKey{Secret: secret}, Draft{Time: schemeNow})
 		if (err == nil) != (c.want != "") || c.want != "" && r.Header.Get("X-Sig") != c.want {
-			t.Errorf("label %q: signed as %s, %v", c.label, r.Header.Get("X-Sig"), err)
+			t.Errorf("%q: signed as %s, %v", c.secret, r.Header.Get("X-Sig"), err)
 		}
 		if _, err := s.Compile([]Secret{secret}, 0); (err == nil) != (c.want != "") || err != nil && strings.Contains(err.Error(), "one") {
-			t.Errorf("label %q: compiled: %v", c.label, err)
+			t.Errorf("%q: compiled: %v", c.secret, err)
 		}
 	}
 	for _, other := range []Scheme{
-		{Algorithm: Ed25519, Signature: s.Signature, Signed: "{label}{body}"},
-		{Algorithm: HMACSHA256, Signature: s.Signature, Signed: "{label}{secret}"},
+		{Algorithm: Ed25519, Signature: s.Signature, Signed: "{key}{body}"},
+		{Algorithm: HMACSHA256, Signature: s.Signature, Signed: "{key}"},
+		{Algorithm: HMACSHA256, Signature: s.Signature, Signed: "{key_name}{body}"},
 	} {
 		if other.Check() == nil {
 			t.Errorf("%s of %s is accepted", other.Algorithm, other.Signed)

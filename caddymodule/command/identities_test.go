@@ -35,7 +35,7 @@ type sample struct {
 
 // alone are the presets of which the vectors have one delivery, and of which
 // only the provider, or code that this test does not have, can sign another.
-var alone = []string{"apple-app-store", "aws-sns", "coinbase-cdp", "github-secret-scanning", "messagebird", "paddle-classic", "paypal", "rfc9421", "vonage"}
+var alone = []string{"adobe-io-events", "apple-app-store", "aws-sns", "coinbase-cdp", "ebay", "fusionauth", "fusionauth-jwks", "github-secret-scanning", "kinde", "livekit", "messagebird", "neon", "paddle-classic", "paypal", "rfc9421", "truelayer", "vonage", "wix"}
 
 // samples are of every preset: for each variant and for each member that decides
 // whether content repeats, where deliveries can be made here; else from the
@@ -91,6 +91,9 @@ func madeUp(t *testing.T, p provider.Preset, variant string, distinction provide
 	one, other := made(t, m, genuine), made(t, m, genuine)
 	if s.name == "segment batch" { // other events behind the one that is signed
 		other.Body = signature.BytesBody(`[{"type":"track"},{"event":"other"}]`)
+	}
+	if p.AlsoContent { // what is not signed tells content apart
+		other.Body = signature.BytesBody(`{"event":"other"}`)
 	}
 	s.open = func(t *testing.T) *dryrun.Endpoint { return receiver(t, m) }
 	s.signed = m.traits.IDSigned
