@@ -35,7 +35,7 @@ type sample struct {
 
 // alone are the presets of which the vectors have one delivery, and of which
 // only the provider, or code that this test does not have, can sign another.
-var alone = []string{"adobe-io-events", "apple-app-store", "aws-sns", "coinbase-cdp", "ebay", "fusionauth", "fusionauth-jwks", "github-secret-scanning", "kinde", "livekit", "messagebird", "neon", "paddle-classic", "paypal", "rfc9421", "truelayer", "vonage", "wix"}
+var alone = []string{"adobe-io-events", "apple-app-store", "aws-sns", "coinbase-cdp", "ebay", "fusionauth-jwks", "github-secret-scanning", "kinde", "messagebird", "neon", "paddle-classic", "paypal", "rfc9421", "truelayer", "vonage", "wix"}
 
 // samples are of every preset: for each variant and for each member that decides
 // whether content repeats, where deliveries can be made here; else from the
