@@ -8,6 +8,13 @@ import (
 // asymmetric are the providers that sign with a private key; what is
 // configured is the public one.
 var asymmetric = []provider.Preset{
+	// The merchant chooses which fields are sent, and a cart that is checked twice is
+	// the same. Commerce waits for the answer.
+	{
+		Name: "adobe-commerce", Title: "Adobe Commerce webhooks", Distinction: repeats,
+		Schemes: only(signature.RSASHA256, base64In("X-Adobe-Commerce-Webhook-Signature", ""), signed("{body_base64}")),
+		Docs:    "https://developer.adobe.com/commerce/extensibility/webhooks/signature-verification/", SecretHelp: "public key, under Stores > Configuration > Adobe Services > Webhooks",
+	},
 	{
 		Name: "discord", Title: "Discord", Distinction: unique,
 		Variants: []provider.Variant{
@@ -16,11 +23,28 @@ var asymmetric = []provider.Preset{
 		}, Handshake: discordPing, Handshakes: "PING, signed",
 		Docs: "https://docs.discord.com/developers/interactions/overview", SecretHelp: "Public Key, under General Information of the app",
 	},
+	// A request ends once, and its ID is signed. Whether the 10 retries in 2 hours are
+	// signed with a new time is not documented.
+	{
+		Name: "fal", Title: "fal.ai", Distinction: unique,
+		Schemes: only(signature.Ed25519, hexIn("X-Fal-Webhook-Signature", ""), signed("{id}{lf}{header.X-Fal-Webhook-User-Id}{lf}{timestamp}{lf}{body_sha256_hex}"),
+			timestamp(inHeader("X-Fal-Webhook-Timestamp"), "unix", 2*3600), id(inHeader("X-Fal-Webhook-Request-Id")), event(inJSON("status"))),
+		Docs: "https://docs.fal.ai/documentation/model-apis/inference/webhooks", SecretHelp: "`x` of a key of the key set that the documentation names",
+		Weakness: "one key signs for all customers of fal.ai: check that X-Fal-Webhook-User-Id is yours",
+	},
 	{
 		Name: "fireblocks", Title: "Fireblocks (legacy signature)", Distinction: unique,
 		Schemes: only(signature.RSASHA512, base64In("Fireblocks-Signature", ""), id(inJSON("id")), event(inJSON("eventType"))),
 		Docs:    "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "the public key that Fireblocks publishes for the environment",
 		Weakness: "one key signs for all customers of Fireblocks: check that the workspace in the body is yours",
+	},
+	// Each attempt has a new date, and its number of attempts in the body: the ID
+	// stays. 15 retries take about 3 days.
+	{
+		Name: "keygen", Title: "Keygen", Distinction: unique,
+		Schemes: only(signature.Ed25519, signature.SignatureField{Field: inHeader("Keygen-Signature"), Encoding: signature.Base64, Separator: ",", Spaces: true, Assign: "=", Element: "signature", Quoted: true},
+			signed("(request-target): post {request_target}{lf}host: {host}{lf}date: {timestamp}{lf}digest: sha-256={body_sha256_base64}"), timestamp(inHeader("Date"), "http_date", 0), id(inJSON("data.id")), event(inJSON("data.attributes.event"))),
+		Check: checkKeygen, Docs: "https://keygen.sh/docs/api/signatures/", SecretHelp: "Ed25519 public key of the account, in hex; leave the endpoint's signature algorithm at ed25519",
 	},
 	// A retry has the same uuid and the same signature.
 	{

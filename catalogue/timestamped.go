@@ -49,12 +49,26 @@ var timestamped = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, base64In("x-webhook-signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("x-webhook-timestamp"), "unix_ms", 25*3600), event(inJSON("type"))),
 		Docs:    "https://www.cashfree.com/docs/payments/online/webhooks/signature-verification", SecretHelp: "client secret (secret key) of the account",
 	},
+	// Retries are signed with a new time and keep the delivery ID. Somebody who types
+	// and stops is announced in equal words.
+	{
+		Name: "chatwoot", Title: "Chatwoot", DigestBody: true, Distinction: repeats,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Chatwoot-Signature", "sha256="), signed("{timestamp}.{body}"), timestamp(inHeader("X-Chatwoot-Timestamp"), "unix", 0), id(inHeader("X-Chatwoot-Delivery")), event(inJSON("event"))),
+		Docs:    "https://www.chatwoot.com/hc/user-guide/articles/1677693021-how-to-use-webhooks", SecretHelp: "secret of the webhook or of the agent bot, on its page",
+	},
 	// uid is the video, and time that of sending; the body has `modified`.
 	{
 		Name: "cloudflare-stream", Title: "Cloudflare Stream", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("Webhook-Signature", ",", "sig1"), signed("{timestamp}.{body}"), timestamp(inElement("time"), "unix", 0), event(inJSON("status.state"))),
 		Docs:    "https://developers.cloudflare.com/stream/manage-video-library/using-webhooks/", SecretHelp: "secret in the answer of the API call that makes the webhook",
 	},
+	// SHA-1 or SHA-256 is a setting of the account. Whether retries are signed with a
+	// new time is not documented; the two hours are those of the vendor's libraries,
+	// and the body has timestamp and request_id.
+	{Name: "cloudinary", Title: "Cloudinary", DigestBody: true, Distinction: unique, Variants: []provider.Variant{
+		{Name: "sha1", Help: "SHA-1, as with most accounts", Schemes: cloudinaryScheme(signature.SHA1Suffix), Weakness: suffixWeakness},
+		{Name: "sha256", Help: "the account is set to SHA-256", Schemes: cloudinaryScheme(signature.SHA256Suffix), Weakness: suffixWeakness},
+	}, Docs: "https://cloudinary.com/documentation/notification_signatures", SecretHelp: "API secret of the key that signs notifications, under Settings > Webhook Notifications"},
 	// Retries go on for 24 hours. Whether they are signed with a new time is not
 	// documented; data.id is the message, and the body has its status and times.
 	{
@@ -132,7 +146,7 @@ var timestamped = []provider.Preset{
 	{
 		Name: "orb", Title: "Orb", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("X-Orb-Signature", " ", "v1"), signed("v1:{timestamp}:{body}"), timestamp(inHeader("X-Orb-Timestamp"), "iso8601", 0), id(inJSON("id")), event(inJSON("type"))),
-		Docs:    "https://docs.withorb.com/integrations-and-exports/webhooks", SecretHelp: "Signing secret of the endpoint",
+		Docs:    "https://docs.withorb.com/guides/integrations-and-exports/webhooks", SecretHelp: "Signing secret of the endpoint",
 	},
 	{
 		Name: "paddle", Title: "Paddle Billing", Distinction: unique,
@@ -168,7 +182,7 @@ var timestamped = []provider.Preset{
 		Name: "recurly", Title: "Recurly", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("recurly-signature"), Separator: ",", Positional: 1}, signed("{timestamp}.{body}"), timestamp(inElement("1"), "unix_ms", 0),
 			id(inHeader("recurly-notification-id")), event(inJSON("object_type")), action(inJSON("event_type"))),
-		Docs: "https://docs.recurly.com/docs/signature-verification", SecretHelp: "Secret key of the endpoint, as text",
+		Docs: "https://docs.recurly.com/recurly-subscriptions/docs/signature-verification", SecretHelp: "Secret key of the endpoint, as text",
 	},
 	// call_id is the call; the body has its times and its transcript.
 	{
@@ -258,6 +272,12 @@ var timestamped = []provider.Preset{
 		Window:  2 * day, Handshake: zoomChallenge, Handshakes: "endpoint.url_validation, signed",
 		Docs: "https://developers.zoom.us/docs/api/webhooks", SecretHelp: "Secret Token, under Features of the app",
 	},
+}
+
+const suffixWeakness = "the signature is a hash of content and secret without HMAC: who can find two contents with one hash has one signature for both"
+
+func cloudinaryScheme(algorithm signature.Algorithm) []signature.Scheme {
+	return only(algorithm, hexIn("X-Cld-Signature", ""), signed("{body}{timestamp}"), timestamp(inHeader("X-Cld-Timestamp"), "unix", 7200), event(inJSON("notification_type")))
 }
 
 // boxScheme: each of the two keys has a header of its own.

@@ -104,7 +104,7 @@ func (*Custom) OptionNames() []string {
 //	custom [<secret>] {
 //		algorithm <algorithm>
 //		key       <encoding> [prefix <text>]
-//		signature <place> <name> [<encoding>] [prefix <text>] [prefix_optional] [repeated] [spaces] [separator <text>] [assign <text>] [element <name>] [set_separator <text>] [positional <n>]
+//		signature <place> <name> [<encoding>] [prefix <text>] [prefix_optional] [repeated] [spaces] [quoted] [separator <text>] [assign <text>] [element <name>] [set_separator <text>] [positional <n>]
 //		signed    <template>
 //		timestamp <place> <name> [<format>] [optional]
 //		id        <place> <name>
@@ -202,7 +202,7 @@ func (c *Custom) readPlace(r *option.Reader) bool {
 	line := r.Line()
 	switch r.Name() {
 	case "key":
-		c.Key.Encoding = line.Next("an encoding: utf8, hex or base64")
+		c.Key.Encoding = line.Next("an encoding: utf8, hex, base64 or pair")
 		c.Key.Prefix = line.Named("prefix")
 	case "signature":
 		c.readSignature(line)
@@ -246,6 +246,7 @@ func (c *Custom) readSignature(line *option.Line) {
 	s.PrefixOptional = line.Flag("prefix_optional")
 	s.Repeated = line.Flag("repeated")
 	s.Spaces = line.Flag("spaces")
+	s.Quoted = line.Flag("quoted")
 	s.Encoding = signature.Encoding(line.Optional())
 }
 

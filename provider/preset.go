@@ -48,6 +48,8 @@ type Preset struct {
 	// Code makes the verifier of a provider whose signatures the scheme type
 	// cannot describe.
 	Code func(m *Module) (Verifier, error)
+	// PublicKeys: the secrets are public keys, where no scheme says so.
+	PublicKeys bool
 	// NoSecret: the keys are published by the provider, so that secrets are
 	// optional.
 	NoSecret bool
@@ -275,7 +277,7 @@ func (m *Module) provision() error {
 	}
 	if len(m.Secrets) > 0 || !p.NoSecret {
 		// Where the provider publishes its keys, what is configured is public.
-		asymmetric := p.NoSecret || (len(schemes) > 0 && schemes[0].Algorithm.Asymmetric())
+		asymmetric := p.NoSecret || p.PublicKeys || (len(schemes) > 0 && schemes[0].Algorithm.Asymmetric())
 		if m.keys, err = m.Options.resolve(m.logger, p.Name, asymmetric, p.issuesSecrets()); err != nil {
 			return m.withHandshakeHint(err)
 		}

@@ -200,12 +200,20 @@ func (s *signer) list(text string) string {
 		if n, err := strconv.Atoi(e.name); err == nil && n <= f.Positional {
 			continue
 		}
-		parts = append(parts, e.name+f.Assign+e.value)
+		parts = append(parts, f.named(e.name, e.value))
 	}
 	if f.Assign != "" {
-		text = f.Element + f.Assign + text
+		text = f.named(f.Element, text)
 	}
 	return strings.Join(append(parts, text), f.Separator)
+}
+
+// named writes a part that has a name.
+func (f *SignatureField) named(name, value string) string {
+	if f.Quoted {
+		value = `"` + value + `"`
+	}
+	return name + f.Assign + value
 }
 
 func (s *signer) element(name string) string {

@@ -68,20 +68,34 @@ func (r *Request) URL() string {
 
 // target returns the parts of URL.
 func (r *Request) target() (host, path, query string) {
-	host, uri := r.Host, r.RequestURI
-	if r.PublicURL != "" {
-		_, rest, _ := strings.Cut(r.URL(), "://")
-		end := strings.IndexAny(rest, "/?")
-		if end < 0 {
-			end = len(rest)
-		}
-		host, uri = rest[:end], rest[end:]
-	}
+	host, uri := r.split()
 	path, query, _ = strings.Cut(uri, "?")
 	if path == "" {
 		path = "/"
 	}
 	return host, path, query
+}
+
+// requestTarget returns the path and query of URL, as in the request line.
+func (r *Request) requestTarget() string {
+	_, uri := r.split()
+	if !strings.HasPrefix(uri, "/") {
+		return "/" + uri
+	}
+	return uri
+}
+
+// split returns the host of URL and what follows it.
+func (r *Request) split() (host, uri string) {
+	if r.PublicURL == "" {
+		return r.Host, r.RequestURI
+	}
+	_, rest, _ := strings.Cut(r.URL(), "://")
+	end := strings.IndexAny(rest, "/?")
+	if end < 0 {
+		end = len(rest)
+	}
+	return rest[:end], rest[end:]
 }
 
 // Body is a request body that can be read any number of times.

@@ -35,7 +35,7 @@ type sample struct {
 
 // alone are the presets of which the vectors have one delivery, and of which
 // only the provider, or code that this test does not have, can sign another.
-var alone = []string{"apple-app-store", "aws-sns", "coinbase-cdp", "github-secret-scanning", "messagebird", "paddle-classic", "paypal", "rfc9421", "vonage"}
+var alone = []string{"adobe-io-events", "apple-app-store", "aws-sns", "coinbase-cdp", "ebay", "fusionauth-jwks", "github-secret-scanning", "kinde", "messagebird", "neon", "paddle-classic", "paypal", "rfc9421", "truelayer", "vonage", "wix"}
 
 // samples are of every preset: for each variant and for each member that decides
 // whether content repeats, where deliveries can be made here; else from the
@@ -94,6 +94,9 @@ func madeUp(t *testing.T, p provider.Preset, variant string, distinction provide
 	}
 	if strings.HasPrefix(member.Name, "0.") { // a list, in which no ID is placed; nothing signs it
 		other.Body = signature.BytesBody(strings.TrimSuffix(string(o.Body), "]") + `,{"event":"other"}]`)
+	}
+	if p.AlsoContent { // what is not signed tells content apart
+		other.Body = signature.BytesBody(`{"event":"other"}`)
 	}
 	s.open = func(t *testing.T) *dryrun.Endpoint { return receiver(t, m) }
 	s.signed = m.traits.IDSigned

@@ -103,6 +103,8 @@ func randomSecret(s signature.Scheme) string {
 	switch {
 	case s.Algorithm == signature.Basic:
 		text = "webhook:" + text
+	case s.Key.Encoding == "pair":
+		text = "name:" + text
 	case s.Key.Encoding == "base64":
 		text = base64.StdEncoding.EncodeToString(raw[:])
 	}
