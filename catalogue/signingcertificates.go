@@ -109,7 +109,9 @@ func signSNS(m *provider.Module, r *signature.Request, key signature.SigningKey,
 		e.Type = "Notification"
 	}
 	e.TopicArn, e.Timestamp = topic, d.Time.UTC().Format("2006-01-02T15:04:05.000Z")
-	e.SigningCertURL = "https://" + snsHost(topic) + "/SimpleNotificationService-" + strings.Repeat("0123456789abcdef", 2) + ".pem"
+	if e.SigningCertURL, err = madeUpCertificateURL(topic, key); err != nil {
+		return err
+	}
 	e.UnsubscribeURL = ""
 	e.SignatureVersion = "2"
 	versions, err := snsVersions(m.Resolved().Algorithms)
@@ -135,6 +137,14 @@ func signSNS(m *provider.Module, r *signature.Request, key signature.SigningKey,
 	r.Header.Set("X-Amz-Sns-Message-Id", e.MessageID)
 	r.Header.Set("X-Amz-Sns-Topic-Arn", e.TopicArn)
 	return nil
+}
+
+// madeUpCertificateURL is where SNS would have the certificate: each has its own
+// name.
+func madeUpCertificateURL(topic string, key signature.SigningKey) (string, error) {
+	public, err := x509.MarshalPKIXPublicKey(key.Private.Public())
+	sum := sha256.Sum256(public)
+	return fmt.Sprintf("https://%s/SimpleNotificationService-%x.pem", snsHost(topic), sum[:16]), err
 }
 
 func (e snsEnvelope) sign(private crypto.Signer) (string, error) {

@@ -9,13 +9,13 @@ package crosscheck
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"slices"
@@ -31,7 +31,7 @@ import (
 )
 
 // leastLibraries is how many libraries must judge.
-const leastLibraries = 45
+const leastLibraries = 60
 
 var errRefused = errors.New("refused")
 
@@ -139,8 +139,7 @@ var bodies = map[string]func() []byte{
 // document is JSON with random text beyond ASCII, spelled as JSON.stringify does.
 func document(size int) []byte {
 	random := make([]byte, size)
-	source := rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32d", time.Now().UnixNano()))))
-	source.Read(random)
+	rand.Read(random) // never fails (crypto/rand)
 	return fmt.Appendf(nil, `{"id":"%x","type":"thing.created","event":{"id":"%[1]x","type":"thing"},"webhookTimestamp":%d,"note":"Grüße – 世界 🚀","filling":%q}`,
 		random[:8], time.Now().UnixMilli(), base64.RawURLEncoding.EncodeToString(random))
 }
@@ -151,6 +150,9 @@ func ofOurs(t *testing.T, l library) []trial {
 	options := generator.Options{Provider: l.Preset, URL: "https://hooks.example.com/in?tenant=1"}
 	if l.Variant != "" {
 		options.Options = fmt.Sprintf(`{"scheme":%q}`, l.Variant)
+	}
+	if l.SecretPrefix != "" {
+		options.Secret = l.SecretPrefix + rand.Text()
 	}
 	all := changed(t, l, "example", options)
 	if l.Own {
@@ -186,6 +188,9 @@ func changed(t *testing.T, l library, kind string, options generator.Options) []
 		x := trialOf(t, l, kind, g, generator.Stale)
 		x.change = "time"
 		all = append(all, x)
+	}
+	if l.SecretPrefix != "" {
+		options.Secret = l.SecretPrefix + rand.Text()
 	}
 	other, err := generator.New(options)
 	if err != nil {
@@ -330,7 +335,7 @@ func ofTheirs(t *testing.T, all []library) []trial {
 func (x trial) delivery(t *testing.T) delivery {
 	t.Helper()
 	d := delivery{
-		Library: x.library.Name, Method: x.vector.Request.Method, URL: x.vector.Request.URL, Headers: make(map[string]string),
+		Library: x.library.Name, Now: x.vector.Now, Method: x.vector.Request.Method, URL: x.vector.Request.URL, Headers: make(map[string]string),
 		Body: x.vector.Request.Body, Secret: x.secret, Label: x.label, Options: x.vector.Provider,
 	}
 	for name, values := range x.vector.Request.Headers {

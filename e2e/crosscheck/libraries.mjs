@@ -4,7 +4,7 @@
 // verify is given a delivery: method, url, path (with query), headers (names in lower
 // case), body (a Buffer), text, secret, label and options (the provider as in Caddy's
 // config). It returns whether the library accepts it; what it throws is a refusal.
-// own: it takes only bodies of the provider's own form. empty: it takes an empty body.
+// secretPrefix: what a secret begins with that it takes. own: it takes only bodies of the provider's own form. empty: it takes an empty body.
 // sign is given a body and the time in seconds, and returns the provider's config, the
 // headers, and the URL and the body where they are others.
 import { createSecretKey, randomBytes } from 'node:crypto'
@@ -19,6 +19,11 @@ const whsec = () => 'whsec_' + randomBytes(32).toString('base64')
 const secretOf = (secret) => ({ secrets: [{ secret }] })
 const fields = (d) => Object.fromEntries(new URLSearchParams(d.text))
 const quiet = async (promise) => { await promise; return true } // throws if it refuses
+
+function hubspot(d, signatureVersion, signature) {
+  const { Signature } = require('@hubspot/api-client')
+  return Signature.isValid({ signatureVersion, signature, method: d.method, url: d.url, requestBody: d.text, clientSecret: d.secret, timestamp: Number(d.headers['x-hubspot-request-timestamp']) })
+}
 
 export const libraries = {
   '@adyen/api-library': {
@@ -102,6 +107,18 @@ export const libraries = {
       return Boolean(new EasyPost('test').Utils.validateWebhook(d.body, d.headers, d.secret))
     },
   },
+  '@hubspot/api-client (v1)': {
+    preset: 'hubspot', variant: 'v1',
+    verify: (d) => hubspot(d, 'v1', d.headers['x-hubspot-signature']),
+  },
+  '@hubspot/api-client (v2)': {
+    preset: 'hubspot', variant: 'v2',
+    verify: (d) => hubspot(d, 'v2', d.headers['x-hubspot-signature']),
+  },
+  '@hubspot/api-client (v3)': {
+    preset: 'hubspot', variant: 'v3',
+    verify: (d) => hubspot(d, 'v3', d.headers['x-hubspot-signature-v3']),
+  },
   '@hygraph/utils': {
     preset: 'hygraph',
     sign(body) {
@@ -176,6 +193,18 @@ export const libraries = {
     verify(d) {
       const { Paddle } = require('@paddle/paddle-node-sdk')
       return new Paddle('test').webhooks.isSignatureValid(d.text, d.secret, d.headers['paddle-signature'])
+    },
+  },
+  '@polar-sh/sdk': {
+    preset: 'polar', secretPrefix: 'polar_whs_', // it takes every secret for text, as those of this form are
+    verify(d) {
+      const { validateEvent, WebhookVerificationError } = require('@polar-sh/sdk/webhooks')
+      try {
+        validateEvent(d.text, d.headers, d.secret)
+      } catch (err) {
+        if (err instanceof WebhookVerificationError || err instanceof SyntaxError) throw err // else it is verified, and of no type that it knows
+      }
+      return true
     },
   },
   '@sanity/webhook': {
@@ -375,6 +404,19 @@ export const libraries = {
       return { config: secretOf(secret), headers: { 'SC-Signature': smartcar.hashChallenge(secret, body) } }
     },
     verify: (d) => require('smartcar').verifyPayload(d.secret, d.headers['sc-signature'], JSON.parse(d.text)),
+  },
+  'sns-validator': {
+    preset: 'aws-sns', own: true,
+    verify(d) {
+      const https = require('node:https'), { Readable } = require('node:stream')
+      https.get = (url, respond) => { // what it would fetch: here the certificate that the receiver is told to trust
+        const response = Readable.from(d.options.certificates)
+        respond(Object.assign(response, { statusCode: 200 }))
+        return response
+      }
+      const MessageValidator = require('sns-validator')
+      return new Promise((resolve, reject) => new MessageValidator().validate(d.text, (err) => err ? reject(err) : resolve(true)))
+    },
   },
   square: {
     preset: 'square',

@@ -19,18 +19,20 @@ import (
 
 // library is a vendor's own library, as run.mjs and judge.py list it.
 type library struct {
-	Name    string `json:"name"`
-	Preset  string `json:"preset"`
-	Variant string `json:"variant"`
-	Own     bool   `json:"own"`   // it takes only bodies of the provider's own form
-	Empty   bool   `json:"empty"` // it takes an empty body
-	Signs   bool   `json:"signs"` // it makes deliveries, too
-	Origin  string `json:"-"`     // npm, PyPI or Go
+	Name         string `json:"name"`
+	Preset       string `json:"preset"`
+	Variant      string `json:"variant"`
+	SecretPrefix string `json:"secret_prefix"` // of the secrets that it takes
+	Own          bool   `json:"own"`           // it takes only bodies of the provider's own form
+	Empty        bool   `json:"empty"`         // it takes an empty body
+	Signs        bool   `json:"signs"`         // it makes deliveries, too
+	Origin       string `json:"-"`             // npm, PyPI or Go
 }
 
 // delivery is one that a library judges.
 type delivery struct {
 	Library string            `json:"library"`
+	Now     int64             `json:"now"`
 	Method  string            `json:"method"`
 	URL     string            `json:"url"`
 	Headers map[string]string `json:"headers"` // names in lower case

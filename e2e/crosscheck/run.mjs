@@ -7,10 +7,19 @@
 import { createInterface } from 'node:readline'
 import { libraries } from './libraries.mjs'
 
+// The libraries' clock is that of each delivery, so that a slow run is none too late.
+const RealDate = Date
+let now
+globalThis.Date = class extends RealDate {
+  constructor(...args) { args.length > 0 ? super(...args) : super(now) }
+  static now() { return now }
+}
+
 const print = (value) => process.stdout.write(JSON.stringify(value) + '\n')
 console.log = console.error // libraries that talk
 
 async function judge(d) {
+  now = d.now * 1000
   const body = Buffer.from(d.body_b64, 'base64')
   const url = new URL(d.url)
   try {
@@ -22,6 +31,7 @@ async function judge(d) {
 }
 
 async function sign(job) {
+  now = job.now * 1000
   const body = Buffer.from(job.body_b64, 'base64').toString()
   const made = await libraries[job.library].sign(body, job.now)
   return {
@@ -32,7 +42,7 @@ async function sign(job) {
 
 if (process.argv[2] === 'list') {
   for (const [name, row] of Object.entries(libraries)) {
-    print({ name, preset: row.preset, variant: row.variant ?? '', own: row.own ?? false, empty: row.empty ?? false, signs: Boolean(row.sign) })
+    print({ name, preset: row.preset, variant: row.variant ?? '', secret_prefix: row.secretPrefix ?? '', own: row.own ?? false, empty: row.empty ?? false, signs: Boolean(row.sign) })
   }
 } else {
   const answer = { sign, judge }[process.argv[2]]
