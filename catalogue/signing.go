@@ -7,13 +7,16 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"hash"
 	"math/big"
 	"net/http"
 	"net/url"
+	"strconv"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -21,8 +24,10 @@ import (
 
 // signings are how deliveries are made of the providers whose schemes alone do
 // not say it: for `sign`, `send` and tests. Those with a token are in
-// signingtokens.go, those with certificates in signingcertificates.go.
+// signingtokens.go and signingdetached.go, those with certificates in
+// signingcertificates.go.
 var signings = map[string]*provider.Signing{
+	"adobe-io-events":           {Algorithm: signature.RSASHA256, KeyID: true, NewKeyID: adobeKeyPathOf, Sign: signAdobeEvents, ID: new(inJSON("event_id")), Event: new(inJSON("event.type")), Example: provider.PresetOptions{Audience: "4e9d02d2b9d44a0d8d2bcd4aee8ec6c3"}},
 	"adyen":                     {Sign: signAdyen, ID: new(inJSON(adyenItemPath + "pspReference")), Event: new(inJSON(adyenItemPath + "eventCode"))},
 	"apple-app-store":           {Algorithm: signature.ECDSAP256SHA256, Trust: trustAppleRoot, Sign: signAppStore, ID: new(inJSON("notificationUUID")), Event: new(inJSON("notificationType")), Example: provider.PresetOptions{BundleID: "com.example.app"}},
 	"atlassian-connect":         {Sign: signAtlassian, ID: new(inHeader("X-Atlassian-Webhook-Identifier")), Event: new(inJSON("webhookEvent")), Example: provider.PresetOptions{Issuers: []string{exampleClientKey}}},
@@ -32,20 +37,30 @@ var signings = map[string]*provider.Signing{
 	"coinbase-cdp":              {Sign: signCoinbase},
 	"contentful":                {Sign: signContentful},
 	"dropbox-sign":              {Sign: signDropboxSign, Event: new(inJSON("event.event_type"))},
+	"ebay":                      {Algorithm: signature.ECDSAP256SHA256, KeyID: true, Sign: signEbay, ID: new(inJSON("notification.notificationId")), Event: new(inJSON("metadata.topic"))},
 	"fireblocks-jws":            {Algorithm: signature.RSASHA512, KeyID: true, Sign: signFireblocks, ID: new(inJSON("id")), Event: new(inJSON("eventType"))},
+	"fusionauth":                {Sign: signFusionAuth(jose.HS256), ID: new(inJSON("event.id")), Event: new(inJSON("event.type"))},
+	"fusionauth-jwks":           {Algorithm: signature.RSASHA256, KeyID: true, Sign: signFusionAuth(jose.RS256), ID: new(inJSON("event.id")), Event: new(inJSON("event.type"))},
 	"github-secret-scanning":    {Algorithm: signature.ECDSAP256SHA256, KeyID: true, Sign: signSecretScanning},
 	"google-drive":              {Sign: signDrive},
 	"google-play-rtdn":          googleSigning,
 	"google-pubsub":             googleSigning,
 	"hygraph":                   {Sign: signHygraph},
+	"kinde":                     {Algorithm: signature.RSASHA256, KeyID: true, Sign: signKinde, ID: new(inJSON("event_id")), Event: new(inJSON("type"))},
+	"livekit":                   {Sign: signLiveKit, ID: new(inJSON("id")), Event: new(inJSON("event")), Example: provider.PresetOptions{Issuers: []string{"APIw2PYfJgW3ZdL"}}},
 	"messagebird":               {Sign: signMessageBird},
 	"microsoft-graph":           {Sign: signGraph},
 	"monday":                    {Sign: signMonday, ID: new(inJSON("event.triggerUuid")), Event: new(inJSON("event.type"))},
+	"neon":                      {Algorithm: signature.Ed25519, KeyID: true, Trust: trustPEM, Sign: signNeon, ID: new(inJSON("event_id")), Event: new(inJSON("event_type"))},
+	"netlify":                   {Sign: signNetlify, Event: new(inHeader("X-Netlify-Event"))},
 	"paddle-classic":            {Algorithm: signature.RSASHA1, Sign: signPaddleClassic},
 	"paypal":                    {Algorithm: signature.RSASHA256, Trust: trustPayPal, Sign: signPayPal, ID: new(inHeader("Paypal-Transmission-Id")), Event: new(inJSON("event_type")), Example: provider.PresetOptions{WebhookID: "8PT597110X687430LKGECATA"}},
 	"plaid":                     {Algorithm: signature.ECDSAP256SHA256, KeyID: true, Sign: signPlaid},
 	"rfc9421":                   {NewSecret: newMessageSecret, KeyID: true, Trust: trustMessageKey, Sign: signMessage},
+	"saleor":                    {Algorithm: signature.RSASHA256, KeyID: true, Sign: signSaleor, Event: new(inHeader("Saleor-Event"))},
+	"truelayer":                 {NewKey: newP521, KeyID: true, Trust: trustKeySet, Sign: signTrueLayer, ID: new(inJSON("event_id")), Event: new(inJSON("type"))},
 	"vonage":                    {Sign: signVonage},
+	"wix":                       {Algorithm: signature.RSASHA256, Sign: signWix, ID: new(inJSON("id")), Event: new(inJSON("entityFqdn"))},
 }
 
 // placement is where one part of a draft goes.
@@ -105,7 +120,7 @@ func signBraintree(_ *provider.Module, r *signature.Request, key signature.Signi
 	payload := base64.StdEncoding.EncodeToString(body) + "\n"
 	secret := sha1.Sum(key.Secret.Reveal()) // see braintreeKey
 	sum := macOf(sha1.New, secret[:], payload)
-	setForm(r, url.Values{"bt_signature": {key.Secret.Label() + "|" + fmt.Sprintf("%x", sum)}, "bt_payload": {payload}})
+	setForm(r, url.Values{"bt_signature": {key.Secret.Label() + "|" + hex.EncodeToString(sum)}, "bt_payload": {payload}})
 	return nil
 }
 
@@ -156,7 +171,7 @@ func signByScheme(m *provider.Module, r *signature.Request, key signature.Signin
 
 // signDropboxSign makes the multipart body, whose part holds the event.
 func signDropboxSign(_ *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
-	at := fmt.Sprint(d.Time.Unix())
+	at := strconv.FormatInt(d.Time.Unix(), 10)
 	if err := placeAll(r, placement{inJSON("event.event_time"), at}, placement{inJSON("event.event_type"), d.Event}); err != nil {
 		return err
 	}
@@ -165,7 +180,7 @@ func signDropboxSign(_ *provider.Module, r *signature.Request, key signature.Sig
 		return err
 	}
 	sum := macOf(sha256.New, key.Secret.Reveal(), at+found[2])
-	if err := signature.Place(r, inJSON("event.event_hash"), fmt.Sprintf("%x", sum)); err != nil {
+	if err := signature.Place(r, inJSON("event.event_hash"), hex.EncodeToString(sum)); err != nil {
 		return err
 	}
 	const boundary = "------------------------d74496d66958873e"

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/big"
+	"strconv"
 	"strings"
 	"time"
 
@@ -217,7 +218,7 @@ func trustAppleRoot(_ *provider.Module, key signature.SigningKey) (provider.Trus
 // signAppStore signs a notification with a certificate that leads to the root.
 // The body is the notification, as it is inside the JWS.
 func signAppStore(m *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
-	at := fmt.Sprint(d.Time.UnixMilli())
+	at := strconv.FormatInt(d.Time.UnixMilli(), 10)
 	subject := "data."
 	if paths, err := appleSubjects.Find(r.Body); err != nil {
 		return err

@@ -9,11 +9,9 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/asn1"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"math/big"
 
 	"github.com/dunglas/httpsfv"
 
@@ -110,19 +108,6 @@ func signMessageBase(key signature.SigningKey, base []byte) ([]byte, error) {
 		sum := sha512.Sum512(base)
 		return rsa.SignPSS(rand.Reader, private, crypto.SHA512, sum[:], &rsa.PSSOptions{SaltLength: 64})
 	default:
-		return concatenated(private, sha[:])
+		return halves(private, sha[:], crypto.SHA256, 32)
 	}
-}
-
-// concatenated signs with ECDSA, and returns r and s of 32 bytes each.
-func concatenated(private crypto.Signer, sum []byte) ([]byte, error) {
-	der, err := private.Sign(rand.Reader, sum, crypto.SHA256)
-	if err != nil {
-		return nil, err
-	}
-	var pair struct{ R, S *big.Int }
-	if _, err := asn1.Unmarshal(der, &pair); err != nil {
-		return nil, err
-	}
-	return append(pair.R.FillBytes(make([]byte, 32)), pair.S.FillBytes(make([]byte, 32))...), nil
 }

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"crypto"
 	"slices"
 	"strings"
 
@@ -14,15 +15,21 @@ type Signing struct {
 	// Example has a value for each option that the provider needs, for use
 	// where the operator has set none.
 	Example PresetOptions
-	// Algorithm is what a private key signs with. Empty: the secret is shared.
+	// Algorithm is what a private key signs with. Empty: the secret is shared,
+	// unless NewKey makes up a private key.
 	Algorithm signature.Algorithm
+	// NewKey makes up a private key where no algorithm of the schemes has one of
+	// its kind.
+	NewKey func() (crypto.Signer, error)
 	// NewSecret makes up a shared secret. Nil: 64 hex digits.
 	NewSecret func() string
 	// ID and Event are where a request says them before it is signed; nil: it
 	// does not.
 	ID, Event *signature.Field
-	// KeyID: deliveries name the key, so that the secret has a label.
-	KeyID bool
+	// KeyID: deliveries name the key, so that the secret has a label. NewKeyID
+	// makes one up; nil: a UUID.
+	KeyID    bool
+	NewKeyID func() string
 	// Trust returns what a receiver must be told to accept what a private key
 	// signs. Nil: its public key, in PEM, as a secret.
 	Trust func(m *Module, key signature.SigningKey) (Trust, error)
@@ -32,10 +39,11 @@ type Signing struct {
 }
 
 // Trust is what a receiver must be told to accept what a key signs: a secret,
-// or certificates in PEM.
+// certificates in PEM, or a key set.
 type Trust struct {
 	Secret              string
 	Certificates, Roots []string
+	JWKS                string
 }
 
 // Signing returns how deliveries of the preset are made, nil if its schemes say

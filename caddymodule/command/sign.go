@@ -130,7 +130,7 @@ func saveKey(path string, setup *signing.Setup) error {
 		return fmt.Errorf("saving the key: %w", err)
 	}
 	if _, err := file.Write(text); err != nil {
-		file.Close()
+		_ = file.Close()
 		return fmt.Errorf("saving the key: %w", err)
 	}
 	return file.Close()

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"embed"
 	"encoding/json"
-	"fmt"
 	"math/big"
 	"path"
 	"regexp"
@@ -119,7 +118,7 @@ func fill(kind string, n int, now time.Time) string {
 	case "upper":
 		return random("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", n)
 	}
-	panic(fmt.Sprintf("unknown placeholder in a bundled example: %s", kind))
+	panic("unknown placeholder in a bundled example: " + kind)
 }
 
 func random(alphabet string, n int) string {

@@ -183,13 +183,13 @@ func adapted(t *testing.T, text string) json.RawMessage {
 	if err != nil {
 		t.Fatalf("%s\n%v", text, err)
 	}
-	var found json.RawMessage
+	var found any
 	var look func(value any)
 	look = func(value any) {
 		switch v := value.(type) {
 		case map[string]any:
 			if v["handler"] == "verify_webhook" {
-				found, _ = json.Marshal(v["provider"])
+				found = v["provider"]
 			}
 			for _, inner := range v {
 				look(inner)
@@ -208,7 +208,11 @@ func adapted(t *testing.T, text string) json.RawMessage {
 	if found == nil {
 		t.Fatalf("no handler in %s", config)
 	}
-	return found
+	options, err := json.Marshal(found)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return options
 }
 
 // A key that is saved signs for the same receiver the next time.
@@ -341,7 +345,7 @@ func TestGeneratorsSayWhatIsWrong(t *testing.T) {
 		{generator.Options{Provider: "github", URL: "http://localhost/", Options: "{"}, "options"},
 		{generator.Options{Provider: "github", URL: "http://localhost/", PrivateKey: "no such file"}, "private key"},
 		{generator.Options{Provider: "plaid", URL: "http://localhost/", Secret: "one"}, "plaid signs with a private key: give that instead of a secret"},
-		{generator.Options{Provider: "plaid", URL: "http://localhost/", PrivateKey: rsa}, "plaid signs with ecdsa-p256-sha256: the private key is of another kind"},
+		{generator.Options{Provider: "plaid", URL: "http://localhost/", PrivateKey: rsa}, "plaid signs with another kind of private key: give one for ECDSA with P-256"},
 		{generator.Options{Provider: "vonage", URL: "http://localhost/", PrivateKey: rsa}, "vonage signs with a shared secret: give that instead of a private key"},
 		{generator.Options{Provider: "aws-sns", URL: "http://localhost/", Options: `{"topics":["here"]}`}, `topic "here" is not the ARN of an SNS topic`},
 	} {

@@ -16,8 +16,10 @@ type Setup struct {
 	// Secret is the secret or the public key, empty if certificates stand for
 	// it. Label is the name of the key, empty if deliveries name none.
 	Secret, Label string
-	// Certificates and Roots are in PEM.
+	// Certificates and Roots are in PEM, JWKS is a key set in which each brace is
+	// escaped as in the config.
 	Certificates, Roots []string
+	JWKS                string
 	// Generated: the key was made up. LabelGenerated: its name was.
 	Generated, LabelGenerated bool
 
@@ -47,6 +49,9 @@ func (s *Setup) presetOptions() provider.PresetOptions {
 	}
 	if s.Roots != nil {
 		o.Roots = s.Roots
+	}
+	if s.JWKS != "" {
+		o.JWKS = s.JWKS
 	}
 	return o
 }

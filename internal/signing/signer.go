@@ -3,13 +3,16 @@ package signing
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -87,7 +90,7 @@ func (s *Signer) openSchemes(name string, with Key) error {
 	if s.algorithm.Asymmetric() && s.key.Private == nil {
 		return fmt.Errorf("%s signs with a private key: give that instead of a secret, or neither", name)
 	}
-	if scheme.KeyID == nil || s.setup.Label != "" {
+	if s.setup.Label != "" || scheme.KeyID == nil && !strings.Contains(scheme.Signed, "{label}") {
 		return nil
 	}
 	s.setup.Label, s.setup.LabelGenerated = randomLabel(), true
@@ -100,10 +103,10 @@ func (s *Signer) openSigning(name string, with Key) error {
 	how := s.inspection.signing()
 	s.algorithm = how.Algorithm
 	if how.KeyID && s.setup.Label == "" {
-		s.setup.Label, s.setup.LabelGenerated = randomLabel(), true
+		s.setup.Label, s.setup.LabelGenerated = newKeyID(how), true
 	}
 	s.key.Private, s.setup.Secret = with.Private, with.Secret
-	private := how.Algorithm != "" // its deliveries are signed with one
+	private := how.Algorithm != "" || how.NewKey != nil // its deliveries are signed with one
 	var err error
 	switch {
 	case with.Secret != "" && private:
@@ -111,10 +114,10 @@ func (s *Signer) openSigning(name string, with Key) error {
 	case with.Private != nil && !private && how.Trust == nil:
 		return fmt.Errorf("%s signs with a shared secret: give that instead of a private key, or neither", name)
 	case with.Private != nil:
-		err = checkKind(name, how.Algorithm, with.Private)
+		err = checkKind(name, how, with.Private)
 	case private:
 		s.setup.Generated = true
-		s.key.Private, s.setup.Secret, err = signature.GenerateKey(how.Algorithm, signature.KeyFormat{})
+		s.key.Private, err = newKey(how)
 	case with.Secret == "" && how.NewSecret != nil:
 		s.setup.Generated, s.setup.Secret = true, how.NewSecret()
 	case with.Secret == "":
@@ -123,14 +126,29 @@ func (s *Signer) openSigning(name string, with Key) error {
 	if err != nil {
 		return err
 	}
+	if err := s.name(); err != nil {
+		return err
+	}
 	if err := s.trust(how); err != nil {
 		return err
 	}
 	s.setup.private = s.key.Private
-	s.key.Secret, err = signature.NewSecret(s.setup.Secret, s.setup.Label)
-	if s.setup.Certificates != nil || s.setup.Roots != nil {
-		s.setup.Secret = "" // certificates stand for it
+	if s.setup.JWKS != "" || s.setup.Certificates != nil || s.setup.Roots != nil {
+		s.setup.Secret = "" // they stand for it
+		return nil
 	}
+	return s.name()
+}
+
+// name puts the secret, or in its place the public key, into the key, with the
+// label.
+func (s *Signer) name() error {
+	text := s.setup.Secret
+	if s.key.Private != nil {
+		text = "private" // never used
+	}
+	var err error
+	s.key.Secret, err = signature.NewSecret(text, s.setup.Label)
 	return err
 }
 
@@ -139,32 +157,56 @@ func (s *Signer) trust(how *provider.Signing) error {
 	if s.key.Private == nil {
 		return nil
 	}
-	public, err := signature.PublicKeyText(s.key.Private, signature.KeyFormat{})
-	s.setup.Secret = public
-	if err != nil || how.Trust == nil {
+	if how.Trust == nil {
+		var err error
+		s.setup.Secret, err = signature.PublicKeyText(s.key.Private, signature.KeyFormat{})
 		return err
 	}
 	trust, err := how.Trust(s.inspection.module, s.key)
 	if err != nil {
 		return err
 	}
-	s.setup.Certificates, s.setup.Roots = trust.Certificates, trust.Roots
-	if trust.Secret != "" {
-		s.setup.Secret = trust.Secret
-	}
+	s.setup.Certificates, s.setup.Roots, s.setup.JWKS = trust.Certificates, trust.Roots, trust.JWKS
+	s.setup.Secret = trust.Secret
 	return nil
 }
 
+func newKeyID(how *provider.Signing) string {
+	if how.NewKeyID != nil {
+		return how.NewKeyID()
+	}
+	return randomLabel()
+}
+
+func newKey(how *provider.Signing) (crypto.Signer, error) {
+	if how.NewKey != nil {
+		return how.NewKey()
+	}
+	private, _, err := signature.GenerateKey(how.Algorithm, signature.KeyFormat{})
+	return private, err
+}
+
 // checkKind refuses a private key of another kind than the provider's.
-func checkKind(name string, algorithm signature.Algorithm, private crypto.Signer) error {
-	if algorithm == "" {
+func checkKind(name string, how *provider.Signing, private crypto.Signer) error {
+	if how.Algorithm == "" && how.NewKey == nil {
 		return nil
 	}
-	other, _, err := signature.GenerateKey(algorithm, signature.KeyFormat{})
+	other, err := newKey(how)
 	if err == nil && reflect.TypeOf(other) != reflect.TypeOf(private) {
-		err = fmt.Errorf("%s signs with %s: the private key is of another kind", name, algorithm)
+		err = fmt.Errorf("%s signs with another kind of private key: give one for %s", name, kindOf(other))
 	}
 	return err
+}
+
+// kindOf names the kind of a private key.
+func kindOf(private crypto.Signer) string {
+	switch k := private.(type) {
+	case *rsa.PrivateKey:
+		return "RSA"
+	case *ecdsa.PrivateKey:
+		return "ECDSA with " + k.Curve.Params().Name
+	}
+	return "Ed25519"
 }
 
 // generate makes up a key for the first scheme that a new user would choose.
