@@ -89,7 +89,7 @@ func (s *Setup) Caddyfile() string {
 	options := s.presetOptions()
 	lines := options.Caddyfile()
 	if s.Secret != "" {
-		secret := "secret " + provider.CaddyfileToken(s.Secret)
+		secret := "secret " + provider.CaddyfileToken(strings.TrimSuffix(s.Secret, "\n")) // of PEM
 		if s.Label != "" {
 			secret += " " + provider.CaddyfileToken(s.Label)
 		}
