@@ -28,7 +28,7 @@ var asymmetric = []provider.Preset{
 	{
 		Name: "fal", Title: "fal.ai", Distinction: unique,
 		Schemes: only(signature.Ed25519, hexIn("X-Fal-Webhook-Signature", ""), signed("{id}{lf}{header.X-Fal-Webhook-User-Id}{lf}{timestamp}{lf}{body_sha256_hex}"),
-			timestamp(inHeader("X-Fal-Webhook-Timestamp"), "unix", 2*3600), id(inHeader("X-Fal-Webhook-Request-Id")), event(inJSON("status"))),
+			timestamp(inHeader("X-Fal-Webhook-Timestamp"), "unix", 3*3600), id(inHeader("X-Fal-Webhook-Request-Id")), event(inJSON("status"))),
 		Docs: "https://docs.fal.ai/documentation/model-apis/inference/webhooks", SecretHelp: "`x` of a key of the key set that the documentation names",
 		Weakness: "one key signs for all customers of fal.ai: check that X-Fal-Webhook-User-Id is yours",
 	},

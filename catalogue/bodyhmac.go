@@ -594,6 +594,12 @@ func worldpayScheme(encoding string) signature.Scheme {
 		key(encoding, ""), keyID(inElement("1")), id(inJSON("eventId")), event(inJSON("eventDetails.type")))
 }
 
+// laidOut says how the provider writes a list.
+func laidOut(layout string, f signature.SignatureField) signature.SignatureField {
+	f.Layout = layout
+	return f
+}
+
 // githubDistinction: a workflow or a repository dispatch may be sent twice in
 // equal words, since those who send it choose what it says; and the others hold
 // no time, so that a member who is added, removed and added again is announced

@@ -73,8 +73,8 @@ func TestIssuersKeysAreFetchedFromTheConfiguredHostAlone(t *testing.T) {
 	}
 }
 
-// detachedToken signs what stands for the payload with a hash.
-func detachedToken(t *testing.T, header map[string]any, payload string, sign func(content []byte) []byte) string {
+// newDetachedToken signs what stands for the payload with a hash.
+func newDetachedToken(t *testing.T, header map[string]any, payload string, sign func(content []byte) []byte) string {
 	t.Helper()
 	raw, err := json.Marshal(header)
 	if err != nil {
@@ -131,7 +131,7 @@ func TestTrueLayerSignsTheRequestLineAndTheHeadersThatItLists(t *testing.T) {
 		{"too many headers", "/t", "/t", header("tl_headers", strings.Repeat("X-TL-Webhook-Timestamp,", 20)), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
 	} {
 		payload := "POST " + c.path + "\nX-TL-Webhook-Timestamp: 2026-01-01T00:00:00Z\n" + body
-		text := detachedToken(t, c.header, rawURL.EncodeToString([]byte(payload)), sign)
+		text := newDetachedToken(t, c.header, rawURL.EncodeToString([]byte(payload)), sign)
 		r := request("POST", c.uri, body, append([]string{"Tl-Signature", text}, c.headers...)...)
 		if !c.ok {
 			wantRefused(t, m, r, c.name)
@@ -173,7 +173,7 @@ func TestWhatADetachedTokenSaysOfItsPayloadMustBeSo(t *testing.T) {
 		"something else in crit": {map[string]any{"alg": "RS256", "kid": "k1", "b64": false, "crit": []string{"b64", "exp"}}, body, false},
 		"another algorithm":      {map[string]any{"alg": "RS512", "kid": "k1", "b64": false, "crit": []string{"b64"}}, body, false},
 	} {
-		r := request("POST", "/s", body, "Saleor-Event", "order_created", "Saleor-Signature", detachedToken(t, c.header, c.payload, sign))
+		r := request("POST", "/s", body, "Saleor-Event", "order_created", "Saleor-Signature", newDetachedToken(t, c.header, c.payload, sign))
 		if !c.ok {
 			wantRefused(t, m, r, name)
 			continue
@@ -222,7 +222,7 @@ func TestNeonSignsATimeAndTheBodyInBase64URL(t *testing.T) {
 		{"no time", "", "", false},
 	} {
 		payload := rawURL.EncodeToString([]byte(c.signed + "." + rawURL.EncodeToString([]byte(body))))
-		r := request("POST", "/n", body, neonTime, c.sent, "X-Neon-Signature", detachedToken(t, header, payload, sign))
+		r := request("POST", "/n", body, neonTime, c.sent, "X-Neon-Signature", newDetachedToken(t, header, payload, sign))
 		if !c.ok {
 			wantRefused(t, m, r, c.name)
 			continue

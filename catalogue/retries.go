@@ -16,9 +16,11 @@ var retries = map[string]provider.Retries{
 	"atlassian-connect": signedAnew("https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/"),
 	"box":               signedAnew("https://developer.box.com/guides/webhooks/v2/: BOX-DELIVERY-TIMESTAMP is when the payload was sent, and with each attempt the delivery ID is another"),
 	"calendly":          signedAnew("https://developer.calendly.com/api-docs/overview/webhooks/webhook-timeouts"),
+	"chatwoot":          signedAnew("chatwoot/chatwoot, lib/webhooks/trigger.rb: signed with each attempt"),
 	"coinbase-cdp":      signedAnew("https://docs.cdp.coinbase.com/webhooks/verify-signatures"),
 	"creem":             standardRetries,
 	"google-play-rtdn":  signedAnew("https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions"),
+	"keygen":            signedAnew("keygen-sh/keygen-api, app/workers/webhook_worker.rb: each attempt has a new date"),
 	"google-pubsub":     signedAnew("https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions"),
 	"recurly":           signedAnew("https://docs.recurly.com/docs/signature-verification"),
 	"revolut":           signedAnew("https://developer.revolut.com/docs/guides/crypto-ramp/tutorials/work-with-webhooks/verify-the-payload-signature: the time is that of delivering"),
@@ -58,6 +60,7 @@ var retries = map[string]provider.Retries{
 	// A retry is the first request once more.
 	"apple-app-store": signedOnce(157*time.Hour, "https://developer.apple.com/documentation/appstoreservernotifications/responding-to-app-store-server-notifications: signedDate is that of the notification"),
 	"aws-sns":         signedOnce(time.Hour, "https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html: Timestamp is that of publishing"),
+	"livekit":         signedOnce(4*time.Minute, "livekit/protocol, webhook/resource_url_notifier.go: retries come within seconds to minutes"),
 	"mailgun":         signedOnce(8*time.Hour+5*time.Minute, "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/webhook-retries"),
 
 	// Not documented.
@@ -66,6 +69,11 @@ var retries = map[string]provider.Retries{
 	"bird":               undocumented(8*time.Hour, "https://docs.bird.com/api/notifications-api/retries"),
 	"cashfree":           undocumented(0, "https://www.cashfree.com/docs/payments/online/webhooks/signature-verification"),
 	"cloudflare-stream":  undocumented(0, "https://developers.cloudflare.com/stream/manage-video-library/using-webhooks/"),
+	"cloudinary":         undocumented(0, "https://cloudinary.com/documentation/notification_signatures"),
+	"fal":                undocumented(2*time.Hour, "https://docs.fal.ai/model-apis/model-endpoints/webhooks"),
+	"neon":               undocumented(15*time.Second, "neondatabase/website, content/docs/auth/guides/webhooks.md"),
+	"rapyd":              undocumented(0, "https://docs.rapyd.net/en/webhook-authentication.html"),
+	"sinch-voice":        undocumented(0, "npm @sinch/sdk-client, dist/utils/authorization.helper.js"),
 	"contentful":         undocumented(time.Minute, "https://www.contentful.com/developers/docs/webhooks/overview/"),
 	"courier":            undocumented(24*time.Hour, "https://www.courier.com/docs/platform/workspaces/outbound-webhooks"),
 	"customerio":         undocumented(0, "https://docs.customer.io/api/webhooks/"),

@@ -1,6 +1,7 @@
 package catalogue
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -35,15 +36,16 @@ func signedTimes(t *testing.T, p *provider.Preset) []time.Duration {
 func configured(t *testing.T, p *provider.Preset) *provider.Module {
 	t.Helper()
 	m := provider.NewModule(p)
-	m.PresetOptions = neededOptions[p.Name]
-	switch secret, known := neededSecrets[p.Name]; {
-	case known:
-		m.Secrets = []provider.Secret{secret}
-	case !p.NoSecret:
-		m.Secrets = []provider.Secret{{Secret: "a secret for a test, of no provider"}}
-		if signer, err := signing.OpenSigner(p.Name, nil, "", nil); err == nil {
-			m.Secrets[0].Secret, _ = signer.Configure() // a key of the right kind
-		}
+	signer, err := signing.OpenSigner(p.Name, nil, "", nil)
+	if err != nil {
+		t.Fatalf("%s: %v", p.Name, err)
+	}
+	config, err := signer.Setup().JSON()
+	if err != nil {
+		t.Fatalf("%s: %v", p.Name, err)
+	}
+	if err := json.Unmarshal(config, m); err != nil {
+		t.Fatalf("%s: %v", p.Name, err)
 	}
 	if err := provision(m); err != nil {
 		t.Fatalf("%s: %v", p.Name, err)

@@ -248,7 +248,7 @@ var timestamped = []provider.Preset{
 	},
 	{
 		Name: "workos", Title: "WorkOS", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, spaced(listIn("WorkOS-Signature", ",", "v1")), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 180), id(inJSON("id")), event(inJSON("event"))),
+		Schemes: only(signature.HMACSHA256, laidOut("t={t}, v1={signature}", spaced(listIn("WorkOS-Signature", ",", "v1"))), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 180), id(inJSON("id")), event(inJSON("event"))),
 		Docs:    "https://workos.com/docs/events/data-syncing/webhooks", SecretHelp: "Secret of the endpoint",
 	},
 	// Two tickets that a bulk update changes in one second can have equal bodies.
@@ -318,6 +318,9 @@ func mercuryScheme(encoding string) signature.Scheme {
 }
 
 func paymongoScheme(element string) signature.Scheme {
-	return scheme(signature.HMACSHA256, listIn("Paymongo-Signature", ",", element), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 25*3600),
+	return scheme(signature.HMACSHA256, laidOut(paymongoLayout[element], listIn("Paymongo-Signature", ",", element)), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 25*3600),
 		id(inJSON("data.id")), event(inJSON("data.attributes.type")))
 }
+
+// paymongoLayout is the header of a webhook of live or of test mode.
+var paymongoLayout = map[string]string{"li": "t={t},te=,li={signature}", "te": "t={t},te={signature},li="}

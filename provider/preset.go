@@ -50,6 +50,9 @@ type Preset struct {
 	Code func(m *Module) (Verifier, error)
 	// PublicKeys: the secrets are public keys, where no scheme says so.
 	PublicKeys bool
+	// Signing makes deliveries, for tools and tests, where the schemes alone do
+	// not say how. A preset with Code has it.
+	Signing *Signing
 	// NoSecret: the keys are published by the provider, so that secrets are
 	// optional.
 	NoSecret bool
@@ -222,6 +225,7 @@ func (m *Module) Keys() []signature.Secret { return m.keys }
 // each family of header names, and none if the signatures are made by code. It
 // is for tools that sign, and needs neither secrets nor provisioning.
 func (m *Module) SigningSchemes() ([]signature.Scheme, error) {
+	m.addExamples()
 	var err error
 	if m.set, err = m.PresetOptions.resolved(); err != nil {
 		return nil, err

@@ -46,6 +46,10 @@ type SignatureField struct {
 	// The first this many parts are not signatures but have their position
 	// as name: `1`, `2` …
 	Positional int `json:"positional,omitempty"`
+	// Layout is how the provider writes the list, where order or spaces differ
+	// from those of [Scheme.Sign]: {NAME} is the value of a part, {signature}
+	// the signature. Verification does not use it.
+	Layout string `json:"-"`
 }
 
 // maxElements bounds the parts of one signature header, and with it the work

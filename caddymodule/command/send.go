@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/generator"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -61,8 +63,8 @@ given. The exit code is 0 if all answers are as they should be.`,
 
 // sender sends deliveries.
 type sender struct {
-	generator             *generator
-	mutation              mutation
+	generator             *generator.Generator
+	mutation              generator.Mutation
 	replay                bool
 	count, parallel       int
 	timeout               time.Duration
@@ -130,7 +132,7 @@ func (s *sender) asExpected(r sent) bool {
 	if r.err != nil {
 		return false
 	}
-	if s.mutation != genuine {
+	if s.mutation != generator.Genuine {
 		return r.status >= 400 && r.status < 500
 	}
 	return r.status < 300 && (!s.replay || r.again == http.StatusConflict || r.again < 300)
@@ -138,7 +140,7 @@ func (s *sender) asExpected(r sent) bool {
 
 func (s *sender) expectation() string {
 	switch {
-	case s.mutation != genuine:
+	case s.mutation != generator.Genuine:
 		return "a bad delivery must be refused (4xx)"
 	case s.replay:
 		return "2xx, and for the second time 2xx (as a duplicate) or 409"
@@ -147,8 +149,8 @@ func (s *sender) expectation() string {
 }
 
 func (s *sender) send(ctx context.Context, client *http.Client) sent {
-	id := s.generator.freshID()
-	r, err := s.generator.make(s.mutation, id)
+	id := s.generator.FreshID()
+	r, err := s.generator.Make(s.mutation, id)
 	if err != nil {
 		return sent{id: id, err: err}
 	}
@@ -156,7 +158,7 @@ func (s *sender) send(ctx context.Context, client *http.Client) sent {
 	status, err := s.post(ctx, client, r)
 	result := sent{id: id, status: status, took: time.Since(start), err: err}
 	if s.replay && err == nil {
-		result.again, result.err = s.post(ctx, client, s.generator.again(r))
+		result.again, result.err = s.post(ctx, client, s.generator.Again(r))
 	}
 	return result
 }
@@ -173,6 +175,17 @@ func (s *sender) post(ctx context.Context, client *http.Client, r *signature.Req
 	defer resp.Body.Close()
 	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
 	return resp.StatusCode, err
+}
+
+// httpRequest returns what is sent. The URL is the target's, whatever was
+// signed.
+func httpRequest(ctx context.Context, r *signature.Request) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, r.Method, r.Scheme+"://"+r.Host+r.RequestURI, bytes.NewReader(r.Body.Bytes()))
+	if err != nil {
+		return nil, err
+	}
+	req.Header = r.Header.Clone()
+	return req, nil
 }
 
 // client talks to nobody but the host that was named: no proxy, no redirect.
