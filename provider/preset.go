@@ -414,7 +414,7 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 			return nil, err
 		}
 	}
-	d, err := m.verifier.Verify(ctx, r)
+	d, err := verifyURLs(ctx, m.verifier, r)
 	if err != nil {
 		return nil, err
 	}
