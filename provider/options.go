@@ -162,8 +162,8 @@ func Resolve(text string) (string, error) {
 	if strings.HasPrefix(text, "${") || strings.HasPrefix(text, "{$") {
 		return "", errors.New("it looks like a variable of a shell or of a Caddyfile, which is not looked up here: write {env.NAME}")
 	}
-	if match := almostPlaceholder.FindStringSubmatch(text); match != nil {
-		return "", fmt.Errorf("%s is not a placeholder: write {%s.%s}", text, strings.ToLower(match[1]), match[2])
+	if match := almostPlaceholder.FindStringSubmatch(text); match != nil && !strings.HasPrefix(text, "{env.") && !strings.HasPrefix(text, "{file.") {
+		return "", fmt.Errorf("%s is no placeholder that is known when Caddy starts: write {env.NAME} or {file./path}, here {%s.%s}", text, strings.ToLower(match[1]), match[2])
 	}
 	if isPlaceholder(text) && !strings.HasPrefix(text, "{env.") && !strings.HasPrefix(text, "{file.") {
 		return "", fmt.Errorf("%s is no placeholder that is known when Caddy starts: write {env.NAME} or {file./path}", text)
@@ -176,7 +176,7 @@ func Resolve(text string) (string, error) {
 }
 
 // almostPlaceholder is another spelling of {env.NAME} or {file./path}.
-var almostPlaceholder = regexp.MustCompile(`^\{\s*(?i:(env|file))[:. /$]+([^{}\s]+)\s*\}$`)
+var almostPlaceholder = regexp.MustCompile(`^\{\s*(?i:(env|file))[:. $]+([^{}\s]+)\s*\}$`)
 
 // checkMeant refuses options that cannot be meant.
 func (o *Options) checkMeant() error {

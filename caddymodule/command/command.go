@@ -70,9 +70,12 @@ func subcommands() []*cobra.Command {
 	}
 }
 
-// within80Columns wraps the help on flags.
+// within80Columns wraps the help on flags, and shortens what is longer.
 func within80Columns(cmd *cobra.Command) *cobra.Command {
-	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), "FlagUsages |", "FlagUsagesWrapped 80 |"))
+	cmd.SetUsageTemplate(strings.NewReplacer(
+		"FlagUsages |", "FlagUsagesWrapped 80 |",
+		`Use "{{.CommandPath}} [command] --help" for more information about a command.`, `Run "{{.CommandPath}} <command> --help" for more.`,
+	).Replace(cmd.UsageTemplate()))
 	return cmd
 }
 

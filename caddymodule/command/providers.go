@@ -210,7 +210,7 @@ func unknownProvider(name string) error {
 	names := provider.Names()
 	var near []string
 	for _, known := range names {
-		if strings.Contains(known, strings.ToLower(name)) || strings.Contains(strings.ToLower(name), known) {
+		if strings.Contains(known, strings.ToLower(name)) || len(known) > 2 && strings.Contains(strings.ToLower(name), known) {
 			near = append(near, known)
 		}
 	}

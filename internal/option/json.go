@@ -23,9 +23,9 @@ func StrictJSON(raw []byte, to any) error {
 		name = strings.Trim(name, `"`)
 		known := memberNames(reflect.TypeOf(to))
 		if near := Nearest(name, known); near != "" {
-			return fmt.Errorf("unrecognized option: %s; did you mean %s?", name, near)
+			return fmt.Errorf("unknown field %q; did you mean %s?", name, near)
 		}
-		return fmt.Errorf("unrecognized option: %s; write one of %s", name, strings.Join(known, ", "))
+		return fmt.Errorf("unknown field %q; write one of %s", name, strings.Join(known, ", "))
 	}
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
 		return fmt.Errorf("invalid %s: a JSON %s is not a %s", wrong.Field, wrong.Value, wrong.Type)
