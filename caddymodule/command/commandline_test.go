@@ -119,8 +119,12 @@ func TestProvidersAreSearchedAndFitIntoEightyColumns(t *testing.T) {
 func TestEverySubcommandPrintsJSON(t *testing.T) {
 	vectors := vectorFile(t, strings.NewReplacer("NAME", "good", "EXPECT", "accept").Replace("["+vectorOfGitHub+"]"))
 	for _, args := range [][]string{
-		{"providers", "--json"}, {"providers", "stripe", "--json"}, {"providers", "pay", "--json"}, {"providers", "custom", "--json"},
-		{"sign", "github", "--secret", sendSecret, "--json"}, {"test", "--json", vectors},
+		{"providers", "--json"},
+		{"providers", "stripe", "--json"},
+		{"providers", "pay", "--json"},
+		{"providers", "custom", "--json"},
+		{"sign", "github", "--secret", sendSecret, "--json"},
+		{"test", "--json", vectors},
 	} {
 		out, err := tree(t.Context(), args...)
 		if err != nil || !json.Valid([]byte(out)) || strings.Count(out, "\n") != 1 {
@@ -155,7 +159,7 @@ func TestTheExamplesOfTheHelpWork(t *testing.T) {
 	t.Setenv("ACME_SECRET", sendSecret)
 	t.Chdir(dir)
 	for _, cmd := range subcommands() {
-		for _, line := range strings.Split(strings.ReplaceAll(cmd.Example, "\\\n", ""), "\n") {
+		for line := range strings.SplitSeq(strings.ReplaceAll(cmd.Example, "\\\n", ""), "\n") {
 			words, err := exec.Command("sh", "-c", "for word in "+strings.TrimPrefix(strings.TrimSpace(strings.ReplaceAll(line, "pbpaste |", "")), "caddy")+"; do printf '%s\\n' \"$word\"; done").Output()
 			if err != nil {
 				t.Fatalf("%s: %v", line, err)

@@ -184,7 +184,7 @@ func printWrapped(w io.Writer, label, text string) error {
 	indent := strings.Repeat(" ", len(label))
 	var b strings.Builder
 	line := label
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		// %-15s counts runes, and so does this.
 		if width := len([]rune(line)) + len([]rune(word)); width > columns && strings.TrimSpace(line) != "" && line != label {
 			b.WriteString(strings.TrimRight(line, " ") + "\n")
