@@ -29,6 +29,7 @@ func presets() []provider.Preset {
 		p.MaxBody = maxBodies[p.Name]
 		p.IssuesSecrets = slices.Contains(issuedSecrets, p.Name)
 		p.Signing = signings[p.Name]
+		p.Tests = testDeliveries[p.Name]
 		p.SecretIsAPIKey = slices.Contains(signWithAPIKeys, p.Name)
 		p.Retries, p.Tolerance = retriesOf(p), codedTolerances[p.Name]
 		p.Unsupported, p.Streams = unsupported[p.Name], streams[p.Name]

@@ -96,6 +96,9 @@ type Preset struct {
 	// Handshakes says in words which requests are answered beyond those of the
 	// schemes, for the documentation.
 	Handshakes string
+	// Tests are what the provider's test buttons, simulators and command lines
+	// send without the secret of the endpoint.
+	Tests []TestDelivery
 	// Docs is the provider's page on verifying its webhooks.
 	Docs string
 	// SecretHelp says where the secret is found.
@@ -176,6 +179,7 @@ type Module struct {
 	verifier Verifier
 	// challenges are the unsigned handshakes that are known.
 	challenges []*Challenge
+	tests      []testVerifier
 	logger     *zap.Logger
 }
 
@@ -195,6 +199,7 @@ func (m *Module) Provision(ctx caddy.Context) error {
 	if err := m.provision(); err != nil {
 		return fmt.Errorf("%s: %w", m.preset.Name, err)
 	}
+	m.warnUseless()
 	return nil
 }
 
@@ -220,6 +225,34 @@ func (m *Module) Resolved() *PresetOptions { return &m.set }
 // Keys returns the secrets with their placeholders replaced, in the order of
 // the config. They must not be changed.
 func (m *Module) Keys() []signature.Secret { return m.keys }
+
+// UnmarshalJSON implements json.Unmarshaler: an unknown member is an error that
+// says which one may be meant.
+func (m *Module) UnmarshalJSON(raw []byte) error {
+	var members struct {
+		Options
+		PresetOptions
+	}
+	if err := option.StrictJSON(raw, &members); err != nil {
+		return err
+	}
+	m.Options, m.PresetOptions = members.Options, members.PresetOptions
+	return nil
+}
+
+// warnUseless warns of options that mean nothing for the provider.
+func (m *Module) warnUseless() {
+	if m.logger == nil || m.preset.Code != nil {
+		return
+	}
+	traits := m.verifier.Traits()
+	if m.PublicURL != "" && !traits.URLSigned && m.preset.Values == nil {
+		m.logger.Warn("public_url has no effect: the provider does not sign the URL; remove it", zap.String("provider", m.preset.Name))
+	}
+	if m.Tolerance != 0 && !traits.TimestampSigned {
+		m.logger.Warn("tolerance has no effect: the provider signs no time; remove it", zap.String("provider", m.preset.Name))
+	}
+}
 
 // SigningSchemes returns how the provider signs with these options, once for
 // each family of header names, and none if the signatures are made by code. It
@@ -288,6 +321,9 @@ func (m *Module) provision() error {
 	}
 	m.distinct = *m.distinction()
 	if err := m.distinct.compile(); err != nil {
+		return err
+	}
+	if err := m.compileTests(schemes); err != nil {
 		return err
 	}
 	if m.keys, err = m.keyTexts(); err != nil {
@@ -475,9 +511,9 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 			return nil, err
 		}
 	}
-	d, err := m.verifier.Verify(ctx, r)
+	d, err := verifyURLs(ctx, m.verifier, r)
 	if err != nil {
-		return nil, m.hinted(r, err)
+		return nil, m.nameTest(ctx, r, m.hinted(r, err))
 	}
 	if len(d.Matches) == 0 {
 		return nil, errors.New("nothing was verified") // a mistake of ours, never to be let through

@@ -1,14 +1,12 @@
 package command
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -250,12 +248,6 @@ func seconds(s float64) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
-func printJSON(w io.Writer, value any) error {
-	out := json.NewEncoder(w)
-	out.SetIndent("", "  ")
-	return out.Encode(value)
-}
-
 func queueShowCommand() *cobra.Command {
 	var (
 		a            adminClient
@@ -306,15 +298,6 @@ func printBody(w io.Writer, a *adminClient, query string) error {
 	}
 	_, err = io.Copy(w, resp.Body)
 	return err
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func printEntry(w io.Writer, e queue.EntryInfo) error {

@@ -2,6 +2,7 @@ package command
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -24,7 +25,7 @@ func signCommand() *cobra.Command {
 	var f generatorFlags
 	cmd := &cobra.Command{
 		Use:   "sign <provider>",
-		Short: "Makes a genuine delivery and prints it as HTTP or curl",
+		Short: "Make a genuine delivery and print it as HTTP or curl",
 		Long: `Makes a delivery as the provider would send it, with a fresh ID, the time of
 now and a signature that the receiver accepts, and prints it: as HTTP or, with
 --as curl, as a command line.
@@ -33,19 +34,22 @@ Without --secret (or --private-key) one is made up, and what the receiver must
 be told is printed to standard error: a secret, or the directive with a public
 key or certificate. Providers that publish their keys can be tried locally in
 this way, too. --save-key keeps the key for the next time.`,
-		Example: `  caddy verify-webhook sign github --secret env:GITHUB_WEBHOOK_SECRET --as curl
-  caddy verify-webhook sign stripe --secret @/run/secrets/stripe --body @event.json
+		Example: `  caddy verify-webhook sign github --secret env:GITHUB_WEBHOOK_SECRET \
+    --as curl
+  caddy verify-webhook sign stripe --secret @secret --body @event.json
   caddy verify-webhook sign plaid --save-key plaid.pem
   caddy verify-webhook sign plaid --private-key plaid.pem`,
 		Args: cobra.ExactArgs(1),
 	}
 	f.add(cmd.Flags())
+	var asJSON bool
+	addJSON(cmd, &asJSON)
 	as := cmd.Flags().String("as", "http", "what to print: http or curl")
 	bad := mutationFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
 		if *as != "http" && *as != "curl" {
-			return fmt.Errorf("--as %s is unknown: write http or curl", *as)
+			return usagef("unrecognized --as: %s%s", *as, didYouMean(*as, []string{"http", "curl"}))
 		}
 		m, err := f.generator(args[0], cmd)
 		if err != nil {
@@ -59,6 +63,9 @@ this way, too. --save-key keeps the key for the next time.`,
 		if err != nil {
 			return err
 		}
+		if asJSON {
+			return printRequestJSON(cmd.OutOrStdout(), r)
+		}
 		if *as == "curl" {
 			return printCurl(cmd.OutOrStdout(), r)
 		}
@@ -66,6 +73,9 @@ this way, too. --save-key keeps the key for the next time.`,
 	}
 	return cmd
 }
+
+// defaultURL is where the examples serve a provider, whose name follows.
+const defaultURL = "http://localhost:8080/webhooks/"
 
 // generatorFlags are the flags of everything that makes deliveries.
 type generatorFlags struct {
@@ -79,7 +89,7 @@ func (f *generatorFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.options.Label, "label", "", "the name of the key, for providers that send it; default: one is made up")
 	flags.StringVar(&f.saveKey, "save-key", "", "a new file for the key that is made up, for --private-key or --secret @FILE")
 	flags.StringVar(&f.options.Options, "options", "", "the provider's options in JSON, as in Caddy's config")
-	flags.StringVar(&f.options.URL, "url", "http://localhost:8080/webhooks", "where the delivery goes")
+	flags.StringVar(&f.options.URL, "url", "", "where the delivery goes; default: "+defaultURL+"<provider>")
 	flags.StringVar(&f.options.PublicURL, "public-url", "", "the URL that is signed, for providers that sign it; default: that of --url")
 	flags.StringVar(&f.body, "body", "", "the body: as it is, @file, or @- for standard input; default: an example event")
 	flags.BoolVar(&f.options.Exact, "exact", false, "leave the body as it is: where nothing else tells deliveries apart, a second one is then a copy of the first")
@@ -92,6 +102,10 @@ func (f *generatorFlags) add(flags *pflag.FlagSet) {
 func (f *generatorFlags) generator(name string, cmd *cobra.Command) (*generator.Generator, error) {
 	o := f.options
 	o.Provider = name
+	o.URL = cmp.Or(o.URL, defaultURL+name)
+	if err := checkProvider(name); err != nil {
+		return nil, err
+	}
 	var err error
 	if f.secret != "" {
 		if o.Secret, err = readSecret(f.secret, cmd.InOrStdin()); err != nil {
@@ -162,7 +176,7 @@ func mutationFlags(flags *pflag.FlagSet) func() (generator.Mutation, error) {
 	return func() (generator.Mutation, error) {
 		switch {
 		case *t && *s:
-			return generator.Genuine, errors.New("--tamper and --stale are two things: do one after the other")
+			return generator.Genuine, usageError{errors.New("--tamper and --stale are two things: do one after the other")}
 		case *t:
 			return generator.Tampered, nil
 		case *s:
@@ -170,6 +184,13 @@ func mutationFlags(flags *pflag.FlagSet) func() (generator.Mutation, error) {
 		}
 		return generator.Genuine, nil
 	}
+}
+
+// printRequestJSON prints a delivery as one JSON object; its body is in base64.
+func printRequestJSON(w io.Writer, r *signature.Request) error {
+	return printJSON(w, map[string]any{
+		"method": r.Method, "url": r.Scheme + "://" + r.Host + r.RequestURI, "headers": r.Header, "body_b64": r.Body.Bytes(),
+	})
 }
 
 // printHTTP prints a delivery as it goes over the wire in HTTP/1.1.

@@ -87,6 +87,9 @@ func New(o Options) (*Generator, error) {
 	return g, nil
 }
 
+// Target is the URL that deliveries go to.
+func (g *Generator) Target() *url.URL { return g.target }
+
 // Setup returns what the receiver must be told.
 func (g *Generator) Setup() *signing.Setup { return g.signer.Setup() }
 

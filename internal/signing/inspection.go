@@ -85,6 +85,9 @@ func (i *Inspection) signing() *provider.Signing {
 	return i.module.Signing()
 }
 
+// Preset returns the preset, nil for custom.
+func (i *Inspection) Preset() *provider.Preset { return i.preset }
+
 // KeyText returns the text of a key to the text of a secret. Most providers
 // have no difference.
 func (i *Inspection) KeyText(secret string) (string, error) {
