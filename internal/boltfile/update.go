@@ -64,7 +64,7 @@ func (d *DB) Update(do func(*bolt.Tx) error) error {
 
 // tryUpdate turns a panic of bbolt, which means a damaged page or a disk that
 // cannot be read, into a final error.
-func (d *DB) tryUpdate(do func(*bolt.Tx) error) (err error, final bool) { //nolint:revive // the error is the result, final describes it
+func (d *DB) tryUpdate(do func(*bolt.Tx) error) (err error, final bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			err, final = fmt.Errorf("%w: %v", ErrDamaged, p), true

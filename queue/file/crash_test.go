@@ -63,7 +63,9 @@ func workForever(path string) {
 		}
 		out.Lock()
 		defer out.Unlock()
-		_ = encoder.Encode(progress{key, state})
+		if err := encoder.Encode(progress{key, state}); err != nil {
+			panic(err)
+		}
 	}
 	var all sync.WaitGroup
 	for range 6 {
