@@ -143,7 +143,7 @@ func reason(err error) error {
 // recover it, and Caddy would end.
 func (h *Handler) recovered(p any, res result) result {
 	res.aborted = true
-	if p == http.ErrAbortHandler {
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		res.err = errors.New("the app's response broke off")
 		return res
 	}

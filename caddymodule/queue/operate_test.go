@@ -222,9 +222,22 @@ func TestMetricsTellWhatBecomesOfDeliveries(t *testing.T) {
 		result string
 		value  float64
 	}{
-		{"waiting", "", 2}, {"in_flight", "", 0}, {"dead", "", 1}, {"tombstones", "", 1}, {"paused", "", 1}, {"app_down", "", 0}, {"configured", "", 1},
-		{"accepted_total", "new", 4}, {"full_total", "", 1}, {"put_errors_total", "", 0}, {"unrecorded_total", "", 0}, {"put_seconds", "", 5},
-		{"attempts_total", "delivered", 1}, {"attempts_total", "failed", 1}, {"attempts_total", "dead", 1}, {"attempts_total", "refused", 0},
+		{"waiting", "", 2},
+		{"in_flight", "", 0},
+		{"dead", "", 1},
+		{"tombstones", "", 1},
+		{"paused", "", 1},
+		{"app_down", "", 0},
+		{"configured", "", 1},
+		{"accepted_total", "new", 4},
+		{"full_total", "", 1},
+		{"put_errors_total", "", 0},
+		{"unrecorded_total", "", 0},
+		{"put_seconds", "", 5},
+		{"attempts_total", "delivered", 1},
+		{"attempts_total", "failed", 1},
+		{"attempts_total", "dead", 1},
+		{"attempts_total", "refused", 0},
 		{"delivery_seconds", "", 3},
 	} {
 		labels := []string{"queue", name}
