@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,6 +15,41 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
 
+// A handler in deliver that panics must not end Caddy.
+func TestAPanicInDeliverIsAFailure(t *testing.T) {
+	s := start(t, strings.Replace(usualSite(""), "reverse_proxy APP", "route {\ntest_panics\nreverse_proxy APP\n}", 1))
+	s.mustSend("1", 202)
+	if got := s.app.next(t); got.attempt() != "2" || got.body != event("1").body {
+		t.Errorf("the app got attempt %s of %q", got.attempt(), got.body)
+	}
+	s.delivered("orders", 1)
+	if lines := s.logged("a handler in deliver panicked"); len(lines) != 1 || !strings.Contains(lines[0]["stack"].(string), "panics") {
+		t.Errorf("logged is %v", lines)
+	}
+}
+
+// panics panics at the first attempt. Then it reads the body twice, once by
+// GetBody, as a transport does that starts over.
+type panics struct{}
+
+func (panics) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.test_panics", New: func() caddy.Module { return new(panics) }}
+}
+
+func (panics) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if r.Header.Get("Webhook-Verified-Attempt") == "1" {
+		panic("boom")
+	}
+	if _, err := io.ReadAll(r.Body); err != nil {
+		return err
+	}
+	var err error
+	if r.Body, err = r.GetBody(); err != nil {
+		return err
+	}
+	return next.ServeHTTP(w, r)
+}
+
 // spans are what was traced.
 var spans = tracetest.NewSpanRecorder()
 
@@ -22,6 +58,11 @@ type traced struct{}
 
 func init() {
 	caddy.RegisterModule(traced{})
+	caddy.RegisterModule(panics{})
+	httpcaddyfile.RegisterHandlerDirective("test_panics", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+		h.Next()
+		return panics{}, nil
+	})
 	httpcaddyfile.RegisterHandlerDirective("test_traced", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 		h.Next()
 		return traced{}, nil
