@@ -28,7 +28,7 @@ func TestAPanicInDeliverIsAFailure(t *testing.T) {
 	}
 }
 
-// panics panics at the first attempt. Then it reads the body twice, once by
+// panics fails with a panic at the first attempt. Then it reads the body twice, once by
 // GetBody, as a transport does that starts over.
 type panics struct{}
 
