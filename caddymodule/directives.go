@@ -18,6 +18,7 @@ var directiveOrders = []struct {
 	{"webhook_sign", httpcaddyfile.Before, "invoke"},
 	// A respond beside them is for when they do not respond: in front of them it
 	// would acknowledge deliveries that reach nobody.
+	{"webhook_queue", httpcaddyfile.Before, "respond"},
 	{"webhook_relay", httpcaddyfile.Before, "respond"},
 	{"webhook_listeners", httpcaddyfile.Before, "respond"},
 }

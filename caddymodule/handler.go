@@ -99,8 +99,9 @@ type Handler struct {
 	background chan struct{}
 	handshakes *handshakeDesk
 	log        *boundedLog
-	metrics    *endpointMetrics
-	acquired   bool // metrics must be released
+	inConfig   caddyPlace
+	identity   atomic.Pointer[endpointIdentity]
+	metrics    *endpointMetrics // of the name at provisioning
 	logger     *zap.Logger
 	now        func() time.Time
 }
@@ -188,6 +189,14 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.logger == nil {
 		h.logger = ctx.Logger()
 	}
+	h.inConfig = h.placeInConfig(ctx)
+	if err := h.provision(ctx); err != nil {
+		return h.configError(h.inConfig, err)
+	}
+	return nil
+}
+
+func (h *Handler) provision(ctx caddy.Context) error {
 	h.log = newBoundedLog(h.logger)
 	if h.now == nil {
 		h.now = time.Now
@@ -207,10 +216,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	var err error
-	if h.metrics, err = acquireEndpointMetrics(h.facts().Name, h.endpointName()); err != nil {
+	if err := h.identify(h.endpointName()); err != nil {
 		return err
 	}
-	h.acquired = true
 	h.startRotation(ctx, secretFiles)
 	h.waiting = make(chan struct{}, max(0, h.Replay.MaxWaiting))
 	h.background = make(chan struct{}, maxBackground)
@@ -225,7 +233,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // Validate implements caddy.Validator.
 func (h *Handler) Validate() error {
 	if err := h.check(); err != nil {
-		return fmt.Errorf("%s: %w", h.facts().Name, err)
+		return h.configError(h.inConfig, err)
 	}
 	h.warn()
 	return nil
@@ -233,19 +241,10 @@ func (h *Handler) Validate() error {
 
 // Cleanup implements caddy.CleanerUpper.
 func (h *Handler) Cleanup() error {
-	if !h.acquired {
-		return nil
+	if id := h.identity.Swap(nil); id != nil {
+		return id.metrics.release()
 	}
-	h.acquired = false
-	return h.metrics.release()
-}
-
-// endpointName is what logs and metrics call the endpoint.
-func (h *Handler) endpointName() string {
-	if h.Namespace != "" {
-		return h.Namespace
-	}
-	return h.facts().Name
+	return nil
 }
 
 // findApp finds the app of the config; a trial brings its own.
@@ -382,6 +381,9 @@ func (h *Handler) shortWindow() error {
 }
 
 func checkStatus(option string, status int) error {
+	if status >= 500 && status <= 599 {
+		return fmt.Errorf("%s %d: %w", option, status, errDuplicateStatus)
+	}
 	if status < 200 || status > 599 {
 		return fmt.Errorf("%s %d is no status that ends a request: write, for example, %s 200", option, status, option)
 	}

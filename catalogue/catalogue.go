@@ -28,7 +28,14 @@ func presets() []provider.Preset {
 		p := &all[i]
 		p.MaxBody = maxBodies[p.Name]
 		p.IssuesSecrets = slices.Contains(issuedSecrets, p.Name)
+		p.Signing = signings[p.Name]
+		p.Tests = testDeliveries[p.Name]
 		p.SecretIsAPIKey = slices.Contains(signWithAPIKeys, p.Name)
+		p.Retries, p.Tolerance = retriesOf(p), codedTolerances[p.Name]
+		p.Unsupported, p.Streams = unsupported[p.Name], streams[p.Name]
+		if p.Hint == nil && len(otherModes[p.Name]) > 0 {
+			p.Hint = modeHint
+		}
 	}
 	return all
 }

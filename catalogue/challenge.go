@@ -35,6 +35,14 @@ func echo(text string) (*signature.Answer, error) {
 	return signature.TextAnswer(text), nil
 }
 
+// echoQuery sends a parameter of a GET back as text, for presets in code: those
+// that are data say so with answers.
+func echoQuery(name string) *provider.Challenge {
+	return &provider.Challenge{Possible: getWith(name), Answer: func(_ *provider.Module, r *signature.Request) (*signature.Answer, error) {
+		return echo(single(provider.Query(r), name))
+	}}
+}
+
 // metaChallenge sends hub.challenge back to whoever knows the verify token.
 // https://developers.facebook.com/docs/graph-api/webhooks/getting-started
 var metaChallenge = &provider.Challenge{

@@ -24,9 +24,9 @@ var cloudEvents = []provider.Preset{
 		Name: "cloudevents", Title: "CloudEvents HTTP webhooks", SecretsFitAll: true,
 		Distinction: uniqueWhen(inJSON("specversion"), inJSON("0.specversion")).Varying("ce-source", "ce-type", "ce-subject", "ce-time"),
 		Schemes: []signature.Scheme{
-			scheme(signature.Token, bearer, id(inJSON("id")), event(inJSON("type")), when(signature.Condition{ContentType: structured}), answers(cloudEventsHandshake)),
+			scheme(signature.Token, inBearer, id(inJSON("id")), event(inJSON("type")), when(signature.Condition{ContentType: structured}), answers(cloudEventsHandshake)),
 			scheme(signature.Token, accessToken, id(inJSON("id")), event(inJSON("type")), when(signature.Condition{ContentType: structured})),
-			scheme(signature.Token, bearer, id(inHeader("ce-id")), event(inHeader("ce-type"))),
+			scheme(signature.Token, inBearer, id(inHeader("ce-id")), event(inHeader("ce-type"))),
 			scheme(signature.Token, accessToken, id(inHeader("ce-id")), event(inHeader("ce-type"))),
 		},
 		Takes: []string{"allowed_origin"}, Weakness: tokenWeakness,
@@ -49,7 +49,7 @@ var cloudEvents = []provider.Preset{
 }
 
 var (
-	bearer        = signature.SignatureField{Field: inHeader("Authorization"), Prefix: "Bearer "}
+	inBearer      = signature.SignatureField{Field: inHeader("Authorization"), Prefix: "Bearer "}
 	accessToken   = signature.SignatureField{Field: inQuery("access_token")}
 	eventGridCode = signature.SignatureField{Field: inQuery("code")}
 )

@@ -48,6 +48,11 @@ var maxBodies = map[string]int64{
 	"polar": 4 << 20,
 	// One event, whose documents are sent as URLs. The code looks into no more.
 	"dropbox-sign": wholeMost,
+	// A token, whose JSON is in strings. The code looks into no more.
+	"kinde": wholeMost,
+	"wix":   wholeMost,
+	// Names and IDs: files are fetched.
+	"figma": wholeMost,
 	// Notifications are batched, some with the changed item in them.
 	"microsoft-graph": graphMost,
 	// Forms of short fields.

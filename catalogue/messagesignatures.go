@@ -48,10 +48,13 @@ type messageKey struct {
 
 const maxMessageSignatures = 4
 
+// defaultComponents must be covered where the config names none.
+var defaultComponents = []string{"@method", "@target-uri", "content-digest"}
+
 func newMessageSignatures(m *provider.Module) (provider.Verifier, error) {
 	v := &messageSignatures{components: m.Resolved().Components, tolerance: time.Duration(m.Tolerance)}
 	if len(v.components) == 0 {
-		v.components = []string{"@method", "@target-uri", "content-digest"}
+		v.components = defaultComponents
 	}
 	if v.tolerance == 0 {
 		v.tolerance = signature.DefaultTolerance
@@ -298,7 +301,7 @@ func component(r *signature.Request, name string) (string, error) {
 			values = []string{r.Host}
 		}
 		if len(values) == 0 || name != strings.ToLower(name) {
-			return "", signature.Refuse(signature.Malformed, "the signature covers a header that is missing")
+			return "", signature.Refuse(signature.Malformed, "the signature covers the header %s, which is missing", shortened(name))
 		}
 		if headerSize(r, textproto.CanonicalMIMEHeaderKey(name)) > maxSignatureBase {
 			return "", signature.Refuse(signature.Malformed, "a signed header has more than %d bytes", maxSignatureBase)

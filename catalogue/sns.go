@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -45,8 +44,6 @@ const (
 	snsMaxSkew   = 5 * time.Minute
 )
 
-var snsTopic = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov):sns:([a-z]{2}(?:-[a-z]+)+-\d):\d{12}:[A-Za-z0-9_.-]{1,256}$`)
-
 func newSNS(m *provider.Module) (provider.Verifier, error) {
 	s := &sns{topics: make(map[string]signature.Identity), hosts: make(map[string]string), confirm: m.AcceptsHandshake, maxAge: time.Duration(m.Tolerance)}
 	var hosts []string
@@ -73,20 +70,6 @@ func newSNS(m *provider.Module) (provider.Verifier, error) {
 	}
 	s.roots, err = rootPool(m)
 	return s, err
-}
-
-// snsHost returns the host of SNS in a topic's region, empty if the topic is
-// none.
-func snsHost(topic string) string {
-	parts := snsTopic.FindStringSubmatch(topic)
-	if parts == nil {
-		return ""
-	}
-	host := "sns." + parts[2] + ".amazonaws.com"
-	if parts[1] == "aws-cn" {
-		host += ".cn"
-	}
-	return host
 }
 
 // usesHost reports whether a configured topic is at this host.
@@ -124,15 +107,15 @@ func (s *sns) Verify(ctx context.Context, r *signature.Request) (*signature.Deli
 	if err := s.checkSignature(ctx, msg, r.Now); err != nil {
 		return nil, err
 	}
+	// After what is cheaper: it looks at every byte.
+	if err := checkNames(body, snsMembers); err != nil {
+		return nil, signature.Refuse(signature.Malformed, "%v", err)
+	}
 	// Last: until here the response does not depend on which topics are
 	// configured, so that nobody can find them out.
 	identity, ok := s.topics[msg["TopicArn"]]
 	if !ok {
 		return nil, signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
-	}
-	// After what is cheaper: it looks at every byte.
-	if err := checkNames(body, snsMembers); err != nil {
-		return nil, signature.Refuse(signature.Malformed, "%v", err)
 	}
 	d := &signature.Delivery{ID: msg["MessageId"], IDSigned: true, Event: msg["Type"], EventSigned: true, Timestamp: sent, TimestampSigned: true}
 	d.Matches = []signature.Match{{Secret: identity, Digest: digest.Sum(nil)}}
@@ -319,7 +302,7 @@ func (s *sns) checkSignature(ctx context.Context, msg snsMessage, now time.Time)
 	if err := msg.writeSigned(h); err != nil {
 		return err
 	}
-	return s.tryChains(chains, hash, h.Sum(nil), sig, now)
+	return s.tryChains(chains, snsCertNames(msg["TopicArn"]), signedSum{hash, h.Sum(nil), sig}, now)
 }
 
 // rsaSignature decodes a signature, which must be as long as one by an RSA key
@@ -336,31 +319,45 @@ func rsaSignature(text string) ([]byte, error) {
 	return sig, nil
 }
 
-func (s *sns) tryChains(chains [][]*x509.Certificate, hash crypto.Hash, sum, sig []byte, now time.Time) error {
+// signedSum is a hash with what is said to be its signature.
+type signedSum struct {
+	hash     crypto.Hash
+	sum, sig []byte
+}
+
+func (s *sns) tryChains(chains [][]*x509.Certificate, names []string, signed signedSum, now time.Time) error {
+	refusal := signature.Refuse(signature.InvalidSignature, "the certificate did not make this signature: the message was changed")
 	for _, chain := range chains {
-		if err := s.trust(chain, now); err != nil {
+		if err := s.trust(chain, names, now); err != nil {
+			refusal = err
 			continue
 		}
 		public, ok := chain[0].PublicKey.(*rsa.PublicKey)
-		if ok && rsa.VerifyPKCS1v15(public, hash, sum, sig) == nil {
+		if ok && rsa.VerifyPKCS1v15(public, signed.hash, signed.sum, signed.sig) == nil {
 			return nil
 		}
 	}
-	return signature.Refuse(signature.InvalidSignature, "no certificate that can be trusted made this signature")
+	return refusal
 }
 
-// trust checks a certificate. Amazon serves its own without those in between,
-// so where no roots are configured, TLS to Amazon's host vouches for it, and
-// name and dates are checked.
-func (s *sns) trust(chain []*x509.Certificate, now time.Time) error {
-	const name = "sns.amazonaws.com"
-	if s.roots != nil {
-		return checkChain(chain, s.roots, name, now)
+// trust refuses a certificate that is not SNS's. Amazon serves its own without
+// those in between, so where no roots are configured, TLS to Amazon's host
+// vouches for it, and name and dates are checked.
+func (s *sns) trust(chain []*x509.Certificate, names []string, now time.Time) error {
+	cert := chain[0]
+	if err := checkCertName(cert, names); err != nil {
+		return err
 	}
-	if now.Before(chain[0].NotBefore) || now.After(chain[0].NotAfter) {
-		return errors.New("the certificate is not valid now")
+	if now.Before(cert.NotBefore) || now.After(cert.NotAfter) {
+		return signature.Refuse(signature.InvalidSignature, "the certificate is valid from %s until %s only", cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339))
 	}
-	return chain[0].VerifyHostname(name)
+	if s.roots == nil {
+		return nil
+	}
+	if err := checkChain(chain, s.roots, "", now); err != nil {
+		return signature.Refuse(signature.InvalidSignature, "the certificate does not lead to a configured root: %v", err)
+	}
+	return nil
 }
 
 var snsCertPath = regexp.MustCompile(`^/SimpleNotificationService-[0-9a-f]{10,64}\.pem$`)

@@ -9,9 +9,10 @@ import (
 // as it stands at the provider, which `public_url` says where proxies or
 // rewrites in front of Caddy change it.
 var urlSigned = []provider.Preset{
+	// Retries run for 8 hours. Whether their time is new is not documented.
 	{
 		Name: "bird", Title: "Bird", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, base64In("messagebird-signature", ""), signed("{timestamp}{lf}{url}{lf}{body_sha256}"), timestamp(inHeader("messagebird-request-timestamp"), "unix", 0), event(inJSON("event"))),
+		Schemes: only(signature.HMACSHA256, base64In("messagebird-signature", ""), signed("{timestamp}{lf}{url}{lf}{body_sha256}"), timestamp(inHeader("messagebird-request-timestamp"), "unix", 9*3600), event(inJSON("event"))),
 		Docs:    "https://docs.bird.com/api/notifications-api/api-reference/webhooks/verifying-a-webhook", SecretHelp: "signing key of the webhook subscription",
 	},
 	// Confirmed at mandrill.zendesk.com, How to Authenticate Webhook Requests.

@@ -44,7 +44,40 @@ func (*Custom) CaddyModule() caddy.ModuleInfo {
 // Provision implements caddy.Provisioner.
 func (c *Custom) Provision(ctx caddy.Context) error {
 	c.logger = logger(ctx)
-	return c.provision()
+	if err := c.provision(); err != nil {
+		return err
+	}
+	c.warnUnderscores()
+	return nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler: an unknown member is an error that
+// says which one may be meant.
+func (c *Custom) UnmarshalJSON(raw []byte) error {
+	var members struct {
+		Options
+		signature.Scheme
+		Distinction
+	}
+	if err := option.StrictJSON(raw, &members); err != nil {
+		return err
+	}
+	c.Options, c.Scheme, c.Distinction = members.Options, members.Scheme, members.Distinction
+	return nil
+}
+
+// warnUnderscores warns of headers that Caddy drops before any handler runs.
+func (c *Custom) warnUnderscores() {
+	fields := []*signature.Field{&c.Signature.Field, c.ID, c.Event, c.Action, c.KeyID}
+	if c.Timestamp != nil {
+		fields = append(fields, &c.Timestamp.Field)
+	}
+	for _, f := range fields {
+		if f != nil && f.From == "header" && strings.Contains(f.Name, "_") {
+			c.logger.Warn("Caddy drops headers whose names have an underscore, so that this one never arrives: write it with hyphens if it is sent so, or list it in `servers { expected_underscore_headers }`",
+				zap.String("header", f.Name), zap.String("provider", "custom"))
+		}
+	}
 }
 
 // Renew implements Renewable.
@@ -104,7 +137,7 @@ func (*Custom) OptionNames() []string {
 //	custom [<secret>] {
 //		algorithm <algorithm>
 //		key       <encoding> [prefix <text>]
-//		signature <place> <name> [<encoding>] [prefix <text>] [prefix_optional] [repeated] [spaces] [separator <text>] [assign <text>] [element <name>] [set_separator <text>] [positional <n>]
+//		signature <place> <name> [<encoding>] [prefix <text>] [prefix_optional] [repeated] [spaces] [quoted] [separator <text>] [assign <text>] [element <name>] [set_separator <text>] [positional <n>]
 //		signed    <template>
 //		timestamp <place> <name> [<format>] [optional]
 //		id        <place> <name>
@@ -202,7 +235,7 @@ func (c *Custom) readPlace(r *option.Reader) bool {
 	line := r.Line()
 	switch r.Name() {
 	case "key":
-		c.Key.Encoding = line.Next("an encoding: utf8, hex or base64")
+		c.Key.Encoding = line.Next("an encoding: utf8, hex, base64 or pair")
 		c.Key.Prefix = line.Named("prefix")
 	case "signature":
 		c.readSignature(line)
@@ -246,6 +279,7 @@ func (c *Custom) readSignature(line *option.Line) {
 	s.PrefixOptional = line.Flag("prefix_optional")
 	s.Repeated = line.Flag("repeated")
 	s.Spaces = line.Flag("spaces")
+	s.Quoted = line.Flag("quoted")
 	s.Encoding = signature.Encoding(line.Optional())
 }
 
@@ -285,6 +319,9 @@ func withoutShorthands(template string) string {
 // CheckHeaders implements Provider.
 func (c *Custom) CheckHeaders(r *signature.Request) error {
 	r.PublicURL = c.PublicURL
+	if err := checkStream(r, ""); err != nil {
+		return err
+	}
 	err := c.module.verifier.CheckHeaders(r)
 	if err == nil {
 		return nil
@@ -322,7 +359,7 @@ func (c *Custom) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	if answer, err := c.module.answerChallenge(r); err != nil || answer != nil {
 		return &signature.Delivery{Answer: answer}, err
 	}
-	d, err := c.module.verifier.Verify(ctx, r)
+	d, err := verifyURLs(ctx, c.module.verifier, r)
 	if err != nil {
 		return nil, err
 	}

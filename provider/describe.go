@@ -12,35 +12,52 @@ import (
 
 // Description is what users need to know of a preset, in words.
 type Description struct {
-	Name, Title string
+	Name  string `json:"name"`
+	Title string `json:"title"`
 	// Lines are what to write in the Caddyfile.
-	Lines []string
+	Lines []string `json:"lines,omitempty"`
 	// Secret says where the secret is found.
-	Secret string
+	Secret string `json:"secret,omitempty"`
 	// Signed says what is signed and how, one entry for each way.
-	Signed []string
+	Signed []string `json:"signed,omitempty"`
 	// ID says where the delivery ID stands, and whether it is signed.
-	ID string
+	ID string `json:"id,omitempty"`
 	// Same says what makes two deliveries the same, one sentence for each way
 	// of signing that differs.
-	Same []string
+	Same []string `json:"same,omitempty"`
 	// Window is how long handled deliveries are remembered by default.
-	Window string
+	Window string `json:"window,omitempty"`
 	// Handshake says which proof-of-ownership requests are answered, empty if
 	// there are none.
-	Handshake string
+	Handshake string `json:"handshake,omitempty"`
+	// Retries says whether retries are signed with a new time, empty if no time
+	// is signed.
+	Retries string `json:"retries,omitempty"`
+	// RetriesSource is where that is written.
+	RetriesSource string `json:"retries_source,omitempty"`
+	// Unsupported says which requests of the provider are not verified.
+	Unsupported string `json:"unsupported,omitempty"`
+	// Tolerance is how far a signed time may be from now by default, empty if
+	// no time is signed.
+	Tolerance string `json:"tolerance,omitempty"`
+	// Tests says what test buttons, simulators and command lines send without
+	// the secret of the endpoint, one sentence for each.
+	Tests []string `json:"tests,omitempty"`
 	// Weak says what an attacker could still do, or change.
-	Weak []string
+	Weak []string `json:"weak,omitempty"`
 	// TokenHeaders are the headers that hold the secret.
-	TokenHeaders []string
+	TokenHeaders []string `json:"token_headers,omitempty"`
 	// Options are the options beyond secret, tolerance and public_url.
-	Options []DescribedOption
+	Options []DescribedOption `json:"options,omitempty"`
 	// Docs is the provider's page on verifying its webhooks.
-	Docs string
+	Docs string `json:"docs,omitempty"`
 }
 
 // DescribedOption is an option of a provider.
-type DescribedOption struct{ Syntax, Help string }
+type DescribedOption struct {
+	Syntax string `json:"syntax"`
+	Help   string `json:"help"`
+}
 
 // Describe puts a preset in words.
 func (p *Preset) Describe() Description {
@@ -57,8 +74,12 @@ func (p *Preset) Describe() Description {
 	}
 	d.Handshake = p.describeHandshakes(schemes)
 	d.TokenHeaders = tokenHeaders(schemes)
+	for i := range p.Tests {
+		d.Tests = append(d.Tests, p.Tests[i].describe())
+	}
 	p.describeCoverage(&d, schemes)
 	d.Same = p.describeSame()
+	d.Retries, d.RetriesSource, d.Unsupported, d.Tolerance = p.describeRetries(), p.Retries.Source, p.Unsupported, p.describeTolerance()
 	p.describeOptions(&d)
 	return d
 }
@@ -83,6 +104,14 @@ func (p *Preset) lines() []string {
 }
 
 func (t *presetOption) syntax() string { return strings.TrimSpace(t.name + " " + t.value) }
+
+// withPrefix returns text behind a prefix, or nothing.
+func withPrefix(prefix, text string) string {
+	if text == "" {
+		return ""
+	}
+	return prefix + text
+}
 
 // describeSigned says what a scheme signs and how.
 func describeSigned(s *signature.Scheme) string {
@@ -209,7 +238,11 @@ func (p *Preset) describeOptions(d *Description) {
 		if t.name == "scheme" {
 			help += p.describeVariants()
 		}
-		d.Options = append(d.Options, DescribedOption{t.syntax(), help})
+		syntax := t.syntax()
+		if t.name == "environment" {
+			syntax = t.name + " " + strings.Join(p.allEnvironments(), "|")
+		}
+		d.Options = append(d.Options, DescribedOption{syntax, help})
 	}
 }
 
@@ -235,12 +268,21 @@ func (d Description) Text(w io.Writer) error {
 		{"Delivery ID", d.ID},
 		{"Same delivery", strings.Join(d.Same, " ")},
 		{"Window", d.Window},
+		{"Tolerance", d.Tolerance},
+		{"Retries", withPrefix("signed with a new time: ", d.Retries)},
+		{"", d.RetriesSource},
 		{"Handshake", d.Handshake},
+		{"Tests", strings.Join(d.Tests, "; ")},
 		{"Weak points", strings.Join(d.Weak, "; ")},
+		{"Not supported", d.Unsupported},
 		{"Documentation", d.Docs},
 	} {
 		if row[1] != "" {
-			fmt.Fprintf(&b, "%-15s %s\n", row[0]+":", row[1])
+			label := row[0] + ":"
+			if row[0] == "" {
+				label = "" // more of the row above
+			}
+			fmt.Fprintf(&b, "%-15s %s\n", label, row[1])
 		}
 	}
 	if len(d.TokenHeaders) > 0 {

@@ -1,9 +1,11 @@
 package provider
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -28,7 +30,9 @@ type Options struct {
 
 	// The URL under which the provider knows the endpoint, for providers that
 	// sign the URL, where proxies or rewrites in front of Caddy change it.
-	// Default: the URL of the request.
+	// Without a path, the path of the request counts, and without a query the
+	// query of the request; scheme and host are always these. Default: the
+	// URL of the request.
 	PublicURL string `json:"public_url,omitempty"`
 }
 
@@ -102,7 +106,7 @@ func (o *Options) ResolveSecrets(logger *zap.Logger, name string, asymmetric boo
 // issued reports whether the provider issues its secrets.
 func (o *Options) resolve(logger *zap.Logger, provider string, asymmetric, issued bool) ([]signature.Secret, error) {
 	if len(o.Secrets) == 0 {
-		return nil, fmt.Errorf("%s has no secret: write `verify_webhook %s {env.NAME}`, or `secret {env.NAME}` in its block", provider, provider)
+		return nil, fmt.Errorf("%s has no secret: write `verify_webhook %s {env.NAME}`, or `secret {env.NAME}` in its block; if you wrote {$NAME}, that variable is not set", provider, provider)
 	}
 	var secrets []signature.Secret
 	for i, s := range o.Secrets {
@@ -158,6 +162,9 @@ func Resolve(text string) (string, error) {
 	if strings.HasPrefix(text, "${") || strings.HasPrefix(text, "{$") {
 		return "", errors.New("it looks like a variable of a shell or of a Caddyfile, which is not looked up here: write {env.NAME}")
 	}
+	if match := almostPlaceholder.FindStringSubmatch(text); match != nil && !strings.HasPrefix(text, "{env.") && !strings.HasPrefix(text, "{file.") {
+		return "", fmt.Errorf("%s is no placeholder that is known when Caddy starts: write {env.NAME} or {file./path}, here {%s.%s}", text, strings.ToLower(match[1]), match[2])
+	}
 	if isPlaceholder(text) && !strings.HasPrefix(text, "{env.") && !strings.HasPrefix(text, "{file.") {
 		return "", fmt.Errorf("%s is no placeholder that is known when Caddy starts: write {env.NAME} or {file./path}", text)
 	}
@@ -168,12 +175,30 @@ func Resolve(text string) (string, error) {
 	return "", errors.New(`it holds braces that are no placeholder: write \{ for a brace that belongs to the secret`)
 }
 
+// almostPlaceholder is another spelling of {env.NAME} or {file./path}.
+var almostPlaceholder = regexp.MustCompile(`^\{\s*(?i:(env|file))[:. $]+([^{}\s]+)\s*\}$`)
+
 // checkMeant refuses options that cannot be meant.
 func (o *Options) checkMeant() error {
 	if o.Tolerance != 0 && time.Duration(o.Tolerance) < time.Second {
 		return fmt.Errorf(`tolerance %s is shorter than 1s: write, for example, tolerance 5m; in JSON a number is nanoseconds: write "tolerance": "5m"`, time.Duration(o.Tolerance))
 	}
 	return o.checkPublicURL()
+}
+
+// verifyURLs verifies a request under the URL that public_url says, and, where
+// that has no path and the request is for "/", with this path too: which of both
+// is signed differs from provider to provider.
+func verifyURLs(ctx context.Context, v Verifier, r *signature.Request) (*signature.Delivery, error) {
+	d, err := v.Verify(ctx, r)
+	other := r.WithRootPath()
+	if other == "" || !isRefusal(err, signature.InvalidSignature) {
+		return d, err
+	}
+	written := r.PublicURL
+	r.PublicURL = other
+	defer func() { r.PublicURL = written }()
+	return v.Verify(ctx, r)
 }
 
 // checkPublicURL refuses what cannot have been signed.

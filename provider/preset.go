@@ -48,6 +48,11 @@ type Preset struct {
 	// Code makes the verifier of a provider whose signatures the scheme type
 	// cannot describe.
 	Code func(m *Module) (Verifier, error)
+	// PublicKeys: the secrets are public keys, where no scheme says so.
+	PublicKeys bool
+	// Signing makes deliveries, for tools and tests, where the schemes alone do
+	// not say how. A preset with Code has it.
+	Signing *Signing
 	// NoSecret: the keys are published by the provider, so that secrets are
 	// optional.
 	NoSecret bool
@@ -91,6 +96,9 @@ type Preset struct {
 	// Handshakes says in words which requests are answered beyond those of the
 	// schemes, for the documentation.
 	Handshakes string
+	// Tests are what the provider's test buttons, simulators and command lines
+	// send without the secret of the endpoint.
+	Tests []TestDelivery
 	// Docs is the provider's page on verifying its webhooks.
 	Docs string
 	// SecretHelp says where the secret is found.
@@ -109,6 +117,25 @@ type Preset struct {
 	// Unsigned names what the signature does not cover beyond ID, event type
 	// and timestamp.
 	Unsigned []string
+	// Retries says how the provider signs its retries, where it signs a time.
+	Retries Retries
+	// Tolerance is the default of the tolerance where the preset is code, for the
+	// documentation.
+	Tolerance time.Duration
+	// Environments are what the option environment can be. Nil: production and
+	// sandbox.
+	Environments []string
+	// OtherEvent returns the event type of a verified delivery where its usual
+	// place has none; nil if there is no other.
+	OtherEvent func(r *signature.Request) (string, error)
+	// Unsupported says in one sentence which requests of the provider are not
+	// verified, and what to do about it.
+	Unsupported string
+	// Hint returns what the operator should know of a request that was refused,
+	// such as that it is one of those, empty if there is nothing. Nil: never.
+	Hint func(m *Module, r *signature.Request) string
+	// Streams names the WebSockets that the provider opens, which are refused.
+	Streams string
 }
 
 // Variant is one of the ways in which a provider may sign.
@@ -152,6 +179,7 @@ type Module struct {
 	verifier Verifier
 	// challenges are the unsigned handshakes that are known.
 	challenges []*Challenge
+	tests      []testVerifier
 	logger     *zap.Logger
 }
 
@@ -171,6 +199,7 @@ func (m *Module) Provision(ctx caddy.Context) error {
 	if err := m.provision(); err != nil {
 		return fmt.Errorf("%s: %w", m.preset.Name, err)
 	}
+	m.warnUseless()
 	return nil
 }
 
@@ -197,10 +226,39 @@ func (m *Module) Resolved() *PresetOptions { return &m.set }
 // the config. They must not be changed.
 func (m *Module) Keys() []signature.Secret { return m.keys }
 
+// UnmarshalJSON implements json.Unmarshaler: an unknown member is an error that
+// says which one may be meant.
+func (m *Module) UnmarshalJSON(raw []byte) error {
+	var members struct {
+		Options
+		PresetOptions
+	}
+	if err := option.StrictJSON(raw, &members); err != nil {
+		return err
+	}
+	m.Options, m.PresetOptions = members.Options, members.PresetOptions
+	return nil
+}
+
+// warnUseless warns of options that mean nothing for the provider.
+func (m *Module) warnUseless() {
+	if m.logger == nil || m.preset.Code != nil {
+		return
+	}
+	traits := m.verifier.Traits()
+	if m.PublicURL != "" && !traits.URLSigned && m.preset.Values == nil {
+		m.logger.Warn("public_url has no effect: the provider does not sign the URL; remove it", zap.String("provider", m.preset.Name))
+	}
+	if m.Tolerance != 0 && !traits.TimestampSigned {
+		m.logger.Warn("tolerance has no effect: the provider signs no time; remove it", zap.String("provider", m.preset.Name))
+	}
+}
+
 // SigningSchemes returns how the provider signs with these options, once for
 // each family of header names, and none if the signatures are made by code. It
 // is for tools that sign, and needs neither secrets nor provisioning.
 func (m *Module) SigningSchemes() ([]signature.Scheme, error) {
+	m.addExamples()
 	var err error
 	if m.set, err = m.PresetOptions.resolved(); err != nil {
 		return nil, err
@@ -237,6 +295,9 @@ func (m *Module) provision() error {
 	if m.set, err = m.PresetOptions.resolved(); err != nil {
 		return err
 	}
+	if err := p.checkEnvironment(m.set.Environment); err != nil {
+		return err
+	}
 	if err := m.checkSecretOptions(); err != nil {
 		return err
 	}
@@ -253,13 +314,16 @@ func (m *Module) provision() error {
 	}
 	if len(m.Secrets) > 0 || !p.NoSecret {
 		// Where the provider publishes its keys, what is configured is public.
-		asymmetric := p.NoSecret || (len(schemes) > 0 && schemes[0].Algorithm.Asymmetric())
+		asymmetric := p.NoSecret || p.PublicKeys || (len(schemes) > 0 && schemes[0].Algorithm.Asymmetric())
 		if m.keys, err = m.Options.resolve(m.logger, p.Name, asymmetric, p.issuesSecrets()); err != nil {
 			return m.withHandshakeHint(err)
 		}
 	}
 	m.distinct = *m.distinction()
 	if err := m.distinct.compile(); err != nil {
+		return err
+	}
+	if err := m.compileTests(schemes); err != nil {
 		return err
 	}
 	if m.keys, err = m.keyTexts(); err != nil {
@@ -422,8 +486,11 @@ func unmarshalOptions(d *caddyfile.Dispenser, o *Options, known []string, other 
 // CheckHeaders implements Provider.
 func (m *Module) CheckHeaders(r *signature.Request) error {
 	r.PublicURL = m.PublicURL
+	if err := checkStream(r, m.preset.Streams); err != nil {
+		return err
+	}
 	if err := m.verifier.CheckHeaders(r); err != nil {
-		return m.checkChallenge(r, err)
+		return m.checkChallenge(r, m.hinted(r, err))
 	}
 	return nil
 }
@@ -444,9 +511,9 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 			return nil, err
 		}
 	}
-	d, err := m.verifier.Verify(ctx, r)
+	d, err := verifyURLs(ctx, m.verifier, r)
 	if err != nil {
-		return nil, err
+		return nil, m.nameTest(ctx, r, m.hinted(r, err))
 	}
 	if len(d.Matches) == 0 {
 		return nil, errors.New("nothing was verified") // a mistake of ours, never to be let through
@@ -461,6 +528,9 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	}
 	m.addContents(d)
 	m.addOtherID(r, d)
+	if err := m.addOtherEvent(r, d); err != nil {
+		return nil, err
+	}
 	d.AlsoContent = m.preset.AlsoContent
 	if err := m.distinct.distinguish(r, d, m.preset.Families); err != nil {
 		return nil, err
@@ -546,6 +616,9 @@ func (m *Module) Facts() Facts {
 		weakness = m.variant.Weakness
 	}
 	traits := m.verifier.Traits()
+	if m.preset.OtherEvent != nil && !traits.HasEvent {
+		traits.HasEvent, traits.EventSigned = true, traits.BodySigned
+	}
 	return Facts{
 		Name:     m.preset.Name,
 		Traits:   traits,

@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -72,8 +71,8 @@ type PresetOptions struct {
 	// The number of the app at Apple. Needed for production.
 	AppID string `json:"app_id,omitempty"`
 
-	// The provider's environment: `production` or `sandbox`. Default:
-	// `production`.
+	// The provider's environment: `production` or `sandbox`, and with some a
+	// region. Default: `production`.
 	Environment string `json:"environment,omitempty"`
 
 	// What a signature must cover, as RFC 9421 names it: `@method`,
@@ -167,7 +166,7 @@ func (s *PresetOptions) check(takes, needs []string) error {
 	for i := range presetOptions {
 		t := &presetOptions[i]
 		if t.isSet(s) && !slices.Contains(takes, t.name) && !slices.Contains(needs, t.name) {
-			return fmt.Errorf("%s is no option of this provider: remove it", t.name)
+			return fmt.Errorf("%s is no option of this provider: remove it%s", t.name, ownOptions(takes, needs))
 		}
 		if err := t.checkCommas(s); err != nil {
 			return err
@@ -179,6 +178,15 @@ func (s *PresetOptions) check(takes, needs []string) error {
 		}
 	}
 	return nil
+}
+
+// ownOptions says which options a provider has, for an error.
+func ownOptions(takes, needs []string) string {
+	own := slices.Concat(needs, takes)
+	if len(own) == 0 {
+		return "; it has secret, tolerance and public_url only"
+	}
+	return "; beside secret, tolerance and public_url it has " + strings.Join(own, ", ")
 }
 
 // joined are several values in one. The URL of a topic may have commas in it.
@@ -225,9 +233,6 @@ func (s PresetOptions) resolved() (PresetOptions, error) {
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", t.name, err)
 		}
-	}
-	if s.Environment != "" && s.Environment != "production" && s.Environment != "sandbox" {
-		return s, errors.New("environment: write production or sandbox")
 	}
 	return s, nil
 }

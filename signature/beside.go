@@ -53,7 +53,7 @@ func checkQuery(r *Request, refused []string) error {
 		return Refuse(Malformed, "the query string cannot be parsed")
 	}
 	for name := range query {
-		if slices.ContainsFunc(refused, func(other string) bool { return sameToSomeParser(name, other) }) {
+		if slices.ContainsFunc(refused, func(other string) bool { return SameToSomeParser(name, other) }) {
 			return Refuse(Malformed, "the query has a parameter that an app could read in place of the signed one")
 		}
 	}
@@ -122,17 +122,17 @@ func asciiCompatible(h http.Header) bool {
 // checkLookalikes refuses parameters that some parser takes for the named one.
 func checkLookalikes(names iter.Seq[string], what, name string) error {
 	for other := range names {
-		if other != name && sameToSomeParser(other, name) {
+		if other != name && SameToSomeParser(other, name) {
 			return Refuse(Malformed, "a second %s could be read in place of %s", what, name)
 		}
 	}
 	return nil
 }
 
-// sameToSomeParser reports whether a parser takes other for name: PHP drops
+// SameToSomeParser reports whether a parser takes other for name: PHP drops
 // leading white space, ends a name at a NUL or [ and turns dots and spaces into
 // underscores; others fold case.
-func sameToSomeParser(other, name string) bool {
+func SameToSomeParser(other, name string) bool {
 	return strings.EqualFold(other, name) || strings.EqualFold(asPHP(other), asPHP(name))
 }
 

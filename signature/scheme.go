@@ -15,7 +15,8 @@ import (
 type Scheme struct {
 	// `hmac-sha1`, `hmac-sha256`, `hmac-sha384`, `hmac-sha512`, `ed25519`,
 	// `ecdsa-p256-sha256`, `rsa-sha1`, `rsa-sha256`, `rsa-sha512`,
-	// `sha256-prefix` (the hash of secret and content: weak), `token` (the
+	// `sha256-prefix` (the hash of secret and content: weak), `sha1-suffix` and
+	// `sha256-suffix` (the hash of content and secret: weak), `token` (the
 	// secret itself is sent) or `basic` (HTTP Basic; the secret is
 	// user:password). It is fixed here: a request cannot choose another.
 	Algorithm Algorithm `json:"algorithm,omitempty"`

@@ -19,6 +19,7 @@ type values struct {
 
 	lists   []signatureList
 	current *signatureList // the list that elements are read from
+	key     *key           // the secret that is tried
 	merge   bool           // all signatures go into one list
 	parts   int            // of all lists
 	decoded []byte         // the bytes of all signatures
@@ -79,7 +80,7 @@ func (v *values) release() {
 		v.scratch = nil
 	}
 	v.bodySummed, v.contentRead = false, false
-	v.req, v.paths = nil, nil
+	v.req, v.paths, v.key = nil, nil, nil
 	valuesPool.Put(v)
 }
 

@@ -56,7 +56,7 @@ to 1h, without a change of the config.`,
 			return forgetHandshakes(cmd.OutOrStdout(), &a, uri)
 		}
 		var found []caddymodule.HandshakeSecret
-		if err := a.requestJSON(http.MethodGet, uri, nil, &found); err != nil {
+		if err := a.ask(http.MethodGet, uri, nil, &found); err != nil {
 			return err
 		}
 		return printHandshakes(cmd.OutOrStdout(), found)
@@ -74,7 +74,7 @@ func acceptHandshakes(w io.Writer, a *adminClient, provider, accept string) erro
 	}
 	body := map[string]any{"provider": provider, "accept": period}
 	var accepted caddymodule.HandshakesAccepted
-	if err := a.requestJSON(http.MethodPost, caddymodule.AdminHandshakesPath, body, &accepted); err != nil {
+	if err := a.ask(http.MethodPost, caddymodule.AdminHandshakesPath, body, &accepted); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(w, "%s: accepting handshakes until %s; print the secrets that come with: caddy verify-webhook handshakes\n",
@@ -86,7 +86,7 @@ func forgetHandshakes(w io.Writer, a *adminClient, uri string) error {
 	var removed struct {
 		Removed int `json:"removed"`
 	}
-	if err := a.requestJSON(http.MethodDelete, uri, nil, &removed); err != nil {
+	if err := a.ask(http.MethodDelete, uri, nil, &removed); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "removed %d\n", removed.Removed)

@@ -227,12 +227,7 @@ const (
 
 // painter colors text on a terminal, unless NO_COLOR is set: https://no-color.org.
 func painter(out io.Writer) func(color, text string) string {
-	file, ok := out.(*os.File)
-	if ok {
-		info, err := file.Stat()
-		ok = err == nil && info.Mode()&os.ModeCharDevice != 0
-	}
-	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+	if !isTerminal(out) || os.Getenv("NO_COLOR") != "" {
 		return func(_, text string) string { return text }
 	}
 	return func(color, text string) string { return color + text + plain }

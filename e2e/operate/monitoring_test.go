@@ -141,6 +141,7 @@ const (
 	githubSecret = "the GitHub secret of the monitoring test"
 	// relayedSecret is that of deliveries that go to a relay.
 	relayedSecret = "another GitHub secret of the monitoring test"
+	queuedSecret  = "the secret of the queue in the monitoring test"
 )
 
 // TestDashboardAndAlertsWorkWithARealPrometheus has one scrape a real Caddy
@@ -181,8 +182,19 @@ http://`+address+` {
 	handle /relay {
 		webhook_listeners dev {env.RELAY_TOKEN}
 	}
+	handle /queued {
+		verify_webhook github {
+			secret {env.QUEUED}
+			namespace queued
+		}
+		webhook_queue orders {
+			deliver {
+				respond 200
+			}
+		}
+	}
 }
-`), "STRIPE="+stripeSecret, "GITHUB="+githubSecret, "RELAYED="+relayedSecret, "RELAY_TOKEN=0123456789abcdef0123456789abcdef")
+`), "QUEUED="+queuedSecret, "RELAYED="+relayedSecret, "RELAY_TOKEN=0123456789abcdef0123456789abcdef", "STRIPE="+stripeSecret, "GITHUB="+githubSecret)
 	p := startPrometheus(t, address)
 
 	traffic := func() {
@@ -192,6 +204,7 @@ http://`+address+` {
 		deliver(t, "stripe", stripeSecret, "http://"+address+"/stripe", "--stale")
 		deliver(t, "github", githubSecret, "http://"+address+"/github")
 		deliver(t, "github", relayedSecret, "http://"+address+"/relayed")
+		deliver(t, "github", queuedSecret, "http://"+address+"/queued", "--count", "5")
 	}
 	deadline := time.Now().Add(time.Minute)
 	missing := dashboard(t)
@@ -267,7 +280,7 @@ func checkMetricNames(t *testing.T, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{"dashboard.json", "alerts.yml", "../../docs/operating.md"} {
+	for _, file := range []string{"dashboard.json", "alerts.yml", "../../docs/operating.md", "../../docs/queue.md"} {
 		text, err := os.ReadFile(filepath.Join(monitoring, file))
 		if err != nil {
 			t.Fatal(err)
