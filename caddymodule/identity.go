@@ -28,6 +28,7 @@ const (
 	HeaderEvent     = headerEvent
 	HeaderTimestamp = headerTimestamp
 	HeaderKey       = headerKey
+	HeaderUnsigned  = headerUnsigned
 	HeaderOutcome   = headerOutcome
 )
 

@@ -50,6 +50,12 @@ func FromContext(ctx context.Context) *VerifiedDelivery {
 	return v
 }
 
+// NewContext returns a context with a verified delivery, for handlers that
+// forward one later than its request.
+func NewContext(ctx context.Context, v *VerifiedDelivery) context.Context {
+	return context.WithValue(ctx, verifiedKey{}, v)
+}
+
 type verifiedKey struct{}
 
 // appContext is the context of a request that is forwarded: bounded by

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -212,11 +213,30 @@ func (h *Handler) prepare(ctx context.Context, w http.ResponseWriter, e durable.
 		}
 	}
 	repl := caddy.NewReplacer()
+	ctx = caddymodule.NewContext(ctx, verifiedAgain(header, e.Key))
 	r = caddyhttp.PrepareRequest(r.WithContext(ctx), repl, w, h.server)
 	repl.Map(func(name string) (any, bool) { return h.placeholder(name, header, number) })
 	// Only now, so that {http.request.orig_uri} is the original one.
 	r.Method, r.URL, r.RequestURI = stored.Method, rewritten, stored.URI
 	return r, nil
+}
+
+// verifiedAgain is what the gate said of the delivery when it came, for handlers
+// such as webhook_sign and webhook_relay. Only verified deliveries are stored, and
+// their identity headers with them.
+func verifiedAgain(header http.Header, key string) *caddymodule.VerifiedDelivery {
+	v := &caddymodule.VerifiedDelivery{
+		Provider: header.Get(caddymodule.HeaderProvider),
+		ID:       header.Get(caddymodule.HeaderID),
+		Event:    header.Get(caddymodule.HeaderEvent),
+		// The headers have the queue's key where the delivery has none.
+		Key:      cmp.Or(header.Get(caddymodule.HeaderKey), key),
+		Unsigned: header.Get(caddymodule.HeaderUnsigned),
+	}
+	if seconds, err := strconv.ParseInt(header.Get(caddymodule.HeaderTimestamp), 10, 64); err == nil {
+		v.Timestamp = time.Unix(seconds, 0)
+	}
+	return v
 }
 
 // attemptNumber is the number of the attempt that is about to be made.
