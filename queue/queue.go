@@ -106,9 +106,9 @@ type Entry struct {
 	Age, RetryAge time.Duration
 	// DueIn is how long until it is due; 0 or less means that it is due.
 	DueIn time.Duration
-	// Attempts counts every attempt to deliver it, Failures those that the
-	// schedule of retries counts: since it was put or last retried by hand,
-	// without refused connections.
+	// Attempts counts the attempts to deliver it that the app has seen: refused
+	// connections do not count. Failures are those of them that the schedule of
+	// retries counts: since it was put or last retried by hand.
 	Attempts, Failures int
 	// Last is how the last attempt ended; zero before the first one.
 	Last Result
@@ -195,8 +195,8 @@ const (
 type Outcome struct {
 	Action Action
 	Delay  time.Duration // of Retry
-	// Uncounted: the attempt does not count as a failure of the schedule,
-	// because the app refused the connection.
+	// Uncounted: the attempt counts neither as one nor as a failure of the
+	// schedule, because the app refused the connection.
 	Uncounted bool
 	// Result is how the attempt ended. PutBack ignores it.
 	Result Result

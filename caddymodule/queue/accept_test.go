@@ -60,7 +60,7 @@ func TestOnlyWhatIsVerifiedIsStored(t *testing.T) {
 			if test.log != "" && len(s.logged(test.log)) == 0 {
 				t.Errorf("the log does not say %q", test.log)
 			}
-			if stats, err := s.store().Stats(t.Context(), "orders"); err != nil || stats != (durable.Stats{}) {
+			if stats, err := s.opened().Stats(t.Context(), "orders"); err != nil || stats != (durable.Stats{}) {
 				t.Errorf("stored is %+v, %v", stats, err)
 			}
 			if n := len(s.app.arrivals); n > 0 {

@@ -200,7 +200,7 @@ func (d *dispatcher) start(h *Handler, l durable.Lease) {
 	default:
 	}
 	if expired {
-		go d.end(func() { d.bury(h, l, result{err: errDown, refused: true}) })
+		go d.end(func() { d.bury(h, l, result{err: errDown, refused: true}, 0) })
 		d.tried()
 		return
 	}
@@ -297,12 +297,12 @@ func (d *dispatcher) settle(h *Handler, l durable.Lease, res result, took time.D
 	case errors.Is(res.err, errStopping):
 		d.finish(h, l, durable.Outcome{Action: durable.PutBack})
 	case errors.Is(res.stored, durable.ErrDamaged):
-		d.bury(h, l, result{err: res.stored})
+		d.bury(h, l, result{err: res.stored}, took)
 	case res.stored != nil:
 		out.Action, out.Uncounted, out.Delay = durable.Retry, true, pollInterval
 		d.record(h, l, out, "unreadable", res, took)
 	case res.err == nil && h.stops(res.status):
-		d.bury(h, l, res)
+		d.bury(h, l, res, took)
 	default:
 		d.retry(h, l, res, took)
 	}
@@ -316,7 +316,7 @@ func (d *dispatcher) retry(h *Handler, l durable.Lease, res result, took time.Du
 	}
 	delay, more := h.policy.Next(failures, l.Entry.RetryAge+took, res.retryAfter, random)
 	if !more {
-		d.bury(h, l, res)
+		d.bury(h, l, res, took)
 		return
 	}
 	out := durable.Outcome{Action: durable.Retry, Delay: delay, Result: res.outcome(h.now())}
@@ -327,8 +327,8 @@ func (d *dispatcher) retry(h *Handler, l durable.Lease, res result, took time.Du
 	d.record(h, l, out, kind, res, took)
 }
 
-func (d *dispatcher) bury(h *Handler, l durable.Lease, res result) {
-	d.record(h, l, durable.Outcome{Action: durable.Bury, Uncounted: res.refused, Result: res.outcome(h.now())}, "dead", res, 0)
+func (d *dispatcher) bury(h *Handler, l durable.Lease, res result, took time.Duration) {
+	d.record(h, l, durable.Outcome{Action: durable.Bury, Uncounted: res.refused, Result: res.outcome(h.now())}, "dead", res, took)
 }
 
 // record ends a lease, counts and logs it.

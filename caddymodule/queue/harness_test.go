@@ -178,6 +178,8 @@ type site struct {
 	address string
 	log     string // the file with all its logs
 	queue   string // the file of the queues
+	admin   string // off, or the address of the admin API
+	store   string // of the queues
 	app     *app
 	client  *http.Client
 }
@@ -208,6 +210,7 @@ func newSite(t *testing.T) *site {
 	s := &site{
 		t: t, scheme: "http", address: process.Address(t), app: newApp(t),
 		log: filepath.Join(folder, "caddy.log"), queue: filepath.Join(folder, "queue.db"),
+		admin: "off", store: "file " + filepath.Join(folder, "queue.db"),
 		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: within},
 	}
 	t.Cleanup(s.stop)
@@ -241,7 +244,7 @@ func (s *site) tryLoad(text string) error {
 func (s *site) caddyfile(text string) string {
 	_, port, _ := net.SplitHostPort(s.address)
 	text = fmt.Sprintf(`{
-	admin off
+	admin %s
 	persist_config off
 	auto_https off
 	grace_period 10s
@@ -252,14 +255,14 @@ func (s *site) caddyfile(text string) string {
 	}
 	verify_webhook {
 		store memory %s
-		queue file %s
+		queue %s
 	}
 }
 http://:%s {
 	bind 127.0.0.1
 	%s
 }
-`, s.log, strings.ReplaceAll(s.t.Name(), "/", "_"), s.queue, port, text)
+`, s.admin, s.log, strings.ReplaceAll(s.t.Name(), "/", "_"), s.store, port, text)
 	return strings.ReplaceAll(text, "APP", s.app.address())
 }
 
@@ -314,8 +317,8 @@ func (s *site) mustSend(id string, want int) {
 	}
 }
 
-// store returns the store of the running config.
-func (s *site) store() durable.Queue {
+// opened returns the store of the running config.
+func (s *site) opened() durable.Queue {
 	s.t.Helper()
 	g := services.latest()
 	if g == nil {
@@ -332,7 +335,7 @@ func (s *site) store() durable.Queue {
 // stats returns the counts of a queue when they are as wanted.
 func (s *site) eventually(name, what string, want func(durable.Stats) bool) durable.Stats {
 	s.t.Helper()
-	q := s.store()
+	q := s.opened()
 	deadline := time.Now().Add(within)
 	for {
 		stats, err := q.Stats(s.t.Context(), name)
@@ -365,7 +368,7 @@ func (s *site) dead(name string, n int64) {
 // entries lists a queue.
 func (s *site) entries(name string) []durable.Entry {
 	s.t.Helper()
-	page, err := s.store().List(s.t.Context(), durable.Filter{Queue: name})
+	page, err := s.opened().List(s.t.Context(), durable.Filter{Queue: name})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -242,7 +242,7 @@ func TestTheFileIsClosedAfterTheStop(t *testing.T) {
 	s := start(t, usualSite(""))
 	s.mustSend("1", 202)
 	s.delivered("orders", 1)
-	q := s.store()
+	q := s.opened()
 	s.stop()
 	if _, err := q.Stats(context.Background(), "orders"); err == nil {
 		t.Error("the file is still open")

@@ -60,7 +60,7 @@ func TestADeliveryIsDeadAfterGiveUp(t *testing.T) {
 	// A retry by hand gives it a new life.
 	s.app.answers(nil)
 	key := s.entries("orders")[0].Key
-	if n, err := s.store().Retry(t.Context(), "orders", []string{key}); n != 1 || err != nil {
+	if n, err := s.opened().Retry(t.Context(), "orders", []string{key}); n != 1 || err != nil {
 		t.Fatalf("%d, %v", n, err)
 	}
 	s.delivered("orders", 1)
@@ -209,7 +209,7 @@ func TestAPausedQueueAcceptsAndDoesNotDeliver(t *testing.T) {
 	s := start(t, usualSite(""))
 	pause := func(paused bool) {
 		t.Helper()
-		if err := s.store().SetPaused(t.Context(), "orders", paused); err != nil {
+		if err := s.opened().SetPaused(t.Context(), "orders", paused); err != nil {
 			t.Fatal(err)
 		}
 		services.latest().poke("orders")

@@ -24,7 +24,7 @@ func TestWhenTheAppRespondsTheProviderGetsItsResponse(t *testing.T) {
 		if got := s.app.next(t); got.attempt() != "1" || got.header.Get("Webhook-Verified-Received") == "" || got.body != event("1").body {
 			t.Errorf("the app got %v", got)
 		}
-		if stats, err := s.store().Stats(t.Context(), "orders"); err != nil || stats != (durable.Stats{}) {
+		if stats, err := s.opened().Stats(t.Context(), "orders"); err != nil || stats != (durable.Stats{}) {
 			t.Errorf("stored is %+v, %v", stats, err)
 		}
 		s.stop()

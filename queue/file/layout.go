@@ -413,8 +413,8 @@ func parseMeta(b []byte) (meta, error) {
 
 // attempt adds how an attempt ended.
 func (m *meta) attempt(o *queue.Outcome, wall time.Time) {
-	m.attempts++
 	if !o.Uncounted {
+		m.attempts++
 		m.failures++
 	}
 	if o.Result.At.IsZero() {

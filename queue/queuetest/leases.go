@@ -211,10 +211,10 @@ var ends = map[string]func(*testing.T, Instance){
 			status             int
 		}{
 			{queue.Outcome{Action: queue.Retry, Result: queue.Result{Status: 500}}, 1, 1, 500},
-			{queue.Outcome{Action: queue.Retry, Uncounted: true, Result: queue.Result{Error: "connection refused"}}, 2, 1, 0},
-			{queue.Outcome{Action: queue.PutBack, Result: queue.Result{Status: 500}}, 2, 1, 0},
-			{queue.Outcome{Action: queue.Retry, Result: queue.Result{Status: 502}}, 3, 2, 502},
-			{queue.Outcome{Action: queue.Bury, Result: queue.Result{Status: 410}}, 4, 3, 410},
+			{queue.Outcome{Action: queue.Retry, Uncounted: true, Result: queue.Result{Error: "connection refused"}}, 1, 1, 0},
+			{queue.Outcome{Action: queue.PutBack, Result: queue.Result{Status: 500}}, 1, 1, 0},
+			{queue.Outcome{Action: queue.Retry, Result: queue.Result{Status: 502}}, 2, 2, 502},
+			{queue.Outcome{Action: queue.Bury, Result: queue.Result{Status: 410}}, 3, 3, 410},
 		} {
 			finish(t, q, take(t, q, "k")[0], step.outcome)
 			e, err := q.Get(t.Context(), name, "k")

@@ -234,8 +234,8 @@ func (c *comparison) end(key string, e *modelEntry, o queue.Outcome) {
 	if o.Action == queue.PutBack {
 		return
 	}
-	e.attempts++
 	if !o.Uncounted {
+		e.attempts++
 		e.failures++
 	}
 	switch o.Action {

@@ -281,15 +281,15 @@ func (s *Store) Renew(ctx context.Context, l queue.Lease, lease time.Duration) e
 // Finish implements [queue.Queue].
 func (s *Store) Finish(ctx context.Context, l queue.Lease, o queue.Outcome) error {
 	letters := map[queue.Action]string{queue.Deliver: "D", queue.Discard: "X", queue.Bury: "d", queue.Retry: "w", queue.PutBack: "p"}
-	failures := "1"
+	counted := "1"
 	if o.Uncounted {
-		failures = "0"
+		counted = "0"
 	}
 	if o.Result.At.IsZero() {
 		o.Result.At = time.Now()
 	}
 	action := letters[o.Action]
-	answer, err := s.run(ctx, finishScript, l.Entry.Queue, l.Entry.Key, l.Token, action, milliseconds(o.Delay), failures,
+	answer, err := s.run(ctx, finishScript, l.Entry.Queue, l.Entry.Key, l.Token, action, milliseconds(o.Delay), counted,
 		strconv.Itoa(o.Result.Status), queue.Shorten(o.Result.Error), number(o.Result.At.UnixMilli()), queue.NewKey()).ToString()
 	if err = s.failed(ctx, "finishing", err); err != nil {
 		return err
