@@ -185,12 +185,10 @@ func (a *App) Start() error {
 // be meant. In Provision that app is not there yet: asking for it would load
 // it, and with it this one.
 func (a *App) report() {
-	names, stores := a.summary()
-	if len(names) == 0 {
-		return
-	}
 	logger := a.ctx.Logger()
-	logger.Info("verifying webhooks", zap.Int("endpoints", len(names)), zap.Strings("names", names), zap.Strings("stores", stores))
+	if names, stores := a.summary(); len(names) > 0 {
+		logger.Info("verifying webhooks", zap.Int("endpoints", len(names)), zap.Strings("names", names), zap.Strings("stores", stores))
+	}
 	if a.BodyMemory < smallBudget || a.BodyDisk < smallBudget {
 		logger.Warn("body_memory or body_disk is less than 1 MiB, so that deliveries get 503: write a unit, for example body_memory 256MiB (in JSON a number is bytes)",
 			zap.Int64("body_memory", a.BodyMemory), zap.Int64("body_disk", a.BodyDisk))

@@ -27,6 +27,8 @@ type VerifiedDelivery struct {
 	Unsigned string
 	// Window is how long the endpoint remembers a handled delivery.
 	Window time.Duration
+	// Copies: copies of the delivery are forwarded as well (`replay off`).
+	Copies bool
 	// Redelivered: the delivery was handled before, and an operator has let it
 	// through once more.
 	Redelivered bool
@@ -66,9 +68,10 @@ func (c *appContext) Value(key any) any {
 }
 
 // describe fills in the verified delivery.
-func (d *delivery) describe(window time.Duration) {
+func (d *delivery) describe(replay *Replay) {
 	v := &d.app.verified
-	v.Provider, v.Endpoint, v.Key, v.Window = d.provider.facts.Name, d.endpoint, d.keyText(), window
+	v.Provider, v.Endpoint, v.Key, v.Window = d.provider.facts.Name, d.endpoint, d.keyText(), time.Duration(replay.Window)
 	v.ID, v.Event, v.Timestamp = d.verified.ID, d.verified.Event, d.verified.Timestamp
 	v.Unsigned = d.provider.unsigned.of(d.verified)
+	v.Copies = replay.Off
 }

@@ -48,15 +48,15 @@ func (a *acceptance) store() error {
 	defer cancel()
 	q, done, err := h.group.use(ctx)
 	if err != nil {
-		return fmt.Errorf("webhook_queue %s: opening the store: %w", h.Name, err)
+		metrics.putErrors.WithLabelValues(h.Name).Inc()
+		return fmt.Errorf("opening the store: %w", err)
 	}
 	defer done()
 	start := time.Now()
 	existing, err := a.put(ctx, q)
 	observePut(h.Name, start, existing, err)
 	if err != nil {
-		h.logPutError(err)
-		return fmt.Errorf("webhook_queue %s: storing the delivery: %w", h.Name, err)
+		return err
 	}
 	h.group.poke(h.Name)
 	if c := h.logger.Check(zap.DebugLevel, "stored a webhook delivery"); c != nil {

@@ -27,6 +27,9 @@ func TestOnlyWhatIsVerifiedIsStored(t *testing.T) {
 		want   int
 		log    string
 	}{
+		"mode monitor with an error route that lies": {
+			gate("mode monitor") + "\nhandle_errors {\nrespond 200\n}", http.Header{}, 503, "in mode monitor, has not verified",
+		},
 		"without a gate": {queueOnly, nil, 500, "put verify_webhook in front of it"},
 		// Without a gate nothing strips what a client sends.
 		"without a gate, which a client denies": {queueOnly, http.Header{"Webhook-Verified-Key": {"k"}}, 500, "put verify_webhook in front of it"},
@@ -225,4 +228,24 @@ func TestAForgottenDeliveryIsDeliveredAgain(t *testing.T) {
 	if got := s.app.next(t); got.id() != "1" {
 		t.Errorf("the app got %s", got.id())
 	}
+}
+
+// A provider must not be told that a delivery has arrived that is not stored.
+func TestAnErrorRouteDoesNotTurnARefusalIntoASuccess(t *testing.T) {
+	s := start(t, usualSite("\n\t\tmax_entries 1")+"\nhandle_errors {\nrespond sorry 200\n}")
+	release := s.app.hold(t)
+	s.mustSend("1", 202)
+	s.mustSend("2", 503)
+	release()
+	s.delivered("orders", 1)
+}
+
+func TestWithReplayOffEveryCopyIsDelivered(t *testing.T) {
+	s := start(t, strings.Replace(usualSite(""), secretVariable+"}", secretVariable+"} {\nreplay off\n}", 1))
+	s.mustSend("1", 202)
+	s.mustSend("1", 202)
+	if first, second := s.app.next(t), s.app.next(t); first.header.Get("Webhook-Verified-Key") != second.header.Get("Webhook-Verified-Key") {
+		t.Error("the copies have different keys")
+	}
+	s.delivered("orders", 2)
 }

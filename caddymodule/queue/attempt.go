@@ -225,7 +225,9 @@ func attemptNumber(e durable.Entry) int {
 
 // setAttempt adds the headers that tell the app about the attempt.
 func setAttempt(header http.Header, key string, number int, received time.Time) {
-	header[caddymodule.HeaderKey] = []string{key}
+	if header[caddymodule.HeaderKey] == nil { // the delivery has none of its own
+		header[caddymodule.HeaderKey] = []string{key}
+	}
 	header[caddymodule.HeaderAttempt] = []string{strconv.Itoa(number)}
 	header[caddymodule.HeaderReceived] = []string{strconv.FormatInt(received.Unix(), 10)}
 }

@@ -21,6 +21,9 @@ const (
 	// pollInterval is how often a queue is asked for what other processes have
 	// put, and after a failure of the store.
 	pollInterval = time.Second
+	// startInterval is how often it is asked whether a config that has begun to
+	// start runs.
+	startInterval = 10 * time.Millisecond
 	// An app that is down is probed with one delivery, less and less often.
 	firstProbe = 250 * time.Millisecond
 	lastProbe  = 5 * time.Second
@@ -37,8 +40,8 @@ const (
 // random is the source of jitter.
 func random() float64 { return rand.Float64() }
 
-// dispatcher delivers the entries of one queue, with the handler of the config
-// that started last.
+// dispatcher delivers the entries of one queue, with the handler of the
+// running config.
 type dispatcher struct {
 	name  string
 	queue durable.Queue
@@ -97,14 +100,31 @@ func (d *dispatcher) remove(h *Handler) (left bool) {
 	return len(d.handlers) > 0
 }
 
-// current returns the handler in use, nil if there is none.
+// current returns the handler of the running config, nil if it has none: a config
+// whose start may still fail does not run, nor does one that is being replaced.
 func (d *dispatcher) current() *Handler {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.handlers) == 0 {
-		return nil
+	for _, h := range slices.Backward(d.handlers) {
+		if h.group.running() {
+			return h
+		}
 	}
-	return d.handlers[len(d.handlers)-1]
+	return nil
+}
+
+// keeps returns for how long dead entries are kept: the longest time that a
+// started config asks for.
+func (d *dispatcher) keeps() (longest time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, h := range d.handlers {
+		longest = max(longest, time.Duration(h.Keep))
+	}
+	if longest == 0 {
+		return defaultKeep
+	}
+	return longest
 }
 
 // poke has run look for due entries.
@@ -136,7 +156,7 @@ func (d *dispatcher) run() {
 func (d *dispatcher) fill() time.Duration {
 	h := d.current()
 	if h == nil {
-		return pollInterval
+		return startInterval
 	}
 	room, wait := d.room(h)
 	if room == 0 {

@@ -257,6 +257,13 @@ func (g *group) dispatcher(name string) *dispatcher {
 	return s.dispatcher(name)
 }
 
+// running reports whether the group's config is the one that Caddy runs: all of
+// its apps have started, and it is not being replaced.
+func (g *group) running() bool {
+	app, err := caddy.ActiveContext().AppIfConfigured(appID)
+	return err == nil && app == any(g.app)
+}
+
 // poke has a dispatcher look for a new entry.
 func (g *group) poke(name string) {
 	if d := g.dispatcher(name); d != nil {
@@ -407,9 +414,7 @@ func (s *service) dispatcher(name string) *dispatcher {
 // keeps returns for how long dead entries of a name are kept.
 func (s *service) keeps(name string) time.Duration {
 	if d := s.dispatcher(name); d != nil {
-		if h := d.current(); h != nil {
-			return time.Duration(h.Keep)
-		}
+		return d.keeps()
 	}
 	return defaultKeep
 }

@@ -277,8 +277,12 @@ func (h *Handler) Cleanup() error {
 	return h.group.leave(h)
 }
 
-// Routes returns the routes that deliver, for checks of a config.
+// Routes returns the routes that deliver, QueueName the name of the queue, for
+// the gate's checks of a config.
 func (h *Handler) Routes() caddyhttp.RouteList { return h.Deliver }
+
+// QueueName is described at Routes.
+func (h *Handler) QueueName() string { return h.Name }
 
 // ServeHTTP stores a verified delivery and answers it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
@@ -288,7 +292,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	}
 	h.noteTracer(r.Context())
 	a := &acceptance{h: h, v: v, r: r, received: h.now(), key: v.Key}
-	if a.key == "" {
+	if a.key == "" || v.Copies { // nothing tells it from its copies, or nothing is to
 		a.key = durable.NewKey()
 	}
 	if h.Mode == modeWhenDown {
@@ -298,12 +302,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		}
 	}
 	if err := a.store(); err != nil {
-		w.Header().Set("Retry-After", strconv.Itoa(retryAfterFull))
-		return caddyhttp.Error(http.StatusServiceUnavailable, caddyhttp.HandlerError{Err: err, Trace: "webhook_queue"})
+		h.logPutError(err)
+		refuse(w)
+		return nil
 	}
 	v.Stored() // before the response, which then does not wait for the replay store
 	w.WriteHeader(h.Answer)
 	return nil
+}
+
+// refuse asks the provider to send the delivery again. It is a response and not
+// an error: an error route could turn it into a success.
+func refuse(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", strconv.Itoa(retryAfterFull))
+	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
 // notVerified rejects a request that verify_webhook has not verified. Mode
@@ -311,9 +323,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 // would deliver them as verified.
 func (h *Handler) notVerified(w http.ResponseWriter, r *http.Request) error {
 	if r.Header.Get(caddymodule.HeaderOutcome) != "" {
-		w.Header().Set("Retry-After", strconv.Itoa(retryAfterFull))
-		return caddyhttp.Error(http.StatusServiceUnavailable,
-			fmt.Errorf("webhook_queue %s: verify_webhook, in mode monitor, has not verified the request: only verified deliveries are queued", h.Name))
+		h.log().Error("verify_webhook, in mode monitor, has not verified a request: only verified deliveries are queued", zap.String("queue", h.Name))
+		refuse(w)
+		return nil
 	}
 	return caddyhttp.Error(http.StatusInternalServerError,
 		fmt.Errorf("webhook_queue %s: the request was not verified: put verify_webhook in front of it, in the same handle", h.Name))

@@ -13,7 +13,7 @@ import (
 
 const (
 	metricsNamespace = "caddy"
-	metricsSubsystem = "webhook_queue"
+	metricsSubsystem = "verify_webhook"
 )
 
 // metrics are made once and registered with every config's registry, so that
@@ -28,25 +28,25 @@ var metrics = struct {
 	delivery   *prometheus.HistogramVec
 }{
 	accepted: prometheus.NewCounterVec(
-		counterOpts("accepted_total", "Deliveries that the provider was told are accepted, by whether they are new or were stored before (existing)."),
+		counterOpts("queue_accepted_total", "Deliveries that the provider was told are accepted, by whether they are new or were stored before (existing)."),
 		[]string{"queue", "result"}),
 	full: prometheus.NewCounterVec(
-		counterOpts("full_total", "Deliveries that were answered with 503 because the queue was full."),
+		counterOpts("queue_full_total", "Deliveries that were answered with 503 because the queue was full."),
 		[]string{"queue"}),
 	putErrors: prometheus.NewCounterVec(
-		counterOpts("put_errors_total", "Deliveries that were answered with 503 because storing them failed for another reason."),
+		counterOpts("queue_put_errors_total", "Deliveries that were answered with 503 because storing them failed for another reason."),
 		[]string{"queue"}),
 	attempts: prometheus.NewCounterVec(
-		counterOpts("attempts_total", "Attempts to deliver, by result: delivered, failed, refused (no connection to the app), dead (the last attempt), tried_first (mode when_down, while the provider waited), unreadable."),
+		counterOpts("queue_attempts_total", "Attempts to deliver, by result: delivered, failed, refused (no connection to the app), dead (the last attempt), tried_first (mode when_down, while the provider waited), unreadable."),
 		[]string{"queue", "result"}),
 	unrecorded: prometheus.NewCounterVec(
-		counterOpts("unrecorded_total", "Attempts whose result could not be recorded: these deliveries may reach the app again."),
+		counterOpts("queue_unrecorded_total", "Attempts whose result could not be recorded: these deliveries may reach the app again."),
 		[]string{"queue"}),
 	put: prometheus.NewHistogramVec(
-		histogramOpts("put_seconds", "Time to store a delivery durably.", prometheus.ExponentialBuckets(1e-4, 2.5, 12)), // 100 µs to 2.4 s
+		histogramOpts("queue_put_seconds", "Time to store a delivery durably.", prometheus.ExponentialBuckets(1e-4, 2.5, 12)), // 100 µs to 2.4 s
 		[]string{"queue"}),
 	delivery: prometheus.NewHistogramVec(
-		histogramOpts("delivery_seconds", "Time of an attempt, until the app's response was complete.", prometheus.ExponentialBuckets(1e-3, 3, 12)), // 1 ms to 3 min
+		histogramOpts("queue_delivery_seconds", "Time of an attempt, until the app's response was complete.", prometheus.ExponentialBuckets(1e-3, 3, 12)), // 1 ms to 3 min
 		[]string{"queue"}),
 }
 
@@ -119,15 +119,15 @@ func observeUnrecorded(queue string) { metrics.unrecorded.WithLabelValues(queue)
 type stateCollector struct{ group *group }
 
 var (
-	waitingDesc    = stateDesc("waiting", "Deliveries that wait for an attempt.")
-	inFlightDesc   = stateDesc("in_flight", "Deliveries that the app works on now.")
-	deadDesc       = stateDesc("dead", "Deliveries whose attempts ended without success, which are kept for a retry by hand.")
-	tombstonesDesc = stateDesc("tombstones", "Keys of delivered and discarded deliveries that are remembered.")
-	bytesDesc      = stateDesc("bytes", "Bytes that deliveries hold which wait, are in flight or are dead.")
-	oldestDesc     = stateDesc("oldest_age_seconds", "Age of the oldest delivery that waits or is in flight, 0 if there is none.")
-	pausedDesc     = stateDesc("paused", "1 while an operator has paused the queue.")
-	downDesc       = stateDesc("app_down", "1 while the app cannot be reached or asks for a pause, and is probed with one delivery at a time.")
-	configuredDesc = stateDesc("configured", "1 if the running config has a webhook_queue of this name, 0 if deliveries are only stored under it.")
+	waitingDesc    = stateDesc("queue_waiting", "Deliveries that wait for an attempt.")
+	inFlightDesc   = stateDesc("queue_in_flight", "Deliveries that the app works on now.")
+	deadDesc       = stateDesc("queue_dead", "Deliveries whose attempts ended without success, which are kept for a retry by hand.")
+	tombstonesDesc = stateDesc("queue_tombstones", "Keys of delivered and discarded deliveries that are remembered.")
+	bytesDesc      = stateDesc("queue_bytes", "Bytes that deliveries hold which wait, are in flight or are dead.")
+	oldestDesc     = stateDesc("queue_oldest_age_seconds", "Age of the oldest delivery that waits or is in flight, 0 if there is none.")
+	pausedDesc     = stateDesc("queue_paused", "1 while an operator has paused the queue.")
+	downDesc       = stateDesc("queue_app_down", "1 while the app cannot be reached or asks for a pause, and is probed with one delivery at a time.")
+	configuredDesc = stateDesc("queue_configured", "1 if the running config has a webhook_queue of this name, 0 if deliveries are only stored under it.")
 )
 
 func stateDesc(name, help string) *prometheus.Desc {

@@ -177,7 +177,7 @@ func series(t *testing.T, name string, labels ...string) float64 {
 		t.Fatal(err)
 	}
 	for _, f := range families {
-		if f.GetName() != "caddy_webhook_queue_"+name {
+		if f.GetName() != "caddy_verify_webhook_queue_"+name {
 			continue
 		}
 		for _, m := range f.GetMetric() {

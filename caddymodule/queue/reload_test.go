@@ -79,10 +79,8 @@ func TestAReloadThatFailsLeavesTheQueueWithItsConfig(t *testing.T) {
 	if err := s.tryLoad(invalid); err == nil || !strings.Contains(err.Error(), "two webhook_queue handlers are named a") {
 		t.Fatalf("the config with two queues of one name: %v", err)
 	}
-	for i := range 5 {
-		if resp := s.send(delivery{id: strconv.Itoa(i), path: "/a", body: strconv.Itoa(i)}); resp.StatusCode != 202 {
-			t.Fatalf("got %d", resp.StatusCode)
-		}
+	s.sendTo("a", 5)
+	for range 5 {
 		if got := s.app.next(t); got.uri != "/one" {
 			t.Errorf("it went to %s", got.uri)
 		}
@@ -305,4 +303,36 @@ func selfSigned(t *testing.T) (certificate, key string) {
 		}
 	}
 	return certificate, key
+}
+
+// sendTo sends deliveries to one of twoQueues.
+func (s *site) sendTo(name string, n int) {
+	s.t.Helper()
+	for i := range n {
+		if resp := s.send(delivery{id: name + strconv.Itoa(i), path: "/" + name, body: name + strconv.Itoa(i)}); resp.StatusCode != 202 {
+			s.t.Fatalf("got %d", resp.StatusCode)
+		}
+	}
+}
+
+// Deliveries wait and are due while a config starts that fails in the end.
+func TestAConfigThatFailsToStartDeliversNothing(t *testing.T) {
+	s := newSite(t)
+	s.app.Close()
+	s.load(twoQueues("/one", "/two"))
+	s.sendTo("a", 50)
+	s.app = restarted(t, s.app)
+	occupied := newApp(t)
+	broken := twoQueues("/broken", "/broken") + "\n}\nhttp://" + occupied.address() + " {\nbind 127.0.0.1\nrespond ok"
+	for range 10 {
+		if err := s.tryLoad(broken); err == nil {
+			t.Fatal("the config that cannot listen was loaded")
+		}
+	}
+	for range 50 {
+		if got := s.app.next(t); got.uri != "/one" {
+			t.Errorf("%s went to %s", got.id(), got.uri)
+		}
+	}
+	s.delivered("a", 50)
 }

@@ -139,6 +139,7 @@ func (p *prometheus) ask(expr string) (int, error) {
 const (
 	stripeSecret = "whsec_of_the_monitoring_test"
 	githubSecret = "the GitHub secret of the monitoring test"
+	queuedSecret = "the secret of the queue in the monitoring test"
 )
 
 // TestDashboardAndAlertsWorkWithARealPrometheus has one scrape a real Caddy
@@ -171,8 +172,19 @@ http://`+address+` {
 		}
 		respond 200
 	}
+	handle /queued {
+		verify_webhook github {
+			secret {env.QUEUED}
+			namespace queued
+		}
+		webhook_queue orders {
+			deliver {
+				respond 200
+			}
+		}
+	}
 }
-`), "STRIPE="+stripeSecret, "GITHUB="+githubSecret)
+`), "QUEUED="+queuedSecret, "STRIPE="+stripeSecret, "GITHUB="+githubSecret)
 	p := startPrometheus(t, address)
 
 	traffic := func() {
@@ -181,6 +193,7 @@ http://`+address+` {
 		deliver(t, "stripe", stripeSecret, "http://"+address+"/stripe", "--tamper", "--count", "3")
 		deliver(t, "stripe", stripeSecret, "http://"+address+"/stripe", "--stale")
 		deliver(t, "github", githubSecret, "http://"+address+"/github")
+		deliver(t, "github", queuedSecret, "http://"+address+"/queued", "--count", "5")
 	}
 	deadline := time.Now().Add(time.Minute)
 	missing := dashboard(t)
@@ -256,7 +269,7 @@ func checkMetricNames(t *testing.T, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{"dashboard.json", "alerts.yml", "../../docs/operating.md"} {
+	for _, file := range []string{"dashboard.json", "alerts.yml", "../../docs/operating.md", "../../docs/queue.md"} {
 		text, err := os.ReadFile(filepath.Join(monitoring, file))
 		if err != nil {
 			t.Fatal(err)
