@@ -88,14 +88,14 @@ func ParseRetryAfter(value string, now time.Time, bound time.Duration) (time.Dur
 		return 0, false
 	}
 	if strings.Trim(value, "0123456789") == "" {
-		seconds := time.Duration(0)
+		seconds := int64(0)
 		for _, digit := range value {
-			seconds = 10*seconds + time.Duration(digit-'0')
-			if seconds > bound/time.Second {
+			seconds = 10*seconds + int64(digit-'0')
+			if seconds > int64(bound/time.Second) {
 				return bound, true
 			}
 		}
-		return seconds * time.Second, true
+		return time.Duration(seconds) * time.Second, true
 	}
 	at, err := http.ParseTime(value)
 	if err != nil {

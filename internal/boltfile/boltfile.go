@@ -1,6 +1,6 @@
-// Package boltfile opens the bbolt files of this module and writes to them in
-// groups: writes that come together share one transaction and its fsync, and a
-// lone one does not wait for company.
+// Package boltfile opens the bbolt files of this module and writes to them. A
+// [Writer] writes in groups: writes that come together share one transaction and
+// its fsync, and a lone one does not wait for company.
 //
 // A file that is damaged, or that breaks while it is in use, is an error and
 // never a panic: bbolt panics, or touches memory beyond the end of the file,
@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,7 +34,7 @@ var (
 	ErrClosed = errors.New("closed")
 )
 
-// Options are the settings of a [File].
+// Options are the settings of a [DB].
 type Options struct {
 	// Path is the file. It is created with mode 0600 if it does not exist,
 	// and its folder with mode 0700.
@@ -51,48 +50,44 @@ type Options struct {
 	Loss string
 	// Impact says in the log what happens while it cannot be written.
 	Impact string
+	// Load, if it is set, reads an existing file before Open returns. Whatever
+	// it panics with is [ErrDamaged].
+	Load func(tx *bolt.Tx, handle *os.File) error
 }
 
-// File is an open file.
-type File struct {
-	db      *bolt.DB
+// DB is an open file. One goroutine at a time may write to it.
+type DB struct {
+	bolt    *bolt.DB
 	options Options
 	logger  atomic.Pointer[slog.Logger]
 	trouble atomic.Pointer[trouble]
-
-	mu      sync.Mutex
-	pending []*write
-	closed  bool
-
-	wake    chan struct{} // something is pending, or closed is set
-	stopped chan struct{} // the writer has ended
 }
 
 // minFileSize is what bbolt makes of a new file: four pages.
 const minFileSize = 4 * 4096
 
 var (
-	formatBucket = []byte("format")
+	// FormatBucket holds the format; Load finds it among the buckets.
+	FormatBucket = []byte("format")
 	versionKey   = []byte("version")
 	probeKey     = []byte("probe")
 )
 
 // Open opens the file, or creates it if there is none. It never replaces a file
 // that it cannot read.
-func Open(o Options) (*File, error) {
-	f := &File{options: o, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+func Open(o Options) (*DB, error) {
+	d := &DB{options: o}
 	err := create(o)
 	if err == nil {
-		err = f.open()
+		err = d.open()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening %s %s: %w", o.Kind, o.Path, o.explain(err))
+		return nil, fmt.Errorf("opening %s %s: %w", o.Kind, o.Path, o.Explain(err))
 	}
-	go f.write()
-	return f, nil
+	return d, nil
 }
 
-func (f *File) open() (err error) {
+func (d *DB) open() (err error) {
 	var handle *os.File
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -101,15 +96,15 @@ func (f *File) open() (err error) {
 		}
 		switch {
 		case err == nil:
-		case f.db != nil:
-			_ = f.db.Close()
+		case d.bolt != nil:
+			_ = d.bolt.Close()
 		case handle != nil: // bbolt has closed it, unless it panicked
 			unlock(handle)
 			_ = handle.Close()
 		}
 	}()
-	f.db, err = bolt.Open(f.options.Path, 0o600, &bolt.Options{
-		Timeout:        f.options.LockTimeout,
+	d.bolt, err = bolt.Open(d.options.Path, 0o600, &bolt.Options{
+		Timeout:        d.options.LockTimeout,
 		FreelistType:   bolt.FreelistMapType,
 		NoFreelistSync: false, // changed by chooseFreelistSync
 		OpenFile: func(path string, flag int, mode os.FileMode) (*os.File, error) {
@@ -131,7 +126,7 @@ func (f *File) open() (err error) {
 	if err != nil {
 		return err
 	}
-	return f.db.View(func(tx *bolt.Tx) error {
+	return d.bolt.View(func(tx *bolt.Tx) error {
 		info, err := handle.Stat()
 		if err != nil {
 			return err
@@ -139,12 +134,15 @@ func (f *File) open() (err error) {
 		if info.Size() < tx.Size() {
 			return fmt.Errorf("%w: the file ends after %d of %d bytes", ErrDamaged, info.Size(), tx.Size())
 		}
-		return f.options.checkFormat(tx)
+		if err := d.options.checkFormat(tx); err != nil || d.options.Load == nil {
+			return err
+		}
+		return d.options.Load(tx, handle)
 	})
 }
 
 func (o *Options) checkFormat(tx *bolt.Tx) error {
-	bucket := tx.Bucket(formatBucket)
+	bucket := tx.Bucket(FormatBucket)
 	if bucket == nil {
 		return fmt.Errorf("this is not a %s but another bbolt file; choose another path", o.Kind)
 	}
@@ -190,7 +188,7 @@ func initialise(path string, o Options) error {
 		return err
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		bucket, err := tx.CreateBucket(formatBucket)
+		bucket, err := tx.CreateBucket(FormatBucket)
 		if err != nil {
 			return err
 		}
@@ -201,16 +199,16 @@ func initialise(path string, o Options) error {
 
 // SyncDir makes a new name in dir durable, where the system can.
 func SyncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the path is the operator's own setting
+	folder, err := os.Open(dir) //nolint:gosec // the path is the operator's own setting
 	if err != nil {
 		return err
 	}
-	_ = d.Sync() // not every system can
-	return d.Close()
+	_ = folder.Sync() // not every system can
+	return folder.Close()
 }
 
-// explain says what to do about an error of opening.
-func (o *Options) explain(err error) error {
+// Explain says what to do about an error of opening.
+func (o *Options) Explain(err error) error {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return fmt.Errorf("%w; use `caddy reload` to change the configuration of the running Caddy, or give this instance a path of its own", ErrLocked)
@@ -229,59 +227,53 @@ func (o *Options) explain(err error) error {
 
 // SetLogger sets where it is logged that the file cannot be written, and that
 // it can again. nil, as at first, logs nothing.
-func (f *File) SetLogger(l *slog.Logger) { f.logger.Store(l) }
+func (d *DB) SetLogger(l *slog.Logger) { d.logger.Store(l) }
 
 // View runs a read transaction.
-func (f *File) View(do func(*bolt.Tx) error) (err error) {
-	if f.broken() {
-		return f.trouble.Load().err
+func (d *DB) View(do func(*bolt.Tx) error) (err error) {
+	if d.Broken() {
+		return d.trouble.Load().err
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%s: %w: %v", f.options.Kind, ErrDamaged, p)
+			err = fmt.Errorf("%s: %w: %v", d.options.Kind, ErrDamaged, p)
 		}
 	}()
-	err = f.db.View(do)
+	err = d.bolt.View(do)
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		return f.closedError()
+		return d.closedError()
 	}
 	return err
 }
 
-func (f *File) closedError() error { return fmt.Errorf("%s is %w", f.options.Kind, ErrClosed) }
+func (d *DB) closedError() error { return fmt.Errorf("%s is %w", d.options.Kind, ErrClosed) }
 
 // Trouble returns why the last write failed, nil if it did not.
-func (f *File) Trouble() error {
-	if t := f.trouble.Load(); t != nil {
+func (d *DB) Trouble() error {
+	if t := d.trouble.Load(); t != nil {
 		return t.err
 	}
 	return nil
 }
 
-// Close finishes the writes that are under way and closes the file. Calls that
-// come later fail with [ErrClosed].
-func (f *File) Close() error {
-	f.mu.Lock()
-	again := f.closed
-	f.closed = true
-	f.mu.Unlock()
-	if again {
-		return f.closedError()
+// Bolt returns the database below, for tests.
+func (d *DB) Bolt() *bolt.DB { return d.bolt }
+
+// Close closes the file when its last write has ended. Calls that come later
+// fail with [ErrClosed].
+func (d *DB) Close() error {
+	wasBroken := d.Broken()
+	if !wasBroken && d.bolt.NoFreelistSync {
+		d.bolt.NoFreelistSync = false // so that opening it is fast
+		_ = d.Update(func(*bolt.Tx) error { return nil })
 	}
-	f.signal()
-	<-f.stopped
-	wasBroken := f.broken()
-	if !wasBroken && f.db.NoFreelistSync {
-		f.db.NoFreelistSync = false // so that opening it is fast
-		_ = f.update(func(*bolt.Tx) error { return nil })
-	}
-	f.trouble.Store(&trouble{err: f.closedError(), final: true})
+	d.trouble.Store(&trouble{err: d.closedError(), final: true})
 	if wasBroken {
 		return nil // bbolt may still hold its locks: it would never return
 	}
-	if err := f.db.Close(); err != nil {
-		return fmt.Errorf("closing %s: %w", f.options.Kind, err)
+	if err := d.bolt.Close(); err != nil {
+		return fmt.Errorf("closing %s: %w", d.options.Kind, err)
 	}
 	return nil
 }

@@ -2,25 +2,58 @@ package boltfile
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
-	"os"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 const (
 	// maxGroup bounds a transaction, maxPending what waits for the disk.
 	maxGroup   = 1024
 	maxPending = 1 << 16
-	// probeEvery is how often a file that could not be written is tried.
-	probeEvery = time.Second
 )
+
+// Writer is an open file that many goroutines write to.
+type Writer struct {
+	*DB
+
+	mu      sync.Mutex
+	pending []*write
+	closed  bool
+
+	wake    chan struct{} // something is pending, or closed is set
+	stopped chan struct{} // the goroutine that writes has ended
+}
+
+// OpenWriter opens a file as [Open] does.
+func OpenWriter(o Options) (*Writer, error) {
+	db, err := Open(o)
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{DB: db, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+	go w.write()
+	return w, nil
+}
+
+// Close finishes the writes that are under way and closes the file. Calls that
+// come later fail with [ErrClosed].
+func (w *Writer) Close() error {
+	w.mu.Lock()
+	again := w.closed
+	w.closed = true
+	w.mu.Unlock()
+	if again {
+		return w.closedError()
+	}
+	w.signal()
+	<-w.stopped
+	return w.DB.Close()
+}
 
 // A Change is what one caller does in a transaction that it may share. If it
 // returns refused, it must have changed nothing, and the transaction goes on
@@ -34,105 +67,93 @@ type write struct {
 	done    chan error
 }
 
-// trouble is why the file cannot be written. It is final if no later write
-// can succeed.
-type trouble struct {
-	err   error
-	final bool
-}
-
-func (f *File) broken() bool {
-	t := f.trouble.Load()
-	return t != nil && t.final
-}
-
 // Write makes a change durable before it returns. If ctx ends first the change
 // may still be made. after, if it is not nil, is called with the result before
 // Write returns and, if ctx ends first, later.
-func (f *File) Write(ctx context.Context, change Change, after func(error)) error {
-	w := &write{change: change, done: make(chan error, 1)}
-	if err := f.submit(w); err != nil {
+func (w *Writer) Write(ctx context.Context, change Change, after func(error)) error {
+	one := &write{change: change, done: make(chan error, 1)}
+	if err := w.submit(one); err != nil {
 		if after != nil {
 			after(err)
 		}
 		return err
 	}
 	select {
-	case err := <-w.done:
+	case err := <-one.done:
 		if after != nil {
 			after(err)
 		}
 		return err
 	case <-ctx.Done():
 		if after != nil {
-			go func() { after(<-w.done) }()
+			go func() { after(<-one.done) }()
 		}
-		return fmt.Errorf("waiting for the %s: %w", f.options.Kind, ctx.Err())
+		return fmt.Errorf("waiting for the %s: %w", w.options.Kind, ctx.Err())
 	}
 }
 
-// submit passes w to the writer.
-func (f *File) submit(w *write) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return f.closedError()
+// submit passes one to the writer.
+func (w *Writer) submit(one *write) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return w.closedError()
 	}
-	if len(f.pending) >= maxPending {
-		return fmt.Errorf("%s %w: %d writes wait for the disk", f.options.Kind, ErrUnwritable, len(f.pending))
+	if len(w.pending) >= maxPending {
+		return fmt.Errorf("%s %w: %d writes wait for the disk", w.options.Kind, ErrUnwritable, len(w.pending))
 	}
-	f.pending = append(f.pending, w)
-	f.signal()
+	w.pending = append(w.pending, one)
+	w.signal()
 	return nil
 }
 
-func (f *File) signal() {
+func (w *Writer) signal() {
 	select {
-	case f.wake <- struct{}{}:
+	case w.wake <- struct{}{}:
 	default:
 	}
 }
 
 // take returns the next group of writes, and whether the file is closed and
 // there will be no more.
-func (f *File) take() (group []*write, last bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n := min(len(f.pending), maxGroup)
-	group = f.pending[:n:n]
-	f.pending = f.pending[n:]
-	if len(f.pending) == 0 {
-		f.pending = nil
+func (w *Writer) take() (group []*write, last bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := min(len(w.pending), maxGroup)
+	group = w.pending[:n:n]
+	w.pending = w.pending[n:]
+	if len(w.pending) == 0 {
+		w.pending = nil
 	}
-	return group, f.closed && n == 0
+	return group, w.closed && n == 0
 }
 
 // write is the one goroutine that writes. While it is writing a group, the
 // next one gathers.
-func (f *File) write() {
-	defer close(f.stopped)
+func (w *Writer) write() {
+	defer close(w.stopped)
 	debug.SetPanicOnFault(true) // reading a mapped page may fail
-	probe := time.NewTicker(probeEvery)
+	probe := time.NewTicker(ProbeEvery)
 	defer probe.Stop()
 	for {
 		gather()
-		group, last := f.take()
+		group, last := w.take()
 		if last {
 			return
 		}
 		if len(group) > 0 {
-			f.commit(group)
+			w.commit(group)
 			continue
 		}
-		if f.trouble.Load() == nil {
+		if w.Trouble() == nil {
 			probe.Stop()
 		} else {
-			probe.Reset(probeEvery)
+			probe.Reset(ProbeEvery)
 		}
 		select {
-		case <-f.wake:
+		case <-w.wake:
 		case <-probe.C:
-			f.probe()
+			w.Probe()
 		}
 	}
 }
@@ -146,100 +167,21 @@ func gather() {
 	runtime.Gosched()
 }
 
-func (f *File) commit(group []*write) {
-	err := f.update(func(tx *bolt.Tx) error {
-		for _, w := range group {
+func (w *Writer) commit(group []*write) {
+	err := w.Update(func(tx *bolt.Tx) error {
+		for _, one := range group {
 			var err error
-			if w.refused, err = w.change(tx); err != nil {
+			if one.refused, err = one.change(tx); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	for _, w := range group {
+	for _, one := range group {
 		if err == nil {
-			w.done <- w.refused
+			one.done <- one.refused
 		} else {
-			w.done <- err
+			one.done <- err
 		}
-	}
-}
-
-// probe tries whether the file can be written again.
-func (f *File) probe() {
-	_ = f.update(func(tx *bolt.Tx) error {
-		bucket := tx.Bucket(formatBucket)
-		n, err := bucket.NextSequence()
-		if err != nil {
-			return err
-		}
-		return bucket.Put(probeKey, fmt.Append(nil, n))
-	})
-}
-
-// update runs a transaction and records whether the file can be written.
-func (f *File) update(do func(*bolt.Tx) error) error {
-	if f.broken() {
-		return f.trouble.Load().err
-	}
-	err, final := f.tryUpdate(do)
-	if err == nil {
-		if f.trouble.Swap(nil) != nil {
-			f.log(slog.LevelInfo, f.options.Kind+" can be written again")
-		}
-		return nil
-	}
-	err = fmt.Errorf("%s %w: %w", f.options.Kind, ErrUnwritable, err)
-	if DiskFull(err) {
-		err = fmt.Errorf("%w; free some space on its disk", err)
-	}
-	if f.trouble.Swap(&trouble{err, final}) == nil {
-		f.log(slog.LevelError, f.options.Kind+" cannot be written; "+f.options.Impact, slog.Any("error", err))
-	}
-	return err
-}
-
-// tryUpdate turns a panic of bbolt, which means a damaged page or a disk that
-// cannot be read, into a final error.
-func (f *File) tryUpdate(do func(*bolt.Tx) error) (err error, final bool) { //nolint:revive // the error is the result, final describes it
-	defer func() {
-		if p := recover(); p != nil {
-			err, final = fmt.Errorf("%w: %v", ErrDamaged, p), true
-		}
-	}()
-	f.chooseFreelistSync()
-	err = f.db.Update(do)
-	return err, errors.Is(err, bolterrors.ErrInvalidMapping)
-}
-
-const (
-	// manyFree is how many free pages make a list of 32 KiB.
-	manyFree = 4096
-	// fewUsed is how many pages, of 256 MiB, are read in less than a second.
-	fewUsed = 1 << 16
-)
-
-// chooseFreelistSync leaves the list of free pages out of the next transaction
-// if writing it would cost more than the transaction itself: when a file has
-// been much larger than it is now. Opening the file after a crash then reads
-// all pages that are in use, so this must be few.
-func (f *File) chooseFreelistSync() {
-	stats := f.db.Stats()
-	free := stats.FreePageN + stats.PendingPageN
-	if free < manyFree {
-		f.db.NoFreelistSync = false
-		return
-	}
-	info, err := os.Stat(f.options.Path)
-	used := int64(1 << 62)
-	if err == nil {
-		used = info.Size()/int64(f.db.Info().PageSize) - int64(free)
-	}
-	f.db.NoFreelistSync = used < fewUsed
-}
-
-func (f *File) log(level slog.Level, message string, attrs ...slog.Attr) {
-	if l := f.logger.Load(); l != nil {
-		l.LogAttrs(context.Background(), level, message, append(attrs, slog.String("path", f.options.Path))...)
 	}
 }

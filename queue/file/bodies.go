@@ -29,7 +29,7 @@ const maxInline = 64 << 10
 // without its body.
 type bodies struct {
 	dir     string
-	file    *boltfile.File
+	file    *boltfile.Writer
 	process string // begins the names of this process
 	count   atomic.Uint64
 
@@ -38,7 +38,7 @@ type bodies struct {
 }
 
 // openBodies also begins to remove the files that nothing refers to.
-func openBodies(dir string, file *boltfile.File) (*bodies, error) {
+func openBodies(dir string, file *boltfile.Writer) (*bodies, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ type Options struct {
 // goes back: neither while it runs nor from one process to the next. When it is
 // opened, the clock is set to the wall clock if that is ahead.
 type Store struct {
-	file    *boltfile.File
+	file    *boltfile.Writer
 	bodies  *bodies
 	minFree atomic.Int64
 	wall    func() time.Time
@@ -104,7 +104,7 @@ func Open(o Options) (*Store, error) {
 	if o.wall == nil {
 		o.wall = time.Now
 	}
-	file, err := boltfile.Open(boltfile.Options{
+	file, err := boltfile.OpenWriter(boltfile.Options{
 		Path: o.Path, LockTimeout: o.LockTimeout, Kind: "queue file", Format: formatVersion,
 		Loss:   "deliveries that wait in it are then not delivered",
 		Impact: "deliveries are refused until it can",
@@ -178,10 +178,13 @@ func (s *Store) Close() error {
 }
 
 // update runs a change with the buckets of one queue. after is called with the
-// result, see [boltfile.File.Write].
+// result, see [boltfile.Writer.Write].
 func (s *Store) update(ctx context.Context, name string, change func(*shelf) (refused, err error), after func(error)) error {
 	err := s.file.Write(ctx, func(tx *bolt.Tx) (refused, err error) {
 		shelf, err := openShelf(tx, name)
+		if errors.Is(err, queue.ErrDamaged) {
+			return err, nil // other queues can go on
+		}
 		if err != nil {
 			return nil, err
 		}

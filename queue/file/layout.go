@@ -19,7 +19,7 @@ import (
 //
 //	waiting  sequence          → meta
 //	dead     sequence          → meta
-//	payload  sequence          → length of the request, request, body unless it is a file
+//	payload  sequence          → the length of the request and the request, then the body unless it is a file
 //	due      due, sequence     → nothing: what is waiting, in the order to deliver it
 //	deaths   died, sequence    → nothing: what is dead, in the order to remove it
 //	keys     key               → 'e' and the sequence of an entry, or 't' and the meta of a tombstone

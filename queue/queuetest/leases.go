@@ -2,6 +2,7 @@ package queuetest
 
 import (
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ var leases = map[string]func(*testing.T, Instance){
 	},
 	"at most n at a time": func(t *testing.T, q Instance) {
 		for n := range 5 {
-			mustPut(t, q, newPut(fmt.Sprint(n)))
+			mustPut(t, q, newPut(strconv.Itoa(n)))
 		}
 		seen := map[string]bool{}
 		for _, want := range []int{2, 2, 1, 0} {
@@ -89,7 +90,7 @@ var leases = map[string]func(*testing.T, Instance){
 	},
 	"of many callers one gets each entry": func(t *testing.T, q Instance) {
 		for n := range 40 {
-			mustPut(t, q, newPut(fmt.Sprint(n)))
+			mustPut(t, q, newPut(strconv.Itoa(n)))
 		}
 		var mu sync.Mutex
 		got := map[string]int{}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -135,7 +136,7 @@ func (c *comparison) run(steps int) {
 
 const someKeys = 8
 
-func (c *comparison) key() string { return c.prefix + fmt.Sprint(c.r.IntN(someKeys)) }
+func (c *comparison) key() string { return c.prefix + strconv.Itoa(c.r.IntN(someKeys)) }
 
 func (c *comparison) keys() []string { return []string{c.key(), c.prefix + "unknown"} }
 
@@ -339,7 +340,7 @@ func (c *comparison) crash() {
 
 func (c *comparison) compare() {
 	for n := range someKeys {
-		key := c.prefix + fmt.Sprint(n)
+		key := c.prefix + strconv.Itoa(n)
 		want := c.model.state(key)
 		e, err := c.q.Get(c.t.Context(), name, key)
 		if (want == 0) != errors.Is(err, queue.ErrNotFound) || want != 0 && (err != nil || e.State != want) {
@@ -374,7 +375,7 @@ func (c *comparison) empty() {
 	}
 	var keys []string
 	for n := range someKeys {
-		keys = append(keys, c.prefix+fmt.Sprint(n))
+		keys = append(keys, c.prefix+strconv.Itoa(n))
 	}
 	if _, err := c.q.Discard(c.t.Context(), name, keys); err != nil {
 		c.fail("Discard: %v", err)

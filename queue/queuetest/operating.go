@@ -3,9 +3,9 @@ package queuetest
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -67,10 +67,10 @@ var bounds = map[string]func(*testing.T, Instance){
 	},
 	"tombstones are bounded: the oldest go": func(t *testing.T, q Instance) {
 		for n := range 5 {
-			put := newPut(fmt.Sprint(n))
+			put := newPut(strconv.Itoa(n))
 			put.Limits.MaxTombstones = 3
 			mustPut(t, q, put)
-			deliver(t, q, fmt.Sprint(n))
+			deliver(t, q, strconv.Itoa(n))
 			q.Advance(t, time.Minute)
 		}
 		counts(t, q, 0, 0, 0, 3)
@@ -158,7 +158,8 @@ var operating = map[string]func(*testing.T, Instance){
 			q.Advance(t, time.Hour)
 		}
 		for _, l := range takeAll(t, q, 7) {
-			key, o := l.Entry.Key, queue.Outcome{}
+			key := l.Entry.Key
+			var o queue.Outcome
 			switch key {
 			case "1":
 				o = queue.Outcome{Action: queue.Bury, Result: queue.Result{Status: 410}}

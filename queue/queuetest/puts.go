@@ -3,8 +3,8 @@ package queuetest
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -38,7 +38,7 @@ var puts = map[string]func(*testing.T, Instance){
 	},
 	"bodies of every size": func(t *testing.T, q Instance) {
 		for _, size := range []int{0, 1, 64<<10 - 1, 64 << 10, 64<<10 + 1, 1 << 20, 1<<20 + 1, 5 << 20} {
-			key, body := fmt.Sprint(size), bodyOf(size)
+			key, body := strconv.Itoa(size), bodyOf(size)
 			put := newPut(key)
 			put.Body, put.BodySize = iotest.HalfReader(bytes.NewReader(body)), int64(size)
 			mustPut(t, q, put)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -16,7 +17,7 @@ import (
 // The fields of an entry that are read, and where they are in the answer.
 var (
 	metaFields = []string{"acc", "put", "since", "due", "att", "fail", "st", "err", "at", "bs"}
-	allFields  = append(metaFields[:len(metaFields):len(metaFields)], "r", "b", "bk", "sum")
+	allFields  = append(slices.Clip(metaFields), "r", "b", "bk", "sum")
 )
 
 const (
@@ -47,7 +48,7 @@ func entryOf(name, key string, state queue.State, now int64, f []rueidis.RedisMe
 	e := queue.Entry{
 		Queue: name, Key: key, State: state, BodySize: integer(f[bodySize]), Accepted: time.UnixMilli(integer(f[accepted])),
 		Age: ago(integer(f[put])), RetryAge: ago(integer(f[since])), Attempts: int(integer(f[attempts])), Failures: int(integer(f[failures])),
-		Last: queue.Result{Status: int(integer(f[status])), Error: text},
+		Last: queue.Result{Status: int(integer(f[status])), Error: queue.Shorten(text)},
 	}
 	if state == queue.Waiting || state == queue.InFlight {
 		e.DueIn = duration(integer(f[due]) - now)
@@ -68,7 +69,7 @@ func (s *Store) read(name, key string, state queue.State, now int64, f []rueidis
 		return l, nil
 	}
 	if len(f) != fieldCount {
-		return l, unreadable
+		return l, errUnreadable
 	}
 	stored, _ := f[request].ToString()
 	var err error

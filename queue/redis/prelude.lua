@@ -72,8 +72,11 @@ local function finish(key, ending)
     redis.call('DEL', ekey(key))
     return
   end
-  redis.call('HDEL', ekey(key), 'r', 'b', 'bk', 'tok')
-  redis.call('HSET', ekey(key), 's', ending, 'end', int(now))
+  -- A new hash of short values takes a third of what is left of the old one.
+  local t = redis.call('HMGET', ekey(key), 'acc', 'att', 'fail', 'st', 'at', 'bs', 'ft', 'err')
+  redis.call('DEL', ekey(key))
+  redis.call('HSET', ekey(key), 's', ending, 'put', e[1], 'rem', e[2], 'acc', t[1] or '', 'att', t[2] or '', 'fail', t[3] or '',
+    'st', t[4] or '', 'at', t[5] or '', 'bs', t[6] or '', 'ft', t[7] or '', 'err', string.sub(t[8] or '', 1, 60))
   redis.call('ZADD', TOMBS, int(til), key)
   count('t', 1)
   local max = num(redis.call('HGET', M, 'mt'))

@@ -235,11 +235,11 @@ func (s *Store) Lease(ctx context.Context, name string, n int, lease time.Durati
 		return nil, 0, err
 	}
 	if len(answer) < 2 {
-		return nil, 0, unreadable
+		return nil, 0, errUnreadable
 	}
 	next, err := answer[0].AsInt64()
 	if err != nil {
-		return nil, 0, unreadable
+		return nil, 0, errUnreadable
 	}
 	now := integer(answer[1])
 	var leases []queue.Lease
@@ -247,7 +247,7 @@ func (s *Store) Lease(ctx context.Context, name string, n int, lease time.Durati
 		key, _ := answer[i].ToString()
 		fields, err := answer[i+1].ToArray()
 		if err != nil {
-			return nil, 0, unreadable
+			return nil, 0, errUnreadable
 		}
 		l, err := s.read(name, key, queue.InFlight, now, fields)
 		l.Token = prefix + strconv.Itoa(i/2)
@@ -263,8 +263,8 @@ func (s *Store) Lease(ctx context.Context, name string, n int, lease time.Durati
 	return leases, max(time.Duration(next)*time.Millisecond, -1), nil
 }
 
-// unreadable is an answer of a script that is not what it returns.
-var unreadable = fmt.Errorf("%w: redis has returned an answer that cannot be read", queue.ErrUnavailable)
+// errUnreadable is an answer of a script that is not what it returns.
+var errUnreadable = fmt.Errorf("%w: redis has returned an answer that cannot be read", queue.ErrUnavailable)
 
 // Renew implements [queue.Queue].
 func (s *Store) Renew(ctx context.Context, l queue.Lease, lease time.Duration) error {
@@ -311,14 +311,14 @@ func (s *Store) look(ctx context.Context, name, key string, fields ...string) (n
 		return 0, 0, nil, err
 	}
 	if len(answer) < 2 {
-		return 0, 0, nil, unreadable
+		return 0, 0, nil, errUnreadable
 	}
 	letter, _ := answer[1].ToString()
 	if state, err = stateOf(letter); err != nil || state == 0 {
 		return 0, 0, nil, err
 	}
 	if len(answer) < 3 {
-		return 0, 0, nil, unreadable
+		return 0, 0, nil, errUnreadable
 	}
 	values, err = answer[2].ToArray()
 	return integer(answer[0]), state, values, err
@@ -365,8 +365,8 @@ func (s *Store) List(ctx context.Context, filter queue.Filter) (page queue.Page,
 	}
 	const maxSearch, part = 10_000, 200
 	for searched := 0; searched < maxSearch; searched += part {
-		more := false
-		if more, err = s.listPart(ctx, &filter, &after, part, &page); err != nil {
+		more, err := s.listPart(ctx, &filter, &after, part, &page)
+		if err != nil {
 			return queue.Page{}, err
 		}
 		if !more {
@@ -469,7 +469,7 @@ func (s *Store) Stats(ctx context.Context, name string) (queue.Stats, error) {
 		return queue.Stats{}, err
 	}
 	if len(answer) != 8 {
-		return queue.Stats{}, unreadable
+		return queue.Stats{}, errUnreadable
 	}
 	stats := queue.Stats{
 		Waiting: integer(answer[1]), Dead: integer(answer[2]), Tombstones: integer(answer[3]), Bytes: integer(answer[4]),

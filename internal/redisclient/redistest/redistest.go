@@ -92,7 +92,7 @@ func (s *Server) Start() {
 func (s *Server) Launch() {
 	s.t.Helper()
 	s.output.Reset()
-	s.process = exec.Command(binary(s.t), s.Args...)
+	s.process = exec.Command(binary(s.t), s.Args...) //nolint:gosec,noctx // the tests say what to start, and Kill ends it
 	s.process.Stdout, s.process.Stderr = &s.output, &s.output
 	if err := s.process.Start(); err != nil {
 		s.t.Fatal(err)

@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -33,7 +34,7 @@ func CopyBody(to io.Writer, body io.Reader, size int64) (sum uint32, err error) 
 }
 
 func shortBody(err error, n, size int64) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: its body has %d bytes, not %d", queue.ErrInvalid, n, size)
 	}
 	return err
@@ -45,7 +46,7 @@ func ends(body io.Reader, size int64) error {
 	switch {
 	case n != 0:
 		return fmt.Errorf("%w: its body has more than %d bytes", queue.ErrInvalid, size)
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return nil
 	default:
 		return err
