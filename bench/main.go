@@ -33,6 +33,7 @@ func main() {
 	flag.BoolVar(&o.short, "short", false, "leave out some kinds of work")
 	flag.DurationVar(&o.most, "most", 15*time.Minute, "begin no round that would not end within this")
 	flag.Float64Var(&o.scale, "scale", 1, "how many deliveries to send, times the usual number")
+	flag.StringVar(&o.works, "works", "", "do only kinds of work whose names begin with this")
 	flag.IntVar(&o.backlogs, "backlogs", 0, "how many times to measure a queue with 1,000 and with 1,000,000 waiting")
 	flag.IntVar(&o.drains, "drains", 0, "how many times to measure how fast a queue drains")
 	flag.StringVar(&o.only, "targets", "", "measure only targets whose names contain one of these, separated by commas")
@@ -66,7 +67,7 @@ type options struct {
 	short                      bool
 	most                       time.Duration
 	scale                      float64
-	only                       string
+	only, works                string
 	backlogs, drains           int
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -58,7 +59,7 @@ func newBench(ctx context.Context, o options, dir string) (*bench, error) {
 		b.targets = append(b.targets, t)
 	}
 	for _, w := range works {
-		if w.short || !o.short {
+		if (w.short || !o.short) && strings.HasPrefix(w.Name, o.works) {
 			w.Deliveries = max(int(float64(w.Deliveries)*o.scale), 1)
 			b.works = append(b.works, w)
 			b.run.Works = append(b.run.Works, w.Name)
