@@ -159,16 +159,16 @@ func (c *claim) end(status int) {
 	}
 }
 
-// storedCommitDelay is how long the commit of a stored delivery waits, so that
-// several share a write to the disk, and none competes with the write that the
-// next provider waits for. Until then a copy of it is in progress.
-const storedCommitDelay = 10 * time.Millisecond
+// storedCommitEvery is when stored deliveries are committed: together, so that
+// they share a write to the disk, which competes with the writes that providers
+// wait for. Until then a copy of such a delivery is in progress.
+const storedCommitEvery = 20 * time.Millisecond
 
 // commitStored commits in the background, since the delivery is durable already:
 // if the process dies before, its retry is stored under the same key.
 func (c *claim) commitStored(status int) {
 	begun := c.inBackground(func(c *claim) {
-		time.Sleep(storedCommitDelay)
+		time.Sleep(time.Until(time.Now().Truncate(storedCommitEvery).Add(storedCommitEvery)))
 		if err := c.commit(new(lazyDeadline), status); err != nil && !c.lost(err) {
 			c.retryCommit(status)
 		}
