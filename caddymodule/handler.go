@@ -96,6 +96,7 @@ type Handler struct {
 	// background is a place for every delivery whose claim may still be
 	// ended after its answer.
 	background chan struct{}
+	lastStored atomic.Int64 // when the first of a group of stored deliveries was committed, in Unix nanoseconds
 	log        *boundedLog
 	metrics    *endpointMetrics
 	acquired   bool // metrics must be released

@@ -188,7 +188,7 @@ func listEntries(w io.Writer, a *adminClient, name string, f *queueFilter, limit
 	}
 	query.Set("queue", name)
 	all := []queue.EntryInfo{}
-	more := false
+	var more bool
 	for {
 		query.Set("limit", strconv.Itoa(min(1000, max(1, limit-len(all)))))
 		var page queue.EntriesPage

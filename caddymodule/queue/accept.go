@@ -155,6 +155,7 @@ func (a *acceptance) tryApp(w http.ResponseWriter) (done bool, err error) {
 		}
 		return true, result.err
 	}
+	h.readRetryAfter(&result, out.header)
 	observeAttempt(h.Name, "tried_first", time.Since(a.received))
 	h.group.observe(h, result)
 	if !result.refused {

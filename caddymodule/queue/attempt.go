@@ -80,10 +80,15 @@ func (h *Handler) attempt(ctx context.Context, l durable.Lease) result {
 		}
 	}
 	res.stored = body.failure()
-	if res.err == nil && (res.status == http.StatusTooManyRequests || res.status == http.StatusServiceUnavailable) {
-		res.retryAfter, res.slow = durable.ParseRetryAfter(w.header.Get("Retry-After"), h.now(), h.policy.MaxRetryAfter)
-	}
+	h.readRetryAfter(&res, w.header)
 	return res
+}
+
+// readRetryAfter notes for how long the app asks to be left alone.
+func (h *Handler) readRetryAfter(res *result, header http.Header) {
+	if res.status == http.StatusTooManyRequests || res.status == http.StatusServiceUnavailable {
+		res.retryAfter, res.slow = durable.ParseRetryAfter(header.Get("Retry-After"), h.now(), h.policy.MaxRetryAfter)
+	}
 }
 
 // succeeded reports whether the app has handled the delivery.
@@ -143,7 +148,7 @@ func reason(err error) error {
 // recover it, and Caddy would end.
 func (h *Handler) recovered(p any, res result) result {
 	res.aborted = true
-	if p == http.ErrAbortHandler {
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		res.err = errors.New("the app's response broke off")
 		return res
 	}

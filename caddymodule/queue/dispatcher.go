@@ -38,7 +38,7 @@ const (
 )
 
 // random is the source of jitter.
-func random() float64 { return rand.Float64() }
+func random() float64 { return rand.Float64() } //nolint:gosec // not a secret
 
 // dispatcher delivers the entries of one queue, with the handler of the
 // running config.
@@ -72,7 +72,7 @@ type appState struct {
 }
 
 // errStopping is the cause of attempts that a stop cuts off.
-var errStopping = errors.New("Caddy stops")
+var errStopping = errors.New("stopped by Caddy")
 
 func newDispatcher(name string, q durable.Queue) *dispatcher {
 	d := &dispatcher{

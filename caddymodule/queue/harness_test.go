@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -288,9 +289,7 @@ func (s *site) send(d delivery) *http.Response {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		for name, values := range d.header {
-			r.Header[name] = values
-		}
+		maps.Copy(r.Header, d.header)
 		r.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
 		r.Header.Set("X-GitHub-Delivery", d.id)
 		r.Header.Set("X-GitHub-Event", "push")

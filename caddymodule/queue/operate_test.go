@@ -8,10 +8,13 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	signed "github.com/verify-webhook/caddy-verify-webhook/internal/testkit/delivery"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 	durable "github.com/verify-webhook/caddy-verify-webhook/queue"
 )
@@ -222,9 +225,22 @@ func TestMetricsTellWhatBecomesOfDeliveries(t *testing.T) {
 		result string
 		value  float64
 	}{
-		{"waiting", "", 2}, {"in_flight", "", 0}, {"dead", "", 1}, {"tombstones", "", 1}, {"paused", "", 1}, {"app_down", "", 0}, {"configured", "", 1},
-		{"accepted_total", "new", 4}, {"full_total", "", 1}, {"put_errors_total", "", 0}, {"unrecorded_total", "", 0}, {"put_seconds", "", 5},
-		{"attempts_total", "delivered", 1}, {"attempts_total", "failed", 1}, {"attempts_total", "dead", 1}, {"attempts_total", "refused", 0},
+		{"waiting", "", 2},
+		{"in_flight", "", 0},
+		{"dead", "", 1},
+		{"tombstones", "", 1},
+		{"paused", "", 1},
+		{"app_down", "", 0},
+		{"configured", "", 1},
+		{"accepted_total", "new", 4},
+		{"full_total", "", 1},
+		{"put_errors_total", "", 0},
+		{"unrecorded_total", "", 0},
+		{"put_seconds", "", 5},
+		{"attempts_total", "delivered", 1},
+		{"attempts_total", "failed", 1},
+		{"attempts_total", "dead", 1},
+		{"attempts_total", "refused", 0},
 		{"delivery_seconds", "", 3},
 	} {
 		labels := []string{"queue", name}
@@ -241,5 +257,62 @@ func TestMetricsTellWhatBecomesOfDeliveries(t *testing.T) {
 	s.load(strings.Replace(site, "retry 10ms", "retry 20ms", 1))
 	if got := series(t, "accepted_total", "queue", name, "result", "new"); got != 4 {
 		t.Errorf("after a reload the counter is %v", got)
+	}
+}
+
+// A delivery that an operator has forgotten reaches the app once more, whether
+// the provider signs its delivery ID, as Stripe does, or not.
+func TestForgettingADeliveryLetsItThroughTheQueueToo(t *testing.T) {
+	const stripeSecret = "whsec_of_the_queue"
+	t.Setenv("STRIPE_SECRET", stripeSecret)
+	s := startWithAdmin(t, `handle /github {
+		`+usualSite("")+`
+	}
+	handle /stripe {
+		verify_webhook stripe {env.STRIPE_SECRET}
+		webhook_queue payments {
+			deliver {
+				reverse_proxy APP
+			}
+		}
+	}`)
+	stripe := signed.Stripe(stripeSecret, time.Now(), []byte(`{"id":"evt_1","object":"event","type":"invoice.paid"}`))
+	stripe.Path = "/stripe"
+	sendStripe := func() int {
+		answer, err := stripe.Send(t.Context(), s.client, "http://"+s.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.Status
+	}
+	github := event("1")
+	github.path = "/github"
+	sendGitHub := func() int { return s.send(github).StatusCode }
+
+	for _, test := range []struct {
+		provider, id, queue string
+		send                func() int
+	}{{"stripe", "evt_1", "payments", sendStripe}, {"github", "1", "orders", sendGitHub}} {
+		if status := test.send(); status != 202 {
+			t.Fatalf("%s got %d", test.provider, status)
+		}
+		key := s.app.next(t).header.Get("Webhook-Verified-Key")
+		s.delivered(test.queue, 1)
+		waitFor(t, "the gate to remember it", func() bool { return test.send() == 200 })
+		var found []caddymodule.DeliveryStatus
+		if status := s.ask("POST", caddymodule.AdminForgetPath, map[string]string{"provider": test.provider, "id": test.id}, &found); status != 200 || len(found) != 1 || !found[0].Forgotten {
+			t.Fatalf("%s: forgetting it: %d %+v", test.provider, status, found)
+		}
+		if status := test.send(); status != 202 {
+			t.Fatalf("%s got %d after it was forgotten", test.provider, status)
+		}
+		if again := s.app.next(t).header.Get("Webhook-Verified-Key"); again != key {
+			t.Errorf("%s: the key was %s and is %s", test.provider, key, again)
+		}
+		s.delivered(test.queue, 1)
+		waitFor(t, "the gate to remember it again", func() bool { return test.send() == 200 })
+	}
+	if n := len(s.app.arrivals); n != 0 {
+		t.Errorf("the app got %d more", n)
 	}
 }

@@ -36,11 +36,11 @@ func TestWhatTheAppDoesNotTakeIsStored(t *testing.T) {
 		answer  http.HandlerFunc
 		attempt string // of the next one
 	}{
-		"5xx":            {statuses(500), "2"},
-		"no response":    {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "2"},
-		"it breaks off":  {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "2"},
-		"not reached":    {nil, "1"},
-		"a 503 with one": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Retry-After", "0"); w.WriteHeader(503) }, "2"},
+		"5xx":           {statuses(500), "2"},
+		"no response":   {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "2"},
+		"it breaks off": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "2"},
+		"not reached":   {nil, "1"},
+		"Retry-After":   {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Retry-After", "0"); w.WriteHeader(503) }, "2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
@@ -66,4 +66,23 @@ func TestWhatTheAppDoesNotTakeIsStored(t *testing.T) {
 			s.mustSend("1", 200) // a copy, which the gate knows
 		})
 	}
+}
+
+// While the app is known to be down it is not tried while providers wait, and a
+// pause that it asks for is kept.
+func TestWhileTheAppIsDownDeliveriesAreStoredAtOnce(t *testing.T) {
+	s := start(t, usualSite(whenDown))
+	s.app.answers(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(503)
+	})
+	s.mustSend("1", 202)
+	s.app.next(t)
+	s.app.answers(nil)
+	s.mustSend("2", 202)
+	if n := len(s.app.arrivals); n != 0 {
+		t.Errorf("the app got %d in the pause that it has asked for", n)
+	}
+	s.delivered("orders", 2)
+	s.mustSend("3", 200)
 }
