@@ -112,8 +112,11 @@ func markdown(r *result.Run) string {
 		accepted, others = split(r.Works, works[:i])
 		others = slices.DeleteFunc(others, func(name string) bool { return name == lone })
 	}
-	section("CPU time of the server, µs a delivery", "**ratio to bare Caddy** · median (range)\n\n"+
-		r.Table(result.CPU, target.Caddy, accepted)+"\n"+r.Table(result.CPU, target.Caddy, others))
+	cpu := r.Table(result.CPU, target.Caddy, accepted)
+	if len(others) > 0 {
+		cpu += "\n" + r.Table(result.CPU, target.Caddy, others)
+	}
+	section("CPU time of the server, µs a delivery", "**ratio to bare Caddy** · median (range)\n\n"+cpu)
 	section("Deliveries a second", "**ratio to bare Caddy** · median (range)\n\n"+r.Table(result.PerSecond, target.Caddy, accepted))
 	section("Latency, median, µs", r.Table(result.P50, "", append(slices.Clone(accepted), lone)))
 	section("Latency, 99th percentile, µs", r.Table(result.P99, "", append(slices.Clone(accepted), lone)))

@@ -165,10 +165,11 @@ func (r *Run) figure(work, target, base string, metric Metric) string {
 		return "–"
 	}
 	text := v.String()
-	if base == "" {
+	ratios := r.Ratios(work, target, work, base, metric)
+	if ratios.N == 0 { // base is not a target, or was not measured
 		return text
 	}
-	return fmt.Sprintf("**%.2f** · %s", r.Ratios(work, target, work, base, metric).Median, text)
+	return fmt.Sprintf("**%.2f** · %s", ratios.Median, text)
 }
 
 // Surprises says of each target what it did that the work did not ask for.
