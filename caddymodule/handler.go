@@ -98,6 +98,7 @@ type Handler struct {
 	// ended after its answer.
 	background chan struct{}
 	handshakes *handshakeDesk
+	lastStored atomic.Int64 // when the first of a group of stored deliveries was committed, in Unix nanoseconds
 	log        *boundedLog
 	inConfig   caddyPlace
 	identity   atomic.Pointer[endpointIdentity]

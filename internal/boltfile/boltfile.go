@@ -61,6 +61,7 @@ type DB struct {
 	options Options
 	logger  atomic.Pointer[slog.Logger]
 	trouble atomic.Pointer[trouble]
+	views   atomic.Uint64 // how many read transactions there were
 }
 
 // minFileSize is what bbolt makes of a new file: four pages.
@@ -229,6 +230,12 @@ func (o *Options) Explain(err error) error {
 // it can again. nil, as at first, logs nothing.
 func (d *DB) SetLogger(l *slog.Logger) { d.logger.Store(l) }
 
+// unmapEvery is after how many read transactions the pages of the file are
+// taken out of the memory of this process. A look-up of a random key maps up to
+// 64 KiB around it; without this a process would seem to use as much memory as
+// the file has. The pages stay in the system's cache.
+const unmapEvery = 1024
+
 // View runs a read transaction.
 func (d *DB) View(do func(*bolt.Tx) error) (err error) {
 	if d.Broken() {
@@ -240,7 +247,12 @@ func (d *DB) View(do func(*bolt.Tx) error) (err error) {
 			err = fmt.Errorf("%s: %w: %v", d.options.Kind, ErrDamaged, p)
 		}
 	}()
-	err = d.bolt.View(do)
+	err = d.bolt.View(func(tx *bolt.Tx) error {
+		if d.views.Add(1)%unmapEvery == 0 {
+			defer unmapPages(d.bolt.Info().Data, tx.Size()) // the transaction keeps the mapping where it is
+		}
+		return do(tx)
+	})
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		return d.closedError()
 	}

@@ -15,6 +15,10 @@ const (
 	// maxGroup bounds a transaction, maxPending what waits for the disk.
 	maxGroup   = 1024
 	maxPending = 1 << 16
+	// patience is how long a patient write waits for others, maxPatient how
+	// many of them do.
+	patience   = 5 * time.Millisecond
+	maxPatient = 16
 )
 
 // Writer is an open file that many goroutines write to.
@@ -23,6 +27,9 @@ type Writer struct {
 
 	mu      sync.Mutex
 	pending []*write
+	patient int         // how many writes have been added that wait for others
+	due     bool        // the pending writes wait no longer
+	timer   *time.Timer // makes them due
 	closed  bool
 
 	wake    chan struct{} // something is pending, or closed is set
@@ -36,6 +43,8 @@ func OpenWriter(o Options) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{DB: db, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+	w.timer = time.AfterFunc(patience, w.hurry)
+	w.timer.Stop()
 	go w.write()
 	return w, nil
 }
@@ -71,8 +80,20 @@ type write struct {
 // may still be made. after, if it is not nil, is called with the result before
 // Write returns and, if ctx ends first, later.
 func (w *Writer) Write(ctx context.Context, change Change, after func(error)) error {
+	return w.writeOne(ctx, change, after, false)
+}
+
+// WritePatiently is [Writer.Write] for a change that can wait: it shares the
+// transaction of the next write that cannot, or of others that can, and begins
+// one after 5 ms at the latest. So it costs a lone write that comes meanwhile
+// no time.
+func (w *Writer) WritePatiently(ctx context.Context, change Change, after func(error)) error {
+	return w.writeOne(ctx, change, after, true)
+}
+
+func (w *Writer) writeOne(ctx context.Context, change Change, after func(error), patient bool) error {
 	one := &write{change: change, done: make(chan error, 1)}
-	if err := w.submit(one); err != nil {
+	if err := w.submit(one, patient); err != nil {
 		if after != nil {
 			after(err)
 		}
@@ -93,7 +114,7 @@ func (w *Writer) Write(ctx context.Context, change Change, after func(error)) er
 }
 
 // submit passes one to the writer.
-func (w *Writer) submit(one *write) error {
+func (w *Writer) submit(one *write, patient bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
@@ -103,8 +124,25 @@ func (w *Writer) submit(one *write) error {
 		return fmt.Errorf("%s %w: %d writes wait for the disk", w.options.Kind, ErrUnwritable, len(w.pending))
 	}
 	w.pending = append(w.pending, one)
-	w.signal()
+	if patient {
+		w.patient++
+	}
+	switch {
+	case !patient, w.patient >= maxPatient:
+		w.due = true
+		w.signal()
+	case w.patient == 1 && !w.due:
+		w.timer.Reset(patience)
+	}
 	return nil
+}
+
+// hurry makes patient writes due.
+func (w *Writer) hurry() {
+	w.mu.Lock()
+	w.due = true
+	w.mu.Unlock()
+	w.signal()
 }
 
 func (w *Writer) signal() {
@@ -114,16 +152,20 @@ func (w *Writer) signal() {
 	}
 }
 
-// take returns the next group of writes, and whether the file is closed and
-// there will be no more.
+// take returns the next group of writes, none if all can wait, and whether the
+// file is closed and there will be no more.
 func (w *Writer) take() (group []*write, last bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !w.due && !w.closed {
+		return nil, false
+	}
 	n := min(len(w.pending), maxGroup)
 	group = w.pending[:n:n]
 	w.pending = w.pending[n:]
 	if len(w.pending) == 0 {
-		w.pending = nil
+		w.pending, w.patient, w.due = nil, 0, false
+		w.timer.Stop()
 	}
 	return group, w.closed && n == 0
 }

@@ -180,7 +180,18 @@ func (s *Store) Close() error {
 // update runs a change with the buckets of one queue. after is called with the
 // result, see [boltfile.Writer.Write].
 func (s *Store) update(ctx context.Context, name string, change func(*shelf) (refused, err error), after func(error)) error {
-	err := s.file.Write(ctx, func(tx *bolt.Tx) (refused, err error) {
+	return outward(s.file.Write(ctx, s.onShelf(name, change), after))
+}
+
+// updatePatiently is update for a change that can wait for others, see
+// [boltfile.Writer.WritePatiently].
+func (s *Store) updatePatiently(ctx context.Context, name string, change func(*shelf) (refused, err error), after func(error)) error {
+	return outward(s.file.WritePatiently(ctx, s.onShelf(name, change), after))
+}
+
+// onShelf makes a change of one queue a change of the file.
+func (s *Store) onShelf(name string, change func(*shelf) (refused, err error)) boltfile.Change {
+	return func(tx *bolt.Tx) (refused, err error) {
 		shelf, err := openShelf(tx, name)
 		if errors.Is(err, queue.ErrDamaged) {
 			return err, nil // other queues can go on
@@ -195,8 +206,7 @@ func (s *Store) update(ctx context.Context, name string, change func(*shelf) (re
 			return nil, err
 		}
 		return nil, tx.Bucket(clockBucket).Put(clockKey, number(s.now()))
-	}, after)
-	return outward(err)
+	}
 }
 
 // view runs a read transaction with the buckets of one queue. It does nothing

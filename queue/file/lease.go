@@ -161,7 +161,9 @@ func (s *Store) Finish(ctx context.Context, l queue.Lease, outcome queue.Outcome
 		return nil
 	}
 	file := ""
-	return s.update(ctx, name, func(q *shelf) (refused, err error) {
+	// Until it is recorded the entry is held, so a provider's put, which is
+	// answered only when it is durable, goes first.
+	return s.updatePatiently(ctx, name, func(q *shelf) (refused, err error) {
 		m, bucket, err := q.find(sequence)
 		if err != nil || bucket != waiting {
 			return queue.ErrNotLeased, nil
