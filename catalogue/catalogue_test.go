@@ -38,6 +38,16 @@ func TestEveryPresetSaysWhatUsersNeedToKnow(t *testing.T) {
 }
 
 // TestSchemesThatCoverNoBodySayWhatThatMeans: item 7 of what a preset owes.
+// A name with a dot is a name like any other.
+func TestEveryPresetIsAmongTheNamesOfProviders(t *testing.T) {
+	names := provider.Names()
+	for _, p := range provider.Presets() {
+		if !slices.Contains(names, p.Name) {
+			t.Errorf("%s is not listed", p.Name)
+		}
+	}
+}
+
 func TestSchemesThatCoverNoBodySayWhatThatMeans(t *testing.T) {
 	for _, p := range provider.Presets() {
 		for _, m := range slices.Concat(p.Variants, []provider.Variant{{Schemes: p.Schemes, Weakness: p.Weakness}}) {

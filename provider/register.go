@@ -56,8 +56,11 @@ func presetNamed(name string) *Preset {
 // Names returns the names of all registered providers, presets or not.
 func Names() []string {
 	var names []string
-	for _, m := range caddy.GetModules(Namespace) {
-		names = append(names, strings.TrimPrefix(string(m.ID), Namespace+"."))
+	// Not GetModules, which takes a name with a dot for one of a deeper namespace.
+	for _, id := range caddy.Modules() {
+		if name, found := strings.CutPrefix(id, Namespace+"."); found {
+			names = append(names, name)
+		}
 	}
 	return names
 }
