@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -66,17 +67,16 @@ func (a *App) secretsOf(h *Handler) []signature.Identity {
 	return slices.Clone(a.secrets[h])
 }
 
-// endpointsOf returns the endpoints of a provider or a namespace, and the names
-// that there are.
+// endpointsOf returns the endpoints of a provider, or the one of that name, and
+// the names that there are.
 func (a *App) endpointsOf(name string) (found []*Handler, known []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, h := range a.endpoints {
 		known = append(known, h.facts().Name)
-		if h.Namespace != "" {
-			known = append(known, h.Namespace)
-		}
-		if name == h.facts().Name || name == h.Namespace {
+		own := h.endpointName()
+		known = append(known, own)
+		if name == h.facts().Name || name == own {
 			found = append(found, h)
 		}
 	}
@@ -97,12 +97,13 @@ func (*adminAPI) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: AdminForgetPath, Handler: caddy.AdminHandlerFunc(serveForget)},
 		{Pattern: AdminSeenPath, Handler: caddy.AdminHandlerFunc(serveSeen)},
+		{Pattern: AdminOutcomesPath, Handler: caddy.AdminHandlerFunc(serveOutcomes)},
 	}
 }
 
 // adminQuestion is what the admin API is asked.
 type adminQuestion struct {
-	// Provider is a provider's name or an endpoint's namespace.
+	// Provider is the name of a provider or of an endpoint.
 	Provider string `json:"provider"`
 	ID       string `json:"id"`
 }
@@ -147,7 +148,7 @@ func answerAdmin(w http.ResponseWriter, r *http.Request, q adminQuestion, ask fu
 	}
 	endpoints, known := app.endpointsOf(q.Provider)
 	if len(endpoints) == 0 {
-		return adminError(http.StatusNotFound, fmt.Errorf("the running config has no endpoint of %q; there are: %s", q.Provider, strings.Join(known, ", ")))
+		return adminError(http.StatusNotFound, fmt.Errorf("the running config has no endpoint of %q%s; there are: %s", q.Provider, suggestion(q.Provider, known), strings.Join(known, ", ")))
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()
@@ -170,6 +171,14 @@ func answerAdmin(w http.ResponseWriter, r *http.Request, q adminQuestion, ask fu
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(all)
+}
+
+// suggestion says what may be meant by a misspelt name, empty if nothing is near.
+func suggestion(name string, known []string) string {
+	if near := option.Nearest(strings.ToLower(name), known); near != "" {
+		return ", did you mean " + near + "?"
+	}
+	return ""
 }
 
 // askOpen asks an endpoint whose store stays open meanwhile.

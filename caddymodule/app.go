@@ -119,6 +119,9 @@ func (a *App) Start() error {
 		return err
 	}
 	a.budget.Resize(a.BodyMemory, a.BodyDisk)
+	if err := a.nameEndpoints(a.httpApp()); err != nil {
+		return err
+	}
 	start, _ := a.hooks()
 	for _, f := range start {
 		if err := f(); err != nil {
@@ -149,15 +152,22 @@ func (a *App) report() {
 			logger.Warn(text, zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()))
 		}
 	}
-	app, err := a.ctx.AppIfConfigured("http")
-	if err != nil {
-		return // the endpoints are in no HTTP server
-	}
-	if app, ok := app.(*caddyhttp.App); ok {
+	if app := a.httpApp(); app != nil {
 		for _, text := range checkRoutes(app) {
 			logger.Warn(text)
 		}
 	}
+}
+
+// httpApp returns the HTTP app of the config, nil if there is none. In Provision
+// it is not there yet: asking for it would load it, and with it this one.
+func (a *App) httpApp() *caddyhttp.App {
+	app, err := a.ctx.AppIfConfigured("http")
+	if err != nil {
+		return nil
+	}
+	found, _ := app.(*caddyhttp.App)
+	return found
 }
 
 // summary names the endpoints, those that do not enforce as such, and the

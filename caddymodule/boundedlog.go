@@ -95,6 +95,9 @@ func (l *boundedLog) log(d *delivery, r *refusal, message string) {
 		zap.String("reason", r.reason),
 		zap.String("provider", d.provider.facts.Name),
 		zap.String("endpoint", d.endpoint),
+		zap.String("method", signature.Excerpt(d.signed.Method, maxName)),
+		zap.String("host", signature.Excerpt(d.r.Host, maxLogged)),
+		zap.String("path", signature.Excerpt(pathOnly(d.signed.RequestURI), maxLogged)),
 		zap.String("remote_addr", d.r.RemoteAddr),
 		zap.Int64("content_length", d.r.ContentLength),
 	}

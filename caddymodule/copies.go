@@ -86,6 +86,7 @@ func (h *Handler) answerStatus(d *delivery, o Outcome, reason string, status int
 	d.end(o, reason)
 	h.log.answered(d)
 	h.withhold(d)
+	d.nameOutcome()
 	if status != http.StatusNoContent && status != http.StatusNotModified {
 		d.w.Header().Set("Content-Length", "0")
 	}

@@ -44,7 +44,8 @@ type delivery struct {
 }
 
 func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery {
-	d := &delivery{w: w, r: r, provider: h.current.Load(), endpoint: h.endpointName(), metrics: h.metrics}
+	id := h.identity.Load()
+	d := &delivery{w: w, r: r, provider: h.current.Load(), endpoint: id.name, metrics: id.metrics}
 	d.signed = signature.Request{
 		Method:     r.Method,
 		Host:       r.Host,

@@ -98,8 +98,8 @@ type Handler struct {
 	// ended after its answer.
 	background chan struct{}
 	log        *boundedLog
-	metrics    *endpointMetrics
-	acquired   bool // metrics must be released
+	identity   atomic.Pointer[endpointIdentity]
+	metrics    *endpointMetrics // of the name at provisioning
 	logger     *zap.Logger
 	now        func() time.Time
 }
@@ -203,10 +203,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	var err error
-	if h.metrics, err = acquireEndpointMetrics(h.facts().Name, h.endpointName()); err != nil {
+	if err := h.identify(h.endpointName()); err != nil {
 		return err
 	}
-	h.acquired = true
 	h.startRotation(ctx, secretFiles)
 	h.waiting = make(chan struct{}, max(0, h.Replay.MaxWaiting))
 	h.background = make(chan struct{}, maxBackground)
@@ -229,19 +228,10 @@ func (h *Handler) Validate() error {
 
 // Cleanup implements caddy.CleanerUpper.
 func (h *Handler) Cleanup() error {
-	if !h.acquired {
-		return nil
+	if id := h.identity.Swap(nil); id != nil {
+		return id.metrics.release()
 	}
-	h.acquired = false
-	return h.metrics.release()
-}
-
-// endpointName is what logs and metrics call the endpoint.
-func (h *Handler) endpointName() string {
-	if h.Namespace != "" {
-		return h.Namespace
-	}
-	return h.facts().Name
+	return nil
 }
 
 // findApp finds the app of the config; a trial brings its own.

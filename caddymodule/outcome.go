@@ -86,6 +86,7 @@ const (
 const (
 	maxReason = 400
 	maxLogged = 200
+	maxName   = 20
 )
 
 // retryAfter is how many seconds a sender should wait after a 503.
@@ -128,8 +129,21 @@ func (h *Handler) refuse(d *delivery, err error) error {
 	if status == http.StatusServiceUnavailable {
 		d.w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	}
+	d.nameOutcome()
 	// Without a trace Caddy would walk the stack, which leads here every time.
 	return caddyhttp.Error(status, caddyhttp.HandlerError{Err: r, Trace: "verify_webhook"})
+}
+
+// nameOutcome names the outcome in a header of the response, where the sender is
+// authenticated and the app is not asked: the provider's own page shows it.
+func (d *delivery) nameOutcome() {
+	if d.verified == nil || len(d.verified.Matches) == 0 {
+		return
+	}
+	switch d.outcome {
+	case Duplicate, Replayed, Ignored, InProgress:
+		d.w.Header().Set(headerOutcome, string(d.outcome))
+	}
 }
 
 // ignore answers a genuine delivery that nobody asked for.
@@ -137,6 +151,7 @@ func (h *Handler) ignore(d *delivery) error {
 	d.end(Ignored, notInEvents)
 	h.log.answered(d)
 	h.withhold(d)
+	d.nameOutcome()
 	d.w.WriteHeader(http.StatusNoContent)
 	return nil
 }

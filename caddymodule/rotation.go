@@ -41,14 +41,14 @@ func (h *Handler) renew(files []string) {
 	current := h.current.Load()
 	renewed, err := current.Provider.(provider.Renewable).Renew()
 	if err != nil {
-		h.metrics.outdated.Set(1)
+		h.identity.Load().metrics.outdated.Set(1)
 		h.logger.Error("a file with a webhook secret has changed, but cannot be used; the previous secrets stay in use",
 			zap.String("provider", current.facts.Name), zap.Strings("files", files), zap.Error(err))
 		return
 	}
 	next := newLoadedProvider(renewed)
 	h.current.Store(next)
-	h.metrics.outdated.Set(0)
+	h.identity.Load().metrics.outdated.Set(0)
 	h.logger.Info("reloaded secrets from changed files", zap.String("provider", next.facts.Name), zap.Strings("files", files))
 	if err := h.app.rotated(h, next.facts.Secrets); err != nil {
 		h.logger.Error("a reloaded secret is in use elsewhere: deliveries to one endpoint are taken for duplicates at the other",

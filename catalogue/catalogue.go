@@ -28,6 +28,7 @@ func presets() []provider.Preset {
 		p := &all[i]
 		p.MaxBody = maxBodies[p.Name]
 		p.IssuesSecrets = slices.Contains(issuedSecrets, p.Name)
+		p.Tests = testDeliveries[p.Name]
 		p.SecretIsAPIKey = slices.Contains(signWithAPIKeys, p.Name)
 	}
 	return all

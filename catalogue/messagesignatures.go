@@ -298,7 +298,7 @@ func component(r *signature.Request, name string) (string, error) {
 			values = []string{r.Host}
 		}
 		if len(values) == 0 || name != strings.ToLower(name) {
-			return "", signature.Refuse(signature.Malformed, "the signature covers a header that is missing")
+			return "", signature.Refuse(signature.Malformed, "the signature covers the header %s, which is missing", shortened(name))
 		}
 		if headerSize(r, textproto.CanonicalMIMEHeaderKey(name)) > maxSignatureBase {
 			return "", signature.Refuse(signature.Malformed, "a signed header has more than %d bytes", maxSignatureBase)

@@ -29,6 +29,7 @@ type payPal struct {
 	configured [][]*x509.Certificate
 	roots      *x509.CertPool
 	tolerance  time.Duration
+	tests      []provider.TestDelivery
 }
 
 // The headers.
@@ -45,7 +46,7 @@ const (
 const payPalTolerance = 3*day + time.Hour
 
 func newPayPal(m *provider.Module) (provider.Verifier, error) {
-	p := &payPal{webhookID: m.Resolved().WebhookID, host: "api.paypal.com", name: "messageverificationcerts.paypal.com", tolerance: time.Duration(m.Tolerance)}
+	p := &payPal{webhookID: m.Resolved().WebhookID, host: "api.paypal.com", name: "messageverificationcerts.paypal.com", tolerance: time.Duration(m.Tolerance), tests: m.Tests()}
 	if m.Resolved().Environment == "sandbox" {
 		p.host, p.name = "api.sandbox.paypal.com", "messageverificationcerts.sandbox.paypal.com"
 	}
@@ -144,7 +145,10 @@ func (p *payPal) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	if _, err := r.Body.WriteTo(crc); err != nil {
 		return nil, fmt.Errorf("reading the body again: %w", err)
 	}
-	content := fmt.Sprintf("%s|%s|%s|%d", h.id, h.time, p.webhookID, crc.Sum32())
+	signed := func(webhookID string) []byte {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s|%s|%s|%d", h.id, h.time, webhookID, crc.Sum32()))
+		return sum[:]
+	}
 	chains := p.configured
 	if len(chains) == 0 {
 		raw, err := p.fetcher.Get(ctx, keyfetch.Request{URL: h.certURL})
@@ -157,8 +161,13 @@ func (p *payPal) Verify(ctx context.Context, r *signature.Request) (*signature.D
 		}
 		chains = append(chains, chain)
 	}
-	sum := sha256.Sum256([]byte(content))
-	if !p.signedBy(chains, sum[:], h.sig, r.Now) {
+	sum := signed(p.webhookID)
+	if !p.signedBy(chains, sum, h.sig, r.Now) {
+		for _, t := range p.tests {
+			if t.WebhookID != "" && p.signedBy(chains, signed(t.WebhookID), h.sig, r.Now) {
+				return nil, t.Refusal()
+			}
+		}
 		return nil, signature.Refuse(signature.InvalidSignature, "no certificate that can be trusted made this signature: another webhook ID, or a changed body")
 	}
 	event, err := payPalEvent.Find(r.Body)
@@ -166,7 +175,7 @@ func (p *payPal) Verify(ctx context.Context, r *signature.Request) (*signature.D
 		return nil, err
 	}
 	d := &signature.Delivery{ID: h.id, IDSigned: true, Event: event[0], Timestamp: h.sent, TimestampSigned: true}
-	d.Matches = []signature.Match{{Secret: p.identity, Digest: sum[:]}}
+	d.Matches = []signature.Match{{Secret: p.identity, Digest: sum}}
 	return d, nil
 }
 

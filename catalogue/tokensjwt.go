@@ -177,7 +177,7 @@ func checkMonday(m *provider.Module, r *signature.Request, c claims, d *signatur
 	if err := c.checkLifetime(r.Now, 0); err != nil {
 		return err
 	}
-	if m.PublicURL != "" && c.text("aud") != m.PublicURL {
+	if aud := c.text("aud"); m.PublicURL != "" && aud != m.PublicURL && aud != r.URL() {
 		return signature.Refuse(signature.InvalidSignature, "the token is for another URL")
 	}
 	d.Timestamp, _ = c.time("iat")

@@ -245,7 +245,7 @@ func (c *Custom) CheckHeaders(r *signature.Request) error {
 // Verify implements Provider.
 func (c *Custom) Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error) {
 	r.PublicURL = c.PublicURL
-	d, err := c.schemes.Verify(ctx, r)
+	d, err := verifyURLs(ctx, c.schemes, r)
 	if err != nil {
 		return nil, err
 	}

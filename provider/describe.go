@@ -29,6 +29,9 @@ type Description struct {
 	// Handshake says which proof-of-ownership requests are answered, empty if
 	// there are none.
 	Handshake string
+	// Tests says what test buttons, simulators and command lines send without
+	// the secret of the endpoint, one sentence for each.
+	Tests []string
 	// Weak says what an attacker could still do, or change.
 	Weak []string
 	// TokenHeaders are the headers that hold the secret.
@@ -56,6 +59,9 @@ func (p *Preset) Describe() Description {
 		}
 	}
 	d.TokenHeaders = tokenHeaders(schemes)
+	for i := range p.Tests {
+		d.Tests = append(d.Tests, p.Tests[i].describe())
+	}
 	p.describeCoverage(&d, schemes)
 	d.Same = p.describeSame()
 	p.describeOptions(&d)
@@ -198,6 +204,7 @@ func (d Description) Text(w io.Writer) error {
 		{"Same delivery", strings.Join(d.Same, " ")},
 		{"Window", d.Window},
 		{"Handshake", d.Handshake},
+		{"Tests", strings.Join(d.Tests, "; ")},
 		{"Weak points", strings.Join(d.Weak, "; ")},
 		{"Documentation", d.Docs},
 	} {

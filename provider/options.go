@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -28,7 +29,9 @@ type Options struct {
 
 	// The URL under which the provider knows the endpoint, for providers that
 	// sign the URL, where proxies or rewrites in front of Caddy change it.
-	// Default: the URL of the request.
+	// Without a path, the path of the request counts, and without a query the
+	// query of the request; scheme and host are always these. Default: the
+	// URL of the request.
 	PublicURL string `json:"public_url,omitempty"`
 }
 
@@ -174,6 +177,21 @@ func (o *Options) checkMeant() error {
 		return fmt.Errorf(`tolerance %s is shorter than 1s: write, for example, tolerance 5m; in JSON a number is nanoseconds: write "tolerance": "5m"`, time.Duration(o.Tolerance))
 	}
 	return o.checkPublicURL()
+}
+
+// verifyURLs verifies a request under the URL that public_url says, and, where
+// that has no path and the request is for "/", with this path too: which of both
+// is signed differs from provider to provider.
+func verifyURLs(ctx context.Context, v Verifier, r *signature.Request) (*signature.Delivery, error) {
+	d, err := v.Verify(ctx, r)
+	other := r.WithRootPath()
+	if other == "" || !isRefusal(err, signature.InvalidSignature) {
+		return d, err
+	}
+	written := r.PublicURL
+	r.PublicURL = other
+	defer func() { r.PublicURL = written }()
+	return v.Verify(ctx, r)
 }
 
 // checkPublicURL refuses what cannot have been signed.

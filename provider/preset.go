@@ -84,6 +84,9 @@ type Preset struct {
 	// Handshakes says in words which requests are answered, for the
 	// documentation.
 	Handshakes string
+	// Tests are what the provider's test buttons, simulators and command lines
+	// send without the secret of the endpoint.
+	Tests []TestDelivery
 	// Docs is the provider's page on verifying its webhooks.
 	Docs string
 	// SecretHelp says where the secret is found.
@@ -143,6 +146,7 @@ type Module struct {
 	variant  *Variant
 	distinct Distinction
 	verifier Verifier
+	tests    []testVerifier
 	logger   *zap.Logger
 }
 
@@ -244,6 +248,9 @@ func (m *Module) provision() error {
 	}
 	m.distinct = *m.distinction()
 	if err := m.distinct.compile(); err != nil {
+		return err
+	}
+	if err := m.compileTests(schemes); err != nil {
 		return err
 	}
 	if m.keys, err = m.keyTexts(); err != nil {
@@ -414,9 +421,9 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 			return nil, err
 		}
 	}
-	d, err := m.verifier.Verify(ctx, r)
+	d, err := verifyURLs(ctx, m.verifier, r)
 	if err != nil {
-		return nil, err
+		return nil, m.nameTest(ctx, r, err)
 	}
 	if len(d.Matches) == 0 {
 		return nil, errors.New("nothing was verified") // a mistake of ours, never to be let through

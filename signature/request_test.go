@@ -181,3 +181,38 @@ func stripePost(secret, body string) *Request {
 func standardPost(key, id, body string) *Request {
 	return post(body, "webhook-id", id, "webhook-timestamp", nowText, "webhook-signature", "v1,"+base64Of(mac(key, id+"."+nowText+"."+body)))
 }
+
+// TestTheURLThatIsSigned: scheme and host are those of public_url, whatever the
+// request says; path and query are the request's where it has none.
+func TestTheURLThatIsSigned(t *testing.T) {
+	for _, test := range []struct{ publicURL, requestURI, want, withRoot string }{
+		{"", "/in?a=1", "http://attacker.example/in?a=1", ""},
+		{"https://h.example", "/in", "https://h.example/in", ""},
+		{"https://h.example", "/in?a=1&b=%20", "https://h.example/in?a=1&b=%20", ""},
+		{"https://h.example:8443", "/in/", "https://h.example:8443/in/", ""},
+		{"https://h.example", "/", "https://h.example", "https://h.example/"},
+		{"https://h.example", "/?a=1", "https://h.example?a=1", "https://h.example/"},
+		{"https://h.example?b=2", "/", "https://h.example?b=2", "https://h.example/?b=2"},
+		{"https://h.example/", "/", "https://h.example/", ""},
+		{"https://h.example/", "/in", "https://h.example/", ""},
+		{"https://h.example/out", "/in", "https://h.example/out", ""},
+		{"https://h.example/out", "/in?a=1", "https://h.example/out?a=1", ""},
+		{"https://h.example/out?b=2", "/in?a=1", "https://h.example/out?b=2", ""},
+		{"https://h.example/out?", "/in?a=1", "https://h.example/out?", ""},
+		{"https://h.example?b=2", "/in?a=1", "https://h.example/in?b=2", ""},
+		// Nothing of a request line becomes a part of the host.
+		{"https://h.example", ".attacker.example/in", "https://h.example/.attacker.example/in", ""},
+		{"https://h.example", ":1@attacker.example/in", "https://h.example/:1@attacker.example/in", ""},
+		{"https://h.example", "//attacker.example/in", "https://h.example//attacker.example/in", ""},
+		{"https://h.example", "*", "https://h.example/*", ""},
+		{"https://h.example", "", "https://h.example/", ""},
+	} {
+		r := &Request{Scheme: "http", Host: "attacker.example", PublicURL: test.publicURL, RequestURI: test.requestURI}
+		if got := r.URL(); got != test.want {
+			t.Errorf("%q and %q: the URL is %q, want %q", test.publicURL, test.requestURI, got, test.want)
+		}
+		if got := r.WithRootPath(); got != test.withRoot {
+			t.Errorf("%q and %q: with the root path %q, want %q", test.publicURL, test.requestURI, got, test.withRoot)
+		}
+	}
+}

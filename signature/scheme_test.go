@@ -265,8 +265,9 @@ func TestPublicURLStandsForTheURLOfTheRequest(t *testing.T) {
 		{"https://p.example:8443/hook", "/in?a=1", "https://p.example:8443/hook?a=1", "p.example:8443", "/hook", "a=1"},
 		{"https://p.example/hook", "/in", "https://p.example/hook", "p.example", "/hook", ""},
 		{"https://p.example/hook?b=2", "/in?a=1", "https://p.example/hook?b=2", "p.example", "/hook", "b=2"},
-		{"https://p.example", "/in", "https://p.example", "p.example", "/", ""},
-		{"https://p.example?b=2", "/in?a=1", "https://p.example?b=2", "p.example", "/", "b=2"},
+		{"https://p.example", "/in", "https://p.example/in", "p.example", "/in", ""},
+		{"https://p.example", "/", "https://p.example", "p.example", "/", ""},
+		{"https://p.example?b=2", "/in?a=1", "https://p.example/in?b=2", "p.example", "/in", "b=2"},
 	} {
 		r := post("")
 		r.PublicURL, r.RequestURI = c.public, c.uri

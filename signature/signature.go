@@ -26,8 +26,8 @@ type Request struct {
 	// before any rewrite. RequestURI is path and query as written.
 	Method, Scheme, Host, RequestURI string
 	// PublicURL is the URL as the provider knows it, where the operator has
-	// set it. Empty: Scheme, Host and RequestURI say it. Without a query, that
-	// of the request counts.
+	// set it. Empty: Scheme, Host and RequestURI say it. Without a path, that
+	// of the request counts; without a query, likewise.
 	PublicURL string
 	Header    http.Header
 	// Body is nil while only the headers have been read.
@@ -46,16 +46,57 @@ type Request struct {
 }
 
 // URL is what a scheme that signs the URL signs: the URL that the request was
-// sent to, or PublicURL, with the query of the request unless PublicURL has
-// one of its own.
+// sent to, or PublicURL, with the path and the query of the request unless
+// PublicURL has its own. Scheme and host are those of PublicURL, whatever the
+// request says. A PublicURL without a path stays as it is written for the path
+// "/": some providers sign the URL as it was typed in.
 func (r *Request) URL() string {
 	if r.PublicURL == "" {
 		return r.Scheme + "://" + r.Host + r.RequestURI
 	}
-	if _, query, found := strings.Cut(r.RequestURI, "?"); found && !strings.Contains(r.PublicURL, "?") {
-		return r.PublicURL + "?" + query
+	path, sent, hasSent := strings.Cut(r.RequestURI, "?")
+	base, own, hasOwn := strings.Cut(r.PublicURL, "?")
+	if !hasPath(base) && path != "/" {
+		base += rooted(path)
 	}
-	return r.PublicURL
+	switch {
+	case hasOwn:
+		return base + "?" + own
+	case hasSent:
+		return base + "?" + sent
+	default:
+		return base
+	}
+}
+
+// WithRootPath returns PublicURL with the path "/" if it has no path and the
+// request is for "/", otherwise "". Providers that do not sign the URL as it was
+// typed in sign this.
+func (r *Request) WithRootPath() string {
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	base, query, found := strings.Cut(r.PublicURL, "?")
+	switch {
+	case r.PublicURL == "" || path != "/" || hasPath(base):
+		return ""
+	case found:
+		return base + "/?" + query
+	}
+	return base + "/"
+}
+
+// hasPath reports whether a URL without query has a path.
+func hasPath(base string) bool {
+	_, rest, _ := strings.Cut(base, "://")
+	return strings.Contains(rest, "/")
+}
+
+// rooted returns the path of a request with a slash in front. Without it, the
+// path of an unusual request line would become a part of the host.
+func rooted(path string) string {
+	if strings.HasPrefix(path, "/") {
+		return path
+	}
+	return "/" + path
 }
 
 // target returns the parts of URL.

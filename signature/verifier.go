@@ -234,7 +234,7 @@ func (v *Verifier) Verify(r *Request) (*Delivery, error) {
 		}
 	}
 	if len(d.Matches) == 0 {
-		return nil, Refuse(InvalidSignature, "no configured secret made this signature: another secret, or the body was changed on its way")
+		return nil, v.unmatched(vals)
 	}
 	if err := v.checkSigned(r); err != nil {
 		return nil, err
@@ -243,6 +243,23 @@ func (v *Verifier) Verify(r *Request) (*Delivery, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// unmatched says why no secret made the signature.
+func (v *Verifier) unmatched(vals *values) error {
+	if v.scheme.KeyID == nil || slices.ContainsFunc(v.keys, func(k *key) bool { return k.name == "" }) {
+		return Refuse(InvalidSignature, "no configured secret made this signature: another secret, or the body was changed on its way")
+	}
+	id, err := v.keyID(vals)
+	switch {
+	case err != nil:
+		return err
+	case id == "":
+		return Refuse(InvalidSignature, "no %s, which names the secret that the provider signed with", v.scheme.KeyID)
+	case !slices.ContainsFunc(v.keys, func(k *key) bool { return k.name == id }):
+		return Refuse(InvalidSignature, "the %s names the key %q, and no secret has that label", v.scheme.KeyID, id)
+	}
+	return Refuse(InvalidSignature, "the secret whose label the %s names did not make this signature: another secret, or the body was changed on its way", v.scheme.KeyID)
 }
 
 // match tries the secrets on one list. One secret matches one signature at

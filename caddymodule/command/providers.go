@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
@@ -64,4 +65,43 @@ func describeProvider(w io.Writer, name string) error {
 		return fmt.Errorf("there is no provider %q: did you mean %s?", name, strings.Join(near, " or "))
 	}
 	return fmt.Errorf("there is no provider %q: `caddy verify-webhook providers` lists them; others are described with `custom`", name)
+}
+
+// checkProvider returns an error that suggests what may be meant if there is no
+// provider of that name.
+func checkProvider(name string) error {
+	if slices.Contains(provider.Names(), name) {
+		return nil
+	}
+	return unknownProvider(name)
+}
+
+func unknownProvider(name string) error {
+	names := provider.Names()
+	var near []string
+	for _, known := range names {
+		if strings.Contains(known, strings.ToLower(name)) || strings.Contains(strings.ToLower(name), known) {
+			near = append(near, known)
+		}
+	}
+	if nearest := option.Nearest(strings.ToLower(name), names); nearest != "" && !slices.Contains(near, nearest) {
+		near = append([]string{nearest}, near...)
+	}
+	if len(near) > 0 {
+		return usagef("unrecognized provider: %s; did you mean %s?", name, strings.Join(near[:min(len(near), 5)], ", "))
+	}
+	return usagef("unrecognized provider: %s; search them with `caddy verify-webhook providers <word>`, or describe yours with `custom`", name)
+}
+
+// hasOptions reports whether a provider has options beyond those of all.
+func hasOptions(name string) bool {
+	i := slices.IndexFunc(provider.Presets(), func(p provider.Preset) bool { return p.Name == name })
+	return i < 0 || len(provider.Presets()[i].Takes)+len(provider.Presets()[i].Needs) > 0
+}
+
+// needsSecret reports whether deliveries of a provider cannot be checked without
+// a secret.
+func needsSecret(name string) bool {
+	i := slices.IndexFunc(provider.Presets(), func(p provider.Preset) bool { return p.Name == name })
+	return i < 0 || !provider.Presets()[i].NoSecret
 }

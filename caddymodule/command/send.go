@@ -3,11 +3,14 @@ package command
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -22,17 +25,24 @@ func sendCommand() *cobra.Command {
 	var s sender
 	cmd := &cobra.Command{
 		Use:   "send <provider>",
-		Short: "Makes genuine deliveries and sends them to a local URL",
+		Short: "Send genuine deliveries to a local URL, and print their outcomes",
 		Long: `Makes deliveries as the provider would send them and sends them to --url, each
 with a fresh ID. --tamper and --stale send bad ones, which must be refused;
---replay sends each one twice, the second time as somebody would who has seen
-the first: it must not reach the app again, unless the provider's content
-repeats (see "providers NAME").
+--replay sends each one twice, the second time as an attacker would who has
+seen the first: it must not reach the app again, unless the provider's content
+repeats (see "providers <name>").
+
+If the Caddy instance that serves the URL runs on this machine with its admin
+API, outcome and reason of each delivery are printed, and it is an error if no
+verify_webhook endpoint has seen it. With --count, a summary follows.
 
 Only this machine and private networks are sent to, unless --allow-remote is
-given. The exit code is 0 if all answers are as they should be.`,
-		Example: `  caddy verify-webhook send github --secret env:GITHUB_WEBHOOK_SECRET --url http://localhost:8080/webhooks/github
-  caddy verify-webhook send stripe --secret @secret --count 1000 --parallel 20
+given. Exit codes: 0 all answers are as they should be, 1 they are not, 2 wrong
+usage.`,
+		Example: `  caddy verify-webhook send github --secret env:GITHUB_WEBHOOK_SECRET \
+    --url http://localhost:8080/webhooks/github
+  caddy verify-webhook send stripe --secret @secret --count 1000 \
+    --parallel 20 --quiet
   caddy verify-webhook send stripe --secret @secret --replay`,
 		Args: cobra.ExactArgs(1),
 	}
@@ -44,7 +54,10 @@ given. The exit code is 0 if all answers are as they should be.`,
 	flags.IntVar(&s.parallel, "parallel", 1, "how many to send at a time")
 	flags.DurationVar(&s.timeout, "timeout", 30*time.Second, "how long to wait for each answer")
 	flags.BoolVar(&s.allowRemote, "allow-remote", false, "send to other than local addresses, too")
-	flags.BoolVar(&s.insecure, "insecure", false, "accept any certificate, as of `tls internal`")
+	flags.BoolVar(&s.insecure, "insecure", false, "accept any certificate, such as that of 'tls internal'")
+	flags.BoolVar(&s.quiet, "quiet", false, "print the summary only")
+	flags.StringVar(&s.address, "address", "", "address of Caddy's admin API, if not the default")
+	addJSON(cmd, &s.json)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
 		var err error
@@ -54,6 +67,7 @@ given. The exit code is 0 if all answers are as they should be.`,
 		if s.generator, err = f.generator(args[0], cmd); err != nil {
 			return err
 		}
+		s.progress = newProgress(cmd.ErrOrStderr(), s.count)
 		return s.run(cmd.Context(), cmd.OutOrStdout())
 	}
 	return onTerminal(cmd)
@@ -67,6 +81,10 @@ type sender struct {
 	count, parallel       int
 	timeout               time.Duration
 	allowRemote, insecure bool
+	quiet, json           bool
+	address               string
+	progress              *progress
+	outcomes              *outcomes // nil: nobody to ask
 }
 
 // sent is what became of one delivery.
@@ -76,15 +94,48 @@ type sent struct {
 	took   time.Duration
 	again  int // the status of the second time, 0 if there was none
 	err    error
+	// outcome and reason are Caddy's, againOutcome those of the second time.
+	// They are empty if they are not known.
+	outcome, reason, againOutcome string
+	// unseen: no verify_webhook endpoint of the running Caddy has seen it.
+	unseen bool
 }
 
 // run sends all deliveries and prints a line for each.
 func (s *sender) run(ctx context.Context, out io.Writer) error {
 	if s.count < 1 || s.parallel < 1 {
-		return errors.New("--count and --parallel must be 1 or more")
+		return usagef("--count and --parallel must be 1 or more")
+	}
+	if s.progress == nil {
+		s.progress = newProgress(io.Discard, s.count)
 	}
 	client := s.client()
 	defer client.CloseIdleConnections()
+	s.outcomes = askOutcomes(s.address, s.generator.target)
+	begun := time.Now()
+	tally := newSendTally()
+	for r := range s.sendAll(ctx, client) {
+		expected := s.asExpected(r)
+		tally.add(r, expected)
+		if !s.quiet {
+			s.progress.clear()
+			s.print(out, r, expected)
+		}
+		s.progress.step()
+	}
+	s.progress.clear()
+	s.summarize(out, tally, time.Since(begun))
+	if tally.unseen > 0 {
+		return s.nothingThere()
+	}
+	if tally.wrong > 0 {
+		return fmt.Errorf("%d of %d were not answered as they should be: %s", tally.wrong, s.count, s.expectation())
+	}
+	return nil
+}
+
+// sendAll sends the deliveries, a few at a time.
+func (s *sender) sendAll(ctx context.Context, client *http.Client) <-chan sent {
 	results := make(chan sent)
 	places := make(chan struct{}, s.parallel)
 	go func() {
@@ -99,35 +150,125 @@ func (s *sender) run(ctx context.Context, out io.Writer) error {
 		running.Wait()
 		close(results)
 	}()
-	wrong := 0
-	for r := range results {
-		if !s.asExpected(r) {
-			wrong++
-		}
+	return results
+}
+
+// nothingThere is the error for a URL at which nothing verifies webhooks.
+func (s *sender) nothingThere() error {
+	known := "the running config has no endpoint"
+	if len(s.outcomes.names) > 0 {
+		known = "the running config has: " + strings.Join(s.outcomes.names, ", ")
+	}
+	return fmt.Errorf("nothing at %s has verified the delivery, whatever the status: give the path of an endpoint in --url; %s", s.generator.target.Path, known)
+}
+
+// sendTally counts outcomes or, where they are not known, statuses.
+type sendTally struct {
+	sent, wrong, unseen int
+	by                  map[string]int
+}
+
+func newSendTally() *sendTally { return &sendTally{by: make(map[string]int)} }
+
+func (t *sendTally) add(r sent, expected bool) {
+	t.sent++
+	if !expected {
+		t.wrong++
+	}
+	if r.unseen {
+		t.unseen++
+	}
+	t.by[r.kind()]++
+}
+
+// kind is what a result is counted by.
+func (r sent) kind() string {
+	switch {
+	case r.err != nil:
+		return "failed"
+	case r.unseen:
+		return "not verified"
+	case r.outcome != "":
+		return r.outcome
+	default:
+		return strconv.Itoa(r.status)
+	}
+}
+
+// String returns one line.
+func (t *sendTally) String() string {
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(t.by)) {
+		parts = append(parts, fmt.Sprintf("%d %s", t.by[kind], kind))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// summarize prints one line on all deliveries, if there were several.
+func (s *sender) summarize(out io.Writer, t *sendTally, took time.Duration) {
+	if s.json {
+		_ = printJSON(out, map[string]any{"summary": map[string]any{"sent": t.sent, "as_expected": t.sent - t.wrong, "outcomes": t.by, "seconds": took.Seconds()}})
+		return
+	}
+	if s.count == 1 && !s.quiet {
+		return
+	}
+	fmt.Fprintf(out, "%d sent in %s: %s\n", t.sent, took.Round(time.Millisecond), t)
+}
+
+func (s *sender) print(out io.Writer, r sent, expected bool) {
+	if !s.json {
 		printSent(out, r)
+		return
 	}
-	if wrong > 0 {
-		return fmt.Errorf("%d of %d were not answered as they should be: %s", wrong, s.count, s.expectation())
+	line := map[string]any{"id": r.id, "as_expected": expected}
+	add := func(name string, value any, there bool) {
+		if there {
+			line[name] = value
+		}
 	}
-	return nil
+	add("status", r.status, r.status != 0)
+	add("milliseconds", r.took.Milliseconds(), r.err == nil)
+	add("outcome", r.outcome, r.outcome != "")
+	add("reason", r.reason, r.reason != "")
+	add("again_status", r.again, r.again != 0)
+	add("again_outcome", r.againOutcome, r.againOutcome != "")
+	add("verified_by_none", true, r.unseen)
+	if r.err != nil {
+		line["error"] = r.err.Error()
+	}
+	_ = printJSON(out, line)
 }
 
 func printSent(out io.Writer, r sent) {
-	switch {
-	case r.err != nil:
+	if r.err != nil {
 		fmt.Fprintf(out, "%s  %v\n", r.id, r.err)
-	case r.again != 0:
-		fmt.Fprintf(out, "%s  %d in %s, then %d\n", r.id, r.status, r.took.Round(time.Millisecond), r.again)
-	default:
-		fmt.Fprintf(out, "%s  %d in %s\n", r.id, r.status, r.took.Round(time.Millisecond))
+		return
 	}
+	line := fmt.Sprintf("%s  %d in %s", r.id, r.status, r.took.Round(time.Millisecond))
+	switch {
+	case r.unseen:
+		line += "  not verified by any endpoint"
+	case r.outcome != "":
+		line += "  " + r.outcome
+	}
+	if r.reason != "" {
+		line += ": " + r.reason
+	}
+	if r.again != 0 {
+		line += fmt.Sprintf(", then %d", r.again)
+	}
+	if r.againOutcome != "" {
+		line += " " + r.againOutcome
+	}
+	fmt.Fprintln(out, line)
 }
 
 // asExpected tells whether an answer is what the delivery deserves. What
 // became of a replay cannot be seen from its status alone: 200 is right for a
 // duplicate.
 func (s *sender) asExpected(r sent) bool {
-	if r.err != nil {
+	if r.err != nil || r.unseen {
 		return false
 	}
 	if s.mutation != genuine {
@@ -153,26 +294,62 @@ func (s *sender) send(ctx context.Context, client *http.Client) sent {
 		return sent{id: id, err: err}
 	}
 	start := time.Now()
-	status, err := s.post(ctx, client, r)
-	result := sent{id: id, status: status, took: time.Since(start), err: err}
-	if s.replay && err == nil {
-		result.again, result.err = s.post(ctx, client, s.generator.again(r))
+	first, err := s.post(ctx, client, r)
+	result := sent{id: id, status: first.status, took: time.Since(start), err: err}
+	if err != nil {
+		return result
+	}
+	result.outcome, result.reason, result.unseen = s.outcomeOf(ctx, first)
+	if s.replay {
+		second, err := s.post(ctx, client, s.generator.again(r))
+		if err != nil {
+			result.err = err
+			return result
+		}
+		result.again = second.status
+		result.againOutcome, _, _ = s.outcomeOf(ctx, second)
 	}
 	return result
 }
 
-func (s *sender) post(ctx context.Context, client *http.Client, r *signature.Request) (int, error) {
-	req, err := httpRequest(ctx, r)
+// maxAsked is the number of deliveries up to which Caddy is asked for each
+// outcome: more would be measured with it.
+const maxAsked = 200
+
+// outcomeOf returns outcome and reason of a delivery, and whether no endpoint of
+// the running Caddy has seen it.
+func (s *sender) outcomeOf(ctx context.Context, p posted) (outcome, reason string, unseen bool) {
+	if s.outcomes == nil || s.count > maxAsked {
+		return p.outcome, "", false
+	}
+	found := s.outcomes.next(ctx, p.from)
+	if found == nil {
+		return "", "", true
+	}
+	return string(found.Outcome), found.Reason, false
+}
+
+// posted is one response.
+type posted struct {
+	status  int
+	outcome string // as the response names it
+	from    string // the address that the request was sent from
+}
+
+func (s *sender) post(ctx context.Context, client *http.Client, r *signature.Request) (posted, error) {
+	var p posted
+	req, err := httpRequest(localAddress(ctx, &p.from), r)
 	if err != nil {
-		return 0, err
+		return p, err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return 0, err
+		return p, err
 	}
 	defer resp.Body.Close()
+	p.status, p.outcome = resp.StatusCode, resp.Header.Get("Webhook-Verified-Outcome")
 	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
-	return resp.StatusCode, err
+	return p, err
 }
 
 // client talks to nobody but the host that was named: no proxy, no redirect.

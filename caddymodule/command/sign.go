@@ -2,6 +2,7 @@ package command
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -60,6 +61,9 @@ error: the receiver must be given it.`,
 	return cmd
 }
 
+// defaultURL is where the examples serve a provider, whose name follows.
+const defaultURL = "http://localhost:8080/webhooks/"
+
 // generatorFlags are the flags of everything that makes deliveries.
 type generatorFlags struct {
 	options      generatorOptions
@@ -70,7 +74,7 @@ func (f *generatorFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.secret, "secret", "", secretHelp+"; default: one is made up")
 	flags.StringVar(&f.options.PrivateKey, "private-key", "", "a file with the private key (PEM), for providers that have one; default: one is made up")
 	flags.StringVar(&f.options.Options, "options", "", "the provider's options in JSON, as in Caddy's config")
-	flags.StringVar(&f.options.URL, "url", "http://localhost:8080/webhooks", "where the delivery goes")
+	flags.StringVar(&f.options.URL, "url", "", "where the delivery goes; default: "+defaultURL+"<provider>")
 	flags.StringVar(&f.options.PublicURL, "public-url", "", "the URL that is signed, for providers that sign it; default: that of --url")
 	flags.StringVar(&f.body, "body", "", "the body: as it is, @file, or @- for standard input; default: an example event")
 	flags.BoolVar(&f.options.Exact, "exact", false, "leave the body as it is: where nothing else tells deliveries apart, a second one is then a copy of the first")
@@ -82,6 +86,10 @@ func (f *generatorFlags) add(flags *pflag.FlagSet) {
 func (f *generatorFlags) generator(name string, cmd *cobra.Command) (*generator, error) {
 	o := f.options
 	o.Provider = name
+	o.URL = cmp.Or(o.URL, defaultURL+name)
+	if err := checkProvider(name); err != nil {
+		return nil, err
+	}
 	var err error
 	if f.secret != "" {
 		if o.Secret, err = readSecret(f.secret, cmd.InOrStdin()); err != nil {

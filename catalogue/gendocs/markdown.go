@@ -50,6 +50,7 @@ func markdown(w io.Writer, presets []provider.Preset) error {
 			fmt.Fprintf(&b, "- `%s`: %s\n", o.Syntax, o.Help)
 		}
 	}
+	writeTests(&b, presets)
 	b.WriteString(markdownTokens)
 	for i := range presets {
 		d := presets[i].Describe()
@@ -60,6 +61,27 @@ func markdown(w io.Writer, presets []provider.Preset) error {
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// writeTests writes what test buttons and simulators send that is refused.
+func writeTests(b *strings.Builder, presets []provider.Preset) {
+	b.WriteString(markdownTests)
+	for i := range presets {
+		d := presets[i].Describe()
+		for _, text := range d.Tests {
+			fmt.Fprintf(b, "| %s | %s |\n", d.Name, strings.ReplaceAll(text, "|", `\|`))
+		}
+	}
+}
+
+const markdownTests = `
+## Test buttons, simulators and command lines
+
+What most providers send as a test is signed like every delivery. These are not: they have a key of their own, or one that is published, with which anyone can sign, so
+that such a delivery is refused, and the log and ` + "`explain`" + ` say from where it is.
+
+| Provider | What is sent as a test |
+| --- | --- |
+`
 
 const markdownTokens = `
 ## Secrets in headers

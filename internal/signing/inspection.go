@@ -77,6 +77,9 @@ func readOptions(options json.RawMessage, to any) error {
 	return nil
 }
 
+// Preset returns the preset, nil for custom.
+func (i *Inspection) Preset() *provider.Preset { return i.preset }
+
 // KeyText returns the text of a key to the text of a secret. Most providers
 // have no difference.
 func (i *Inspection) KeyText(secret string) (string, error) {

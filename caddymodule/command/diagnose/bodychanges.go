@@ -36,11 +36,33 @@ func bodyChanges(start variant) []change {
 	if len(body) > maxVary {
 		return changes
 	}
+	pretty := isIndented(body)
 	for _, w := range serializations(body) {
-		add("json_rewritten", w.text, "the body is JSON that was parsed and written again on its way. What was signed: "+w.how,
+		if pretty && !isIndented(w.text) {
+			add("body_reformatted", w.text, "the secret is right, but the body was reformatted: it is pretty-printed, as a provider's page or a tool shows it. What was signed: "+w.how, reformattedFix)
+			continue
+		}
+		add("json_rewritten", w.text, "the secret is right, but the body is JSON that was parsed and written again on its way. What was signed: "+w.how,
 			rawBody+"take out what parses JSON (an API gateway's mapping, a body parser, a tunnel's inspector that replays)")
 	}
+	payloads(body, add)
 	return changes
+}
+
+const reformattedFix = "nothing, if the record was copied from a page: take the body as it was sent (\"raw\"). If the request arrives like this, take out what parses JSON on its way (an API gateway's mapping, a body parser, a tunnel's inspector that replays)"
+
+// payloads are the forms that a document may have been sent in, and that pages
+// show only the document of: GitHub's "payload=…".
+func payloads(body []byte, add addChange) {
+	document, err := parseJSON(body)
+	if err != nil {
+		return
+	}
+	for _, escape := range jsonEscapes {
+		w := jsonWriter{style: jsonStyles[0], escape: escape}
+		w.write(document, 0)
+		add("body_reformatted", []byte("payload="+url.QueryEscape(w.out.String())), "the secret is right, but the body was reformatted: it was sent as a form, payload=…, and the record has the JSON in it", reformattedFix)
+	}
 }
 
 type addChange func(kind string, signed []byte, cause, fix string)

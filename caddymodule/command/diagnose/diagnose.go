@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -35,38 +36,72 @@ type Case struct {
 	// Secrets are those of the config, Others are secrets that could be
 	// meant: of another endpoint, of test mode, of before a rotation.
 	Secrets, Others []string
+	// Labels are the labels of Secrets, in the same order; there may be fewer.
+	Labels []string
 	// PublicURL is the option of that name.
 	PublicURL string
 	Request   *capture.Request
 	// Received is when the delivery came, Now when somebody asks.
 	Received, Now time.Time
+	// Limits bound the search.
+	Limits Limits
+}
+
+// Limits bound what a search costs. It also ends with its context.
+type Limits struct {
+	// Bytes is how many bytes are hashed at most, Tries how many variations
+	// are verified at most. 0: a bound that takes seconds.
+	Bytes int64
+	Tries int
 }
 
 // Finding is one thing that is wrong.
 type Finding struct {
 	// Kind is a word for it.
-	Kind string
+	Kind string `json:"kind"`
 	// Cause says what is wrong, Change what to do about it.
-	Cause, Change string
+	Cause  string `json:"cause"`
+	Change string `json:"change"`
 	// Guess: the signature was not reproduced.
-	Guess bool
+	Guess bool `json:"guess,omitempty"`
 }
 
 // Report is what was found out.
 type Report struct {
 	// Outcome and Reason are the handler's, at the time when the delivery
 	// came as far as that is known.
-	Outcome caddymodule.Outcome
-	Reason  string
+	Outcome caddymodule.Outcome `json:"outcome"`
+	Reason  string              `json:"reason,omitempty"`
 	// Findings begins with the first thing to change.
-	Findings []Finding
+	Findings []Finding `json:"findings,omitempty"`
 	// Notes say what makes the record doubtful.
-	Notes []string
+	Notes []string `json:"notes,omitempty"`
 	// Tried is how many variations were verified.
-	Tried int
+	Tried int `json:"tried"`
+	// Cut: the search ended at its limits, not because all was tried.
+	Cut bool `json:"cut,omitempty"`
 }
 
-// Explain finds out why a delivery is refused.
+// Accepted reports whether the delivery is accepted as it is.
+func (r *Report) Accepted() bool {
+	return r.Outcome == caddymodule.Verified || r.Outcome == caddymodule.Handshake
+}
+
+// Answer says in one line what was found out.
+func (r *Report) Answer() string {
+	switch {
+	case r.Accepted():
+		return string(r.Outcome) + ": the delivery is accepted as it is"
+	case len(r.Findings) == 0:
+		return string(r.Outcome) + ": " + r.Reason
+	case r.Findings[0].Guess:
+		return string(r.Outcome) + ": perhaps " + r.Findings[0].Cause
+	}
+	return string(r.Outcome) + ": " + r.Findings[0].Cause
+}
+
+// Explain finds out why a delivery is refused. It is safe for concurrent use. The
+// report is text that names no secret and no signature that would be accepted.
 func Explain(ctx context.Context, c Case) (*Report, error) {
 	inspection, err := signing.Inspect(c.Provider, c.Options)
 	if err != nil {
@@ -75,67 +110,102 @@ func Explain(ctx context.Context, c Case) (*Report, error) {
 	if c.Received.IsZero() {
 		c.Received = c.Request.Received
 	}
+	if c.PublicURL == "" {
+		c.PublicURL = publicURLIn(c.Options)
+	}
 	report := &Report{Notes: c.Request.Notes}
-	if err := c.judge(ctx, report); err != nil {
+	tried, err := c.judge(ctx, c.asItCame(), c.judgedAt())
+	if err != nil {
 		// The config is not even accepted; the message says why.
-		report.Outcome, report.Reason = "config_error", innermost(err).Error()
+		report.Outcome, report.Reason = configError, configReason(err)
+	} else {
+		report.Outcome, report.Reason = caddymodule.Outcome(tried.Outcome), tried.Reason
 	}
-	if len(inspection.Schemes) == 0 {
-		return report, nil // nothing to vary: code verifies
+	switch report.Outcome {
+	case caddymodule.MissingSignature, caddymodule.InvalidSignature, caddymodule.Malformed, caddymodule.Stale, configError:
+	default:
+		return report, nil // accepted, or not refused for what it is
 	}
-	if report.Outcome == caddymodule.Verified || report.Outcome == caddymodule.Handshake {
-		return report, nil
-	}
-	s := newSearch(&c, inspection)
+	s := newSearch(ctx, &c, inspection, report)
 	if d := s.rightButForTime(); d != nil && report.Outcome == caddymodule.Stale {
 		report.Findings = c.checkClock(d, s.tolerance())
 	} else {
 		report.Findings = s.run()
 	}
-	report.Tried = s.tried
+	report.Tried, report.Cut = s.tried, s.exhausted()
 	return report, nil
 }
 
-// innermost returns the error that says what is wrong, without where.
-func innermost(err error) error {
+// publicURLIn returns the public_url in a provider's JSON.
+func publicURLIn(options json.RawMessage) string {
+	var o struct {
+		PublicURL string `json:"public_url"`
+	}
+	_ = json.Unmarshal(options, &o) // Inspect has reported what is wrong with it
+	return o.PublicURL
+}
+
+// configError is the outcome of a config that is not accepted.
+const configError = caddymodule.Outcome("config_error")
+
+// configReason returns what an error says of a config, without the modules that
+// Caddy has loaded on its way there.
+func configReason(err error) string {
 	for errors.Unwrap(err) != nil {
 		err = errors.Unwrap(err)
 	}
-	return err
+	return moduleNames.ReplaceAllString(err.Error(), "")
 }
 
-// judge has the real handler judge the delivery as it is.
-func (c *Case) judge(ctx context.Context, report *Report) error {
+var moduleNames = regexp.MustCompile(`^(?:loading provider: )?(?:loading module '[^']*': )?(?:provision [a-z0-9_.-]+: |decoding module config: [a-z0-9_.-]+: )?`)
+
+// asItCame is the delivery as it is, with the configured secrets.
+func (c *Case) asItCame() attempt {
+	return attempt{secrets: c.Secrets, labels: c.Labels, header: c.Request.Header, body: c.Request.Body, publicURL: c.PublicURL}
+}
+
+// attempt is what the handler judges: a delivery, and the config that it meets.
+type attempt struct {
+	secrets, labels []string
+	header          http.Header
+	body            []byte
+	publicURL       string
+}
+
+// judge has the real handler judge a delivery at a time.
+func (c *Case) judge(ctx context.Context, a attempt, now time.Time) (dryrun.Result, error) {
 	options := map[string]any{}
 	if len(c.Options) > 0 {
 		if err := json.Unmarshal(c.Options, &options); err != nil {
-			return fmt.Errorf("reading the provider's options: %w", err)
+			return dryrun.Result{}, fmt.Errorf("reading the provider's options: %w", err)
 		}
 	}
 	options["name"] = c.Provider
+	delete(options, "secrets")
 	var secrets []map[string]string
-	for _, secret := range c.Secrets {
+	for i, secret := range a.secrets {
 		// A brace of its own must not be taken for a placeholder's.
-		secrets = append(secrets, map[string]string{"secret": strings.ReplaceAll(secret, "{", `\{`)})
+		configured := map[string]string{"secret": strings.ReplaceAll(secret, "{", `\{`)}
+		if i < len(a.labels) && a.labels[i] != "" {
+			configured["label"] = a.labels[i]
+		}
+		secrets = append(secrets, configured)
 	}
-	options["secrets"] = secrets
-	if c.PublicURL != "" {
-		options["public_url"] = c.PublicURL
+	if len(secrets) > 0 {
+		options["secrets"] = secrets
+	}
+	if a.publicURL != "" {
+		options["public_url"] = a.publicURL
 	}
 	config, err := json.Marshal(options)
 	if err != nil {
-		return err
+		return dryrun.Result{}, err
 	}
-	r, err := c.httpRequest(ctx)
+	r, err := c.httpRequest(ctx, a)
 	if err != nil {
-		return err
+		return dryrun.Result{}, err
 	}
-	tried, err := dryrun.Once(nolog.Context(ctx), config, func() time.Time { return c.judgedAt() }, r)
-	if err != nil {
-		return err
-	}
-	report.Outcome, report.Reason = caddymodule.Outcome(tried.Outcome), tried.Reason
-	return nil
+	return dryrun.Once(nolog.Context(ctx), config, func() time.Time { return now }, r)
 }
 
 // judgedAt is the time that the handler judged by, as far as it is known.
@@ -148,7 +218,7 @@ func (c *Case) judgedAt() time.Time {
 
 // httpRequest is the record as a server would get it. A record can have what no
 // server accepts, such as control characters in the host.
-func (c *Case) httpRequest(ctx context.Context) (*http.Request, error) {
+func (c *Case) httpRequest(ctx context.Context, a attempt) (*http.Request, error) {
 	u, err := url.ParseRequestURI(c.Request.RequestURI)
 	if err != nil {
 		return nil, errors.New("the URL of the record cannot be parsed")
@@ -157,9 +227,9 @@ func (c *Case) httpRequest(ctx context.Context) (*http.Request, error) {
 	if c.Request.Scheme == "http" {
 		base = "http://localhost/"
 	}
-	r := httptest.NewRequestWithContext(ctx, http.MethodPost, base, bytes.NewReader(c.Request.Body))
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, base, bytes.NewReader(a.body))
 	r.Method, r.Host, r.URL = c.Request.Method, c.host(), u
-	r.Header = c.Request.Header.Clone()
+	r.Header = a.header.Clone()
 	r.RequestURI = c.Request.RequestURI
 	return r, nil
 }

@@ -31,13 +31,23 @@ var jsonStyles = []jsonStyle{
 	{"indented by 4 blanks", ",", ": ", "    "},
 	{"indented by tabs", ",", ": ", "\t"},
 	{"with a blank after colons", ",", ": ", ""},
+	{"indented by 2 blanks, with a blank before colons (Jackson)", ",", " : ", "  "},
 }
 
 // jsonEscape is which characters a writer escapes.
 type jsonEscape struct {
-	how                     string
-	ascii, slash, html, low bool // low: \u00e9 rather than \u00E9
+	how string
+	// ascii: all that is not ASCII. low: \u00e9 rather than \u00E9. slash: / as \/.
+	ascii, low, slash bool
+	// chars are written as \u escapes.
+	chars string
 }
+
+// What well-known writers escape beside quotes and control characters.
+const (
+	lineSeparators = "\u2028\u2029"
+	htmlCharacters = "<>&" + lineSeparators
+)
 
 var jsonEscapes = []jsonEscape{
 	{how: ""},
@@ -45,25 +55,40 @@ var jsonEscapes = []jsonEscape{
 	{how: "non-ASCII as \\u escapes in upper case", ascii: true},
 	{how: "/ as \\/", slash: true},
 	{how: "/ as \\/ and non-ASCII as \\u escapes (PHP)", slash: true, ascii: true, low: true},
-	{how: "< > & as \\u escapes (Go)", html: true, low: true},
-	{how: "< > & and non-ASCII as \\u escapes (Rails)", html: true, ascii: true, low: true},
+	{how: "< > & as \\u escapes (Go)", chars: htmlCharacters, low: true},
+	{how: "< > & and non-ASCII as \\u escapes (Rails)", chars: htmlCharacters, ascii: true, low: true},
+	{how: "U+2028 and U+2029 as \\u escapes", chars: lineSeparators, low: true},
+	{how: "< > & = ' as \\u escapes (Gson)", chars: htmlCharacters + "='", low: true},
+	{how: "< > & + ' \" ` and non-ASCII as \\u escapes in upper case (.NET)", chars: "<>&+'\"`", ascii: true},
 }
 
+// maxSerialized bounds what all serializations take together, in bytes.
+const maxSerialized = 32 << 20
+
 // serializations returns the document in every way that it may have been written
-// before. Nil if it is not JSON.
+// before, the most likely first. Nil if it is not JSON.
 func serializations(text []byte) []serialization {
 	document, err := parseJSON(text)
 	if err != nil {
 		return nil
 	}
 	var all []serialization
+	size := 0
+	add := func(how string, text []byte) {
+		if !slices.ContainsFunc(all, func(other serialization) bool { return bytes.Equal(other.text, text) }) {
+			all = append(all, serialization{how, text})
+			size += len(text)
+		}
+	}
 	for _, sorted := range []bool{false, true} {
 		for _, style := range jsonStyles {
 			for _, escape := range jsonEscapes {
 				w := jsonWriter{style: style, escape: escape, sorted: sorted}
 				w.write(document, 0)
-				if !slices.ContainsFunc(all, func(other serialization) bool { return bytes.Equal(other.text, w.out.Bytes()) }) {
-					all = append(all, serialization{w.how(), w.out.Bytes()})
+				add(w.how(), w.out.Bytes())
+				add(w.how()+", with a line break at its end", append(bytes.Clone(w.out.Bytes()), '\n'))
+				if size > maxSerialized {
+					return all
 				}
 			}
 		}
@@ -204,12 +229,16 @@ func (w *jsonWriter) text(s string) {
 }
 
 func (w *jsonWriter) character(c rune) {
+	if strings.ContainsRune(w.escape.chars, c) {
+		w.unicode(c)
+		return
+	}
 	if short, ok := map[rune]string{'"': `\"`, '\\': `\\`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`}[c]; ok {
 		w.out.WriteString(short)
 		return
 	}
 	switch {
-	case c < 0x20, w.escape.html && strings.ContainsRune("<>&\u2028\u2029", c), w.escape.ascii && c >= 0x7f:
+	case c < 0x20, w.escape.ascii && c >= 0x7f:
 		w.unicode(c)
 	case c == '/' && w.escape.slash:
 		w.out.WriteString(`\/`)

@@ -1,7 +1,10 @@
 package diagnose
 
 import (
+	"cmp"
+	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -11,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/signing"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -34,9 +38,12 @@ type change struct {
 
 // search tries variants of one case.
 type search struct {
+	ctx        context.Context // ends the search
 	c          *Case
+	report     *Report
 	inspection *signing.Inspection
 	times      []time.Time
+	limits     Limits
 	tried      int
 	work       int64 // bytes hashed
 }
@@ -46,21 +53,39 @@ const (
 	maxWork = 1 << 30
 	// maxTried bounds it for public keys, where each try costs much.
 	maxTried = 50_000
+	// maxCoded bounds it where each try sets up a handler.
+	maxCoded = 2_000
 	// anyAge is the tolerance of the search: clocks are looked at apart.
 	anyAge = 366 * 24 * time.Hour
 )
 
-func newSearch(c *Case, inspection *signing.Inspection) *search {
-	s := &search{c: c, inspection: inspection}
+func newSearch(ctx context.Context, c *Case, inspection *signing.Inspection, report *Report) *search {
+	s := &search{ctx: ctx, c: c, report: report, inspection: inspection, limits: c.Limits}
+	s.limits.Bytes = cmp.Or(s.limits.Bytes, maxWork)
+	s.limits.Tries = cmp.Or(s.limits.Tries, maxTried)
+	if s.coded() {
+		s.limits.Tries = min(s.limits.Tries, maxCoded)
+	}
 	s.times = timesIn(c)
 	return s
 }
 
+// coded reports whether code verifies, so that only the handler itself can try
+// a variant.
+func (s *search) coded() bool {
+	// The same where code chooses the secret by its label.
+	byLabel := func(scheme signature.Scheme) bool { return scheme.KeyID != nil && scheme.KeyID.From == "value" }
+	return len(s.inspection.Schemes) == 0 || slices.ContainsFunc(s.inspection.Schemes, byLabel)
+}
+
 // asConfigured is the delivery as it is, with the first secret.
 func (s *search) asConfigured() variant {
-	v := variant{schemes: s.inspection.Schemes, header: s.c.Request.Header, body: s.c.Request.Body, publicURL: s.c.PublicURL}
+	v := variant{header: s.c.Request.Header, body: s.c.Request.Body, publicURL: s.c.PublicURL}
 	if len(s.c.Secrets) > 0 {
 		v.secret = s.c.Secrets[0]
+	}
+	if !s.coded() {
+		v.schemes = s.inspection.Schemes
 	}
 	return v
 }
@@ -79,8 +104,8 @@ func (s *search) rightButForTime() *signature.Delivery {
 // run returns what explains the refusal, the simplest explanation first.
 func (s *search) run() []Finding {
 	start := s.asConfigured()
-	if !slices.ContainsFunc(start.schemes, func(scheme signature.Scheme) bool { return hasSignature(scheme, start.header) }) {
-		return s.missing()
+	if found := s.missing(start); found != nil {
+		return found
 	}
 	for _, secret := range append(slices.Clone(s.c.Secrets[min(1, len(s.c.Secrets)):]), s.c.Others...) {
 		other := start
@@ -89,18 +114,94 @@ func (s *search) run() []Finding {
 			return s.wrongSecret(secret)
 		}
 	}
-	groups := [][]change{secretChanges(start, s.c.Others), bodyChanges(start), s.urlChanges(start), signatureChanges(start)}
-	for _, group := range groups {
-		for _, c := range group {
-			if s.verify(c.apply(start)) != nil {
-				return []Finding{c.Finding}
+	if found := s.redacted(); found != nil {
+		return []Finding{*found}
+	}
+	secrets := secretChanges(start, s.c.Others)
+	if found := s.single(start, secrets); found != nil {
+		return found
+	}
+	if found := s.truncated(); found != nil {
+		return []Finding{*found} // no change can make its signature right
+	}
+	others := [][]change{bodyChanges(start), s.urlChanges(start), signatureChanges(start)}
+	for _, group := range others {
+		for _, each := range s.eachSecret(start) {
+			if found := s.single(each, group); found != nil {
+				return found
 			}
 		}
 	}
-	if found := s.pairs(start, groups); len(found) > 0 {
+	if found := s.testDelivery(); found != nil {
+		return found
+	}
+	if found := s.pairs(start, append([][]change{secrets}, others...)); len(found) > 0 {
 		return found
 	}
 	return s.guesses()
+}
+
+// eachSecret returns the delivery as it is, with each of the configured secrets.
+func (s *search) eachSecret(start variant) []variant {
+	if len(s.c.Secrets) == 0 {
+		return []variant{start}
+	}
+	all := make([]variant, len(s.c.Secrets))
+	for i, secret := range s.c.Secrets {
+		all[i] = start
+		all[i].secret = secret
+	}
+	return all
+}
+
+// single tries one change after the other.
+func (s *search) single(start variant, changes []change) []Finding {
+	for _, c := range changes {
+		if s.exhausted() {
+			return nil
+		}
+		if s.verify(c.apply(start)) != nil {
+			return []Finding{c.Finding}
+		}
+	}
+	return nil
+}
+
+// testDelivery reports what the provider's test button or simulator has signed.
+func (s *search) testDelivery() []Finding {
+	if s.inspection.Preset() == nil {
+		return nil
+	}
+	for _, t := range s.inspection.Preset().Tests {
+		trial := *s.c
+		attempted := s.c.asItCame()
+		switch {
+		case t.Secret != "":
+			attempted.secrets, attempted.labels = []string{t.Secret}, nil
+		case t.WebhookID != "":
+			trial.Options = withOption(s.c.Options, "webhook_id", t.WebhookID)
+		default:
+			continue
+		}
+		tried, err := trial.judge(s.ctx, attempted, s.c.judgedAt())
+		outcome := caddymodule.Outcome(tried.Outcome)
+		if err == nil && (outcome == caddymodule.Verified || outcome == caddymodule.Handshake || outcome == caddymodule.Stale && t.Secret != "" && !s.coded()) {
+			return []Finding{{Kind: "test_delivery", Cause: "the delivery is a test: it is signed with the published key that " + t.From + " signs with", Change: t.Help}}
+		}
+	}
+	return nil
+}
+
+// withOption returns a provider's JSON with another option.
+func withOption(options json.RawMessage, name, value string) json.RawMessage {
+	members := map[string]any{}
+	_ = json.Unmarshal(options, &members) // judge reports what is wrong with it
+	members[name] = value
+	out, err := json.Marshal(members)
+	if err != nil {
+		return options
+	}
+	return out
 }
 
 // hasSignature tells whether there is anything where the scheme has its
@@ -138,16 +239,38 @@ func (s *search) pairs(start variant, groups [][]change) []Finding {
 	return nil
 }
 
-func (s *search) exhausted() bool { return s.work > maxWork || s.tried > maxTried }
+func (s *search) exhausted() bool {
+	return s.work > s.limits.Bytes || s.tried > s.limits.Tries || s.ctx.Err() != nil
+}
 
 // verify returns the delivery if a variant verifies, whatever its age.
 func (s *search) verify(v variant) *signature.Delivery {
+	if s.coded() {
+		return s.verifyCoded(v)
+	}
 	for _, scheme := range v.schemes {
 		if d := s.verifyScheme(scheme, v); d != nil {
 			return d
 		}
 	}
 	return nil
+}
+
+// verifyCoded has the handler judge a variant. What it judges to be stale may
+// not have been verified.
+func (s *search) verifyCoded(v variant) *signature.Delivery {
+	s.tried++
+	s.work += int64(len(v.body)) + 10_000
+	a := attempt{header: v.header, body: v.body, publicURL: v.publicURL}
+	if v.secret != "" {
+		a.secrets, a.labels = []string{v.secret}, s.c.Labels[:min(1, len(s.c.Labels))]
+	}
+	tried, err := s.c.judge(s.ctx, a, s.c.judgedAt())
+	outcome := caddymodule.Outcome(tried.Outcome)
+	if err != nil || outcome != caddymodule.Verified && outcome != caddymodule.Handshake {
+		return nil
+	}
+	return &signature.Delivery{}
 }
 
 func (s *search) verifyScheme(scheme signature.Scheme, v variant) *signature.Delivery {
@@ -164,7 +287,7 @@ func (s *search) verifyScheme(scheme signature.Scheme, v variant) *signature.Del
 		return nil
 	}
 	r := s.request(v)
-	if !scheme.Applies(r) || !verifier.Present(r) || s.inspection.Prepare(r) != nil {
+	if !scheme.Applies(r) || s.inspection.Prepare(r) != nil || !verifier.Present(r) {
 		return nil
 	}
 	for _, r.Now = range s.times {

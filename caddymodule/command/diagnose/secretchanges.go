@@ -1,12 +1,14 @@
 package diagnose
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -49,6 +51,21 @@ func spellings(secret, which string) []change {
 		add("secret_whitespace_at_provider", trimmed+end, "the provider signs with the secret and a line break or blank behind it",
 			"set the secret anew at the provider: it was pasted or piped in with what stood behind it")
 	}
+	for _, pair := range quotePairs {
+		add("secret_quoted_at_provider", pair[0]+strings.Trim(trimmed, "\"'`")+pair[1], "the provider signs with the secret in quotes: they were pasted in there with it",
+			"set the secret anew at the provider, without quotes")
+	}
+	for _, text := range unsetTexts {
+		add("secret_unset_at_provider", text, "the sender signs with the text "+text+" instead of a secret: its own variable is not set",
+			"set the secret where the sender reads it")
+	}
+	if name := assignedName.FindString(trimmed); name != "" {
+		add("secret_assignment", strings.Trim(strings.TrimPrefix(trimmed, name), "\"'`"), which+" is a line NAME=VALUE", "leave only the value")
+	}
+	if half := trimmed[:len(trimmed)/2]; half+half == trimmed {
+		add("secret_doubled", half, which+" is there twice, one copy behind the other", "paste it once")
+	}
+	add("secret_invisible", strings.Map(visible, trimmed), which+" has characters that cannot be seen", "copy it again from the provider, or type it in")
 	for _, prefix := range secretPrefixes {
 		if rest, found := strings.CutPrefix(trimmed, prefix); found {
 			add("secret_prefix_kept", rest, which+" begins with "+prefix+", which is not part of the key here",
@@ -61,10 +78,27 @@ func spellings(secret, which string) []change {
 	if decoded, err := url.QueryUnescape(trimmed); err == nil {
 		add("secret_url_encoded", decoded, which+" is URL-encoded", "configure it as it was before: without % escapes")
 	}
+	add("secret_encoded_at_provider", url.QueryEscape(trimmed), "the provider signs with the secret URL-encoded", "set the secret anew at the provider as it is, or choose one of letters and digits")
 	add("secret_case", strings.ToLower(trimmed), which+" has letters in the wrong case", "copy it again; it is in lower case")
 	add("secret_case", strings.ToUpper(trimmed), which+" has letters in the wrong case", "copy it again; it is in upper case")
 	add("secret_escaped", unescaped(trimmed), which+" has backslash escapes in it", "configure it as it is: without the backslashes of a JSON or shell string")
 	return changes
+}
+
+// quotePairs are what surrounds a secret that was pasted in with its quotes.
+var quotePairs = [][2]string{{`"`, `"`}, {"'", "'"}, {"`", "`"}, {"“", "”"}, {"‘", "’"}, {"<", ">"}}
+
+// unsetTexts are what programs make of a variable that is not set.
+var unsetTexts = []string{"undefined", "null", "None", "nil", "<nil>", "false", "[object Object]"}
+
+var assignedName = regexp.MustCompile(`^(?:export )?[A-Za-z_][A-Za-z0-9_]*=`)
+
+// visible drops characters without a width.
+func visible(c rune) rune {
+	if c == '\u200b' || c == '\u200c' || c == '\u200d' || c == '\u2060' || c == '\ufeff' || unicode.IsControl(c) {
+		return -1
+	}
+	return c
 }
 
 func unescaped(text string) string {
@@ -117,6 +151,15 @@ func keyReadings(start variant) []change {
 			})
 		}
 	}
+	if want == "utf8" {
+		changes = append(changes, change{
+			Finding{Kind: "secret_encoded_at_provider", Cause: "the provider signs with the secret encoded in base64", Change: "set the secret anew at the provider as it is; it was encoded before it was set there"},
+			func(v variant) variant {
+				v.secret = base64.StdEncoding.EncodeToString([]byte(strings.TrimSpace(v.secret)))
+				return v
+			},
+		})
+	}
 	return changes
 }
 
@@ -138,36 +181,4 @@ func (s *search) wrongSecret(secret string) []Finding {
 		Cause:  fmt.Sprintf("other secret %d has signed it, not the configured one", i+1),
 		Change: fmt.Sprintf("configure other secret %d; every endpoint, and each of test and live mode, has its own (keep both while rotating)", i+1),
 	}}
-}
-
-var (
-	placeholderText = regexp.MustCompile(`^(\$\{?[A-Za-z_][A-Za-z0-9_]*\}?|\{[a-z$][^{}]*\}|%[A-Za-z_]+%)$`)
-	apiKeyText      = regexp.MustCompile(`^(sk|rk|pk)_(live|test)_|^ghp_|^github_pat_|^xox[abp]-|^shpat_|^SG\.`)
-	testEventText   = regexp.MustCompile(`"livemode"\s*:\s*false|"test_mode"\s*:\s*true|"testMode"\s*:\s*true|"is_test"\s*:\s*true|"(environment|mode)"\s*:\s*"(test|sandbox)"`)
-	liveEventText   = regexp.MustCompile(`"livemode"\s*:\s*true`)
-)
-
-// guesses are what can be said without having found the secret.
-func (s *search) guesses() []Finding {
-	var found []Finding
-	add := func(kind, cause, fix string) {
-		found = append(found, Finding{Kind: kind, Cause: cause, Change: fix, Guess: true})
-	}
-	secret := strings.TrimSpace(s.asConfigured().secret)
-	body := s.c.Request.Body[:min(len(s.c.Request.Body), 1<<20)]
-	if placeholderText.MatchString(secret) {
-		add("secret_placeholder", "the secret is a placeholder that nobody has replaced", "give the value; in a Caddyfile write {env.NAME} or {file./path}")
-	}
-	if apiKeyText.MatchString(secret) {
-		add("api_key", "the secret looks like an API key, which signs no webhooks", "copy the signing secret of the webhook endpoint instead")
-	}
-	switch {
-	case testEventText.Match(body):
-		add("test_mode", "the event is one of test mode, which has secrets of its own", "configure the signing secret of the endpoint in test mode; a command-line tool that forwards events (`stripe listen`) prints yet another")
-	case liveEventText.Match(body):
-		add("live_mode", "the event is a live one; secrets of test mode do not fit", "configure the signing secret of the live endpoint")
-	}
-	add("secret_unknown", fmt.Sprintf("none of %d variations of secret, body, URL and headers gives this signature: most likely the provider signs with quite another secret, or the record is not what was sent", s.tried),
-		"copy the secret of this very endpoint again from the provider (every endpoint has its own), or set a new one; give other secrets that you have to --other")
-	return found
 }

@@ -3,12 +3,9 @@ package diagnose
 import (
 	"fmt"
 	"net/http"
-	"net/textproto"
 	"slices"
 	"strings"
 
-	"github.com/verify-webhook/caddy-verify-webhook/internal/signing"
-	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -108,86 +105,4 @@ func rewritten(h http.Header, how func(string) string) http.Header {
 		}
 	}
 	return out
-}
-
-// missing explains why there is no signature where one should be.
-func (s *search) missing() []Finding {
-	want := make([]string, 0, 2)
-	for _, scheme := range s.inspection.Schemes {
-		if f := scheme.Signature; f.From == "header" && !slices.Contains(want, f.Name) {
-			want = append(want, f.Name)
-		}
-	}
-	for _, name := range want {
-		if found := s.weakerHeader(name); found != nil {
-			return found
-		}
-		if found := s.renamedHeader(name); found != nil {
-			return found
-		}
-	}
-	if found := s.otherProvider(); found != nil {
-		return found
-	}
-	return []Finding{{
-		Kind: "no_signature", Guess: true,
-		Cause:  "the request has no " + strings.Join(want, " or ") + ": it is not from the provider, the webhook there has no secret, or something on the way drops the header",
-		Change: "set a secret for the webhook at the provider; if it has one, let proxies in front pass the header on",
-	}}
-}
-
-// weakerHeader: GitHub and those who copied it send SHA-1 in one header and
-// SHA-256 in another.
-func (s *search) weakerHeader(name string) []Finding {
-	weaker, ok := strings.CutSuffix(textproto.CanonicalMIMEHeaderKey(name), "-256")
-	if !ok || len(s.c.Request.Header.Values(weaker)) == 0 {
-		return nil
-	}
-	return []Finding{{
-		Kind:   "sha1_header",
-		Cause:  "the request has only " + weaker + ", the signature with SHA-1; " + name + ", with SHA-256, is missing",
-		Change: "let what is in front pass on " + name + "; if the sender does not make one (GitHub Enterprise before 2.21, look-alikes), update it. SHA-1 is not accepted in its place",
-	}}
-}
-
-// renamedHeader finds a header whose name was written otherwise on the way.
-func (s *search) renamedHeader(name string) []Finding {
-	fold := func(text string) string {
-		return strings.TrimPrefix(strings.NewReplacer("-", "", "_", "", ".", "").Replace(strings.ToLower(text)), "http")
-	}
-	for other := range s.c.Request.Header {
-		if !strings.EqualFold(other, name) && fold(other) == fold(name) {
-			return []Finding{{
-				Kind:   "header_renamed",
-				Cause:  "the signature came as " + other + ", not as " + name,
-				Change: "send it on under its own name; Caddy itself drops header names with underscores, unless `servers { expected_underscore_headers }` lists them",
-			}}
-		}
-	}
-	return nil
-}
-
-// otherProvider finds out whose signature the request carries.
-func (s *search) otherProvider() []Finding {
-	var names, headers []string
-	for _, p := range provider.Presets() {
-		inspection, err := signing.Inspect(p.Name, nil)
-		if err != nil || p.Name == s.c.Provider {
-			continue
-		}
-		for _, scheme := range inspection.Schemes {
-			f := scheme.Signature
-			if f.From == "header" && f.Name != "Authorization" && s.c.Request.Header.Get(f.Name) != "" && !slices.Contains(names, p.Name) {
-				names, headers = append(names, p.Name), append(headers, f.Name)
-			}
-		}
-	}
-	if len(names) == 0 || len(names) > 5 {
-		return nil
-	}
-	return []Finding{{
-		Kind:   "other_provider",
-		Cause:  "the request carries " + headers[0] + ", with which " + strings.Join(names, ", ") + " sign",
-		Change: "configure that provider for this path, or correct the URL at the provider that sent it",
-	}}
 }

@@ -1,0 +1,170 @@
+package caddymodule
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// endpointIdentity is what logs and metrics know an endpoint by.
+type endpointIdentity struct {
+	name    string
+	metrics *endpointMetrics
+}
+
+// endpointName is what logs, metrics and the admin API call the endpoint: its
+// namespace, or its provider. Endpoints of one config that would have the same
+// name are told apart by their paths when the config starts.
+func (h *Handler) endpointName() string {
+	if id := h.identity.Load(); id != nil {
+		return id.name
+	}
+	if h.Namespace != "" {
+		return h.Namespace
+	}
+	return h.facts().Name
+}
+
+// identify gives the endpoint a name, and the metrics of that name.
+func (h *Handler) identify(name string) error {
+	metrics, err := acquireEndpointMetrics(h.facts().Name, name)
+	if err != nil {
+		return err
+	}
+	if former := h.identity.Swap(&endpointIdentity{name, metrics}); former != nil {
+		return former.metrics.release()
+	}
+	h.metrics = metrics
+	return nil
+}
+
+// nameEndpoints tells endpoints apart that have the same name. app is nil if the
+// config has no HTTP app.
+func (a *App) nameEndpoints(app *caddyhttp.App) error {
+	a.mu.Lock()
+	endpoints := slices.Clone(a.endpoints)
+	a.mu.Unlock()
+	count := make(map[string]int)
+	for _, h := range endpoints {
+		if h.Namespace == "" {
+			count[h.endpointName()]++
+		}
+	}
+	places := placesIn(app)
+	taken := make(map[string]bool)
+	for _, h := range endpoints {
+		if h.Namespace != "" || count[h.facts().Name] < 2 {
+			taken[h.endpointName()] = true
+		}
+	}
+	for _, h := range endpoints {
+		if h.Namespace != "" || count[h.facts().Name] < 2 {
+			continue
+		}
+		name := places[h].name(h.facts().Name, taken)
+		taken[name] = true
+		if err := h.identify(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place is where an endpoint is in the routes: the patterns of the innermost
+// matchers of host and path. They are empty if there are none.
+type place struct{ host, path string }
+
+// name returns the shortest name that is not taken.
+func (p place) name(provider string, taken map[string]bool) string {
+	short, long := p.path, p.host+p.path
+	if short == "" {
+		short = provider
+	}
+	if long == "" {
+		long = provider
+	}
+	for _, name := range []string{short, long} {
+		if !taken[name] {
+			return name
+		}
+	}
+	for n := 2; ; n++ {
+		if name := fmt.Sprintf("%s#%d", long, n); !taken[name] {
+			return name
+		}
+	}
+}
+
+// placesIn returns where the endpoints of an HTTP app are.
+func placesIn(app *caddyhttp.App) map[*Handler]place {
+	found := make(map[*Handler]place)
+	if app == nil {
+		return found
+	}
+	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
+		s := app.Servers[name]
+		w := placeWalk{named: s.NamedRoutes, found: found}
+		w.routes(s.Routes, place{}, 0)
+	}
+	return found
+}
+
+// placeWalk is one walk through the routes of a server.
+type placeWalk struct {
+	named map[string]*caddyhttp.Route
+	found map[*Handler]place
+}
+
+// maxRouteDepth bounds the walk: named routes can invoke each other.
+const maxRouteDepth = 32
+
+func (w *placeWalk) routes(list caddyhttp.RouteList, p place, depth int) {
+	if depth > maxRouteDepth {
+		return
+	}
+	for i := range list {
+		inside := p.narrow(list[i].MatcherSets)
+		for _, handler := range list[i].Handlers {
+			switch h := handler.(type) {
+			case *Handler:
+				if _, known := w.found[h]; !known {
+					w.found[h] = inside
+				}
+			case *caddyhttp.Subroute:
+				w.routes(h.Routes, inside, depth+1)
+			case *caddyhttp.Invoke:
+				if r, ok := w.named[h.Name]; ok {
+					w.routes(caddyhttp.RouteList{*r}, inside, depth+1)
+				}
+			}
+		}
+	}
+}
+
+// narrow returns the place inside a route with these matchers.
+func (p place) narrow(sets caddyhttp.MatcherSets) place {
+	for _, set := range sets {
+		if paths, ok := pathsOf(set); ok && len(paths) > 0 {
+			p.path = paths[0]
+		}
+		for _, m := range set {
+			if hosts, ok := m.(caddyhttp.MatchHost); ok && len(hosts) > 0 {
+				p.host = hosts[0]
+			} else if hosts, ok := m.(*caddyhttp.MatchHost); ok && len(*hosts) > 0 {
+				p.host = (*hosts)[0]
+			}
+		}
+		break // one name is enough
+	}
+	return p
+}
+
+// pathOnly returns the path of a request target, without its query, which may
+// hold tokens.
+func pathOnly(requestURI string) string {
+	path, _, _ := strings.Cut(requestURI, "?")
+	return path
+}
