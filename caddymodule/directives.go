@@ -18,6 +18,7 @@ var directiveOrders = []struct {
 	{"webhook_sign", httpcaddyfile.Before, "invoke"},
 	{"webhook_relay", httpcaddyfile.Before, "reverse_proxy"},
 	{"webhook_listeners", httpcaddyfile.Before, "reverse_proxy"},
+	{"webhook_inspector", httpcaddyfile.Before, "reverse_proxy"},
 }
 
 func init() {
