@@ -57,6 +57,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	all := d.NextSegment()
 	d = caddyfile.NewDispenser(all)
 	d.Next()
+	begin := d.Token()
 	if !d.NextArg() {
 		return d.Err("missing provider: write, for example, verify_webhook github {env.NAME}")
 	}
@@ -96,6 +97,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return err
 	}
 	h.ProviderRaw = caddyconfig.JSONModuleObject(module, "name", name, nil)
+	sources.remember(h, begin)
 	return nil
 }
 
@@ -191,8 +193,14 @@ func (r *Replay) unmarshal(d *caddyfile.Dispenser) error {
 			o.Statuses(&r.Handled)
 		case "on_duplicate":
 			o.Status(&r.OnDuplicate)
+			if err := checkStatus("on_duplicate", r.OnDuplicate); err != nil && !o.Failed() {
+				o.Fail("%v", err)
+			}
 		case "on_replay":
 			o.Status(&r.OnReplay)
+			if err := checkStatus("on_replay", r.OnReplay); err != nil && !o.Failed() {
+				o.Fail("%v", err)
+			}
 		case "on_store_error":
 			o.Word(&r.OnStoreError, "reject", "allow")
 		case "wait":

@@ -149,18 +149,19 @@ func (w *placeWalk) routes(list caddyhttp.RouteList, p place, depth int) {
 
 // narrow returns the place inside a route with these matchers.
 func (p place) narrow(sets caddyhttp.MatcherSets) place {
-	for _, set := range sets {
-		if paths, ok := pathsOf(set); ok && len(paths) > 0 {
-			p.path = paths[0]
+	if len(sets) == 0 {
+		return p
+	}
+	// The first set is enough for a name.
+	if paths, ok := pathsOf(sets[0]); ok && len(paths) > 0 {
+		p.path = paths[0]
+	}
+	for _, m := range sets[0] {
+		if hosts, ok := m.(caddyhttp.MatchHost); ok && len(hosts) > 0 {
+			p.host = hosts[0]
+		} else if hosts, ok := m.(*caddyhttp.MatchHost); ok && len(*hosts) > 0 {
+			p.host = (*hosts)[0]
 		}
-		for _, m := range set {
-			if hosts, ok := m.(caddyhttp.MatchHost); ok && len(hosts) > 0 {
-				p.host = hosts[0]
-			} else if hosts, ok := m.(*caddyhttp.MatchHost); ok && len(*hosts) > 0 {
-				p.host = (*hosts)[0]
-			}
-		}
-		break // one name is enough
 	}
 	return p
 }

@@ -102,6 +102,7 @@ type Handler struct {
 	// ended after its answer.
 	background chan struct{}
 	log        *boundedLog
+	inConfig   caddyPlace
 	identity   atomic.Pointer[endpointIdentity]
 	metrics    *endpointMetrics // of the name at provisioning
 	logger     *zap.Logger
@@ -191,6 +192,14 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.logger == nil {
 		h.logger = ctx.Logger()
 	}
+	h.inConfig = h.placeInConfig(ctx)
+	if err := h.provision(ctx); err != nil {
+		return h.configError(h.inConfig, err)
+	}
+	return nil
+}
+
+func (h *Handler) provision(ctx caddy.Context) error {
 	h.log = newBoundedLog(h.logger)
 	h.providerJSON = slices.Clone(h.ProviderRaw) // Caddy clears it when it has loaded it
 	if h.now == nil {
@@ -225,7 +234,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // Validate implements caddy.Validator.
 func (h *Handler) Validate() error {
 	if err := h.check(); err != nil {
-		return fmt.Errorf("%s: %w", h.facts().Name, err)
+		return h.configError(h.inConfig, err)
 	}
 	h.warn()
 	return nil
@@ -373,6 +382,9 @@ func (h *Handler) shortWindow() error {
 }
 
 func checkStatus(option string, status int) error {
+	if status >= 500 && status <= 599 {
+		return fmt.Errorf("%s %d: %w", option, status, errDuplicateStatus)
+	}
 	if status < 200 || status > 599 {
 		return fmt.Errorf("%s %d is no status that ends a request: write, for example, %s 200", option, status, option)
 	}

@@ -39,7 +39,40 @@ func (*Custom) CaddyModule() caddy.ModuleInfo {
 // Provision implements caddy.Provisioner.
 func (c *Custom) Provision(ctx caddy.Context) error {
 	c.logger = logger(ctx)
-	return c.provision()
+	if err := c.provision(); err != nil {
+		return err
+	}
+	c.warnUnderscores()
+	return nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler: an unknown member is an error that
+// says which one may be meant.
+func (c *Custom) UnmarshalJSON(raw []byte) error {
+	var members struct {
+		Options
+		signature.Scheme
+		Distinction
+	}
+	if err := option.StrictJSON(raw, &members); err != nil {
+		return err
+	}
+	c.Options, c.Scheme, c.Distinction = members.Options, members.Scheme, members.Distinction
+	return nil
+}
+
+// warnUnderscores warns of headers that Caddy drops before any handler runs.
+func (c *Custom) warnUnderscores() {
+	fields := []*signature.Field{&c.Signature.Field, c.ID, c.Event, c.Action, c.KeyID}
+	if c.Timestamp != nil {
+		fields = append(fields, &c.Timestamp.Field)
+	}
+	for _, f := range fields {
+		if f != nil && f.From == "header" && strings.Contains(f.Name, "_") {
+			c.logger.Warn("Caddy drops headers whose names have an underscore, so that this one never arrives: write it with hyphens if it is sent so, or list it in `servers { expected_underscore_headers }`",
+				zap.String("header", f.Name), zap.String("provider", "custom"))
+		}
+	}
 }
 
 // Renew implements Renewable.

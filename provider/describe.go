@@ -12,38 +12,42 @@ import (
 
 // Description is what users need to know of a preset, in words.
 type Description struct {
-	Name, Title string
+	Name  string `json:"name"`
+	Title string `json:"title"`
 	// Lines are what to write in the Caddyfile.
-	Lines []string
+	Lines []string `json:"lines,omitempty"`
 	// Secret says where the secret is found.
-	Secret string
+	Secret string `json:"secret,omitempty"`
 	// Signed says what is signed and how, one entry for each way.
-	Signed []string
+	Signed []string `json:"signed,omitempty"`
 	// ID says where the delivery ID stands, and whether it is signed.
-	ID string
+	ID string `json:"id,omitempty"`
 	// Same says what makes two deliveries the same, one sentence for each way
 	// of signing that differs.
-	Same []string
+	Same []string `json:"same,omitempty"`
 	// Window is how long handled deliveries are remembered by default.
-	Window string
+	Window string `json:"window,omitempty"`
 	// Handshake says which proof-of-ownership requests are answered, empty if
 	// there are none.
-	Handshake string
+	Handshake string `json:"handshake,omitempty"`
 	// Tests says what test buttons, simulators and command lines send without
 	// the secret of the endpoint, one sentence for each.
-	Tests []string
+	Tests []string `json:"tests,omitempty"`
 	// Weak says what an attacker could still do, or change.
-	Weak []string
+	Weak []string `json:"weak,omitempty"`
 	// TokenHeaders are the headers that hold the secret.
-	TokenHeaders []string
+	TokenHeaders []string `json:"token_headers,omitempty"`
 	// Options are the options beyond secret, tolerance and public_url.
-	Options []DescribedOption
+	Options []DescribedOption `json:"options,omitempty"`
 	// Docs is the provider's page on verifying its webhooks.
-	Docs string
+	Docs string `json:"docs,omitempty"`
 }
 
 // DescribedOption is an option of a provider.
-type DescribedOption struct{ Syntax, Help string }
+type DescribedOption struct {
+	Syntax string `json:"syntax"`
+	Help   string `json:"help"`
+}
 
 // Describe puts a preset in words.
 func (p *Preset) Describe() Description {

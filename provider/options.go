@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -105,7 +106,7 @@ func (o *Options) ResolveSecrets(logger *zap.Logger, name string, asymmetric boo
 // issued reports whether the provider issues its secrets.
 func (o *Options) resolve(logger *zap.Logger, provider string, asymmetric, issued bool) ([]signature.Secret, error) {
 	if len(o.Secrets) == 0 {
-		return nil, fmt.Errorf("%s has no secret: write `verify_webhook %s {env.NAME}`, or `secret {env.NAME}` in its block", provider, provider)
+		return nil, fmt.Errorf("%s has no secret: write `verify_webhook %s {env.NAME}`, or `secret {env.NAME}` in its block; if you wrote {$NAME}, that variable is not set", provider, provider)
 	}
 	var secrets []signature.Secret
 	for i, s := range o.Secrets {
@@ -161,6 +162,9 @@ func Resolve(text string) (string, error) {
 	if strings.HasPrefix(text, "${") || strings.HasPrefix(text, "{$") {
 		return "", errors.New("it looks like a variable of a shell or of a Caddyfile, which is not looked up here: write {env.NAME}")
 	}
+	if match := almostPlaceholder.FindStringSubmatch(text); match != nil && !strings.HasPrefix(text, "{env.") && !strings.HasPrefix(text, "{file.") {
+		return "", fmt.Errorf("%s is no placeholder that is known when Caddy starts: write {env.NAME} or {file./path}, here {%s.%s}", text, strings.ToLower(match[1]), match[2])
+	}
 	if isPlaceholder(text) && !strings.HasPrefix(text, "{env.") && !strings.HasPrefix(text, "{file.") {
 		return "", fmt.Errorf("%s is no placeholder that is known when Caddy starts: write {env.NAME} or {file./path}", text)
 	}
@@ -170,6 +174,9 @@ func Resolve(text string) (string, error) {
 	// The error would quote a part of the secret.
 	return "", errors.New(`it holds braces that are no placeholder: write \{ for a brace that belongs to the secret`)
 }
+
+// almostPlaceholder is another spelling of {env.NAME} or {file./path}.
+var almostPlaceholder = regexp.MustCompile(`^\{\s*(?i:(env|file))[:. $]+([^{}\s]+)\s*\}$`)
 
 // checkMeant refuses options that cannot be meant.
 func (o *Options) checkMeant() error {

@@ -166,6 +166,7 @@ func (m *Module) Provision(ctx caddy.Context) error {
 	if err := m.provision(); err != nil {
 		return fmt.Errorf("%s: %w", m.preset.Name, err)
 	}
+	m.warnUseless()
 	return nil
 }
 
@@ -191,6 +192,34 @@ func (m *Module) Resolved() *PresetOptions { return &m.set }
 // Keys returns the secrets with their placeholders replaced, in the order of
 // the config. They must not be changed.
 func (m *Module) Keys() []signature.Secret { return m.keys }
+
+// UnmarshalJSON implements json.Unmarshaler: an unknown member is an error that
+// says which one may be meant.
+func (m *Module) UnmarshalJSON(raw []byte) error {
+	var members struct {
+		Options
+		PresetOptions
+	}
+	if err := option.StrictJSON(raw, &members); err != nil {
+		return err
+	}
+	m.Options, m.PresetOptions = members.Options, members.PresetOptions
+	return nil
+}
+
+// warnUseless warns of options that mean nothing for the provider.
+func (m *Module) warnUseless() {
+	if m.logger == nil || m.preset.Code != nil {
+		return
+	}
+	traits := m.verifier.Traits()
+	if m.PublicURL != "" && !traits.URLSigned && m.preset.Values == nil {
+		m.logger.Warn("public_url has no effect: the provider does not sign the URL; remove it", zap.String("provider", m.preset.Name))
+	}
+	if m.Tolerance != 0 && !traits.TimestampSigned {
+		m.logger.Warn("tolerance has no effect: the provider signs no time; remove it", zap.String("provider", m.preset.Name))
+	}
+}
 
 // SigningSchemes returns how the provider signs with these options, once for
 // each family of header names, and none if the signatures are made by code. It

@@ -155,7 +155,7 @@ func (s *PresetOptions) check(takes, needs []string) error {
 	for i := range presetOptions {
 		t := &presetOptions[i]
 		if t.isSet(s) && !slices.Contains(takes, t.name) && !slices.Contains(needs, t.name) {
-			return fmt.Errorf("%s is no option of this provider: remove it", t.name)
+			return fmt.Errorf("%s is no option of this provider: remove it%s", t.name, ownOptions(takes, needs))
 		}
 		if err := t.checkCommas(s); err != nil {
 			return err
@@ -167,6 +167,15 @@ func (s *PresetOptions) check(takes, needs []string) error {
 		}
 	}
 	return nil
+}
+
+// ownOptions says which options a provider has, for an error.
+func ownOptions(takes, needs []string) string {
+	own := slices.Concat(needs, takes)
+	if len(own) == 0 {
+		return "; it has secret, tolerance and public_url only"
+	}
+	return "; beside secret, tolerance and public_url it has " + strings.Join(own, ", ")
 }
 
 // joined are several values in one. The URL of a topic may have commas in it.

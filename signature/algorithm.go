@@ -209,6 +209,9 @@ func parsePublicKey(a Algorithm, secret Secret, format KeyFormat) (crypto.Public
 	if a == Ed25519 && len(der) == ed25519.PublicKeySize {
 		return ed25519.PublicKey(der), nil
 	}
+	if a == Ed25519 && len(der) < 40 {
+		return nil, fmt.Errorf("the public key has %d bytes, and one of Ed25519 has %d: copy the whole Public Key from the provider, which is neither a token nor an ID", len(der), ed25519.PublicKeySize)
+	}
 	return parsePKIX(a, der)
 }
 

@@ -14,12 +14,15 @@ import (
 )
 
 // adminClient queries the running Caddy instance over its admin API.
-type adminClient struct{ address, config, adapter string }
+type adminClient struct {
+	address, config, adapter string
+	json                     bool
+}
 
 // add adds the flags that Caddy's own commands have.
 func (a *adminClient) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.address, "address", "", "address of the admin API, if not the default")
-	cmd.Flags().StringVarP(&a.config, "config", "c", "", "config file that says the address of the admin API")
+	cmd.Flags().StringVarP(&a.config, "config", "c", "", "config file that has the address of the admin API")
 	cmd.Flags().StringVarP(&a.adapter, "adapter", "a", "", "config adapter of that file, if not JSON or a Caddyfile")
 }
 
@@ -48,6 +51,14 @@ func (a *adminClient) request(method, uri string, body any) ([]caddymodule.Deliv
 		return nil, fmt.Errorf("reading the answer of Caddy: %w", err)
 	}
 	return found, nil
+}
+
+// print prints statuses, as a table or in JSON.
+func (a *adminClient) print(w io.Writer, found []caddymodule.DeliveryStatus) error {
+	if a.json {
+		return printJSON(w, found)
+	}
+	return printStatuses(w, found)
 }
 
 // printStatuses prints one line for every secret of every endpoint.

@@ -34,7 +34,7 @@ func withExitCodes(cmd *cobra.Command) *cobra.Command {
 		}
 		return nil
 	}
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exitCode(cmd, usageError{err}) })
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exitCode(cmd, usageError{withFlagName(cmd, err)}) })
 	return cmd
 }
 

@@ -61,6 +61,7 @@ Exit codes: 0 accepted as it is, 1 refused or failed, 2 wrong usage.`,
 	flags.StringVar(&f.received, "received", "", "when the delivery came (RFC 3339); a HAR file says it")
 	flags.StringVar(&f.endpoint, "endpoint", "", "the endpoint of the config: its namespace or path")
 	f.admin.add(cmd)
+	flags.Lookup("config").Usage = "config file that has the endpoint"
 	addJSON(cmd, &f.json)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true

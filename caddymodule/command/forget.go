@@ -14,24 +14,26 @@ func forgetCommand() *cobra.Command {
 	var a adminClient
 	cmd := &cobra.Command{
 		Use:   "forget <provider> <id>",
-		Short: "Makes a handled delivery acceptable again",
+		Short: "Make a handled delivery acceptable again",
 		Long: `Lets a delivery through once more that was handled before, for a manual
 redelivery: run this, then have the provider send the delivery again.
 
 Where the signature does not cover the delivery ID, as with GitHub, the delivery
 must come within an hour: until then its ID is a pass for one delivery that was
 handled before. It fails if no endpoint remembers the ID as handled.`,
-		Example: `  caddy verify-webhook forget github 72d3162e-cc78-11e3-81ab-4c9367dc0958`,
-		Args:    cobra.ExactArgs(2),
+		Example: `  caddy verify-webhook forget github \
+    72d3162e-cc78-11e3-81ab-4c9367dc0958`,
+		Args: cobra.ExactArgs(2),
 	}
 	a.add(cmd)
+	addJSON(cmd, &a.json)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
 		found, err := a.request(http.MethodPost, caddymodule.AdminForgetPath, map[string]string{"provider": args[0], "id": args[1]})
 		if err != nil {
 			return err
 		}
-		if err := printStatuses(cmd.OutOrStdout(), found); err != nil {
+		if err := a.print(cmd.OutOrStdout(), found); err != nil {
 			return err
 		}
 		if !slices.ContainsFunc(found, func(s caddymodule.DeliveryStatus) bool { return s.Forgotten }) {

@@ -9,7 +9,7 @@ import (
 
 // addJSON adds the flag that every subcommand has.
 func addJSON(cmd *cobra.Command, to *bool) {
-	cmd.Flags().BoolVar(to, "json", false, "print JSON, for scripts")
+	cmd.Flags().BoolVar(to, "json", false, "print JSON")
 }
 
 // printJSON prints a value as one line of JSON.

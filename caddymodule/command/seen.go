@@ -13,14 +13,16 @@ func seenCommand() *cobra.Command {
 	var a adminClient
 	cmd := &cobra.Command{
 		Use:   "seen <provider> <id>",
-		Short: "Says whether a delivery was handled",
-		Long: `Asks the Caddy that runs what it remembers of a delivery ID, at every endpoint
-of a provider, or of a namespace, and under each secret: handled, claimed (the
-app works on it at this moment) or free.`,
-		Example: `  caddy verify-webhook seen github 72d3162e-cc78-11e3-81ab-4c9367dc0958`,
-		Args:    cobra.ExactArgs(2),
+		Short: "Print whether a delivery was handled",
+		Long: `Asks the running Caddy instance what it remembers of a delivery ID, at every
+endpoint of a provider or at the endpoint of that name (its namespace or path),
+and under each secret: handled, claimed (the app works on it now) or free.`,
+		Example: `  caddy verify-webhook seen github \
+    72d3162e-cc78-11e3-81ab-4c9367dc0958`,
+		Args: cobra.ExactArgs(2),
 	}
 	a.add(cmd)
+	addJSON(cmd, &a.json)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
 		query := url.Values{"provider": {args[0]}, "id": {args[1]}}
@@ -28,7 +30,7 @@ app works on it at this moment) or free.`,
 		if err != nil {
 			return err
 		}
-		return printStatuses(cmd.OutOrStdout(), found)
+		return a.print(cmd.OutOrStdout(), found)
 	}
 	return onTerminal(cmd)
 }

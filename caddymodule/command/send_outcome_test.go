@@ -79,15 +79,16 @@ func TestSendPrintsJSON(t *testing.T) {
 		t.Fatalf("%d lines: %s", len(lines), out)
 	}
 	var first struct {
-		ID, Outcome, Reason string
-		Status              int
-		AsExpected          bool `json:"as_expected"`
+		Outcome    string `json:"outcome"`
+		Reason     string `json:"reason"`
+		Status     int    `json:"status"`
+		AsExpected bool   `json:"as_expected"`
 	}
 	var last struct {
 		Summary struct {
-			Sent     int
-			Outcomes map[string]int
-		}
+			Sent     int            `json:"sent"`
+			Outcomes map[string]int `json:"outcomes"`
+		} `json:"summary"`
 	}
 	if json.Unmarshal([]byte(lines[0]), &first) != nil || first.Outcome != "invalid_signature" || first.Status != 401 || first.Reason == "" || first.AsExpected {
 		t.Errorf("a line: %s", lines[0])

@@ -22,24 +22,27 @@ func signCommand() *cobra.Command {
 	var f generatorFlags
 	cmd := &cobra.Command{
 		Use:   "sign <provider>",
-		Short: "Makes a genuine delivery and prints it as HTTP or curl",
+		Short: "Make a genuine delivery and print it as HTTP or curl",
 		Long: `Makes a delivery as the provider would send it, with a fresh ID, the time of
 now and a signature that the receiver accepts, and prints it: as HTTP or, with
 --as curl, as a command line.
 
 Without --secret (or --private-key) one is made up, and printed to standard
 error: the receiver must be given it.`,
-		Example: `  caddy verify-webhook sign github --secret env:GITHUB_WEBHOOK_SECRET --as curl
-  caddy verify-webhook sign stripe --secret @/run/secrets/stripe --body @event.json`,
+		Example: `  caddy verify-webhook sign github --secret env:GITHUB_WEBHOOK_SECRET \
+    --as curl
+  caddy verify-webhook sign stripe --secret @secret --body @event.json`,
 		Args: cobra.ExactArgs(1),
 	}
 	f.add(cmd.Flags())
+	var asJSON bool
+	addJSON(cmd, &asJSON)
 	as := cmd.Flags().String("as", "http", "what to print: http or curl")
 	bad := mutationFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
 		if *as != "http" && *as != "curl" {
-			return fmt.Errorf("--as %s is unknown: write http or curl", *as)
+			return usagef("unrecognized --as: %s%s", *as, didYouMean(*as, []string{"http", "curl"}))
 		}
 		m, err := f.generator(args[0], cmd)
 		if err != nil {
@@ -52,6 +55,9 @@ error: the receiver must be given it.`,
 		r, err := m.make(which, "")
 		if err != nil {
 			return err
+		}
+		if asJSON {
+			return printRequestJSON(cmd.OutOrStdout(), r)
 		}
 		if *as == "curl" {
 			return printCurl(cmd.OutOrStdout(), r)
@@ -122,7 +128,7 @@ func mutationFlags(flags *pflag.FlagSet) func() (mutation, error) {
 	return func() (mutation, error) {
 		switch {
 		case *t && *s:
-			return genuine, errors.New("--tamper and --stale are two things: do one after the other")
+			return genuine, usageError{errors.New("--tamper and --stale are two things: do one after the other")}
 		case *t:
 			return tampered, nil
 		case *s:
@@ -130,6 +136,13 @@ func mutationFlags(flags *pflag.FlagSet) func() (mutation, error) {
 		}
 		return genuine, nil
 	}
+}
+
+// printRequestJSON prints a delivery as one JSON object; its body is in base64.
+func printRequestJSON(w io.Writer, r *signature.Request) error {
+	return printJSON(w, map[string]any{
+		"method": r.Method, "url": r.Scheme + "://" + r.Host + r.RequestURI, "headers": r.Header, "body_b64": r.Body.Bytes(),
+	})
 }
 
 // printHTTP prints a delivery as it goes over the wire in HTTP/1.1.

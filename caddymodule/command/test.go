@@ -15,9 +15,10 @@ import (
 
 // testCommand is `caddy verify-webhook test FILE...`.
 func testCommand() *cobra.Command {
-	return onTerminal(&cobra.Command{
-		Use:   "test FILE...",
-		Short: "Runs conformance vectors through the handler",
+	var asJSON bool
+	cmd := onTerminal(&cobra.Command{
+		Use:   "test <file>...",
+		Short: "Run conformance vectors through the handler",
 		Long: `Runs files of conformance vectors through the real handler, at the time that
 each of them gives, and prints a table: how many were accepted and refused as
 expected, and how many were not. The command fails if any was not.
@@ -34,16 +35,26 @@ A file is a JSON array. Each entry has:
 		Args:          cobra.MinimumNArgs(1),
 		SilenceUsage:  true,
 		SilenceErrors: false,
-		RunE:          func(cmd *cobra.Command, args []string) error { return runTest(cmd.OutOrStdout(), args) },
+		Example: `  caddy verify-webhook test vectors.json
+  caddy verify-webhook test --json github.json stripe.json`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return testFiles(cmd.OutOrStdout(), cmd.ErrOrStderr(), args, asJSON)
+		},
 	})
+	addJSON(cmd, &asJSON)
+	return cmd
 }
 
 // tally counts the vectors of one provider.
 type tally struct{ accepted, refused, wrong int }
 
-func runTest(w io.Writer, files []string) error {
+func runTest(w io.Writer, files []string) error { return testFiles(w, io.Discard, files, false) }
+
+// testFiles runs the vectors of files, with a bar on a terminal.
+func testFiles(w, bar io.Writer, files []string, asJSON bool) error {
 	tallies := make(map[string]*tally)
 	var wrong []string
+	progress := newProgress(bar, len(files))
 	for _, file := range files {
 		vectors, err := conformance.ReadFile(file)
 		if err != nil {
@@ -60,18 +71,35 @@ func runTest(w io.Writer, files []string) error {
 				wrong = append(wrong, fmt.Sprintf("%s %s: %s", name, v.Name, text))
 			}
 		}
+		progress.step()
 	}
-	if err := printTallies(w, tallies); err != nil {
+	progress.clear()
+	if err := printTest(w, tallies, wrong, asJSON); err != nil {
 		return err
-	}
-	for _, text := range wrong {
-		fmt.Fprintln(w, text)
 	}
 	if len(wrong) > 0 {
 		return fmt.Errorf("%d vectors did not end as expected", len(wrong))
 	}
 	if len(tallies) == 0 {
 		return errors.New("there are no vectors in the files")
+	}
+	return nil
+}
+
+// printTest prints what was counted, and what did not end as expected.
+func printTest(w io.Writer, tallies map[string]*tally, wrong []string, asJSON bool) error {
+	if asJSON {
+		counts := make(map[string]map[string]int)
+		for name, t := range tallies {
+			counts[name] = map[string]int{"accepted": t.accepted, "refused": t.refused, "wrong": t.wrong}
+		}
+		return printJSON(w, map[string]any{"providers": counts, "wrong": slices.Concat([]string{}, wrong)})
+	}
+	if err := printTallies(w, tallies); err != nil {
+		return err
+	}
+	for _, text := range wrong {
+		fmt.Fprintln(w, text)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -123,7 +124,7 @@ func TestAPublicURLWithoutAPathIsAlsoThatOfTheRootPath(t *testing.T) {
 				t.Fatal(err)
 			}
 			v := conformance.Vector{Now: now.Unix(), Request: conformance.Request{Method: "POST", Headers: r.Header, Body: r.Body.Bytes()}}
-			v.Provider, _ = json.Marshal(map[string]any{"name": name, "secrets": []any{map[string]string{"secret": "12345678901234567890123456789012"}}})
+			v.Provider = fmt.Appendf(nil, `{"name":%q,"secrets":[{"secret":"12345678901234567890123456789012"}]}`, name)
 			result, err := conformance.Run(withPublicURL(t, v, "https://h.example", &url.URL{Scheme: "http", Host: "internal:8080", Path: "/"}))
 			if err != nil || result.Accepted != want {
 				t.Errorf("%s, which has signed %s: accepted %t, want %t (%v %v)", name, signed, result.Accepted, want, result.Reason, err)

@@ -138,11 +138,28 @@ func (r *Redis) Open() (replay.Store, func() error, error) {
 	return store, release, nil
 }
 
+// checkRedisURL refuses an address without the scheme that it must begin with. A
+// placeholder may hold it.
+func checkRedisURL(raw string) error {
+	for _, scheme := range []string{"redis://", "rediss://", "unix://", "redis+sentinel://", "{"} {
+		if strings.HasPrefix(raw, scheme) {
+			return nil
+		}
+	}
+	if strings.Contains(raw, "://") || strings.Contains(raw, "@") {
+		return nil // the client says what is wrong, and without what may be a password
+	}
+	return fmt.Errorf("%s is not a URL: write, for example, store redis redis://%[1]s", raw)
+}
+
 // resolveURL replaces placeholders, and escapes what they hold where it would
 // be taken for a part of the URL.
 func resolveURL(raw string) (string, error) {
 	if raw == "" {
 		return "", errors.New("no url: write, for example, store redis redis://localhost:6379")
+	}
+	if err := checkRedisURL(raw); err != nil {
+		return "", err
 	}
 	rest, query, hasQuery := cutOutside(raw, '?')
 	login, rest, hasLogin := cutOutside(rest, '@')
@@ -308,6 +325,9 @@ func (r *Redis) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	case len(args) > 1:
 		return d.Err("too many arguments: expected one URL; add further addresses to it, as in redis://one:6379?addr=two:6379; options go in a block")
 	default:
+		if err := checkRedisURL(args[0]); err != nil {
+			return d.WrapErr(err)
+		}
 		r.URL = args[0]
 	}
 	return option.Block(d, func(o *option.Reader) {

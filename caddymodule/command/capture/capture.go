@@ -38,8 +38,12 @@ func Parse(raw []byte) (*Request, error) {
 		return nil, errors.New("the record is empty")
 	case start[0] == '{':
 		return parseHAR(start)
-	case bytes.HasPrefix(start, []byte("curl ")), bytes.HasPrefix(start, []byte("$ curl ")):
+	case bytes.HasPrefix(start, []byte("curl ")), bytes.HasPrefix(start, []byte("curl.exe ")), bytes.HasPrefix(start, []byte("$ curl ")):
 		return parseCurl(strings.TrimPrefix(string(start), "$ "))
+	case bytes.HasPrefix(start, []byte("Invoke-WebRequest")), bytes.HasPrefix(start, []byte("$session")):
+		return nil, errors.New("the record is for PowerShell: copy the request as \"cURL (bash)\" or as HAR instead")
+	case isPage(start):
+		return parsePage(string(start))
 	}
 	return parseHTTP(raw)
 }
@@ -50,7 +54,7 @@ func parseHTTP(raw []byte) (*Request, error) {
 	head, body := splitHead(raw)
 	r, err := http.ReadRequest(bufio.NewReader(io.MultiReader(bytes.NewReader(head), strings.NewReader("\r\n\r\n"))))
 	if err != nil {
-		return nil, errors.New("the record is not HTTP: it must begin with a line such as `POST /path HTTP/1.1`, then have the headers, an empty line and the body")
+		return nil, errNoHTTP
 	}
 	out := &Request{Method: r.Method, Host: r.Host, RequestURI: r.RequestURI, Header: r.Header, Body: body}
 	if i := strings.Index(out.RequestURI, "://"); i > 0 { // as proxies are asked

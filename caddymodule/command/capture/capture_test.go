@@ -62,6 +62,26 @@ func TestParse(t *testing.T) {
 		{name: "curl -G", record: "curl -G --data-urlencode 'a=x y' https://h/?b=1", method: "GET", url: "https://h/?b=1&a=x+y"},
 		{name: "curl with a form of files", record: "curl -F a=@b https://h/", wantErr: "cannot be known"},
 		{name: "curl that runs a command", record: "curl -d \"$(cat /etc/passwd)\" https://h/", wantErr: "split into words"},
+		{
+			name: "curl copied for Windows", record: "curl ^\"https://example.com/in?a=1^&b=2^\" ^\r\n  -H ^\"X-Sig: abc^\" ^\r\n  --data-raw ^\"^{^\\^\"a^\\^\":^\\^\"$HOME 5^%^\\^\"^}^\"",
+			method: "POST", url: "https://example.com/in?a=1&b=2", body: `{"a":"$HOME 5%"}`, header: "X-Sig", value: "abc",
+		},
+		{
+			name: "curl for Windows, older", record: "curl \"https://example.com/in\" ^\n  -H \"X-Sig: abc\" ^\n  --data-binary \"{\\\"a\\\":1}\"",
+			method: "POST", url: "https://example.com/in", body: `{"a":1}`, header: "X-Sig", value: "abc",
+		},
+		{name: "curl for Windows that breaks off", record: "curl ^\"https://h/", wantErr: "inside quotes"},
+		{name: "PowerShell", record: "Invoke-WebRequest -Uri \"https://h/\"", wantErr: "PowerShell"},
+		{
+			name: "a page of GitHub", record: "Request URL: https://example.com/in?a=1\nRequest method: POST\nAccept: */*\ncontent-type: application/json\nX-Hub-Signature-256: sha256=ab\n\n{\n  \"a\": 1\n}\n",
+			method: "POST", url: "https://example.com/in?a=1", body: "{\n  \"a\": 1\n}", header: "X-Hub-Signature-256", value: "sha256=ab", notes: 1,
+		},
+		{
+			name: "a page with headings", record: "Headers\n\nRequest URL: https://example.com/in\nX-Sig: abc\n\nPayload\n\n{\"a\":1}",
+			method: "POST", url: "https://example.com/in", body: `{"a":1}`, header: "X-Sig", value: "abc", notes: 1,
+		},
+		{name: "headers without a request line", record: "X-Sig: abc\nHost: h\n\n{}", method: "POST", url: "://h/", body: "{}", header: "X-Sig", value: "abc", notes: 1},
+		{name: "a body alone", record: `{"id":"evt_1"}`, wantErr: "perhaps a body alone"},
 		{name: "curl without URL", record: "curl -s", wantErr: "no URL"},
 		{name: "curl that breaks off", record: "curl https://h/ -H", wantErr: "ends after -H"},
 	} {

@@ -34,9 +34,9 @@ type curlLine struct {
 // parseCurl reads a command line as shells do, `$'…'` included, but expands
 // neither variables nor commands.
 func parseCurl(line string) (*Request, error) {
-	words, err := shell.Fields(line, func(string) string { return "" })
+	words, err := curlWords(line)
 	if err != nil {
-		return nil, errors.New("the curl line cannot be split into words as a shell would: copy it again as \"cURL (bash)\"")
+		return nil, err
 	}
 	c := &curlLine{header: make(http.Header)}
 	for i := 1; i < len(words); i++ {
@@ -60,6 +60,19 @@ func parseCurl(line string) (*Request, error) {
 		}
 	}
 	return c.request()
+}
+
+// curlWords splits a curl line into words: as a shell or, if it is for Windows, as
+// its command prompt does.
+func curlWords(line string) ([]string, error) {
+	if isWindows(line) {
+		return windowsWords(line)
+	}
+	words, err := shell.Fields(line, func(string) string { return "" })
+	if err != nil {
+		return nil, errors.New("the curl line cannot be split into words as a shell would: copy it again as \"cURL (bash)\"")
+	}
+	return words, nil
 }
 
 // splitOption takes apart --option=value and -Xvalue.

@@ -44,7 +44,7 @@ func parseHAR(raw []byte) (*Request, error) {
 		} `json:"log"`
 	}
 	if err := json.Unmarshal(raw, &file); err != nil {
-		return nil, errors.New("the record begins like a HAR entry, but is not JSON")
+		return nil, errors.New("the record begins like a HAR entry, but is not JSON: give raw HTTP, with request line and headers before the body, or a whole HAR file")
 	}
 	entry := file.harEntry
 	for _, e := range file.Log.Entries {
@@ -53,7 +53,7 @@ func parseHAR(raw []byte) (*Request, error) {
 		}
 	}
 	if entry.Request == nil {
-		return nil, errors.New("the record is JSON without a `request`: give a HAR file or one of its entries")
+		return nil, errors.New("the record is JSON without a `request`, so it is not HAR but perhaps a body alone: give the request line and the headers before it, or a HAR file or one of its entries")
 	}
 	return entry.read()
 }

@@ -50,8 +50,11 @@ func samples(t *testing.T) []sample {
 func sampleOf(t *testing.T, v conformance.Vector) sample {
 	t.Helper()
 	var p struct {
-		Secrets   []struct{ Secret, Label string } `json:"secrets"`
-		PublicURL string                           `json:"public_url"`
+		Secrets []struct {
+			Secret string `json:"secret"`
+			Label  string `json:"label"`
+		} `json:"secrets"`
+		PublicURL string `json:"public_url"`
 	}
 	u, err := url.Parse(v.Request.URL)
 	if err != nil || json.Unmarshal(v.Provider, &p) != nil {
