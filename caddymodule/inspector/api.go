@@ -25,6 +25,7 @@ var calls = map[string]call{
 	"/api/http":     {http.MethodGet, serveHTTPFile},
 	"/api/explain":  {http.MethodPost, serveExplain},
 	"/api/forget":   {http.MethodPost, serveForget},
+	"/api/queue":    {http.MethodPost, serveQueue},
 	"/api/clear":    {http.MethodPost, serveClear},
 }
 
@@ -44,9 +45,11 @@ func numbered(text string) (*record, error) {
 // question is what a POST asks.
 type question struct {
 	Number uint64 `json:"number"`
+	// Action is what is done with a queued delivery.
+	Action string `json:"action,omitempty"`
 	// Override is what `explain` was given on the command line. The page does
 	// not send it.
-	Override *override `json:"override,omitempty"`
+	Override *Override `json:"override,omitempty"`
 }
 
 // maxQuestion bounds what a POST holds, in bytes.

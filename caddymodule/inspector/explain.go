@@ -27,8 +27,8 @@ func explainable(o caddymodule.Outcome) bool {
 	return false
 }
 
-// override replaces what the running config has.
-type override struct {
+// Override replaces what the running config has.
+type Override struct {
 	Options   json.RawMessage `json:"options,omitempty"`
 	Secrets   []string        `json:"secrets,omitempty"`
 	Labels    []string        `json:"labels,omitempty"`
@@ -71,7 +71,10 @@ func serveExplain(r *http.Request) (any, error) {
 	return explain(r.Context(), one, nil)
 }
 
-func explain(ctx context.Context, one *record, o *override) (*Explanation, error) {
+func explain(ctx context.Context, one *record, o *Override) (*Explanation, error) {
+	// The context of a request can end while its body is read to its end, which
+	// is not to end a search: that is bounded by itself.
+	ctx = context.WithoutCancel(ctx)
 	wait, cancel := context.WithTimeout(ctx, explainWaiting)
 	defer cancel()
 	select {
@@ -95,7 +98,7 @@ func explain(ctx context.Context, one *record, o *override) (*Explanation, error
 }
 
 // report finds out why a delivery was refused.
-func report(ctx context.Context, one *record, o *override) (*diagnose.Report, error) {
+func report(ctx context.Context, one *record, o *Override) (*diagnose.Report, error) {
 	if !explainable(one.o.Outcome) {
 		return &diagnose.Report{Outcome: one.o.Outcome, Reason: cmp.Or(one.o.Reason, "its signature is right")}, nil
 	}
@@ -111,7 +114,7 @@ func report(ctx context.Context, one *record, o *override) (*diagnose.Report, er
 
 // caseOf is what is to be found out, with the options and secrets of the endpoint
 // in the running config, unless they are overridden.
-func caseOf(one *record, o *override) (*diagnose.Case, error) {
+func caseOf(one *record, o *Override) (*diagnose.Case, error) {
 	c := &diagnose.Case{
 		Provider: one.o.Provider, Received: one.o.Received, Now: time.Now(),
 		Limits: diagnose.Limits{Bytes: explainBytes, Tries: explainTries},
@@ -121,7 +124,7 @@ func caseOf(one *record, o *override) (*diagnose.Case, error) {
 		},
 	}
 	if o == nil {
-		o = new(override)
+		o = new(Override)
 	}
 	c.Options, c.Secrets, c.Labels, c.Others, c.PublicURL = o.Options, o.Secrets, o.Labels, o.Others, o.PublicURL
 	if c.Options != nil && c.Secrets != nil {

@@ -239,8 +239,8 @@ func (r *record) maskBody(text string) string {
 	return text
 }
 
-// summary is a delivery in the live list.
-type summary struct {
+// Summary is a delivery in the live list.
+type Summary struct {
 	Number     uint64              `json:"number"`
 	Time       time.Time           `json:"time"`
 	Endpoint   string              `json:"endpoint"`
@@ -262,9 +262,9 @@ type summary struct {
 	Key string `json:"key,omitempty"`
 }
 
-func (r *record) summary() summary {
+func (r *record) summary() Summary {
 	path, _, _ := strings.Cut(r.o.URI, "?")
-	return summary{
+	return Summary{
 		Number: r.number, Time: r.o.Received, Endpoint: r.o.Endpoint, Provider: r.o.Provider,
 		Method: clean(r.o.Method), Host: clean(r.o.Host), Path: clean(path), Outcome: r.o.Outcome, Reason: clean(r.o.Reason),
 		ID: clean(r.o.ID), Event: clean(r.o.Event), Size: r.o.Size, AppStatus: r.o.Status, AppTime: milliseconds(r.o.AppTime),
@@ -279,7 +279,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 
 // detail is a delivery's page.
 type detail struct {
-	summary
+	Summary
 	URI      string   `json:"uri"`
 	Scheme   string   `json:"scheme"`
 	Secret   string   `json:"secret,omitempty"`
@@ -293,7 +293,7 @@ type detail struct {
 	Claim       string    `json:"claim,omitempty"`
 	CanForget   bool      `json:"can_forget"`
 	Explainable bool      `json:"explainable"`
-	Same        []summary `json:"same,omitempty"`
+	Same        []Summary `json:"same,omitempty"`
 	Queue       any       `json:"queue,omitempty"`
 }
 
@@ -309,7 +309,7 @@ type header struct {
 
 // detail returns what does not depend on the rest of the process.
 func (r *record) detail() detail {
-	d := detail{summary: r.summary(), URI: r.shownURI(), Scheme: r.o.Scheme, Secret: r.o.Secret, Unsigned: r.o.Unsigned, Withheld: r.withheld, Explainable: explainable(r.o.Outcome)}
+	d := detail{Summary: r.summary(), URI: r.shownURI(), Scheme: r.o.Scheme, Secret: r.o.Secret, Unsigned: r.o.Unsigned, Withheld: r.withheld, Explainable: explainable(r.o.Outcome)}
 	for _, s := range r.o.Steps {
 		d.Steps = append(d.Steps, step{s.Name, milliseconds(s.After)})
 	}

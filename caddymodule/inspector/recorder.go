@@ -205,7 +205,7 @@ func (r *recorder) find(number uint64) *record {
 
 // same returns the other deliveries that are the same as one: its copies and
 // retries.
-func (r *recorder) same(as *record) (others []summary) {
+func (r *recorder) same(as *record) (others []Summary) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, one := range r.kept {
@@ -230,7 +230,7 @@ type watcher struct {
 	wake chan struct{}
 
 	mu      sync.Mutex
-	pending []summary
+	pending []Summary
 	missed  int // since the last call of take
 }
 
@@ -259,7 +259,7 @@ func (r *recorder) leave(w *watcher) {
 	r.linger()
 }
 
-func (w *watcher) add(s summary) {
+func (w *watcher) add(s Summary) {
 	w.mu.Lock()
 	if len(w.pending) >= maxPending {
 		w.pending = slices.Delete(w.pending, 0, maxPending/2)
@@ -275,7 +275,7 @@ func (w *watcher) add(s summary) {
 
 // take returns what has come since the last call, and how many deliveries are
 // missing because they came too fast.
-func (w *watcher) take() (come []summary, missed int) {
+func (w *watcher) take() (come []Summary, missed int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	come, missed = w.pending, w.missed
