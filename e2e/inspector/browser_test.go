@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
@@ -109,33 +110,44 @@ func openBrowser(t *testing.T) context.Context {
 	t.Cleanup(cancelAllocator)
 	browser, cancel := chromedp.NewContext(allocator)
 	t.Cleanup(func() { _ = chromedp.Cancel(browser); cancel() })
-	if err := chromedp.Run(browser, chromedp.EmulateViewport(1200, 700)); err != nil {
+	if err := chromedp.Do(browser, chromedp.EmulateViewport(1200, 700)); err != nil {
 		t.Fatalf("starting Chromium: %v", err)
 	}
 	return browser
 }
 
 // run does something in the browser.
-func (w *world) run(actions ...chromedp.Action) {
+func (w *world) run(actions ...chromedp.Action[chromedp.Void]) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.browser, within)
 	defer cancel()
-	if err := chromedp.Run(ctx, actions...); err != nil {
+	if err := chromedp.Do(ctx, actions...); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-// eval returns what an expression has in the page.
-func eval[T any](w *world, expression string) (result T) {
+// get returns the value of an action in the browser.
+func get[T any](w *world, action chromedp.Action[T]) T {
 	w.t.Helper()
-	w.run(chromedp.Evaluate(expression, &result))
+	ctx, cancel := context.WithTimeout(w.browser, within)
+	defer cancel()
+	result, err := chromedp.Run(ctx, action)
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	return result
+}
+
+// eval returns what an expression has in the page.
+func eval[T any](w *world, expression string) T {
+	w.t.Helper()
+	return get(w, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
 // until waits until an expression is true in the page.
 func (w *world) until(expression string) {
 	w.t.Helper()
-	w.run(chromedp.Poll(expression, nil, chromedp.WithPollingTimeout(within)))
+	get(w, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(within)))
 }
 
 func (w *world) send(d delivery.Delivery) {
@@ -176,7 +188,8 @@ func TestDeliveriesAppearLive(t *testing.T) {
 	// Filters.
 	w.run(chromedp.SendKeys("#text", "LIVE-1"))
 	w.until(`document.querySelectorAll("#rows tr").length === 1`)
-	w.run(chromedp.SetValue("#text", ""), chromedp.SetValue("#outcome", "refused"), chromedp.Evaluate(`document.getElementById("outcome").dispatchEvent(new Event("input"))`, nil))
+	w.run(chromedp.SetValue("#text", ""), chromedp.SetValue("#outcome", "refused"))
+	eval[bool](w, `document.getElementById("outcome").dispatchEvent(new Event("input"))`)
 	w.until(`document.querySelectorAll("#rows tr").length === 1 && document.querySelector("#rows .tag").textContent === "invalid_signature"`)
 }
 
@@ -243,7 +256,7 @@ func TestAPostOfAnotherSiteIsRefused(t *testing.T) {
 	if tried != "refused" {
 		t.Errorf("another site has read %s", tried)
 	}
-	w.run(chromedp.Evaluate(`fetch("`+w.inspector+`/api/clear", {method: "POST", mode: "no-cors", body: "{}"}).catch(() => 0)`, nil))
+	eval[bool](w, `fetch("`+w.inspector+`/api/clear", {method: "POST", mode: "no-cors", body: "{}"}).then(() => true, () => false)`)
 	w.run(chromedp.Submit("form"), chromedp.WaitNotPresent("form"))
 	w.open()
 	w.until(`document.querySelectorAll("#rows tr").length === 1`)
@@ -273,6 +286,16 @@ func TestTenThousandDeliveriesDoNotMakeThePageGrow(t *testing.T) {
 	}
 }
 
+// colorScheme makes the browser prefer light or dark.
+func colorScheme(name string) chromedp.Action[chromedp.Void] {
+	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}},
+		})
+		return chromedp.Void{}, err
+	}
+}
+
 // TestPictures makes pictures of the page, light and dark, wide and narrow, and
 // checks that nothing needs to be scrolled sideways.
 func TestPictures(t *testing.T) {
@@ -293,18 +316,17 @@ func TestPictures(t *testing.T) {
 		{"inspector-phone", "light", "", 390, 640},
 		{"inspector-phone-explained", "dark", "#7", 390, 640},
 	} {
-		w.run(chromedp.EmulateViewport(p.width, p.height), emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: p.scheme}}))
+		w.run(chromedp.EmulateViewport(p.width, p.height), colorScheme(p.scheme))
 		w.run(chromedp.Navigate("about:blank"))
 		w.open()
 		w.until(`document.querySelectorAll("#rows tr").length === 7`)
 		if p.hash != "" {
-			w.run(chromedp.Evaluate(`location.hash = "`+p.hash+`"`, nil))
+			eval[string](w, `location.hash = "`+p.hash+`"`)
 			w.until(`!!document.querySelector(".explain")`)
 			w.run(chromedp.Click(".explain"))
 			w.until(`!!document.querySelector(".change")`)
 		}
-		var picture []byte
-		w.run(chromedp.CaptureScreenshot(&picture))
+		picture := get(w, chromedp.CaptureScreenshot())
 		image, err := png.DecodeConfig(bytes.NewReader(picture))
 		if err != nil || int64(image.Width) != p.width {
 			t.Errorf("%s: %+v, %v", p.name, image, err)
