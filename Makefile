@@ -33,7 +33,7 @@ test: prepared ## all tests, unit and end-to-end, with the race detector
 	# -count 1: go test does not see when files outside the module have changed.
 	cd e2e && CGO_ENABLED=1 $(GO) test -race -count 1 -timeout 10m ./...
 	# Without the race detector, which makes pools forget at random.
-	$(GO) test -run Allocations ./body ./signature ./caddymodule
+	$(GO) test -run Allocations ./body ./signature ./caddymodule ./queue/file
 	cd bench && $(GO) test ./hostile
 
 # In either format: see docs/vectors.md.
@@ -75,11 +75,11 @@ xcaddy: ## build with xcaddy, from the checkout and as published
 
 .PHONY: bench
 bench: build benchmarked ## compare with bare Caddy, nginx and apps, in less than five minutes
-	build/bench -short -scale 0.5 -rounds 3 -most 2m
+	build/bench -short -scale 0.5 -rounds 3 -most 2m -drains 1
 
 .PHONY: bench-full
 bench-full: build benchmarked ## the same with more kinds of work and five rounds
-	build/bench -rounds 5 -most 25m
+	build/bench -rounds 5 -most 25m -backlogs 3 -drains 3
 
 # The benchmark, and what is compared with.
 .PHONY: benchmarked

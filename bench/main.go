@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -32,9 +33,13 @@ func main() {
 	flag.BoolVar(&o.short, "short", false, "leave out some kinds of work")
 	flag.DurationVar(&o.most, "most", 15*time.Minute, "begin no round that would not end within this")
 	flag.Float64Var(&o.scale, "scale", 1, "how many deliveries to send, times the usual number")
+	flag.StringVar(&o.works, "works", "", "do only kinds of work whose names begin with this")
+	flag.IntVar(&o.backlogs, "backlogs", 0, "how many times to measure a queue with 1,000 and with 1,000,000 waiting")
+	flag.IntVar(&o.drains, "drains", 0, "how many times to measure how fast a queue drains")
 	flag.StringVar(&o.only, "targets", "", "measure only targets whose names contain one of these, separated by commas")
 	profiled := flag.String("profile", "", "take a CPU profile of verify_webhook at this work, and nothing else")
 	profilePath := flag.String("profile-to", "build/bench.pprof", "file to write the profile to")
+	takes := flag.Duration("takes", 0, "how long the app of -upstream works on each delivery")
 	upstream := flag.String("upstream", "", "be the app behind the proxies at this address, and nothing else")
 	flag.Parse()
 
@@ -43,7 +48,7 @@ func main() {
 	var err error
 	switch {
 	case *upstream != "":
-		err = serve(*upstream)
+		err = serve(*upstream, *takes)
 	case *profiled != "":
 		err = inFolder(func(dir string) error { return profile(ctx, o, dir, *profiled, *profilePath) })
 	default:
@@ -62,7 +67,8 @@ type options struct {
 	short                      bool
 	most                       time.Duration
 	scale                      float64
-	only                       string
+	only, works                string
+	backlogs, drains           int
 }
 
 // includes says whether the target is one of those to measure.
@@ -78,14 +84,26 @@ func (o options) includes(name string) bool {
 	return false
 }
 
-// serve is the app: it reads the body and says that all is well.
-func serve(address string) error {
+// serve is the app: it reads the body, works for as long as it takes, and says
+// that all is well. At countPath it says how many deliveries it has got.
+func serve(address string, takes time.Duration) error {
+	var got atomic.Int64
 	server := &http.Server{Addr: address, ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == countPath {
+			_, _ = fmt.Fprint(w, got.Load())
+			return
+		}
 		_, _ = io.Copy(io.Discard, r.Body)
+		if takes > 0 {
+			time.Sleep(takes)
+		}
+		got.Add(1)
 		_, _ = io.WriteString(w, "ok")
 	})}
 	return server.ListenAndServe()
 }
+
+const countPath = "/count"
 
 // inFolder gives f a folder that is removed afterwards.
 func inFolder(f func(dir string) error) error {
@@ -109,6 +127,10 @@ func measure(ctx context.Context, o options, dir string) error {
 	}
 	b.stop() // before memory is measured: it may need all there is
 	if err := b.peaks(ctx); err != nil {
+		return err
+	}
+	b.stop()
+	if err := b.queue(ctx); err != nil {
 		return err
 	}
 	fmt.Print(markdown(&b.run))

@@ -17,20 +17,24 @@ import (
 // profileSeconds is how long a profile is taken.
 const profileSeconds = 5
 
-// profile writes a CPU profile of verify_webhook with the store memory while it
-// does the work of that name: for `go tool pprof`.
+// profile writes a CPU profile of a target, by default verify_webhook with the
+// store memory, while it does the work of that name: for `go tool pprof`.
 func profile(ctx context.Context, o options, dir, workName, path string) error {
 	env, err := environment(o, dir)
 	if err != nil {
 		return err
 	}
-	app, err := target.StartApp(ctx, env)
+	app, err := target.StartApp(ctx, env, 0)
 	if err != nil {
 		return err
 	}
 	defer app.Stop()
 	env.Upstream, env.Profiled = app.Address, true
-	server, err := target.Start(ctx, env, target.Memory)
+	name := target.Memory
+	if o.only != "" {
+		name = o.only
+	}
+	server, err := target.Start(ctx, env, name)
 	if err != nil {
 		return err
 	}

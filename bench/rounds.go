@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -38,7 +40,7 @@ func newBench(ctx context.Context, o options, dir string) (*bench, error) {
 	if b.env, err = environment(o, dir); err != nil {
 		return nil, err
 	}
-	if b.app, err = target.StartApp(ctx, b.env); err != nil {
+	if b.app, err = target.StartApp(ctx, b.env, 0); err != nil {
 		return nil, err
 	}
 	b.env.Upstream = b.app.Address
@@ -57,7 +59,7 @@ func newBench(ctx context.Context, o options, dir string) (*bench, error) {
 		b.targets = append(b.targets, t)
 	}
 	for _, w := range works {
-		if w.short || !o.short {
+		if (w.short || !o.short) && strings.HasPrefix(w.Name, o.works) {
 			w.Deliveries = max(int(float64(w.Deliveries)*o.scale), 1)
 			b.works = append(b.works, w)
 			b.run.Works = append(b.run.Works, w.Name)
@@ -145,8 +147,11 @@ func (b *bench) send(ctx context.Context, t *target.Target, w work, batch *load.
 		load.Run(ctx, plan)
 		plan.Times = w.Deliveries / batch.Len()
 	}
-	before := t.CPU()
+	before, got := t.CPU(), b.got(ctx)
 	r := load.Run(ctx, plan)
+	if t.Name == target.QueueFile || t.Name == target.QueueRedis {
+		b.waitFor(ctx, got+r.Statuses[http.StatusAccepted]) // their deliveries are part of the work
+	}
 	return r, t.CPU() - before
 }
 
@@ -154,12 +159,12 @@ func (b *bench) send(ctx context.Context, t *target.Target, w work, batch *load.
 // done nothing else.
 func (b *bench) peaks(ctx context.Context) error {
 	var err error
-	if b.app, err = target.StartApp(ctx, b.env); err != nil {
+	if b.app, err = target.StartApp(ctx, b.env, 0); err != nil {
 		return err
 	}
 	b.env.Upstream = b.app.Address
 	for _, name := range b.run.Targets {
-		if _, skipped := b.run.Skipped[name]; skipped {
+		if _, skipped := b.run.Skipped[name]; skipped || name == target.QueueDown || name == target.QueueRedis {
 			continue
 		}
 		t, err := target.Start(ctx, b.env, name)

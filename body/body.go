@@ -105,6 +105,26 @@ func (b *Body) WriteTo(w io.Writer) (int64, error) {
 	return b.writeFrom(0, w, &b.released)
 }
 
+// ReadAt implements [io.ReaderAt]. After Release it returns [ErrClosed].
+func (b *Body) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, errors.New("negative offset")
+	}
+	if b.released.Load() || !b.hold() {
+		return 0, ErrClosed
+	}
+	defer b.drop()
+	n := 0
+	for n < len(p) {
+		more, err := b.readAt(p[n:], off+int64(n))
+		n += more
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
 // Open returns a reader of the body from its start, independent of all others.
 // It also implements [io.WriterTo]. It must be closed, or what the body
 // occupies is never given back; closing it twice does no harm.

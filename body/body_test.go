@@ -127,7 +127,7 @@ func TestCloseInTheMiddleOfACallNeitherWaitsNorTakesTheBuffer(t *testing.T) {
 		for _, of := range []string{"reader", "body"} {
 			t.Run(place+"/"+of, func(t *testing.T) {
 				budget := NewBudget(plenty, plenty)
-				want := pattern(200_000, 1)
+				want := pattern(2*spoolBuffer, 1)
 				b := mustRead(t, want, limits, budget)
 				r := b.Open()
 				var out bytes.Buffer
@@ -137,7 +137,7 @@ func TestCloseInTheMiddleOfACallNeitherWaitsNorTakesTheBuffer(t *testing.T) {
 					if !held(budget) {
 						t.Error("given back while it is being written")
 					}
-					mustRead(t, pattern(200_000, 2), limits, budget).Release() // would reuse the buffer
+					mustRead(t, pattern(2*spoolBuffer, 2), limits, budget).Release() // would reuse the buffer
 					return out.Write(p)
 				})
 				from := io.WriterTo(b)

@@ -43,8 +43,8 @@ func (b *Budget) InUse() (memory, disk int64) {
 // copyBuffer returns a buffer to copy to or from a file with, and what was
 // charged for it: with no memory left, the smallest one is free of charge.
 func (b *Budget) copyBuffer() (buf *buffer, charge int64) {
-	if b.memory.take(spoolStep) {
-		return newBuffer(spoolStep), spoolStep
+	if b.memory.take(spoolBuffer) {
+		return newBuffer(spoolBuffer), spoolBuffer
 	}
 	return newBuffer(minBuffer), 0
 }

@@ -172,13 +172,13 @@ func (f *filling) grow() bool {
 }
 
 func (f *filling) nextSize() int64 {
-	factor, end := int64(growUnknown), max(f.limits.InMemory, spoolStep)
+	factor, end := int64(growUnknown), max(f.limits.InMemory, spoolBuffer)
 	if f.size < f.declared {
 		factor = growDeclared
 		if f.declared <= f.limits.InMemory {
 			end = f.declared
 		} else {
-			end = spoolStep // on its way to the file
+			end = spoolBuffer // on its way to the file
 		}
 	}
 	return bufferSize(min(f.memory*factor, end, f.limits.MaxSize))
@@ -204,7 +204,7 @@ func (f *filling) spill() error {
 		return fmt.Errorf("%w: writing the temporary file: %w", ErrBudget, err)
 	}
 	f.n = 0
-	if f.memory > spoolStep { // the rest needs no more than this
+	if f.memory > spoolBuffer { // the rest needs no more than this
 		f.dropBuffer()
 		f.buf, f.memory = f.budget.copyBuffer()
 	}

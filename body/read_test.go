@@ -86,7 +86,7 @@ func TestBodyEqualsItsSource(t *testing.T) {
 		"data with EOF": iotest.DataErrReader,
 	}
 	sizes := []int{
-		0, 1, minBuffer - 1, minBuffer, minBuffer + 1, spoolStep - 1, spoolStep, spoolStep + 1,
+		0, 1, minBuffer - 1, minBuffer, minBuffer + 1, spoolStep - 1, spoolStep, spoolStep + 1, spoolBuffer - 1, spoolBuffer, spoolBuffer + 1,
 		inMemory - 1, inMemory, inMemory + 1, 150_000,
 	}
 	for name, wrap := range readers {
@@ -198,7 +198,7 @@ func TestLongBodyLeavesTheBigBufferWhenItGoesToTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if memory, disk := budget.InUse(); last != spoolStep || memory != 0 || disk != 3<<20 {
+	if memory, disk := budget.InUse(); last != spoolBuffer || memory != 0 || disk != 3<<20 {
 		t.Errorf("held at the end of copying %d, after it %d and %d on disk", last, memory, disk)
 	}
 	b.Release()

@@ -5,9 +5,14 @@ import (
 	"os"
 )
 
-// spoolStep is the size of the buffer for copying to and from files, and the
-// step in which the disk budget is charged.
-const spoolStep = 64 << 10
+const (
+	// spoolStep is the step in which the disk budget is charged.
+	spoolStep = 64 << 10
+	// spoolBuffer is the size of the buffer for copying to and from files. To
+	// write and read back 25 MiB on ext4 takes 11.6 ms of CPU time with 64 KiB,
+	// 10.0 with 256 KiB and 8.1 with 1 MiB, which is much for one body.
+	spoolBuffer = 256 << 10
+)
 
 // spool is a temporary file that only this process can reach.
 type spool struct {

@@ -83,7 +83,8 @@ func (a *App) endpointsOf(name string) (found []*Handler, known []string) {
 	return found, slices.Compact(known)
 }
 
-// adminAPI lets an operator look deliveries up and forget them.
+// adminAPI lets an operator look deliveries up and forget them, and set webhooks
+// up.
 type adminAPI struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -96,6 +97,7 @@ func (*adminAPI) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: AdminForgetPath, Handler: caddy.AdminHandlerFunc(serveForget)},
 		{Pattern: AdminSeenPath, Handler: caddy.AdminHandlerFunc(serveSeen)},
+		{Pattern: AdminHandshakesPath, Handler: caddy.AdminHandlerFunc(serveHandshakes)},
 		{Pattern: AdminOutcomesPath, Handler: caddy.AdminHandlerFunc(serveOutcomes)},
 	}
 }

@@ -24,6 +24,11 @@ const (
 	StoreNamespace = "http.verify_webhook.stores"
 	// defaultStore is loaded where the config names none.
 	defaultStore = StoreNamespace + ".file"
+	// QueueNamespace is the Caddy namespace of what stores the deliveries of
+	// `webhook_queue`.
+	QueueNamespace = "http.verify_webhook.queues"
+	// defaultQueue is loaded where the config names none.
+	defaultQueue = QueueNamespace + ".file"
 
 	defaultBodyMemory = 256 << 20
 	defaultBodyDisk   = 2 << 30
@@ -38,6 +43,10 @@ type App struct {
 	// otherwise. Default: `file`.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.verify_webhook.stores inline_key=type"`
 
+	// Where `webhook_queue` stores deliveries until the app has handled them.
+	// Default: `file`.
+	QueueRaw json.RawMessage `json:"queue,omitempty" caddy:"namespace=http.verify_webhook.queues inline_key=type"`
+
 	// How many bytes of memory all bodies in flight may use together. Past it
 	// they go to temporary files. Default: 256 MiB.
 	BodyMemory int64 `json:"body_memory,omitempty"`
@@ -49,6 +58,7 @@ type App struct {
 	ctx    caddy.Context
 	budget *body.Budget
 	store  *configStore // the default one, nil until an endpoint needs it
+	queue  any          // the module of QueueRaw, nil until a handler needs it
 
 	mu        sync.Mutex // metrics may be asked for while handlers are added
 	endpoints []*Handler
@@ -56,6 +66,7 @@ type App struct {
 	stores    []*configStore
 	onStart   []func() error
 	onStop    []func()
+	onForget  []func(ctx context.Context, key string) error
 }
 
 // CaddyModule returns the Caddy module information.
@@ -106,6 +117,46 @@ func (a *App) OnStop(f func()) {
 	a.onStop = append(a.onStop, f)
 }
 
+// OnForget has f called with the `Webhook-Verified-Key` of a delivery that an
+// operator lets through again. It is for handlers that remember deliveries by
+// their keys, and is to be called while handlers are provisioned.
+func (a *App) OnForget(f func(ctx context.Context, key string) error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.onForget = append(a.onForget, f)
+}
+
+// forget tells the handlers that remember keys to forget one.
+func (a *App) forget(ctx context.Context, key string) error {
+	a.mu.Lock()
+	all := slices.Clone(a.onForget)
+	a.mu.Unlock()
+	for _, f := range all {
+		if err := f(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LoadQueue returns the module that stores the deliveries of `webhook_queue`. A
+// config has one. It is to be called while handlers are provisioned.
+func (a *App) LoadQueue() (any, error) {
+	if a.queue != nil {
+		return a.queue, nil
+	}
+	var err error
+	if a.QueueRaw != nil {
+		a.queue, err = a.ctx.LoadModule(a, "QueueRaw")
+	} else {
+		a.queue, err = a.ctx.LoadModuleByID(defaultQueue, nil)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("loading the queue's store: %w", err)
+	}
+	return a.queue, nil
+}
+
 // hooks returns what is to be called at start and stop.
 func (a *App) hooks() (start []func() error, stop []func()) {
 	a.mu.Lock()
@@ -137,12 +188,10 @@ func (a *App) Start() error {
 // be meant. In Provision that app is not there yet: asking for it would load
 // it, and with it this one.
 func (a *App) report() {
-	names, stores := a.summary()
-	if len(names) == 0 {
-		return
-	}
 	logger := a.ctx.Logger()
-	logger.Info("verifying webhooks", zap.Int("endpoints", len(names)), zap.Strings("names", names), zap.Strings("stores", stores))
+	if names, stores := a.summary(); len(names) > 0 {
+		logger.Info("verifying webhooks", zap.Int("endpoints", len(names)), zap.Strings("names", names), zap.Strings("stores", stores))
+	}
 	if a.BodyMemory < smallBudget || a.BodyDisk < smallBudget {
 		logger.Warn("body_memory or body_disk is less than 1 MiB, so that deliveries get 503: write a unit, for example body_memory 256MiB (in JSON a number is bytes)",
 			zap.Int64("body_memory", a.BodyMemory), zap.Int64("body_disk", a.BodyDisk))

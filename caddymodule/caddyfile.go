@@ -182,7 +182,7 @@ func (r *Replay) unmarshal(d *caddyfile.Dispenser) error {
 	return option.Block(d, func(o *option.Reader) {
 		switch o.Name() {
 		case "store":
-			readStore(o, d, &r.StoreRaw)
+			readStore(o, d, replayStores, &r.StoreRaw)
 		case "content":
 			o.Word((*string)(&r.Content), string(provider.ContentUnique), string(provider.ContentRepeats))
 		case "window":
@@ -216,30 +216,38 @@ func (r *Replay) unmarshal(d *caddyfile.Dispenser) error {
 	})
 }
 
-func readStore(o *option.Reader, d *caddyfile.Dispenser, to *json.RawMessage) {
+// storeKind is what an option that names a module in a namespace is about.
+type storeKind struct{ option, namespace, example string }
+
+var (
+	replayStores = storeKind{"store", StoreNamespace, "memory"}
+	queueStores  = storeKind{"queue", QueueNamespace, "file"}
+)
+
+func readStore(o *option.Reader, d *caddyfile.Dispenser, kind storeKind, to *json.RawMessage) {
 	o.Once()
-	raw, err := unmarshalStore(d)
+	raw, err := kind.unmarshal(d)
 	o.Keep(err)
 	*to = raw
 }
 
-// unmarshalStore reads `store <type> …` and returns the store's JSON.
-func unmarshalStore(d *caddyfile.Dispenser) ([]byte, error) {
+// unmarshal reads `<option> <type> …` and returns the module's JSON.
+func (k storeKind) unmarshal(d *caddyfile.Dispenser) ([]byte, error) {
 	if !d.NextArg() {
-		return nil, d.Err("missing store type: write, for example, store memory")
+		return nil, d.Errf("missing %s type: write, for example, %[1]s %s", k.option, k.example)
 	}
 	name := d.Val()
-	if _, err := caddy.GetModule(StoreNamespace + "." + name); err != nil {
+	if _, err := caddy.GetModule(k.namespace + "." + name); err != nil {
 		var names []string
-		for _, m := range caddy.GetModules(StoreNamespace) {
+		for _, m := range caddy.GetModules(k.namespace) {
 			names = append(names, m.ID.Name())
 		}
 		if s := option.Nearest(name, names); s != "" {
-			return nil, d.Errf("unrecognized store: %s; did you mean %s?", name, s)
+			return nil, d.Errf("unrecognized %s: %s; did you mean %s?", k.option, name, s)
 		}
-		return nil, d.Errf("unrecognized store: %s; write one of %s", name, strings.Join(names, ", "))
+		return nil, d.Errf("unrecognized %s: %s; write one of %s", k.option, name, strings.Join(names, ", "))
 	}
-	u, err := caddyfile.UnmarshalModule(d, StoreNamespace+"."+name)
+	u, err := caddyfile.UnmarshalModule(d, k.namespace+"."+name)
 	if err != nil {
 		return nil, err
 	}
@@ -251,6 +259,7 @@ func unmarshalStore(d *caddyfile.Dispenser) ([]byte, error) {
 //	{
 //		verify_webhook {
 //			store       <type> [<arguments...>]
+//			queue       <type> [<arguments...>]
 //			body_memory <size>
 //			body_disk   <size>
 //		}
@@ -267,13 +276,15 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	err := option.Block(d, func(o *option.Reader) {
 		switch o.Name() {
 		case "store":
-			readStore(o, d, &app.StoreRaw)
+			readStore(o, d, replayStores, &app.StoreRaw)
+		case "queue":
+			readStore(o, d, queueStores, &app.QueueRaw)
 		case "body_memory":
 			o.Size(&app.BodyMemory)
 		case "body_disk":
 			o.Size(&app.BodyDisk)
 		default:
-			o.Unknown("store", "body_memory", "body_disk")
+			o.Unknown("store", "queue", "body_memory", "body_disk")
 		}
 	})
 	if err != nil {

@@ -165,10 +165,29 @@ func (c *claim) end(status int) {
 	}
 }
 
+// storedCommitEvery is how often stored deliveries are committed while many
+// come: together, so that they share a write to the disk, which competes with
+// the writes that providers wait for.
+const storedCommitEvery = 20 * time.Millisecond
+
+// awaitStoredCommit returns when a stored delivery should be committed: at once
+// if none was committed lately, else with the others. Until then a copy of it is
+// in progress.
+func (h *Handler) awaitStoredCommit() {
+	now := time.Now().UnixNano()
+	last := h.lastStored.Load()
+	wait := time.Duration(last - now + int64(storedCommitEvery))
+	if wait <= 0 && h.lastStored.CompareAndSwap(last, now) {
+		return
+	}
+	time.Sleep(min(wait, storedCommitEvery)) // the clock may step
+}
+
 // commitStored commits in the background, since the delivery is durable already:
 // if the process dies before, its retry is stored under the same key.
 func (c *claim) commitStored(status int) {
 	begun := c.inBackground(func(c *claim) {
+		c.h.awaitStoredCommit()
 		if err := c.commit(new(lazyDeadline), status); err != nil && !c.lost(err) {
 			c.retryCommit(status)
 		}

@@ -72,6 +72,25 @@ func isControl(name string) bool {
 	return false
 }
 
+// opensWebSocket reports whether a request asks to open a WebSocket: by an
+// upgrade of HTTP/1.1, or by CONNECT with HTTP/2 and later.
+func opensWebSocket(r *http.Request) bool {
+	if r.Method == http.MethodConnect {
+		return true
+	}
+	if r.Method != http.MethodGet {
+		return false
+	}
+	for _, value := range r.Header["Upgrade"] {
+		for protocol := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(protocol), "websocket") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // stripUntrusted removes the headers that could spoof or drop ours, or that
 // control how the app answers.
 func stripUntrusted(h http.Header) {

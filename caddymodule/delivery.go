@@ -54,8 +54,10 @@ func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery 
 		Scheme:     "http",
 		RequestURI: originForm(r.RequestURI, r.URL),
 		Header:     r.Header,
+		WebSocket:  opensWebSocket(r),
 		Now:        h.now(),
 	}
+	d.signed.AcceptHandshake = h.handshakes.accepts(d.endpoint, d.signed.Now)
 	if r.TLS != nil {
 		d.signed.Scheme = "https"
 	}

@@ -80,6 +80,9 @@ func (h *Handler) forget(ctx context.Context, id string) ([]DeliveryStatus, erro
 				return nil, fmt.Errorf("storing a redelivery pass: %w", err)
 			}
 		}
+		if err := h.app.forget(ctx, n.key.String()); err != nil {
+			return nil, err
+		}
 		count, err := h.store.Forget(ctx, []replay.Key{n.key})
 		if err != nil {
 			return nil, err

@@ -16,9 +16,12 @@ var directiveOrders = []struct {
 }{
 	{"verify_webhook", httpcaddyfile.Before, "basic_auth"},
 	{"webhook_sign", httpcaddyfile.Before, "invoke"},
-	{"webhook_relay", httpcaddyfile.Before, "reverse_proxy"},
-	{"webhook_listeners", httpcaddyfile.Before, "reverse_proxy"},
-	{"webhook_inspector", httpcaddyfile.Before, "reverse_proxy"},
+	// A respond beside them is for when they do not respond: in front of them it
+	// would acknowledge deliveries that reach nobody.
+	{"webhook_queue", httpcaddyfile.Before, "respond"},
+	{"webhook_relay", httpcaddyfile.Before, "respond"},
+	{"webhook_listeners", httpcaddyfile.Before, "respond"},
+	{"webhook_inspector", httpcaddyfile.Before, "respond"},
 }
 
 func init() {

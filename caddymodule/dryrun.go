@@ -32,6 +32,7 @@ func (h *Handler) provisionAlone(ctx context.Context, config json.RawMessage) (c
 	}
 	h.app = newAppInMemory()
 	h.aside = dryrun.IsAside(ctx)
+	h.handshakes = new(handshakeDesk)
 	c, cancel := caddy.NewContext(caddy.Context{Context: ctx})
 	cleanup = func() {
 		// They hold nothing whose loss could matter.

@@ -28,7 +28,7 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 	defer d.app.cancel()
 	d.forwarded = *d.r.WithContext(&d.app)
 	r := &d.forwarded
-	d.describe(time.Duration(h.Replay.Window))
+	d.describe(&h.Replay)
 	d.replaceBody(r)
 	// Whoever still reads now is cut off, and the buffer can be used again.
 	defer r.Body.Close()

@@ -101,6 +101,8 @@ type Handler struct {
 	// background is a place for every delivery whose claim may still be
 	// ended after its answer.
 	background chan struct{}
+	handshakes *handshakeDesk
+	lastStored atomic.Int64 // when the first of a group of stored deliveries was committed, in Unix nanoseconds
 	log        *boundedLog
 	inConfig   caddyPlace
 	identity   atomic.Pointer[endpointIdentity]
@@ -206,6 +208,9 @@ func (h *Handler) provision(ctx caddy.Context) error {
 		h.now = time.Now
 	}
 	secretFiles := filewatch.InJSON(h.ProviderRaw)
+	if h.handshakes == nil {
+		h.handshakes = &handshakes
+	}
 	if err := h.loadProvider(ctx); err != nil {
 		return err
 	}
@@ -399,6 +404,7 @@ func (h *Handler) warn() {
 	if h.facts().Weakness != "" {
 		h.logger.Warn("the provider's signature leaves a gap: "+h.facts().Weakness, zap.String("provider", h.facts().Name))
 	}
+	h.warnHandshakes()
 	switch {
 	case h.Replay.Off:
 		h.logger.Warn("replay off: copies and replays of genuine deliveries reach the app", zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()))
@@ -450,6 +456,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if d.verified.Answer != nil {
 		return h.answerHandshake(d)
 	}
+	h.noticeHandshake(d)
 	if !h.wantsEvent(d.verified.Event) {
 		return h.ignore(d)
 	}

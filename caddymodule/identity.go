@@ -17,10 +17,27 @@ const (
 	headerKey       = "Webhook-Verified-Key"
 	headerUnsigned  = "Webhook-Verified-Unsigned"
 	headerOutcome   = "Webhook-Verified-Outcome" // in mode monitor
+
+	// What webhook_queue adds: the number of the attempt, and when the delivery
+	// was accepted, in Unix seconds.
+	HeaderAttempt  = identityHeader + "-Attempt"
+	HeaderReceived = identityHeader + "-Received"
+	// Exported for webhook_queue.
+	HeaderProvider  = headerProvider
+	HeaderID        = headerID
+	HeaderEvent     = headerEvent
+	HeaderTimestamp = headerTimestamp
+	HeaderKey       = headerKey
+	HeaderUnsigned  = headerUnsigned
+	HeaderOutcome   = headerOutcome
 )
 
-// identityPrefix begins their names, in lower case.
-const identityPrefix = "webhook-verified"
+// identityHeader begins their names. Headers of clients that begin so are
+// stripped.
+const (
+	identityHeader = "Webhook-Verified"
+	identityPrefix = "webhook-verified" // in lower case
+)
 
 // stripSpoofed removes every header that an app could take for one of ours.
 // WSGI and CGI fold case, and `-`, `_`, `.` or all punctuation, into one.

@@ -54,6 +54,10 @@ func (h *Handler) watch(d *delivery, next caddyhttp.Handler) error {
 // watchVerified goes on with a delivery that is genuine.
 func (h *Handler) watchVerified(d *delivery, next caddyhttp.Handler) error {
 	if d.verified.Answer != nil {
+		if err := h.keepHandshakeSecret(d); err != nil {
+			h.note(d, err)
+			return d.letThrough(next)
+		}
 		d.end(Handshake, "")
 		return d.letThrough(next)
 	}

@@ -98,11 +98,17 @@ type refusal struct {
 	reason  string
 	err     error // the technical failure behind it, if there is one
 	status  int   // instead of the outcome's own
+	// handshake: it is a handshake, which an option must allow.
+	handshake bool
 }
 
 // Error implements error. It says no more than the outcome: `handle_errors`
 // can show it to the sender.
 func (r *refusal) Error() string { return "webhook " + string(r.outcome) }
+
+// Handshake reports whether the request is a handshake, which an option must
+// allow. The reason names it.
+func (r *refusal) Handshake() bool { return r.handshake }
 
 // asRefusal finds the outcome behind an error of provider, body or store.
 func asRefusal(err error) *refusal {
@@ -110,7 +116,7 @@ func asRefusal(err error) *refusal {
 		return own
 	}
 	if signed, ok := errors.AsType[*signature.Refusal](err); ok {
-		return &refusal{outcome: Outcome(signed.Kind), reason: signature.Excerpt(signed.Reason, maxReason)}
+		return &refusal{outcome: Outcome(signed.Kind), reason: signature.Excerpt(signed.Reason, maxReason), handshake: signed.Handshake}
 	}
 	return &refusal{outcome: Undecided, reason: "verification could not be carried out; the provider is asked to try again", err: err}
 }
@@ -162,6 +168,9 @@ func (h *Handler) ignore(d *delivery) error {
 // answerHandshake answers a provider's challenge. What is echoed is never
 // taken for HTML, and never cached.
 func (h *Handler) answerHandshake(d *delivery) error {
+	if err := h.keepHandshakeSecret(d); err != nil {
+		return h.refuse(d, err)
+	}
 	d.response = cmp.Or(d.verified.Answer.Status, http.StatusOK)
 	d.end(Handshake, "")
 	// A handler in front that replaces the response gets the request.

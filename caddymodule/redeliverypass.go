@@ -91,6 +91,7 @@ func (h *Handler) usePass(ctx context.Context, c *claim, passes []replay.Key) (r
 		if _, err := h.store.Forget(ctx, c.keys.Blocking); err != nil {
 			return 0, err
 		}
+		c.d.app.verified.Redelivered = true
 	}
 	verdict, err := h.store.Claim(ctx, c.keys, c.owner, c.lease)
 	if err != nil {

@@ -154,6 +154,8 @@ func (c *routeCheck) chain(handlers []caddyhttp.MiddlewareHandler, p past, later
 			p = c.remove(h, p)
 		case *reverseproxy.Handler:
 			p = c.proxy(h, p, behind)
+		case deliverer:
+			p = c.deliver(h, p, behind)
 		case *caddyhttp.StaticResponse:
 			p = p.and(past{answered: "respond, redir or abort"})
 		case *caddyhttp.StaticError:
@@ -183,6 +185,25 @@ func (c *routeCheck) subroute(h *caddyhttp.Subroute, p past, behind responder) p
 		c.routes(h.Errors.Routes, p, behind)
 	}
 	return c.routes(h.Routes, p, behind)
+}
+
+// deliverer is a handler that passes deliveries on in the background, through
+// routes of its own.
+type deliverer interface {
+	Routes() caddyhttp.RouteList
+	QueueName() string
+}
+
+// deliver notes which upstreams the routes of webhook_queue reach. Only what an
+// endpoint has verified gets there.
+func (c *routeCheck) deliver(h deliverer, p past, behind responder) past {
+	if p.maybe == nil && p.answered == "" {
+		c.say("webhook_queue %s has no verify_webhook in front of it, so it refuses every request: put verify_webhook in the same handle", h.QueueName())
+	}
+	inside := p
+	inside.removed = allNames
+	c.routes(h.Routes(), inside, behind)
+	return p.and(past{answered: "webhook_queue"})
 }
 
 func (c *routeCheck) invoke(h *caddyhttp.Invoke, p past, behind responder) past {

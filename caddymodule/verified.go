@@ -27,6 +27,11 @@ type VerifiedDelivery struct {
 	Unsigned string
 	// Window is how long the endpoint remembers a handled delivery.
 	Window time.Duration
+	// Copies: copies of the delivery are forwarded as well (`replay off`).
+	Copies bool
+	// Redelivered: the delivery was handled before, and an operator has let it
+	// through once more.
+	Redelivered bool
 
 	stored atomic.Bool
 }
@@ -43,6 +48,12 @@ func (v *VerifiedDelivery) Stored() { v.stored.Store(true) }
 func FromContext(ctx context.Context) *VerifiedDelivery {
 	v, _ := ctx.Value(verifiedKey{}).(*VerifiedDelivery)
 	return v
+}
+
+// NewContext returns a context with a verified delivery, for handlers that
+// forward one later than its request.
+func NewContext(ctx context.Context, v *VerifiedDelivery) context.Context {
+	return context.WithValue(ctx, verifiedKey{}, v)
 }
 
 type verifiedKey struct{}
@@ -63,9 +74,10 @@ func (c *appContext) Value(key any) any {
 }
 
 // describe fills in the verified delivery.
-func (d *delivery) describe(window time.Duration) {
+func (d *delivery) describe(replay *Replay) {
 	v := &d.app.verified
-	v.Provider, v.Endpoint, v.Key, v.Window = d.provider.facts.Name, d.endpoint, d.keyText(), window
+	v.Provider, v.Endpoint, v.Key, v.Window = d.provider.facts.Name, d.endpoint, d.keyText(), time.Duration(replay.Window)
 	v.ID, v.Event, v.Timestamp = d.verified.ID, d.verified.Event, d.verified.Timestamp
 	v.Unsigned = d.provider.unsigned.of(d.verified)
+	v.Copies = replay.Off
 }

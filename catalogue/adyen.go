@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
+	"net/url"
 	"strings"
 
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
@@ -130,8 +131,14 @@ func (k codeKey) sign(item adyenItem) []byte {
 var adyenNames = knownNames(4, "notificationItems", "NotificationRequestItem", "pspReference", "originalReference", "merchantAccountCode",
 	"merchantReference", "amount", "value", "currency", "eventCode", "success", "additionalData", "hmacSignature")
 
-// readAdyenItem reads the item, which must be the only one.
+// readAdyenItem reads the item, which must be the only one: from JSON, or from a
+// form, where the method of the webhook is HTTP POST.
 func readAdyenItem(r *signature.Request) (item adyenItem, err error) {
+	if form, err := r.Form(); err != nil {
+		return item, err
+	} else if form != nil {
+		return readAdyenForm(form)
+	}
 	body, err := wholeBody(r)
 	if err != nil {
 		return item, err
@@ -150,17 +157,47 @@ func readAdyenItem(r *signature.Request) (item adyenItem, err error) {
 	if err := json.Unmarshal(body, &document); err != nil {
 		return item, signature.Refuse(signature.Malformed, "the body is not a list of notification items")
 	}
-	switch items := document.Items; {
-	case len(items) == 0 || items[0].Item == nil:
+	if len(document.Items) == 0 || document.Items[0].Item == nil {
 		return item, signature.Refuse(signature.MissingSignature, "there is no notification item")
-	case items[0].Item.AdditionalData.Signature == "":
-		return item, signature.Refuse(signature.MissingSignature, "the item has no additionalData.hmacSignature")
-	case items[0].Item.size() > maxAdyenSigned:
-		return item, signature.Refuse(signature.Malformed, "what is signed of the item has more than %d bytes", maxAdyenSigned)
-	case items[0].Item.ambiguous():
-		return item, signature.Refuse(signature.Malformed, "a signed field of the item holds a colon, which separates it from the next")
 	}
-	return *document.Items[0].Item, nil
+	item = *document.Items[0].Item
+	return item, item.check()
+}
+
+// check refuses an item that is not signed, or not clearly.
+func (item *adyenItem) check() error {
+	switch {
+	case item.AdditionalData.Signature == "":
+		return signature.Refuse(signature.MissingSignature, "the item has no additionalData.hmacSignature: generate an HMAC key for the webhook at Adyen")
+	case item.size() > maxAdyenSigned:
+		return signature.Refuse(signature.Malformed, "what is signed of the item has more than %d bytes", maxAdyenSigned)
+	case item.ambiguous():
+		return signature.Refuse(signature.Malformed, "a signed field of the item holds a colon, which separates it from the next")
+	}
+	return nil
+}
+
+// readAdyenForm reads the item of a form, in which amount and additional data are
+// fields of their own. Each may come once.
+func readAdyenForm(form url.Values) (item adyenItem, err error) {
+	var value string
+	fields := map[string]*string{
+		"pspReference": &item.PSPReference, "originalReference": &item.OriginalReference, "merchantAccountCode": &item.MerchantAccount,
+		"merchantReference": &item.MerchantReference, "value": &value, "currency": &item.Amount.Currency, "eventCode": &item.EventCode,
+		"success": (*string)(&item.Success), "additionalData.hmacSignature": &item.AdditionalData.Signature,
+	}
+	for name, values := range form {
+		for read, to := range fields {
+			switch {
+			case name == read && len(values) == 1:
+				*to = values[0]
+			case signature.SameToSomeParser(name, read):
+				return item, signature.Refuse(signature.Malformed, "the form field %s comes twice, or under a name that could be read in its place", read)
+			}
+		}
+	}
+	item.Amount.Value = json.Number(value)
+	return item, item.check()
 }
 
 func (a *adyen) Traits() signature.Traits {

@@ -8,13 +8,29 @@ import (
 // asymmetric are the providers that sign with a private key; what is
 // configured is the public one.
 var asymmetric = []provider.Preset{
+	// The merchant chooses which fields are sent, and a cart that is checked twice is
+	// the same. Commerce waits for the answer.
+	{
+		Name: "adobe-commerce", Title: "Adobe Commerce webhooks", Distinction: repeats,
+		Schemes: only(signature.RSASHA256, base64In("X-Adobe-Commerce-Webhook-Signature", ""), signed("{body_base64}")),
+		Docs:    "https://developer.adobe.com/commerce/extensibility/webhooks/signature-verification/", SecretHelp: "public key, under Stores > Configuration > Adobe Services > Webhooks",
+	},
 	{
 		Name: "discord", Title: "Discord", Distinction: unique,
 		Variants: []provider.Variant{
 			{Name: "interactions", Help: "the interactions endpoint", Schemes: discordSchemes(inJSON("type"), 0)},
-			{Name: "webhook-events", Help: "webhook events", Schemes: discordSchemes(inJSON("event.type"), 600)},
+			{Name: "webhook-events", Help: "webhook events", Schemes: discordSchemes(inJSON("event.type"), 660)},
 		}, Handshake: discordPing, Handshakes: "PING, signed",
 		Docs: "https://docs.discord.com/developers/interactions/overview", SecretHelp: "Public Key, under General Information of the app",
+	},
+	// A request ends once, and its ID is signed. Whether the 10 retries in 2 hours are
+	// signed with a new time is not documented.
+	{
+		Name: "fal", Title: "fal.ai", Distinction: unique,
+		Schemes: only(signature.Ed25519, hexIn("X-Fal-Webhook-Signature", ""), signed("{id}{lf}{header.X-Fal-Webhook-User-Id}{lf}{timestamp}{lf}{body_sha256_hex}"),
+			timestamp(inHeader("X-Fal-Webhook-Timestamp"), "unix", 3*3600), id(inHeader("X-Fal-Webhook-Request-Id")), event(inJSON("status"))),
+		Docs: "https://docs.fal.ai/documentation/model-apis/inference/webhooks", SecretHelp: "`x` of a key of the key set that the documentation names",
+		Weakness: "one key signs for all customers of fal.ai: check that X-Fal-Webhook-User-Id is yours",
 	},
 	{
 		Name: "fireblocks", Title: "Fireblocks (legacy signature)", Distinction: unique,
@@ -22,17 +38,26 @@ var asymmetric = []provider.Preset{
 		Docs:    "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "the public key that Fireblocks publishes for the environment",
 		Weakness: "one key signs for all customers of Fireblocks: check that the workspace in the body is yours",
 	},
+	// Each attempt has a new date, and its number of attempts in the body: the ID
+	// stays. 15 retries take about 3 days.
+	{
+		Name: "keygen", Title: "Keygen", Distinction: unique,
+		Schemes: only(signature.Ed25519, signature.SignatureField{Field: inHeader("Keygen-Signature"), Encoding: signature.Base64, Separator: ",", Spaces: true, Assign: "=", Element: "signature", Quoted: true},
+			signed("(request-target): post {request_target}{lf}host: {host}{lf}date: {timestamp}{lf}digest: sha-256={body_sha256_base64}"), timestamp(inHeader("Date"), "http_date", 0), id(inJSON("data.id")), event(inJSON("data.attributes.event"))),
+		Check: checkKeygen, Docs: "https://keygen.sh/docs/api/signatures/", SecretHelp: "Ed25519 public key of the account, in hex; leave the endpoint's signature algorithm at ed25519",
+	},
 	// A retry has the same uuid and the same signature.
 	{
 		Name: "postal", Title: "Postal", Distinction: unique,
 		Schemes: only(signature.RSASHA256, base64In("X-Postal-Signature-256", ""), id(inJSON("uuid")), event(inJSON("event"))),
 		Docs:    "https://docs.postalserver.io/developer/webhooks", SecretHelp: "the installation's public key in PEM, or a key of its /.well-known/jwks.json",
 	},
-	// Retries run for a day; every event has an sg_event_id.
+	// Retries run for a day, and whether their time is new is not documented; every
+	// event has an sg_event_id.
 	{
 		Name: "sendgrid", Title: "SendGrid Event Webhook", DigestBody: true, Distinction: unique,
-		Schemes: only(signature.ECDSAP256SHA256, base64In("X-Twilio-Email-Event-Webhook-Signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("X-Twilio-Email-Event-Webhook-Timestamp"), "unix", 0)),
-		Window:  2 * day, Docs: "https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features", SecretHelp: "Verification Key, under Mail Settings > Event Webhook",
+		Schemes: only(signature.ECDSAP256SHA256, base64In("X-Twilio-Email-Event-Webhook-Signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("X-Twilio-Email-Event-Webhook-Timestamp"), "unix", 25*3600)),
+		Window:  3 * day, Docs: "https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features", SecretHelp: "Verification Key, under Mail Settings > Event Webhook",
 	},
 	{
 		Name: "telnyx", Title: "Telnyx", Distinction: unique,
@@ -41,8 +66,8 @@ var asymmetric = []provider.Preset{
 	},
 	{
 		Name: "travis-ci", Title: "Travis CI", Distinction: unique,
-		Schemes: only(signature.RSASHA1, base64In("Signature", ""), signed("{form.payload}"), wholeForm("payload")),
-		Docs:    "https://docs.travis-ci.com/user/notifications/#configuring-webhook-notifications", SecretHelp: "config.notifications.webhook.public_key of https://api.travis-ci.com/config",
+		Schemes: only(signature.RSASHA1, base64In("Signature", ""), signed("{form.payload}"), wholeForm("payload")), OtherEvent: travisEvent,
+		Docs: "https://docs.travis-ci.com/user/notifications/#configuring-webhook-notifications", SecretHelp: "config.notifications.webhook.public_key of https://api.travis-ci.com/config",
 		Weakness: "one key signs for all users of Travis CI: check that the repository in the payload is yours",
 	},
 	{

@@ -23,9 +23,9 @@ var bodyHMAC = []provider.Preset{
 	// Confirmed at aftership.com/docs/tracking/webhook/webhook-signature.
 	// 14 retries, each after twice as long as the one before, take 12 days.
 	{
-		Name: "aftership", Title: "AfterShip", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, base64In("aftership-hmac-sha256", ""), id(inJSON("event_id")), event(inJSON("event"))),
-		Window:  14 * day, Docs: "https://www.aftership.com/docs/tracking/webhook/webhook-signature", SecretHelp: "Webhook secret, under Settings > Notifications",
+		Name: "aftership", Title: "AfterShip (Tracking, Returns, Warranty, Shipping)", Distinction: unique,
+		Schemes: aftershipSchemes(), SecretsFitAll: true,
+		Window: 14 * day, Docs: "https://www.aftership.com/docs/tracking/webhook/webhook-signature", SecretHelp: "Webhook secret of the product, for Tracking under Settings > Webhooks",
 	},
 	// A notification without data: what changed is fetched. The body has a time
 	// in milliseconds.
@@ -43,8 +43,8 @@ var bodyHMAC = []provider.Preset{
 	// https://developers.asana.com/docs/webhooks-guide
 	{
 		Name: "asana", Title: "Asana", Distinction: uniqueWhen(inJSON("events.0")),
-		Schemes: only(signature.HMACSHA256, hexIn("X-Hook-Signature", "")),
-		Takes:   []string{"accept_handshake"}, Challenge: asanaChallenge, Handshakes: "X-Hook-Secret, while `accept_handshake` is set",
+		Schemes: only(signature.HMACSHA256, hexIn("X-Hook-Signature", ""), answers(handsOver(inHeader("X-Hook-Secret")))),
+		Takes:   []string{"accept_handshake"}, SecretLater: true,
 		Docs: "https://developers.asana.com/docs/webhooks-guide", SecretHelp: "the X-Hook-Secret that Asana sends when the webhook is made",
 	},
 	// An object that is saved twice without a visible change, and the ping of a
@@ -67,14 +67,14 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "autodesk", Title: "Autodesk Platform Services", Distinction: unique,
 		Schemes: only(signature.HMACSHA1, hexIn("X-Adsk-Signature", "sha1hash="), id(inHeader("X-Adsk-Delivery-Id"))),
-		Docs:    "https://aps.autodesk.com/en/docs/webhooks/v1/overview/basics", SecretHelp: "the token that was registered with POST /webhooks/v1/tokens",
+		Docs:    "https://aps.autodesk.com/en/docs/webhooks/v1/tutorials/how-to-verify-payload-signature/", SecretHelp: "the token that was registered with POST /webhooks/v1/tokens",
 	},
 	// repo:push of Bitbucket Cloud holds no time: a branch may move from A to B
 	// twice. Approved and unapproved pull requests differ in the header. Data
 	// Center has its ID in another header.
 	{
 		Name: "bitbucket", Title: "Bitbucket", OtherID: "X-Request-Id", Distinction: repeatsWhen(inJSON("push")).Varying("X-Event-Key"),
-		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256="), id(inHeader("X-Request-UUID")), event(inHeader("X-Event-Key"))),
+		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256="), id(inHeader("X-Request-UUID")), event(inHeader("X-Event-Key")), answers(ping(inHeader("X-Event-Key"), "diagnostics:ping"))),
 		Docs:    "https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/", SecretHelp: "Secret of the webhook, as typed",
 	},
 	// Hooks for shipping and tax of one cart are sent again with equal bodies, and
@@ -110,7 +110,7 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "circleci", Title: "CircleCI", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("circleci-signature", ",", "v1"), id(inJSON("id")), event(inJSON("type"))),
-		Docs:    "https://circleci.com/docs/outbound-webhooks/", SecretHelp: "Secret token of the webhook",
+		Docs:    "https://circleci.com/docs/guides/integration/outbound-webhooks/", SecretHelp: "Secret token of the webhook",
 	},
 	// id is the webhook_id that the caller chose, often the same one for all.
 	{Name: "clearbit", Title: "Clearbit", Distinction: repeats, Schemes: []signature.Scheme{
@@ -151,9 +151,8 @@ var bodyHMAC = []provider.Preset{
 	// A notification names the accounts in which something changed, and no more.
 	{
 		Name: "dropbox", Title: "Dropbox", Distinction: repeats,
-		Schemes:   only(signature.HMACSHA256, hexIn("X-Dropbox-Signature", "")),
-		Challenge: echoQuery("challenge"), Handshakes: "GET with `challenge`",
-		Docs: "https://www.dropbox.com/developers/reference/webhooks", SecretHelp: "App secret",
+		Schemes: only(signature.HMACSHA256, hexIn("X-Dropbox-Signature", ""), answers(echoes(inQuery("challenge")))),
+		Docs:    "https://www.dropbox.com/developers/reference/webhooks", SecretHelp: "App secret",
 	},
 	// Partner postbacks have no id, but a time.
 	{
@@ -204,8 +203,9 @@ var bodyHMAC = []provider.Preset{
 	// Confirmed at docs.gusto.com/app-integrations/docs/webhooks.
 	{
 		Name: "gusto", Title: "Gusto", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, hexIn("X-Gusto-Signature", ""), id(inJSON("uuid")), event(inJSON("event_type"))),
-		Docs:    "https://docs.gusto.com/app-integrations/docs/webhooks", SecretHelp: "verification_token of the subscription",
+		Schemes: only(signature.HMACSHA256, hexIn("X-Gusto-Signature", ""), id(inJSON("uuid")), event(inJSON("event_type")), answers(handsOver(inJSON("verification_token")))),
+		Takes:   []string{"accept_handshake"}, SecretLater: true,
+		Docs: "https://docs.gusto.com/app-integrations/docs/webhooks", SecretHelp: "verification_token of the subscription",
 	},
 	// Confirmed at devcenter.heroku.com/articles/addon-webhooks.
 	// webhook_metadata.attempt.id is of one attempt.
@@ -216,7 +216,7 @@ var bodyHMAC = []provider.Preset{
 	},
 	{
 		Name: "intercom", Title: "Intercom", Distinction: unique,
-		Schemes: only(signature.HMACSHA1, hexIn("X-Hub-Signature", "sha1="), id(inJSON("id")), event(inJSON("topic"))),
+		Schemes: only(signature.HMACSHA1, hexIn("X-Hub-Signature", "sha1="), id(inJSON("id")), event(inJSON("topic")), answers(headRequest)),
 		Docs:    "https://developers.intercom.com/docs/webhooks", SecretHelp: "Client secret of the app",
 	},
 	{
@@ -253,18 +253,24 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, base64In("x-line-signature", "")),
 		Docs:    "https://developers.line.biz/en/docs/messaging-api/verify-webhook-signature/", SecretHelp: "Channel secret",
 	},
-	// The sources differ on the name of the header. data.id is the activity, and
-	// SMS and inbound routes have other members.
+	// data.id is the activity, and SMS and inbound routes have other members.
 	{
-		Name: "mailersend", Title: "MailerSend", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("Signature"), Also: []string{"X-MailerSend-Signature"}}, refuseEmpty, event(inJSON("type"))),
-		Docs:    "https://developers.mailersend.com/api/v1/webhooks.html#security", SecretHelp: "Signing secret of the webhook; inbound routes have secrets of their own",
+		Name: "mailersend", Title: "MailerSend", Distinction: unique, Schemes: mailerSendSchemes,
+		Takes: []string{"accept_handshake"}, SecretLater: true, Challenge: mailerSendPing, Handshakes: "webhook.test, signed with the key that MailerSend publishes",
+		Docs: "https://developers.mailersend.com/api/v1/webhooks.html#security", SecretHelp: "Signing secret of the webhook; inbound routes have secrets of their own",
 	},
 	// A batch, in which every event has an ID.
 	{
 		Name: "mailtrap", Title: "Mailtrap", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("Mailtrap-Signature", ""), refuseEmpty, event(inJSON("events.0.event"))),
 		Docs:    "https://docs.mailtrap.io/email-api-smtp/advanced/webhooks", SecretHelp: "signing_secret of the webhook",
+	},
+	// Merge's documentation has padding, and some receivers report none: both are
+	// one spelling each.
+	{
+		Name: "merge", Title: "Merge", SecretsFitAll: true, Distinction: unique,
+		Schemes: []signature.Scheme{mergeScheme(signature.Base64URLPad), mergeScheme(signature.Base64URL)},
+		Docs:    "https://docs.merge.dev/basics/webhooks/overview/", SecretHelp: "signature key, under Webhooks > Security",
 	},
 	// WhatsApp retries for 7 days.
 	{
@@ -303,8 +309,9 @@ var bodyHMAC = []provider.Preset{
 	},
 	{
 		Name: "notion", Title: "Notion", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, hexIn("X-Notion-Signature", "sha256="), id(inJSON("id")), event(inJSON("type"))),
-		Docs:    "https://developers.notion.com/reference/webhooks", SecretHelp: "verification_token, secret_… which Notion sends when the subscription is made",
+		Schemes: only(signature.HMACSHA256, hexIn("X-Notion-Signature", "sha256="), id(inJSON("id")), event(inJSON("type")), answers(handsOver(inJSON("verification_token")))),
+		Takes:   []string{"accept_handshake"}, SecretLater: true,
+		Docs: "https://developers.notion.com/reference/webhooks", SecretHelp: "verification_token, secret_… which Notion sends when the subscription is made",
 	},
 	{
 		Name: "npm", Title: "npm hooks", Distinction: unique,
@@ -314,8 +321,8 @@ var bodyHMAC = []provider.Preset{
 	// webhook_delivery_attempt makes the body of a retry another; the ID stays.
 	{
 		Name: "nylas", Title: "Nylas", Distinction: unique,
-		Schemes:   only(signature.HMACSHA256, hexIn("X-Nylas-Signature", ""), id(inJSON("id")), event(inJSON("type"))),
-		Challenge: echoQuery("challenge"), Handshakes: "GET with `challenge`",
+		Schemes: only(signature.HMACSHA256, hexIn("X-Nylas-Signature", ""), id(inJSON("id")), event(inJSON("type")), answers(echoes(inQuery("challenge")))),
+		Takes:   []string{"accept_handshake"}, SecretLater: true,
 		Docs: "https://developer.nylas.com/docs/v3/notifications/", SecretHelp: "webhook_secret of the webhook; leave compressed_delivery off",
 	},
 	// check.reopened, report.resumed and others hold no time, only the object's ID.
@@ -327,9 +334,8 @@ var bodyHMAC = []provider.Preset{
 	// taskId is the task; the body has a time in milliseconds.
 	{
 		Name: "onfleet", Title: "Onfleet", Distinction: unique,
-		Schemes:   only(signature.HMACSHA512, hexIn("X-Onfleet-Signature", ""), key("hex", ""), event(inJSON("triggerName"))),
-		Challenge: echoQuery("check"), Handshakes: "GET with `check`",
-		Docs: "https://docs.onfleet.com/reference/secrets", SecretHelp: "webhook secret, in hex as the dashboard shows it",
+		Schemes: only(signature.HMACSHA512, hexIn("X-Onfleet-Signature", ""), key("hex", ""), event(inJSON("triggerName")), answers(echoes(inQuery("check")))),
+		Docs:    "https://docs.onfleet.com/reference/secrets", SecretHelp: "webhook secret, in hex as the dashboard shows it",
 	},
 	{
 		Name: "pagerduty", Title: "PagerDuty v3", Distinction: unique,
@@ -359,10 +365,24 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("X-Pusher-Signature", ""), keyID(inHeader("X-Pusher-Key"))),
 		Docs:    "https://pusher.com/docs/channels/server_api/webhooks/", SecretHelp: "the app's secret, with its key as label",
 	},
+	// The URL and the salt are signed without anything between them. Whether retries
+	// are signed with a new time is not documented; the ID is signed.
+	{
+		Name: "rapyd", Title: "Rapyd", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("signature"), Encoding: signature.Base64Hex}, signed("{url}{header.salt}{timestamp}{key_name}{key}{body}"), key("pair", ""), jsonBody, timestamp(inHeader("timestamp"), "unix", 24*3600), id(inJSON("id")), event(inJSON("type"))),
+		Docs:    "https://docs.rapyd.net/en/webhook-authentication.html", SecretHelp: "access key and secret key, as `ACCESS:SECRET`; set `public_url` to the URL that is configured there",
+		Weakness: "the end of the URL can be moved into the salt: an app must not rely on the query of the URL",
+	},
 	{
 		Name: "razorpay", Title: "Razorpay", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Razorpay-Signature", ""), id(inHeader("X-Razorpay-Event-Id")), event(inJSON("event"))),
 		Window:  2 * day, Docs: "https://razorpay.com/docs/webhooks/validate-test/", SecretHelp: "Secret of the webhook, as typed",
+	},
+	// The app chooses what is in the body: see saleor.
+	{
+		Name: "saleor-hmac", Title: "Saleor (webhooks with a secretKey)", Distinction: repeats.Varying("Saleor-Event"),
+		Schemes: only(signature.HMACSHA256, hexIn("Saleor-Signature", ""), event(inHeader("Saleor-Event"))),
+		Docs:    "https://docs.saleor.io/developer/extending/webhooks/payload-signature", SecretHelp: "secretKey of the webhook, which is deprecated: without one, use saleor",
 	},
 	{
 		Name: "segment", Title: "Segment", Distinction: unique,
@@ -382,11 +402,12 @@ var bodyHMAC = []provider.Preset{
 		Docs:    "https://sendbird.com/docs/chat/v3/platform-api/webhook/webhook-overview", SecretHelp: "Master API token, under Settings > General (it opens everything: guard it)",
 	},
 	// An issue that is resolved, reopened and resolved again is sent in equal
-	// words. A retry has another Request-ID.
+	// words, and so is what a user does twice with a component of the UI, whose
+	// request has installationId. A retry has another Request-ID.
 	{
-		Name: "sentry", Title: "Sentry", Distinction: repeatsWhen(inJSON("data.issue")),
-		Schemes: only(signature.HMACSHA256, hexIn("Sentry-Hook-Signature", ""), id(inHeader("Request-ID")), event(inHeader("Sentry-Hook-Resource")), action(inJSON("action"))),
-		Docs:    "https://docs.sentry.io/organization/integrations/integration-platform/webhooks/", SecretHelp: "Client Secret of the integration",
+		Name: "sentry", Title: "Sentry", Distinction: repeatsWhen(inJSON("data.issue"), inJSON("installationId")),
+		Schemes: sentrySchemes(), SecretsFitAll: true, Hint: sentrySelect,
+		Docs: "https://docs.sentry.io/organization/integrations/integration-platform/webhooks/", SecretHelp: "Client Secret of the integration",
 	},
 	// One order is sent under two topics, and with include_fields ["id"] every
 	// change of a product is the same body. One secret is for all shops of an app.
@@ -409,13 +430,20 @@ var bodyHMAC = []provider.Preset{
 	},
 	{
 		Name: "smartcar", Title: "Smartcar", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, hexIn("SC-Signature", ""), id(inJSON("eventId")), event(inJSON("eventName"))),
-		Docs:    "https://smartcar.com/docs/integrations/webhooks/overview", SecretHelp: "Application management token",
+		Schemes:   only(signature.HMACSHA256, hexIn("SC-Signature", ""), jsonBody, id(inJSON("eventId")), event(inJSON("eventType"))),
+		Challenge: smartcarChallenge, Handshake: smartcarHandshake, Handshakes: "VERIFY, signed or not",
+		Docs: "https://smartcar.com/docs/integrations/webhooks/overview", SecretHelp: "Application management token",
 	},
 	{
 		Name: "snyk", Title: "Snyk", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256="), id(inHeader("X-Snyk-Transport-ID")), event(inHeader("X-Snyk-Event"))),
-		Docs:    "https://docs.snyk.io/snyk-api/using-specific-snyk-apis/webhooks-apis/validating-payloads", SecretHelp: "secret of the webhook",
+		Docs:    "https://docs.snyk.io/snyk-api/using-specific-snyk-apis/webhooks-apis", SecretHelp: "secret of the webhook",
+	},
+	// Merchant is the public key, and is signed on both sides of the body.
+	{
+		Name: "solidgate", Title: "Solidgate", Distinction: unique,
+		Schemes: only(signature.HMACSHA512, signature.SignatureField{Field: inHeader("Signature"), Encoding: signature.Base64Hex}, signed("{header.Merchant}{body}{header.Merchant}"), jsonBody, keyID(inHeader("Merchant"))),
+		Docs:    "https://docs.solidgate.com/payments/integrate/access-to-api/", SecretHelp: "webhook secret key, wh_sk_…, with the webhook public key, wh_pk_…, as label",
 	},
 	{
 		Name: "sonarqube", Title: "SonarQube and SonarCloud", Distinction: unique,
@@ -444,6 +472,12 @@ var bodyHMAC = []provider.Preset{
 		{Name: "sha512", Help: "HMAC_SHA512_HEX", Schemes: only(signature.HMACSHA512, hexIn("x-payload-digest", ""), event(inJSON("type")))},
 		{Name: "sha1", Help: "HMAC_SHA1_HEX, of old webhooks", Schemes: only(signature.HMACSHA1, hexIn("x-payload-digest", ""), event(inJSON("type")))},
 	}, Docs: "https://docs.sumsub.com/docs/webhooks", SecretHelp: "Secret key of the webhook, not that of an app token"},
+	// Retries go on for 32 hours.
+	{
+		Name: "tally", Title: "Tally", Distinction: unique,
+		Schemes: only(signature.HMACSHA256, base64In("Tally-Signature", ""), id(inJSON("eventId")), event(inJSON("eventType"))),
+		Docs:    "https://tally.so/help/webhooks", SecretHelp: "Signing secret of the webhook, as typed",
+	},
 	{
 		Name: "terraform", Title: "HCP Terraform notifications", Distinction: unique,
 		Schemes: only(signature.HMACSHA512, hexIn("X-TFE-Notification-Signature", ""), event(inJSON("notifications.0.trigger"))),
@@ -517,9 +551,16 @@ var bodyHMAC = []provider.Preset{
 	},
 	{
 		Name: "worldline", Title: "Worldline", Distinction: unique,
-		Schemes:   only(signature.HMACSHA256, base64In("X-GCS-Signature", ""), keyID(inHeader("X-GCS-KeyId")), id(inJSON("id")), event(inJSON("type"))),
-		Challenge: echoHeader("X-GCS-Webhooks-Endpoint-Verification"), Handshakes: "GET with X-GCS-Webhooks-Endpoint-Verification",
-		Docs: "https://docs.direct.worldline-solutions.com/en/integration/api-developer-guide/webhooks", SecretHelp: "secret key, with its key ID as label",
+		Schemes: only(signature.HMACSHA256, base64In("X-GCS-Signature", ""), keyID(inHeader("X-GCS-KeyId")), id(inJSON("id")), event(inJSON("type")), answers(echoes(inHeader("X-GCS-Webhooks-Endpoint-Verification")))),
+		Docs:    "https://docs.direct.worldline-solutions.com/en/integration/api-developer-guide/webhooks", SecretHelp: "secret key, with its key ID as label",
+	},
+	// Each signature is behind its key's number and the name of the hash. Whether
+	// the secret is used as text or decoded from hex is not documented: it is used
+	// as both.
+	{
+		Name: "worldpay-access", Title: "Access Worldpay", SecretsFitAll: true, Distinction: unique,
+		Schemes: []signature.Scheme{worldpayScheme(""), worldpayScheme("hex")},
+		Docs:    "https://docs.worldpay.com/access/products/events/signature", SecretHelp: "shared secret, from the implementation manager, with its key ID as label",
 	},
 	// A profile that goes from A to B, back and to B again is sent in equal words.
 	// https://docs.x.com/x-api/activity/introduction
@@ -540,6 +581,22 @@ var bodyHMAC = []provider.Preset{
 // spaced allows spaces around the parts of a list.
 func spaced(f signature.SignatureField) signature.SignatureField {
 	f.Spaces = true
+	return f
+}
+
+func mergeScheme(encoding signature.Encoding) signature.Scheme {
+	return scheme(signature.HMACSHA256, signature.SignatureField{Field: inHeader("X-Merge-Webhook-Signature"), Encoding: encoding}, event(inJSON("hook.event")))
+}
+
+// worldpayScheme: the parts are `1/SHA256/hex`, separated by commas.
+func worldpayScheme(encoding string) signature.Scheme {
+	return scheme(signature.HMACSHA256, signature.SignatureField{Field: inHeader("Event-Signature"), Separator: "/SHA256/", Positional: 1, SetSeparator: ","},
+		key(encoding, ""), keyID(inElement("1")), id(inJSON("eventId")), event(inJSON("eventDetails.type")))
+}
+
+// laidOut says how the provider writes a list.
+func laidOut(layout string, f signature.SignatureField) signature.SignatureField {
+	f.Layout = layout
 	return f
 }
 

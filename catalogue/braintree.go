@@ -72,7 +72,7 @@ var braintreeChallenge = &provider.Challenge{
 		}
 		h := hmac.New(sha1.New, key)
 		h.Write([]byte(challenge))
-		return plainAnswer(m.Keys()[0].Label() + "|" + hex.EncodeToString(h.Sum(nil))), nil
+		return signature.TextAnswer(m.Keys()[0].Label() + "|" + hex.EncodeToString(h.Sum(nil))), nil
 	},
 }
 

@@ -23,13 +23,19 @@ func init() { provider.Register(presets()...) }
 // presets returns every preset. The tables that it is made of are in the files
 // named after the kind of scheme.
 func presets() []provider.Preset {
-	all := slices.Concat(bodyHMAC, timestamped, standardWebhooks, asymmetric, tokens, urlSigned, forges, tokensJWT, computed)
+	all := slices.Concat(bodyHMAC, timestamped, standardWebhooks, asymmetric, tokens, urlSigned, forges, tokensJWT, computed, cloudEvents)
 	for i := range all {
 		p := &all[i]
 		p.MaxBody = maxBodies[p.Name]
 		p.IssuesSecrets = slices.Contains(issuedSecrets, p.Name)
+		p.Signing = signings[p.Name]
 		p.Tests = testDeliveries[p.Name]
 		p.SecretIsAPIKey = slices.Contains(signWithAPIKeys, p.Name)
+		p.Retries, p.Tolerance = retriesOf(p), codedTolerances[p.Name]
+		p.Unsupported, p.Streams = unsupported[p.Name], streams[p.Name]
+		if p.Hint == nil && len(otherModes[p.Name]) > 0 {
+			p.Hint = modeHint
+		}
 	}
 	return all
 }
@@ -131,6 +137,29 @@ func noBody(s *signature.Scheme) { s.NoBody = true }
 // jsonBody: the body is always a JSON object or array.
 func jsonBody(s *signature.Scheme)    { s.JSONBody = true }
 func when(c signature.Condition) with { return func(s *signature.Scheme) { s.When = &c } }
+
+// answers: the provider sends these handshakes.
+func answers(handshakes ...signature.Handshake) with {
+	return func(s *signature.Scheme) { s.Handshakes = append(s.Handshakes, handshakes...) }
+}
+
+// Handshakes of several providers.
+var headRequest = signature.Handshake{Kind: signature.HandshakeHead}
+
+// echoes is a GET whose field is sent back as text.
+func echoes(f signature.Field) signature.Handshake {
+	return signature.Handshake{Kind: signature.HandshakeEcho, From: f.From, Name: f.Name}
+}
+
+// ping is an unsigned POST whose field has this value.
+func ping(f signature.Field, value string) signature.Handshake {
+	return signature.Handshake{Kind: signature.HandshakePing, From: f.From, Name: f.Name, Value: value}
+}
+
+// handsOver is an unsigned POST that has the secret in a field.
+func handsOver(f signature.Field) signature.Handshake {
+	return signature.Handshake{Kind: signature.HandshakeSecret, From: f.From, Name: f.Name}
+}
 
 // timestamp is where the time of signing stands, with a tolerance in seconds
 // (0: the default, 300).

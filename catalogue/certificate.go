@@ -69,8 +69,8 @@ func configuredCertificates(m *provider.Module) ([][]*x509.Certificate, error) {
 	return all, nil
 }
 
-// checkChain verifies that the first certificate is for name, is valid now,
-// and leads to a root.
+// checkChain verifies that the first certificate is for name, unless that is
+// empty, is valid now, and leads to a root.
 func checkChain(certs []*x509.Certificate, roots *x509.CertPool, name string, now time.Time) error {
 	intermediates := x509.NewCertPool()
 	for _, cert := range certs[1:] {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
@@ -29,37 +28,30 @@ func getWith(name string) func(*provider.Module, *signature.Request) bool {
 	}
 }
 
-// echoQuery sends a parameter of a GET back as text.
+func echo(text string) (*signature.Answer, error) {
+	if !provider.Printable(text) {
+		return nil, signature.Refuse(signature.Malformed, "the challenge is not printable, or longer than %d bytes", provider.MaxChallenge)
+	}
+	return signature.TextAnswer(text), nil
+}
+
+// echoQuery sends a parameter of a GET back as text, for presets in code: those
+// that are data say so with answers.
 func echoQuery(name string) *provider.Challenge {
 	return &provider.Challenge{Possible: getWith(name), Answer: func(_ *provider.Module, r *signature.Request) (*signature.Answer, error) {
 		return echo(single(provider.Query(r), name))
 	}}
 }
 
-// echoHeader sends a header of a GET back as text.
-func echoHeader(name string) *provider.Challenge {
-	return &provider.Challenge{
-		Possible: func(_ *provider.Module, r *signature.Request) bool {
-			return r.Method == http.MethodGet && len(r.Header.Values(name)) == 1
-		},
-		Answer: func(_ *provider.Module, r *signature.Request) (*signature.Answer, error) {
-			return echo(r.Header.Get(name))
-		},
-	}
-}
-
-func echo(text string) (*signature.Answer, error) {
-	if !printable(text) {
-		return nil, signature.Refuse(signature.Malformed, "the challenge is not printable, or longer than %d bytes", provider.MaxChallenge)
-	}
-	return plainAnswer(text), nil
-}
-
 // metaChallenge sends hub.challenge back to whoever knows the verify token.
 // https://developers.facebook.com/docs/graph-api/webhooks/getting-started
 var metaChallenge = &provider.Challenge{
-	Possible: func(m *provider.Module, r *signature.Request) bool {
-		return m.Resolved().VerifyToken != "" && getWith("hub.mode")(m, r)
+	Possible: getWith("hub.mode"),
+	Unarmed: func(m *provider.Module, _ *signature.Request) string {
+		if m.Resolved().VerifyToken != "" {
+			return ""
+		}
+		return "Meta checks the URL with hub.challenge: write verify_token {env.NAME}, with the Verify token as typed in at Meta"
 	},
 	Answer: func(m *provider.Module, r *signature.Request) (*signature.Answer, error) {
 		q := provider.Query(r)
@@ -109,17 +101,21 @@ func xDelivery(_ *provider.Module, r *signature.Request, _ *signature.Delivery) 
 // accept_handshake is set; a hub that repeats no token can never unsubscribe.
 // https://www.w3.org/TR/websub/#hub-verifies-intent
 var webSubChallenge = &provider.Challenge{
-	Possible: func(m *provider.Module, r *signature.Request) bool {
-		return len(m.Resolved().Topics) > 0 && getWith("hub.mode")(m, r)
+	Possible: getWith("hub.mode"),
+	Unarmed: func(m *provider.Module, _ *signature.Request) string {
+		if len(m.Resolved().Topics) > 0 {
+			return ""
+		}
+		return "the hub checks the URL with hub.mode: write topic <url>, with the topic that you subscribe to, and accept_handshake while you subscribe"
 	},
 	Answer: func(m *provider.Module, r *signature.Request) (*signature.Answer, error) {
 		q := provider.Query(r)
 		if !slices.Contains(m.Resolved().Topics, single(q, "hub.topic")) {
-			return nil, signature.Refuse(signature.Malformed, "the hub asks about a topic that is not configured")
+			return nil, signature.Refuse(signature.Malformed, "the hub asks about a topic that is not configured: write it as topic if you subscribe to it")
 		}
 		switch mode := single(q, "hub.mode"); mode {
 		case "subscribe", "unsubscribe":
-			if !webSubAsked(m, mode, single(q, "hub.verify_token")) {
+			if !webSubAsked(m, r, mode, single(q, "hub.verify_token")) {
 				return nil, signature.Refuse(signature.InvalidSignature, "the hub asks to %s, which was not asked for here: set accept_handshake while you subscribe, or verify_token", mode)
 			}
 			return echo(single(q, "hub.challenge"))
@@ -131,39 +127,11 @@ var webSubChallenge = &provider.Challenge{
 }
 
 // webSubAsked reports whether the operator has asked for it.
-func webSubAsked(m *provider.Module, mode, token string) bool {
+func webSubAsked(m *provider.Module, r *signature.Request, mode, token string) bool {
 	if m.Resolved().VerifyToken != "" {
 		return sameText(token, m.Resolved().VerifyToken)
 	}
-	return mode == "subscribe" && m.Resolved().AcceptHandshake
-}
-
-// asanaChallenge sends X-Hook-Secret back while the operator has opened the
-// door: whoever answers it to a stranger would take the stranger's key.
-// https://developers.asana.com/docs/webhooks-guide
-var asanaChallenge = &provider.Challenge{
-	Possible: func(m *provider.Module, r *signature.Request) bool {
-		return m.Resolved().AcceptHandshake && r.Method == http.MethodPost &&
-			len(r.Header.Values("X-Hook-Secret")) == 1 && r.Header.Get("X-Hook-Signature") == ""
-	},
-	Answer: func(m *provider.Module, r *signature.Request) (*signature.Answer, error) {
-		secret := r.Header.Get("X-Hook-Secret")
-		if !plainToken(secret) {
-			return nil, signature.Refuse(signature.Malformed, "the X-Hook-Secret is not one that Asana sends")
-		}
-		answer := emptyAnswer(http.StatusOK)
-		answer.Header = http.Header{"X-Hook-Secret": {secret}}
-		return answer, nil
-	},
-}
-
-// headRequest answers HEAD, with which Trello tries the URL.
-// https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks
-var headRequest = &provider.Challenge{
-	Possible: func(_ *provider.Module, r *signature.Request) bool { return r.Method == http.MethodHead },
-	Answer: func(*provider.Module, *signature.Request) (*signature.Answer, error) {
-		return emptyAnswer(http.StatusOK), nil
-	},
+	return mode == "subscribe" && m.AcceptsHandshake(r)
 }
 
 // wooCommercePing answers the form `webhook_id=<n>` that WooCommerce posts,
@@ -172,7 +140,7 @@ var headRequest = &provider.Challenge{
 var wooCommercePing = &provider.Challenge{
 	ReadsBody: true,
 	Possible: func(_ *provider.Module, r *signature.Request) bool {
-		return r.Method == http.MethodPost && mayBeSmall(r) && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") &&
+		return r.Method == http.MethodPost && provider.MayBeSmall(r) && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") &&
 			r.Header.Get("X-WC-Webhook-Signature") == "" && r.Header.Get("X-WC-Webhook-Topic") == ""
 	},
 	Answer: func(_ *provider.Module, r *signature.Request) (*signature.Answer, error) {
@@ -185,14 +153,6 @@ var wooCommercePing = &provider.Challenge{
 		}
 		return emptyAnswer(http.StatusOK), nil
 	},
-}
-
-// mayBeSmall tells whether the declared length, if there is one, is that of a
-// challenge: a stranger's larger body need not be read.
-func mayBeSmall(r *signature.Request) bool {
-	declared := r.Header.Get("Content-Length")
-	n, err := strconv.Atoi(declared)
-	return declared == "" || (err == nil && n <= 2*provider.MaxChallenge)
 }
 
 func decimal(text string) bool {

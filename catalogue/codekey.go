@@ -1,10 +1,13 @@
 package catalogue
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,7 +18,9 @@ import (
 
 // codeKey is a secret for a provider's own code.
 type codeKey struct {
-	bytes    []byte
+	bytes []byte
+	// use is the key as a library for tokens takes it.
+	use      any
 	identity signature.Identity
 }
 
@@ -36,7 +41,35 @@ func codeKeys(m *provider.Module, format signature.KeyFormat) ([]codeKey, error)
 		if err != nil {
 			return nil, err
 		}
-		keys = append(keys, codeKey{raw, id})
+		keys = append(keys, codeKey{bytes: raw, identity: id})
+	}
+	return keys, checkIdentities(identities(keys))
+}
+
+// publicKeys reads the secrets as public keys for RSA: PEM, or base64 of it.
+func publicKeys(m *provider.Module) ([]codeKey, error) {
+	var keys []codeKey
+	for i, secret := range m.Keys() {
+		text := string(secret.Reveal())
+		if decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), "")); err == nil && bytes.HasPrefix(decoded, []byte("-----BEGIN ")) {
+			text = string(decoded)
+		}
+		public, err := signature.ParsePublicKey(signature.RSASHA256, text)
+		if err != nil {
+			return nil, fmt.Errorf("secret %d: %w", i+1, err)
+		}
+		canonical, err := publicKeyText(public)
+		if err != nil {
+			return nil, fmt.Errorf("secret %d: %w", i+1, err)
+		}
+		id, err := canonicalIdentity(canonical, secret.Label(), i)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, codeKey{use: public, identity: id})
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("missing public key: write it as secret, best as {file./path}")
 	}
 	return keys, checkIdentities(identities(keys))
 }

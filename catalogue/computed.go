@@ -12,9 +12,16 @@ var computed = []provider.Preset{
 	{
 		Name: "adyen", Title: "Adyen", Distinction: unique,
 		Window: 30 * day, Code: newAdyen, // it retries for as long
-		Signs: "eight fields of the item, of which there must be one", Unsigned: []string{"eventDate", "live", "reason", "paymentMethod"},
+		Signs: "eight fields of the item, of which there must be one, in JSON or as a form", Unsigned: []string{"eventDate", "live", "reason", "paymentMethod"},
 		Docs: "https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures", SecretHelp: "HMAC key of the webhook, in hex as shown",
 		Weakness: "only eight fields of an item are signed: whoever sees a delivery can change all others, such as reason, live and paymentMethod",
+	},
+	// event_id and the recipient are in the signed body.
+	{
+		Name: "adobe-io-events", Title: "Adobe I/O Events", Distinction: unique,
+		Code: newAdobeEvents, NoSecret: true, Needs: []string{"audience"}, Takes: []string{"jwks"}, Signs: "the body",
+		Challenge: echoQuery("challenge"), Handshakes: "GET with `challenge`",
+		IDHelp: "`json event_id`", IDSigned: true, Docs: "https://developer.adobe.com/events/docs/guides/sdk/sdk_signature_verification/", SecretHelp: "none: keys are fetched from Adobe; `audience` is the client ID of the project",
 	},
 	{
 		Name: "apple-app-store", Title: "Apple App Store Server Notifications v2", Distinction: unique,
@@ -56,6 +63,14 @@ var computed = []provider.Preset{
 		Docs:       "https://developers.hellosign.com/docs/events/walkthrough/", SecretHelp: "Primary API key",
 		Weakness: "only time and type of the event are signed: whoever sees a delivery can change everything else, so look up what it says by the API",
 	},
+	// A retry has another publishDate and attempt count in its body: the ID stays.
+	{
+		Name: "ebay", Title: "eBay", Distinction: unique,
+		Code: newEbay, NoSecret: true, Takes: []string{"client_id", "client_secret", "environment", "jwks", "verify_token"}, Signs: "the body",
+		Challenge: ebayChallenge, Handshakes: "GET with `challenge_code`, if `verify_token` is set",
+		IDHelp: "`json notification.notificationId`", IDSigned: true, Docs: "https://developer.ebay.com/api-docs/commerce/notification/overview.html", SecretHelp: "none: keys are fetched from eBay with `client_id` and `client_secret`; set `public_url` to the endpoint's URL, which the challenge's answer holds",
+		Weakness: "the same keys sign for all of eBay's developers: check that the account in the body is yours",
+	},
 	{
 		Name: "github-secret-scanning", Title: "GitHub secret scanning alerts", Distinction: unique,
 		Code: newSecretScanning, NoSecret: true, Signs: "the body",
@@ -73,21 +88,27 @@ var computed = []provider.Preset{
 			timestamp(inElement("t"), "unix_ms", 0), event(inJSON("operation")), valuesCoverBody),
 		Docs: "https://hygraph.com/docs/api-reference/basics/webhooks", SecretHelp: "Secret key of the webhook",
 	},
-	// Retries go on for 8 hours with the token and time of the first attempt.
 	{
 		Name: "mailgun", Title: "Mailgun", Distinction: unique,
-		Schemes: []signature.Scheme{
-			scheme(signature.HMACSHA256, signature.SignatureField{Field: inForm("signature")}, signed("{timestamp}{id}"), timestamp(inForm("timestamp"), "unix", 8*3600), id(inForm("token")), event(inForm("event")), when(signature.Condition{ContentType: "application/x-www-form-urlencoded"})),
-			scheme(signature.HMACSHA256, signature.SignatureField{Field: inJSON("signature.signature")}, signed("{timestamp}{id}"), timestamp(inJSON("signature.timestamp"), "unix", 8*3600), id(inJSON("signature.token")), event(inJSON("event-data.event"))),
-		}, Window: 2 * day, Check: checkMailgun, Docs: "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", SecretHelp: "HTTP webhook signing key",
-		Weakness: "only time and token are signed, not the event: whoever sees a delivery that was not handled yet can put another event in its place",
+		Schemes: mailgunSchemes(), SecretsFitAll: true, Values: mailgunValues, Check: checkMailgun,
+		Window: 2 * day, Docs: "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", SecretHelp: "HTTP webhook signing key; for events of subaccounts that of the account or that of the primary account",
+		Weakness: "only time and token are signed, neither the event nor the mail and its attachments: whoever sees a delivery that was not handled yet can put another event or mail in its place",
+	},
+	// x-request-id is signed, and the body is not. Whether a retry has another one is
+	// not documented: the body has an ID and a time.
+	{
+		Name: "mercado-pago", Title: "Mercado Pago", Distinction: unique, DigestBody: true, AlsoContent: true,
+		Values: mercadoPagoValues, Schemes: only(signature.HMACSHA256, spaced(listIn("x-signature", ",", "v1")), signed("{value.manifest}ts:{element.ts};"), id(inHeader("x-request-id")), event(inJSON("type")), action(inJSON("action")), valuesCover(inHeader("x-request-id"))),
+		Window: 30 * day, Signs: "`data.id` of the URL, x-request-id and a time; not the body", Docs: "https://www.mercadopago.com.br/developers/en/docs/your-integrations/notifications/webhooks", SecretHelp: "secret signature of the application, under Webhooks",
+		Weakness: "the body is not signed and no age is checked: whoever sees a delivery that was not handled yet can put another body in its place, so fetch what it names from the API",
 	},
 	// Notifications of OneDrive and SharePoint say that something changed, no more.
 	// value.0.id is optional, and of one notification of many.
 	{
 		Name: "microsoft-graph", Title: "Microsoft Graph", Distinction: repeats,
 		Values: graphValues, Schemes: only(signature.Token, signature.SignatureField{Field: signature.Field{From: "value", Name: "client_state"}}), Weakness: tokenWeakness,
-		Challenge: graphChallenge, Handshakes: "`validationToken`, in the query",
+		CheckVerified: checkGraph,
+		Challenge:     graphChallenge, Handshakes: "`validationToken`, in the query",
 		Docs: "https://learn.microsoft.com/en-us/graph/change-notifications-delivery-webhooks", SecretHelp: "clientState of the subscription",
 	},
 	{
@@ -116,11 +137,22 @@ var computed = []provider.Preset{
 		Code: newMessageSignatures, Takes: []string{"component"}, Signs: "what the signature lists; at least `component`",
 		Docs: "https://www.rfc-editor.org/rfc/rfc9421", SecretHelp: "ALGORITHM:KEY, with the key ID as label; the algorithms are hmac-sha256 (key in base64), ed25519, ecdsa-p256-sha256, rsa-v1_5-sha256 and rsa-pss-sha512 (public key)",
 	},
+	// The MD5 of the body is signed. The body has the call, its event and a time.
+	{
+		Name: "sinch-voice", Title: "Sinch Voice and Verification", Distinction: unique, DigestBody: true,
+		Values: sinchVoiceValues, Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("Authorization"), Prefix: "Application ", Encoding: signature.Base64, Separator: ":", Positional: 1}, key("base64", ""), refuseEmpty,
+			signed("{method}{lf}{value.md5}{lf}{header.Content-Type}{lf}x-timestamp:{timestamp}{lf}{path}"), timestamp(inHeader("x-timestamp"), "rfc3339", 0), keyID(inElement("1")), event(inJSON("event")), valuesCoverBody),
+		Signs: "method, MD5 of the body, Content-Type, time and path", Docs: "https://developers.sinch.com/docs/voice/api-reference/authentication/callback-signed-request", SecretHelp: "application secret, in base64 as shown, with the application key as label",
+		Weakness: "the body is signed by its MD5 alone: who can choose a part of one can make two bodies with one signature",
+	},
 	// A caller who presses 1 in the same menu twice sends equal forms.
 	{
 		Name: "twilio", Title: "Twilio", Distinction: repeats,
-		Values: twilioValues, Schemes: only(signature.HMACSHA1, base64In("X-Twilio-Signature", ""), signed("{value.address}{value.form}"), id(inHeader("I-Twilio-Idempotency-Token")), mayBeEmpty("form")),
-		Weakness: repeatingFormWeakness, Window: 2 * day, Docs: "https://www.twilio.com/docs/usage/webhooks/webhooks-security", SecretHelp: "Auth Token of the account",
+		Values: twilioValues, Schemes: []signature.Scheme{twilioScheme(signature.HMACSHA1, signature.KeyFormat{OtherPrefix: twilioSharedKey}), twilioScheme(signature.HMACSHA256, signature.KeyFormat{Prefix: twilioSharedKey, PrefixRequired: true})},
+		Weakness: repeatingFormWeakness, Window: 2 * day, Docs: "https://www.twilio.com/docs/usage/webhooks/webhooks-security",
+		SecretHelp: "Auth Token of the account; or the secret of a SharedKey whose Setting has HMAC_SHA256, as hmac-sha256:SECRET",
+		Hint:       twilioHint, Streams: "Media Streams, ConversationRelay",
+		Unsupported: "WebSockets (Media Streams, ConversationRelay) are refused: Twilio signs the request that opens one, and nothing of what follows",
 	},
 }
 

@@ -33,12 +33,19 @@ func contentfulValues(_ *provider.Module, r *signature.Request) ([]map[string]st
 	if err := checkSignedHeaders(lines); err != nil {
 		return nil, err
 	}
+	if len(r.RequestURI) > maxContentfulURL {
+		return nil, signature.Refuse(signature.Malformed, "path and query have more than %d bytes", maxContentfulURL)
+	}
 	path, query, found := strings.Cut(r.RequestURI, "?")
 	if found {
 		path += "?" + escapeComponent(query)
 	}
 	return []map[string]string{{"path": encodeURI(path), "headers": strings.Join(lines, ";")}}, nil
 }
+
+// maxContentfulURL is more than a webhook's URL has, in bytes. The query is
+// escaped twice, to five times its length.
+const maxContentfulURL = 16 << 10
 
 const (
 	unreserved    = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()"

@@ -1,14 +1,23 @@
 package catalogue
 
 import (
+	"bytes"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rsa"
-	_ "crypto/sha512" // RS512
+	_ "crypto/sha512" // RS512, ES512
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
+	"slices"
 	"strings"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -18,47 +27,144 @@ var (
 	errDetached = errors.New("the signature is not one by this key over this body")
 )
 
-// verifyDetached checks a detached JWS with RS512 over the body, which is
-// hashed as it is read: the library would hold it in memory several times.
-func verifyDetached(token string, body signature.Body, key any) error {
-	public, ok := key.(*rsa.PublicKey)
-	header, rest, _ := strings.Cut(token, ".")
-	_, text, found := strings.Cut(rest, ".")
-	if !ok || !found {
+// detachedRules say what a detached token signs behind its header.
+type detachedRules struct {
+	// unencoded: the payload is signed as it is, which the token's header says
+	// with b64 (RFC 7797). Otherwise it is signed in base64url.
+	unencoded bool
+	// bodyEncoded: the body is in base64url within the payload.
+	bodyEncoded bool
+	// before returns what is signed in front of the body; of several texts, each
+	// is tried. Nil: nothing.
+	before func(r *signature.Request, header jose.Header) ([]string, error)
+}
+
+// detachedBody: the body is all that is signed.
+var detachedBody = &detachedRules{}
+
+// verify checks a detached JWS over the body, which is hashed as it is read: the
+// library would hold it in memory several times.
+func (d *detachedRules) verify(r *signature.Request, text string, jws *jose.JSONWebSignature, key any) error {
+	protected, rest, _ := strings.Cut(text, ".")
+	_, encoded, found := strings.Cut(rest, ".")
+	sig, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	if err != nil || !found {
 		return errDetached
 	}
-	sig, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(sig) != public.Size() {
-		return errDetached
-	}
-	if err := checkPlainHeader(header); err != nil {
+	header := jws.Signatures[0].Header
+	if err := d.checkHeader(protected); err != nil {
 		return err
 	}
-	h := crypto.SHA512.New()
-	_, _ = io.WriteString(h, header+".") // a hash never fails
-	encoder := base64.NewEncoder(base64.RawURLEncoding, h)
-	if _, err := body.WriteTo(encoder); err != nil {
+	beginnings := []string{""}
+	if d.before != nil {
+		if beginnings, err = d.before(r, header); err != nil {
+			return err
+		}
+	}
+	for _, before := range beginnings {
+		signed, err := d.signedBy(r.Body, header.Algorithm, key, sig, func(w io.Writer) error { return d.write(w, r.Body, protected, before) })
+		if signed || err != nil {
+			return err
+		}
+	}
+	return errDetached
+}
+
+// write writes what is signed.
+func (d *detachedRules) write(w io.Writer, body signature.Body, protected, before string) error {
+	_, _ = io.WriteString(w, protected+".") // neither a hash nor a buffer fails
+	var closers []io.Closer
+	encode := func(w io.Writer) io.Writer {
+		encoder := base64.NewEncoder(base64.RawURLEncoding, w)
+		closers = append(closers, encoder)
+		return encoder
+	}
+	if !d.unencoded {
+		w = encode(w)
+	}
+	_, _ = io.WriteString(w, before)
+	if d.bodyEncoded {
+		w = encode(w)
+	}
+	if _, err := body.WriteTo(w); err != nil {
 		return fmt.Errorf("%w: %w", errBodyRead, err)
 	}
-	if err := encoder.Close(); err != nil {
-		return err
+	for _, c := range slices.Backward(closers) {
+		if err := c.Close(); err != nil {
+			return err
+		}
 	}
-	if rsa.VerifyPKCS1v15(public, crypto.SHA512, h.Sum(nil), sig) != nil {
+	return nil
+}
+
+// detachedHashes are those of the algorithms that sign a hash.
+var detachedHashes = map[string]crypto.Hash{"RS256": crypto.SHA256, "RS512": crypto.SHA512, "ES512": crypto.SHA512}
+
+// signedBy reports whether the key made the signature. The algorithm is one of
+// the provider's, and the key must be of its kind.
+func (d *detachedRules) signedBy(body signature.Body, algorithm string, key any, sig []byte, write func(io.Writer) error) (bool, error) {
+	if public, ok := key.(ed25519.PublicKey); ok {
+		if algorithm != string(jose.EdDSA) {
+			return false, nil
+		}
+		content, err := d.gather(body, write)
+		return err == nil && ed25519.Verify(public, content, sig), err
+	}
+	hash, ok := detachedHashes[algorithm]
+	if !ok {
+		return false, nil
+	}
+	h := hash.New()
+	if err := write(h); err != nil {
+		return false, err
+	}
+	sum := h.Sum(nil)
+	switch public := key.(type) {
+	case *rsa.PublicKey:
+		return algorithm[0] == 'R' && rsa.VerifyPKCS1v15(public, hash, sum, sig) == nil, nil
+	case *ecdsa.PublicKey:
+		const size = 66 // of each half, for P-521
+		return algorithm[0] == 'E' && public.Curve == elliptic.P521() && len(sig) == 2*size &&
+			ecdsa.Verify(public, sum, new(big.Int).SetBytes(sig[:size]), new(big.Int).SetBytes(sig[size:])), nil
+	}
+	return false, nil
+}
+
+// gather puts what is signed together in memory, which Ed25519 needs. In base64url
+// twice, a body is less than twice as long.
+func (d *detachedRules) gather(body signature.Body, write func(io.Writer) error) ([]byte, error) {
+	if err := signature.Charge(body, 2*body.Size()); err != nil {
+		return nil, fmt.Errorf("%w: %w", errBodyRead, err)
+	}
+	content := bytes.NewBuffer(make([]byte, 0, 2*body.Size()+maxToken))
+	err := write(content)
+	return content.Bytes(), err
+}
+
+// checkHeader refuses headers that change what is signed.
+func (d *detachedRules) checkHeader(text string) error {
+	header, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || checkNames(header, anyNames) != nil {
+		return errDetached
+	}
+	b64 := false
+	for name, value := range jsonMembers(header) {
+		switch text, _ := jsonString(name, true); {
+		case text == "b64" && d.unencoded && string(value) == "false":
+			b64 = true
+		case text == "crit" && d.unencoded && onlyB64(value):
+		case text == "crit" || text == "b64":
+			return errDetached
+		}
+	}
+	if b64 != d.unencoded {
 		return errDetached
 	}
 	return nil
 }
 
-// checkPlainHeader refuses headers that change what is signed.
-func checkPlainHeader(text string) error {
-	header, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || checkNames(header, anyNames) != nil {
-		return errDetached
-	}
-	for name := range jsonMembers(header) {
-		if text, _ := jsonString(name, true); text == "crit" || text == "b64" {
-			return errDetached
-		}
-	}
-	return nil
+// onlyB64 reports whether a list of critical headers names b64 and no other.
+func onlyB64(list []byte) bool {
+	var names []string
+	return json.Unmarshal(list, &names) == nil && slices.Equal(names, []string{"b64"})
 }

@@ -14,14 +14,19 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
+// neededOptions and neededSecrets are what presets in code cannot be set up
+// without.
+var (
+	neededOptions = map[string]provider.PresetOptions{
+		"aws-sns": {Topics: []string{snsTestTopic}}, "paypal": {WebhookID: "W"}, "apple-app-store": {BundleID: "com.example", AppID: "1"}, "google-pubsub": {Audience: "a", ServiceAccount: "b"},
+		"google-play-rtdn": {Audience: "a", ServiceAccount: "b"}, "plaid": {ClientID: "a", ClientSecret: "b"}, "atlassian-connect": {Issuers: []string{"a"}}, "atlassian-connect-install": {Audience: "a"},
+	}
+	neededSecrets = map[string]provider.Secret{"adyen": {Secret: "00ff"}, "rfc9421": {Secret: "hmac-sha256:c2VjcmV0", Label: "k1"}}
+)
+
 // fuzzed are the presets whose own code reads what strangers send.
 func fuzzed(f *testing.F) []*provider.Module {
 	f.Helper()
-	settings := map[string]provider.PresetOptions{
-		"aws-sns": {Topics: []string{snsTestTopic}}, "paypal": {WebhookID: "W"}, "apple-app-store": {BundleID: "com.example"}, "google-pubsub": {Audience: "a", ServiceAccount: "b"},
-		"google-play-rtdn": {Audience: "a", ServiceAccount: "b"}, "plaid": {ClientID: "a", ClientSecret: "b"}, "atlassian-connect": {Issuers: []string{"a"}},
-	}
-	secrets := map[string]provider.Secret{"adyen": {Secret: "00ff"}, "rfc9421": {Secret: "hmac-sha256:c2VjcmV0", Label: "k1"}}
 	var modules []*provider.Module
 	for i := range catalogue {
 		p := &catalogue[i]
@@ -29,8 +34,8 @@ func fuzzed(f *testing.F) []*provider.Module {
 			continue
 		}
 		m := provider.NewModule(p)
-		m.PresetOptions = settings[p.Name]
-		if s, ok := secrets[p.Name]; ok {
+		m.PresetOptions = neededOptions[p.Name]
+		if s, ok := neededSecrets[p.Name]; ok {
 			m.Secrets = []provider.Secret{s}
 		} else if !p.NoSecret {
 			m.Secrets = []provider.Secret{{Secret: "a secret that the fuzzer does not know"}}

@@ -1,56 +1,82 @@
 package catalogue
 
 import (
+	"cmp"
+	"errors"
 	"net/http"
 
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// graphValues reads clientState, the same secret in every notification of a
-// delivery. One without it, or with another, makes the whole worthless.
+// graphValues reads the first clientState, which is the secret.
 // https://learn.microsoft.com/en-us/graph/change-notifications-delivery-webhooks
 func graphValues(_ *provider.Module, r *signature.Request) ([]map[string]string, error) {
 	body, err := bodyUpTo(r, graphMost)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkNames(body, graphNames); err != nil {
-		return nil, signature.Refuse(signature.Malformed, "%v", err)
-	}
-	state, err := clientState(body)
-	if err != nil {
-		return nil, err
+	state := ""
+	err = eachClientState(body, func(first string) error {
+		state = first
+		return errStop
+	})
+	if state == "" {
+		return nil, cmp.Or(err, errGraph)
 	}
 	return []map[string]string{{"client_state": state}}, nil
+}
+
+// checkGraph refuses notifications without clientState, or with another, and what
+// the app's JSON reader could read in another way. It comes last, since it takes
+// longest.
+func checkGraph(r *signature.Request) error {
+	body, err := bodyUpTo(r, graphMost)
+	if err != nil {
+		return err
+	}
+	if err := checkNames(body, graphNames); err != nil {
+		return signature.Refuse(signature.Malformed, "%v", err)
+	}
+	first := ""
+	return eachClientState(body, func(state string) error {
+		switch {
+		case state == "":
+			return errGraph
+		case first != "" && !sameText(state, first):
+			return signature.Refuse(signature.InvalidSignature, "the notifications have different values of clientState")
+		}
+		first = state
+		return nil
+	})
 }
 
 // graphNames are the members that are read.
 var graphNames = knownNames(2, "value", "clientState")
 
-// clientState returns the clientState that all notifications have, of which
-// there is at least one.
-func clientState(body []byte) (string, error) {
-	first, found := "", false
-	for name, list := range jsonMembers(body) {
+// eachClientState calls each with the clientState of every notification, empty
+// where there is none.
+func eachClientState(body []byte, each func(state string) error) error {
+	w := &jsonWalk{buf: body}
+	err := w.members(func(name []byte) error {
 		if !isNamed(name, "value") {
-			continue
+			return w.skip()
 		}
-		for notification := range jsonElements(list) {
-			state := notificationState(notification)
-			switch {
-			case state == "":
-				return "", errGraph
-			case found && !sameText(state, first):
-				return "", signature.Refuse(signature.InvalidSignature, "the notifications have different values of clientState")
+		return w.elements(func() error {
+			state, err := w.notificationState()
+			if err != nil {
+				return err
 			}
-			first, found = state, true
-		}
+			return each(state)
+		})
+	})
+	switch {
+	case errors.Is(err, errStop):
+		return nil
+	case errors.Is(err, errNotJSON), errors.Is(err, errManyNames):
+		return signature.Refuse(signature.Malformed, "%v", err)
 	}
-	if !found {
-		return "", errGraph
-	}
-	return first, nil
+	return err
 }
 
 var errGraph = signature.Refuse(signature.Malformed, "the body is not a list of notifications with a clientState each")
@@ -59,16 +85,19 @@ var errGraph = signature.Refuse(signature.Malformed, "the body is not a list of 
 // characters, and some more.
 const maxClientState = 4 * 128
 
-// notificationState returns the clientState of a notification, empty if there
-// is none.
-func notificationState(notification []byte) string {
-	for name, value := range jsonMembers(notification) {
-		if isNamed(name, "clientState") && len(value) <= maxClientState {
-			state, _ := jsonString(value, false)
-			return state
+// notificationState consumes a notification and returns its clientState, empty
+// if there is none.
+func (w *jsonWalk) notificationState() (string, error) {
+	state, found := "", false
+	err := w.members(func(name []byte) error {
+		value, err := w.take()
+		if err == nil && !found && len(value) <= maxClientState && isNamed(name, "clientState") {
+			state, _ = jsonString(value, false)
+			found = true
 		}
-	}
-	return ""
+		return err
+	})
+	return state, err
 }
 
 // graphChallenge sends validationToken back as text.

@@ -12,16 +12,6 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// plainAnswer sends text back as text, never as a page.
-func plainAnswer(text string) *signature.Answer {
-	return &signature.Answer{
-		Status:      http.StatusOK,
-		ContentType: "text/plain; charset=utf-8",
-		Header:      http.Header{"X-Content-Type-Options": {"nosniff"}, "Content-Security-Policy": {"default-src 'none'; sandbox"}},
-		Body:        []byte(text),
-	}
-}
-
 func jsonAnswer(value any) (*signature.Answer, error) {
 	body, err := json.Marshal(value)
 	return &signature.Answer{
@@ -61,10 +51,10 @@ func echoChallenge(member, kind, challenge string) provider.Handshake {
 // https://dev.frontapp.com/docs/application-webhooks
 func frontChallenge(_ *provider.Module, r *signature.Request, d *signature.Delivery) (*signature.Answer, error) {
 	challenge := r.Header.Get("X-Front-Challenge")
-	if d.Event != "sync" || !printable(challenge) {
+	if d.Event != "sync" || !provider.Printable(challenge) {
 		return nil, nil
 	}
-	return plainAnswer(challenge), nil
+	return signature.TextAnswer(challenge), nil
 }
 
 var twitchMembers = members("challenge", "subscription.status")
@@ -77,10 +67,10 @@ func twitchChallenge(_ *provider.Module, r *signature.Request, _ *signature.Deli
 		return nil, nil
 	}
 	found, err := twitchMembers(r)
-	if err != nil || found[0] == "" || found[1] != "webhook_callback_verification_pending" || !printable(found[0]) {
+	if err != nil || found[0] == "" || found[1] != "webhook_callback_verification_pending" || !provider.Printable(found[0]) {
 		return nil, err
 	}
-	return plainAnswer(found[0]), nil
+	return signature.TextAnswer(found[0]), nil
 }
 
 var discordMembers = members("type")
@@ -147,18 +137,28 @@ func plainToken(text string) bool {
 	})
 }
 
-// printable tells whether text can be sent back: not empty, not too long, and
-// of printable ASCII alone.
-func printable(text string) bool {
-	return text != "" && len(text) <= provider.MaxChallenge && !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' })
-}
-
 // oktaChallenge answers a GET that carries the token.
 // https://developer.okta.com/docs/concepts/event-hooks/
 func oktaChallenge(_ *provider.Module, r *signature.Request, _ *signature.Delivery) (*signature.Answer, error) {
 	challenge := r.Header.Get("X-Okta-Verification-Challenge")
-	if r.Method != http.MethodGet || !printable(challenge) {
+	if r.Method != http.MethodGet || !provider.Printable(challenge) {
 		return nil, nil
 	}
 	return jsonAnswer(map[string]string{"verification": challenge})
+}
+
+// airshipValidation answers the signed GET of …/validate with the code that
+// Airship shows for the channel. Without it, the request goes to the app.
+// https://docs.airship.com/platform/open/getting-started/
+func airshipValidation(m *provider.Module, r *signature.Request, d *signature.Delivery) (*signature.Answer, error) {
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	if r.Method != http.MethodGet || !strings.HasSuffix(path, "/validate") {
+		return nil, nil
+	}
+	code := m.Resolved().VerifyToken
+	if code == "" {
+		d.Notice = "Airship validates the URL: write verify_token {env.NAME}, with the Validation Code that Airship shows, to have it answered here"
+		return nil, nil
+	}
+	return jsonAnswer(map[string]string{"confirmation_code": code})
 }

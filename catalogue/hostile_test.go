@@ -12,6 +12,7 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -24,6 +25,7 @@ import (
 	"time"
 
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
 // TestInvariant12AKeyOfTheSendersOwnChoosingIsNotUsed: an intermediate
@@ -121,6 +123,20 @@ func TestInvariant15FetchedKeysOutliveAReload(t *testing.T) {
 	}
 	if n := unknown.Load(); n > 20 {
 		t.Errorf("%d of 150 unknown certificates were asked for", n)
+	}
+}
+
+// TestInvariant12ADocumentIsLookedThroughOnlyIfItsSecretIsRight: the strict check
+// of all names takes longest, so it comes after the secret.
+func TestInvariant12ADocumentIsLookedThroughOnlyIfItsSecretIsRight(t *testing.T) {
+	graph := setUp(t, "microsoft-graph", "state", provider.PresetOptions{})
+	for _, rest := range []string{`,"VALUE":1}`, `,"value":[{}]}`, `,"a":tru}`, `} x`} {
+		for state, want := range map[string]signature.RefusalKind{"other": signature.InvalidSignature, "state": signature.Malformed} {
+			_, err := take(t, graph, request("POST", "/g", `{"value":[{"clientState":"`+state+`"}]`+rest))
+			if refusal, ok := errors.AsType[*signature.Refusal](err); !ok || refusal.Kind != want {
+				t.Errorf("%s with clientState %s: %v, want %s", rest, state, err, want)
+			}
+		}
 	}
 }
 

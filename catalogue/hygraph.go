@@ -7,7 +7,7 @@ import (
 
 func hygraphSignature() signature.SignatureField {
 	f := listIn("gcms-signature", ", ", "sign")
-	f.Encoding = signature.Base64
+	f.Encoding, f.Layout = signature.Base64, "sign={signature}, env={env}, t={t}"
 	return f
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -21,15 +22,20 @@ import (
 
 // tokenRules say how a provider signs with a JSON Web Token.
 type tokenRules struct {
-	// header holds the token, behind prefix.
+	// header holds the token, behind prefix. Empty: the token is the body.
 	header, prefix string
 	// algorithms that the token may name. They are all of one kind.
 	algorithms []jose.SignatureAlgorithm
 	// detached: the token is a signature of the body, whose place in it is
 	// empty.
-	detached bool
-	// keys finds the key that a token names; nil: the secrets are the keys.
+	detached *detachedRules
+	// keys finds the key that a token names; nil: the secrets are the keys, each
+	// of which is tried.
 	keys func(m *provider.Module) (keySource, error)
+	// public: the secrets are public keys for RSA.
+	public bool
+	// checkTime checks a time that is in a header, and fills in the delivery.
+	checkTime func(r *signature.Request, tolerance time.Duration, d *signature.Delivery) error
 	// check checks the claims and fills in the delivery.
 	check func(m *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error
 	// digest is of the content where that is not the payload of the token.
@@ -37,6 +43,8 @@ type tokenRules struct {
 	traits signature.Traits
 	// id and event are JSON paths in the body, empty if it has none.
 	id, event string
+	// eventHeader is the unsigned header with the event type.
+	eventHeader string
 }
 
 // keySource finds public keys.
@@ -65,12 +73,15 @@ func byToken(rules tokenRules) func(*provider.Module) (provider.Verifier, error)
 			v.tolerance = rules.traits.Tolerance
 		}
 		var err error
-		if rules.keys != nil {
+		switch {
+		case rules.keys != nil:
 			v.source, err = rules.keys(m)
-		} else {
+		case rules.public:
+			v.shared, err = publicKeys(m)
+		default:
 			v.shared, err = codeKeys(m, signature.KeyFormat{})
 			for i := range v.shared {
-				v.shared[i].bytes = padded(v.shared[i].bytes)
+				v.shared[i].use = padded(v.shared[i].bytes)
 			}
 		}
 		if err != nil {
@@ -99,6 +110,9 @@ const maxToken = 8 << 10
 
 // token returns the token of a request.
 func (v *tokenVerifier) token(r *signature.Request) (string, error) {
+	if v.rules.header == "" {
+		return bodyToken(r)
+	}
 	text, err := oneHeader(r, v.rules.header)
 	if err != nil {
 		return "", err
@@ -109,11 +123,20 @@ func (v *tokenVerifier) token(r *signature.Request) (string, error) {
 	return strings.TrimSpace(text[len(v.rules.prefix):]), nil
 }
 
+// bodyToken returns the token that is the body.
+func bodyToken(r *signature.Request) (string, error) {
+	if r.Body.Size() == 0 {
+		return "", signature.Refuse(signature.MissingSignature, "the body, which must be a token, is empty")
+	}
+	body, err := wholeBody(r)
+	return string(body), err
+}
+
 // parse reads a token. Only the provider's algorithms pass.
 func (v *tokenVerifier) parse(text string) (*jose.JSONWebSignature, error) {
 	var jws *jose.JSONWebSignature
 	var err error
-	if v.rules.detached {
+	if v.rules.detached != nil {
 		jws, err = jose.ParseDetached(text, []byte{}, v.rules.algorithms)
 	} else {
 		jws, err = jose.ParseSignedCompact(text, v.rules.algorithms)
@@ -125,9 +148,15 @@ func (v *tokenVerifier) parse(text string) (*jose.JSONWebSignature, error) {
 }
 
 func (v *tokenVerifier) CheckHeaders(r *signature.Request) error {
+	if v.rules.header == "" {
+		return nil
+	}
 	text, err := v.token(r)
 	if err == nil {
 		_, err = v.parse(text)
+	}
+	if err == nil && v.rules.checkTime != nil {
+		err = v.rules.checkTime(r, v.tolerance, new(signature.Delivery))
 	}
 	return err
 }
@@ -137,7 +166,7 @@ func (v *tokenVerifier) Verify(ctx context.Context, r *signature.Request) (*sign
 	if err != nil {
 		return nil, err
 	}
-	if v.rules.detached && r.Body.Size() == 0 {
+	if v.rules.detached != nil && r.Body.Size() == 0 {
 		return nil, signature.Refuse(signature.Malformed, "the body is empty")
 	}
 	jws, err := v.parse(text)
@@ -146,6 +175,11 @@ func (v *tokenVerifier) Verify(ctx context.Context, r *signature.Request) (*sign
 	}
 	t := v.rules.traits
 	d := &signature.Delivery{IDSigned: t.IDSigned, EventSigned: t.EventSigned, TimestampSigned: t.TimestampSigned}
+	if v.rules.checkTime != nil {
+		if err := v.rules.checkTime(r, v.tolerance, d); err != nil {
+			return nil, err
+		}
+	}
 	if v.source != nil {
 		// What needs no key comes first: anybody can name keys to be fetched.
 		// The claims are the bytes that are verified next.
@@ -173,8 +207,8 @@ func (v *tokenVerifier) Verify(ctx context.Context, r *signature.Request) (*sign
 // open verifies the signature and returns what it signs.
 func (v *tokenVerifier) open(ctx context.Context, r *signature.Request, jws *jose.JSONWebSignature, text string) ([]byte, signature.Identity, error) {
 	try := func(key any) ([]byte, error) {
-		if v.rules.detached {
-			return nil, verifyDetached(text, r.Body, key)
+		if v.rules.detached != nil {
+			return nil, v.rules.detached.verify(r, text, jws, key)
 		}
 		return jws.Verify(key)
 	}
@@ -187,12 +221,12 @@ func (v *tokenVerifier) open(ctx context.Context, r *signature.Request, jws *jos
 		if err == nil {
 			return payload, identity, nil
 		}
-		if errors.Is(err, errBodyRead) {
+		if _, refused := errors.AsType[*signature.Refusal](err); refused || errors.Is(err, errBodyRead) {
 			return nil, identity, err
 		}
 	}
 	for _, k := range v.shared {
-		if payload, err := try(k.bytes); err == nil {
+		if payload, err := try(k.use); err == nil {
 			return payload, k.identity, nil
 		}
 	}
@@ -214,6 +248,9 @@ func (v *tokenVerifier) checkClaims(r *signature.Request, payload []byte, d *sig
 
 // describe reads ID and event type from the body.
 func (v *tokenVerifier) describe(r *signature.Request, d *signature.Delivery) error {
+	if v.rules.eventHeader != "" {
+		d.Event = eventIn(r, v.rules.eventHeader)
+	}
 	if v.rules.id == "" && v.rules.event == "" {
 		return nil
 	}
@@ -230,12 +267,24 @@ func (v *tokenVerifier) describe(r *signature.Request, d *signature.Delivery) er
 	return nil
 }
 
+// maxEventHeader bounds an event type in a header, in bytes.
+const maxEventHeader = 256
+
+// eventIn returns the event type in a header, empty unless it comes once.
+func eventIn(r *signature.Request, name string) string {
+	values := r.Header.Values(name)
+	if len(values) != 1 || len(values[0]) > maxEventHeader {
+		return ""
+	}
+	return strings.TrimSpace(values[0])
+}
+
 // digest is of the token's payload, or of what the rules say.
 func (v *tokenVerifier) digest(r *signature.Request, payload []byte) ([]byte, error) {
 	switch {
 	case v.rules.digest != nil:
 		return v.rules.digest(v.module, r, payload)
-	case v.rules.detached:
+	case v.rules.detached != nil:
 		return bodyDigest(r)
 	}
 	sum := sha256.Sum256(payload)
@@ -335,6 +384,15 @@ func (c claims) checkLifetime(now time.Time, leeway time.Duration) error {
 	return c.checkValidity(now, leeway)
 }
 
+// checkBodyBase64 holds the body to a claim with its SHA-256 in base64.
+func (c claims) checkBodyBase64(name string, r *signature.Request) error {
+	digest, err := bodyDigest(r)
+	if err != nil {
+		return err
+	}
+	return checkClaimed(c.text(name), base64.StdEncoding.Strict().DecodeString, digest, "body")
+}
+
 // checkBody holds the body to a claim with its SHA-256 in hex.
 func (c claims) checkBody(name string, r *signature.Request) error {
 	digest, err := bodyDigest(r)
@@ -345,9 +403,14 @@ func (c claims) checkBody(name string, r *signature.Request) error {
 }
 
 func (c claims) checkHex(name string, want []byte, what string) error {
-	got, err := hex.DecodeString(c.text(name))
+	return checkClaimed(c.text(name), hex.DecodeString, want, what)
+}
+
+// checkClaimed compares the hash in a claim with that of the request.
+func checkClaimed(text string, decode func(string) ([]byte, error), want []byte, what string) error {
+	got, err := decode(text)
 	switch {
-	case c.text(name) == "":
+	case text == "":
 		return signature.Refuse(signature.Malformed, "the token does not say which %s it is for", what)
 	case err != nil || subtle.ConstantTimeCompare(got, want) != 1:
 		return signature.Refuse(signature.InvalidSignature, "the token is for another %s", what)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/json"
@@ -11,7 +13,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -111,8 +115,8 @@ func keyIdentity(provider, id string) signature.Identity {
 	return signature.Identity{Label: id, Fingerprint: sha256.Sum256([]byte("verify_webhook key\x00" + provider + "\x00" + id))}
 }
 
-// parseKeySet reads a JSON Web Key Set. Keys of other kinds than RSA and
-// elliptic curves, and private ones, are left out.
+// parseKeySet reads a JSON Web Key Set. Keys of other kinds than RSA, elliptic
+// curves and Ed25519, and private ones, are left out.
 func parseKeySet(raw []byte) (map[string]any, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -130,7 +134,7 @@ func parseKeySet(raw []byte) (map[string]any, error) {
 			continue
 		}
 		switch k.Key.(type) {
-		case *rsa.PublicKey, *ecdsa.PublicKey:
+		case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
 			keys[k.KeyID] = k.Key
 		}
 	}
@@ -156,6 +160,9 @@ func parseJWK(text []byte) (*jose.JSONWebKey, error) {
 	}
 	if k.UnmarshalJSON(text) != nil || !k.IsPublic() {
 		return nil, errors.New("it is not a public JSON Web Key")
+	}
+	if public, ok := k.Key.(*ecdsa.PublicKey); ok && public.Curve == elliptic.P521() {
+		return &k, nil // slower than the curves that certificates of a sender may have
 	}
 	return &k, signature.CheckPublicKey(k.Key)
 }
@@ -202,6 +209,42 @@ func (p *publishedKeys) find(ctx context.Context, id string, _ time.Time) (any, 
 }
 
 func (p *publishedKeys) identities() []signature.Identity { return []signature.Identity{p.identity} }
+
+// issuerKeys returns the keys of the config, or else those that the configured
+// issuer publishes at a path that the provider documents.
+func issuerKeys(path string) func(m *provider.Module) (keySource, error) {
+	return func(m *provider.Module) (keySource, error) {
+		static, err := configuredKeys(m)
+		if err != nil {
+			return nil, err
+		}
+		if static != nil {
+			return static, nil
+		}
+		base, host, err := issuerAddress(m)
+		if err != nil {
+			return nil, err
+		}
+		return published(m.Name(), base, base+path, host, parseKeySet), nil
+	}
+}
+
+// issuerAddress returns the configured issuer without a slash at its end, and its
+// host.
+func issuerAddress(m *provider.Module) (base, host string, err error) {
+	issuers := m.Resolved().Issuers
+	if len(issuers) == 0 {
+		return "", "", errors.New("missing issuer, whose keys are fetched: write issuer https://…, or jwks")
+	}
+	if len(issuers) > 1 {
+		return "", "", errors.New("issuer: write one, whose keys are fetched")
+	}
+	u, err := url.Parse(issuers[0])
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.Port() != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", "", fmt.Errorf("issuer %q is not an https URL of a host and a path alone", issuers[0])
+	}
+	return strings.TrimSuffix(issuers[0], "/"), u.Host, nil
+}
 
 // configuredOr returns the keys of the config, or else those of source.
 func configuredOr(m *provider.Module, source func() keySource) (keySource, error) {

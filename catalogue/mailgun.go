@@ -1,15 +1,60 @@
 package catalogue
 
-import "github.com/verify-webhook/caddy-verify-webhook/signature"
+import (
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
 
 // mailgunNames are the members that are read.
-var mailgunNames = knownNames(1, "signature", "timestamp", "token")
+var mailgunNames = knownNames(1, "signature", "timestamp", "token", mailgunParent)
+
+// mailgunParent is the member with the signature under the key of the primary
+// account, where an event is of a subaccount.
+// https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks
+const mailgunParent = "parent-signature"
+
+// mailgunTolerance is in seconds. A retry has the token and the time of the first
+// attempt, and the last one comes after 8 hours and 5 minutes.
+const mailgunTolerance = 8*3600 + 30*60
+
+// mailgunSchemes: events come in JSON, and mails as forms, which are multipart
+// where they have attachments. A secret is that of the account or that of its
+// primary account.
+func mailgunSchemes() []signature.Scheme {
+	value := func(name string) signature.Field { return signature.Field{From: "value", Name: name} }
+	form := signature.Condition{ContentType: "application/x-www-form-urlencoded"}
+	multipart := signature.Condition{ContentType: "multipart/form-data"}
+	made := func(sig, time, token, eventType signature.Field, more ...with) signature.Scheme {
+		return scheme(signature.HMACSHA256, signature.SignatureField{Field: sig}, append(more, signed("{timestamp}{id}"), timestamp(time, "unix", mailgunTolerance), id(token), event(eventType))...)
+	}
+	return []signature.Scheme{
+		made(inForm("signature"), inForm("timestamp"), inForm("token"), inForm("event"), when(form)),
+		made(inJSON("signature.signature"), inJSON("signature.timestamp"), inJSON("signature.token"), inJSON("event-data.event")),
+		made(value("signature"), value("timestamp"), value("token"), value("event"), when(multipart)),
+		made(inForm(mailgunParent), inForm("timestamp"), inForm("token"), inForm("event"), when(form)),
+		made(inJSON("signature."+mailgunParent), inJSON("signature.timestamp"), inJSON("signature.token"), inJSON("event-data.event")),
+		made(value(mailgunParent), value("timestamp"), value("token"), value("event"), when(multipart)),
+	}
+}
+
+// mailgunValues reads the signature block of a multipart body. Of all others
+// nothing needs to be worked out.
+func mailgunValues(_ *provider.Module, r *signature.Request) ([]map[string]string, error) {
+	if !signature.IsMultipart(r) || r.Body == nil {
+		return []map[string]string{{}}, nil
+	}
+	fields, err := signature.MultipartFields(r, "signature", "timestamp", "token", "event", mailgunParent)
+	return []map[string]string{fields}, err
+}
 
 // checkMailgun refuses a JSON body whose signed members come twice: the app
 // would take for the signed token one that is not. Mails come as forms; events in
 // JSON are small.
 func checkMailgun(r *signature.Request) error {
-	if form, err := r.Form(); err != nil || form != nil {
+	if signature.IsMultipart(r) {
+		return nil // mailgunValues does so
+	}
+	if form, err := r.HasForm(); err != nil || form {
 		return err
 	}
 	body, err := wholeBody(r)

@@ -20,13 +20,39 @@ var maxBodies = map[string]int64{
 	// A transaction, of which blockchains limit the data to 128 KiB.
 	"fireblocks":     2 << 20,
 	"fireblocks-jws": 2 << 20,
+	// A transaction or an activity, in which one can be signed.
+	"turnkey": 2 << 20,
 	// Names and URLs, and the message of a commit.
 	"terraform":          2 << 20,
 	"terraform-run-task": 2 << 20,
+	// A transaction, and names and URLs of its parties. The body is hashed twice: a
+	// secret can be text or base64.
+	"mercury": 4 << 20,
+	// A task with its metadata, or a worker. SHA-512 takes twice as long as SHA-256.
+	"onfleet": 4 << 20,
+	// One charge, transfer or subscription, with the metadata of its request.
+	"paystack": 4 << 20,
+	// The state of an applicant, without documents. The hash can be SHA-512.
+	"sumsub": 4 << 20,
+	// An entry is written with mutations of at most 80 KB. The body is escaped and
+	// hashed at up to twice its length.
+	// https://hygraph.com/docs/api-reference/basics/api-limits
+	"hygraph": 2 << 20,
+	// Forms of short fields: a message has at most 1,600 characters, the attributes
+	// of a task 4 KB, those of a conversation 16 KB.
+	// https://www.twilio.com/docs/glossary/what-sms-character-limit
+	// https://www.twilio.com/docs/taskrouter/api/task
+	// https://www.twilio.com/docs/conversations/conversations-limits
+	"twilio": 2 << 20,
 	// Orders and subscriptions, with metadata of at most 50 values of 500 characters.
 	"polar": 4 << 20,
 	// One event, whose documents are sent as URLs. The code looks into no more.
 	"dropbox-sign": wholeMost,
+	// A token, whose JSON is in strings. The code looks into no more.
+	"kinde": wholeMost,
+	"wix":   wholeMost,
+	// Names and IDs: files are fetched.
+	"figma": wholeMost,
 	// Notifications are batched, some with the changed item in them.
 	"microsoft-graph": graphMost,
 	// Forms of short fields.
@@ -35,14 +61,14 @@ var maxBodies = map[string]int64{
 	"plivo":          wholeMost,
 
 	// Mails with their attachments: 25 MB as received, escaped in a form and
-	// partly twice (mandrill, mailgun), 30 MB (sendgrid), and 35 MB in base64
-	// (postmark).
-	// https://www.twilio.com/docs/sendgrid/for-developers/parsing-email/setting-up-the-inbound-parse-webhook
+	// partly twice (mandrill, mailgun), and 35 MB in base64 (postmark).
 	// https://postmarkapp.com/support/article/1056-what-are-the-attachment-and-email-size-limits
 	"mailgun":  mailMost,
 	"mandrill": mailMost,
 	"postmark": mailMost,
-	"sendgrid": mailMost,
+	// A mail has at most 30 MB, and is sent as it is in a multipart form.
+	// https://www.twilio.com/docs/sendgrid/for-developers/parsing-email/setting-up-the-inbound-parse-webhook
+	"sendgrid": 36 << 20,
 }
 
 const (

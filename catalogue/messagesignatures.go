@@ -48,10 +48,13 @@ type messageKey struct {
 
 const maxMessageSignatures = 4
 
+// defaultComponents must be covered where the config names none.
+var defaultComponents = []string{"@method", "@target-uri", "content-digest"}
+
 func newMessageSignatures(m *provider.Module) (provider.Verifier, error) {
 	v := &messageSignatures{components: m.Resolved().Components, tolerance: time.Duration(m.Tolerance)}
 	if len(v.components) == 0 {
-		v.components = []string{"@method", "@target-uri", "content-digest"}
+		v.components = defaultComponents
 	}
 	if v.tolerance == 0 {
 		v.tolerance = signature.DefaultTolerance

@@ -80,6 +80,12 @@ func newSigner(t *testing.T, name string, issuer *signer, until time.Time) *sign
 	if err != nil {
 		t.Fatal(err)
 	}
+	return certificateFor(t, key, name, issuer, until)
+}
+
+// certificateFor is a signer with a key that exists.
+func certificateFor(t *testing.T, key *rsa.PrivateKey, name string, issuer *signer, until time.Time) *signer {
+	t.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotBefore: testNow.Add(-time.Hour), NotAfter: until,
 		IsCA: issuer == nil, BasicConstraintsValid: true,
@@ -87,6 +93,7 @@ func newSigner(t *testing.T, name string, issuer *signer, until time.Time) *sign
 	parent, signWith := template, key
 	if issuer != nil {
 		block, _ := pem.Decode([]byte(issuer.cert))
+		var err error
 		if parent, err = x509.ParseCertificate(block.Bytes); err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -34,7 +33,7 @@ type sns struct {
 	fetcher    *keyfetch.Fetcher
 	configured [][]*x509.Certificate
 	roots      *x509.CertPool
-	confirm    bool
+	confirm    func(*signature.Request) bool
 	maxAge     time.Duration
 	versions   map[string]crypto.Hash // by SignatureVersion
 }
@@ -45,10 +44,8 @@ const (
 	snsMaxSkew   = 5 * time.Minute
 )
 
-var snsTopic = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov):sns:([a-z]{2}(?:-[a-z]+)+-\d):\d{12}:[A-Za-z0-9_.-]{1,256}$`)
-
 func newSNS(m *provider.Module) (provider.Verifier, error) {
-	s := &sns{topics: make(map[string]signature.Identity), hosts: make(map[string]string), confirm: m.Resolved().AcceptHandshake, maxAge: time.Duration(m.Tolerance)}
+	s := &sns{topics: make(map[string]signature.Identity), hosts: make(map[string]string), confirm: m.AcceptsHandshake, maxAge: time.Duration(m.Tolerance)}
 	var hosts []string
 	for _, topic := range m.Resolved().Topics {
 		host := snsHost(topic)
@@ -75,20 +72,6 @@ func newSNS(m *provider.Module) (provider.Verifier, error) {
 	return s, err
 }
 
-// snsHost returns the host of SNS in a topic's region, empty if the topic is
-// none.
-func snsHost(topic string) string {
-	parts := snsTopic.FindStringSubmatch(topic)
-	if parts == nil {
-		return ""
-	}
-	host := "sns." + parts[2] + ".amazonaws.com"
-	if parts[1] == "aws-cn" {
-		host += ".cn"
-	}
-	return host
-}
-
 // usesHost reports whether a configured topic is at this host.
 func (s *sns) usesHost(host string) bool {
 	for _, used := range s.hosts {
@@ -105,7 +88,11 @@ type snsMessage map[string]string
 func (s *sns) CheckHeaders(*signature.Request) error { return nil }
 
 func (s *sns) Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error) {
-	msg, err := readSNS(r)
+	body, err := wholeBody(r)
+	if err != nil {
+		return nil, err
+	}
+	msg, err := readSNS(body)
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +107,10 @@ func (s *sns) Verify(ctx context.Context, r *signature.Request) (*signature.Deli
 	if err := s.checkSignature(ctx, msg, r.Now); err != nil {
 		return nil, err
 	}
+	// After what is cheaper: it looks at every byte.
+	if err := checkNames(body, snsMembers); err != nil {
+		return nil, signature.Refuse(signature.Malformed, "%v", err)
+	}
 	// Last: until here the response does not depend on which topics are
 	// configured, so that nobody can find them out.
 	identity, ok := s.topics[msg["TopicArn"]]
@@ -129,9 +120,14 @@ func (s *sns) Verify(ctx context.Context, r *signature.Request) (*signature.Deli
 	d := &signature.Delivery{ID: msg["MessageId"], IDSigned: true, Event: msg["Type"], EventSigned: true, Timestamp: sent, TimestampSigned: true}
 	d.Matches = []signature.Match{{Secret: identity, Digest: digest.Sum(nil)}}
 	d.Contents = d.Matches // a topic is no secret that another could replace
-	if s.confirm && msg["Type"] == "SubscriptionConfirmation" {
-		d.Answer, err = s.confirmSubscription(ctx, msg)
+	if msg["Type"] != "SubscriptionConfirmation" {
+		return d, nil
 	}
+	if !s.confirm(r) {
+		d.Notice = "SNS asks whether the topic may send here: write accept_handshake while you subscribe, to have it confirmed here"
+		return d, nil
+	}
+	d.Answer, err = s.confirmSubscription(ctx, msg)
 	return d, err
 }
 
@@ -172,16 +168,10 @@ const (
 	maxSNSName = longestEscape * len("MessageAttributes")
 )
 
-// readSNS reads the members that are strings. A name that comes twice, or in
-// other letters, is refused: the app's parser might take the other one.
-func readSNS(r *signature.Request) (snsMessage, error) {
-	body, err := wholeBody(r)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkNames(body, snsMembers); err != nil {
-		return nil, signature.Refuse(signature.Malformed, "%v", err)
-	}
+// readSNS reads the members that are strings. Whether a name comes twice, or in
+// other letters, so that the app's parser might take the other one, is checked
+// later.
+func readSNS(body []byte) (snsMessage, error) {
 	msg := make(snsMessage)
 	for written, value := range jsonMembers(body) {
 		if len(written) > maxSNSName {
@@ -312,7 +302,7 @@ func (s *sns) checkSignature(ctx context.Context, msg snsMessage, now time.Time)
 	if err := msg.writeSigned(h); err != nil {
 		return err
 	}
-	return s.tryChains(chains, hash, h.Sum(nil), sig, now)
+	return s.tryChains(chains, snsCertNames(msg["TopicArn"]), signedSum{hash, h.Sum(nil), sig}, now)
 }
 
 // rsaSignature decodes a signature, which must be as long as one by an RSA key
@@ -329,31 +319,45 @@ func rsaSignature(text string) ([]byte, error) {
 	return sig, nil
 }
 
-func (s *sns) tryChains(chains [][]*x509.Certificate, hash crypto.Hash, sum, sig []byte, now time.Time) error {
+// signedSum is a hash with what is said to be its signature.
+type signedSum struct {
+	hash     crypto.Hash
+	sum, sig []byte
+}
+
+func (s *sns) tryChains(chains [][]*x509.Certificate, names []string, signed signedSum, now time.Time) error {
+	refusal := signature.Refuse(signature.InvalidSignature, "the certificate did not make this signature: the message was changed")
 	for _, chain := range chains {
-		if err := s.trust(chain, now); err != nil {
+		if err := s.trust(chain, names, now); err != nil {
+			refusal = err
 			continue
 		}
 		public, ok := chain[0].PublicKey.(*rsa.PublicKey)
-		if ok && rsa.VerifyPKCS1v15(public, hash, sum, sig) == nil {
+		if ok && rsa.VerifyPKCS1v15(public, signed.hash, signed.sum, signed.sig) == nil {
 			return nil
 		}
 	}
-	return signature.Refuse(signature.InvalidSignature, "no certificate that can be trusted made this signature")
+	return refusal
 }
 
-// trust checks a certificate. Amazon serves its own without those in between,
-// so where no roots are configured, TLS to Amazon's host vouches for it, and
-// name and dates are checked.
-func (s *sns) trust(chain []*x509.Certificate, now time.Time) error {
-	const name = "sns.amazonaws.com"
-	if s.roots != nil {
-		return checkChain(chain, s.roots, name, now)
+// trust refuses a certificate that is not SNS's. Amazon serves its own without
+// those in between, so where no roots are configured, TLS to Amazon's host
+// vouches for it, and name and dates are checked.
+func (s *sns) trust(chain []*x509.Certificate, names []string, now time.Time) error {
+	cert := chain[0]
+	if err := checkCertName(cert, names); err != nil {
+		return err
 	}
-	if now.Before(chain[0].NotBefore) || now.After(chain[0].NotAfter) {
-		return errors.New("the certificate is not valid now")
+	if now.Before(cert.NotBefore) || now.After(cert.NotAfter) {
+		return signature.Refuse(signature.InvalidSignature, "the certificate is valid from %s until %s only", cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339))
 	}
-	return chain[0].VerifyHostname(name)
+	if s.roots == nil {
+		return nil
+	}
+	if err := checkChain(chain, s.roots, "", now); err != nil {
+		return signature.Refuse(signature.InvalidSignature, "the certificate does not lead to a configured root: %v", err)
+	}
+	return nil
 }
 
 var snsCertPath = regexp.MustCompile(`^/SimpleNotificationService-[0-9a-f]{10,64}\.pem$`)

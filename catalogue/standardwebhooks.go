@@ -18,7 +18,7 @@ var standardWebhooks = []provider.Preset{
 	svix("render", "Render", "https://render.com/docs/webhooks"),
 	svix("safebase", "SafeBase", svixDocs),
 	svix("sardine", "Sardine", svixDocs),
-	svix("stytch", "Stytch", "https://stytch.com/docs/guides/webhooks/overview"),
+	svix("stytch", "Stytch", "https://stytch.com/docs/guides/webhooks"),
 	// type is always "event".
 	{
 		Name: "anthropic", Title: "Anthropic (Claude API)", Distinction: unique,
@@ -33,7 +33,7 @@ var standardWebhooks = []provider.Preset{
 	{
 		Name: "clerk", Title: "Clerk", Distinction: unique,
 		Schemes: []signature.Scheme{standard(whsec, inJSON("type"))}, Families: []string{"svix-"},
-		Docs: "https://clerk.com/docs/webhooks/sync-data", SecretHelp: "Signing Secret of the endpoint, whsec_…",
+		Docs: "https://clerk.com/docs/guides/development/webhooks/overview", SecretHelp: "Signing Secret of the endpoint, whsec_…",
 	},
 	// The older creem-signature is of the body, under the secret as text. Where
 	// both signatures come and one is taken away, the ID is still the same: it

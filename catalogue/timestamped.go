@@ -12,13 +12,14 @@ var timestamped = []provider.Preset{
 	{
 		Name: "airship", Title: "Airship open channels", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-UA-SIGNATURE", ""), signed("{timestamp}:{body_inflated}"), timestamp(inHeader("X-UA-TIMESTAMP"), "unix", 0)),
-		Docs:    "https://support.airship.com/hc/en-us/articles/360032501831", SecretHelp: "signature secret of the open platform",
+		Takes:   []string{"verify_token"}, Handshake: airshipValidation, Handshakes: "the signed GET of …/validate, if `verify_token` is the Validation Code that Airship shows",
+		Docs: "https://support.airship.com/hc/en-us/articles/360032501831", SecretHelp: "signature secret of the open platform",
 	},
 	// Retries go on for 3 days. Whether they are signed with a new time is not
 	// documented; the ID is signed.
 	{
 		Name: "airwallex", Title: "Airwallex", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, hexIn("x-signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("x-timestamp"), "unix_ms", 3*24*3600), id(inJSON("id")), event(inJSON("name"))),
+		Schemes: only(signature.HMACSHA256, hexIn("x-signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("x-timestamp"), "unix_ms", 73*3600), id(inJSON("id")), event(inJSON("name"))),
 		Docs:    "https://www.airwallex.com/docs/developer-tools/webhooks/listen-for-webhook-events", SecretHelp: "Secret of the webhook subscription",
 	},
 	// BOX-DELIVERY-ID is of one attempt: "When Box retries a webhook this ID will
@@ -45,8 +46,15 @@ var timestamped = []provider.Preset{
 	// time is not documented; the body has event_time.
 	{
 		Name: "cashfree", Title: "Cashfree Payments", DigestBody: true, Distinction: unique,
-		Schemes: only(signature.HMACSHA256, base64In("x-webhook-signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("x-webhook-timestamp"), "unix_ms", 24*3600), event(inJSON("type"))),
+		Schemes: only(signature.HMACSHA256, base64In("x-webhook-signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("x-webhook-timestamp"), "unix_ms", 25*3600), event(inJSON("type"))),
 		Docs:    "https://www.cashfree.com/docs/payments/online/webhooks/signature-verification", SecretHelp: "client secret (secret key) of the account",
+	},
+	// Retries are signed with a new time and keep the delivery ID. Somebody who types
+	// and stops is announced in equal words.
+	{
+		Name: "chatwoot", Title: "Chatwoot", DigestBody: true, Distinction: repeats,
+		Schemes: only(signature.HMACSHA256, hexIn("X-Chatwoot-Signature", "sha256="), signed("{timestamp}.{body}"), timestamp(inHeader("X-Chatwoot-Timestamp"), "unix", 0), id(inHeader("X-Chatwoot-Delivery")), event(inJSON("event"))),
+		Docs:    "https://www.chatwoot.com/hc/user-guide/articles/1677693021-how-to-use-webhooks", SecretHelp: "secret of the webhook or of the agent bot, on its page",
 	},
 	// uid is the video, and time that of sending; the body has `modified`.
 	{
@@ -54,11 +62,18 @@ var timestamped = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, listIn("Webhook-Signature", ",", "sig1"), signed("{timestamp}.{body}"), timestamp(inElement("time"), "unix", 0), event(inJSON("status.state"))),
 		Docs:    "https://developers.cloudflare.com/stream/manage-video-library/using-webhooks/", SecretHelp: "secret in the answer of the API call that makes the webhook",
 	},
+	// SHA-1 or SHA-256 is a setting of the account. Whether retries are signed with a
+	// new time is not documented; the two hours are those of the vendor's libraries,
+	// and the body has timestamp and request_id.
+	{Name: "cloudinary", Title: "Cloudinary", DigestBody: true, Distinction: unique, Variants: []provider.Variant{
+		{Name: "sha1", Help: "SHA-1, as with most accounts", Schemes: cloudinaryScheme(signature.SHA1Suffix), Weakness: suffixWeakness},
+		{Name: "sha256", Help: "the account is set to SHA-256", Schemes: cloudinaryScheme(signature.SHA256Suffix), Weakness: suffixWeakness},
+	}, Docs: "https://cloudinary.com/documentation/notification_signatures", SecretHelp: "API secret of the key that signs notifications, under Settings > Webhook Notifications"},
 	// Retries go on for 24 hours. Whether they are signed with a new time is not
 	// documented; data.id is the message, and the body has its status and times.
 	{
 		Name: "courier", Title: "Courier", DigestBody: true, Distinction: unique,
-		Schemes: only(signature.HMACSHA256, listIn("courier-signature", ",", "signature"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 24*3600), event(inJSON("type"))),
+		Schemes: only(signature.HMACSHA256, listIn("courier-signature", ",", "signature"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 25*3600), event(inJSON("type"))),
 		Docs:    "https://www.courier.com/docs/platform/workspaces/outbound-webhooks", SecretHelp: "signing secret of the outbound webhook",
 	},
 	// Confirmed at docs.customer.io/api/webhooks.
@@ -106,7 +121,7 @@ var timestamped = []provider.Preset{
 	// is the message; the body has created_at in microseconds.
 	{
 		Name: "knock", Title: "Knock", DigestBody: true, Distinction: unique,
-		Schemes: only(signature.HMACSHA256, knockSignature(), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 24*3600), event(inJSON("type"))),
+		Schemes: only(signature.HMACSHA256, knockSignature(), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 25*3600), event(inJSON("type"))),
 		Docs:    "https://docs.knock.app/developer-tools/outbound-webhooks/overview#verifying-the-signature", SecretHelp: "signing key on the page of the webhook",
 	},
 	// The minute is that of Linear's library and documentation, although retries
@@ -131,7 +146,7 @@ var timestamped = []provider.Preset{
 	{
 		Name: "orb", Title: "Orb", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("X-Orb-Signature", " ", "v1"), signed("v1:{timestamp}:{body}"), timestamp(inHeader("X-Orb-Timestamp"), "iso8601", 0), id(inJSON("id")), event(inJSON("type"))),
-		Docs:    "https://docs.withorb.com/integrations-and-exports/webhooks", SecretHelp: "Signing secret of the endpoint",
+		Docs:    "https://docs.withorb.com/guides/integrations-and-exports/webhooks", SecretHelp: "Signing secret of the endpoint",
 	},
 	{
 		Name: "paddle", Title: "Paddle Billing", Distinction: unique,
@@ -167,7 +182,7 @@ var timestamped = []provider.Preset{
 		Name: "recurly", Title: "Recurly", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("recurly-signature"), Separator: ",", Positional: 1}, signed("{timestamp}.{body}"), timestamp(inElement("1"), "unix_ms", 0),
 			id(inHeader("recurly-notification-id")), event(inJSON("object_type")), action(inJSON("event_type"))),
-		Docs: "https://docs.recurly.com/docs/signature-verification", SecretHelp: "Secret key of the endpoint, as text",
+		Docs: "https://docs.recurly.com/recurly-subscriptions/docs/signature-verification", SecretHelp: "Secret key of the endpoint, as text",
 	},
 	// call_id is the call; the body has its times and its transcript.
 	{
@@ -182,7 +197,8 @@ var timestamped = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, spaced(listIn("Revolut-Signature", ",", "v1")), signed("v1.{timestamp}.{body}"), timestamp(inHeader("Revolut-Request-Timestamp"), "unix_ms", 0), event(inJSON("event"))),
 		Docs:    "https://developer.revolut.com/docs/guides/merchant/monitor-and-observe/webhooks/verify-the-payload-signature", SecretHelp: "signing_secret of the webhook, wsk_…",
 	},
-	// Retries go on for 30 minutes, and Sanity's own library checks no age.
+	// Retries went on for 30 minutes until 2026, and Sanity's own library checks no
+	// age.
 	{
 		Name: "sanity", Title: "Sanity", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, sanitySignature(), refuseEmpty, signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 1800), id(inHeader("idempotency-key")), event(inHeader("sanity-operation"))),
@@ -192,13 +208,13 @@ var timestamped = []provider.Preset{
 	// not documented; the body has event_time.
 	{
 		Name: "sinch-conversation", Title: "Sinch Conversation API", DigestBody: true, Distinction: unique,
-		Schemes: only(signature.HMACSHA256, base64In("x-sinch-webhook-signature", ""), signed("{body}.{header.x-sinch-webhook-signature-nonce}.{timestamp}"), timestamp(inHeader("x-sinch-webhook-signature-timestamp"), "unix", 24*3600), jsonBody),
+		Schemes: only(signature.HMACSHA256, base64In("x-sinch-webhook-signature", ""), signed("{body}.{header.x-sinch-webhook-signature-nonce}.{timestamp}"), timestamp(inHeader("x-sinch-webhook-signature-timestamp"), "unix", 25*3600), jsonBody),
 		Docs:    "https://developers.sinch.com/docs/conversation/callbacks/", SecretHelp: "secret of the webhook, as given",
 	},
 	{
 		Name: "slack", Title: "Slack", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, hexIn("X-Slack-Signature", "v0="), signed("v0:{timestamp}:{body}"), timestamp(inHeader("X-Slack-Request-Timestamp"), "unix", 0), id(inJSON("event_id")), event(inJSON("event.type"))),
-		Window:  2 * day, Handshake: echoChallenge("type", "url_verification", "challenge"), Handshakes: "url_verification, signed",
+		Schemes:    only(signature.HMACSHA256, hexIn("X-Slack-Signature", "v0="), signed("v0:{timestamp}:{body}"), timestamp(inHeader("X-Slack-Request-Timestamp"), "unix", 0), id(inJSON("event_id")), event(inJSON("event.type")), answers(ping(inForm("ssl_check"), "1"))),
+		OtherEvent: slackEvent, Window: 2 * day, Handshake: echoChallenge("type", "url_verification", "challenge"), Handshakes: "url_verification, signed",
 		Docs: "https://docs.slack.dev/authentication/verifying-requests-from-slack", SecretHelp: "Signing Secret, under Basic Information of the app",
 	},
 	{
@@ -232,7 +248,7 @@ var timestamped = []provider.Preset{
 	},
 	{
 		Name: "workos", Title: "WorkOS", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, spaced(listIn("WorkOS-Signature", ",", "v1")), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 180), id(inJSON("id")), event(inJSON("event"))),
+		Schemes: only(signature.HMACSHA256, laidOut("t={t}, v1={signature}", spaced(listIn("WorkOS-Signature", ",", "v1"))), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 180), id(inJSON("id")), event(inJSON("event"))),
 		Docs:    "https://workos.com/docs/events/data-syncing/webhooks", SecretHelp: "Secret of the endpoint",
 	},
 	// Two tickets that a bulk update changes in one second can have equal bodies.
@@ -256,6 +272,12 @@ var timestamped = []provider.Preset{
 		Window:  2 * day, Handshake: zoomChallenge, Handshakes: "endpoint.url_validation, signed",
 		Docs: "https://developers.zoom.us/docs/api/webhooks", SecretHelp: "Secret Token, under Features of the app",
 	},
+}
+
+const suffixWeakness = "the signature is a hash of content and secret without HMAC: who can find two contents with one hash has one signature for both"
+
+func cloudinaryScheme(algorithm signature.Algorithm) []signature.Scheme {
+	return only(algorithm, hexIn("X-Cld-Signature", ""), signed("{body}{timestamp}"), timestamp(inHeader("X-Cld-Timestamp"), "unix", 7200), event(inJSON("notification_type")))
 }
 
 // boxScheme: each of the two keys has a header of its own.
@@ -296,6 +318,9 @@ func mercuryScheme(encoding string) signature.Scheme {
 }
 
 func paymongoScheme(element string) signature.Scheme {
-	return scheme(signature.HMACSHA256, listIn("Paymongo-Signature", ",", element), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 24*3600),
+	return scheme(signature.HMACSHA256, laidOut(paymongoLayout[element], listIn("Paymongo-Signature", ",", element)), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 25*3600),
 		id(inJSON("data.id")), event(inJSON("data.attributes.type")))
 }
+
+// paymongoLayout is the header of a webhook of live or of test mode.
+var paymongoLayout = map[string]string{"li": "t={t},te=,li={signature}", "te": "t={t},te={signature},li="}

@@ -36,7 +36,13 @@ var tokens = []provider.Preset{
 	{
 		Name: "documenso", Title: "Documenso", Distinction: unique,
 		Schemes: only(signature.Token, plainIn("X-Documenso-Secret"), event(inJSON("event"))), Weakness: tokenWeakness,
-		Docs: "https://docs.documenso.com/developers/webhooks", SecretHelp: "Secret of the webhook, as typed",
+		Docs: "https://docs.documenso.com/docs/developers/webhooks/verification", SecretHelp: "Secret of the webhook, as typed",
+	},
+	// The body counts attempts in `retries`.
+	{
+		Name: "figma", Title: "Figma", Distinction: unique, DigestBody: true, Values: figmaValues,
+		Schemes: only(signature.Token, signature.SignatureField{Field: inJSON("passcode")}, event(inJSON("event_type"))), Weakness: "the provider sends the secret itself, in the body, and signs nothing: whoever sees one delivery can send any other, and the app can log the secret",
+		Docs: "https://developers.figma.com/docs/rest-api/webhooks-security/", SecretHelp: "passcode of the webhook, as given",
 	},
 	{
 		Name: "flutterwave", Title: "Flutterwave v3", Distinction: unique,
@@ -78,6 +84,11 @@ var tokens = []provider.Preset{
 		{Name: "api_key", Help: "an API key in a header", Schemes: only(signature.Token, plainIn("Authorization")), Weakness: tokenWeakness},
 		{Name: "basic", Help: "user and password", Schemes: basic(), Weakness: tokenWeakness},
 	}, Docs: "https://www.ory.sh/docs/guides/integrate-with-ory-cloud-through-webhooks#request-authentication", SecretHelp: "value of the API key, the whole of it; or user:password"},
+	{
+		Name: "pipedrive", Title: "Pipedrive", Distinction: unique,
+		Schemes: basic(event(inJSON("meta.entity")), action(inJSON("meta.action"))), Weakness: tokenWeakness,
+		Docs: "https://pipedrive.readme.io/docs/guide-for-webhooks-v2", SecretHelp: "HTTP Auth username and password of the webhook, as user:password",
+	},
 	// Confirmed at postmarkapp.com/developer/webhooks/webhooks-overview.
 	{
 		Name: "postmark", Title: "Postmark", Distinction: unique,

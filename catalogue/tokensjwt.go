@@ -46,12 +46,32 @@ var tokensJWT = []provider.Preset{
 	{
 		Name: "fireblocks-jws", Title: "Fireblocks", Distinction: unique,
 		Code: byToken(tokenRules{
-			header: "Fireblocks-Webhook-Signature", algorithms: []jose.SignatureAlgorithm{jose.RS512}, detached: true, keys: fireblocksKeys, id: "id", event: "eventType",
+			header: "Fireblocks-Webhook-Signature", algorithms: []jose.SignatureAlgorithm{jose.RS512}, detached: detachedBody, keys: fireblocksKeys, id: "id", event: "eventType",
 			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
 		}),
-		NoSecret: true, Takes: []string{"jwks"}, Signs: "the body",
-		IDHelp: "`json id`", IDSigned: true, Docs: "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "none: keys are fetched from Fireblocks",
+		NoSecret: true, Takes: []string{"jwks", "environment"}, Environments: []string{"production", "eu", "eu2", "sandbox"}, Signs: "the body",
+		IDHelp: "`json id`", IDSigned: true, Docs: "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "none: keys are fetched from Fireblocks, for `environment`",
 		Weakness: "the same keys sign for all customers of Fireblocks: check that the workspace in the body is yours",
+	},
+	// The same key can be an RSA, EC or Ed25519 key: see fusionauth-jwks.
+	{
+		Name: "fusionauth", Title: "FusionAuth", Distinction: unique,
+		Code: byToken(tokenRules{
+			header: fusionAuthHeader, algorithms: []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512}, check: checkFusionAuth, id: "event.id", event: "event.type",
+			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
+		}),
+		Signs: "the body, by its SHA-256", IDHelp: "`json event.id`", IDSigned: true,
+		Docs: "https://fusionauth.io/docs/extend/events-and-webhooks/signing", SecretHelp: "the HMAC key that signs the webhook, under Settings > Key Master; signing is off by default",
+	},
+	{
+		Name: "fusionauth-jwks", Title: "FusionAuth with a key pair", Distinction: unique,
+		Code: byToken(tokenRules{
+			header: fusionAuthHeader, algorithms: []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA},
+			keys: issuerKeys("/.well-known/jwks.json"), check: checkFusionAuth, id: "event.id", event: "event.type",
+			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
+		}),
+		NoSecret: true, Takes: []string{"issuer", "jwks"}, Signs: "the body, by its SHA-256", IDHelp: "`json event.id`", IDSigned: true,
+		Docs: "https://fusionauth.io/docs/extend/events-and-webhooks/signing", SecretHelp: "none: keys are fetched from your FusionAuth; `issuer` is its https URL",
 	},
 	{
 		Name: "google-play-rtdn", Title: "Google Play real-time developer notifications", Distinction: unique,
@@ -64,6 +84,26 @@ var tokensJWT = []provider.Preset{
 		Name: "google-pubsub", Title: "Google Cloud Pub/Sub push", Distinction: repeats,
 		Code: google("google-pubsub"), NoSecret: true, Needs: []string{"audience", "service_account"}, Takes: []string{"issuer", "jwks"}, Signs: googleSigns,
 		IDHelp: "`json message.messageId`", OtherID: "x-goog-pubsub-message-id", Docs: "https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions", SecretHelp: googleSecret, Weakness: googleWeakness,
+	},
+	// The body is a token. Two endpoints for one event have the same event_id.
+	{
+		Name: "kinde", Title: "Kinde", Distinction: unique,
+		Code: byToken(tokenRules{
+			algorithms: []jose.SignatureAlgorithm{jose.RS256}, keys: issuerKeys("/.well-known/jwks"), check: checkKinde,
+			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
+		}),
+		NoSecret: true, Takes: []string{"issuer", "jwks"}, Signs: "the token that is the body", IDHelp: "`event_id` of the token", IDSigned: true,
+		Docs: "https://docs.kinde.com/integrate/webhooks/about-webhooks/", SecretHelp: "none: keys are fetched from Kinde; `issuer` is https:// and the domain of your business",
+	},
+	// Retries come within minutes, with the same token.
+	{
+		Name: "livekit", Title: "LiveKit", Distinction: unique,
+		Code: byToken(tokenRules{
+			header: "Authorization", algorithms: hs256, check: checkLiveKit, id: "id", event: "event",
+			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Lifetime: tokenLifetime + liveKitLeeway},
+		}),
+		Window: 2 * day, Needs: []string{"issuer"}, Signs: "the body, by its SHA-256", IDHelp: "`json id`", IDSigned: true,
+		Docs: "https://docs.livekit.io/home/server/webhooks/", SecretHelp: "API secret; `issuer` is its API key",
 	},
 	{
 		Name: "messagebird", Title: "MessageBird (classic)", Distinction: unique,
@@ -84,25 +124,90 @@ var tokensJWT = []provider.Preset{
 		IDHelp: "`json event.triggerUuid`", Docs: "https://developer.monday.com/api-reference/docs/webhooks", SecretHelp: "Signing Secret of the app; set `public_url`, so that tokens for other URLs are refused",
 		Weakness: "the body is not signed: whoever sees a delivery can send another body, for 5 minutes",
 	},
+	// The token says nothing but the hash of the body, which has the deploy and the
+	// time of its last change.
+	{
+		Name: "netlify", Title: "Netlify", Distinction: unique.Varying("X-Netlify-Event"),
+		Code: byToken(tokenRules{
+			header: "X-Webhook-Signature", algorithms: hs256, check: checkNetlify, digest: bodyContent, eventHeader: "X-Netlify-Event",
+			traits: signature.Traits{HasEvent: true, BodySigned: true},
+		}),
+		Signs: "the body, by its SHA-256",
+		Docs:  "https://docs.netlify.com/deploy/deploy-notifications/", SecretHelp: "JWS secret token of the notification, as typed",
+	},
+	// Neon waits for the answer of blocking events, and retries within 15 seconds.
+	{
+		Name: "neon", Title: "Neon Auth", Distinction: unique,
+		Code: byToken(tokenRules{
+			header: "X-Neon-Signature", algorithms: []jose.SignatureAlgorithm{jose.EdDSA}, detached: &detachedRules{bodyEncoded: true, before: neonBefore},
+			keys: issuerKeys("/.well-known/jwks.json"), checkTime: checkNeonTime, id: "event_id", event: "event_type",
+			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: 5 * time.Minute},
+		}),
+		NoSecret: true, Takes: []string{"issuer", "jwks"}, Signs: "time and body", IDHelp: "`json event_id`", IDSigned: true,
+		Docs: "https://neon.com/docs/auth/guides/webhooks", SecretHelp: "none: keys are fetched from Neon; `issuer` is the Auth URL of the branch",
+	},
 	{
 		Name: "plaid", Title: "Plaid", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "Plaid-Verification", algorithms: []jose.SignatureAlgorithm{jose.ES256}, keys: plaidKeys, check: checkPlaid,
-			traits: signature.Traits{HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: 5 * time.Minute},
+			traits: signature.Traits{HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: plaidTolerance},
 		}),
 		NoSecret: true, Takes: []string{"jwks", "client_id", "client_secret", "environment"}, Signs: "the body, by its SHA-256",
 		Docs: "https://plaid.com/docs/api/webhooks/webhook-verification/", SecretHelp: "none: keys are fetched from Plaid with `client_id` and `client_secret`",
+	},
+	// The app chooses what is in the body: it can have neither an ID nor a time, and
+	// be the same for two events. Saleor waits for the answer of synchronous ones.
+	{
+		Name: "saleor", Title: "Saleor", Distinction: repeats.Varying("Saleor-Event"),
+		Code: byToken(tokenRules{
+			header: "Saleor-Signature", algorithms: []jose.SignatureAlgorithm{jose.RS256}, detached: &detachedRules{unencoded: true}, keys: issuerKeys("/.well-known/jwks.json"), eventHeader: "Saleor-Event",
+			traits: signature.Traits{HasEvent: true, BodySigned: true},
+		}),
+		NoSecret: true, Takes: []string{"issuer", "jwks"}, Signs: "the body",
+		Docs: "https://docs.saleor.io/developer/extending/webhooks/payload-signature", SecretHelp: "none: keys are fetched from the shop; `issuer` is its https URL",
+	},
+	{
+		Name: "truelayer", Title: "TrueLayer", Distinction: unique,
+		Code: byToken(tokenRules{
+			header: "Tl-Signature", algorithms: []jose.SignatureAlgorithm{jose.ES512}, detached: &detachedRules{before: trueLayerBefore}, id: "event_id", event: "type",
+			keys: func(m *provider.Module) (keySource, error) {
+				return configuredOr(m, func() keySource { return trueLayerSource(m) })
+			},
+			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true, URLSigned: true},
+		}),
+		NoSecret: true, Takes: []string{"jwks", "environment"}, Signs: "method, path, the headers that the signature lists, and the body", IDHelp: "`json event_id`", IDSigned: true,
+		Docs: "https://docs.truelayer.com/docs/verify-webhook-signatures", SecretHelp: "none: keys are fetched from TrueLayer",
+		Weakness: "the same keys sign for all customers of TrueLayer: check that the payment in the body is yours",
 	},
 	{
 		Name: "vonage", Title: "Vonage", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "Authorization", prefix: "Bearer ", algorithms: hs256, check: checkVonage,
-			traits: signature.Traits{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: 5 * time.Minute},
+			traits: signature.Traits{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: vonageTolerance},
 		}),
 		Signs:  "the body, by its SHA-256",
 		IDHelp: "`jti` of the token", IDSigned: true, Docs: "https://developer.vonage.com/en/getting-started/concepts/webhooks#decoding-signed-webhooks", SecretHelp: "Signature secret of the account",
 	},
+	// The body is a token, which holds JSON in strings. Events of an installation
+	// have no ID: their token says when it was issued.
+	{
+		Name: "wix", Title: "Wix", Distinction: unique,
+		Code: byToken(tokenRules{
+			algorithms: []jose.SignatureAlgorithm{jose.RS256}, public: true, check: checkWix,
+			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, BodySigned: true},
+		}),
+		PublicKeys: true, Signs: "the token that is the body", IDHelp: "`id` in `data` of the event", IDSigned: true,
+		Docs: "https://dev.wix.com/docs/rest/articles/getting-started/webhooks", SecretHelp: "Public Key of the app, under Webhooks",
+	},
 }
+
+const (
+	plaidTolerance  = 5 * time.Minute
+	googleTolerance = 5 * time.Minute // by which a token may have expired
+	vonageTolerance = 5 * time.Minute
+)
+
+const fusionAuthHeader = "X-FusionAuth-Signature-JWT"
 
 var hs256 = []jose.SignatureAlgorithm{jose.HS256}
 
@@ -192,7 +297,7 @@ const mondayMember = "challenge"
 var mondayChallenge = &provider.Challenge{
 	ReadsBody: true,
 	Possible: func(_ *provider.Module, r *signature.Request) bool {
-		return r.Method == http.MethodPost && mayBeSmall(r) && len(r.Header.Values("Authorization")) == 0
+		return r.Method == http.MethodPost && provider.MayBeSmall(r) && len(r.Header.Values("Authorization")) == 0
 	},
 	Answer: func(_ *provider.Module, r *signature.Request) (*signature.Answer, error) {
 		if r.Body.Size() > 2*provider.MaxChallenge {
@@ -203,7 +308,7 @@ var mondayChallenge = &provider.Challenge{
 			return nil, err
 		}
 		var members map[string]string
-		if json.Unmarshal(body, &members) != nil || len(members) != 1 || !printable(members[mondayMember]) {
+		if json.Unmarshal(body, &members) != nil || len(members) != 1 || !provider.Printable(members[mondayMember]) {
 			return nil, nil // a delivery without token, which is refused as such
 		}
 		return jsonAnswer(map[string]string{mondayMember: members[mondayMember]})
@@ -306,7 +411,7 @@ func google(name string) func(*provider.Module) (provider.Verifier, error) {
 				return published(name, m.Resolved().Audience+"\x00"+m.Resolved().ServiceAccount, "https://www.googleapis.com/oauth2/v3/certs", "www.googleapis.com", parseKeySet)
 			})
 		},
-		traits: signature.Traits{HasID: true, HasTimestamp: true, TimestampSigned: true, Tolerance: 5 * time.Minute, Lifetime: tokenLifetime},
+		traits: signature.Traits{HasID: true, HasTimestamp: true, TimestampSigned: true, Tolerance: googleTolerance, Lifetime: tokenLifetime},
 	})
 }
 
@@ -364,9 +469,19 @@ func checkGoogle(m *provider.Module, r *signature.Request, c claims, d *signatur
 	return nil
 }
 
-// fireblocksKeys: https://developers.fireblocks.com/reference/validating-webhooks
+// fireblocksHosts have the keys of each environment.
+// https://developers.fireblocks.com/reference/validating-webhooks
+var fireblocksHosts = map[string]string{
+	"": "keys.fireblocks.io", "production": "keys.fireblocks.io", "eu": "eu-keys.fireblocks.io", "eu2": "eu2-keys.fireblocks.io", "sandbox": "sandbox-keys.fireblocks.io",
+}
+
 func fireblocksKeys(m *provider.Module) (keySource, error) {
 	return configuredOr(m, func() keySource {
-		return published(m.Name(), "", "https://keys.fireblocks.io/.well-known/jwks.json", "keys.fireblocks.io", parseKeySet)
+		environment := m.Resolved().Environment
+		if environment == "production" {
+			environment = "" // the default, whose keys have no name of their own
+		}
+		host := fireblocksHosts[environment]
+		return published(m.Name(), environment, "https://"+host+"/.well-known/jwks.json", host, parseKeySet)
 	})
 }

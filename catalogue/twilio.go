@@ -53,6 +53,35 @@ func twilioValues(_ *provider.Module, r *signature.Request) ([]map[string]string
 	return candidates, nil
 }
 
+// twilioSharedKey begins the secret of a SharedKey in the config, so that its
+// algorithm comes from there. The header that names key and algorithm is not
+// signed, and not read.
+// https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys
+const twilioSharedKey = "hmac-sha256:"
+
+// twilioScheme: only the hash of the two kinds of secrets differs.
+func twilioScheme(algorithm signature.Algorithm, keys signature.KeyFormat) signature.Scheme {
+	s := scheme(algorithm, base64In("X-Twilio-Signature", ""), signed("{value.address}{value.form}"), id(inHeader("I-Twilio-Idempotency-Token")), mayBeEmpty("form"))
+	s.Key = keys
+	return s
+}
+
+const twilioSettings = "X-Twilio-Webhooks-Signature-Settings"
+
+// twilioHint says which kind of secret is missing. It decides nothing.
+func twilioHint(m *provider.Module, r *signature.Request) string {
+	sha256 := len(r.Header.Get("X-Twilio-Signature")) == 44 // base64 of 32 bytes
+	shared := slices.ContainsFunc(m.Keys(), func(s signature.Secret) bool { return strings.HasPrefix(string(s.Reveal()), twilioSharedKey) })
+	token := slices.ContainsFunc(m.Keys(), func(s signature.Secret) bool { return !strings.HasPrefix(string(s.Reveal()), twilioSharedKey) })
+	switch {
+	case sha256 && !shared:
+		return "the request is signed with a SharedKey (" + signature.Excerpt(r.Header.Get(twilioSettings), 80) + "): add its secret as `secret " + twilioSharedKey + "{env.NAME}`"
+	case !sha256 && !token && r.Header.Get("X-Twilio-Signature") != "":
+		return "the request is signed with HMAC-SHA1, which no configured secret is for: add the Auth Token as `secret {env.NAME}`"
+	}
+	return ""
+}
+
 // maxTwilioURL is more than the 4,096 bytes that Twilio takes for a URL, with a
 // signed query behind it.
 const maxTwilioURL = 16 << 10

@@ -9,15 +9,17 @@ import (
 // as it stands at the provider, which `public_url` says where proxies or
 // rewrites in front of Caddy change it.
 var urlSigned = []provider.Preset{
+	// Retries run for 8 hours. Whether their time is new is not documented.
 	{
 		Name: "bird", Title: "Bird", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, base64In("messagebird-signature", ""), signed("{timestamp}{lf}{url}{lf}{body_sha256}"), timestamp(inHeader("messagebird-request-timestamp"), "unix", 0), event(inJSON("event"))),
+		Schemes: only(signature.HMACSHA256, base64In("messagebird-signature", ""), signed("{timestamp}{lf}{url}{lf}{body_sha256}"), timestamp(inHeader("messagebird-request-timestamp"), "unix", 9*3600), event(inJSON("event"))),
 		Docs:    "https://docs.bird.com/api/notifications-api/api-reference/webhooks/verifying-a-webhook", SecretHelp: "signing key of the webhook subscription",
 	},
 	// Confirmed at mandrill.zendesk.com, How to Authenticate Webhook Requests.
 	{
 		Name: "mandrill", Title: "Mailchimp Transactional (Mandrill)", Distinction: unique,
-		Schemes: only(signature.HMACSHA1, base64In("X-Mandrill-Signature", ""), signed("{url}{form_sorted}")), Weakness: formWeakness,
+		Schemes: only(signature.HMACSHA1, base64In("X-Mandrill-Signature", ""), signed("{url}{form_sorted}"), answers(headRequest)), Weakness: formWeakness,
+		Takes: []string{"accept_handshake"}, SecretLater: true, // which is made with the webhook
 		Docs: "https://mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks/", SecretHelp: "Key of the webhook",
 	},
 	{
@@ -30,9 +32,8 @@ var urlSigned = []provider.Preset{
 	// https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks
 	{
 		Name: "trello", Title: "Trello", Distinction: unique,
-		Schemes:   only(signature.HMACSHA1, base64In("X-Trello-Webhook", ""), signed("{body}{url}"), event(inJSON("action.type"))),
-		Challenge: headRequest, Handshakes: "HEAD",
-		Docs: "https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks", SecretHelp: "OAuth secret of the application (not the API token)",
+		Schemes: only(signature.HMACSHA1, base64In("X-Trello-Webhook", ""), signed("{body}{url}"), event(inJSON("action.type")), answers(headRequest)),
+		Docs:    "https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks", SecretHelp: "OAuth secret of the application (not the API token)",
 	},
 }
 

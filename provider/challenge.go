@@ -2,6 +2,7 @@ package provider
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -18,6 +19,9 @@ type Challenge struct {
 	// Possible tells from the headers and the URL whether the request may be
 	// a challenge.
 	Possible func(m *Module, r *signature.Request) bool
+	// Unarmed returns why the request is not answered, with the option to write,
+	// empty if it is. Nil: it is always answered.
+	Unarmed func(m *Module, r *signature.Request) string
 	// Answer returns the answer, nil if the request is no challenge after
 	// all. The body has been read if ReadsBody, else r.Body is nil.
 	Answer func(m *Module, r *signature.Request) (*signature.Answer, error)
@@ -26,8 +30,20 @@ type Challenge struct {
 	ReadsBody bool
 }
 
-func (c *Challenge) possible(m *Module, r *signature.Request) bool {
-	return c != nil && c.Possible(m, r)
+// unarmed returns why the request is not answered, empty if it is.
+func (c *Challenge) unarmed(m *Module, r *signature.Request) string {
+	if c.Unarmed == nil {
+		return ""
+	}
+	return c.Unarmed(m, r)
+}
+
+// MayBeSmall reports whether the declared length, if there is one, is that of a
+// challenge: a longer body need not be read.
+func MayBeSmall(r *signature.Request) bool {
+	declared := r.Header.Get("Content-Length")
+	n, err := strconv.Atoi(declared)
+	return declared == "" || (err == nil && n <= 2*MaxChallenge)
 }
 
 // Query returns the parameters of the request's URL, none if they cannot be parsed.

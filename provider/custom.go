@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -24,8 +25,12 @@ type Custom struct {
 	signature.Scheme
 	Distinction
 
-	schemes *schemes
-	logger  *zap.Logger
+	// Accept the `secret` handshake, and start without a secret until the provider
+	// has handed one over. Set it only while you set up the webhook.
+	AcceptHandshake bool `json:"accept_handshake,omitempty"`
+
+	module *Module // answers handshakes
+	logger *zap.Logger
 }
 
 // customWindow is remembered for a provider of whose retries nothing is known.
@@ -77,7 +82,7 @@ func (c *Custom) warnUnderscores() {
 
 // Renew implements Renewable.
 func (c *Custom) Renew() (Provider, error) {
-	renewed := &Custom{Options: c.Options, Scheme: c.Scheme, Distinction: c.Distinction, logger: c.logger}
+	renewed := &Custom{Options: c.Options, Scheme: c.Scheme, Distinction: c.Distinction, AcceptHandshake: c.AcceptHandshake, logger: c.logger}
 	return renewed, renewed.provision()
 }
 
@@ -94,20 +99,36 @@ func (c *Custom) provision() error {
 	if err := c.compile(); err != nil {
 		return fmt.Errorf("custom: %w", err)
 	}
-	secrets, err := c.resolve(c.logger, "custom", c.Algorithm.Asymmetric(), false)
-	if err != nil {
-		return fmt.Errorf("custom: %w", err)
+	if c.AcceptHandshake && len(c.Handshakes) == 0 {
+		return errors.New("custom: accept_handshake has no effect: write which handshake the provider sends, for example `handshake secret header X-Hook-Secret`")
 	}
-	m := &Module{Options: c.Options, keys: secrets, preset: &Preset{Name: "custom"}}
-	if c.schemes, err = compileSchemes([]signature.Scheme{c.Scheme}, m); err != nil {
+	if err := c.join(); err != nil {
 		return fmt.Errorf("custom: %w", err)
 	}
 	return nil
 }
 
+// join joins the scheme with the secrets.
+func (c *Custom) join() error {
+	all := []signature.Scheme{c.Scheme}
+	c.module = &Module{Options: c.Options, preset: &Preset{Name: "custom"}}
+	c.module.set.AcceptHandshake = c.AcceptHandshake
+	c.module.collectChallenges(all)
+	if c.AcceptHandshake && len(c.Secrets) == 0 {
+		c.module.verifier = noSecretYet{c.Covers(), all}
+		return c.Check()
+	}
+	var err error
+	if c.module.keys, err = c.resolve(c.logger, "custom", c.Algorithm.Asymmetric(), false); err != nil {
+		return err
+	}
+	c.module.verifier, err = compileSchemes(all, c.module)
+	return err
+}
+
 // OptionNames implements OptionLister.
 func (*Custom) OptionNames() []string {
-	return append([]string{"algorithm", "key", "signature", "signed", "timestamp", "id", "event", "action", "key_id", "require", "when", "refuse_empty", "content", "repeats_when", "unique_when", "varies", "whole_form", "no_body", "json_body", "refuse_query"}, optionNames...)
+	return append([]string{"algorithm", "key", "signature", "signed", "timestamp", "id", "event", "action", "key_id", "require", "when", "refuse_empty", "content", "repeats_when", "unique_when", "varies", "whole_form", "no_body", "json_body", "refuse_query", "handshake", "accept_handshake"}, optionNames...)
 }
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax, beyond the
@@ -116,7 +137,7 @@ func (*Custom) OptionNames() []string {
 //	custom [<secret>] {
 //		algorithm <algorithm>
 //		key       <encoding> [prefix <text>]
-//		signature <place> <name> [<encoding>] [prefix <text>] [prefix_optional] [repeated] [spaces] [separator <text>] [assign <text>] [element <name>] [set_separator <text>] [positional <n>]
+//		signature <place> <name> [<encoding>] [prefix <text>] [prefix_optional] [repeated] [spaces] [quoted] [separator <text>] [assign <text>] [element <name>] [set_separator <text>] [positional <n>]
 //		signed    <template>
 //		timestamp <place> <name> [<format>] [optional]
 //		id        <place> <name>
@@ -134,6 +155,9 @@ func (*Custom) OptionNames() []string {
 //		repeats_when <place> <name>
 //		unique_when  <place> <name>
 //		varies    <header...>
+//		handshake head|get|cloudevents [<origin>...]
+//		handshake echo|ping|secret <place> <name> [<value>]
+//		accept_handshake
 //	}
 //
 // A place is header, query, form, json or element.
@@ -173,10 +197,32 @@ func (c *Custom) readOption(r *option.Reader) bool {
 		r.Flag(&c.JSONBody)
 	case "refuse_query":
 		c.RefuseQuery = append(c.RefuseQuery, r.Arguments("payload")...)
+	case "handshake":
+		c.readHandshake(r.Line())
+	case "accept_handshake":
+		r.Flag(&c.AcceptHandshake)
 	default:
 		return false
 	}
 	return true
+}
+
+func (c *Custom) readHandshake(line *option.Line) {
+	h := signature.Handshake{Kind: signature.HandshakeKind(line.Next("a kind: head, get, echo, ping, secret or cloudevents"))}
+	switch h.Kind {
+	case signature.HandshakeEcho, signature.HandshakeSecret, signature.HandshakePing:
+		h.From, h.Name = line.Next("a place: header, query, form or json"), line.Next("a name")
+	}
+	switch h.Kind {
+	case signature.HandshakePing:
+		h.Value = line.Next("a value")
+	case signature.HandshakeCloudEvents:
+		for origin := line.Optional(); origin != ""; origin = line.Optional() {
+			h.Origins = append(h.Origins, origin)
+		}
+	}
+	line.Done()
+	c.Handshakes = append(c.Handshakes, h)
 }
 
 // readPlace reads an option that says where something is in the request, and
@@ -189,7 +235,7 @@ func (c *Custom) readPlace(r *option.Reader) bool {
 	line := r.Line()
 	switch r.Name() {
 	case "key":
-		c.Key.Encoding = line.Next("an encoding: utf8, hex or base64")
+		c.Key.Encoding = line.Next("an encoding: utf8, hex, base64 or pair")
 		c.Key.Prefix = line.Named("prefix")
 	case "signature":
 		c.readSignature(line)
@@ -233,6 +279,7 @@ func (c *Custom) readSignature(line *option.Line) {
 	s.PrefixOptional = line.Flag("prefix_optional")
 	s.Repeated = line.Flag("repeated")
 	s.Spaces = line.Flag("spaces")
+	s.Quoted = line.Flag("quoted")
 	s.Encoding = signature.Encoding(line.Optional())
 }
 
@@ -272,13 +319,47 @@ func withoutShorthands(template string) string {
 // CheckHeaders implements Provider.
 func (c *Custom) CheckHeaders(r *signature.Request) error {
 	r.PublicURL = c.PublicURL
-	return c.schemes.CheckHeaders(r)
+	if err := checkStream(r, ""); err != nil {
+		return err
+	}
+	err := c.module.verifier.CheckHeaders(r)
+	if err == nil {
+		return nil
+	}
+	if isRefusal(err, signature.MissingSignature) && c.module.challenge(r) == nil {
+		return hintHandshake(r, err)
+	}
+	return c.module.checkChallenge(r, err)
+}
+
+// hintHandshake adds to a refusal which handshake the request may be.
+func hintHandshake(r *signature.Request, err error) error {
+	var option string
+	switch {
+	case r.Method == http.MethodHead:
+		option = "handshake head"
+	case r.Method == http.MethodOptions && r.Header.Get(signature.WebHookOrigin) != "":
+		option = "handshake cloudevents " + signature.Excerpt(r.Header.Get(signature.WebHookOrigin), maxOrigin)
+	default:
+		return err
+	}
+	var refused *signature.Refusal
+	errors.As(err, &refused)
+	return &signature.Refusal{Kind: refused.Kind, Reason: refused.Reason + "; if the provider checks the URL with this request, write " + option, Handshake: true}
+}
+
+// AnswerHeaders implements HeaderAnswerer.
+func (c *Custom) AnswerHeaders(r *signature.Request) (*signature.Answer, error) {
+	return c.module.answerHeaders(r)
 }
 
 // Verify implements Provider.
 func (c *Custom) Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error) {
 	r.PublicURL = c.PublicURL
-	d, err := verifyURLs(ctx, c.schemes, r)
+	if answer, err := c.module.answerChallenge(r); err != nil || answer != nil {
+		return &signature.Delivery{Answer: answer}, err
+	}
+	d, err := verifyURLs(ctx, c.module.verifier, r)
 	if err != nil {
 		return nil, err
 	}
@@ -287,13 +368,17 @@ func (c *Custom) Verify(ctx context.Context, r *signature.Request) (*signature.D
 
 // Facts implements Provider.
 func (c *Custom) Facts() Facts {
-	traits := c.schemes.Traits()
-	return Facts{Name: "custom", Traits: traits, Secrets: c.schemes.Secrets(), Window: max(customWindow, traits.MinWindow()), Distinction: c.Distinction, TokenHeaders: tokenHeaders(c.schemes.all())}
+	traits := c.module.verifier.Traits()
+	return Facts{
+		Name: "custom", Traits: traits, Secrets: c.module.verifier.Secrets(), Window: max(customWindow, traits.MinWindow()),
+		Distinction: c.Distinction, TakesHandshake: len(c.Handshakes) > 0, AcceptHandshake: c.AcceptHandshake, SecretLater: true, TokenHeaders: tokenHeaders([]signature.Scheme{c.Scheme}),
+	}
 }
 
 // Interface guards.
 var (
 	_ Provider              = (*Custom)(nil)
+	_ HeaderAnswerer        = (*Custom)(nil)
 	_ OptionLister          = (*Custom)(nil)
 	_ Renewable             = (*Custom)(nil)
 	_ caddy.Provisioner     = (*Custom)(nil)

@@ -30,6 +30,16 @@ type Description struct {
 	// Handshake says which proof-of-ownership requests are answered, empty if
 	// there are none.
 	Handshake string `json:"handshake,omitempty"`
+	// Retries says whether retries are signed with a new time, empty if no time
+	// is signed.
+	Retries string `json:"retries,omitempty"`
+	// RetriesSource is where that is written.
+	RetriesSource string `json:"retries_source,omitempty"`
+	// Unsupported says which requests of the provider are not verified.
+	Unsupported string `json:"unsupported,omitempty"`
+	// Tolerance is how far a signed time may be from now by default, empty if
+	// no time is signed.
+	Tolerance string `json:"tolerance,omitempty"`
 	// Tests says what test buttons, simulators and command lines send without
 	// the secret of the endpoint, one sentence for each.
 	Tests []string `json:"tests,omitempty"`
@@ -51,7 +61,7 @@ type DescribedOption struct {
 
 // Describe puts a preset in words.
 func (p *Preset) Describe() Description {
-	d := Description{Name: p.Name, Title: p.Title, Secret: p.SecretHelp, Window: days(p.Window), Handshake: p.Handshakes, Docs: p.Docs}
+	d := Description{Name: p.Name, Title: p.Title, Secret: p.SecretHelp, Window: days(p.Window), Docs: p.Docs}
 	d.Lines = p.lines()
 	schemes := p.allSchemes()
 	if p.Signs != "" {
@@ -62,12 +72,14 @@ func (p *Preset) Describe() Description {
 			d.Signed = append(d.Signed, text)
 		}
 	}
+	d.Handshake = p.describeHandshakes(schemes)
 	d.TokenHeaders = tokenHeaders(schemes)
 	for i := range p.Tests {
 		d.Tests = append(d.Tests, p.Tests[i].describe())
 	}
 	p.describeCoverage(&d, schemes)
 	d.Same = p.describeSame()
+	d.Retries, d.RetriesSource, d.Unsupported, d.Tolerance = p.describeRetries(), p.Retries.Source, p.Unsupported, p.describeTolerance()
 	p.describeOptions(&d)
 	return d
 }
@@ -93,6 +105,14 @@ func (p *Preset) lines() []string {
 
 func (t *presetOption) syntax() string { return strings.TrimSpace(t.name + " " + t.value) }
 
+// withPrefix returns text behind a prefix, or nothing.
+func withPrefix(prefix, text string) string {
+	if text == "" {
+		return ""
+	}
+	return prefix + text
+}
+
 // describeSigned says what a scheme signs and how.
 func describeSigned(s *signature.Scheme) string {
 	switch s.Algorithm {
@@ -106,6 +126,43 @@ func describeSigned(s *signature.Scheme) string {
 		content = "{body}"
 	}
 	return fmt.Sprintf("%s of `%s`", s.Algorithm, content)
+}
+
+// describeHandshakes says which handshakes are answered.
+func (p *Preset) describeHandshakes(schemes []signature.Scheme) string {
+	var all []string
+	if p.Handshakes != "" {
+		all = append(all, p.Handshakes)
+	}
+	for i := range schemes {
+		for j := range schemes[i].Handshakes {
+			if text := describeHandshake(&schemes[i].Handshakes[j]); !slices.Contains(all, text) {
+				all = append(all, text)
+			}
+		}
+	}
+	if p.SecretLater {
+		all = append(all, "with `accept_handshake`, the endpoint starts without a secret")
+	}
+	return strings.Join(all, "; ")
+}
+
+func describeHandshake(h *signature.Handshake) string {
+	switch h.Kind {
+	case signature.HandshakeHead:
+		return "HEAD"
+	case signature.HandshakeGet:
+		return "GET without a signature"
+	case signature.HandshakeEcho:
+		return "GET with `" + h.Field().String() + "`"
+	case signature.HandshakePing:
+		return "an unsigned POST with `" + h.Field().String() + "` `" + h.Value + "`"
+	case signature.HandshakeSecret:
+		return "an unsigned POST that has the secret in `" + h.Field().String() + "`, while `accept_handshake` is set: `caddy verify-webhook handshakes` shows it"
+	case signature.HandshakeCloudEvents:
+		return "OPTIONS with WebHook-Request-Origin, for each `allowed_origin`"
+	}
+	return ""
 }
 
 // describeCoverage says what of a delivery is signed. A code provider says it
@@ -181,7 +238,11 @@ func (p *Preset) describeOptions(d *Description) {
 		if t.name == "scheme" {
 			help += p.describeVariants()
 		}
-		d.Options = append(d.Options, DescribedOption{t.syntax(), help})
+		syntax := t.syntax()
+		if t.name == "environment" {
+			syntax = t.name + " " + strings.Join(p.allEnvironments(), "|")
+		}
+		d.Options = append(d.Options, DescribedOption{syntax, help})
 	}
 }
 
@@ -207,13 +268,21 @@ func (d Description) Text(w io.Writer) error {
 		{"Delivery ID", d.ID},
 		{"Same delivery", strings.Join(d.Same, " ")},
 		{"Window", d.Window},
+		{"Tolerance", d.Tolerance},
+		{"Retries", withPrefix("signed with a new time: ", d.Retries)},
+		{"", d.RetriesSource},
 		{"Handshake", d.Handshake},
 		{"Tests", strings.Join(d.Tests, "; ")},
 		{"Weak points", strings.Join(d.Weak, "; ")},
+		{"Not supported", d.Unsupported},
 		{"Documentation", d.Docs},
 	} {
 		if row[1] != "" {
-			fmt.Fprintf(&b, "%-15s %s\n", row[0]+":", row[1])
+			label := row[0] + ":"
+			if row[0] == "" {
+				label = "" // more of the row above
+			}
+			fmt.Fprintf(&b, "%-15s %s\n", label, row[1])
 		}
 	}
 	if len(d.TokenHeaders) > 0 {

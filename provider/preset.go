@@ -48,6 +48,11 @@ type Preset struct {
 	// Code makes the verifier of a provider whose signatures the scheme type
 	// cannot describe.
 	Code func(m *Module) (Verifier, error)
+	// PublicKeys: the secrets are public keys, where no scheme says so.
+	PublicKeys bool
+	// Signing makes deliveries, for tools and tests, where the schemes alone do
+	// not say how. A preset with Code has it.
+	Signing *Signing
 	// NoSecret: the keys are published by the provider, so that secrets are
 	// optional.
 	NoSecret bool
@@ -73,16 +78,23 @@ type Preset struct {
 	IssuesSecrets bool
 	// SecretIsAPIKey: deliveries are signed with an API key.
 	SecretIsAPIKey bool
+	// SecretLater: the provider hands over its secret in or after its handshake,
+	// so that an endpoint with accept_handshake starts without one. Until it has
+	// one, it answers handshakes alone.
+	SecretLater bool
 	// Handshake answers a provider's proof-of-ownership request that its
 	// signature covers; nil if it has none.
 	Handshake Handshake
 	// Check refuses deliveries that are ambiguous, or too large to look into,
 	// before they are verified; nil if none are.
 	Check func(r *signature.Request) error
+	// CheckVerified does the same after they are verified, where it takes long;
+	// nil if none are.
+	CheckVerified func(r *signature.Request) error
 	// Challenge answers one that comes unsigned; nil if it has none.
 	Challenge *Challenge
-	// Handshakes says in words which requests are answered, for the
-	// documentation.
+	// Handshakes says in words which requests are answered beyond those of the
+	// schemes, for the documentation.
 	Handshakes string
 	// Tests are what the provider's test buttons, simulators and command lines
 	// send without the secret of the endpoint.
@@ -105,6 +117,25 @@ type Preset struct {
 	// Unsigned names what the signature does not cover beyond ID, event type
 	// and timestamp.
 	Unsigned []string
+	// Retries says how the provider signs its retries, where it signs a time.
+	Retries Retries
+	// Tolerance is the default of the tolerance where the preset is code, for the
+	// documentation.
+	Tolerance time.Duration
+	// Environments are what the option environment can be. Nil: production and
+	// sandbox.
+	Environments []string
+	// OtherEvent returns the event type of a verified delivery where its usual
+	// place has none; nil if there is no other.
+	OtherEvent func(r *signature.Request) (string, error)
+	// Unsupported says in one sentence which requests of the provider are not
+	// verified, and what to do about it.
+	Unsupported string
+	// Hint returns what the operator should know of a request that was refused,
+	// such as that it is one of those, empty if there is nothing. Nil: never.
+	Hint func(m *Module, r *signature.Request) string
+	// Streams names the WebSockets that the provider opens, which are refused.
+	Streams string
 }
 
 // Variant is one of the ways in which a provider may sign.
@@ -146,8 +177,10 @@ type Module struct {
 	variant  *Variant
 	distinct Distinction
 	verifier Verifier
-	tests    []testVerifier
-	logger   *zap.Logger
+	// challenges are the unsigned handshakes that are known.
+	challenges []*Challenge
+	tests      []testVerifier
+	logger     *zap.Logger
 }
 
 // CaddyModule returns the Caddy module information.
@@ -225,6 +258,7 @@ func (m *Module) warnUseless() {
 // each family of header names, and none if the signatures are made by code. It
 // is for tools that sign, and needs neither secrets nor provisioning.
 func (m *Module) SigningSchemes() ([]signature.Scheme, error) {
+	m.addExamples()
 	var err error
 	if m.set, err = m.PresetOptions.resolved(); err != nil {
 		return nil, err
@@ -261,6 +295,9 @@ func (m *Module) provision() error {
 	if m.set, err = m.PresetOptions.resolved(); err != nil {
 		return err
 	}
+	if err := p.checkEnvironment(m.set.Environment); err != nil {
+		return err
+	}
 	if err := m.checkSecretOptions(); err != nil {
 		return err
 	}
@@ -268,11 +305,18 @@ func (m *Module) provision() error {
 	if err != nil {
 		return err
 	}
+	schemes = m.adapted(schemes)
+	m.collectChallenges(schemes)
+	if m.startsWithoutSecret() {
+		m.verifier = noSecretYet{schemes[0].Covers(), m.inFamilies(schemes)}
+		m.distinct = *m.distinction()
+		return m.distinct.compile()
+	}
 	if len(m.Secrets) > 0 || !p.NoSecret {
 		// Where the provider publishes its keys, what is configured is public.
-		asymmetric := p.NoSecret || (len(schemes) > 0 && schemes[0].Algorithm.Asymmetric())
+		asymmetric := p.NoSecret || p.PublicKeys || (len(schemes) > 0 && schemes[0].Algorithm.Asymmetric())
 		if m.keys, err = m.Options.resolve(m.logger, p.Name, asymmetric, p.issuesSecrets()); err != nil {
-			return err
+			return m.withHandshakeHint(err)
 		}
 	}
 	m.distinct = *m.distinction()
@@ -289,16 +333,38 @@ func (m *Module) provision() error {
 		m.verifier, err = p.Code(m)
 		return err
 	}
-	m.verifier, err = compileSchemes(m.adapted(schemes), m)
+	m.verifier, err = compileSchemes(schemes, m)
 	return err
 }
 
+// startsWithoutSecret reports whether the provider has yet to hand over its
+// secret, and the operator waits for it.
+func (m *Module) startsWithoutSecret() bool {
+	return m.preset.SecretLater && m.set.AcceptHandshake && len(m.Secrets) == 0
+}
+
+// withHandshakeHint adds to the error of a missing secret how to start without.
+func (m *Module) withHandshakeHint(err error) error {
+	if !m.preset.SecretLater || len(m.Secrets) > 0 {
+		return err
+	}
+	return fmt.Errorf("%w; while the provider has not handed it over yet, write accept_handshake alone", err)
+}
+
 // adapted returns the schemes with the options that change them: another
-// header, fewer algorithms.
+// header or parameter, fewer algorithms.
 func (m *Module) adapted(schemes []signature.Scheme) []signature.Scheme {
-	if m.set.Header != "" {
+	if m.set.Header != "" && len(schemes) > 0 {
 		schemes = slices.Clone(schemes)
 		schemes[0].Signature.Name = m.set.Header
+	}
+	if m.set.Query != "" {
+		schemes = slices.Clone(schemes)
+		for i := range schemes {
+			if schemes[i].Signature.From == "query" {
+				schemes[i].Signature.Name = m.set.Query
+			}
+		}
 	}
 	if slices.Contains(m.preset.Takes, "algorithm") {
 		return allowed(schemes, m.set.Algorithms)
@@ -420,30 +486,25 @@ func unmarshalOptions(d *caddyfile.Dispenser, o *Options, known []string, other 
 // CheckHeaders implements Provider.
 func (m *Module) CheckHeaders(r *signature.Request) error {
 	r.PublicURL = m.PublicURL
-	err := m.verifier.CheckHeaders(r)
-	if err != nil && m.preset.Challenge.possible(m, r) {
-		r.MaxBody = 2 * MaxChallenge
-		return nil
+	if err := checkStream(r, m.preset.Streams); err != nil {
+		return err
 	}
-	return err
+	if err := m.verifier.CheckHeaders(r); err != nil {
+		return m.checkChallenge(r, m.hinted(r, err))
+	}
+	return nil
 }
 
 // AnswerHeaders implements HeaderAnswerer.
 func (m *Module) AnswerHeaders(r *signature.Request) (*signature.Answer, error) {
-	if c := m.preset.Challenge; c != nil && !c.ReadsBody && c.Possible(m, r) {
-		return c.Answer(m, r)
-	}
-	return nil, nil
+	return m.answerHeaders(r)
 }
 
 // Verify implements Provider.
 func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error) {
 	r.PublicURL = m.PublicURL
-	if m.preset.Challenge.possible(m, r) {
-		answer, err := m.preset.Challenge.Answer(m, r)
-		if err != nil || answer != nil {
-			return &signature.Delivery{Answer: answer}, err
-		}
+	if answer, err := m.answerChallenge(r); err != nil || answer != nil {
+		return &signature.Delivery{Answer: answer}, err
 	}
 	if m.preset.Check != nil {
 		if err := m.preset.Check(r); err != nil {
@@ -452,16 +513,24 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	}
 	d, err := verifyURLs(ctx, m.verifier, r)
 	if err != nil {
-		return nil, m.nameTest(ctx, r, err)
+		return nil, m.nameTest(ctx, r, m.hinted(r, err))
 	}
 	if len(d.Matches) == 0 {
 		return nil, errors.New("nothing was verified") // a mistake of ours, never to be let through
+	}
+	if m.preset.CheckVerified != nil {
+		if err := m.preset.CheckVerified(r); err != nil {
+			return nil, err
+		}
 	}
 	if err := m.digestBody(r, d); err != nil {
 		return nil, err
 	}
 	m.addContents(d)
 	m.addOtherID(r, d)
+	if err := m.addOtherEvent(r, d); err != nil {
+		return nil, err
+	}
 	d.AlsoContent = m.preset.AlsoContent
 	if err := m.distinct.distinguish(r, d, m.preset.Families); err != nil {
 		return nil, err
@@ -547,6 +616,9 @@ func (m *Module) Facts() Facts {
 		weakness = m.variant.Weakness
 	}
 	traits := m.verifier.Traits()
+	if m.preset.OtherEvent != nil && !traits.HasEvent {
+		traits.HasEvent, traits.EventSigned = true, traits.BodySigned
+	}
 	return Facts{
 		Name:     m.preset.Name,
 		Traits:   traits,
@@ -556,9 +628,12 @@ func (m *Module) Facts() Facts {
 		MaxBody:  m.preset.MaxBody,
 		Unsigned: m.preset.Unsigned,
 
-		Distinction:  m.distinct,
-		AlsoContent:  m.preset.AlsoContent,
-		TokenHeaders: tokenHeaders(m.adapted(m.preset.allSchemes())),
+		Distinction:     m.distinct,
+		AlsoContent:     m.preset.AlsoContent,
+		TakesHandshake:  slices.Contains(m.preset.Takes, "accept_handshake"),
+		AcceptHandshake: m.set.AcceptHandshake,
+		SecretLater:     m.preset.SecretLater,
+		TokenHeaders:    tokenHeaders(m.adapted(m.preset.allSchemes())),
 	}
 }
 

@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -19,12 +18,20 @@ type PresetOptions struct {
 	// operator can say. Default: the first that the documentation lists.
 	Scheme string `json:"scheme,omitempty"`
 
-	// What the provider is asked to send in its challenge, typed in at the
-	// provider. A placeholder, like a secret.
+	// What the provider sends in its challenge, as typed in there, or expects as
+	// the answer, as shown there. A placeholder, like a secret.
 	VerifyToken string `json:"verify_token,omitempty"`
 
 	// The header that holds the token, where it is chosen at the provider.
 	Header string `json:"header,omitempty"`
+
+	// The parameter of the URL that holds the token, where it is chosen at the
+	// provider.
+	Query string `json:"query,omitempty"`
+
+	// Who may send CloudEvents here: the names in `WebHook-Request-Origin` that
+	// are confirmed when a sender asks with OPTIONS. Default: none.
+	AllowedOrigins []string `json:"allowed_origins,omitempty"`
 
 	// The hash algorithms that a sender may name: `sha1`, `sha256`, `sha384`,
 	// `sha512`. Default: all but `sha1`.
@@ -64,8 +71,8 @@ type PresetOptions struct {
 	// The number of the app at Apple. Needed for production.
 	AppID string `json:"app_id,omitempty"`
 
-	// The provider's environment: `production` or `sandbox`. Default:
-	// `production`.
+	// The provider's environment: `production` or `sandbox`, and with some a
+	// region. Default: `production`.
 	Environment string `json:"environment,omitempty"`
 
 	// What a signature must cover, as RFC 9421 names it: `@method`,
@@ -79,8 +86,10 @@ type PresetOptions struct {
 	// like a secret.
 	ClientSecret string `json:"client_secret,omitempty"`
 
-	// Answer the provider's unsigned proof of ownership. Leave it off but
-	// while setting up the webhook.
+	// Answer the provider's unsigned handshake, and keep the secret that may come
+	// with it for `caddy verify-webhook handshakes`. Set it only while you set up
+	// the webhook. Where the provider hands over its secret in or after the
+	// handshake, the endpoint starts without one.
 	AcceptHandshake bool `json:"accept_handshake,omitempty"`
 }
 
@@ -98,8 +107,10 @@ type presetOption struct {
 // presetOptions are all there are, in the order of the documentation.
 var presetOptions = []presetOption{
 	{name: "scheme", value: "<name>", help: "which of the provider's ways to sign is in use", text: func(s *PresetOptions) *string { return &s.Scheme }},
-	{name: "verify_token", value: "{env.NAME}", help: "what the provider sends in its challenge, as typed in there", text: func(s *PresetOptions) *string { return &s.VerifyToken }, secret: true},
+	{name: "verify_token", value: "{env.NAME}", help: "what the provider sends in its challenge or expects as the answer, as typed in or shown there", text: func(s *PresetOptions) *string { return &s.VerifyToken }, secret: true},
 	{name: "header", value: "<name>", help: "the header that holds the token, as chosen at the provider", text: func(s *PresetOptions) *string { return &s.Header }},
+	{name: "query", value: "<name>", help: "the parameter of the URL that holds the token, as chosen at the provider", text: func(s *PresetOptions) *string { return &s.Query }},
+	{name: "allowed_origin", value: "<name>", help: "who may send CloudEvents here, as WebHook-Request-Origin names it", list: func(s *PresetOptions) *[]string { return &s.AllowedOrigins }},
 	{name: "algorithm", value: "<hash>", help: "a hash algorithm that the sender may name", list: func(s *PresetOptions) *[]string { return &s.Algorithms }},
 	{name: "topic", value: "<topic>", help: "what is subscribed to; others are refused", list: func(s *PresetOptions) *[]string { return &s.Topics }},
 	{name: "webhook_id", value: "<id>", help: "the ID of the webhook at the provider", text: func(s *PresetOptions) *string { return &s.WebhookID }},
@@ -115,7 +126,7 @@ var presetOptions = []presetOption{
 	{name: "component", value: "<name>", help: "what a signature must cover; without content-digest the body is not signed", list: func(s *PresetOptions) *[]string { return &s.Components }},
 	{name: "client_id", value: "<id>", help: "the account's ID, for fetching keys", text: func(s *PresetOptions) *string { return &s.ClientID }},
 	{name: "client_secret", value: "{env.NAME}", help: "the account's secret, for fetching keys", text: func(s *PresetOptions) *string { return &s.ClientSecret }, secret: true},
-	{name: "accept_handshake", help: "answer the unsigned proof of ownership, while setting up", flag: func(s *PresetOptions) *bool { return &s.AcceptHandshake }},
+	{name: "accept_handshake", help: "answer the unsigned handshake, while you set up the webhook", flag: func(s *PresetOptions) *bool { return &s.AcceptHandshake }},
 }
 
 func presetOptionNamed(name string) *presetOption {
@@ -180,10 +191,11 @@ func ownOptions(takes, needs []string) string {
 
 // joined are several values in one. The URL of a topic may have commas in it.
 var joined = map[string]*regexp.Regexp{
-	"topic":     regexp.MustCompile(`,\s*(?:arn:|https?://|$)`),
-	"algorithm": regexp.MustCompile(`,`),
-	"issuer":    regexp.MustCompile(`,`),
-	"component": regexp.MustCompile(`,`),
+	"topic":          regexp.MustCompile(`,\s*(?:arn:|https?://|$)`),
+	"algorithm":      regexp.MustCompile(`,`),
+	"issuer":         regexp.MustCompile(`,`),
+	"allowed_origin": regexp.MustCompile(`,`),
+	"component":      regexp.MustCompile(`,`),
 }
 
 // checkCommas refuses a value of a list that is several, joined by commas.
@@ -221,9 +233,6 @@ func (s PresetOptions) resolved() (PresetOptions, error) {
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", t.name, err)
 		}
-	}
-	if s.Environment != "" && s.Environment != "production" && s.Environment != "sandbox" {
-		return s, errors.New("environment: write production or sandbox")
 	}
 	return s, nil
 }

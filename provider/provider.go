@@ -73,6 +73,10 @@ type Facts struct {
 	Distinction Distinction
 	// AlsoContent: equal content is the same delivery although the ID is signed.
 	AlsoContent bool
+	// TakesHandshake: there is a handshake that accept_handshake accepts.
+	// AcceptHandshake: it is set. SecretLater: the provider hands
+	// over its secret in or after its handshake.
+	TakesHandshake, AcceptHandshake, SecretLater bool
 	// TokenHeaders are the headers in which the provider sends the secret
 	// itself.
 	TokenHeaders []string

@@ -87,6 +87,9 @@ func (p *Preset) complete() error {
 			return fmt.Errorf("unrecognized option: %s", name)
 		}
 	}
+	if p.SecretLater && (!slices.Contains(p.Takes, "accept_handshake") || len(p.allSchemes()) == 0) {
+		return errors.New("SecretLater needs accept_handshake among Takes, and a scheme")
+	}
 	return p.checkSchemes()
 }
 

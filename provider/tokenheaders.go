@@ -8,18 +8,25 @@ import (
 )
 
 // tokenHeaders returns the headers in which a provider with these schemes
-// sends the secret itself, whether or not the scheme is in use: who has set up
-// a signature may still get the token.
+// sends the secret itself, with deliveries or with a handshake, whether or not
+// the scheme is in use: who has set up a signature may still get the token.
 func tokenHeaders(schemes []signature.Scheme) []string {
 	var names []string
+	add := func(f signature.Field) {
+		name := textproto.CanonicalMIMEHeaderKey(f.Name)
+		if f.From == "header" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
 	for i := range schemes {
 		s := &schemes[i]
-		if s.Algorithm != signature.Token && s.Algorithm != signature.Basic {
-			continue
+		if s.Algorithm == signature.Token || s.Algorithm == signature.Basic {
+			add(s.Signature.Field)
 		}
-		name := textproto.CanonicalMIMEHeaderKey(s.Signature.Name)
-		if s.Signature.From == "header" && !slices.Contains(names, name) {
-			names = append(names, name)
+		for j := range s.Handshakes {
+			if s.Handshakes[j].Kind == signature.HandshakeSecret {
+				add(s.Handshakes[j].Field())
+			}
 		}
 	}
 	return names
@@ -30,15 +37,6 @@ func (p *Preset) allSchemes() []signature.Scheme {
 	all := slices.Clone(p.Schemes)
 	for _, v := range p.Variants {
 		all = append(all, v.Schemes...)
-	}
-	return all
-}
-
-// all returns the schemes that are compiled.
-func (s *schemes) all() []signature.Scheme {
-	all := make([]signature.Scheme, 0, len(s.compiled))
-	for _, c := range s.compiled {
-		all = append(all, *c.scheme)
 	}
 	return all
 }

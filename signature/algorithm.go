@@ -39,18 +39,22 @@ const (
 	// SHA256Prefix hashes the secret and then the content, without HMAC: who
 	// has one signature can lengthen the content and sign the result.
 	SHA256Prefix Algorithm = "sha256-prefix"
+	// SHA1Suffix and SHA256Suffix hash the content and then the secret, without
+	// HMAC: two contents with one hash have one signature.
+	SHA1Suffix   Algorithm = "sha1-suffix"
+	SHA256Suffix Algorithm = "sha256-suffix"
 	Token        Algorithm = "token"
 	Basic        Algorithm = "basic"
 )
 
 func (a Algorithm) check() error {
 	switch a {
-	case HMACSHA1, HMACSHA256, HMACSHA384, HMACSHA512, Ed25519, ECDSAP256SHA256, RSASHA1, RSASHA256, RSASHA512, SHA256Prefix, Token, Basic:
+	case HMACSHA1, HMACSHA256, HMACSHA384, HMACSHA512, Ed25519, ECDSAP256SHA256, RSASHA1, RSASHA256, RSASHA512, SHA256Prefix, SHA1Suffix, SHA256Suffix, Token, Basic:
 		return nil
 	case "":
 		return errors.New("no algorithm: write, for example, hmac-sha256")
 	}
-	return fmt.Errorf("unknown algorithm %q: write hmac-sha1, hmac-sha256, hmac-sha384, hmac-sha512, ed25519, ecdsa-p256-sha256, rsa-sha1, rsa-sha256, rsa-sha512, sha256-prefix, token or basic", string(a))
+	return fmt.Errorf("unknown algorithm %q: write hmac-sha1, hmac-sha256, hmac-sha384, hmac-sha512, ed25519, ecdsa-p256-sha256, rsa-sha1, rsa-sha256, rsa-sha512, sha256-prefix, sha1-suffix, sha256-suffix, token or basic", string(a))
 }
 
 // Asymmetric tells whether the operator configures a public key, which is no
@@ -66,7 +70,7 @@ func (a Algorithm) Asymmetric() bool {
 // hash returns the hash function that the algorithm rests on.
 func (a Algorithm) hash() crypto.Hash {
 	switch a {
-	case HMACSHA1, RSASHA1:
+	case HMACSHA1, RSASHA1, SHA1Suffix:
 		return crypto.SHA1
 	case HMACSHA384:
 		return crypto.SHA384
@@ -93,7 +97,7 @@ func newHash(h crypto.Hash) func() hash.Hash {
 // signatureSize is the exact length of a signature in bytes, 0 if it varies.
 func (a Algorithm) signatureSize() int {
 	switch a {
-	case HMACSHA1, HMACSHA256, HMACSHA384, HMACSHA512, SHA256Prefix:
+	case HMACSHA1, HMACSHA256, HMACSHA384, HMACSHA512, SHA256Prefix, SHA1Suffix, SHA256Suffix:
 		return a.hash().Size()
 	case Ed25519:
 		return ed25519.SignatureSize
@@ -114,6 +118,8 @@ const (
 type key struct {
 	identity Identity
 	name     string // the label that the operator gave it, if any
+	pairName string // what stands before the key in the secret
+	raw      []byte // of a keyed hash, as it can be a part of what is signed
 	// states holds *state: hash states keyed with this secret. A keyed HMAC
 	// that is reset starts from its saved inner and outer states, which
 	// spares two compressions and five allocations on every delivery.
@@ -154,11 +160,14 @@ func newKey(a Algorithm, format KeyFormat, secret Secret) (*key, error) {
 		}
 		plain := newHash(a.hash())
 		makeHash := func() hash.Hash { return hmac.New(plain, raw) }
-		if a == SHA256Prefix {
+		switch a {
+		case SHA256Prefix:
 			makeHash = func() hash.Hash { return &prefixHash{plain(), raw} }
+		case SHA1Suffix, SHA256Suffix:
+			makeHash = func() hash.Hash { return &suffixHash{plain(), raw} }
 		}
 		k.states.New = func() any { return &state{hash: makeHash()} }
-		k.identity.Fingerprint = fingerprint(raw)
+		k.raw, k.pairName, k.identity.Fingerprint = raw, format.name(secret), fingerprint(raw)
 	}
 	return k, nil
 }
@@ -173,6 +182,18 @@ type prefixHash struct {
 func (h *prefixHash) Reset() {
 	h.Hash.Reset()
 	_, _ = h.Write(h.secret) // a hash never fails
+}
+
+// suffixHash ends every content with a secret.
+type suffixHash struct {
+	hash.Hash
+	secret []byte
+}
+
+// Sum ends the content: Reset begins the next one.
+func (h *suffixHash) Sum(dst []byte) []byte {
+	_, _ = h.Write(h.secret) // a hash never fails
+	return h.Hash.Sum(dst)
 }
 
 // ParsePublicKey reads a public key for an asymmetric algorithm: PEM, a JSON Web
@@ -280,6 +301,7 @@ func (k *key) verify(a Algorithm, t *template, v *values, candidates [][]byte, d
 	if a.Asymmetric() {
 		return k.verifyPublic(a, t, v, candidates, dst)
 	}
+	v.key = k
 	st := k.states.Get().(*state)
 	defer k.states.Put(st)
 	st.hash.Reset()
@@ -305,6 +327,7 @@ func (k *key) digest(a Algorithm, t *template, v *values) ([]byte, error) {
 		signed, err := v.signedContent(a, t)
 		return slices.Clone(digestOf(a, signed)), err
 	}
+	v.key = k
 	st := k.states.Get().(*state)
 	defer k.states.Put(st)
 	st.hash.Reset()

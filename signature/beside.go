@@ -1,12 +1,11 @@
 package signature
 
 import (
-	"bytes"
 	"errors"
 	"io"
+	"iter"
 	"mime"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -54,7 +53,7 @@ func checkQuery(r *Request, refused []string) error {
 		return Refuse(Malformed, "the query string cannot be parsed")
 	}
 	for name := range query {
-		if slices.ContainsFunc(refused, func(other string) bool { return sameToSomeParser(name, other) }) {
+		if slices.ContainsFunc(refused, func(other string) bool { return SameToSomeParser(name, other) }) {
 			return Refuse(Malformed, "the query has a parameter that an app could read in place of the signed one")
 		}
 	}
@@ -70,15 +69,20 @@ func (v *Verifier) checkWholeForm(r *Request) error {
 	if !plainForm(r.Header) {
 		return Refuse(Malformed, "the Content-Type is not application/x-www-form-urlencoded in UTF-8")
 	}
-	raw, err := BodyBytes(r.Body)
+	form, err := r.formFields()
 	if err != nil {
 		return err
 	}
+	if form == nil {
+		return Refuse(Malformed, "the form does not have the field that is signed")
+	}
 	names := v.template.signedNames("form")
-	for pair := range bytes.SplitSeq(raw, []byte("&")) {
-		name, value, assigned := bytes.Cut(pair, []byte("="))
-		i := slices.IndexFunc(names, func(signed string) bool { return string(name) == signed })
-		if i < 0 || !assigned || bytes.IndexByte(value, ';') >= 0 {
+	if form.parts > len(form.fields) {
+		return Refuse(Malformed, "the form has an empty field")
+	}
+	for _, field := range form.fields {
+		i := slices.Index(names, field.name)
+		if i < 0 || !field.asWritten {
 			return Refuse(Malformed, "the form has a field that the signature does not cover, or the signed one more than once")
 		}
 		names = slices.Delete(names, i, i+1)
@@ -116,22 +120,19 @@ func asciiCompatible(h http.Header) bool {
 }
 
 // checkLookalikes refuses parameters that some parser takes for the named one.
-func checkLookalikes(values url.Values, what, name string) error {
-	if len(values[name]) == 0 {
-		return nil
-	}
-	for other := range values {
-		if other != name && sameToSomeParser(other, name) {
+func checkLookalikes(names iter.Seq[string], what, name string) error {
+	for other := range names {
+		if other != name && SameToSomeParser(other, name) {
 			return Refuse(Malformed, "a second %s could be read in place of %s", what, name)
 		}
 	}
 	return nil
 }
 
-// sameToSomeParser reports whether a parser takes other for name: PHP drops
+// SameToSomeParser reports whether a parser takes other for name: PHP drops
 // leading white space, ends a name at a NUL or [ and turns dots and spaces into
 // underscores; others fold case.
-func sameToSomeParser(other, name string) bool {
+func SameToSomeParser(other, name string) bool {
 	return strings.EqualFold(other, name) || strings.EqualFold(asPHP(other), asPHP(name))
 }
 
@@ -140,8 +141,10 @@ func asPHP(name string) string {
 	if end := strings.IndexAny(name, "\x00["); end > 0 || (end == 0 && name[0] == 0) {
 		name = name[:end]
 	}
-	return strings.NewReplacer(".", "_", " ", "_").Replace(name)
+	return phpReplacer.Replace(name)
 }
+
+var phpReplacer = strings.NewReplacer(".", "_", " ", "_")
 
 // checkSigned refuses a genuine content whose body could have been cut out of
 // it elsewhere. Only one part of the content can be a complete JSON document.

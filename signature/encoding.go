@@ -1,6 +1,7 @@
 package signature
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -17,6 +18,7 @@ const (
 	Base64       Encoding = "base64"        // standard alphabet, padded
 	Base64URL    Encoding = "base64url"     // URL-safe alphabet, not padded
 	Base64URLPad Encoding = "base64url_pad" // URL-safe alphabet, padded
+	Base64Hex    Encoding = "base64_hex"    // base64 of the text in hex, in lower case
 )
 
 // Strict refuses stray bits in the last character. It copies the encoding, so
@@ -30,10 +32,10 @@ var (
 // check returns an error that lists the encodings if e is none of them.
 func (e Encoding) check() error {
 	switch e {
-	case Hex, Base64, Base64URL, Base64URLPad:
+	case Hex, Base64, Base64URL, Base64URLPad, Base64Hex:
 		return nil
 	}
-	return fmt.Errorf("unknown signature encoding %q: write hex, base64, base64url or base64url_pad", string(e))
+	return fmt.Errorf("unknown signature encoding %q: write hex, base64, base64url, base64url_pad or base64_hex", string(e))
 }
 
 func (e Encoding) base64() *base64.Encoding {
@@ -49,8 +51,11 @@ func (e Encoding) base64() *base64.Encoding {
 
 // encodedLen is the length of n bytes when encoded.
 func (e Encoding) encodedLen(n int) int {
-	if e == Hex {
+	switch e {
+	case Hex:
 		return hex.EncodedLen(n)
+	case Base64Hex:
+		n = hex.EncodedLen(n)
 	}
 	return e.base64().EncodedLen(n)
 }
@@ -74,13 +79,32 @@ func (e Encoding) decode(dst []byte, text string) ([]byte, bool) {
 	if err != nil {
 		return dst[:start], false
 	}
+	if e == Base64Hex {
+		return decodeLowerHex(dst, start)
+	}
 	return dst, true
+}
+
+// decodeLowerHex replaces the hex digits from start on by what they spell.
+func decodeLowerHex(dst []byte, start int) ([]byte, bool) {
+	digits := dst[start:]
+	if bytes.ContainsAny(digits, "ABCDEF") {
+		return dst[:start], false
+	}
+	n, err := hex.Decode(digits, digits)
+	if err != nil {
+		return dst[:start], false
+	}
+	return dst[:start+n], true
 }
 
 // Encode spells sig.
 func (e Encoding) Encode(sig []byte) string {
-	if e == Hex {
+	switch e {
+	case Hex:
 		return hex.EncodeToString(sig)
+	case Base64Hex:
+		sig = []byte(hex.EncodeToString(sig))
 	}
 	return e.base64().EncodeToString(sig)
 }

@@ -39,6 +39,13 @@ func TestEveryEncodingHasOneSpelling(t *testing.T) {
 		{Base64URLPad, "-_8", "", false},
 		{Base64URLPad, "+/8=", "", false},
 		{Base64URLPad, "-_8=\n", "", false},
+		{Base64Hex, "MDBmZjEw", "\x00\xff\x10", true},
+		{Base64Hex, "MDBGRjEw", "", false}, // 00FF10: capitals
+		{Base64Hex, "MDBmZjE", "", false},  // padding is missing
+		{Base64Hex, "MDBmZjE=", "", false}, // 00ff1
+		{Base64Hex, "MDBmZjFn", "", false}, // 00ff1g
+		{Base64Hex, "AP8Q", "", false},     // the bytes themselves
+		{Base64Hex, "MDBm\nZjEw", "", false},
 		{Base64, strings.Repeat("A", 5), "", false},
 		{Base64, strings.Repeat("=", 4), "", false},
 		{Base64, "A===", "", false},
@@ -52,7 +59,7 @@ func TestEveryEncodingHasOneSpelling(t *testing.T) {
 }
 
 func TestEncodeIsWhatDecodeAccepts(t *testing.T) {
-	for _, e := range []Encoding{Hex, Base64, Base64URL, Base64URLPad} {
+	for _, e := range []Encoding{Hex, Base64, Base64URL, Base64URLPad, Base64Hex} {
 		for n := 1; n < 200; n++ {
 			b := bytes.Repeat([]byte{0xfb}, n)
 			text := e.Encode(b)

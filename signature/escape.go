@@ -1,8 +1,10 @@
 package signature
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -47,49 +49,62 @@ func (e *escaper) Write(p []byte) (int, error) {
 	if !e.valid(p) {
 		return 0, e.refuse()
 	}
-	for start, i := 0, 0; ; i++ {
-		if i < len(p) && p[i] >= ' ' && p[i] != '"' && p[i] != '\\' {
-			continue
-		}
-		if err := e.plain(p[start:i]); err != nil || i == len(p) {
-			return len(p), err
-		}
-		for ; i < len(p); i++ {
-			short := escapes[p[i]]
-			if short == 0 {
-				break
-			}
-			e.out = append(e.out, '\\', short)
-			if len(e.out) >= maxGathered {
-				if err := e.flush(); err != nil {
-					return 0, err
-				}
+	for rest := p; len(rest) > 0; {
+		if len(e.out) >= maxGathered {
+			if err := e.flush(); err != nil {
+				return 0, err
 			}
 		}
-		if i < len(p) && p[i] < ' ' {
+		n := min(len(rest), maxGathered)
+		var ok bool
+		if e.out, ok = appendEscaped(e.out, rest[:n]); !ok {
 			return 0, e.refuse()
 		}
-		if start = i; i == len(p) {
-			return len(p), nil
-		}
+		rest = rest[n:]
 	}
+	return len(p), nil
+}
+
+// appendEscaped appends text with its escapes. It reports false if a character
+// has none that is short. Eight bytes at a time are copied where there is nothing
+// to escape.
+func appendEscaped(dst, text []byte) ([]byte, bool) {
+	n := len(dst)
+	dst = slices.Grow(dst, 2*len(text))
+	out := dst[n : n+2*len(text)]
+	to := 0
+	for len(text) > 0 {
+		for len(text) >= 8 {
+			x := binary.LittleEndian.Uint64(text)
+			control := (x - ones*' ') &^ x & high // of the first such byte, at least
+			if control|equal(x, '"')|equal(x, '\\') != 0 {
+				break
+			}
+			binary.LittleEndian.PutUint64(out[to:], x)
+			text, to = text[8:], to+8
+		}
+		piece := text[:min(8, len(text))]
+		for _, c := range piece {
+			short := escapes[c]
+			switch {
+			case short != 0:
+				out[to], out[to+1] = '\\', short
+				to += 2
+			case c < ' ':
+				return dst, false
+			default:
+				out[to] = c
+				to++
+			}
+		}
+		text = text[len(piece):]
+	}
+	return dst[:n+to], true
 }
 
 // escapes are the characters that are escaped, with the letter behind the
 // backslash.
 var escapes = [256]byte{'"': '"', '\\': '\\', '\t': 't', '\n': 'n', '\r': 'r'}
-
-// plain adds what is not escaped.
-func (e *escaper) plain(p []byte) error {
-	if len(e.out)+len(p) < 2*maxGathered {
-		e.out = append(e.out, p...)
-		return nil
-	}
-	if err := e.flush(); err != nil {
-		return err
-	}
-	return flush(e.w, p)
-}
 
 // valid reports whether p goes on as UTF-8.
 func (e *escaper) valid(p []byte) bool {

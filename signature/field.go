@@ -2,9 +2,7 @@ package signature
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/textproto"
 	"net/url"
@@ -74,83 +72,45 @@ func headerValue(h http.Header, name string) (string, error) {
 	return textproto.TrimString(values[0]), nil
 }
 
+// formSpace is white space that may come before a body of any kind.
+const formSpace = " \t\r\n"
+
 // isForm tells whether the body is a form. The content type decides nothing
 // alone, because no signature covers it: were an ID in the body looked for or
 // not as that header says, a copy of a delivery could go by without its ID.
 func isForm(body []byte) bool {
-	start := bytes.TrimLeft(body, " \t\r\n")
+	start := bytes.TrimLeft(body, formSpace)
 	// No form begins like this: these characters are escaped in one.
 	return len(start) > 0 && strings.IndexByte(`{["<`, start[0]) < 0
-}
-
-// startsAsForm is isForm for the first bytes of a body that is not in memory, so
-// that JSON is not read into it. White space alone can begin a form.
-func (r *Request) startsAsForm() (bool, error) {
-	if r.Body.Bytes() != nil {
-		return true, nil // isForm sees all of it
-	}
-	src := r.Body.Open()
-	defer src.Close()
-	var buf [512]byte
-	n, err := io.ReadFull(src, buf[:])
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return false, fmt.Errorf("reading the body again: %w", err)
-	}
-	start := bytes.TrimLeft(buf[:n], " \t\r\n")
-	return n > 0 && (len(start) == 0 || isForm(start)), nil
 }
 
 // Form parses the body as application/x-www-form-urlencoded, whatever its
 // Content-Type says. It returns nil for a body that is no form. Where the
 // content type says that it is one, a malformed form and one of more than 1,000
-// fields are refused. A large form is copied three times, which its budget must
-// have room for: providers post whole mails as forms.
+// fields are refused.
 func (r *Request) Form() (url.Values, error) {
 	if r.formRead {
 		return r.form, nil
 	}
-	form, err := r.parseForm()
+	fields, err := r.formFields()
+	if fields == nil || err != nil {
+		return nil, err
+	}
+	form, err := fields.values()
 	if _, counted := r.Body.(Charger); counted && err == nil {
-		// Parsed once, however many schemes and secrets there are.
+		// Once, however many schemes and secrets there are.
 		r.form, r.formRead = form, true
 	}
 	return form, err
 }
 
-func (r *Request) parseForm() (url.Values, error) {
+// declaresForm reports whether the Content-Type is that of a form.
+func (r *Request) declaresForm() (bool, error) {
 	declared := mediaType(r) == "application/x-www-form-urlencoded"
 	if declared && !asciiCompatible(r.Header) {
-		return nil, Refuse(Malformed, "the form is in a character set in which its fields would be others")
+		return false, Refuse(Malformed, "the form is in a character set in which its fields would be others")
 	}
-	if form, err := r.startsAsForm(); !form || err != nil {
-		return nil, err
-	}
-	raw, err := BodyBytes(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	if !isForm(raw) {
-		return nil, nil
-	}
-	fields := bytes.Count(raw, []byte{'&'}) + 1
-	if fields > maxFields {
-		if !declared {
-			return nil, nil
-		}
-		return nil, Refuse(Malformed, "a form of %d fields is too large to look into: at most %d", fields, maxFields)
-	}
-	// The text and the decoded values are copies.
-	if err := Charge(r.Body, 2*int64(len(raw))+int64(fields)*fieldCost); err != nil {
-		return nil, err
-	}
-	form, err := url.ParseQuery(string(raw))
-	if err != nil && declared {
-		return nil, Refuse(Malformed, "the body is not a well-formed form")
-	}
-	if err != nil {
-		return nil, nil
-	}
-	return form, nil
+	return declared, nil
 }
 
 func single(values []string, what, name string) (string, error) {

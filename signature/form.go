@@ -3,7 +3,6 @@ package signature
 import (
 	"fmt"
 	"io"
-	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -39,15 +38,17 @@ func (v *values) writeFormSorted(w io.Writer, scratch []byte) ([]byte, error) {
 	if form == nil {
 		return scratch, Refuse(Malformed, "the signature covers the fields of a form, but the body is none")
 	}
-	for _, name := range slices.Sorted(maps.Keys(form)) {
-		value, err := single(form[name], "form field", name)
-		if err != nil {
+	sorted := slices.Clone(form.fields)
+	slices.SortFunc(sorted, func(a, b formField) int { return strings.Compare(a.name, b.name) })
+	for i := range sorted {
+		field := &sorted[i]
+		if i > 0 && field.name == sorted[i-1].name {
+			return scratch, Refuse(Malformed, "the form field %s comes more than once", field.name)
+		}
+		if scratch, err = put(w, scratch, field.name); err != nil {
 			return scratch, err
 		}
-		if scratch, err = put(w, scratch, name); err != nil {
-			return scratch, err
-		}
-		if scratch, err = put(w, scratch, value); err != nil {
+		if scratch, err = form.write(w, scratch, field); err != nil {
 			return scratch, err
 		}
 	}

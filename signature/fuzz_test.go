@@ -21,6 +21,8 @@ var listFields = []SignatureField{
 	{Field: inHeader("X-Sig"), Encoding: Hex, Separator: ",", SetSeparator: " ", Assign: "=", Element: "v1", Spaces: true},
 	{Field: inHeader("X-Sig"), Encoding: Base64URL, Separator: ",", Positional: 1},
 	{Field: inHeader("X-Sig"), Encoding: Base64URLPad, Prefix: "HMAC ", PrefixOptional: true},
+	{Field: inHeader("X-Sig"), Encoding: Base64Hex, Separator: ",", Assign: "=", Element: "v1", Quoted: true},
+	{Field: inHeader("Authorization"), Encoding: Hex, Prefix: "HMAC ", Separator: ":", Positional: 1},
 }
 
 // FuzzSignatureHeader: reading a header never panics, and a header that is
@@ -29,7 +31,7 @@ func FuzzSignatureHeader(f *testing.F) {
 	for i := range listFields {
 		for _, text := range []string{
 			"sha256=" + strings.Repeat("0a", 32), "t=1,v1=" + strings.Repeat("0A", 32) + ",v1=00,v0=x", "v1," + base64Of(make([]byte, 32)) + " v1a,x",
-			"t=1,v1=00 t=2,v1=11", "1," + Base64URL.Encode(make([]byte, 32)), "HMAC " + Base64URLPad.Encode(make([]byte, 32)), ",,,", "=", " ", "v1=v1=v1",
+			"t=1,v1=00 t=2,v1=11", "1," + Base64URL.Encode(make([]byte, 32)), "HMAC " + Base64URLPad.Encode(make([]byte, 32)), `t="1",v1="` + Base64Hex.Encode(make([]byte, 32)) + `"`, "hmac k:" + strings.Repeat("0a", 32), ",,,", "=", " ", "v1=v1=v1",
 		} {
 			f.Add(uint8(i), text)
 		}
@@ -38,12 +40,12 @@ func FuzzSignatureHeader(f *testing.F) {
 		field := listFields[int(which)%len(listFields)]
 		v := compile(t, Scheme{Algorithm: HMACSHA256, Signature: field}, "secret")
 		v.perList = field.SetSeparator != ""
-		vals := newValues(post("", "X-Sig", text), v)
+		vals := newValues(post("", field.Name, text), v)
 		if err := v.candidates(vals); err != nil {
 			kindOf(t, err)
 			return
 		}
-		again := newValues(post("", "X-Sig", respell(field, vals.lists)), v)
+		again := newValues(post("", field.Name, respell(field, vals.lists)), v)
 		if err := v.candidates(again); err != nil {
 			t.Fatalf("respelled as %q: %v", respell(field, vals.lists), err)
 		}
@@ -67,13 +69,13 @@ func respell(f SignatureField, lists []signatureList) string {
 			if f.Assign == "" {
 				parts = append(parts, n.value)
 			} else {
-				parts = append(parts, n.name+f.Assign+n.value)
+				parts = append(parts, f.named(n.name, n.value))
 			}
 		}
 		for _, d := range l.decoded {
 			text := f.Encoding.Encode(d)
 			if f.Element != "" {
-				text = f.Element + f.Assign + text
+				text = f.named(f.Element, text)
 			}
 			parts = append(parts, text)
 		}
@@ -92,11 +94,11 @@ func candidatesOf(lists []signatureList) string {
 
 // FuzzEncodings: what is decoded encodes to the same text, hex in lower case.
 func FuzzEncodings(f *testing.F) {
-	for _, text := range []string{"00ff", "00FF", "AP8Q", "+/8=", "-_8", "-_8=", "+/9=", "A\nA==", "=", "0"} {
+	for _, text := range []string{"00ff", "00FF", "MDBmZg==", "MDBGRg==", "AP8Q", "+/8=", "-_8", "-_8=", "+/9=", "A\nA==", "=", "0"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, e := range []Encoding{Hex, Base64, Base64URL, Base64URLPad} {
+		for _, e := range []Encoding{Hex, Base64, Base64URL, Base64URLPad, Base64Hex} {
 			decoded, ok := e.decode(nil, text)
 			if !ok {
 				if len(decoded) != 0 {
@@ -161,7 +163,7 @@ func spellings(format string, at time.Time) []string {
 func FuzzTemplate(f *testing.F) {
 	for _, text := range []string{
 		"{body}", "{timestamp}.{body}", "v0:{timestamp}:{body}", "{id}.{timestamp}.{body}", "{method}{lf}{url}{lf}{host}{path}{query}",
-		"{header.X-Any}{query.q}{form.f}{json.a.b}{element.t}", "{body_sha256}{body_sha256_hex}{form_sorted}{body_inflated}", "{", "}", "{}", "{{body}}", "{header.}",
+		"{header.X-Any}{query.q}{form.f}{json.a.b}{element.t}", "{body_sha256}{body_sha256_hex}{form_sorted}{body_inflated}", "{request_target}{body_sha256_base64}{body_base64}", "{", "}", "{}", "{{body}}", "{header.}",
 	} {
 		f.Add(text, "m1", "{}")
 	}

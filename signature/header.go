@@ -16,8 +16,9 @@ type SignatureField struct {
 	// A name that ends in `#`, here as above, stands for that name with a
 	// number from 1 to 100 in its place.
 	Also []string `json:"also,omitempty"`
-	// How the bytes are spelled: `hex`, `base64`, `base64url` (not padded) or
-	// `base64url_pad`. Default: `hex`.
+	// How the bytes are spelled: `hex`, `base64`, `base64url` (not padded),
+	// `base64url_pad` or `base64_hex` (the base64 of the text in hex). Default:
+	// `hex`.
 	Encoding Encoding `json:"encoding,omitempty"`
 	// Text that stands before the signature, or before the list: `sha256=`.
 	Prefix string `json:"prefix,omitempty"`
@@ -37,12 +38,18 @@ type SignatureField struct {
 	// times, as while a secret is being rotated; a part that the scheme reads otherwise
 	// may come once.
 	Element string `json:"element,omitempty"`
+	// The values of named parts are in double quotes: `v1="…"`.
+	Quoted bool `json:"quoted,omitempty"`
 	// What separates whole lists, where several stand side by side, each with
 	// its own timestamp.
 	SetSeparator string `json:"set_separator,omitempty"`
 	// The first this many parts are not signatures but have their position
 	// as name: `1`, `2` …
 	Positional int `json:"positional,omitempty"`
+	// Layout is how the provider writes the list, where order or spaces differ
+	// from those of [Scheme.Sign]: {NAME} is the value of a part, {signature}
+	// the signature. Verification does not use it.
+	Layout string `json:"-"`
 }
 
 // maxElements bounds the parts of one signature header, and with it the work
@@ -69,6 +76,8 @@ func (f SignatureField) check() error {
 		return fmt.Errorf("element %q needs to know what stands between a name and its value, as in: assign =", f.Element)
 	case f.Element == "" && f.Assign != "":
 		return fmt.Errorf("assign %q says that parts have names: write which of them are signatures, as in: element v1", f.Assign)
+	case f.Quoted && f.Assign == "":
+		return errors.New("quoted is for parts that have names: write what is between a name and its value, as in: assign =")
 	case f.Separator == "" && (f.SetSeparator != "" || f.Positional != 0):
 		return errors.New("a list needs to know what separates its parts, as in: separator ,")
 	case f.Separator != "" && (f.Separator == f.SetSeparator || f.Separator == f.Assign):
@@ -118,7 +127,7 @@ func (l *signatureList) forget() {
 // parse adds the lists of one value to v.
 func (f *SignatureField) parse(v *values, text string) error {
 	if f.Prefix != "" {
-		rest, ok := strings.CutPrefix(text, f.Prefix)
+		rest, ok := f.cutPrefix(text)
 		if !ok && !f.PrefixOptional {
 			return Refuse(Malformed, "the signature does not begin with %s", f.Prefix)
 		}
@@ -140,6 +149,16 @@ func (f *SignatureField) parse(v *values, text string) error {
 		}
 	}
 	return nil
+}
+
+// cutPrefix takes the prefix off. In Authorization it is the name of a scheme,
+// which is the same in any case (RFC 9110, 11.1).
+func (f *SignatureField) cutPrefix(text string) (string, bool) {
+	n := len(f.Prefix)
+	if f.Name == "Authorization" && len(text) >= n && strings.EqualFold(text[:n], f.Prefix) {
+		return text[n:], true
+	}
+	return strings.CutPrefix(text, f.Prefix)
 }
 
 // addList returns the list that comes next. Where all of them sign the same
@@ -188,6 +207,9 @@ func (f *SignatureField) parseList(v *values, text string) error {
 			continue
 		}
 		name, value, ok := strings.Cut(part, f.Assign)
+		if f.Quoted {
+			value, ok = unquoted(value, ok)
+		}
 		switch {
 		case !ok: // not for us: an unknown kind of part
 		case name == f.Element:
@@ -197,6 +219,14 @@ func (f *SignatureField) parseList(v *values, text string) error {
 		}
 	}
 	return nil
+}
+
+// unquoted takes the double quotes off a value; false if it has none.
+func unquoted(text string, ok bool) (string, bool) {
+	if !ok || len(text) < 2 || text[0] != '"' || text[len(text)-1] != '"' {
+		return "", false
+	}
+	return text[1 : len(text)-1], true
 }
 
 // cutPart cuts text after its first part. Without a separator it is the only

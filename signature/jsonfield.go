@@ -116,7 +116,8 @@ func (s *jsonScan) find(dst []string, p *JSONPaths, b Body) ([]string, error) {
 		defer r.Close()
 		s.src, s.buf = r, make([]byte, 0, jsonReadSize)
 	}
-	if s.want != 0 {
+	// Nothing can be found in what is no container, however long it is.
+	if c, ok := s.token(); ok && s.want != 0 && (c == '{' || c == '[') {
 		s.value(s.want, 0)
 	}
 	s.buf, s.src = nil, nil

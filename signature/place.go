@@ -10,6 +10,10 @@ import (
 	"strings"
 )
 
+// Place writes a value where a field is, for making deliveries: a header, a
+// query parameter, a form field or a JSON member.
+func Place(r *Request, f Field, value string) error { return (&signer{r: r}).place(f, value) }
+
 // place writes a value where a field stands.
 func (s *signer) place(f Field, value string) error {
 	switch f.From {

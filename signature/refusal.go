@@ -9,6 +9,9 @@ type Refusal struct {
 	// Reason is for the operator: what to look at. It holds neither secrets
 	// nor signatures, expected or received, and is never sent to the sender.
 	Reason string
+	// Handshake: the request is a handshake, which an option must allow. Reason
+	// names it.
+	Handshake bool
 }
 
 // RefusalKind is the outcome that a refusal leads to.
@@ -24,6 +27,9 @@ const (
 	Stale RefusalKind = "stale"
 	// Malformed: the scheme cannot read the headers or the body.
 	Malformed RefusalKind = "malformed"
+	// Undecided: the endpoint has no secret yet, so that the provider must try
+	// again.
+	Undecided RefusalKind = "undecided"
 )
 
 // Error implements error.

@@ -28,6 +28,8 @@ func TestStatesThatAreUsedAgainAcceptTheGenuineAndNothingElse(t *testing.T) {
 		"hmac-sha384":           {Algorithm: HMACSHA384, Signature: plain, Signed: "{id}.{body}"},
 		"hmac-sha512":           {Algorithm: HMACSHA512, Signature: plain, Signed: "{id}.{body}"},
 		"sha256-prefix":         {Algorithm: SHA256Prefix, Signature: plain, Signed: "{id}.{body}"},
+		"sha1-suffix":           {Algorithm: SHA1Suffix, Signature: plain, Signed: "{id}.{body}"},
+		"sha256-suffix":         {Algorithm: SHA256Suffix, Signature: plain, Signed: "{id}.{body}"},
 		"lists with their time": {Algorithm: HMACSHA256, Signature: timed, Signed: "{id}.{body}.{timestamp}", Timestamp: &TimestampField{Field: Field{From: "element", Name: "t"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,9 +90,14 @@ func (c *crowd) sum(secret, id, body string) []byte {
 	if c.scheme.Timestamp != nil {
 		signed += "." + nowText
 	}
-	if c.scheme.Algorithm == SHA256Prefix {
+	switch c.scheme.Algorithm {
+	case SHA256Prefix:
 		sum := sha256.Sum256([]byte(secret + signed))
 		return sum[:]
+	case SHA1Suffix, SHA256Suffix:
+		h := newHash(c.scheme.Algorithm.hash())()
+		h.Write([]byte(signed + secret))
+		return h.Sum(nil)
 	}
 	m := hmac.New(newHash(c.scheme.Algorithm.hash()), []byte(secret))
 	m.Write([]byte(signed))

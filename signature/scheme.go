@@ -15,7 +15,8 @@ import (
 type Scheme struct {
 	// `hmac-sha1`, `hmac-sha256`, `hmac-sha384`, `hmac-sha512`, `ed25519`,
 	// `ecdsa-p256-sha256`, `rsa-sha1`, `rsa-sha256`, `rsa-sha512`,
-	// `sha256-prefix` (the hash of secret and content: weak), `token` (the
+	// `sha256-prefix` (the hash of secret and content: weak), `sha1-suffix` and
+	// `sha256-suffix` (the hash of content and secret: weak), `token` (the
 	// secret itself is sent) or `basic` (HTTP Basic; the secret is
 	// user:password). It is fixed here: a request cannot choose another.
 	Algorithm Algorithm `json:"algorithm,omitempty"`
@@ -57,6 +58,9 @@ type Scheme struct {
 	// Parameters that the query must not have, under any spelling: the app
 	// would read them in place of what is signed.
 	RefuseQuery []string `json:"refuse_query,omitempty"`
+	// The requests with which the provider checks the URL, and which are
+	// answered here. Default: none.
+	Handshakes []Handshake `json:"handshakes,omitempty"`
 	// ValuesCoverBody says that the {value.NAME} of the signed content are
 	// made of the whole body. Only code can say so, hence not the config.
 	ValuesCoverBody bool `json:"-"`
@@ -160,6 +164,11 @@ func (s *Scheme) check() error {
 		}
 		if err := named.f.check(); err != nil {
 			return fmt.Errorf("%s: %w", named.what, err)
+		}
+	}
+	for i := range s.Handshakes {
+		if err := s.Handshakes[i].check(); err != nil {
+			return fmt.Errorf("handshake: %w", err)
 		}
 	}
 	for name := range s.Require {

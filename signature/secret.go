@@ -109,20 +109,23 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // KeyFormat says how the text of a secret becomes key bytes.
 type KeyFormat struct {
-	// How the secret is spelled: `utf8` (as it is), `hex` or `base64`
-	// (standard or URL-safe, padded or not). Default: `utf8`.
+	// How the secret is spelled: `utf8` (as it is), `hex`, `base64` (standard
+	// or URL-safe, padded or not) or `pair` (the name of the key, a colon and the
+	// key as it is). Default: `utf8`.
 	Encoding string `json:"encoding,omitempty"`
 	// A prefix that is cut off before decoding, if it is there (`whsec_`).
 	Prefix string `json:"prefix,omitempty"`
 	// The prefix must be there; a secret without it belongs to another scheme.
 	PrefixRequired bool `json:"prefix_required,omitempty"`
+	// OtherPrefix begins the secrets of another scheme.
+	OtherPrefix string `json:"-"`
 }
 
 func (f KeyFormat) check() error {
 	switch f.Encoding {
-	case "", "utf8", "hex", "base64":
+	case "", "utf8", "hex", "base64", "pair":
 	default:
-		return fmt.Errorf("unknown key encoding %q: write utf8, hex or base64", f.Encoding)
+		return fmt.Errorf("unknown key encoding %q: write utf8, hex, base64 or pair", f.Encoding)
 	}
 	if f.PrefixRequired && f.Prefix == "" {
 		return errors.New("a key prefix is required, but none is named")
@@ -132,7 +135,11 @@ func (f KeyFormat) check() error {
 
 // matches tells whether a secret can belong to this format.
 func (f KeyFormat) matches(s Secret) bool {
-	return !f.PrefixRequired || strings.HasPrefix(string(s.Reveal()), f.Prefix)
+	text := string(s.Reveal())
+	if f.OtherPrefix != "" && strings.HasPrefix(text, f.OtherPrefix) {
+		return false
+	}
+	return !f.PrefixRequired || strings.HasPrefix(text, f.Prefix)
 }
 
 // Decode returns the key bytes of a secret.
@@ -150,6 +157,12 @@ func (f KeyFormat) Decode(s Secret) ([]byte, error) {
 		key, err = hex.DecodeString(text)
 	case "base64":
 		key, err = decodeKeyBase64(text)
+	case "pair":
+		name, of, _ := strings.Cut(text, ":")
+		if name == "" || of == "" {
+			return nil, errors.New("the secret must be the name of the key, a colon and the key (NAME:KEY)")
+		}
+		key = []byte(of)
 	default:
 		return nil, f.check()
 	}
@@ -161,6 +174,15 @@ func (f KeyFormat) Decode(s Secret) ([]byte, error) {
 		return nil, errors.New("the secret is empty after decoding: copy it again from the provider")
 	}
 	return key, nil
+}
+
+// name returns the name of the key, if the secret has one.
+func (f KeyFormat) name(s Secret) string {
+	if f.Encoding != "pair" {
+		return ""
+	}
+	name, _, _ := strings.Cut(strings.TrimPrefix(string(s.Reveal()), f.Prefix), ":")
+	return name
 }
 
 // decodeKeyBase64 accepts either alphabet, with or without padding: a secret

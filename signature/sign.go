@@ -12,7 +12,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +37,9 @@ type Draft struct {
 	ID, Event string
 	// Time is when the delivery is signed.
 	Time time.Time
+	// Parts are values that are in the signature header beside the signature,
+	// by name.
+	Parts map[string]string
 	// Prepare, if set, works out Values when all else is in its place.
 	Prepare func(*Request) error
 }
@@ -87,6 +92,9 @@ func (s *signer) fill(key SigningKey, d Draft) error {
 		if err := s.place(t.Field, formatTimestamp(t.Format, d.Time)); err != nil {
 			return err
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Parts)) {
+		s.placeElement(name, d.Parts[name])
 	}
 	for _, named := range []struct {
 		field *Field
@@ -192,6 +200,9 @@ func (s *signer) list(text string) string {
 	if !f.list() {
 		return text
 	}
+	if f.Layout != "" {
+		return s.layOut(f.Layout, text)
+	}
 	var parts []string
 	for i := range f.Positional {
 		parts = append(parts, s.element(strconv.Itoa(i+1)))
@@ -200,12 +211,29 @@ func (s *signer) list(text string) string {
 		if n, err := strconv.Atoi(e.name); err == nil && n <= f.Positional {
 			continue
 		}
-		parts = append(parts, e.name+f.Assign+e.value)
+		parts = append(parts, f.named(e.name, e.value))
 	}
 	if f.Assign != "" {
-		text = f.Element + f.Assign + text
+		text = f.named(f.Element, text)
 	}
 	return strings.Join(append(parts, text), f.Separator)
+}
+
+// named writes a part that has a name.
+func (f *SignatureField) named(name, value string) string {
+	if f.Quoted {
+		value = `"` + value + `"`
+	}
+	return name + f.Assign + value
+}
+
+// layOut fills in a layout.
+func (s *signer) layOut(layout, text string) string {
+	values := []string{"{signature}", text}
+	for _, e := range s.elements {
+		values = append(values, "{"+e.name+"}", e.value)
+	}
+	return strings.NewReplacer(values...).Replace(layout)
 }
 
 func (s *signer) element(name string) string {

@@ -30,19 +30,27 @@ type Request struct {
 	// of the request counts; without a query, likewise.
 	PublicURL string
 	Header    http.Header
+	// WebSocket: the request asks to open a WebSocket. The headers by which it does
+	// are not among those of Header.
+	WebSocket bool
 	// Body is nil while only the headers have been read.
 	Body Body
 	// MaxBody is set by CheckHeaders of a provider if the request is no
 	// delivery, but may be a handshake: a longer body makes it neither. 0: the
 	// body may be as long as that of a delivery.
 	MaxBody int64
+	// AcceptHandshake: the operator accepts unsigned handshakes at this moment,
+	// whatever the config says.
+	AcceptHandshake bool
 	// Now is the time to judge timestamps by.
 	Now time.Time
 	// Values are what the provider's own code has worked out, for
 	// {value.NAME} in the signed content.
-	Values   map[string]string
-	form     url.Values // see Form
-	formRead bool
+	Values     map[string]string
+	form       url.Values // see Form
+	formRead   bool
+	fields     *formFields
+	fieldsRead bool
 }
 
 // URL is what a scheme that signs the URL signs: the URL that the request was
@@ -101,20 +109,34 @@ func rooted(path string) string {
 
 // target returns the parts of URL.
 func (r *Request) target() (host, path, query string) {
-	host, uri := r.Host, r.RequestURI
-	if r.PublicURL != "" {
-		_, rest, _ := strings.Cut(r.URL(), "://")
-		end := strings.IndexAny(rest, "/?")
-		if end < 0 {
-			end = len(rest)
-		}
-		host, uri = rest[:end], rest[end:]
-	}
+	host, uri := r.split()
 	path, query, _ = strings.Cut(uri, "?")
 	if path == "" {
 		path = "/"
 	}
 	return host, path, query
+}
+
+// requestTarget returns the path and query of URL, as in the request line.
+func (r *Request) requestTarget() string {
+	_, uri := r.split()
+	if !strings.HasPrefix(uri, "/") {
+		return "/" + uri
+	}
+	return uri
+}
+
+// split returns the host of URL and what follows it.
+func (r *Request) split() (host, uri string) {
+	if r.PublicURL == "" {
+		return r.Host, r.RequestURI
+	}
+	_, rest, _ := strings.Cut(r.URL(), "://")
+	end := strings.IndexAny(rest, "/?")
+	if end < 0 {
+		end = len(rest)
+	}
+	return rest[:end], rest[end:]
 }
 
 // Body is a request body that can be read any number of times.
@@ -202,6 +224,9 @@ type Delivery struct {
 	// Answer is what to send for a handshake. Not nil: the delivery goes no
 	// further.
 	Answer *Answer
+	// Notice says which option makes the endpoint answer a handshake that goes to
+	// the app, empty if the delivery is none.
+	Notice string
 
 	// Room for one match, which is the rule: so a delivery is one allocation.
 	match  [1]Match
@@ -231,6 +256,9 @@ type Answer struct {
 	ContentType string
 	Header      http.Header
 	Body        []byte
+	// Secret is the secret that the provider has sent with the handshake. It is
+	// kept for the operator to look at. It is never used, logged or sent.
+	Secret string
 }
 
 // BodyBytes returns the whole body, reading it into memory if need be. The

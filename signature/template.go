@@ -1,6 +1,7 @@
 package signature
 
 import (
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,16 +14,20 @@ import (
 // A template spells what is signed: literal text and {variables}.
 //
 //	{body}               the body, byte for byte
-//	{body_sha256}        its SHA-256, 32 raw bytes; {body_sha256_hex} in hex
+//	{body_base64}        the body in base64
+//	{body_sha256}        its SHA-256, 32 raw bytes; {body_sha256_hex} in hex and
+//	                     {body_sha256_base64} in base64
 //	{body_escaped}       the body, escaped as a JSON string, as JSON.stringify does
 //	{body_inflated}      the body, uncompressed if its Content-Encoding is gzip
 //	{timestamp} {id}     as received, from where the scheme says they stand
 //	{method} {url}       {url} as the provider knows it
 //	{path} {query} {host}
+//	{request_target}     path and query, as in the request line
 //	{header.NAME} {element.NAME} {query.NAME} {form.NAME} {json.PATH}
 //	{form_sorted}        name and value of every form field, sorted by name,
 //	                     with nothing in between
 //	{value.NAME}         what the provider's own code has worked out
+//	{key} {key_name}     the key that is tried, and its name (key encoding pair)
 //	{lf}                 a line feed
 type template struct {
 	parts []part
@@ -44,7 +49,7 @@ type part struct {
 	mayBeEmpty bool
 }
 
-const templateVariables = "body, body_sha256, body_sha256_hex, body_escaped, body_inflated, form_sorted, timestamp, id, method, url, path, query, host, lf, header.NAME, element.NAME, query.NAME, form.NAME, json.PATH"
+const templateVariables = "body, body_base64, body_sha256, body_sha256_hex, body_sha256_base64, body_escaped, body_inflated, form_sorted, timestamp, id, method, url, request_target, path, query, host, key, key_name, lf, header.NAME, element.NAME, query.NAME, form.NAME, json.PATH"
 
 func parseTemplate(text string, s *Scheme) (*template, error) {
 	t := &template{covered: make(map[Field]bool)}
@@ -85,17 +90,24 @@ func (t *template) addVariable(name string, s *Scheme) error {
 	case "lf":
 		t.addLiteral("\n")
 		return nil
-	case "body", "body_sha256", "body_sha256_hex", "body_escaped":
+	case "body", "body_base64", "body_sha256", "body_sha256_hex", "body_sha256_base64", "body_escaped":
 		t.body, t.raw = true, true
 	case "body_inflated":
 		t.body = true
 	case "form_sorted":
 		// Nothing says where its fields begin and end: they can be changed.
-	case "url", "query":
+	case "url", "query", "request_target":
 		t.query, t.target = true, true
 	case "path", "host":
 		t.target = true
 	case "method":
+	case "key", "key_name":
+		if s.Algorithm.Asymmetric() || s.signsNothing() {
+			return fmt.Errorf("the signed content has {%s}, but with %s nothing of the key can be in it", name, s.Algorithm)
+		}
+		if name == "key_name" && s.Key.Encoding != "pair" {
+			return errors.New("the signed content has {key_name}, but only with the key encoding pair a key has a name")
+		}
 	default:
 		f, err := templateField(name, s)
 		if err != nil {
@@ -210,10 +222,13 @@ func separatorGuard(separator string) string {
 // reading from its beginning or from its end.
 func (t *template) placed(s *Scheme) bool {
 	i := slices.IndexFunc(t.parts, func(p part) bool { return s.isID(p.field) })
+	if i < 0 {
+		return true // it is in what the provider's code has worked out
+	}
 	delimited := func(p part) bool {
 		// An ISO 8601 time may end without a mark of its own.
 		time := s.isTimestamp(p.field) && s.Timestamp.Format != "iso8601"
-		return p.literal != "" || p.guard != "" || time || p.name == "body_sha256" || p.name == "body_sha256_hex"
+		return p.literal != "" || p.guard != "" || time || p.hasOneLength()
 	}
 	fromStart := !slices.ContainsFunc(t.parts[:i], func(p part) bool { return !delimited(p) })
 	if fromStart && (i+1 == len(t.parts) || t.parts[i].guard != "") {
@@ -235,12 +250,12 @@ func (t *template) placed(s *Scheme) bool {
 // is guarded cannot contain what follows it. A literal between them alone does
 // not help: the body can contain it.
 func (t *template) bodyIsOpen(s *Scheme) bool {
-	i := slices.IndexFunc(t.parts, func(p part) bool { return p.name == "body" || p.name == "body_inflated" })
+	i := slices.IndexFunc(t.parts, func(p part) bool { return p.name == "body" || p.name == "body_inflated" || p.name == "body_base64" })
 	if i < 0 {
 		return t.escapedIsOpen()
 	}
 	fixed := func(p part) bool {
-		return p.literal != "" || p.guard != "" || s.isTimestamp(p.field) || p.name == "body_sha256" || p.name == "body_sha256_hex"
+		return p.literal != "" || p.guard != "" || s.isTimestamp(p.field) || p.hasOneLength()
 	}
 	before, after := t.parts[:i], t.parts[i+1:]
 	for len(before) > 0 && before[len(before)-1].literal != "" {
@@ -251,6 +266,16 @@ func (t *template) bodyIsOpen(s *Scheme) bool {
 	}
 	return (len(before) > 0 && !fixed(before[len(before)-1])) || (len(after) > 0 && !fixed(after[0]))
 }
+
+// hasOneLength reports whether the part is as long for every request: the hash of
+// the body, or what belongs to the secret.
+func (p part) hasOneLength() bool {
+	return p.ofSecret() || p.name == "body_sha256" || p.name == "body_sha256_hex" || p.name == "body_sha256_base64"
+}
+
+// ofSecret reports whether the part is the same for every request that one secret
+// has signed.
+func (p part) ofSecret() bool { return p.name == "key" || p.name == "key_name" }
 
 // escapedIsOpen is bodyIsOpen for an escaped body, which ends at the first quote:
 // between it and any other part there must be one, or what a provider's code
@@ -295,7 +320,7 @@ func (t *template) covers(f Field) bool {
 
 // constant tells whether every delivery would be signed alike.
 func (t *template) constant() bool {
-	return !slices.ContainsFunc(t.parts, func(p part) bool { return p.literal == "" })
+	return !slices.ContainsFunc(t.parts, func(p part) bool { return p.literal == "" && !p.ofSecret() })
 }
 
 // fields calls add for every field that the template reads.
@@ -321,7 +346,7 @@ func (t *template) write(w io.Writer, v *values, scratch []byte) ([]byte, error)
 			if scratch, err = v.writeFormSorted(w, scratch); err != nil {
 				return scratch, err
 			}
-		case p.name == "body" || p.name == "body_inflated" || p.name == "body_escaped":
+		case p.name == "body" || p.name == "body_base64" || p.name == "body_inflated" || p.name == "body_escaped":
 			if err := flush(w, scratch); err != nil {
 				return scratch, err
 			}
@@ -335,6 +360,11 @@ func (t *template) write(w io.Writer, v *values, scratch []byte) ([]byte, error)
 				return scratch, err
 			}
 			if scratch, err = put(w, scratch, text); err != nil {
+				return scratch, err
+			}
+		case p.field.From == "form":
+			var err error
+			if scratch, err = v.writeFormField(w, scratch, p); err != nil {
 				return scratch, err
 			}
 		default:
@@ -357,12 +387,44 @@ func (v *values) guarded(p *part) (string, error) {
 		return "", err
 	}
 	if text == "" && !p.mayBeEmpty {
-		return "", Refuse(Malformed, "the signature covers the %s, which is missing", p.field)
+		return "", missing(p)
 	}
+	return text, checkGuard(p, text)
+}
+
+func missing(p *part) error {
+	return Refuse(Malformed, "the signature covers the %s, which is missing", p.field)
+}
+
+// checkGuard refuses a value that contains what separates it from the next.
+func checkGuard(p *part, text string) error {
 	if p.guard != "" && strings.Contains(text, p.guard) {
-		return "", Refuse(Malformed, "the %s contains %q, which separates it from what follows", p.field, p.guard)
+		return Refuse(Malformed, "the %s contains %q, which separates it from what follows", p.field, p.guard)
 	}
-	return text, nil
+	return nil
+}
+
+// writeFormField writes a form field that is signed, in one piece only if it has
+// a guard.
+func (v *values) writeFormField(w io.Writer, scratch []byte, p *part) ([]byte, error) {
+	form, field, err := v.formField(p.field.Name)
+	if err != nil {
+		return scratch, err
+	}
+	if field == nil || field.start == field.end {
+		return scratch, missing(p)
+	}
+	if p.guard == "" {
+		return form.write(w, scratch, field)
+	}
+	text, err := form.text(field)
+	if err != nil {
+		return scratch, err
+	}
+	if err := checkGuard(p, text); err != nil {
+		return scratch, err
+	}
+	return put(w, scratch, text)
 }
 
 // maxGathered is how much is gathered for one write, in bytes.
@@ -396,6 +458,8 @@ func (p *part) writeBody(w io.Writer, r *Request) error {
 		return writeInflated(w, r)
 	case "body_escaped":
 		return writeEscaped(w, r.Body)
+	case "body_base64":
+		return writeBase64(w, r.Body)
 	}
 	return writeBody(w, r.Body)
 }
@@ -409,6 +473,15 @@ func writeBody(w io.Writer, b Body) error {
 		return fmt.Errorf("reading the body again: %w", err)
 	}
 	return nil
+}
+
+// writeBase64 writes the body in base64, as it is read.
+func writeBase64(w io.Writer, b Body) error {
+	encoder := base64.NewEncoder(base64.StdEncoding, w)
+	if err := writeBody(encoder, b); err != nil {
+		return err
+	}
+	return encoder.Close()
 }
 
 // variable returns the value of a variable that is neither a field nor the
@@ -426,13 +499,22 @@ func (v *values) variable(name string) (string, error) {
 		return path, nil
 	case "query":
 		return query, nil
+	case "request_target":
+		return v.req.requestTarget(), nil
+	case "key":
+		return string(v.key.raw), nil
+	case "key_name":
+		return v.key.pairName, nil
 	}
 	sum, err := v.bodySHA256()
 	if err != nil {
 		return "", err
 	}
-	if name == "body_sha256_hex" {
+	switch name {
+	case "body_sha256_hex":
 		return hex.EncodeToString(sum), nil
+	case "body_sha256_base64":
+		return base64.StdEncoding.EncodeToString(sum), nil
 	}
 	return string(sum), nil
 }

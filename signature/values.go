@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"sync"
@@ -18,13 +19,14 @@ type values struct {
 
 	lists   []signatureList
 	current *signatureList // the list that elements are read from
+	key     *key           // the secret that is tried
 	merge   bool           // all signatures go into one list
 	parts   int            // of all lists
 	decoded []byte         // the bytes of all signatures
 
 	query     url.Values
 	queryRead bool
-	form      url.Values
+	form      *formFields
 	formRead  bool
 	json      []string
 	jsonRead  bool
@@ -78,7 +80,7 @@ func (v *values) release() {
 		v.scratch = nil
 	}
 	v.bodySummed, v.contentRead = false, false
-	v.req, v.paths = nil, nil
+	v.req, v.paths, v.key = nil, nil, nil
 	valuesPool.Put(v)
 }
 
@@ -100,14 +102,11 @@ func (v *values) get(f Field) (string, error) {
 	case "value":
 		return v.req.Values[f.Name], nil
 	case "form":
-		form, err := v.readForm()
-		if err != nil {
+		form, field, err := v.formField(f.Name)
+		if err != nil || field == nil || field.end-field.start > maxFieldText {
 			return "", err
 		}
-		if err := checkLookalikes(form, "form field", f.Name); err != nil {
-			return "", err
-		}
-		return single(form[f.Name], "form field", f.Name)
+		return form.text(field)
 	case "json":
 		return v.jsonValue(f.Name)
 	}
@@ -124,22 +123,37 @@ func (v *values) queryValue(name string) (string, error) {
 		}
 		v.query, v.queryRead = query, true
 	}
-	if err := checkLookalikes(v.query, "query parameter", name); err != nil {
-		return "", err
+	if v.query.Has(name) {
+		if err := checkLookalikes(maps.Keys(v.query), "query parameter", name); err != nil {
+			return "", err
+		}
 	}
 	return single(v.query[name], "query parameter", name)
 }
 
-// readForm parses the form, once.
-func (v *values) readForm() (url.Values, error) {
+// readForm finds the fields of the form, once.
+func (v *values) readForm() (*formFields, error) {
 	if !v.formRead {
-		form, err := v.req.Form()
+		form, err := v.req.formFields()
 		if err != nil {
 			return nil, err
 		}
 		v.form, v.formRead = form, true
 	}
 	return v.form, nil
+}
+
+// formField returns a single-valued field of the form, nil if there is none.
+func (v *values) formField(name string) (*formFields, *formField, error) {
+	form, err := v.readForm()
+	if err != nil || form == nil {
+		return nil, nil, err
+	}
+	field, err := form.single(name)
+	if err == nil && field != nil {
+		err = checkLookalikes(form.names(), "form field", name)
+	}
+	return form, field, err
 }
 
 func (v *values) jsonValue(path string) (string, error) {

@@ -48,6 +48,28 @@ type Run struct {
 	Measurements []Measurement     `json:"measurements"`
 	PeakMemory   map[string]int64  `json:"peak_memory_bytes"`
 	Sync         []float64         `json:"fdatasync_us"` // of each round, the median of 4 KiB appended
+	Backlogs     []Backlog         `json:"backlogs"`
+	Drains       []Drain           `json:"drains"`
+}
+
+// Backlog is what accepting and delivering cost while much was waiting.
+type Backlog struct {
+	Waiting   int     `json:"waiting"`
+	P50       float64 `json:"p50_us"`     // of lone deliveries
+	PerSecond float64 `json:"per_second"` // accepted and delivered, 32 connections
+	CPU       float64 `json:"cpu_us"`     // of the server, each of these
+	Memory    float64 `json:"memory_bytes"`
+	Own       float64 `json:"own_memory_bytes"` // without mapped files
+	Start     float64 `json:"start_ms"`         // from the start to the first answer
+}
+
+// Drain is how fast a queue delivered what was waiting, and the app took as much
+// without it.
+type Drain struct {
+	Takes string  `json:"app_takes"`
+	Alone float64 `json:"alone_per_second"`
+	Queue float64 `json:"queue_per_second"`
+	CPU   float64 `json:"cpu_us"`
 }
 
 // Spread is a median with the least and the greatest value.
@@ -67,6 +89,14 @@ func SpreadOf(values []float64) Spread {
 		middle = (middle + values[len(values)/2-1]) / 2
 	}
 	return Spread{Median: middle, Least: values[0], Most: values[len(values)-1], N: len(values)}
+}
+
+// String is the median with its range.
+func (s Spread) String() string {
+	if s.N == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%s (%s–%s)", number(s.Median), number(s.Least), number(s.Most))
 }
 
 // Values returns the metric of a target's work, of all rounds.
@@ -134,11 +164,12 @@ func (r *Run) figure(work, target, base string, metric Metric) string {
 	if v.N == 0 {
 		return "–"
 	}
-	text := fmt.Sprintf("%s (%s–%s)", number(v.Median), number(v.Least), number(v.Most))
-	if base == "" {
+	text := v.String()
+	ratios := r.Ratios(work, target, work, base, metric)
+	if ratios.N == 0 { // base is not a target, or was not measured
 		return text
 	}
-	return fmt.Sprintf("**%.2f** · %s", r.Ratios(work, target, work, base, metric).Median, text)
+	return fmt.Sprintf("**%.2f** · %s", ratios.Median, text)
 }
 
 // Surprises says of each target what it did that the work did not ask for.

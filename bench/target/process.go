@@ -88,13 +88,14 @@ func (p *running) cpu() time.Duration {
 // cpuClock is clock_getcpuclockid(3).
 func cpuClock(pid int) int32 { return int32(^pid)<<3 | 2 }
 
-// peakMemory returns the most bytes that the program and its workers have
-// resided in memory with, each at its own time.
-func (p *running) peakMemory() int64 {
+// memory returns a size that proc(5) has for each process of the program, in
+// bytes, summed up: VmHWM, for instance, is the most that it ever resided in
+// memory with.
+func (p *running) memory(name string) int64 {
 	var sum int64
 	p.members(func(dir string, _ []string) {
 		status, _ := os.ReadFile(filepath.Join(dir, "status"))
-		_, rest, _ := strings.Cut(string(status), "VmHWM:")
+		_, rest, _ := strings.Cut(string(status), name)
 		if fields := strings.Fields(rest); len(fields) > 0 {
 			n, _ := strconv.ParseInt(fields[0], 10, 64)
 			sum += n << 10

@@ -6,6 +6,7 @@
 package target
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -30,13 +31,21 @@ const (
 	Memory = "verify_webhook memory"
 	File   = "verify_webhook file"
 	Redis  = "verify_webhook redis"
+
+	// webhook_queue behind verify_webhook, with stores of the same kind.
+	QueueFile  = "webhook_queue file"           // delivers while it accepts
+	QueueDown  = "webhook_queue file, app down" // accepts only
+	QueueRedis = "webhook_queue redis"
 )
 
 // All are the names of all targets, the one that others are compared with first.
-var All = []string{Caddy, Floor, Told, Memory, File, Redis, "nginx Lua", "nginx njs", "Flask, gunicorn", "FastAPI, uvicorn"}
+var All = []string{Caddy, Floor, Told, Memory, File, Redis, QueueFile, QueueDown, QueueRedis, "nginx Lua", "nginx njs", "Flask, gunicorn", "FastAPI, uvicorn"}
 
 // Own says whether a target is this module.
 func Own(name string) bool { return strings.HasPrefix(name, "verify_webhook") }
+
+// Queues says whether a target answers before the app has the delivery.
+func Queues(name string) bool { return strings.HasPrefix(name, "webhook_queue") }
 
 //go:embed apps
 var apps embed.FS
@@ -49,6 +58,7 @@ type Env struct {
 	Python   string // path of a Python with Flask, gunicorn, FastAPI and uvicorn
 	Upstream string // host and port of the app behind proxies
 	Secret   string // of all deliveries
+	Queue    string // the file of QueueFile; empty for a new one
 	Profiled bool   // have Caddy listen on Target.Admin
 }
 
@@ -66,8 +76,14 @@ type Target struct {
 // without the app behind it and without Redis.
 func (t *Target) CPU() time.Duration { return t.server.cpu() }
 
+// Memory returns how much memory the server has now, in bytes: all of it, and
+// what is its own, which leaves out the files that it has mapped.
+func (t *Target) Memory() (all, own int64) {
+	return t.server.memory("VmRSS:"), t.server.memory("RssAnon:")
+}
+
 // PeakMemory returns the most memory that the server has had, in bytes.
-func (t *Target) PeakMemory() int64 { return t.server.peakMemory() }
+func (t *Target) PeakMemory() int64 { return t.server.memory("VmHWM:") }
 
 // Stop ends the server, and what was started for it.
 func (t *Target) Stop() {
@@ -104,10 +120,16 @@ func Start(ctx context.Context, e Env, name string) (*Target, error) {
 	case Told:
 		t.server, err = s.caddy(s.Floor, map[string]string{"Floor": "yes", "Headers": "yes"})
 	case Memory:
-		t.server, err = s.verifying("memory")
+		t.server, err = s.verifying("memory", "")
 	case File:
-		t.server, err = s.verifying("file " + filepath.Join(dir, "replays"))
-	case Redis:
+		t.server, err = s.verifying("file "+filepath.Join(dir, "replays"), "")
+	case QueueFile:
+		t.server, err = s.verifying("file "+filepath.Join(dir, "replays"), "file "+cmp.Or(e.Queue, filepath.Join(dir, "queue")))
+	case QueueDown:
+		if s.Upstream, err = process.FreeAddress(); err == nil { // where nothing listens
+			t.server, err = s.verifying("file "+filepath.Join(dir, "replays"), "file "+filepath.Join(dir, "queue"))
+		}
+	case Redis, QueueRedis:
 		err = s.redis(t)
 	case "nginx Lua":
 		t.server, err = s.nginx("lua")
@@ -129,7 +151,8 @@ func Start(ctx context.Context, e Env, name string) (*Target, error) {
 }
 
 // StartApp starts the app behind the proxies: this very program with -upstream.
-func StartApp(ctx context.Context, e Env) (*Target, error) {
+// takes is how long it works on each delivery.
+func StartApp(ctx context.Context, e Env, takes time.Duration) (*Target, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("looking for the app behind the proxies: %w", err)
@@ -142,7 +165,7 @@ func StartApp(ctx context.Context, e Env) (*Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("creating a folder: %w", err)
 	}
-	server, err := start(ctx, dir, answers(address), nil, program, "-upstream", address)
+	server, err := start(ctx, dir, answers(address), nil, program, "-upstream", address, "-takes", takes.String())
 	if err != nil {
 		return nil, err
 	}
@@ -162,8 +185,10 @@ func (s *starting) start(argv ...string) (*running, error) {
 	return start(s.ctx, s.dir, answers(s.address), []string{"WEBHOOK_SECRET=" + s.Secret, "XDG_DATA_HOME=" + s.dir, "XDG_CONFIG_HOME=" + s.dir}, argv...)
 }
 
-func (s *starting) verifying(store string) (*running, error) {
-	return s.caddy(s.Caddy, map[string]string{"Store": store})
+// verifying starts a Caddy with a replay store and, unless it is empty, a store
+// of queues.
+func (s *starting) verifying(store, queue string) (*running, error) {
+	return s.caddy(s.Caddy, map[string]string{"Store": store, "Queue": queue})
 }
 
 // caddy starts a Caddy with what the values say in front of reverse_proxy.
@@ -194,7 +219,11 @@ func (s *starting) redis(t *Target) error {
 	if err != nil {
 		return err
 	}
-	if t.server, err = s.verifying("redis redis://" + address); err != nil {
+	store, queue := "redis redis://"+address, ""
+	if Queues(t.Name) {
+		queue = store
+	}
+	if t.server, err = s.verifying(store, queue); err != nil {
 		server.stop()
 		return err
 	}

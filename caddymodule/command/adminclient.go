@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"text/tabwriter"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -28,7 +29,26 @@ func (a *adminClient) add(cmd *cobra.Command) {
 
 // request returns the status of a delivery ID at the endpoints of a provider or
 // namespace.
-func (a *adminClient) request(method, uri string, body any) ([]caddymodule.DeliveryStatus, error) {
+func (a *adminClient) request(method, uri string, body any) (found []caddymodule.DeliveryStatus, err error) {
+	return found, a.ask(method, uri, body, &found)
+}
+
+// ask sends body as JSON, unless it is nil, and reads the JSON of the response
+// into answer.
+func (a *adminClient) ask(method, uri string, body, answer any) error {
+	resp, err := a.send(method, uri, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
+		return fmt.Errorf("reading the answer of Caddy: %w", err)
+	}
+	return nil
+}
+
+// send sends body as JSON, unless it is nil.
+func (a *adminClient) send(method, uri string, body any) (*http.Response, error) {
 	address, err := caddycmd.DetermineAdminAPIAddress(a.address, nil, a.config, a.adapter)
 	if err != nil {
 		return nil, fmt.Errorf("finding the admin API: %w", err)
@@ -45,12 +65,7 @@ func (a *adminClient) request(method, uri string, body any) ([]caddymodule.Deliv
 	if err != nil {
 		return nil, fmt.Errorf("asking the Caddy that runs: %w", err)
 	}
-	defer resp.Body.Close()
-	var found []caddymodule.DeliveryStatus
-	if err := json.NewDecoder(resp.Body).Decode(&found); err != nil {
-		return nil, fmt.Errorf("reading the answer of Caddy: %w", err)
-	}
-	return found, nil
+	return resp, nil
 }
 
 // print prints statuses, as a table or in JSON.

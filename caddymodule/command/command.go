@@ -69,6 +69,8 @@ func subcommands() []*cobra.Command {
 		seenCommand(),
 		forgetCommand(),
 		listenCommand(),
+		handshakesCommand(),
+		queueCommand(),
 	}
 }
 

@@ -3,10 +3,12 @@ package command
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/command/capture"
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/command/diagnose"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/generator"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
@@ -18,18 +20,22 @@ func TestExplainKnowsEveryPreset(t *testing.T) {
 			continue
 		}
 		t.Run(p.Name, func(t *testing.T) {
-			m := testGenerator(t, p.Name)
-			r := made(t, m, genuine)
-			record := &capture.Request{Method: r.Method, Scheme: r.Scheme, Host: r.Host, RequestURI: r.RequestURI, Header: r.Header, Body: r.Body.Bytes(), Received: m.now()}
-			secret, _ := m.signer.Configure()
-			report, err := diagnose.Explain(t.Context(), diagnose.Case{Provider: p.Name, Secrets: []string{secret}, Request: record, Now: m.now()})
+			now := time.Now()
+			m, err := generator.New(generator.Options{Provider: p.Name, URL: "https://hooks.example.com/in", Now: func() time.Time { return now }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := made(t, m)
+			record := &capture.Request{Method: r.Method, Scheme: r.Scheme, Host: r.Host, RequestURI: r.RequestURI, Header: r.Header, Body: r.Body.Bytes(), Received: now}
+			secret := m.Setup().Secret
+			report, err := diagnose.Explain(t.Context(), diagnose.Case{Provider: p.Name, Secrets: []string{secret}, Request: record, Now: now})
 			if err != nil || report.Outcome != caddymodule.Verified || len(report.Findings) > 0 {
 				t.Fatalf("as it is: %+v, %v", report, err)
 			}
-			if m.signer.Algorithm().Asymmetric() {
+			if m.Algorithm().Asymmetric() {
 				return
 			}
-			report, err = diagnose.Explain(t.Context(), diagnose.Case{Provider: p.Name, Secrets: []string{`"` + secret + `"`}, Request: record, Now: m.now()})
+			report, err = diagnose.Explain(t.Context(), diagnose.Case{Provider: p.Name, Secrets: []string{`"` + secret + `"`}, Request: record, Now: now})
 			if err != nil || len(report.Findings) == 0 || !strings.HasPrefix(report.Findings[0].Kind, "secret_") || report.Findings[0].Guess {
 				t.Errorf("in quotes: %+v, %v", report, err)
 			}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -79,9 +80,11 @@ func (f *listenFlags) run(cmd *cobra.Command, from string) error {
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A second interrupt ends the program at once, without waiting for the app.
+	context.AfterFunc(ctx, stop)
 	return (&listen.Listener{
 		From: from, Token: token, To: to,
-		Remote: f.remote(), Local: f.local(),
+		Remote: f.remote(strings.HasPrefix(from, "http://")), Local: f.local(),
 		Report: reporter(cmd.OutOrStdout(), f.json),
 	}).Run(ctx)
 }
@@ -120,13 +123,20 @@ func (f *listenFlags) target() (*url.URL, error) {
 }
 
 // remote talks to Caddy. Streams last for hours: their silence is watched, and
-// nothing bounds them as a whole.
-func (f *listenFlags) remote() *http.Client {
+// nothing bounds them as a whole. What is not encrypted stays on this machine,
+// whatever its names resolve to and whatever proxy is set.
+func (f *listenFlags) remote(plaintext bool) *http.Client {
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	proxy := http.ProxyFromEnvironment
+	if plaintext {
+		dialer.Control, proxy = onlyLoopback, nil
+	}
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+			Proxy:                 proxy,
+			DialContext:           dialer.DialContext,
+			DisableCompression:    true,                                        // events would be held back
 			TLSClientConfig:       &tls.Config{InsecureSkipVerify: f.insecure}, // asked for on the command line
 			TLSHandshakeTimeout:   10 * time.Second,
 			ResponseHeaderTimeout: 30 * time.Second,
@@ -217,12 +227,7 @@ const (
 
 // painter colors text on a terminal, unless NO_COLOR is set: https://no-color.org.
 func painter(out io.Writer) func(color, text string) string {
-	file, ok := out.(*os.File)
-	if ok {
-		info, err := file.Stat()
-		ok = err == nil && info.Mode()&os.ModeCharDevice != 0
-	}
-	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+	if !isTerminal(out) || os.Getenv("NO_COLOR") != "" {
 		return func(_, text string) string { return text }
 	}
 	return func(color, text string) string { return color + text + plain }

@@ -25,13 +25,17 @@ func newProgress(out io.Writer, total int) *progress {
 	if escaping, ok := out.(terminal); ok {
 		out = escaping.out
 	}
-	if file, ok := out.(*os.File); ok && total >= 50 && isTerminal(file) {
-		p.out = file
+	if total >= 50 && isTerminal(out) {
+		p.out = out
 	}
 	return p
 }
 
-func isTerminal(file *os.File) bool {
+func isTerminal(out io.Writer) bool {
+	file, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
 	info, err := file.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/generator"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -75,8 +77,8 @@ usage.`,
 
 // sender sends deliveries.
 type sender struct {
-	generator             *generator
-	mutation              mutation
+	generator             *generator.Generator
+	mutation              generator.Mutation
 	replay                bool
 	count, parallel       int
 	timeout               time.Duration
@@ -111,7 +113,7 @@ func (s *sender) run(ctx context.Context, out io.Writer) error {
 	}
 	client := s.client()
 	defer client.CloseIdleConnections()
-	s.outcomes = askOutcomes(s.address, s.generator.target)
+	s.outcomes = askOutcomes(s.address, s.generator.Target())
 	begun := time.Now()
 	tally := newSendTally()
 	for r := range s.sendAll(ctx, client) {
@@ -159,7 +161,7 @@ func (s *sender) nothingThere() error {
 	if len(s.outcomes.names) > 0 {
 		known = "the running config has: " + strings.Join(s.outcomes.names, ", ")
 	}
-	return fmt.Errorf("nothing at %s has verified the delivery, whatever the status: give the path of an endpoint in --url; %s", s.generator.target.Path, known)
+	return fmt.Errorf("nothing at %s has verified the delivery, whatever the status: give the path of an endpoint in --url; %s", s.generator.Target().Path, known)
 }
 
 // sendTally counts outcomes or, where they are not known, statuses.
@@ -271,7 +273,7 @@ func (s *sender) asExpected(r sent) bool {
 	if r.err != nil || r.unseen {
 		return false
 	}
-	if s.mutation != genuine {
+	if s.mutation != generator.Genuine {
 		return r.status >= 400 && r.status < 500
 	}
 	return r.status < 300 && (!s.replay || r.again == http.StatusConflict || r.again < 300)
@@ -279,7 +281,7 @@ func (s *sender) asExpected(r sent) bool {
 
 func (s *sender) expectation() string {
 	switch {
-	case s.mutation != genuine:
+	case s.mutation != generator.Genuine:
 		return "a bad delivery must be refused (4xx)"
 	case s.replay:
 		return "2xx, and for the second time 2xx (as a duplicate) or 409"
@@ -288,8 +290,8 @@ func (s *sender) expectation() string {
 }
 
 func (s *sender) send(ctx context.Context, client *http.Client) sent {
-	id := s.generator.freshID()
-	r, err := s.generator.make(s.mutation, id)
+	id := s.generator.FreshID()
+	r, err := s.generator.Make(s.mutation, id)
 	if err != nil {
 		return sent{id: id, err: err}
 	}
@@ -301,7 +303,7 @@ func (s *sender) send(ctx context.Context, client *http.Client) sent {
 	}
 	result.outcome, result.reason, result.unseen = s.outcomeOf(ctx, first)
 	if s.replay {
-		second, err := s.post(ctx, client, s.generator.again(r))
+		second, err := s.post(ctx, client, s.generator.Again(r))
 		if err != nil {
 			result.err = err
 			return result
@@ -350,6 +352,17 @@ func (s *sender) post(ctx context.Context, client *http.Client, r *signature.Req
 	p.status, p.outcome = resp.StatusCode, resp.Header.Get("Webhook-Verified-Outcome")
 	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
 	return p, err
+}
+
+// httpRequest returns what is sent. The URL is the target's, whatever was
+// signed.
+func httpRequest(ctx context.Context, r *signature.Request) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, r.Method, r.Scheme+"://"+r.Host+r.RequestURI, bytes.NewReader(r.Body.Bytes()))
+	if err != nil {
+		return nil, err
+	}
+	req.Header = r.Header.Clone()
+	return req, nil
 }
 
 // client talks to nobody but the host that was named: no proxy, no redirect.

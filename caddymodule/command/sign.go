@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/generator"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/signing"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -27,11 +30,15 @@ func signCommand() *cobra.Command {
 now and a signature that the receiver accepts, and prints it: as HTTP or, with
 --as curl, as a command line.
 
-Without --secret (or --private-key) one is made up, and printed to standard
-error: the receiver must be given it.`,
+Without --secret (or --private-key) one is made up, and what the receiver must
+be told is printed to standard error: a secret, or the directive with a public
+key or certificate. Providers that publish their keys can be tried locally in
+this way, too. --save-key keeps the key for the next time.`,
 		Example: `  caddy verify-webhook sign github --secret env:GITHUB_WEBHOOK_SECRET \
     --as curl
-  caddy verify-webhook sign stripe --secret @secret --body @event.json`,
+  caddy verify-webhook sign stripe --secret @secret --body @event.json
+  caddy verify-webhook sign plaid --save-key plaid.pem
+  caddy verify-webhook sign plaid --private-key plaid.pem`,
 		Args: cobra.ExactArgs(1),
 	}
 	f.add(cmd.Flags())
@@ -52,7 +59,7 @@ error: the receiver must be given it.`,
 		if err != nil {
 			return err
 		}
-		r, err := m.make(which, "")
+		r, err := m.Make(which, "")
 		if err != nil {
 			return err
 		}
@@ -72,13 +79,15 @@ const defaultURL = "http://localhost:8080/webhooks/"
 
 // generatorFlags are the flags of everything that makes deliveries.
 type generatorFlags struct {
-	options      generatorOptions
-	secret, body string
+	options               generator.Options
+	secret, body, saveKey string
 }
 
 func (f *generatorFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.secret, "secret", "", secretHelp+"; default: one is made up")
 	flags.StringVar(&f.options.PrivateKey, "private-key", "", "a file with the private key (PEM), for providers that have one; default: one is made up")
+	flags.StringVar(&f.options.Label, "label", "", "the name of the key, for providers that send it; default: one is made up")
+	flags.StringVar(&f.saveKey, "save-key", "", "a new file for the key that is made up, for --private-key or --secret @FILE")
 	flags.StringVar(&f.options.Options, "options", "", "the provider's options in JSON, as in Caddy's config")
 	flags.StringVar(&f.options.URL, "url", "", "where the delivery goes; default: "+defaultURL+"<provider>")
 	flags.StringVar(&f.options.PublicURL, "public-url", "", "the URL that is signed, for providers that sign it; default: that of --url")
@@ -88,8 +97,9 @@ func (f *generatorFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.options.Event, "event", "", "the event type; default: that of the body, or an example")
 }
 
-// generator returns a generator, and tells of a key that was made up.
-func (f *generatorFlags) generator(name string, cmd *cobra.Command) (*generator, error) {
+// generator returns a generator, and prints what the receiver must be told of a
+// key that was made up.
+func (f *generatorFlags) generator(name string, cmd *cobra.Command) (*generator.Generator, error) {
 	o := f.options
 	o.Provider = name
 	o.URL = cmp.Or(o.URL, defaultURL+name)
@@ -107,34 +117,72 @@ func (f *generatorFlags) generator(name string, cmd *cobra.Command) (*generator,
 			return nil, fmt.Errorf("reading the body: %w", err)
 		}
 	}
-	m, err := newGenerator(o)
+	m, err := generator.New(o)
 	if err != nil {
 		return nil, err
 	}
-	if text, generated := m.signer.Configure(); generated {
-		what := "secret"
-		if m.signer.Algorithm().Asymmetric() {
-			what = "public key"
+	if f.saveKey != "" {
+		if err := saveKey(f.saveKey, m.Setup()); err != nil {
+			return nil, err
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "made up for this; give the receiver the %s:\n%s\n", what, text)
 	}
+	printSetup(cmd.ErrOrStderr(), m)
 	return m, nil
 }
 
+// saveKey writes a key that was made up to a file, which must be new.
+func saveKey(path string, setup *signing.Setup) error {
+	if !setup.Generated {
+		return errors.New("--save-key is for a key that is made up: remove it, or remove --secret and --private-key")
+	}
+	text, err := setup.KeyFile()
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("saving the key: %w", err)
+	}
+	if _, err := file.Write(text); err != nil {
+		_ = file.Close()
+		return fmt.Errorf("saving the key: %w", err)
+	}
+	return file.Close()
+}
+
+// printSetup prints what the receiver must be told of what was made up.
+func printSetup(w io.Writer, m *generator.Generator) {
+	setup := m.Setup()
+	what := "secret"
+	if m.Algorithm().Asymmetric() {
+		what = "public key"
+	}
+	switch {
+	case !setup.Generated && !setup.LabelGenerated:
+		return
+	case !setup.Generated:
+		fmt.Fprintf(w, "the key is named %s in the delivery: give it a name of your own with --label, and the receiver's secret the same label\n", setup.Label)
+	case setup.SecretAlone():
+		fmt.Fprintf(w, "made up for this; give the receiver the %s:\n%s\n", what, setup.Secret)
+	default:
+		fmt.Fprintf(w, "made up for this; configure the receiver with:\n%s", setup.Caddyfile())
+	}
+}
+
 // mutationFlags adds the flags of bad deliveries that one request can be.
-func mutationFlags(flags *pflag.FlagSet) func() (mutation, error) {
+func mutationFlags(flags *pflag.FlagSet) func() (generator.Mutation, error) {
 	t := flags.Bool("tamper", false, "alter it after signing: must be refused with 401")
 	s := flags.Bool("stale", false, "sign it with an old time: must be refused with 401")
-	return func() (mutation, error) {
+	return func() (generator.Mutation, error) {
 		switch {
 		case *t && *s:
-			return genuine, usageError{errors.New("--tamper and --stale are two things: do one after the other")}
+			return generator.Genuine, usageError{errors.New("--tamper and --stale are two things: do one after the other")}
 		case *t:
-			return tampered, nil
+			return generator.Tampered, nil
 		case *s:
-			return stale, nil
+			return generator.Stale, nil
 		}
-		return genuine, nil
+		return generator.Genuine, nil
 	}
 }
 

@@ -21,13 +21,13 @@ var alike = [][]string{
 		"anthropic", "beehiiv", "bigcommerce", "brex", "clerk", "creem", "dodo-payments", "formbricks", "gitlab", "guesty", "incident-io", "increase", "lithic", "loops",
 		"nash", "openai", "pleo", "polar", "psi-fi", "render", "replicate", "resend", "safebase", "sardine", "shipbob", "standard-webhooks", "stytch", "supabase", "svix",
 	},
-	{"bitbucket", "jira", "snyk", "websub"},                   // X-Hub-Signature: sha256=
-	{"github", "meta"},                                        // X-Hub-Signature-256
-	{"clickup", "lemonsqueezy", "modern-treasury"},            // X-Signature, SHA-256
-	{"intercom", "websub"},                                    // X-Hub-Signature: sha1=, where WebSub is told to allow it
-	{"auth0", "harbor", "okta", "ory", "vapi"},                // a token in Authorization, or in a header of choice
-	{"azure-devops", "brevo", "chargebee", "ory", "postmark"}, // HTTP Basic
-	{"google-play-rtdn", "google-pubsub"},                     // the former is sent by the latter
+	{"bitbucket", "jira", "snyk", "websub"},                                // X-Hub-Signature: sha256=
+	{"github", "meta"},                                                     // X-Hub-Signature-256
+	{"clickup", "lemonsqueezy", "modern-treasury"},                         // X-Signature, SHA-256
+	{"intercom", "websub"},                                                 // X-Hub-Signature: sha1=, where WebSub is told to allow it
+	{"auth0", "cloudevents", "harbor", "okta", "ory", "vapi"},              // a token in Authorization, or in a header of choice
+	{"azure-devops", "brevo", "chargebee", "ory", "pipedrive", "postmark"}, // HTTP Basic
+	{"google-play-rtdn", "google-pubsub"},                                  // the former is sent by the latter
 }
 
 func areAlike(a, b string) bool {
@@ -178,6 +178,7 @@ var bodyUncovered = map[string]bool{
 	"atlassian-connect": true, "atlassian-connect-install": true, "auth0": true, "azure-devops": true, "brevo": true, "chargebee": true, "cloudflare-notifications": true,
 	"gitlab": true, "google-drive": true, "google-play-rtdn": true, "google-pubsub": true, "monday": true, "okta": true, "plivo": true, "postmark": true,
 	"rfc9421": true, "telegram": true, "buildkite": true, "documenso": true, "flutterwave": true, "harbor": true, "ory": true, "vapi": true,
+	"mercado-pago": true, "pipedrive": true, "azure-event-grid": true, "cloudevents": true,
 }
 
 func TestNoPresetAcceptsAnEmptyBodyByAccident(t *testing.T) {

@@ -56,6 +56,11 @@ var sequences = []struct {
 		{body: `{"list_folder":{"accounts":["dbid:A"]}}`, want: isNew},
 		{body: `{"list_folder":{"accounts":["dbid:A"]}}`, want: isNew},
 	}},
+	{"a user does the same twice with a component of the UI", "sentry", "", []sent{
+		{id: "r1", body: `{"fields":{},"installationId":"i"}`, want: isNew},
+		{id: "r2", body: `{"fields":{},"installationId":"i"}`, want: isNew},
+		{id: "r2", body: `{"fields":{},"installationId":"i"}`, want: isCopy},
+	}},
 	{"a caller presses 1 twice", "twilio", "", []sent{
 		{id: "t1", body: "CallSid=CA1&Digits=1", want: isNew},
 		{id: "t2", body: "CallSid=CA1&Digits=1", want: isNew},
@@ -211,6 +216,9 @@ var sequences = []struct {
 		{id: "t2", body: "event=delivered", headers: h("Content-Type", formType), after: 7 * time.Hour, want: isNew},
 		{id: "t3", body: "event=delivered", headers: h("Content-Type", formType), after: 9 * time.Hour, want: isStale},
 	}},
+	{"the last retry", "mailgun", "", []sent{{id: "t1", body: "event=delivered", headers: h("Content-Type", formType), after: 8*time.Hour + 5*time.Minute, want: isNew}}},
+	{"a retry may keep its time", "bird", "", []sent{{body: `{"event":"e"}`, after: 8 * time.Hour, want: isNew}}},
+	{"a retry may keep its time", "sendgrid", "", []sent{{body: `[{"sg_event_id":"1"}]`, after: 24 * time.Hour, want: isNew}}},
 	{"a retry keeps its time", "zoom", "", []sent{{body: `{"event":"e"}`, after: 85 * time.Minute, want: isNew}}},
 	{"a retry keeps its time", "sanity", "", []sent{{id: "1", body: `{}`, after: 25 * time.Minute, want: isNew}}},
 	{"a member is made moderator twice", "webex", "", []sent{

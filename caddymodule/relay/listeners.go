@@ -40,10 +40,17 @@ type Listeners struct {
 	Heartbeat caddy.Duration `json:"heartbeat,omitempty"`
 
 	relay   *relay
-	token   atomic.Pointer[[sha256.Size]byte]
+	token   atomic.Pointer[token]
 	closing chan struct{} // closed when the server stops
 	config  any           // the app of the config that this belongs to
 	logger  *zap.Logger
+}
+
+// token is what machines must show.
+type token struct {
+	sum [sha256.Size]byte
+	// revoked is closed when another takes its place.
+	revoked chan struct{}
 }
 
 // CaddyModule returns the Caddy module information.
@@ -71,7 +78,7 @@ func (h *Listeners) Provision(ctx caddy.Context) error {
 	if err := registerMetrics(ctx); err != nil {
 		return err
 	}
-	h.relay = relays.named(h.Relay)
+	h.relay = relays.take(h.Relay)
 	h.closing = make(chan struct{})
 	// The streams never end by themselves, and a server that stops waits for
 	// them.
@@ -91,7 +98,8 @@ func (h *Listeners) Validate() error {
 
 // Cleanup implements caddy.CleanerUpper.
 func (h *Listeners) Cleanup() error {
-	names.Delete(nameInConfig{h.config, h.Relay})
+	relays.giveBack(h.relay)
+	names.CompareAndDelete(nameInConfig{h.config, h.Relay}, h)
 	return nil
 }
 
@@ -110,8 +118,10 @@ func (h *Listeners) takeName(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("loading the verify_webhook app: %w", err)
 	}
-	if _, taken := names.LoadOrStore(nameInConfig{app, h.Relay}, h); taken {
-		return fmt.Errorf("webhook_listeners %s is there twice: leave one, or give each relay its name", h.Relay)
+	// A site with two addresses may have two servers, each with all handlers.
+	other, taken := names.LoadOrStore(nameInConfig{app, h.Relay}, h)
+	if taken && other.(*Listeners).Token != h.Token {
+		return fmt.Errorf("webhook_listeners %s is there twice, with two tokens: leave one, or give each relay its name", h.Relay)
 	}
 	h.config = app
 	return nil
@@ -140,9 +150,21 @@ func (h *Listeners) readToken() error {
 	if !strings.HasPrefix(h.Token, "{") {
 		h.logger.Warn("the token of a relay is written out in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead", zap.String("relay", h.Relay))
 	}
-	sum := sha256.Sum256([]byte(text))
-	h.token.Store(&sum)
+	h.setToken(sha256.Sum256([]byte(text)))
 	return nil
+}
+
+// setToken replaces the token, and ends the streams that were opened with
+// another.
+func (h *Listeners) setToken(sum [sha256.Size]byte) {
+	former := h.token.Load()
+	if former != nil && former.sum == sum {
+		return
+	}
+	h.token.Store(&token{sum, make(chan struct{})})
+	if former != nil {
+		close(former.revoked)
+	}
 }
 
 func (h *Listeners) renewToken(files []string) {
@@ -167,7 +189,8 @@ func (h *Listeners) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 	if !secure(r) {
 		return caddyhttp.Error(http.StatusForbidden, errors.New("webhook_listeners: a token must not travel in the clear: connect with https, or from this machine"))
 	}
-	if !h.authorized(r) {
+	shown := h.token.Load()
+	if !shown.shownBy(r) {
 		refused.WithLabelValues(h.relay.name).Inc()
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		return caddyhttp.Error(http.StatusUnauthorized, errors.New("webhook_listeners: the token is missing or is another one"))
@@ -178,7 +201,7 @@ func (h *Listeners) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 	}
 	switch {
 	case r.Method == http.MethodGet:
-		return h.stream(w, r, session)
+		return h.stream(w, r, session, shown.revoked)
 	case r.Method == http.MethodDelete:
 		h.relay.dismiss(session)
 		w.WriteHeader(http.StatusNoContent)
@@ -201,6 +224,10 @@ func secure(r *http.Request) bool {
 	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted && r.Header.Get("X-Forwarded-Proto") == "https" {
 		return true
 	}
+	// A proxy on this machine that took it in the clear may say so.
+	if proto := r.Header.Get("X-Forwarded-Proto"); proto != "" && proto != "https" {
+		return false
+	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr == "@" || r.RemoteAddr == "" // a Unix socket
@@ -209,14 +236,15 @@ func secure(r *http.Request) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-func (h *Listeners) authorized(r *http.Request) bool {
+// shownBy reports whether a request has the token.
+func (t *token) shownBy(r *http.Request) bool {
 	values := r.Header["Authorization"]
 	if len(values) != 1 {
 		return false
 	}
-	scheme, token, found := strings.Cut(values[0], " ")
-	sum := sha256.Sum256([]byte(token))
-	return found && strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], h.token.Load()[:]) == 1
+	scheme, text, found := strings.Cut(values[0], " ")
+	sum := sha256.Sum256([]byte(text))
+	return found && strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], t.sum[:]) == 1
 }
 
 // What a stream says at its end.
@@ -226,10 +254,11 @@ const (
 	farewellSilent         = "silent"
 	farewellLeft           = "left"
 	farewellClosing        = "closing"
+	farewellRevoked        = "revoked"
 )
 
 // stream sends deliveries until either end has had enough.
-func (h *Listeners) stream(w http.ResponseWriter, r *http.Request, session string) error {
+func (h *Listeners) stream(w http.ResponseWriter, r *http.Request, session string, revoked <-chan struct{}) error {
 	heartbeat := time.Duration(h.Heartbeat)
 	events, err := sse.Start(w, heartbeat*silences)
 	if err != nil {
@@ -244,11 +273,14 @@ func (h *Listeners) stream(w http.ResponseWriter, r *http.Request, session strin
 	defer ticker.Stop()
 	for {
 		for d := h.relay.next(l, s); d != nil; d = h.relay.next(l, s) {
-			if d.message.send(events, d.id) != nil {
-				return nil // it comes again when the listener is back
+			if h.pass(d, events) != nil {
+				h.relay.takeBack(d, l, s)
+				return nil
 			}
 		}
 		select {
+		case <-revoked:
+			return sendJSON(events, "bye", farewell{farewellRevoked})
 		case <-s.wake:
 			continue
 		case <-ticker.C:
@@ -264,6 +296,17 @@ func (h *Listeners) stream(w http.ResponseWriter, r *http.Request, session strin
 			return nil
 		}
 	}
+}
+
+// pass sends one delivery. Its body may be gone, since nobody waits for it any
+// more, or be unreadable: then the delivery ends, and the stream goes on.
+func (h *Listeners) pass(d *delivery, events *sse.Stream) error {
+	err := d.message.send(events, d.id)
+	if broken, ok := errors.AsType[bodyError](err); ok {
+		h.relay.fail(d, fmt.Errorf("%w: %w", errBody, broken.error))
+		return events.Retype("withdrawn")
+	}
+	return err
 }
 
 // farewell says why a stream ends.
@@ -288,14 +331,26 @@ func (h *Listeners) takeHeartbeat(w http.ResponseWriter, session string) error {
 	return nil
 }
 
+// answerWithin bounds how long an answer may take to arrive.
+const answerWithin = 2 * time.Minute
+
+var errGone = caddyhttp.Error(http.StatusGone, errors.New("webhook_listeners: nobody waits for this answer any more"))
+
 // takeAnswer takes the answer to a delivery.
 func (h *Listeners) takeAnswer(w http.ResponseWriter, r *http.Request, session string) error {
+	id := r.URL.Query().Get(paramAnswer)
+	if !h.relay.awaits(id, session) { // nor is it read
+		return errGone
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(answerWithin)) // where the server knows deadlines
 	a, err := readAnswer(r.Body)
+	_ = rc.SetReadDeadline(time.Time{})
 	if err != nil {
 		return caddyhttp.Error(http.StatusBadRequest, fmt.Errorf("webhook_listeners: %w", err))
 	}
-	if !h.relay.answer(r.URL.Query().Get(paramAnswer), session, a) {
-		return caddyhttp.Error(http.StatusGone, errors.New("webhook_listeners: nobody waits for this answer any more"))
+	if !h.relay.answer(id, session, a) {
+		return errGone
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

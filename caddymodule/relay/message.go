@@ -46,16 +46,12 @@ func newMessage(r *http.Request) message {
 	removeHopByHop(header)
 	setForwarded(header, r)
 	var head bytes.Buffer
-	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, r.URL.RequestURI(), r.Host)
+	// HTTP/2 allows spaces in a query, and a request line does not.
+	uri := strings.ReplaceAll(r.URL.RequestURI(), " ", "%20")
+	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, uri, r.Host)
 	_ = header.Write(&head) // to memory
 	fmt.Fprintf(&head, "Content-Length: %d\r\n\r\n", r.ContentLength)
-	body := r.GetBody
-	if body == nil {
-		body = func() (io.ReadCloser, error) {
-			return nil, errors.New("a handler between verify_webhook and webhook_relay has replaced the body")
-		}
-	}
-	return message{head: head.Bytes(), size: r.ContentLength, body: body}
+	return message{head: head.Bytes(), size: r.ContentLength, body: r.GetBody}
 }
 
 func removeHopByHop(header http.Header) {
@@ -73,19 +69,19 @@ func removeHopByHop(header http.Header) {
 // client says of that counts only if it is a trusted proxy.
 func setForwarded(header http.Header, r *http.Request) {
 	address, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		address = r.RemoteAddr
+	if err != nil { // a Unix socket has no address
+		address = ""
 	}
+	address, _, _ = strings.Cut(address, "%") // the zone of IPv6 means nothing elsewhere
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	if !trusted {
 		for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"} {
 			header.Del(name)
 		}
 	}
-	if prior := header["X-Forwarded-For"]; len(prior) > 0 {
-		address = strings.Join(prior, ", ") + ", " + address
+	if address != "" {
+		header.Set("X-Forwarded-For", strings.Join(append(header["X-Forwarded-For"], address), ", "))
 	}
-	header.Set("X-Forwarded-For", address)
 	if header.Get("X-Forwarded-Proto") == "" {
 		proto := "http"
 		if r.TLS != nil {
@@ -98,12 +94,16 @@ func setForwarded(header http.Header, r *http.Request) {
 	}
 }
 
+// bodyError is the error of a body that cannot be read. It is that of one
+// delivery, not of the stream.
+type bodyError struct{ error }
+
 // send writes the message as the lines of an event.
 func (m message) send(to *sse.Stream, id string) error {
 	return to.SendLines(sse.Event{Type: "delivery", ID: id}, func(line func([]byte) error) error {
 		body, err := m.body()
 		if err != nil {
-			return err
+			return bodyError{err}
 		}
 		defer body.Close()
 		in := io.MultiReader(bytes.NewReader(m.head), io.LimitReader(body, m.size))
@@ -121,8 +121,8 @@ func (m message) send(to *sse.Stream, id string) error {
 			if err == nil {
 				continue
 			}
-			if want := int64(len(m.head)) + m.size; int64(total) != want {
-				return fmt.Errorf("the body has ended after %d of %d bytes: %w", total, want, err)
+			if got := int64(total - len(m.head)); got != m.size {
+				return bodyError{fmt.Errorf("the body has ended after %d of %d bytes: %w", got, m.size, err)}
 			}
 			return nil
 		}

@@ -16,7 +16,7 @@ var (
 	}, []string{"relay"})
 	relayed = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "caddy", Subsystem: "verify_webhook", Name: "relay_deliveries_total",
-		Help: "Deliveries that came to the relay, by what became of them: answered, nobody, lost, overloaded, timeout or passed_on (to the next handler).",
+		Help: "Deliveries that came to the relay, by what became of them: answered, nobody, lost, overloaded, timeout, unreadable or passed_on (to the next handler).",
 	}, []string{"relay", "result"})
 	refused = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "caddy", Subsystem: "verify_webhook", Name: "relay_refused_listeners_total",
@@ -35,6 +35,14 @@ func registerMetrics(ctx caddy.Context) error {
 	return nil
 }
 
+// forget removes the series of a relay that no config has any more, so that no
+// alert waits for its listener.
+func forget(relay string) {
+	connected.DeleteLabelValues(relay)
+	refused.DeleteLabelValues(relay)
+	relayed.DeletePartialMatch(prometheus.Labels{"relay": relay})
+}
+
 func count(relay, result string) { relayed.WithLabelValues(relay, result).Inc() }
 
 func resultOf(err error) string {
@@ -45,6 +53,8 @@ func resultOf(err error) string {
 		return "lost"
 	case errors.Is(err, errOverloaded):
 		return "overloaded"
+	case errors.Is(err, errBody):
+		return "unreadable"
 	default:
 		return "timeout"
 	}

@@ -3,7 +3,7 @@
 //
 // The developer's machine connects to webhook_listeners and gets deliveries as
 // server-sent events; it sends back what the app there has answered with plain
-// requests. To the gate webhook_relay is just another app. docs/relay-protocol.md
+// requests. To the gate webhook_relay is just another app. docs/local-development.md
 // describes the protocol.
 package relay
 
@@ -39,22 +39,43 @@ type registry struct {
 
 var relays = registry{relays: make(map[string]*relay)}
 
-// named returns the relay of that name.
-func (s *registry) named(name string) *relay {
+// take returns the relay of that name, for one handler, which gives it back.
+func (s *registry) take(name string) *relay {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.relays[name]
 	if r == nil {
 		r = &relay{name: name, epoch: rand.Text()[:8], waiting: make(map[string]*delivery), changed: make(chan struct{})}
 		s.relays[name] = r
+		connected.WithLabelValues(name).Set(0)
 	}
+	r.users++
 	return r
+}
+
+// giveBack forgets a relay with its last handler: a reload that keeps the name
+// takes it before the former config gives it back.
+func (s *registry) giveBack(r *relay) {
+	if r == nil { // it was never provisioned
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.users--; r.users > 0 {
+		return
+	}
+	delete(s.relays, r.name)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forgotten = true
+	forget(r.name)
 }
 
 // relay passes deliveries to whoever listens under its name.
 type relay struct {
 	name  string
 	epoch string // begins the IDs of deliveries, and is another after a restart
+	users int    // the handlers that have it. It belongs to the registry's lock
 
 	mu       sync.Mutex
 	last     uint64 // the number of the last delivery
@@ -66,6 +87,14 @@ type relay struct {
 	// missed counts deliveries that came while nobody listened, since then.
 	missed      int
 	missedSince time.Time
+	forgotten   bool // no config has it any more
+}
+
+// setConnected sets the metric. The lock is held.
+func (r *relay) setConnected(machines float64) {
+	if !r.forgotten {
+		connected.WithLabelValues(r.name).Set(machines)
+	}
 }
 
 // The errors of a delivery that was not answered.
@@ -73,6 +102,7 @@ var (
 	errNobody     = errors.New("nobody is listening")
 	errLost       = errors.New("the connection to the listening machine was lost before it answered")
 	errOverloaded = errors.New("too many deliveries are waiting for the listening machine")
+	errBody       = errors.New("the body of the delivery cannot be read")
 	errTimeout    = errors.New("the listening machine did not answer in time")
 )
 
@@ -169,7 +199,7 @@ func (r *relay) attach(l *listener, received string) (*listener, *stream, welcom
 	r.regainStop(l)
 	r.heard(l)
 	r.again(l, received)
-	connected.WithLabelValues(r.name).Set(1)
+	r.setConnected(1)
 	l.logger.Info("a listener has connected", zap.String("relay", r.name), zap.String("address", l.address), zap.Bool("again", hello.Resumed))
 	close(r.changed)
 	r.changed = make(chan struct{})
@@ -234,7 +264,7 @@ func (r *relay) detach(l *listener, s *stream) {
 	if r.listener != l { // a newer one has its place
 		return
 	}
-	connected.WithLabelValues(r.name).Set(0)
+	r.setConnected(0)
 	l.logger.Info("the connection of a listener has ended", zap.String("relay", r.name), zap.String("address", l.address))
 	l.regain = time.AfterFunc(reconnectWithin, func() {
 		r.mu.Lock()
@@ -259,8 +289,11 @@ func (r *relay) signOfLife(session string) bool {
 	if l == nil || l.session != session {
 		return false
 	}
+	if l.stream == nil { // nothing reaches it, whatever it says
+		return false
+	}
 	r.heard(l)
-	return l.stream != nil
+	return true
 }
 
 func (r *relay) heard(l *listener) { l.silence.Reset(l.heartbeat * silences) }
@@ -274,7 +307,7 @@ func (r *relay) fellSilent(l *listener) {
 	r.giveUp(l, func(*delivery) bool { return true })
 	if r.listener == l {
 		r.listener = nil
-		connected.WithLabelValues(r.name).Set(0)
+		r.setConnected(0)
 		l.logger.Warn("nothing was heard from a listener: deliveries are no longer relayed to it",
 			zap.String("relay", r.name), zap.String("address", l.address), zap.Duration("for", l.heartbeat*silences))
 	}
@@ -292,7 +325,7 @@ func (r *relay) dismiss(session string) {
 	l.stream.end(farewellLeft)
 	r.giveUp(l, func(d *delivery) bool { return !d.started })
 	r.listener = nil
-	connected.WithLabelValues(r.name).Set(0)
+	r.setConnected(0)
 	l.logger.Info("a listener has left", zap.String("relay", r.name), zap.String("address", l.address))
 	close(r.changed)
 	r.changed = make(chan struct{})
@@ -314,7 +347,14 @@ func (r *relay) finish(d *delivery, o outcome) {
 	d.answered <- o // has room for one
 }
 
-// miss counts a delivery that no listener got.
+// noteMissed counts a delivery that came to nobody.
+func (r *relay) noteMissed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.miss()
+}
+
+// miss counts a delivery that no listener got. The lock is held.
 func (r *relay) miss() {
 	if r.missed == 0 {
 		r.missedSince = time.Now()
@@ -335,11 +375,9 @@ func (r *relay) enter(m message, most int64, done <-chan struct{}) (*delivery, e
 		select {
 		case <-changed:
 		case <-patience.C:
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.miss()
 			return nil, errNobody
 		case <-done:
+			r.noteMissed()
 			return nil, errTimeout
 		}
 	}
@@ -353,7 +391,6 @@ func (r *relay) tryEnter(m message, most int64) (d *delivery, changed <-chan str
 	l := r.listener
 	switch {
 	case l == nil, l.stream == nil && time.Since(l.detached) >= reconnectWithin:
-		r.miss()
 		return nil, nil, errNobody
 	case l.stream == nil:
 		return nil, r.changed, nil
@@ -370,12 +407,46 @@ func (r *relay) tryEnter(m message, most int64) (d *delivery, changed <-chan str
 // leave ends a delivery that nobody waits for any more. It returns the answer
 // if one has come at the last moment.
 func (r *relay) leave(d *delivery, reason error) outcome {
+	r.fail(d, reason)
+	return <-d.answered
+}
+
+// takeBack notes that a stream has ended in the middle of a delivery, which the
+// listener cannot have received. It is sent again when the listener is back, or
+// goes to the one in its place.
+func (r *relay) takeBack(d *delivery, l *listener, s *stream) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.waiting[d.id] != d, l.stream != s: // it has ended, or a newer stream sends it
+	case r.listener == l:
+		d.started = false
+	case r.listener != nil:
+		d.listener, d.started = r.listener, false
+		if r.listener.stream != nil {
+			r.listener.stream.poke()
+		}
+	default:
+		r.miss()
+		r.finish(d, outcome{err: errLost})
+	}
+}
+
+// fail ends a delivery with an error, if somebody still waits for it.
+func (r *relay) fail(d *delivery, reason error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.waiting[d.id] == d {
 		r.finish(d, outcome{err: reason})
 	}
-	r.mu.Unlock()
-	return <-d.answered
+}
+
+// awaits reports whether somebody waits for the answer of a session.
+func (r *relay) awaits(id, session string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := r.waiting[id]
+	return d != nil && d.listener.session == session
 }
 
 // answer takes the answer to a delivery, and reports whether somebody waits for

@@ -58,18 +58,24 @@ func (h *Relay) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.Timeout = cmp.Or(h.Timeout, caddy.Duration(defaultTimeout))
 	h.MaxInFlight = cmp.Or(h.MaxInFlight, defaultMaxInFlight)
+	if err := checkName("webhook_relay", h.Relay); err != nil {
+		return err
+	}
 	if err := registerMetrics(ctx); err != nil {
 		return err
 	}
-	h.relay = relays.named(h.Relay)
+	h.relay = relays.take(h.Relay)
+	return nil
+}
+
+// Cleanup implements caddy.CleanerUpper.
+func (h *Relay) Cleanup() error {
+	relays.giveBack(h.relay)
 	return nil
 }
 
 // Validate implements caddy.Validator.
 func (h *Relay) Validate() error {
-	if err := checkName("webhook_relay", h.Relay); err != nil {
-		return err
-	}
 	if time.Duration(h.Timeout) < time.Millisecond {
 		return fmt.Errorf("timeout %s is too short: write, for example, timeout 5m", time.Duration(h.Timeout))
 	}
@@ -97,6 +103,9 @@ func (h *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 	if caddymodule.FromContext(r.Context()) == nil {
 		return caddyhttp.Error(http.StatusServiceUnavailable,
 			errors.New("webhook_relay: verify_webhook has not verified this request, so it is not relayed: write verify_webhook in front of webhook_relay, not in mode monitor"))
+	}
+	if r.GetBody == nil || r.ContentLength < 0 {
+		return h.fail(w, fmt.Errorf("%w: a handler between verify_webhook and webhook_relay has replaced it: write webhook_relay in front of that handler", errBody))
 	}
 	d, err := h.relay.enter(newMessage(r), h.MaxInFlight, r.Context().Done())
 	if errors.Is(err, errNobody) {
@@ -136,6 +145,7 @@ func (h *Relay) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 		return err
 	}
 	if caddyhttp.GetVar(r.Context(), unhandledVar) == true {
+		h.relay.noteMissed()
 		return h.fail(w, errNobody)
 	}
 	count(h.relay.name, "passed_on")
@@ -153,5 +163,6 @@ func (h *Relay) fail(w http.ResponseWriter, reason error) error {
 var (
 	_ caddy.Provisioner           = (*Relay)(nil)
 	_ caddy.Validator             = (*Relay)(nil)
+	_ caddy.CleanerUpper          = (*Relay)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Relay)(nil)
 )

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -25,6 +26,9 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/encode" // the directive encode
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/encode/gzip"
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/requestbody"  // the directive request_body
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy" // the directive reverse_proxy
 	_ "github.com/caddyserver/caddy/v2/modules/logging"                // the log encoders
 
@@ -56,7 +60,10 @@ type server struct {
 	log     string
 	name    string // of the relay: another for each test, since relays are of the process
 	token   string // the file that the token is in
+	before  string // directives between verify_webhook and webhook_relay
 	behind  string // directives behind webhook_relay
+	site    string // directives of the site
+	second  bool   // the site has a second server
 	options string // of webhook_relay
 	listen  string // options of webhook_listeners
 }
@@ -87,6 +94,15 @@ func startServer(t *testing.T, change func(*server)) *server {
 // load replaces the running config, as a reload does.
 func (s *server) load() {
 	s.t.Helper()
+	second := ""
+	if s.second {
+		second = ", http://" + process.Address(s.t)
+	}
+	// request_body would come before verify_webhook.
+	route, end := "", ""
+	if s.before != "" {
+		route, end = "route {", "}"
+	}
 	text := fmt.Sprintf(`{
 	admin off
 	persist_config off
@@ -96,25 +112,30 @@ func (s *server) load() {
 		format json
 	}
 }
-http://%s {
+http://%s%s {
 	# %d
+	%s
 	handle /dev/github {
+	%s
 		verify_webhook github {env.RELAY_TEST_GITHUB} {
+			namespace test
 			replay {
 				store memory
 			}
 		}
+		%s
 		webhook_relay %s {
 			%s
 		}
 		%s
+	%s
 	}
 	handle /relay* {
 		webhook_listeners %s {file.%s} {
 			%s
 		}
 	}
-}`, s.log, s.address, time.Now().UnixNano(), s.name, s.options, s.behind, s.name, s.token, s.listen)
+}`, s.log, s.address, second, time.Now().UnixNano(), s.site, route, s.before, s.name, s.options, s.behind, end, s.name, s.token, s.listen)
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), nil)
 	if err != nil {
 		s.t.Fatal(err)
@@ -148,6 +169,9 @@ func (s *server) send(id, body string, header http.Header) got {
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
 	r.Header.Set("Idempotency-Key", id)
 	resp, err := http.DefaultClient.Do(r)
+	for of := (*net.OpError)(nil); errors.As(err, &of) && of.Op == "dial" && r.Context().Err() == nil; {
+		resp, err = http.DefaultClient.Do(r)
+	}
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -180,6 +204,12 @@ type arrival struct {
 
 func (s *server) laptop(path string) *laptop {
 	s.t.Helper()
+	return s.laptopWith(path, func(*listen.Listener) {})
+}
+
+// laptopWith is a laptop with a change of how it listens.
+func (s *server) laptopWith(path string, change func(*listen.Listener)) *laptop {
+	s.t.Helper()
 	l := &laptop{t: s.t, reports: make(chan listen.Report, 1000), ended: make(chan error, 1)}
 	l.answer = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }
 	l.app = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -203,6 +233,7 @@ func (s *server) laptop(path string) *laptop {
 		Local:  &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		Report: func(r listen.Report) { l.reports <- r },
 	}
+	change(client)
 	go func() { l.ended <- client.Run(ctx) }()
 	s.t.Cleanup(func() {
 		cancel()
@@ -428,12 +459,13 @@ func TestATokenDoesNotTravelInTheClear(t *testing.T) {
 		remote, forwarded string
 		trusted, secure   bool
 	}{
-		"this machine":                        {"127.0.0.1:1", "", false, true},
-		"this machine, IPv6":                  {"[::1]:1", "", false, true},
-		"another":                             {"192.0.2.1:1", "", false, false},
-		"another, and it says https":          {"192.0.2.1:1", "https", false, false},
-		"a trusted proxy that got it by TLS":  {"192.0.2.1:1", "https", true, true},
-		"a trusted proxy that got it without": {"192.0.2.1:1", "http", true, false},
+		"this machine":       {"127.0.0.1:1", "", false, true},
+		"this machine, IPv6": {"[::1]:1", "", false, true},
+		"another":            {"192.0.2.1:1", "", false, false},
+		"this machine, for a proxy that got it without": {"127.0.0.1:1", "http", false, false},
+		"another, and it says https":                    {"192.0.2.1:1", "https", false, false},
+		"a trusted proxy that got it by TLS":            {"192.0.2.1:1", "https", true, true},
+		"a trusted proxy that got it without":           {"192.0.2.1:1", "http", true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := httptest.NewRequest("GET", "http://example.com/relay", nil)
@@ -459,6 +491,9 @@ func TestANewerListenerReplacesTheOlder(t *testing.T) {
 		one.ended = nil
 		if err == nil || !strings.Contains(err.Error(), "another machine listens") {
 			t.Errorf("the older one ended with %v", err)
+		}
+		if told := one.await(listen.Disconnected); strings.Contains(told.Text, "connecting again") {
+			t.Errorf("it shows %q, and ends", told.Text)
 		}
 	case <-time.After(within):
 		t.Fatal("the older one was not told")

@@ -195,7 +195,11 @@ func (b requestBody) Bytes() []byte { return nil }
 func (b requestBody) WriteTo(w io.Writer) (int64, error) {
 	body := b.Open()
 	defer body.Close()
-	return io.Copy(w, body)
+	n, err := io.Copy(w, body)
+	if err == nil && n != b.Size() { // the app would get other bytes than are signed
+		err = errReplaced
+	}
+	return n, err
 }
 
 // Open implements signature.Body.
@@ -210,6 +214,8 @@ func (b requestBody) Open() io.ReadCloser {
 	return body
 }
 
+var errReplaced = errors.New("a handler between verify_webhook and webhook_sign has replaced the body: put it behind webhook_sign")
+
 // unreadable is a body that cannot be read.
 type unreadable struct{ err error }
 
@@ -218,7 +224,7 @@ func (u unreadable) Read([]byte) (int, error) {
 	if u.err != nil {
 		return 0, u.err
 	}
-	return 0, errors.New("a handler between verify_webhook and webhook_sign has replaced the body: put it behind webhook_sign")
+	return 0, errReplaced
 }
 
 // Close implements io.Closer.

@@ -25,6 +25,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/requestbody"  // the directive request_body
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy" // the directive reverse_proxy
 	_ "github.com/caddyserver/caddy/v2/modules/logging"                // the log encoders
 
@@ -358,6 +359,21 @@ func TestSecretsThatCannotBeMeantAreErrors(t *testing.T) {
 			}
 			if err != nil && strings.Contains(err.Error(), "c2hvcnQ") {
 				t.Errorf("the secret is in the error %v", err)
+			}
+		})
+	}
+}
+
+func TestABodyThatAnotherHandlerHasReplacedIsNotSigned(t *testing.T) {
+	private := "whsk_" + base64.StdEncoding.EncodeToString(seed)
+	for name, secret := range map[string]string{"hmac": first, "ed25519": private} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, "", "route {\nrequest_body {\nset another-one\n}\nwebhook_sign "+secret+"\n}")
+			if status := s.send("1", "body", nil); status != 503 {
+				t.Errorf("status %d", status)
+			}
+			if len(s.requests) != 0 {
+				t.Error("it reached the app")
 			}
 		})
 	}

@@ -7,9 +7,7 @@ package store
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -18,6 +16,7 @@ import (
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/pool"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 	"github.com/verify-webhook/caddy-verify-webhook/replay/file"
 )
@@ -41,11 +40,11 @@ type File struct {
 	MaxEntries int64 `json:"max_entries,omitempty"`
 
 	path string // as it is known to the pool
-	slot *slot[*file.Store]
+	slot *pool.Slot[*file.Store]
 }
 
 // fileStores keeps the open files of this process across reloads.
-var fileStores = newPool((*file.Store).Close)
+var fileStores = pool.New((*file.Store).Close)
 
 // CaddyModule returns the Caddy module information.
 func (File) CaddyModule() caddy.ModuleInfo {
@@ -56,20 +55,20 @@ func (File) CaddyModule() caddy.ModuleInfo {
 func (f *File) Provision(ctx caddy.Context) error {
 	f.MaxEntries = cmp.Or(f.MaxEntries, file.DefaultMaxEntries)
 	var err error
-	if f.path, err = canonical(f.Path); err != nil {
+	if f.path, err = FilePath(f.Path, "replays.db"); err != nil {
 		return fmt.Errorf("file store: %w", err)
 	}
 	logger := ctx.Slogger().With("path", f.path)
-	f.slot = &slot[*file.Store]{
-		pool: fileStores,
-		key:  f.path,
-		open: f.open,
-		apply: func(s *file.Store) {
+	f.slot = &pool.Slot[*file.Store]{
+		Pool: fileStores,
+		Key:  f.path,
+		Open: f.open,
+		Apply: func(s *file.Store) {
 			s.SetMaxEntries(f.MaxEntries)
 			s.SetLogger(logger)
 		},
 	}
-	f.slot.join()
+	f.slot.Join()
 	return nil
 }
 
@@ -82,67 +81,18 @@ func (f *File) Validate() error {
 }
 
 // Open implements caddymodule.StoreModule.
-func (f *File) Open() (replay.Store, func() error, error) { return f.slot.acquire() }
+func (f *File) Open() (replay.Store, func() error, error) { return acquire(f.slot) }
 
 // open opens the file, which no store of this process has open.
 func (f *File) open() (*file.Store, error) {
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
-		return nil, folderError(err)
+		return nil, FolderError(err)
 	}
 	return file.Open(file.Options{Path: f.path, MaxEntries: f.MaxEntries})
 }
 
-func folderError(err error) error {
-	return fmt.Errorf("creating the folder of the replay file: %w; it must be writable for the user that runs Caddy", err)
-}
-
-// canonical returns the one name of a file that may have several. The file and
-// its folder need not exist.
-func canonical(configured string) (string, error) {
-	path := filepath.Join(caddy.AppDataDir(), "verify_webhook", "replays.db")
-	if configured != "" {
-		var err error
-		if path, err = caddy.NewReplacer().ReplaceOrErr(configured, true, true); err != nil {
-			return "", fmt.Errorf("path: %w", err)
-		}
-	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	existing, missing := path, ""
-	for {
-		real, err := filepath.EvalSymlinks(existing)
-		if err == nil {
-			return filepath.Join(real, missing), checkFolder(real, missing)
-		}
-		// A folder that this user cannot read is checked when the store
-		// opens: another user may validate the config.
-		unknown := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
-		if !unknown || existing == filepath.Dir(existing) {
-			return "", folderError(err)
-		}
-		existing, missing = filepath.Dir(existing), filepath.Join(filepath.Base(existing), missing)
-	}
-}
-
-// checkFolder rejects a path that no file can be created at: what exists of it
-// must be a folder if anything of it is missing, and a file otherwise.
-func checkFolder(existing, missing string) error {
-	info, err := os.Stat(existing)
-	switch {
-	case err != nil:
-		return folderError(err)
-	case missing == "" && info.IsDir():
-		return fmt.Errorf("%s is a folder: write the path of a file in it, for example %s", existing, filepath.Join(existing, "replays.db"))
-	case missing != "" && !info.IsDir():
-		return folderError(fmt.Errorf("%s is not a folder", existing))
-	}
-	return nil
-}
-
 // Cleanup implements caddy.CleanerUpper.
-func (f *File) Cleanup() error { return f.slot.release() }
+func (f *File) Cleanup() error { return f.slot.Release() }
 
 // StoreName implements caddymodule.NamedStore: the file, unless it is the
 // default one.

@@ -77,7 +77,7 @@ func TestAConfigThatFailsLeavesTheRunningStoreAsItWas(t *testing.T) {
 	}
 	c.once("1", 0)
 	c.once("2", 1)
-	capacity := fileStores.open[path].store.Stats().Capacity
+	capacity := openFile(t, path).Stats().Capacity
 	if capacity != 2000 {
 		t.Errorf("the running config's max_entries 2000 has become %d", capacity)
 	}
@@ -111,8 +111,8 @@ func TestAFileThatCannotBeUsedSaysWhatToDo(t *testing.T) {
 			}
 		}
 	}
-	if len(fileStores.open) > 0 {
-		t.Errorf("files are open still: %v", fileStores.open)
+	if n := fileStores.Len(); n > 0 {
+		t.Errorf("%d files are open still", n)
 	}
 }
 
@@ -146,7 +146,7 @@ func TestValidatingLeavesFilesAlone(t *testing.T) {
 	if p, err := os.ReadFile(damaged); err != nil || string(p) != "not a bolt file" {
 		t.Errorf("the damaged file has become %q, %v", p, err)
 	}
-	if capacity := fileStores.open[running].store.Stats().Capacity; capacity != 2000 {
+	if capacity := openFile(t, running).Stats().Capacity; capacity != 2000 {
 		t.Errorf("the running config's max_entries 2000 has become %d", capacity)
 	}
 	c.once("1", 1)
@@ -185,11 +185,8 @@ func TestAFileIsClosedAfterTheLastClaimInFlight(t *testing.T) {
 	c.answer.Store(nil)
 
 	c.load("file " + after)
-	fileStores.mu.Lock()
-	if fileStores.open[before] == nil || fileStores.open[after] == nil {
-		t.Errorf("open are %v", fileStores.open)
-	}
-	fileStores.mu.Unlock()
+	openFile(t, before)
+	openFile(t, after)
 	close(finish)
 	if status := <-answered; status != 200 {
 		t.Errorf("the sender got %d", status)
@@ -206,4 +203,14 @@ func TestAFileIsClosedAfterTheLastClaimInFlight(t *testing.T) {
 	}
 	c.load("file " + before)
 	c.once("slow", 0)
+}
+
+// openFile returns a store that must be open.
+func openFile(t *testing.T, path string) *file.Store {
+	t.Helper()
+	store, ok := fileStores.Get(path)
+	if !ok {
+		t.Fatalf("%s is not open", path)
+	}
+	return store
 }

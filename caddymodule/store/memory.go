@@ -9,6 +9,7 @@ import (
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/pool"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 	"github.com/verify-webhook/caddy-verify-webhook/replay/memory"
 )
@@ -30,11 +31,11 @@ type Memory struct {
 	// memory.
 	MaxEntries int64 `json:"max_entries,omitempty"`
 
-	slot *slot[*memory.Store]
+	slot *pool.Slot[*memory.Store]
 }
 
 // memoryStores keeps the stores of this process across reloads.
-var memoryStores = newPool(func(*memory.Store) error { return nil })
+var memoryStores = pool.New(func(*memory.Store) error { return nil })
 
 // CaddyModule returns the Caddy module information.
 func (Memory) CaddyModule() caddy.ModuleInfo {
@@ -44,13 +45,13 @@ func (Memory) CaddyModule() caddy.ModuleInfo {
 // Provision implements caddy.Provisioner.
 func (m *Memory) Provision(caddy.Context) error {
 	m.MaxEntries = cmp.Or(m.MaxEntries, memory.DefaultMaxEntries)
-	m.slot = &slot[*memory.Store]{
-		pool:  memoryStores,
-		key:   m.Name,
-		open:  func() (*memory.Store, error) { return memory.New(memory.Options{MaxEntries: m.MaxEntries}), nil },
-		apply: func(s *memory.Store) { s.SetMaxEntries(m.MaxEntries) },
+	m.slot = &pool.Slot[*memory.Store]{
+		Pool:  memoryStores,
+		Key:   m.Name,
+		Open:  func() (*memory.Store, error) { return memory.New(memory.Options{MaxEntries: m.MaxEntries}), nil },
+		Apply: func(s *memory.Store) { s.SetMaxEntries(m.MaxEntries) },
 	}
-	m.slot.join()
+	m.slot.Join()
 	return nil
 }
 
@@ -63,10 +64,10 @@ func (m *Memory) Validate() error {
 }
 
 // Open implements caddymodule.StoreModule.
-func (m *Memory) Open() (replay.Store, func() error, error) { return m.slot.acquire() }
+func (m *Memory) Open() (replay.Store, func() error, error) { return acquire(m.slot) }
 
 // Cleanup implements caddy.CleanerUpper.
-func (m *Memory) Cleanup() error { return m.slot.release() }
+func (m *Memory) Cleanup() error { return m.slot.Release() }
 
 // StoreName implements caddymodule.NamedStore.
 func (m *Memory) StoreName() string { return m.Name }

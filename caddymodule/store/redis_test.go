@@ -15,9 +15,7 @@ import (
 const redisPassword = "p@ss:w/rd?{}%#"
 
 func redisConnections() int {
-	redisStores.mu.Lock()
-	defer redisStores.mu.Unlock()
-	return len(redisStores.open)
+	return redisStores.Len()
 }
 
 func TestARedisIsOneStoreAcrossReloadsAndItsPasswordIsShownNowhere(t *testing.T) {

@@ -18,10 +18,11 @@ const markdownHead = `# Providers
 - Every provider takes ` + "`secret`" + ` (several for rotation, each with an optional label), ` + "`tolerance`" + ` and ` + "`public_url`" + `; those with more options have them listed below the table.
 - **The same delivery**: what makes two deliveries the same one, so that only one is handled. *Content* is what the signature covers; where nothing is signed, it is the body. A replay is the same content under another, unsigned, ID: it is not forwarded.
 - **Window**: how long a handled delivery is remembered. It covers the provider's retries and manual redelivery.
+- **Tolerance**: how far a signed time may be from now by default. **Retries signed with a new time**: where they are not, or nobody documents it, the tolerance covers the last documented retry. *By implication*: mostly, the provider's own library refuses older ones.
 - A provider that is not here, but signs in any usual way, is a few lines with ` + "`custom`" + `. One in a repository of your own is a preset or a Caddy module ([example](../examples/external-provider)).
 
-| Provider | Write | Secret | Signed | Delivery ID | The same delivery | Window | Handshake | Weak points |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| Provider | Write | Secret | Signed | Delivery ID | The same delivery | Window | Tolerance | Retries signed with a new time | Handshake | Weak points |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 `
 
 // markdown writes the page on the presets.
@@ -32,13 +33,14 @@ func markdown(w io.Writer, presets []provider.Preset) error {
 		d := presets[i].Describe()
 		cells := []string{
 			fmt.Sprintf("[%s](%s)", d.Title, d.Docs), markdownCode(d.Lines), d.Secret, strings.Join(d.Signed, "; "),
-			d.ID, strings.Join(d.Same, " "), d.Window, d.Handshake, strings.Join(d.Weak, "; "),
+			d.ID, strings.Join(d.Same, " "), d.Window, d.Tolerance, markdownSource(d.Retries, d.RetriesSource), d.Handshake, strings.Join(d.Weak, "; "),
 		}
 		for j, cell := range cells {
 			cells[j] = strings.ReplaceAll(cell, "|", `\|`)
 		}
 		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
 	}
+	writeUnsupported(&b, presets)
 	b.WriteString("\n## Options beyond these\n")
 	for i := range presets {
 		d := presets[i].Describe()
@@ -60,6 +62,17 @@ func markdown(w io.Writer, presets []provider.Preset) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeUnsupported lists what providers send beside the deliveries that are
+// verified.
+func writeUnsupported(b *strings.Builder, presets []provider.Preset) {
+	b.WriteString("\n## What is not supported\n\nRequests that open a WebSocket are refused with every provider: send them past `verify_webhook`, with a path of their own.\n\n")
+	for i := range presets {
+		if d := presets[i].Describe(); d.Unsupported != "" {
+			fmt.Fprintf(b, "- %s (`%s`): %s.\n", d.Title, d.Name, d.Unsupported)
+		}
+	}
 }
 
 // writeTests writes what test buttons and simulators send that is refused.
@@ -117,6 +130,22 @@ A secret in the body is forwarded, because the app gets the bytes that were veri
 | Provider | Header | Filter |
 | --- | --- | --- |
 `
+
+// markdownSource links text to its source, which is a page, perhaps with what it
+// says, or code that was read.
+func markdownSource(text, source string) string {
+	page, note, _ := strings.Cut(source, " ")
+	page = strings.TrimRight(page, ":;")
+	switch {
+	case source == "":
+		return text
+	case !strings.HasPrefix(page, "https://"):
+		return text + ": " + source
+	case note == "":
+		return fmt.Sprintf("[%s](%s)", text, page)
+	}
+	return fmt.Sprintf("[%s](%s): %s", text, page, note)
+}
 
 // markdownCode puts lines into one cell of a table.
 func markdownCode(lines []string) string {

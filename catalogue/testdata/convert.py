@@ -67,16 +67,23 @@ def public_key(key):
     return secret(value, key.get("kid", key.get("keyid", "")))
 
 
+def listed(keys):
+    """Keys are a list, or an object with the IDs as names."""
+    return [{"pem": pem, "kid": kid} for kid, pem in keys.items()] if isinstance(keys, dict) else keys
+
+
 def secrets(config):
     """Remove everything from the config that is a secret here, and return it."""
     values = config.pop("secrets", [])
+    keys = listed(config.pop("public_keys", [])) + config.pop("keys", [])
+    if not values and "public_key" in config:
+        keys.append(config.pop("public_key"))
     labels = config.pop("key_ids", [])
     labels += [config.pop(name) for name in ("key_id", "public_key") if name in config]
     if "token" in config:
         values = values + [config.pop("token")]
     if "username" in config:
         values = values + [config.pop("username") + ":" + config.pop("password", "")]
-    keys = config.pop("public_keys", []) + config.pop("keys", [])
     labels += [""] * (len(values) - len(labels))
     return [secret(v, label) for v, label in zip(values, labels)] + [public_key(k) for k in keys]
 

@@ -1,121 +1,397 @@
-// Package crosscheck holds our verification against the vendors' own libraries:
-// sign.mjs has them sign fresh bodies with fresh secrets, and every delivery runs
-// through the real handler. With one bit flipped it must be refused.
+// Package crosscheck compares our verification and our signing with the vendors' own
+// libraries, in both directions: what `sign` makes, they accept, and what they sign,
+// we accept. A delivery that was changed must be refused by both, and where one
+// refuses what the other accepts, the difference is listed with its reason.
+//
+// The libraries are the rows of libraries.mjs (npm), judge.py (PyPI) and
+// libraries_test.go (Go).
 package crosscheck
 
 import (
 	"bytes"
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"maps"
-	"math/rand/v2"
-	"os/exec"
+	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
+	_ "github.com/verify-webhook/caddy-verify-webhook/catalogue"
 	"github.com/verify-webhook/caddy-verify-webhook/e2e/prepared"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/generator"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// signedVector is a delivery with what its signature covers.
-type signedVector struct {
-	Covers struct {
-		Body bool `json:"body"`
-		URL  bool `json:"url"`
-	} `json:"covers"`
-	Vector conformance.Vector `json:"vector"`
+// leastLibraries is how many libraries must judge.
+const leastLibraries = 60
+
+var errRefused = errors.New("refused")
+
+// trial is a delivery that both judge.
+type trial struct {
+	library library
+	kind    string // what was made, and by whom
+	change  string // what was changed in it, empty if nothing
+	must    bool   // both must refuse it
+	vector  conformance.Vector
+	secret  string
+	label   string
 }
 
-// leastProviders is how many libraries must have signed.
-const leastProviders = 15
+func (x trial) name() string { return strings.Join([]string{x.library.Name, x.kind, x.change}, "/") }
 
-func TestWhatTheVendorsLibrariesSign(t *testing.T) {
+func TestWeAgreeWithTheVendorsLibraries(t *testing.T) {
 	prepared.Packages(t, "e2e/crosscheck")
-	vectors := sign(t)
-	providers := make(map[string]bool)
-	for _, v := range vectors {
-		providers[v.Vector.ProviderName()] = true
-		t.Run(v.Vector.ProviderName()+"/"+v.Vector.Name, func(t *testing.T) {
-			expect(t, v.Vector, "accept")
-			for what, changed := range v.flipped(rand.New(rand.NewPCG(1, uint64(len(v.Vector.Request.Body))))) {
-				t.Run(what, func(t *testing.T) { expect(t, changed, "reject") })
+	all := libraries(t)
+	var trials []trial
+	for _, l := range all {
+		trials = append(trials, ofOurs(t, l)...)
+	}
+	trials = append(trials, ofTheirs(t, all)...)
+	deliveries := make([]delivery, len(trials))
+	for i, x := range trials {
+		deliveries[i] = x.delivery(t)
+	}
+	verdicts := judge(t, all, deliveries)
+	agreed, used := make(map[string]int), make(map[string]bool)
+	for i, x := range trials {
+		t.Run(x.name(), func(t *testing.T) {
+			if compare(t, x, verdicts[i], used) {
+				agreed[x.library.Name]++
 			}
 		})
 	}
-	if len(providers) < leastProviders {
-		t.Errorf("%d libraries signed, want %d", len(providers), leastProviders)
+	for library, changes := range differences {
+		for change := range changes {
+			if !used[library+"/"+change] {
+				t.Errorf("the difference %s/%s is listed, but there is none", library, change)
+			}
+		}
+	}
+	if n := packages(all); n < leastLibraries {
+		t.Errorf("%d libraries, want %d", n, leastLibraries)
+	}
+	for _, l := range all {
+		if agreed[l.Name] == 0 {
+			t.Errorf("%s %s judged nothing", l.Origin, l.Name)
+		}
 	}
 }
 
-func expect(t *testing.T, v conformance.Vector, what string) {
+// packages counts the libraries: a row may be another use of one.
+func packages(all []library) int {
+	names := make(map[string]bool)
+	for _, l := range all {
+		name, _, _ := strings.Cut(l.Name, " (")
+		names[l.Origin+name] = true
+	}
+	return len(names)
+}
+
+// compare holds our verdict on a delivery to the library's.
+func compare(t *testing.T, x trial, theirs verdict, used map[string]bool) (agreed bool) {
 	t.Helper()
-	v.Expect = what
+	ours, reason := verified(t, x.vector)
+	listed := differences[x.library.Name][x.change]
+	switch {
+	case x.change == "" && (!ours || !theirs.Accepted):
+		t.Errorf("genuine: we say %t (%s), the library %t (%s)\n%v\n%.600s", ours, reason, theirs.Accepted, theirs.Why, x.vector.Request.Headers, x.vector.Request.Body)
+	case ours == theirs.Accepted && x.must && ours:
+		t.Error("changed, and both accept it")
+	case ours != theirs.Accepted && listed == "":
+		t.Errorf("we say %t (%s), the library %t (%s): list the difference with its reason if it is meant", ours, reason, theirs.Accepted, theirs.Why)
+	case ours != theirs.Accepted:
+		used[x.library.Name+"/"+x.change] = true
+		if ours && x.must {
+			t.Error("changed, and we accept it")
+		}
+	default:
+		return true
+	}
+	return false
+}
+
+// verified reports whether the real handler accepts a delivery.
+func verified(t *testing.T, v conformance.Vector) (accepted bool, reason string) {
+	t.Helper()
+	v.Expect = "accept"
 	result, err := conformance.Run(v)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if result.Wrong != "" {
-		t.Errorf("%s", result.Wrong)
-	}
+	return result.Wrong == "", result.Wrong
 }
 
-// flipped returns copies with one bit flipped in what the signature covers: the
-// body, each header but the content type, the URL.
-func (v *signedVector) flipped(random *rand.Rand) map[string]conformance.Vector {
-	out := make(map[string]conformance.Vector)
-	with := func(what string, change func(*conformance.Request)) {
-		copied := v.Vector
-		copied.Request.Body = slices.Clone(copied.Request.Body)
-		copied.Request.Headers = maps.Clone(copied.Request.Headers)
-		change(&copied.Request)
-		out[what] = copied
+// bodies are what is sent beside the provider's example.
+var bodies = map[string]func() []byte{
+	"utf8":  func() []byte { return document(10) },
+	"large": func() []byte { return document(200 << 10) },
+}
+
+// document is JSON with random text beyond ASCII, spelled as JSON.stringify does.
+func document(size int) []byte {
+	random := make([]byte, size)
+	rand.Read(random) // never fails (crypto/rand)
+	return fmt.Appendf(nil, `{"id":"%x","type":"thing.created","event":{"id":"%[1]x","type":"thing"},"webhookTimestamp":%d,"note":"Grüße – 世界 🚀","filling":%q}`,
+		random[:8], time.Now().UnixMilli(), base64.RawURLEncoding.EncodeToString(random))
+}
+
+// ofOurs makes what `sign` makes, and changes it.
+func ofOurs(t *testing.T, l library) []trial {
+	t.Helper()
+	options := generator.Options{Provider: l.Preset, URL: "https://hooks.example.com/in?tenant=1"}
+	if l.Variant != "" {
+		options.Options = fmt.Sprintf(`{"scheme":%q}`, l.Variant)
 	}
-	switch {
-	case v.Covers.Body && len(v.Vector.Request.Body) > 0:
-		for i := range 3 {
-			with(fmt.Sprintf("body %d", i), func(q *conformance.Request) { flip(q.Body, random.IntN(len(q.Body))) })
-		}
-	case v.Covers.Body:
-		with("body", func(q *conformance.Request) { q.Body = []byte{'x'} })
+	if l.SecretPrefix != "" {
+		options.Secret = l.SecretPrefix + rand.Text()
 	}
-	for name, values := range v.Vector.Request.Headers {
+	all := changed(t, l, "example", options)
+	if l.Own {
+		return all
+	}
+	for kind, body := range bodies {
+		options.Body, options.Exact = body(), true
+		all = append(all, changed(t, l, kind, options)...)
+	}
+	if l.Empty {
+		options.Body = []byte{}
+		all = append(all, changed(t, l, "empty", options)...)
+	}
+	return all
+}
+
+// changed makes one delivery, and copies of it with something changed in each.
+func changed(t *testing.T, l library, kind string, options generator.Options) []trial {
+	t.Helper()
+	g, err := generator.New(options)
+	if err != nil {
+		t.Fatalf("%s: %v", l.Name, err)
+	}
+	genuine, traits := trialOf(t, l, kind, g, generator.Genuine), g.Traits()
+	all := append([]trial{genuine}, genuine.changed(traits.BodySigned)...)
+	if kind == "large" {
+		return all
+	}
+	if traits.URLSigned {
+		all = append(all, genuine.with("URL", true, func(q *conformance.Request) { q.URL = strings.Replace(q.URL, "/in", "/on", 1) }))
+	}
+	if traits.TimestampSigned {
+		x := trialOf(t, l, kind, g, generator.Stale)
+		x.change = "time"
+		all = append(all, x)
+	}
+	if l.SecretPrefix != "" {
+		options.Secret = l.SecretPrefix + rand.Text()
+	}
+	other, err := generator.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := trialOf(t, l, kind, other, generator.Genuine)
+	x.change, x.must, x.secret, x.label, x.vector.Provider = "secret", true, genuine.secret, genuine.label, genuine.vector.Provider
+	return append(all, x)
+}
+
+// changed returns copies with another body, and each with one header changed or
+// missing.
+func (x trial) changed(bodySigned bool) []trial {
+	var all []trial
+	if len(x.vector.Request.Body) > 0 {
+		all = append(all, x.with("body", bodySigned, func(q *conformance.Request) { flipWord(q.Body) }))
+	}
+	if strings.HasSuffix(x.kind, "large") {
+		return all
+	}
+	for name := range x.vector.Request.Headers {
 		if name == "Content-Type" {
 			continue
 		}
-		with("header "+name, func(q *conformance.Request) {
-			value := []byte(values[0])
-			flip(value, random.IntN(len(value)))
-			q.Headers[name] = []string{string(value)}
-		})
+		all = append(all,
+			x.with("changed "+name, false, func(q *conformance.Request) { q.Headers[name] = []string{flipped(q.Headers[name][0])} }),
+			x.with("without "+name, false, func(q *conformance.Request) { delete(q.Headers, name) }))
 	}
-	if v.Covers.URL {
-		with("URL", func(q *conformance.Request) {
-			address := []byte(q.URL)
-			flip(address, strings.LastIndexByte(q.URL, '/')+1)
-			q.URL = string(address)
-		})
-	}
-	return out
+	return all
 }
 
-// flip flips the lowest bit of a byte: that changes every letter and digit of
-// every encoding into another one, where a higher bit might change nothing but
-// the case of a hex digit.
-func flip(text []byte, at int) { text[at] ^= 1 }
+// with returns a copy that was changed. must: both must refuse it.
+func (x trial) with(change string, must bool, edit func(*conformance.Request)) trial {
+	x.change, x.must = change, must
+	x.vector.Request.Body = slices.Clone(x.vector.Request.Body)
+	x.vector.Request.Headers = maps.Clone(x.vector.Request.Headers)
+	edit(&x.vector.Request)
+	return x
+}
 
-// sign has the libraries sign.
-func sign(t *testing.T) []signedVector {
+// trialOf is a delivery of a generator with the receiver that is set up for it.
+func trialOf(t *testing.T, l library, kind string, g *generator.Generator, with generator.Mutation) trial {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "node", "sign.mjs")
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("having the libraries sign: %v\n%s", err, stderr.String())
+	r, err := g.Make(with, "")
+	if err != nil {
+		t.Fatalf("%s: %v", l.Name, err)
 	}
-	var vectors []signedVector
-	if err := json.Unmarshal(stdout.Bytes(), &vectors); err != nil {
-		t.Fatalf("reading what the libraries signed: %v", err)
+	config, err := g.Setup().JSON()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return vectors
+	setup := g.Setup()
+	return trial{library: l, kind: kind, secret: setup.Secret, label: setup.Label, vector: vectorOf(config, r)}
+}
+
+func vectorOf(config json.RawMessage, r *signature.Request) conformance.Vector {
+	return conformance.Vector{
+		Provider: config, Now: time.Now().Unix(),
+		Request: conformance.Request{Method: r.Method, URL: r.Scheme + "://" + r.Host + r.RequestURI, Headers: r.Header, Body: r.Body.Bytes()},
+	}
+}
+
+// flipWord flips the lowest bit of a letter in the middle of a body, so that JSON
+// and forms stay what they are.
+func flipWord(body []byte) {
+	for i := len(body) / 2; i < len(body)-1; i++ {
+		if letter(body[i-1]) && letter(body[i]) && letter(body[i+1]) {
+			body[i] ^= 1
+			return
+		}
+	}
+}
+
+// letter: a to y, whose lowest bit makes another letter.
+func letter(c byte) bool { return c >= 'b' && c <= 'y' }
+
+// flipped returns a header's value with one bit flipped in its last letter or digit.
+func flipped(value string) string {
+	b := []byte(value)
+	for i := len(b) * 3 / 4; i > 0; i-- {
+		if b[i] >= 'b' && b[i] <= 'y' || b[i] >= '0' && b[i] <= '9' {
+			b[i] ^= 1
+			break
+		}
+	}
+	return string(b)
+}
+
+// ofTheirs has the libraries that can sign.
+func ofTheirs(t *testing.T, all []library) []trial {
+	t.Helper()
+	type job struct {
+		Library string `json:"library"`
+		Body    []byte `json:"body_b64"`
+		Now     int64  `json:"now"`
+	}
+	var jobs []job
+	var trials []trial
+	for _, l := range all {
+		if !l.Signs {
+			continue
+		}
+		for kind, body := range bodies {
+			jobs = append(jobs, job{l.Name, body(), time.Now().Unix()})
+			trials = append(trials, trial{library: l, kind: "theirs, " + kind})
+		}
+	}
+	for i, line := range lines(t, node("sign"), jobs) {
+		var made struct {
+			Config  map[string]any    `json:"config"`
+			URL     string            `json:"url"`
+			Body    []byte            `json:"body_b64"`
+			Headers map[string]string `json:"headers"`
+		}
+		decode(t, line, &made)
+		x := &trials[i]
+		secret, _ := made.Config["secrets"].([]any)[0].(map[string]any)
+		x.secret, _ = secret["secret"].(string)
+		x.label, _ = secret["label"].(string)
+		made.Config["name"] = x.library.Preset
+		config, err := json.Marshal(made.Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.vector = conformance.Vector{Provider: config, Now: jobs[i].Now, Request: conformance.Request{
+			Method: "POST", URL: made.URL, Body: made.Body, Headers: make(map[string][]string),
+		}}
+		if made.URL == "" {
+			x.vector.Request.URL = "https://hooks.example.com/in"
+		}
+		for name, value := range made.Headers {
+			x.vector.Request.Headers[http.CanonicalHeaderKey(name)] = []string{value}
+		}
+	}
+	for _, x := range trials {
+		trials = append(trials, x.changed(false)...)
+	}
+	return trials
+}
+
+// delivery is a trial as a library gets it.
+func (x trial) delivery(t *testing.T) delivery {
+	t.Helper()
+	d := delivery{
+		Library: x.library.Name, Now: x.vector.Now, Method: x.vector.Request.Method, URL: x.vector.Request.URL, Headers: make(map[string]string),
+		Body: x.vector.Request.Body, Secret: x.secret, Label: x.label, Options: x.vector.Provider,
+	}
+	for name, values := range x.vector.Request.Headers {
+		if len(values) != 1 {
+			t.Fatalf("%s: %d values of %s", x.name(), len(values), name)
+		}
+		d.Headers[strings.ToLower(name)] = values[0]
+	}
+	return d
+}
+
+var update = flag.Bool("update", false, "write the table of libraries in docs/vectors.md anew")
+
+// TestTheDocumentationListsTheLibraries: docs/vectors.md says which presets their
+// vendors' libraries judge.
+func TestTheDocumentationListsTheLibraries(t *testing.T) {
+	prepared.Packages(t, "e2e/crosscheck")
+	const path, begin, end = "../../docs/vectors.md", "<!-- libraries: begin -->\n", "<!-- libraries: end -->\n"
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := bytes.Cut(page, []byte(begin))
+	_, after, closed := bytes.Cut(rest, []byte(end))
+	if !found || !closed {
+		t.Fatalf("%s has no place for the table", path)
+	}
+	want := slices.Concat(before, []byte(begin), table(libraries(t)), []byte(end), after)
+	if bytes.Equal(page, want) {
+		return
+	}
+	if !*update {
+		t.Fatal("the table is old: run go test ./crosscheck -run Documentation -update")
+	}
+	if err := os.WriteFile(path, want, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func table(all []library) []byte {
+	slices.SortFunc(all, func(a, b library) int {
+		return strings.Compare(a.Preset+a.Origin+a.Name, b.Preset+b.Origin+b.Name)
+	})
+	var b bytes.Buffer
+	b.WriteString("| preset | library | from | signs, too |\n| --- | --- | --- | --- |\n")
+	for _, l := range all {
+		name, _, _ := strings.Cut(l.Name, " (")
+		signs := ""
+		if l.Signs {
+			signs = "yes"
+		}
+		preset := l.Preset
+		if l.Variant != "" {
+			preset += " (" + l.Variant + ")"
+		}
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s |\n", preset, name, l.Origin, signs)
+	}
+	return b.Bytes()
 }

@@ -139,6 +139,9 @@ func (p *prometheus) ask(expr string) (int, error) {
 const (
 	stripeSecret = "whsec_of_the_monitoring_test"
 	githubSecret = "the GitHub secret of the monitoring test"
+	// relayedSecret is that of deliveries that go to a relay.
+	relayedSecret = "another GitHub secret of the monitoring test"
+	queuedSecret  = "the secret of the queue in the monitoring test"
 )
 
 // TestDashboardAndAlertsWorkWithARealPrometheus has one scrape a real Caddy
@@ -171,8 +174,27 @@ http://`+address+` {
 		}
 		respond 200
 	}
+	handle /relayed {
+		verify_webhook github {env.RELAYED}
+		webhook_relay dev
+		respond 200
+	}
+	handle /relay {
+		webhook_listeners dev {env.RELAY_TOKEN}
+	}
+	handle /queued {
+		verify_webhook github {
+			secret {env.QUEUED}
+			namespace queued
+		}
+		webhook_queue orders {
+			deliver {
+				respond 200
+			}
+		}
+	}
 }
-`), "STRIPE="+stripeSecret, "GITHUB="+githubSecret)
+`), "QUEUED="+queuedSecret, "RELAYED="+relayedSecret, "RELAY_TOKEN=0123456789abcdef0123456789abcdef", "STRIPE="+stripeSecret, "GITHUB="+githubSecret)
 	p := startPrometheus(t, address)
 
 	traffic := func() {
@@ -181,6 +203,8 @@ http://`+address+` {
 		deliver(t, "stripe", stripeSecret, "http://"+address+"/stripe", "--tamper", "--count", "3")
 		deliver(t, "stripe", stripeSecret, "http://"+address+"/stripe", "--stale")
 		deliver(t, "github", githubSecret, "http://"+address+"/github")
+		deliver(t, "github", relayedSecret, "http://"+address+"/relayed")
+		deliver(t, "github", queuedSecret, "http://"+address+"/queued", "--count", "5")
 	}
 	deadline := time.Now().Add(time.Minute)
 	missing := dashboard(t)
@@ -256,7 +280,7 @@ func checkMetricNames(t *testing.T, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{"dashboard.json", "alerts.yml", "../../docs/operating.md"} {
+	for _, file := range []string{"dashboard.json", "alerts.yml", "../../docs/operating.md", "../../docs/queue.md"} {
 		text, err := os.ReadFile(filepath.Join(monitoring, file))
 		if err != nil {
 			t.Fatal(err)

@@ -80,6 +80,33 @@ func Python(t testing.TB) string {
 	return filepath.Join(checkout(t), ".venv", "bin")
 }
 
+// PythonPackages returns the folder with the programs of a Python that has what the
+// requirements.txt in a folder of the checkout names.
+func PythonPackages(t testing.TB, folder string) string {
+	t.Helper()
+	name := filepath.Base(folder) + "-python"
+	environment := filepath.Join(checkout(t), "build", "e2e", name)
+	once(t, name, func(ctx context.Context) error {
+		requirements := filepath.Join(checkout(t), folder, "requirements.txt")
+		wanted, err := os.ReadFile(requirements)
+		if err != nil {
+			return err
+		}
+		installed := filepath.Join(environment, "installed") // a copy of the requirements
+		if have, err := os.ReadFile(installed); err == nil && bytes.Equal(have, wanted) {
+			return nil
+		}
+		if err := run(ctx, checkout(t), "python3", "-m", "venv", "--clear", environment); err != nil {
+			return err
+		}
+		if err := run(ctx, checkout(t), filepath.Join(environment, "bin", "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "-r", requirements); err != nil {
+			return err
+		}
+		return os.WriteFile(installed, wanted, 0o600)
+	})
+	return filepath.Join(environment, "bin")
+}
+
 // done holds, by name, what was made in this process, as a func() error.
 var done sync.Map
 

@@ -50,11 +50,7 @@ func (a *app) start(ctx context.Context, examples, python, caddy string) error {
 	server, err := process.Start(process.Command{
 		Path: python,
 		Args: serverArgs(a.name, address),
-		Env: []string{
-			"PYTHONPATH=" + filepath.Join(examples, a.name) + string(os.PathListSeparator) + filepath.Join(examples, "demo"),
-			"PYTHONDONTWRITEBYTECODE=1",
-			"RECORDER_DIR=" + a.folder,
-		},
+		Env:  pythonEnv(examples, a.name, a.folder),
 	})
 	if err != nil {
 		return err
@@ -81,10 +77,19 @@ func (a *app) start(ctx context.Context, examples, python, caddy string) error {
 	return err
 }
 
+// pythonEnv lets an app be found, inside the recorder.
+func pythonEnv(examples, name, folder string) []string {
+	return []string{
+		"PYTHONPATH=" + filepath.Join(examples, name) + string(os.PathListSeparator) + filepath.Join(examples, "demo"),
+		"PYTHONDONTWRITEBYTECODE=1",
+		"RECORDER_DIR=" + folder,
+	}
+}
+
 // serverArgs is how each app is served in production, on two workers: so that a
 // replay has a worker that has not seen the delivery before.
 func serverArgs(name, address string) []string {
-	if name == "flask" {
+	if strings.HasPrefix(name, "flask") {
 		return []string{"-m", "gunicorn", "--workers", "2", "--threads", "4", "--bind", address, "recorder:wsgi()"}
 	}
 	host, port, _ := net.SplitHostPort(address)

@@ -87,7 +87,12 @@ func demo(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return fmt.Errorf("starting the relay: %w", err)
 	}
-	return sendAll(ctx, os.Stdout, apps, &onTheInternet.app)
+	queue, err := startQueued(ctx, examples, work, o.python, o.caddy)
+	defer func() { err = errors.Join(err, queue.stop()) }()
+	if err != nil {
+		return fmt.Errorf("starting the queue: %w", err)
+	}
+	return sendAll(ctx, os.Stdout, apps, queue, &onTheInternet.app)
 }
 
 // examplesFolder finds the examples from the repository's root.

@@ -1,12 +1,14 @@
 """Wraps an example app, unchanged, so that the demo can see what reached it.
 
 Every request is written to $RECORDER_DIR/seen as one line of JSON. Two files tell
-the wrapper to misbehave as an app might: while `hold` exists, requests wait; one
-request that finds `fail` takes it away and is answered 500, the app not called.
+the wrapper to misbehave as an app might: while `hold` exists, requests wait; a
+request that finds `fail` or `fail-…` takes it away and is answered with the status
+in it, or 500, the app not called.
 """
 
 import asyncio
 import base64
+import glob
 import io
 import json
 import os
@@ -29,8 +31,8 @@ def wsgi():
         until = time.monotonic() + LONGEST_HOLD
         while os.path.exists(HOLD) and time.monotonic() < until:
             time.sleep(0.01)
-        if told_to_fail():
-            start_response("500 Internal Server Error", [("Content-Length", "0")])
+        if status := told_to_fail():
+            start_response(f"{status} Failed", [("Content-Length", "0")])
             return [b""]
         return app(environ, start_response)
 
@@ -54,8 +56,8 @@ def asgi():
         until = time.monotonic() + LONGEST_HOLD
         while os.path.exists(HOLD) and time.monotonic() < until:
             await asyncio.sleep(0.01)
-        if told_to_fail():
-            await send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"0")]})
+        if status := told_to_fail():
+            await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
             return await send({"type": "http.response.body", "body": b""})
 
         async def again():
@@ -83,9 +85,13 @@ def record(path, headers, body):
 
 
 def told_to_fail():
-    """Whether this request is the one to fail: removing the file decides it among workers."""
-    try:
-        os.remove(FAIL)
-    except FileNotFoundError:
-        return False
-    return True
+    """The status if this request is one to fail: removing the file decides it among workers."""
+    for path in sorted(glob.glob(FAIL + "*")):
+        try:
+            with open(path) as file:
+                status = int(file.read() or 500)
+            os.remove(path)
+        except FileNotFoundError:
+            continue
+        return status
+    return None

@@ -32,7 +32,7 @@ type row struct {
 
 // sendAll sends every step to every app, prints the table, and returns an error
 // if any row is not as it should be.
-func sendAll(ctx context.Context, out io.Writer, apps []*app, relay *app) error {
+func sendAll(ctx context.Context, out io.Writer, apps []*app, queue *queued, relay *app) error {
 	var rows []row
 	for _, a := range apps {
 		keys := make(map[identity]string)
@@ -47,6 +47,11 @@ func sendAll(ctx context.Context, out io.Writer, apps []*app, relay *app) error 
 			rows = append(rows, sent...)
 		}
 	}
+	queued, err := queue.run(ctx)
+	if err != nil {
+		return err
+	}
+	rows = append(rows, queued...)
 	relayed, err := part{"github", relaySteps(relay.github)}.send(ctx, relay, make(map[identity]string))
 	if err != nil {
 		return err

@@ -37,6 +37,8 @@ type Result struct {
 	// operator; the sender never sees it.
 	Outcome string
 	Reason  string
+	// Handshake: it was refused, and is a handshake, which an option must allow.
+	Handshake bool
 
 	// Status, Header and Body are the response that the sender gets. The body
 	// of a refusal is empty.
@@ -111,6 +113,12 @@ func (e *Endpoint) Send(r *http.Request) Result {
 		if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
 			w.status = handlerErr.StatusCode
 		}
+	}
+	if h, ok := errors.AsType[interface {
+		error
+		Handshake() bool
+	}](err); ok {
+		result.Handshake = h.Handshake()
 	}
 	result.Outcome, _ = repl.GetString("http.verify_webhook.outcome")
 	result.Reason, _ = repl.GetString("http.verify_webhook.reason")

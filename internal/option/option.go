@@ -153,6 +153,20 @@ func (r *Reader) Duration(to *caddy.Duration) {
 	*to = caddy.Duration(d)
 }
 
+// Durations reads durations longer than zero, of which there must be one at
+// least. example is what to write after the option's name.
+func (r *Reader) Durations(to *[]caddy.Duration, example string) {
+	name := r.name
+	r.Once()
+	for _, arg := range r.Arguments(example) {
+		d, err := caddy.ParseDuration(arg)
+		if err != nil || d <= 0 {
+			r.invalid(name, arg, "duration", example)
+		}
+		*to = append(*to, caddy.Duration(d))
+	}
+}
+
 // Size reads a number of bytes.
 func (r *Reader) Size(to *int64) {
 	name, text := r.value()

@@ -77,6 +77,14 @@ func readOptions(options json.RawMessage, to any) error {
 	return nil
 }
 
+// signing returns how deliveries are made by code, nil if the schemes say it.
+func (i *Inspection) signing() *provider.Signing {
+	if i.module == nil {
+		return nil
+	}
+	return i.module.Signing()
+}
+
 // Preset returns the preset, nil for custom.
 func (i *Inspection) Preset() *provider.Preset { return i.preset }
 
@@ -103,4 +111,29 @@ func (i *Inspection) Prepare(r *signature.Request) error {
 		r.Values = candidates[0]
 	}
 	return nil
+}
+
+// Variant returns the variant in use, empty if the provider has none.
+func (s *Signer) Variant() string {
+	if s.inspection.module == nil {
+		return ""
+	}
+	return s.inspection.module.Variant()
+}
+
+// IDField returns where a request says its ID, nil if it does not. scheme is
+// that of the request.
+func (s *Signer) IDField(scheme signature.Scheme) *signature.Field {
+	if how := s.inspection.signing(); how != nil && how.ID != nil {
+		return how.ID
+	}
+	return scheme.ID
+}
+
+// EventField returns where a request says its event type, nil if it does not.
+func (s *Signer) EventField(scheme signature.Scheme) *signature.Field {
+	if how := s.inspection.signing(); how != nil && how.Event != nil {
+		return how.Event
+	}
+	return scheme.Event
 }

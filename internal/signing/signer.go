@@ -1,14 +1,23 @@
 package signing
 
 import (
+	"context"
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
+	"strings"
 
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -17,43 +26,187 @@ type Signer struct {
 	inspection *Inspection
 	key        signature.SigningKey
 	algorithm  signature.Algorithm
-	configure  string
-	generated  bool
+	setup      Setup
+}
+
+// Key is what deliveries are signed with. Without any of it, one is made up.
+type Key struct {
+	// Secret is shared with the receiver, Private is a private key. At most one
+	// of them is set.
+	Secret  string
+	Private crypto.Signer
+	// Label is the name of the key, for providers that send it. Default: one is
+	// made up.
+	Label string
 }
 
 // OpenSigner returns a signer for a preset or `custom`. options is as for
-// [Inspect]. Without secret (and, for providers that sign with private keys,
-// without private) one is made up; see [Signer.Configure].
+// [Inspect].
 func OpenSigner(name string, options json.RawMessage, secret string, private crypto.Signer) (*Signer, error) {
+	return OpenSignerWith(name, options, Key{Secret: secret, Private: private})
+}
+
+// OpenSignerWith is OpenSigner with all that a key can be.
+func OpenSignerWith(name string, options json.RawMessage, with Key) (*Signer, error) {
 	inspection, err := Inspect(name, options)
 	if err != nil {
 		return nil, err
 	}
-	if len(inspection.Schemes) == 0 {
-		return nil, fmt.Errorf("deliveries of %s cannot be made here: they are signed with keys that the provider publishes", name)
+	s := &Signer{inspection: inspection, setup: Setup{name: name, options: options, inspection: inspection, Label: with.Label}}
+	switch {
+	case inspection.signing() != nil:
+		err = s.openSigning(name, with)
+	case len(inspection.Schemes) == 0:
+		err = fmt.Errorf("deliveries of %s cannot be made here: it is verified by code that does not say how it signs; record one and send that", name)
+	default:
+		err = s.openSchemes(name, with)
 	}
-	s := &Signer{inspection: inspection, configure: secret}
-	if s.configure == "" {
-		if err := s.generate(name, private); err != nil {
-			return nil, err
-		}
-	}
-	text, err := inspection.KeyText(s.configure)
 	if err != nil {
 		return nil, err
 	}
-	if s.key.Secret, err = signature.NewSecret(text, ""); err != nil {
-		return nil, err
+	return s, nil
+}
+
+// openSchemes is for providers whose schemes say how they sign.
+func (s *Signer) openSchemes(name string, with Key) error {
+	s.setup.Secret = with.Secret
+	if with.Secret == "" {
+		if err := s.generate(name, with.Private); err != nil {
+			return err
+		}
+	}
+	text, err := s.inspection.KeyText(s.setup.Secret)
+	if err != nil {
+		return err
+	}
+	if s.key.Secret, err = signature.NewSecret(text, s.setup.Label); err != nil {
+		return err
 	}
 	scheme, err := s.scheme(nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.algorithm = scheme.Algorithm
 	if s.algorithm.Asymmetric() && s.key.Private == nil {
-		return nil, fmt.Errorf("%s signs with a private key: give that instead of a secret, or neither", name)
+		return fmt.Errorf("%s signs with a private key: give that instead of a secret, or neither", name)
 	}
-	return s, nil
+	if s.setup.Label != "" || scheme.KeyID == nil && !strings.Contains(scheme.Signed, "{label}") {
+		return nil
+	}
+	s.setup.Label, s.setup.LabelGenerated = randomLabel(), true
+	s.key.Secret, err = signature.NewSecret(text, s.setup.Label)
+	return err
+}
+
+// openSigning is for providers that have code for it.
+func (s *Signer) openSigning(name string, with Key) error {
+	how := s.inspection.signing()
+	s.algorithm = how.Algorithm
+	if how.KeyID && s.setup.Label == "" {
+		s.setup.Label, s.setup.LabelGenerated = newKeyID(how), true
+	}
+	s.key.Private, s.setup.Secret = with.Private, with.Secret
+	private := how.Algorithm != "" || how.NewKey != nil // its deliveries are signed with one
+	var err error
+	switch {
+	case with.Secret != "" && private:
+		return fmt.Errorf("%s signs with a private key: give that instead of a secret, or neither", name)
+	case with.Private != nil && !private && how.Trust == nil:
+		return fmt.Errorf("%s signs with a shared secret: give that instead of a private key, or neither", name)
+	case with.Private != nil:
+		err = checkKind(name, how, with.Private)
+	case private:
+		s.setup.Generated = true
+		s.key.Private, err = newKey(how)
+	case with.Secret == "" && how.NewSecret != nil:
+		s.setup.Generated, s.setup.Secret = true, how.NewSecret()
+	case with.Secret == "":
+		s.setup.Generated, s.setup.Secret = true, randomSecret(signature.Scheme{})
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.name(); err != nil {
+		return err
+	}
+	if err := s.trust(how); err != nil {
+		return err
+	}
+	s.setup.private = s.key.Private
+	if s.setup.JWKS != "" || s.setup.Certificates != nil || s.setup.Roots != nil {
+		s.setup.Secret = "" // they stand for it
+		return nil
+	}
+	return s.name()
+}
+
+// name puts the secret, or in its place the public key, into the key, with the
+// label.
+func (s *Signer) name() error {
+	text := s.setup.Secret
+	if s.key.Private != nil {
+		text = "private" // never used
+	}
+	var err error
+	s.key.Secret, err = signature.NewSecret(text, s.setup.Label)
+	return err
+}
+
+// trust works out what the receiver must be told.
+func (s *Signer) trust(how *provider.Signing) error {
+	if s.key.Private == nil {
+		return nil
+	}
+	if how.Trust == nil {
+		var err error
+		s.setup.Secret, err = signature.PublicKeyText(s.key.Private, signature.KeyFormat{})
+		return err
+	}
+	trust, err := how.Trust(s.inspection.module, s.key)
+	if err != nil {
+		return err
+	}
+	s.setup.Certificates, s.setup.Roots, s.setup.JWKS = trust.Certificates, trust.Roots, trust.JWKS
+	s.setup.Secret = trust.Secret
+	return nil
+}
+
+func newKeyID(how *provider.Signing) string {
+	if how.NewKeyID != nil {
+		return how.NewKeyID()
+	}
+	return randomLabel()
+}
+
+func newKey(how *provider.Signing) (crypto.Signer, error) {
+	if how.NewKey != nil {
+		return how.NewKey()
+	}
+	private, _, err := signature.GenerateKey(how.Algorithm, signature.KeyFormat{})
+	return private, err
+}
+
+// checkKind refuses a private key of another kind than the provider's.
+func checkKind(name string, how *provider.Signing, private crypto.Signer) error {
+	if how.Algorithm == "" && how.NewKey == nil {
+		return nil
+	}
+	other, err := newKey(how)
+	if err == nil && reflect.TypeOf(other) != reflect.TypeOf(private) {
+		err = fmt.Errorf("%s signs with another kind of private key: give one for %s", name, kindOf(other))
+	}
+	return err
+}
+
+// kindOf names the kind of a private key.
+func kindOf(private crypto.Signer) string {
+	switch k := private.(type) {
+	case *rsa.PrivateKey:
+		return "RSA"
+	case *ecdsa.PrivateKey:
+		return "ECDSA with " + k.Curve.Params().Name
+	}
+	return "Ed25519"
 }
 
 // generate makes up a key for the first scheme that a new user would choose.
@@ -72,14 +225,15 @@ func (s *Signer) generate(name string, private crypto.Signer) error {
 	switch {
 	case private != nil:
 		s.key.Private = private
-		s.configure, err = signature.PublicKeyText(private, asymmetricFormat(s.inspection.Schemes))
+		s.setup.Secret, err = signature.PublicKeyText(private, asymmetricFormat(s.inspection.Schemes))
 	case scheme.Algorithm.Asymmetric():
-		s.generated = true
-		s.key.Private, s.configure, err = signature.GenerateKey(scheme.Algorithm, scheme.Key)
+		s.setup.Generated = true
+		s.key.Private, s.setup.Secret, err = signature.GenerateKey(scheme.Algorithm, scheme.Key)
 	default:
-		s.generated = true
-		s.configure = randomSecret(scheme)
+		s.setup.Generated = true
+		s.setup.Secret = randomSecret(scheme)
 	}
+	s.setup.private = s.key.Private
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -103,10 +257,20 @@ func randomSecret(s signature.Scheme) string {
 	switch {
 	case s.Algorithm == signature.Basic:
 		text = "webhook:" + text
+	case s.Key.Encoding == "pair":
+		text = "name:" + text
 	case s.Key.Encoding == "base64":
 		text = base64.StdEncoding.EncodeToString(raw[:])
 	}
 	return s.Key.Prefix + text
+}
+
+// randomLabel makes up the name of a key: a UUID, which some providers demand.
+func randomLabel() string {
+	var raw [16]byte
+	rand.Read(raw[:]) // never fails (crypto/rand)
+	raw[6], raw[8] = raw[6]&0x0f|0x40, raw[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", raw[:4], raw[4:6], raw[6:8], raw[8:10], raw[10:])
 }
 
 // scheme returns the scheme that the key is for, and r if there is one.
@@ -133,14 +297,22 @@ func (s *Signer) scheme(r *signature.Request) (*signature.Scheme, error) {
 }
 
 // Configure returns what the receiver must be given as secret or public key,
-// and whether it was made up here.
-func (s *Signer) Configure() (text string, generated bool) { return s.configure, s.generated }
+// and whether it was made up here. See [Signer.Setup] for all of it.
+func (s *Signer) Configure() (text string, generated bool) {
+	return s.setup.Secret, s.setup.Generated
+}
+
+// Setup returns what the receiver must be told.
+func (s *Signer) Setup() *Setup { return &s.setup }
 
 // Algorithm is what the signatures are made with.
 func (s *Signer) Algorithm() signature.Algorithm { return s.algorithm }
 
 // Sign makes r a genuine delivery. See [signature.Scheme.Sign].
 func (s *Signer) Sign(r *signature.Request, d signature.Draft) error {
+	if how := s.inspection.signing(); how != nil {
+		return how.Sign(s.inspection.module, r, s.key, d)
+	}
 	scheme, err := s.scheme(r)
 	if err != nil {
 		return err
@@ -149,8 +321,15 @@ func (s *Signer) Sign(r *signature.Request, d signature.Draft) error {
 	return scheme.Sign(r, s.key, d)
 }
 
-// Scheme returns the scheme that is used for r.
+// Scheme returns the scheme that is used for r, which is empty where the
+// provider signs by code alone.
 func (s *Signer) Scheme(r *signature.Request) (signature.Scheme, error) {
+	if s.inspection.signing() != nil {
+		if len(s.inspection.Schemes) == 0 {
+			return signature.Scheme{}, nil
+		}
+		return s.inspection.Schemes[0], nil
+	}
 	scheme, err := s.scheme(r)
 	if err != nil {
 		return signature.Scheme{}, err
@@ -160,6 +339,9 @@ func (s *Signer) Scheme(r *signature.Request) (signature.Scheme, error) {
 
 // Traits says what the signature covers.
 func (s *Signer) Traits() (signature.Traits, error) {
+	if s.inspection.signing() != nil {
+		return s.facts()
+	}
 	scheme, err := s.scheme(nil)
 	if err != nil {
 		return signature.Traits{}, err
@@ -169,4 +351,26 @@ func (s *Signer) Traits() (signature.Traits, error) {
 		return signature.Traits{}, err
 	}
 	return v.Traits(), nil
+}
+
+// facts asks a receiver that is set up for this signer.
+func (s *Signer) facts() (signature.Traits, error) {
+	config, err := s.setup.JSON()
+	if err != nil {
+		return signature.Traits{}, err
+	}
+	module := provider.NewModule(s.inspection.preset)
+	members, err := withoutName(config)
+	if err != nil {
+		return signature.Traits{}, err
+	}
+	if err := caddy.StrictUnmarshalJSON(members, module); err != nil {
+		return signature.Traits{}, fmt.Errorf("reading the provider's options: %w", err)
+	}
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: nolog.Context(context.Background())})
+	defer cancel()
+	if err := module.Provision(ctx); err != nil {
+		return signature.Traits{}, err
+	}
+	return module.Facts().Traits, nil
 }

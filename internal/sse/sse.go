@@ -36,8 +36,8 @@ type Stream struct {
 func Start(w http.ResponseWriter, patience time.Duration) (*Stream, error) {
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Accel-Buffering", "no") // proxies must not hold events back
+	header.Set("Cache-Control", "no-store, no-transform") // compressing holds events back
+	header.Set("X-Accel-Buffering", "no")                 // proxies must not hold events back
 	s := &Stream{w: w, rc: http.NewResponseController(w), patience: patience}
 	s.extend()
 	w.WriteHeader(http.StatusOK)
@@ -54,8 +54,8 @@ func (s *Stream) Send(e Event) error {
 }
 
 // SendLines writes an event whose data has several lines, each of which write
-// passes to line. If write fails, the client ignores what it got of the event,
-// and the stream must not be used again.
+// passes to line. If write fails, [Stream.Retype] must end the event, or the stream
+// must not be used again: then the client ignores what it got of the event.
 func (s *Stream) SendLines(e Event, write func(line func([]byte) error) error) error {
 	s.extend()
 	if e.Type != "" {
@@ -74,6 +74,16 @@ func (s *Stream) SendLines(e Event, write func(line func([]byte) error) error) e
 		return err
 	})
 	if err != nil {
+		return err
+	}
+	return s.end()
+}
+
+// Retype ends an event that SendLines has begun, as one of another type: the last
+// type that an event has is the one that counts.
+func (s *Stream) Retype(kind string) error {
+	s.extend()
+	if _, err := fmt.Fprintf(s.w, "event: %s\n", kind); err != nil {
 		return err
 	}
 	return s.end()

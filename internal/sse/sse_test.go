@@ -97,3 +97,27 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+func TestAnEventThatIsGivenUpHasAnotherType(t *testing.T) {
+	w := httptest.NewRecorder()
+	s, err := Start(w, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	err = s.SendLines(Event{Type: "delivery", ID: "1"}, func(line func([]byte) error) error {
+		return errors.Join(line([]byte("half")), broken)
+	})
+	if !errors.Is(err, broken) {
+		t.Errorf("the error is %v", err)
+	}
+	if err := errors.Join(s.Retype("withdrawn"), s.Send(Event{Type: "next"})); err != nil {
+		t.Error(err)
+	}
+	r := NewReader(w.Body, 100)
+	for _, want := range []string{"withdrawn", "next"} {
+		if e, err := r.Next(); err != nil || e.Type != want {
+			t.Errorf("the event is %+v, %v, want %s", e, err, want)
+		}
+	}
+}

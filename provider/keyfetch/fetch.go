@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 )
 
@@ -36,6 +37,7 @@ func fetch(client *http.Client, q Request) ([]byte, error) {
 	if q.Body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	maps.Copy(req.Header, q.Header)
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("fetching keys: %w", err)

@@ -80,8 +80,11 @@ func Shared(hosts ...string) *Fetcher {
 type Request struct {
 	// URL, https and of one of the Fetcher's hosts.
 	URL string
-	// Body is posted as JSON; without it the document is got.
+	// Body is posted, as JSON unless Header says otherwise; without it the
+	// document is got.
 	Body []byte
+	// Header is sent with the request.
+	Header http.Header
 	// Key names the document in the cache. Default: the URL.
 	Key string
 	// MaxAge asks for a document that is not older, because a key is missing

@@ -21,6 +21,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/boltfile"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
@@ -195,7 +196,7 @@ func TestAFullDiskRefusesDeliveriesUntilThereIsRoom(t *testing.T) {
 		wantError(t, err, ErrUnwritable, "free some space")
 
 		limit(before.Cur)
-		time.Sleep(2 * probeEvery)
+		time.Sleep(2 * boltfile.ProbeEvery)
 		synctest.Wait()
 		if err := store.Commit(t.Context(), keys, owner, time.Hour, 200); err != nil {
 			t.Errorf("Commit once there is room: %v", err)

@@ -9,16 +9,12 @@ package file
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
+	"github.com/verify-webhook/caddy-verify-webhook/internal/boltfile"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 	"github.com/verify-webhook/caddy-verify-webhook/replay/internal/ledger"
 )
@@ -32,14 +28,14 @@ const (
 // Errors of opening and using a replay file. What they wrap says more.
 var (
 	// ErrLocked: another process has the file open.
-	ErrLocked = errors.New("already in use by another process")
+	ErrLocked = boltfile.ErrLocked
 	// ErrDamaged: the file is not as this package has left it.
-	ErrDamaged = errors.New("damaged")
+	ErrDamaged = boltfile.ErrDamaged
 	// ErrUnwritable: the last write failed and none has succeeded since.
 	// Deliveries are refused rather than let through unrecorded.
-	ErrUnwritable = errors.New("replay file cannot be written")
+	ErrUnwritable = boltfile.ErrUnwritable
 	// ErrClosed: the store is closed.
-	ErrClosed = errors.New("replay file is closed")
+	ErrClosed = boltfile.ErrClosed
 )
 
 // Options are the settings of a [Store].
@@ -71,9 +67,8 @@ type Options struct {
 // a delivery was handled, or is ahead when the store is opened, forgets early.
 type Store struct {
 	ledger *ledger.Ledger
-	db     *bolt.DB
+	db     *boltfile.DB
 	wall   func() time.Time
-	logger atomic.Pointer[slog.Logger]
 
 	mu      sync.Mutex
 	pending []*request
@@ -81,8 +76,7 @@ type Store struct {
 
 	wake    chan struct{} // something is pending, or closed is set
 	stopped chan struct{} // the writer has ended
-	trouble atomic.Pointer[trouble]
-	oldest  uint32 // the writer's: first period that may be on disk
+	oldest  uint32        // the writer's: first period that may be on disk
 }
 
 var (
@@ -98,13 +92,13 @@ func (s *Store) SetMaxEntries(n int64) { s.ledger.SetLimit(n) }
 
 // SetLogger tells the store where to log that the file cannot be written, and
 // that it can again. nil, as at first, logs nothing.
-func (s *Store) SetLogger(l *slog.Logger) { s.logger.Store(l) }
+func (s *Store) SetLogger(l *slog.Logger) { s.db.SetLogger(l) }
 
 // Claim implements [replay.Store]. It fails with [ErrUnwritable] while
 // commits would fail.
 func (s *Store) Claim(_ context.Context, keys replay.Keys, owner replay.Owner, lease time.Duration) (replay.Verdict, error) {
-	if t := s.trouble.Load(); t != nil {
-		return 0, t.err
+	if err := s.db.Trouble(); err != nil {
+		return 0, err
 	}
 	return s.ledger.Claim(keys, owner, lease)
 }
@@ -180,13 +174,5 @@ func (s *Store) Close() error {
 	}
 	s.signal()
 	<-s.stopped
-	wasBroken := s.broken()
-	s.trouble.Store(&trouble{err: ErrClosed, final: true})
-	if wasBroken {
-		return nil // bbolt may still hold its locks: it would never return
-	}
-	if err := s.db.Close(); err != nil {
-		return fmt.Errorf("closing replay file: %w", err)
-	}
-	return nil
+	return s.db.Close()
 }

@@ -36,13 +36,7 @@ const (
 	maxChunk = 64
 )
 
-var (
-	formatBucket = []byte("format")
-	versionKey   = []byte("version")
-	probeKey     = []byte("probe")
-
-	castagnoli = crc32.MakeTable(crc32.Castagnoli)
-)
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 type record struct {
 	key    replay.Key

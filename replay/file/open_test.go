@@ -12,6 +12,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/boltfile"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
@@ -184,7 +185,7 @@ func TestAnotherFormatVersionIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		return tx.Bucket(formatBucket).Put(versionKey, []byte("verify_webhook replay file 9"))
+		return tx.Bucket(boltfile.FormatBucket).Put([]byte("version"), []byte("verify_webhook replay file 9"))
 	})
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
@@ -219,7 +220,7 @@ func TestAReadOnlyFileIsRefused(t *testing.T) {
 // checkReadOnlyAdvice is for a disk on which nothing can be made read-only to
 // root: it checks what an error of the system would be turned into.
 func checkReadOnlyAdvice(t *testing.T) {
-	wantError(t, explain(&fs.PathError{Op: "open", Err: fs.ErrPermission}), fs.ErrPermission, "must be writable")
+	wantError(t, new(boltfile.Options).Explain(&fs.PathError{Op: "open", Err: fs.ErrPermission}), fs.ErrPermission, "must be writable")
 }
 
 func wantError(t *testing.T, err, is error, parts ...string) {

@@ -2,17 +2,15 @@ package file
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/boltfile"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
@@ -20,8 +18,6 @@ const (
 	// maxGroup bounds a transaction, maxPending what waits for the disk.
 	maxGroup   = 1024
 	maxPending = 1 << 16
-	// probeEvery is how often a file that could not be written is tried.
-	probeEvery = time.Second
 	// tidyEvery is how often an idle store looks for what has expired.
 	tidyEvery = 10 * time.Minute
 )
@@ -49,18 +45,6 @@ func (r *request) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for the replay file: %w", ctx.Err())
 	}
-}
-
-// trouble is why the file cannot be written. It is final if no later write
-// can succeed.
-type trouble struct {
-	err   error
-	final bool
-}
-
-func (s *Store) broken() bool {
-	t := s.trouble.Load()
-	return t != nil && t.final
 }
 
 // submit hands r to the writer.
@@ -113,7 +97,7 @@ func (s *Store) write() {
 	debug.SetPanicOnFault(true) // reading a mapped page may fail
 	tidy := time.NewTicker(tidyEvery)
 	defer tidy.Stop()
-	probe := time.NewTicker(probeEvery)
+	probe := time.NewTicker(boltfile.ProbeEvery)
 	defer probe.Stop()
 	for {
 		gather()
@@ -126,10 +110,10 @@ func (s *Store) write() {
 			s.expire()
 			continue
 		}
-		if s.trouble.Load() == nil {
+		if s.db.Trouble() == nil {
 			probe.Stop()
 		} else {
-			probe.Reset(probeEvery)
+			probe.Reset(boltfile.ProbeEvery)
 		}
 		select {
 		case <-s.wake:
@@ -137,7 +121,7 @@ func (s *Store) write() {
 			s.expire()
 			s.ledger.Expire()
 		case <-probe.C:
-			s.probe()
+			s.db.Probe()
 		}
 	}
 }
@@ -159,7 +143,7 @@ func (s *Store) commit(group []*request) {
 	} else {
 		s.addHandled(changes, group)
 	}
-	err := s.update(changes.write)
+	err := s.db.Update(changes.write)
 	for period := range changes {
 		s.oldest = min(s.oldest, period)
 	}
@@ -233,11 +217,11 @@ func (s *Store) finish(r *request, err error) error {
 // expire drops one period that is over, if there is one. One at a time:
 // commits wait meanwhile.
 func (s *Store) expire() {
-	if !periodOver(s.oldest, s.ledger.Now()) || s.trouble.Load() != nil {
+	if !periodOver(s.oldest, s.ledger.Now()) || s.db.Trouble() != nil {
 		return
 	}
 	oldest := s.oldest
-	_ = s.update(func(tx *bolt.Tx) error {
+	_ = s.db.Update(func(tx *bolt.Tx) error {
 		name, _ := tx.Cursor().Seek([]byte{periodPrefix})
 		period, ok := parsePeriodName(name)
 		if !ok {
@@ -258,50 +242,3 @@ func (s *Store) expire() {
 
 // noPeriod is after every period.
 const noPeriod = 1<<32 - 1
-
-// probe tries whether the file can be written again.
-func (s *Store) probe() {
-	_ = s.update(func(tx *bolt.Tx) error {
-		return tx.Bucket(formatBucket).Put(probeKey, sequenceKey(uint64(s.ledger.Now())))
-	})
-}
-
-// update runs a transaction and keeps book of trouble.
-func (s *Store) update(do func(*bolt.Tx) error) error {
-	if s.broken() {
-		return s.trouble.Load().err
-	}
-	err, final := s.tryUpdate(do)
-	if err == nil {
-		if s.trouble.Swap(nil) != nil {
-			s.log(slog.LevelInfo, "replay file can be written again")
-		}
-		return nil
-	}
-	err = fmt.Errorf("%w: %w", ErrUnwritable, err)
-	if diskFull(err) {
-		err = fmt.Errorf("%w; free some space on its disk", err)
-	}
-	if s.trouble.Swap(&trouble{err, final}) == nil {
-		s.log(slog.LevelError, "replay file cannot be written; deliveries are refused until it can", slog.Any("error", err))
-	}
-	return err
-}
-
-// tryUpdate turns a panic of bbolt, which means a damaged page or a disk that
-// cannot be read, into a final error.
-func (s *Store) tryUpdate(do func(*bolt.Tx) error) (err error, final bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			err, final = fmt.Errorf("%w: %v", ErrDamaged, p), true
-		}
-	}()
-	err = s.db.Update(do)
-	return err, errors.Is(err, bolterrors.ErrInvalidMapping)
-}
-
-func (s *Store) log(level slog.Level, message string, attrs ...slog.Attr) {
-	if l := s.logger.Load(); l != nil {
-		l.LogAttrs(context.Background(), level, message, append(attrs, slog.String("path", s.db.Path()))...)
-	}
-}

@@ -26,7 +26,7 @@ func TestConcurrentCommitsShareATransaction(t *testing.T) {
 	}
 	before := transactions(t, store)
 	// Nothing can be written while this transaction is open, so all gather.
-	blocker, err := store.db.Begin(true)
+	blocker, err := store.db.Bolt().Begin(true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestConcurrentCommitsShareATransaction(t *testing.T) {
 
 func transactions(t *testing.T, store *Store) int {
 	t.Helper()
-	tx, err := store.db.Begin(false)
+	tx, err := store.db.Bolt().Begin(false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestACommitThatNobodyWaitsForIsStillMade(t *testing.T) {
 	if _, err := store.Claim(t.Context(), keys, owner, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	blocker, err := store.db.Begin(true)
+	blocker, err := store.db.Bolt().Begin(true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestSpaceIsUsedAgain(t *testing.T) {
 
 func periods(t *testing.T, store *Store) (n int) {
 	t.Helper()
-	tx, err := store.db.Begin(false)
+	tx, err := store.db.Bolt().Begin(false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,15 +20,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/redisclient/redistest"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
 func TestALostConnectionIsLoggedOnceAndSoIsItsReturn(t *testing.T) {
-	server := startServer(t, "--appendonly", "yes", "--appendfsync", "always")
+	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	var book logBook
-	store := mustOpen(t, Options{URL: server.url(), Timeout: 300 * time.Millisecond, Logger: book.logger()})
+	store := mustOpen(t, Options{URL: server.URL(), Timeout: 300 * time.Millisecond, Logger: book.logger()})
 	handle(t, store, 1)
-	server.kill()
+	server.Kill()
 	var all sync.WaitGroup
 	for n := range 30 {
 		all.Go(func() {
@@ -38,8 +39,8 @@ func TestALostConnectionIsLoggedOnceAndSoIsItsReturn(t *testing.T) {
 		})
 	}
 	all.Wait()
-	server.start()
-	server.await("the store to be back", func() bool {
+	server.Start()
+	server.Await("the store to be back", func() bool {
 		_, err := store.Lookup(t.Context(), delivery(1).All())
 		return err == nil && book.count("redis is back") == 1
 	})
@@ -51,17 +52,17 @@ func TestALostConnectionIsLoggedOnceAndSoIsItsReturn(t *testing.T) {
 }
 
 func TestARedisThatIsDownAtStartIsWaitedFor(t *testing.T) {
-	server := startServer(t)
-	server.kill()
+	server := redistest.Start(t)
+	server.Kill()
 	var book logBook
-	store := mustOpen(t, Options{URL: server.url(), Timeout: 300 * time.Millisecond, Logger: book.logger()})
+	store := mustOpen(t, Options{URL: server.URL(), Timeout: 300 * time.Millisecond, Logger: book.logger()})
 	for range 20 {
 		if _, err := store.Claim(t.Context(), delivery(1), replay.NewOwner(), time.Minute); !errors.Is(err, ErrUnavailable) || len(err.Error()) > 300 {
 			t.Fatalf("Claim = %v, want ErrUnavailable", err)
 		}
 	}
-	server.start()
-	server.await("the store to connect", func() bool {
+	server.Start()
+	server.Await("the store to connect", func() bool {
 		_, err := store.Lookup(t.Context(), delivery(1).All())
 		return err == nil
 	})
@@ -73,10 +74,10 @@ func TestARedisThatIsDownAtStartIsWaitedFor(t *testing.T) {
 
 // A server that takes the call and never answers.
 func TestACallEndsWithItsTimeout(t *testing.T) {
-	server := startServer(t)
-	store := mustOpen(t, Options{URL: server.url(), Timeout: 200 * time.Millisecond})
+	server := redistest.Start(t)
+	store := mustOpen(t, Options{URL: server.URL(), Timeout: 200 * time.Millisecond})
 	handle(t, store, 1)
-	server.mustDo("CLIENT", "PAUSE", "60000", "ALL")
+	server.MustDo("CLIENT", "PAUSE", "60000", "ALL")
 	if _, err := store.Claim(t.Context(), delivery(2), replay.NewOwner(), time.Minute); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("Claim = %v, want ErrUnavailable", err)
 	}
@@ -91,7 +92,7 @@ func TestACallEndsWithItsTimeout(t *testing.T) {
 func TestEvictionIsWarnedOf(t *testing.T) {
 	for policy, want := range map[string]int{"noeviction": 0, "allkeys-lru": 1, "volatile-ttl": 1} {
 		var book logBook
-		mustOpen(t, Options{URL: startServer(t, "--maxmemory-policy", policy).url(), Logger: book.logger()})
+		mustOpen(t, Options{URL: redistest.Start(t, "--maxmemory-policy", policy).URL(), Logger: book.logger()})
 		if got := book.count("set maxmemory-policy to noeviction"); got != want {
 			t.Errorf("with %s there are %d warnings, want %d", policy, got, want)
 		}
@@ -99,24 +100,24 @@ func TestEvictionIsWarnedOf(t *testing.T) {
 }
 
 func TestUnixSocket(t *testing.T) {
-	server := startServer(t)
-	socket := filepath.Join(server.dir, "redis.sock")
-	server.kill()
-	server.args = append(server.args, "--unixsocket", socket)
-	server.start()
+	server := redistest.Start(t)
+	socket := filepath.Join(server.Dir, "redis.sock")
+	server.Kill()
+	server.Args = append(server.Args, "--unixsocket", socket)
+	server.Start()
 	store := mustOpen(t, Options{URL: "unix://" + socket + "?db=3"})
 	handle(t, store, 1)
-	if got := server.do("INFO", "keyspace"); !strings.Contains(got, "db3:keys=3") {
+	if got := server.Do("INFO", "keyspace"); !strings.Contains(got, "db3:keys=3") {
 		t.Errorf("keyspace is %q, want the delivery's keys in database 3", got)
 	}
 }
 
 func TestAUserWithLittleMoreThanThePrefix(t *testing.T) {
-	server := startServer(t)
-	server.mustDo("ACL", "SETUSER", "hooks", "on", ">pass:w/rd", "resetkeys", "~{verify_webhook}:*", "nocommands",
+	server := redistest.Start(t)
+	server.MustDo("ACL", "SETUSER", "hooks", "on", ">pass:w/rd", "resetkeys", "~{verify_webhook}:*", "nocommands",
 		"+get", "+set", "+del", "+exists", "+rename", "+pexpire", "+pttl", "+eval", "+evalsha", "+hello", "+ping", "+info")
 	var book logBook
-	store := mustOpen(t, Options{URL: "redis://hooks:pass%3Aw%2Frd@" + server.address, Logger: book.logger()})
+	store := mustOpen(t, Options{URL: "redis://hooks:pass%3Aw%2Frd@" + server.Address, Logger: book.logger()})
 	handle(t, store, 1)
 	wantState(t, store, 1, replay.Handled)
 	if n, err := store.Forget(t.Context(), delivery(1).All()); n != 2 || err != nil {
@@ -129,9 +130,9 @@ func TestAUserWithLittleMoreThanThePrefix(t *testing.T) {
 
 // The versions before notes did not need PTTL, and users may not permit it.
 func TestAUserWithoutPTTLStillCommits(t *testing.T) {
-	server := startServer(t)
-	server.mustDo("ACL", "SETUSER", "hooks", "on", ">password", "~{verify_webhook}:*", "+@all", "-pttl")
-	store := mustOpen(t, Options{URL: "redis://hooks:password@" + server.address})
+	server := redistest.Start(t)
+	server.MustDo("ACL", "SETUSER", "hooks", "on", ">password", "~{verify_webhook}:*", "+@all", "-pttl")
+	store := mustOpen(t, Options{URL: "redis://hooks:password@" + server.Address})
 	handle(t, store, 1)
 	again := delivery(2)
 	again.Notes = delivery(1).Notes
@@ -145,8 +146,8 @@ func TestAUserWithoutPTTLStillCommits(t *testing.T) {
 }
 
 func TestARefusedLoginIsAnErrorAtStart(t *testing.T) {
-	server := startServer(t, "--requirepass", "right")
-	for _, url := range []string{"redis://" + server.address, "redis://:hunter2@" + server.address, "redis://nobody:hunter2@" + server.address} {
+	server := redistest.Start(t, "--requirepass", "right")
+	for _, url := range []string{"redis://" + server.Address, "redis://:hunter2@" + server.Address, "redis://nobody:hunter2@" + server.Address} {
 		store, err := New(Options{URL: url})
 		if err == nil {
 			_ = store.Close()
@@ -182,9 +183,9 @@ func TestAURLThatCannotBeReadIsAnErrorWithoutThePassword(t *testing.T) {
 func TestTLSVerifiesTheServer(t *testing.T) {
 	dir := t.TempDir()
 	certificate, roots := selfSigned(t, dir)
-	port := freePort(t)
+	port := redistest.FreePort(t)
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	startServer(t, "--tls-port", strconv.Itoa(port), "--tls-cert-file", certificate, "--tls-key-file", certificate,
+	redistest.Start(t, "--tls-port", strconv.Itoa(port), "--tls-cert-file", certificate, "--tls-key-file", certificate,
 		"--tls-ca-cert-file", certificate, "--tls-auth-clients", "no")
 
 	store := mustOpen(t, Options{URL: "rediss://" + address, TLS: &tls.Config{RootCAs: roots}})

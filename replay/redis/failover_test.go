@@ -10,11 +10,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/redis/rueidis"
-
+	"github.com/verify-webhook/caddy-verify-webhook/internal/redisclient"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/redisclient/redistest"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
@@ -71,13 +70,13 @@ func (f *forwarder) forward(client net.Conn) {
 }
 
 // startPair starts a primary and a replica of it that is in step.
-func startPair(t *testing.T, args ...string) (primary, replica *server) {
+func startPair(t *testing.T, args ...string) (primary, replica *redistest.Server) {
 	t.Helper()
-	primary = startServer(t, append([]string{"--repl-diskless-sync-delay", "0"}, args...)...)
-	host, port, _ := strings.Cut(primary.address, ":")
-	replica = startServer(t, append([]string{"--replicaof", host, port}, args...)...)
-	replica.await("the replica to be in step", func() bool {
-		return strings.Contains(replica.do("INFO", "replication"), "master_link_status:up")
+	primary = redistest.Start(t, append([]string{"--repl-diskless-sync-delay", "0"}, args...)...)
+	host, port, _ := strings.Cut(primary.Address, ":")
+	replica = redistest.Start(t, append([]string{"--replicaof", host, port}, args...)...)
+	replica.Await("the replica to be in step", func() bool {
+		return strings.Contains(replica.Do("INFO", "replication"), "master_link_status:up")
 	})
 	return primary, replica
 }
@@ -86,32 +85,32 @@ func startPair(t *testing.T, args ...string) (primary, replica *server) {
 // it, and no call fails. A claim that the new primary never got is claimed
 // again by its owner and committed.
 func TestOpenConnectionsLeaveAnOldPrimary(t *testing.T) {
-	for name, demote := range map[string]func(old, now *server){
-		"a replica": func(old, now *server) {
-			host, port, _ := strings.Cut(now.address, ":")
-			old.mustDo("REPLICAOF", host, port)
+	for name, demote := range map[string]func(t *testing.T, old, now *redistest.Server){
+		"a replica": func(_ *testing.T, old, now *redistest.Server) {
+			host, port, _ := strings.Cut(now.Address, ":")
+			old.MustDo("REPLICAOF", host, port)
 		},
-		"a replica without a primary": func(old, _ *server) {
-			old.mustDo("CONFIG", "SET", "replica-serve-stale-data", "no")
-			old.mustDo("REPLICAOF", "127.0.0.1", strconv.Itoa(freePort(old.t)))
+		"a replica without a primary": func(t *testing.T, old, _ *redistest.Server) {
+			old.MustDo("CONFIG", "SET", "replica-serve-stale-data", "no")
+			old.MustDo("REPLICAOF", "127.0.0.1", strconv.Itoa(redistest.FreePort(t)))
 		},
-		"a primary that has lost its replicas": func(old, _ *server) {
-			old.mustDo("CONFIG", "SET", "min-replicas-to-write", "1")
+		"a primary that has lost its replicas": func(_ *testing.T, old, _ *redistest.Server) {
+			old.MustDo("CONFIG", "SET", "min-replicas-to-write", "1")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			primary, replica := startPair(t)
-			address := startForwarder(t, primary.address)
+			address := startForwarder(t, primary.Address)
 			var book logBook
-			store := mustOpen(t, Options{URL: "redis://" + address.address, Timeout: patience, Logger: book.logger()})
+			store := mustOpen(t, Options{URL: "redis://" + address.address, Timeout: redistest.Patience, Logger: book.logger()})
 
 			handle(t, store, 1)
 			replicated := claim(t, store, 2)
-			replica.await("the claim to be replicated", func() bool { return strings.Contains(replica.do("INFO", "keyspace"), "keys=4") })
-			replica.mustDo("REPLICAOF", "NO", "ONE")
+			replica.Await("the claim to be replicated", func() bool { return strings.Contains(replica.Do("INFO", "keyspace"), "keys=4") })
+			replica.MustDo("REPLICAOF", "NO", "ONE")
 			lost := claim(t, store, 3)
-			address.to.Store(replica.address)
-			demote(primary, replica)
+			address.to.Store(replica.Address)
+			demote(t, primary, replica)
 
 			var all sync.WaitGroup
 			for n := range 50 {
@@ -179,15 +178,15 @@ func TestEveryCallLeavesAnOldPrimary(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			primary, replica := startPair(t)
-			address := startForwarder(t, primary.address)
-			store := mustOpen(t, Options{URL: "redis://" + address.address, Timeout: patience})
+			address := startForwarder(t, primary.Address)
+			store := mustOpen(t, Options{URL: "redis://" + address.address, Timeout: redistest.Patience})
 			handle(t, store, 1)
 			owner := claim(t, store, 2)
-			replica.await("the claim to be replicated", func() bool { return strings.Contains(replica.do("INFO", "keyspace"), "keys=4") })
-			replica.mustDo("REPLICAOF", "NO", "ONE")
-			address.to.Store(replica.address)
-			primary.mustDo("CONFIG", "SET", "replica-serve-stale-data", "no")
-			primary.mustDo("REPLICAOF", "127.0.0.1", strconv.Itoa(freePort(t)))
+			replica.Await("the claim to be replicated", func() bool { return strings.Contains(replica.Do("INFO", "keyspace"), "keys=4") })
+			replica.MustDo("REPLICAOF", "NO", "ONE")
+			address.to.Store(replica.Address)
+			primary.MustDo("CONFIG", "SET", "replica-serve-stale-data", "no")
+			primary.MustDo("REPLICAOF", "127.0.0.1", strconv.Itoa(redistest.FreePort(t)))
 			if err := call(store, delivery(2), owner); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -197,19 +196,19 @@ func TestEveryCallLeavesAnOldPrimary(t *testing.T) {
 
 func TestOpenConnectionsOverTLSLeaveAnOldPrimary(t *testing.T) {
 	certificate, roots := selfSigned(t, t.TempDir())
-	start := func() (plain *server, secure string) {
-		port := strconv.Itoa(freePort(t))
-		s := startServer(t, "--tls-port", port, "--tls-cert-file", certificate, "--tls-key-file", certificate,
+	start := func() (plain *redistest.Server, secure string) {
+		port := strconv.Itoa(redistest.FreePort(t))
+		s := redistest.Start(t, "--tls-port", port, "--tls-cert-file", certificate, "--tls-key-file", certificate,
 			"--tls-ca-cert-file", certificate, "--tls-auth-clients", "no")
 		return s, net.JoinHostPort("127.0.0.1", port)
 	}
 	old, oldAddress := start()
 	_, nowAddress := start()
 	address := startForwarder(t, oldAddress)
-	store := mustOpen(t, Options{URL: "rediss://" + address.address, TLS: &tls.Config{RootCAs: roots}, Timeout: patience})
+	store := mustOpen(t, Options{URL: "rediss://" + address.address, TLS: &tls.Config{RootCAs: roots}, Timeout: redistest.Patience})
 	handle(t, store, 1)
 	address.to.Store(nowAddress)
-	old.mustDo("CONFIG", "SET", "min-replicas-to-write", "1")
+	old.MustDo("CONFIG", "SET", "min-replicas-to-write", "1")
 	handle(t, store, 2)
 }
 
@@ -217,9 +216,9 @@ func TestOpenConnectionsOverTLSLeaveAnOldPrimary(t *testing.T) {
 // new connections, and the first that comes once it leads to a primary is not.
 func TestAnAddressThatLeadsToAReplicaIsTriedAgain(t *testing.T) {
 	primary, replica := startPair(t)
-	address := startForwarder(t, replica.address)
+	address := startForwarder(t, replica.Address)
 	var book logBook
-	store := mustOpen(t, Options{URL: "redis://" + address.address, Timeout: patience, Logger: book.logger()})
+	store := mustOpen(t, Options{URL: "redis://" + address.address, Timeout: redistest.Patience, Logger: book.logger()})
 	began := time.Now()
 	for n := range 200 {
 		if _, err := store.Claim(t.Context(), delivery(n), replay.NewOwner(), time.Minute); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "READONLY") {
@@ -227,97 +226,17 @@ func TestAnAddressThatLeadsToAReplicaIsTriedAgain(t *testing.T) {
 		}
 	}
 	const atOnce = 5 // connections that the client has
-	if got, most := address.accepted.Load(), atOnce*int64(2+time.Since(began)/renewEvery); got > most {
+	if got, most := address.accepted.Load(), atOnce*int64(2+time.Since(began)/redisclient.RenewEvery); got > most {
 		t.Errorf("200 calls took %d connections, want at most %d in this time", got, most)
 	}
 	if lost := book.count("redis is lost"); lost != 1 {
 		t.Errorf("logged %d times lost, want once", lost)
 	}
-	address.to.Store(primary.address)
-	primary.await("the store to reach the primary", func() bool {
+	address.to.Store(primary.Address)
+	primary.Await("the store to reach the primary", func() bool {
 		_, err := store.Claim(t.Context(), delivery(1), replay.NewOwner(), time.Minute)
 		return err == nil
 	})
-}
-
-func TestConnectionsAreRenewedOnceForAllCallsAndNotTooOften(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var conns connections
-		dial := func() net.Conn {
-			client, server := net.Pipe()
-			t.Cleanup(func() { _ = server.Close() })
-			return conns.add(client)
-		}
-		open := func(conn net.Conn) bool {
-			_ = conn.SetReadDeadline(time.Now().Add(time.Millisecond))
-			_, err := conn.Read(make([]byte, 1))
-			timeout, ok := errors.AsType[net.Error](err)
-			return ok && timeout.Timeout()
-		}
-		wantRenewal := func(began time.Time, others, closed bool) {
-			t.Helper()
-			if o, c := conns.renew(began); o != others || c != closed {
-				t.Errorf("renew = %t, %t; want %t, %t", o, c, others, closed)
-			}
-		}
-
-		first, second, ended := dial(), dial(), dial()
-		_ = ended.Close()
-		began := time.Now()
-		time.Sleep(time.Millisecond)
-		wantRenewal(began, true, true)
-		if open(first) || open(second) {
-			t.Error("a connection to the old primary is still open")
-		}
-		third := dial()
-		wantRenewal(began, true, false) // another call of that time
-		wantRenewal(time.Now(), false, false)
-		if !open(third) {
-			t.Error("a new connection is closed because of an old one")
-		}
-		time.Sleep(renewEvery)
-		wantRenewal(time.Now(), true, true)
-		if open(third) {
-			t.Error("a connection to the old primary is still open")
-		}
-		if len(conns.open) != 0 {
-			t.Errorf("%d connections are kept, want none", len(conns.open))
-		}
-	})
-}
-
-func TestAServerInTheWrongRoleIsToldFromOneThatFailsInTheWordsOfEveryVersion(t *testing.T) {
-	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{startServer(t).address}, ForceSingleClient: true, DisableCache: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	for reply, want := range map[string]bool{
-		"READONLY You can't write against a read only replica.":                                                                                true,
-		"READONLY You can't write against a read only replica. script: 6cd1, on @user_script:22.":                                              true, // 7.0 and later
-		"ERR Error running script (call to f_11d2): @user_script:17: @user_script: 17: -READONLY You can't write against a read only replica.": true, // 6.2
-		"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.":                                                     true,
-		"LOADING Redis is loading the dataset in memory":                                                                                       true,
-		"NOREPLICAS Not enough good replicas to write.":                                                                                        true,
-		"ERR Error running script (call to f_11d2): @user_script:17: @user_script: 17: -NOREPLICAS Not enough good replicas to write.":         true, // 6.2
-		"OOM command not allowed when used memory > 'maxmemory'.":                                                                              false,
-		"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.":                                     false,
-		"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.":                                               false,
-		"CLUSTERDOWN The cluster is down":                                                                                                      false,
-		"NOPERM User hooks has no permissions to run the 'eval' command":                                                                       false,
-		"ERR a reply that has READONLY in it":                                                                                                  false,
-		"WRONGTYPE Operation against a key holding the wrong kind of value":                                                                    false,
-	} {
-		err := client.Do(t.Context(), client.B().Eval().Script("return redis.error_reply(ARGV[1])").Numkeys(0).Arg(reply).Build()).Error()
-		if err == nil || fromWrongServer(err) != want {
-			t.Errorf("%v: from the wrong server is %t, want %t", err, fromWrongServer(err), want)
-		}
-	}
-	for _, err := range []error{nil, io.EOF, errNotConnected} {
-		if fromWrongServer(err) {
-			t.Errorf("%v counts as a reply", err)
-		}
-	}
 }
 
 // claim claims the nth delivery for a new owner.

@@ -18,30 +18,30 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/redisclient"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
 // Defaults of [Options].
 const (
 	DefaultPrefix  = "verify_webhook"
-	DefaultTimeout = time.Second
+	DefaultTimeout = redisclient.DefaultTimeout
 )
 
 // ErrUnavailable means that Redis could not be asked, or did not answer in
 // time, or answered that it cannot serve.
-var ErrUnavailable = errors.New("redis is unavailable")
+var ErrUnavailable = redisclient.ErrUnavailable
 
 // Options are the settings of a [Store].
 type Options struct {
@@ -73,18 +73,9 @@ type Options struct {
 
 // Store is a [replay.Store] in Redis. Create it with [New].
 type Store struct {
-	option  rueidis.ClientOption
+	client  *redisclient.Client
 	prefix  string
-	timeout atomic.Int64
-	client  atomic.Pointer[rueidis.Client] // nil until connected
-	conns   connections
-	health  health
 	undoing chan struct{} // bounds releases in the background
-
-	lifetime context.Context // ends with Close
-	end      context.CancelFunc
-	mu       sync.Mutex // orders running.Go before running.Wait
-	running  sync.WaitGroup
 }
 
 var (
@@ -94,16 +85,48 @@ var (
 	_ replay.StatsReporter = (*Store)(nil)
 )
 
+// New returns a store that is connected, or that goes on trying: a Redis that
+// cannot be reached at this moment is not an error but is logged, and calls
+// fail with [ErrUnavailable] meanwhile. A URL that cannot be read, and a
+// server that refuses the login, are errors.
+func New(o Options) (*Store, error) {
+	client, err := redisclient.New(o.client())
+	if err != nil {
+		return nil, err
+	}
+	return &Store{client: client, prefix: redisclient.HashTag(cmp.Or(o.Prefix, DefaultPrefix)), undoing: make(chan struct{}, 64)}, nil
+}
+
+// Check returns the error with which [New] would reject the options before it
+// connects.
+func (o Options) Check() error { return o.client().CheckURL() }
+
+func (o Options) client() redisclient.Options {
+	return redisclient.Options{
+		URL: o.URL, Timeout: o.Timeout, TLS: o.TLS, Logger: o.Logger,
+		Impact: "deliveries are refused until it is back", Check: checkEviction,
+	}
+}
+
+// checkEviction warns if a server that is short of memory may throw away what
+// is remembered.
+func checkEviction(ctx context.Context, node rueidis.Client, logger *slog.Logger, address string) {
+	policy, err := redisclient.Policy(ctx, node)
+	switch {
+	case logger == nil:
+	case err != nil:
+		logger.LogAttrs(ctx, slog.LevelWarn, "cannot read maxmemory-policy of redis; only noeviction is safe", slog.String("address", address), slog.Any("error", err))
+	case policy != "noeviction":
+		logger.LogAttrs(ctx, slog.LevelWarn, "redis may evict handled deliveries, which can then be replayed; set maxmemory-policy to noeviction",
+			slog.String("address", address), slog.String("maxmemory_policy", policy))
+	}
+}
+
 // SetLogger replaces [Options.Logger]; nil logs nothing.
-func (s *Store) SetLogger(l *slog.Logger) { s.health.logger.Store(l) }
+func (s *Store) SetLogger(l *slog.Logger) { s.client.SetLogger(l) }
 
 // SetTimeout replaces [Options.Timeout] for calls; connecting keeps the old.
-func (s *Store) SetTimeout(d time.Duration) {
-	if d <= 0 {
-		d = DefaultTimeout
-	}
-	s.timeout.Store(int64(d))
-}
+func (s *Store) SetTimeout(d time.Duration) { s.client.SetTimeout(d) }
 
 // Claim implements [replay.Store].
 func (s *Store) Claim(ctx context.Context, keys replay.Keys, owner replay.Owner, lease time.Duration) (replay.Verdict, error) {
@@ -136,7 +159,7 @@ func (s *Store) undo(keys replay.Keys, owner replay.Owner) {
 	default:
 		return // so many are lost already: leave it to the lease
 	}
-	s.background(func(ctx context.Context) {
+	s.client.Background(func(ctx context.Context) {
 		defer func() { <-s.undoing }()
 		_ = s.Release(ctx, keys, owner, 0)
 	})
@@ -283,62 +306,22 @@ func (s *Store) Stats() replay.Stats {
 
 // Close closes the connections. Calls that come later fail.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	s.end()
-	s.mu.Unlock()
-	s.running.Wait()
-	if c := s.client.Swap(nil); c != nil {
-		(*c).Close()
-	}
+	s.client.Close()
 	return nil
 }
 
-// background runs do beside the calls, unless the store is closed.
-func (s *Store) background(do func(context.Context)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lifetime.Err() == nil {
-		s.running.Go(func() { do(s.lifetime) })
-	}
-}
-
-// run runs a script over the Redis keys of all keys: a second time, on new
-// connections, if the server turns out not to be the primary any more.
+// run runs a script over the Redis keys of all keys.
 func (s *Store) run(ctx context.Context, script *rueidis.Lua, keys []replay.Key, args ...string) rueidis.RedisResult {
-	client := s.client.Load()
-	if client == nil {
-		return rueidis.NewErrorResult(s.health.notConnected())
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(s.timeout.Load()))
-	defer cancel()
-	names, began := s.names(keys), time.Now()
-	result := script.Exec(ctx, *client, names, args)
-	if !fromWrongServer(result.Error()) {
-		return result
-	}
-	others, closed := s.conns.renew(began)
-	if closed {
-		s.health.reconnecting(result.Error())
-		s.background(s.checkEviction) // of the server that answers now
-	}
-	if !others {
-		return result
-	}
-	return script.Exec(ctx, *client, names, args)
+	return s.client.Exec(ctx, script, s.names(keys), args...)
 }
 
 // failed observes the outcome of a call, and explains an error.
 func (s *Store) failed(ctx context.Context, doing string, err error) error {
-	if err == nil || ctx.Err() == nil { // a caller who has left proves nothing
-		s.health.observe(err)
-	}
-	if err == nil {
-		return nil
-	}
-	if full(err) {
+	err = s.client.Failed(ctx, doing, err)
+	if redisclient.Full(err) {
 		return fmt.Errorf("%s in redis: %w (maxmemory is reached)", doing, replay.ErrFull)
 	}
-	return fmt.Errorf("%s: %w: %w", doing, ErrUnavailable, err)
+	return err
 }
 
 // names returns the three Redis keys of every key.

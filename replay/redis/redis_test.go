@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -13,20 +14,22 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/redisclient"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/redisclient/redistest"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 	"github.com/verify-webhook/caddy-verify-webhook/replay/storetest"
 )
 
 func TestStoreConforms(t *testing.T) {
-	conform(t, startServer(t).url())
+	conform(t, redistest.Start(t).URL())
 }
 
 func TestStoreConformsOnACluster(t *testing.T) {
-	conform(t, startCluster(t)[0].url())
+	conform(t, redistest.StartCluster(t)[0].URL())
 }
 
 func TestStoreConformsWithRESP2(t *testing.T) {
-	conform(t, startServer(t).url()+"?protocol=2")
+	conform(t, redistest.Start(t).URL()+"?protocol=2")
 }
 
 var prefixes atomic.Int64
@@ -36,7 +39,7 @@ func conform(t *testing.T, url string) {
 		Unbounded: true,
 		Open: func(t *testing.T, _ int64) storetest.Instance {
 			prefix := fmt.Sprintf("conform%d", prefixes.Add(1))
-			return instance(t, Options{URL: url, Prefix: prefix, Timeout: patience})
+			return instance(t, Options{URL: url, Prefix: prefix, Timeout: redistest.Patience})
 		},
 	})
 }
@@ -78,7 +81,7 @@ return 1`)
 // On the way it proves that none is without an expiry.
 func advance(t *testing.T, store *Store, d time.Duration) {
 	t.Helper()
-	client := *store.client.Load()
+	client := store.client.Raw()
 	for _, node := range client.Nodes() {
 		keys, err := node.Do(t.Context(), node.B().Keys().Pattern(store.prefix+":*").Build()).AsStrSlice()
 		if err != nil {
@@ -118,7 +121,7 @@ func wantState(t *testing.T, store *Store, n int, want replay.State) {
 }
 
 func TestTwoStoresOnOneRedisShareWhatIsHandled(t *testing.T) {
-	url := startServer(t).url()
+	url := redistest.Start(t).URL()
 	first, second := mustOpen(t, Options{URL: url}), mustOpen(t, Options{URL: url})
 	var ours atomic.Int32
 	var all sync.WaitGroup
@@ -144,7 +147,7 @@ func TestTwoStoresOnOneRedisShareWhatIsHandled(t *testing.T) {
 }
 
 func TestStoresWithDifferentPrefixesShareNothing(t *testing.T) {
-	url := startServer(t).url()
+	url := redistest.Start(t).URL()
 	first, second := mustOpen(t, Options{URL: url, Prefix: "one"}), mustOpen(t, Options{URL: url, Prefix: "two"})
 	handle(t, first, 1)
 	wantState(t, second, 1, replay.Free)
@@ -159,15 +162,15 @@ func TestKeysCarryTheirPrefixAsHashTag(t *testing.T) {
 		"{}a":       "{a}",
 		"half{open": "{halfopen}",
 	} {
-		if got := hashTagged(prefix); got != want {
+		if got := redisclient.HashTag(cmp.Or(prefix, DefaultPrefix)); got != want {
 			t.Errorf("prefix %q makes %q, want %q", prefix, got, want)
 		}
 	}
 }
 
 func TestAServerThatIsFullRefusesButEndsClaims(t *testing.T) {
-	server := startServer(t, "--maxmemory-policy", "noeviction")
-	store := mustOpen(t, Options{URL: server.url()})
+	server := redistest.Start(t, "--maxmemory-policy", "noeviction")
+	store := mustOpen(t, Options{URL: server.URL()})
 	handle(t, store, 1)
 	committed, released := replay.NewOwner(), replay.NewOwner()
 	for n, owner := range map[int]replay.Owner{2: committed, 3: released} {
@@ -175,7 +178,7 @@ func TestAServerThatIsFullRefusesButEndsClaims(t *testing.T) {
 			t.Fatalf("Claim = %v, %v", v, err)
 		}
 	}
-	server.mustDo("CONFIG", "SET", "maxmemory", "1")
+	server.MustDo("CONFIG", "SET", "maxmemory", "1")
 	if _, err := store.Claim(t.Context(), delivery(4), replay.NewOwner(), time.Minute); err == nil || !strings.Contains(err.Error(), replay.ErrFull.Error()) {
 		t.Errorf("Claim = %v, want ErrFull", err)
 	}
@@ -195,50 +198,26 @@ func TestAServerThatIsFullRefusesButEndsClaims(t *testing.T) {
 	advance(t, store, time.Second)
 }
 
-func TestAFullServerIsToldFromOneThatFailsInTheWordsOfEveryVersion(t *testing.T) {
-	server := startServer(t)
-	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{server.address}, ForceSingleClient: true, DisableCache: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	for reply, want := range map[string]bool{
-		"OOM command not allowed when used memory > 'maxmemory'.":                                                                                true, // 7.0 and later
-		"ERR Error running script (call to f_11d2): @user_script:17: @user_script: 17: -OOM command not allowed when used memory > 'maxmemory'.": true, // 6.2
-		"ERR Error running script (call to f_11d2): @user_script:17: @user_script: 17: -READONLY You can't write against a read only replica.":   false,
-		"LOADING Redis is loading the dataset in memory":                                                                                         false,
-	} {
-		err := client.Do(t.Context(), client.B().Eval().Script("return redis.error_reply(ARGV[1])").Numkeys(0).Arg(reply).Build()).Error()
-		if err == nil || full(err) != want || unavailable(err) == want {
-			t.Errorf("%v: full is %t, want %t", err, full(err), want)
-		}
-	}
-}
-
 func TestSentinelLeadsToTheNewMaster(t *testing.T) {
-	master := startServer(t, "--repl-diskless-sync-delay", "0")
-	host, port, _ := strings.Cut(master.address, ":")
-	replica := startServer(t, "--replicaof", host, port)
+	master := redistest.Start(t, "--repl-diskless-sync-delay", "0")
+	host, port, _ := strings.Cut(master.Address, ":")
+	replica := redistest.Start(t, "--replicaof", host, port)
 	config := t.TempDir() + "/sentinel.conf"
 	lines := fmt.Sprintf("sentinel monitor hooks %s %s 1\nsentinel down-after-milliseconds hooks 500\nsentinel failover-timeout hooks 5000\n", host, port)
 	if err := os.WriteFile(config, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	sentinel := &server{t: t, address: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
-	_, sentinelPort, _ := strings.Cut(sentinel.address, ":")
-	sentinel.args = []string{config, "--sentinel", "--port", sentinelPort, "--bind", "127.0.0.1"}
-	t.Cleanup(sentinel.kill)
-	sentinel.start()
-	replica.await("the replica to be in step", func() bool { return strings.Contains(replica.do("INFO", "replication"), "master_link_status:up") })
-	sentinel.await("the sentinel to know the replica", func() bool {
-		return strings.Contains(sentinel.do("INFO", "sentinel"), "slaves=1")
+	sentinel := redistest.StartSentinel(t, config)
+	replica.Await("the replica to be in step", func() bool { return strings.Contains(replica.Do("INFO", "replication"), "master_link_status:up") })
+	sentinel.Await("the sentinel to know the replica", func() bool {
+		return strings.Contains(sentinel.Do("INFO", "sentinel"), "slaves=1")
 	})
 
-	store := mustOpen(t, Options{URL: "redis://" + sentinel.address + "?master_set=hooks"})
+	store := mustOpen(t, Options{URL: "redis://" + sentinel.Address + "?master_set=hooks"})
 	handle(t, store, 1)
-	replica.await("the delivery to be replicated", func() bool { return strings.Contains(replica.do("INFO", "keyspace"), "keys=3") })
-	master.kill()
-	replica.await("the new master to serve", func() bool {
+	replica.Await("the delivery to be replicated", func() bool { return strings.Contains(replica.Do("INFO", "keyspace"), "keys=3") })
+	master.Kill()
+	replica.Await("the new master to serve", func() bool {
 		_, err := store.Claim(context.Background(), delivery(2), replay.NewOwner(), time.Minute)
 		return err == nil
 	})
@@ -273,5 +252,5 @@ func (b *logBook) count(part string) (n int) {
 func (b *logBook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
 
 func BenchmarkStore(b *testing.B) {
-	storetest.Bench(b, mustOpen(b, Options{URL: startServer(b).url()}))
+	storetest.Bench(b, mustOpen(b, Options{URL: redistest.Start(b).URL()}))
 }

@@ -121,6 +121,14 @@ func Explain(ctx context.Context, c Case) (*Report, error) {
 	} else {
 		report.Outcome, report.Reason = caddymodule.Outcome(tried.Outcome), tried.Reason
 	}
+	if tried.Handshake {
+		report.Findings = []Finding{{
+			Kind:   "handshake",
+			Cause:  "the request is not a delivery: with it, the provider checks the URL",
+			Change: "write the option that the reason names (docs/handshakes.md), and have the provider check the URL again",
+		}}
+		return report, nil
+	}
 	switch report.Outcome {
 	case caddymodule.MissingSignature, caddymodule.InvalidSignature, caddymodule.Malformed, caddymodule.Stale, configError:
 	default:

@@ -113,8 +113,8 @@ func unescaped(text string) string {
 func keyReadings(start variant) []change {
 	var changes []change
 	scheme := hmacOf(start)
-	if scheme == nil {
-		return nil
+	if scheme == nil || scheme.Key.Encoding == "pair" {
+		return nil // a pair can be read in one way only
 	}
 	names := map[string]string{"utf8": "text", "hex": "hex", "base64": "base64"}
 	want := scheme.Key.Encoding

@@ -43,7 +43,7 @@ func (s *search) urlChanges(start variant) []change {
 
 // signsURL tells whether a scheme signs the URL, or may do so by code.
 func signsURL(s signature.Scheme) bool {
-	return slices.ContainsFunc([]string{"{url}", "{path}", "{host}", "{query", "{value."}, func(variable string) bool { return strings.Contains(s.Signed, variable) })
+	return slices.ContainsFunc([]string{"{url}", "{request_target}", "{path}", "{host}", "{query", "{value."}, func(variable string) bool { return strings.Contains(s.Signed, variable) })
 }
 
 func (s *search) urlAsItCame(v variant) signedURL {

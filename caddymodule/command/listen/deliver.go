@@ -23,8 +23,11 @@ const (
 	// change of network it is still waited for.
 	answerFor = 30 * time.Second
 	// attemptFor is how long one attempt may take: the connection may lead
-	// nowhere.
+	// nowhere. A long answer may take longer.
 	attemptFor = 5 * time.Second
+	// slowest is the slowest line that answers are handed in over, in bytes a
+	// second.
+	slowest = 16 << 10
 )
 
 // deliver sends one delivery to the app, and the app's answer back. It goes on
@@ -39,7 +42,12 @@ func (l *Listener) deliver(ctx context.Context, e sse.Event) {
 		d.Error = err.Error()
 		answer = noAnswer(err)
 	}
-	if err := l.handIn(ctx, e.ID, answer); err != nil {
+	err = l.handIn(ctx, e.ID, answer)
+	if refused, ok := errors.AsType[refusedError](err); ok {
+		// The provider must not wait for what will not come.
+		_ = l.handIn(ctx, e.ID, noAnswer(refused)) // it fails as the answer did
+	}
+	if err != nil {
 		d.Error = err.Error()
 	}
 	l.report(Report{Kind: Delivered, Delivery: d})
@@ -103,6 +111,9 @@ func appError(err error) error {
 
 // wire returns an answer in the form that HTTP/1.1 has.
 func wire(resp *http.Response) ([]byte, error) {
+	if resp.StatusCode < 200 || resp.StatusCode > 599 {
+		return nil, fmt.Errorf("the app has answered %d, which is no status that ends a request", resp.StatusCode)
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer+1))
 	if err != nil {
 		return nil, fmt.Errorf("the app's answer has broken off: %w", err)
@@ -129,19 +140,29 @@ func noAnswer(err error) []byte {
 	return fmt.Appendf(nil, "HTTP/1.1 502 Bad Gateway\r\nWebhook-Relay-Error: %s\r\nContent-Length: 0\r\n\r\n", text)
 }
 
+// refusedError is the error of an answer that the relay, or a proxy in front of
+// it, does not take.
+type refusedError struct{ status int }
+
+// Error implements error.
+func (e refusedError) Error() string {
+	return fmt.Sprintf("the relay has refused the app's answer with %d, so the provider may send the delivery again", e.status)
+}
+
 // handIn gives the answer to the relay, again and again for a while.
 func (l *Listener) handIn(ctx context.Context, id string, answer []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, answerFor)
+	upload := time.Duration(len(answer)) * time.Second / slowest
+	ctx, cancel := context.WithTimeout(ctx, answerFor+upload)
 	defer cancel()
 	for pause := leastPause; ; pause = min(2*pause, mostPause) {
-		status, err := l.post(ctx, "answer="+url.QueryEscape(id), bytes.NewReader(answer), attemptFor)
+		status, err := l.post(ctx, "answer="+url.QueryEscape(id), bytes.NewReader(answer), attemptFor+upload)
 		switch {
 		case err == nil && status == http.StatusNoContent:
 			return nil
 		case err == nil && status == http.StatusGone:
 			return errors.New("the answer came too late: nobody waits for it any more, so the provider may send the delivery again")
-		case err == nil && status < 500:
-			return fmt.Errorf("the relay has refused the answer with %d, so the provider may send the delivery again", status)
+		case err == nil && status < 500 && status != http.StatusTooManyRequests:
+			return refusedError{status}
 		}
 		select {
 		case <-ctx.Done():

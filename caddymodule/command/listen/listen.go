@@ -110,10 +110,11 @@ func (l *Listener) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		l.offline(err)
 		if fatal, ok := errors.AsType[fatalError](err); ok {
+			l.offline(err, "")
 			return fatal.error
 		}
+		l.offline(err, "; connecting again")
 		if time.Since(began) > mostPause || errors.Is(err, errClosing) {
 			pause = leastPause
 		}
@@ -140,10 +141,10 @@ func (l *Listener) leave() {
 	}
 }
 
-// offline says that the connection is gone, if it was there.
-func (l *Listener) offline(err error) {
+// offline says that the connection is gone, if it was there, and what follows.
+func (l *Listener) offline(err error, then string) {
 	if l.online.Swap(false) {
-		l.report(Report{Kind: Disconnected, Text: fmt.Sprintf("not connected, deliveries do not arrive: %v; connecting again", err)})
+		l.report(Report{Kind: Disconnected, Text: fmt.Sprintf("not connected, deliveries do not arrive: %v%s", err, then)})
 	}
 }
 
@@ -186,7 +187,7 @@ func (l *Listener) connect(ctx context.Context) error {
 		return err
 	}
 	go watchClock(ctx, func() { cancel(errSlept) })
-	return because(ctx, l.serve(ctx, cancel, watch, sse.NewReader(resp.Body, mostEvent)))
+	return because(ctx, l.serve(ctx, cancel, watch, sse.NewReader(&heardReader{resp.Body, watch}, mostEvent)))
 }
 
 // because prefers the reason for which we have ended a connection.
@@ -227,7 +228,6 @@ func (l *Listener) serve(ctx context.Context, cancel context.CancelCauseFunc, wa
 		if err != nil {
 			return fmt.Errorf("the connection has broken: %w", err)
 		}
-		watch.heard()
 		switch e.Type {
 		case "hello":
 			if err := l.greet(ctx, cancel, watch, e.Data); err != nil {
@@ -244,15 +244,17 @@ func (l *Listener) serve(ctx context.Context, cancel context.CancelCauseFunc, wa
 	}
 }
 
-// greet begins to send signs of life as often as the server wants them. That
-// the server has answered one is the proof that we are connected.
+// mostHeartbeat bounds what a server may want.
+const mostHeartbeat = 24 * time.Hour
+
+// greet begins to send signs of life as often as the server wants them.
 func (l *Listener) greet(ctx context.Context, cancel context.CancelCauseFunc, watch *watchdog, data []byte) error {
 	var hello struct {
 		Relay     string  `json:"relay"`
 		Heartbeat float64 `json:"heartbeat_seconds"`
 		Resumed   bool    `json:"resumed"`
 	}
-	if err := json.Unmarshal(data, &hello); err != nil || hello.Heartbeat <= 0 {
+	if err := json.Unmarshal(data, &hello); err != nil || hello.Heartbeat <= 0 || hello.Heartbeat > mostHeartbeat.Seconds() {
 		return fatalError{errors.New("the server's greeting cannot be read: is it a newer version?")}
 	}
 	heartbeat := time.Duration(hello.Heartbeat * float64(time.Second))

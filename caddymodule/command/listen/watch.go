@@ -2,6 +2,7 @@ package listen
 
 import (
 	"context"
+	"io"
 	"sync"
 	"time"
 )
@@ -31,6 +32,22 @@ func (w *watchdog) change(within time.Duration) {
 }
 
 func (w *watchdog) stop() { w.timer.Stop() }
+
+// heardReader tells the watchdog of each byte that arrives: a long delivery on a
+// slow line takes longer than a silence may.
+type heardReader struct {
+	io.Reader
+	watch *watchdog
+}
+
+// Read implements io.Reader.
+func (r *heardReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if n > 0 {
+		r.watch.heard()
+	}
+	return n, err
+}
 
 // watchClock calls slept when the clock on the wall has gone on without us: the
 // timers of this process stand still while the machine sleeps.

@@ -1,0 +1,61 @@
+package command
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/generator"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// workedOut are presets whose deliveries only code can make, so that changing
+// one at will makes no genuine one.
+var workedOut = map[string]string{
+	"braintree":       "the form holds the signature and, beside it, what is signed",
+	"coinbase-cdp":    "the signature lists the headers that it covers",
+	"contentful":      "a header lists the headers that are signed",
+	"dropbox-sign":    "the body is multipart and signs itself",
+	"microsoft-graph": "every notification in the body holds the secret",
+	"paddle-classic":  "the form holds its own signature",
+}
+
+// receiver is a real handler that is set up for a generator.
+func receiver(t *testing.T, m *generator.Generator) *dryrun.Endpoint {
+	t.Helper()
+	options, err := m.Setup().JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := json.Marshal(map[string]json.RawMessage{"provider": options})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trial, err := dryrun.Open(nolog.Context(t.Context()), config, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(trial.Close)
+	return trial
+}
+
+// received is the request as a server gets it.
+func received(r *signature.Request) *http.Request {
+	req := httptest.NewRequest(r.Method, r.Scheme+"://"+r.Host+r.RequestURI, bytes.NewReader(r.Body.Bytes()))
+	req.Header = r.Header.Clone()
+	req.RequestURI = r.RequestURI
+	return req
+}
+
+func made(t *testing.T, m *generator.Generator) *signature.Request {
+	t.Helper()
+	r, err := m.Make(generator.Genuine, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}

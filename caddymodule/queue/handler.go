@@ -1,0 +1,354 @@
+// Package queue is the `webhook_queue` handler: it stores a verified delivery
+// durably, answers the provider at once, and delivers it to the app in the
+// background until the app has handled it.
+package queue
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
+
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
+	durable "github.com/verify-webhook/caddy-verify-webhook/queue"
+)
+
+func init() { caddy.RegisterModule(new(Handler)) }
+
+// Handler stores the deliveries that `verify_webhook` has verified, answers the
+// provider at once, and delivers them to the app in the background, with
+// retries, until the app has handled them or the retries end. It must be behind
+// `verify_webhook`.
+//
+// A delivery is stored durably before it is answered, and is delivered at least
+// once: if Caddy dies after the app has handled a delivery and before that is
+// recorded, the app gets it again, with the same `Webhook-Verified-Key`. There
+// is no order among deliveries.
+//
+// The app gets the request that the provider sent, and two more headers:
+// `Webhook-Verified-Attempt`, from 1, and `Webhook-Verified-Received`, when the
+// delivery was accepted, in Unix seconds.
+//
+// Placeholders in the `deliver` routes:
+//
+// Placeholder | Description
+// ------------|------------
+// `{http.webhook_queue.name}` | The name of the queue
+// `{http.webhook_queue.attempt}` | The number of the attempt
+// `{http.verify_webhook.provider}`, `…id`, `…event`, `…timestamp`, `…key` | As in the request that was accepted
+type Handler struct {
+	// The name of the queue, which is stored with each delivery: after a
+	// restart deliveries go to the handler with their name. It must be unique
+	// in a config. Up to 64 letters, digits, `-`, `_` and `.`. Required.
+	Name string `json:"name,omitempty"`
+
+	// The routes that deliver to the app, usually `reverse_proxy`. What they
+	// respond decides whether the delivery was handled. An error, an error
+	// route and routes that do not respond count as failures. Required.
+	Deliver caddyhttp.RouteList `json:"deliver,omitempty"`
+
+	// When deliveries are stored: `always`, or `when_down`, which first tries
+	// the app while the provider waits, and stores only what the app could not
+	// take: it cannot be reached, does not respond within `timeout`, or
+	// responds with 5xx. Default: `always`.
+	Mode string `json:"mode,omitempty"`
+
+	// The status that the provider gets for a delivery that is stored.
+	// Default: 202.
+	Answer int `json:"answer,omitempty"`
+
+	// The delays before the second attempt, the third one and so on, each
+	// varied by up to 20 %; the last one is repeated. Default: 5s 30s 2m 10m
+	// 30m 1h 3h 6h 12h.
+	Retry []caddy.Duration `json:"retry,omitempty"`
+
+	// The age at which the attempts end, and the delivery is dead. Default: 3d.
+	GiveUp caddy.Duration `json:"give_up,omitempty"`
+
+	// Which of the app's responses count as handled: status codes, or 2 for
+	// 2xx. Default: 2.
+	Handled []int `json:"handled,omitempty"`
+
+	// Which of the app's responses end the attempts at once: status codes, or
+	// 4 for 4xx. Default: 410.
+	StopOn []int `json:"stop_on,omitempty"`
+
+	// How many deliveries of the queue the app gets at a time from this Caddy
+	// instance. Default: 8.
+	Concurrency int `json:"concurrency,omitempty"`
+
+	// How long an attempt may take. Default: 1m.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// How long dead deliveries are kept with their bodies. Default: 30d.
+	Keep caddy.Duration `json:"keep,omitempty"`
+
+	// How many deliveries the queue holds at most, dead ones included. When it
+	// is full the provider gets 503 and nothing is stored. Default: 1000000.
+	MaxEntries int64 `json:"max_entries,omitempty"`
+
+	// How many bytes the queue holds at most. Default: 10 GiB with `file`,
+	// 256 MiB with `redis`.
+	MaxBytes int64 `json:"max_bytes,omitempty"`
+
+	group   *group // of the config
+	server  *caddyhttp.Server
+	route   caddyhttp.Handler
+	policy  durable.Policy
+	logger  *zap.Logger
+	bounded *zap.Logger // for lines that can come often
+	tracer  atomic.Pointer[trace.Tracer]
+	now     func() time.Time
+	joined  bool // the group must be left
+}
+
+// When deliveries are stored.
+const (
+	modeAlways   = "always"
+	modeWhenDown = "when_down"
+)
+
+// Defaults.
+const (
+	defaultAnswer      = http.StatusAccepted
+	defaultConcurrency = 8
+	defaultTimeout     = time.Minute
+	defaultKeep        = 30 * 24 * time.Hour
+	defaultMaxEntries  = 1_000_000
+	// retryAfterFull is what a provider is asked to wait while the queue
+	// cannot take its delivery, in seconds.
+	retryAfterFull = 30
+)
+
+// CaddyModule returns the Caddy module information.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.webhook_queue", New: func() caddy.Module { return new(Handler) }}
+}
+
+// Provision implements caddy.Provisioner.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	h.bounded = sampled(h.logger)
+	h.now = time.Now
+	h.setDefaults()
+	if err := h.check(); err != nil {
+		return err
+	}
+	// reverse_proxy and others need the server of a request; in the background
+	// there is none but this.
+	if h.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); h.server == nil {
+		return fmt.Errorf("webhook_queue %s: it is in no server: put it in the routes of one", h.Name)
+	}
+	if err := h.Deliver.Provision(ctx); err != nil {
+		return fmt.Errorf("webhook_queue %s: deliver: %w", h.Name, err)
+	}
+	h.route = h.Deliver.Compile(unhandled)
+	app, err := ctx.App(appID)
+	if err != nil {
+		return fmt.Errorf("loading the verify_webhook app: %w", err)
+	}
+	if h.group, err = joinGroup(ctx, app.(*caddymodule.App), h); err != nil {
+		return err
+	}
+	h.joined = true
+	initMetrics(h.Name)
+	if h.MaxBytes == 0 {
+		h.MaxBytes = h.group.module.DefaultMaxBytes()
+	}
+	return nil
+}
+
+// appID is the ID of the app that all endpoints share.
+const appID = "verify_webhook"
+
+func (h *Handler) setDefaults() {
+	h.Mode = cmp.Or(h.Mode, modeAlways)
+	h.Answer = cmp.Or(h.Answer, defaultAnswer)
+	h.Concurrency = cmp.Or(h.Concurrency, defaultConcurrency)
+	h.Timeout = cmp.Or(h.Timeout, caddy.Duration(defaultTimeout))
+	h.GiveUp = cmp.Or(h.GiveUp, caddy.Duration(durable.DefaultGiveUp))
+	h.Keep = cmp.Or(h.Keep, caddy.Duration(defaultKeep))
+	h.MaxEntries = cmp.Or(h.MaxEntries, defaultMaxEntries)
+	if len(h.Handled) == 0 {
+		h.Handled = []int{2}
+	}
+	if len(h.StopOn) == 0 {
+		h.StopOn = []int{http.StatusGone}
+	}
+	h.policy = durable.DefaultPolicy()
+	h.policy.GiveUp = time.Duration(h.GiveUp)
+	if len(h.Retry) > 0 {
+		h.policy.Schedule = nil
+	}
+	for _, delay := range h.Retry {
+		h.policy.Schedule = append(h.policy.Schedule, time.Duration(delay))
+	}
+}
+
+// validName is what a queue may be called: it is a label of metrics and an
+// argument of commands.
+var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+func checkName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("missing name: write, for example, webhook_queue orders")
+	case !validName.MatchString(name):
+		return fmt.Errorf("invalid name: %q: use up to 64 letters, digits and any of ._-", name)
+	}
+	return nil
+}
+
+// check rejects settings that cannot be meant.
+func (h *Handler) check() error {
+	if err := checkName(h.Name); err != nil {
+		return fmt.Errorf("webhook_queue: %w", err)
+	}
+	if err := h.checkSettings(); err != nil {
+		return fmt.Errorf("webhook_queue %s: %w", h.Name, err)
+	}
+	return nil
+}
+
+func (h *Handler) checkSettings() error {
+	switch {
+	case len(h.Deliver) == 0:
+		return errors.New("missing deliver: write, for example, deliver { reverse_proxy localhost:5000 }")
+	case h.Mode != modeAlways && h.Mode != modeWhenDown:
+		return option.Unrecognized("mode", h.Mode, modeAlways, modeWhenDown)
+	case h.Answer < 200 || h.Answer > 299:
+		return fmt.Errorf("answer %d is not a success, so the provider would send the delivery again: write, for example, answer 200", h.Answer)
+	case h.Concurrency < 0 || h.MaxEntries < 0 || h.MaxBytes < 0:
+		return errors.New("a number is negative")
+	case h.Concurrency > maxConcurrency:
+		return fmt.Errorf("concurrency %d is more than %d", h.Concurrency, maxConcurrency)
+	}
+	for _, d := range []struct {
+		name    string
+		value   caddy.Duration
+		example string
+	}{{"timeout", h.Timeout, "1m"}, {"give_up", h.GiveUp, "3d"}, {"keep", h.Keep, "30d"}} {
+		if err := option.AtLeast(d.name, d.value, time.Millisecond, d.example); err != nil {
+			return err
+		}
+	}
+	for _, delay := range h.Retry {
+		if err := option.AtLeast("retry", delay, time.Millisecond, "5s 30s 2m"); err != nil {
+			return err
+		}
+	}
+	if err := checkStatuses("handled", h.Handled); err != nil {
+		return err
+	}
+	if err := checkStatuses("stop_on", h.StopOn); err != nil {
+		return err
+	}
+	return h.policy.Check()
+}
+
+// maxConcurrency bounds what a typing error can do to the app.
+const maxConcurrency = 10_000
+
+func checkStatuses(name string, statuses []int) error {
+	for _, status := range statuses {
+		if (status < 1 || status > 5) && (status < 200 || status > 599) {
+			return fmt.Errorf("%s %d is no status code: write, for example, %[1]s 2xx 410", name, status)
+		}
+	}
+	return nil
+}
+
+// Cleanup implements caddy.CleanerUpper.
+func (h *Handler) Cleanup() error {
+	if !h.joined {
+		return nil
+	}
+	h.joined = false
+	return h.group.leave(h)
+}
+
+// Routes returns the routes that deliver, QueueName the name of the queue, for
+// the gate's checks of a config.
+func (h *Handler) Routes() caddyhttp.RouteList { return h.Deliver }
+
+// QueueName is described at Routes.
+func (h *Handler) QueueName() string { return h.Name }
+
+// ServeHTTP stores a verified delivery and answers it.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	v := caddymodule.FromContext(r.Context())
+	if v == nil {
+		return h.notVerified(w, r)
+	}
+	h.noteTracer(r.Context())
+	a := &acceptance{h: h, v: v, r: r, received: h.now(), key: v.Key}
+	if a.key == "" || v.Copies { // nothing tells it from its copies, or nothing is to
+		a.key = durable.NewKey()
+	}
+	if h.Mode == modeWhenDown {
+		done, err := a.tryApp(w)
+		if done || err != nil {
+			return err
+		}
+	}
+	if err := a.store(); err != nil {
+		h.logPutError(err)
+		refuse(w)
+		return nil
+	}
+	v.Stored() // before the response, which then does not wait for the replay store
+	w.WriteHeader(h.Answer)
+	return nil
+}
+
+// refuse asks the provider to send the delivery again. It is a response and not
+// an error: an error route could turn it into a success.
+func refuse(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", strconv.Itoa(retryAfterFull))
+	w.WriteHeader(http.StatusServiceUnavailable)
+}
+
+// notVerified rejects a request that verify_webhook has not verified. Mode
+// monitor lets such requests through; they must not be queued, since a queue
+// would deliver them as verified.
+func (h *Handler) notVerified(w http.ResponseWriter, r *http.Request) error {
+	if r.Header.Get(caddymodule.HeaderOutcome) != "" {
+		h.log().Error("verify_webhook, in mode monitor, has not verified a request: only verified deliveries are queued", zap.String("queue", h.Name))
+		refuse(w)
+		return nil
+	}
+	return caddyhttp.Error(http.StatusInternalServerError,
+		fmt.Errorf("webhook_queue %s: the request was not verified: put verify_webhook in front of it, in the same handle", h.Name))
+}
+
+// handled reports whether the app's status counts as handled, stops whether it
+// ends the attempts.
+func (h *Handler) handled(status int) bool { return matchesAny(status, h.Handled) }
+
+func (h *Handler) stops(status int) bool { return matchesAny(status, h.StopOn) }
+
+func matchesAny(status int, wanted []int) bool {
+	for _, want := range wanted {
+		if caddyhttp.StatusCodeMatches(status, want) {
+			return true
+		}
+	}
+	return false
+}
+
+// Interface guards.
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

@@ -1,0 +1,299 @@
+package store
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
+)
+
+// RedisConnection is where Redis is and how to log in: what the replay store and
+// the queue have in common.
+type RedisConnection struct {
+	// Where Redis is and how to log in: `redis://user:password@host:6379/0`,
+	// `rediss://…` over TLS, `unix:///run/redis/redis.sock?db=1`; with
+	// `?addr=host2:6379`, several times if need be, for a Cluster, and also
+	// `&master_set=name` for Sentinel. Placeholders of variables and files
+	// are replaced, and what they hold before the `@` or after the `?` is
+	// taken literally. Required.
+	URL string `json:"url,omitempty"`
+
+	// What begins the name of every key in Redis. Stores with different
+	// prefixes share nothing. Default: `verify_webhook`.
+	Prefix string `json:"prefix,omitempty"`
+
+	// How long a call may take. Where configs of one store say different
+	// times, the last to be loaded decides. Default: 1s.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// A PEM file with the certificates to trust instead of the system's.
+	TLSTrust string `json:"tls_trust,omitempty"`
+
+	// PEM files with the certificate and the key to present to Redis.
+	TLSCertificate string `json:"tls_certificate,omitempty"`
+	TLSKey         string `json:"tls_key,omitempty"`
+
+	// The name that the certificate of Redis must have. Default: the host of
+	// the URL.
+	TLSServerName string `json:"tls_server_name,omitempty"`
+}
+
+// RedisAddress is a Redis whose placeholders are replaced.
+type RedisAddress struct {
+	URL string
+	// Identity differs for connections that cannot stand for each other: other
+	// servers, prefixes, logins or certificates.
+	Identity string
+	// Name names what is stored, without what logs in.
+	Name string
+}
+
+// Resolve replaces placeholders and reads the files of the TLS settings, nil if
+// there are none. option is the Caddyfile's option, for errors.
+func (r *RedisConnection) Resolve(option string) (RedisAddress, *tls.Config, error) {
+	address, err := resolveURL(r.URL)
+	if errors.Is(err, errNoURL) {
+		return RedisAddress{}, nil, fmt.Errorf("%w: write, for example, %s redis redis://localhost:6379", err, option)
+	}
+	if err != nil {
+		return RedisAddress{}, nil, err
+	}
+	identity := sha256.New()
+	fmt.Fprintf(identity, "%q %q %q", address, r.Prefix, r.TLSServerName)
+	config, err := r.tls(func(file []byte) { fmt.Fprintf(identity, " %q", file) })
+	if err != nil {
+		return RedisAddress{}, nil, err
+	}
+	return RedisAddress{address, string(identity.Sum(nil)), redisName(address, r.Prefix)}, config, nil
+}
+
+// WarnOfPassword logs a warning if the config holds a plaintext password.
+func (r *RedisConnection) WarnOfPassword(logger *slog.Logger) {
+	if hasPassword(r.URL) {
+		logger.Warn("a plaintext password is in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead")
+	}
+}
+
+// CheckTimeout rejects a timeout that is negative or too short to be meant.
+func (r *RedisConnection) CheckTimeout() error {
+	if r.Timeout < 0 {
+		return fmt.Errorf("timeout %s is negative", time.Duration(r.Timeout))
+	}
+	return option.AtLeast("timeout", r.Timeout, time.Millisecond, "1s")
+}
+
+var errNoURL = errors.New("no url")
+
+// checkRedisURL refuses an address without the scheme that it must begin with. A
+// placeholder may hold it.
+func checkRedisURL(raw string) error {
+	for _, scheme := range []string{"redis://", "rediss://", "unix://", "redis+sentinel://", "{"} {
+		if strings.HasPrefix(raw, scheme) {
+			return nil
+		}
+	}
+	if strings.Contains(raw, "://") || strings.Contains(raw, "@") {
+		return nil // the client says what is wrong, and without what may be a password
+	}
+	return fmt.Errorf("%s is not a URL: write, for example, redis redis://%[1]s", raw)
+}
+
+// resolveURL replaces placeholders, and escapes what they hold where it would
+// be taken for a part of the URL.
+func resolveURL(raw string) (string, error) {
+	if raw == "" {
+		return "", errNoURL
+	}
+	if err := checkRedisURL(raw); err != nil {
+		return "", err
+	}
+	rest, query, hasQuery := cutOutside(raw, '?')
+	login, rest, hasLogin := cutOutside(rest, '@')
+	if !hasLogin {
+		login, rest = "", login
+	}
+	text, err := replacePart(rest, func(value string) string { return value })
+	if err != nil {
+		return "", err
+	}
+	if hasLogin {
+		if login, err = replacePart(login, escapeLogin); err != nil {
+			return "", err
+		}
+		text = login + "@" + text
+	}
+	if hasQuery {
+		if query, err = replacePart(query, url.QueryEscape); err != nil {
+			return "", err
+		}
+		text += "?" + query
+	}
+	return text, nil
+}
+
+// escapeLogin escapes whatever means something to a URL.
+func escapeLogin(value string) string {
+	return strings.ReplaceAll(url.QueryEscape(value), "+", "%20")
+}
+
+// cutOutside cuts at the first separator that stands in no placeholder.
+func cutOutside(text string, separator byte) (before, after string, found bool) {
+	depth := 0
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '{':
+			depth++
+		case c == '}':
+			depth--
+		case c == separator && depth == 0:
+			return text[:i], text[i+1:], true
+		}
+	}
+	return text, "", false
+}
+
+// replacePart replaces the placeholders of one part of a URL.
+func replacePart(part string, escape func(string) string) (string, error) {
+	var out strings.Builder
+	for {
+		begin := strings.IndexByte(part, '{')
+		if begin < 0 {
+			break
+		}
+		end := strings.IndexByte(part[begin:], '}')
+		if end < 0 {
+			break
+		}
+		value, err := caddy.NewReplacer().ReplaceOrErr(part[begin:begin+end+1], true, true)
+		if err != nil {
+			return "", fmt.Errorf("url: %w", err)
+		}
+		out.WriteString(part[:begin])
+		out.WriteString(escape(value))
+		part = part[begin+end+1:]
+	}
+	out.WriteString(part)
+	return out.String(), nil
+}
+
+// hasPassword tells whether a URL holds a password that is no placeholder.
+func hasPassword(raw string) bool {
+	rest, query, _ := cutOutside(raw, '?')
+	_, afterScheme, _ := strings.Cut(rest, "://")
+	login, _, hasLogin := cutOutside(afterScheme, '@')
+	_, password, _ := cutOutside(login, ':')
+	if hasLogin && password != "" && !strings.HasPrefix(password, "{") {
+		return true
+	}
+	_, password, found := strings.Cut(query, "sentinel_password=")
+	return found && !strings.HasPrefix(password, "{")
+}
+
+// redisName names a store by what it holds, without what logs in.
+func redisName(address, prefix string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return prefix // redis.New will say what is wrong
+	}
+	query := u.Query()
+	name := strings.Join(append([]string{u.Host}, query["addr"]...), ",") + u.Path
+	if db := query.Get("db"); db != "" {
+		name += "/" + db
+	}
+	if set := query.Get("master_set"); set != "" {
+		name += " " + set
+	}
+	return name + " " + prefix
+}
+
+// tls reads the TLS settings, nil if there are none. It shows every file that
+// it reads to seen.
+func (r *RedisConnection) tls(seen func(file []byte)) (*tls.Config, error) {
+	if r.TLSTrust == "" && r.TLSCertificate == "" && r.TLSKey == "" && r.TLSServerName == "" {
+		return nil, nil
+	}
+	config := &tls.Config{ServerName: r.TLSServerName, MinVersion: tls.VersionTLS12}
+	if r.TLSTrust != "" {
+		trusted, err := os.ReadFile(r.TLSTrust)
+		if err != nil {
+			return nil, fmt.Errorf("tls_trust: %w", err)
+		}
+		seen(trusted)
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(trusted) {
+			return nil, fmt.Errorf("tls_trust: %s holds no PEM certificate", r.TLSTrust)
+		}
+	}
+	if r.TLSCertificate == "" && r.TLSKey == "" {
+		return config, nil
+	}
+	if r.TLSCertificate == "" || r.TLSKey == "" {
+		return nil, errors.New("tls_client_auth needs a certificate and its key")
+	}
+	certificate, err := os.ReadFile(r.TLSCertificate)
+	if err != nil {
+		return nil, fmt.Errorf("tls_client_auth: %w", err)
+	}
+	key, err := os.ReadFile(r.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("tls_client_auth: %w", err)
+	}
+	seen(certificate)
+	seen(key)
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		return nil, fmt.Errorf("tls_client_auth: %w", err)
+	}
+	config.Certificates = []tls.Certificate{pair}
+	return config, nil
+}
+
+// Unmarshal reads the Caddyfile. name is the option that the type is written
+// after, for errors.
+func (r *RedisConnection) Unmarshal(d *caddyfile.Dispenser, name string) error {
+	d.Next() // the store's type
+	switch args := d.RemainingArgs(); {
+	case len(args) == 0 || args[0] == "":
+		return d.Errf("missing URL: write, for example, %s redis redis://localhost:6379", name)
+	case len(args) > 1:
+		return d.Err("too many arguments: expected one URL; add further addresses to it, as in redis://one:6379?addr=two:6379; options go in a block")
+	default:
+		if err := checkRedisURL(args[0]); err != nil {
+			return d.WrapErr(err)
+		}
+		r.URL = args[0]
+	}
+	return option.Block(d, func(o *option.Reader) {
+		switch o.Name() {
+		case "prefix":
+			o.Text(&r.Prefix)
+		case "timeout":
+			o.Duration(&r.Timeout)
+		case "tls_trust":
+			o.Text(&r.TLSTrust)
+		case "tls_server_name":
+			o.Text(&r.TLSServerName)
+		case "tls_client_auth":
+			o.Once()
+			args := d.RemainingArgs()
+			if len(args) != 2 {
+				o.Fail("wrong number of arguments: write tls_client_auth <certificate> <key>")
+				return
+			}
+			r.TLSCertificate, r.TLSKey = args[0], args[1]
+		default:
+			o.Unknown("prefix", "timeout", "tls_trust", "tls_client_auth", "tls_server_name")
+		}
+	})
+}

@@ -1,0 +1,15 @@
+package store
+
+import (
+	"github.com/verify-webhook/caddy-verify-webhook/internal/pool"
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
+)
+
+// acquire opens the store of a module, or joins it.
+func acquire[S replay.Store](slot *pool.Slot[S]) (replay.Store, func() error, error) {
+	u, err := slot.Acquire()
+	if err != nil {
+		return nil, nil, err
+	}
+	return u.Store, u.Release, nil
+}

@@ -1,0 +1,26 @@
+package catalogue
+
+import (
+	"encoding/base64"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// checkKeygen refuses a digest that is not that of the body, as Keygen's own
+// library does. What is signed is made of the body itself.
+// https://github.com/keygen-sh/keygen-go, verifier.go
+func checkKeygen(r *signature.Request) error {
+	digest, err := bodyDigest(r)
+	if err != nil {
+		return err
+	}
+	want := "sha-256=" + base64.StdEncoding.EncodeToString(digest)
+	for _, name := range []string{"Digest", "Keygen-Digest"} {
+		for _, got := range r.Header.Values(name) {
+			if got != want {
+				return signature.Refuse(signature.InvalidSignature, "the header %s is not the digest of the body", name)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package catalogue
+
+import (
+	"strings"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// mercadoPagoValues spells what is signed in front of the time. The ID is that of
+// the query, and left out if there is none; one with letters is signed in lower
+// case.
+// npm mercadopago, dist/utils/webhook
+func mercadoPagoValues(_ *provider.Module, r *signature.Request) ([]map[string]string, error) {
+	request, err := oneHeader(r, "X-Request-Id")
+	if err != nil {
+		return nil, err
+	}
+	object, err := mercadoPagoObject(r)
+	if err != nil {
+		return nil, err
+	}
+	if strings.Contains(object+request, ";") {
+		return nil, signature.Refuse(signature.Malformed, "data.id or x-request-id contain the separator of what is signed")
+	}
+	var candidates []map[string]string
+	for _, spelled := range []string{object, strings.ToLower(object)} {
+		manifest := "request-id:" + request + ";"
+		if spelled != "" {
+			manifest = "id:" + spelled + ";" + manifest
+		}
+		candidates = append(candidates, map[string]string{"manifest": manifest})
+		if spelled == strings.ToLower(object) {
+			break
+		}
+	}
+	return candidates, nil
+}
+
+// mercadoPagoObject returns data.id of the query. No other parameter may be one
+// that an app could read in its place.
+func mercadoPagoObject(r *signature.Request) (string, error) {
+	const name = "data.id"
+	_, raw, _ := strings.Cut(r.RequestURI, "?")
+	query, err := signature.ParseQuery(raw)
+	if err != nil {
+		return "", signature.Refuse(signature.Malformed, "the query string cannot be parsed")
+	}
+	for other := range query {
+		if folded := strings.NewReplacer("_", ".", "[", ".", "]", "", " ", ".").Replace(strings.ToLower(strings.TrimSpace(other))); folded == name && other != name {
+			return "", signature.Refuse(signature.Malformed, "the query has a parameter that an app could read in place of data.id")
+		}
+	}
+	if len(query[name]) > 1 {
+		return "", signature.Refuse(signature.Malformed, "the query has several data.id")
+	}
+	return query.Get(name), nil
+}

@@ -1,0 +1,146 @@
+package catalogue
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// unsupported says which requests of a provider its preset does not verify.
+var unsupported = map[string]string{
+	"adyen":              "SOAP notifications are not verified: choose JSON or HTTP POST as the method of the webhook",
+	"apple-app-store":    "notifications of version 1 are not signed, and are refused: choose version 2",
+	"aws-sns":            "messages with raw message delivery are not signed, and are refused: turn it off",
+	"dropbox":            "nothing but notifications of webhooks is verified",
+	"github":             "the legacy X-Hub-Signature with SHA-1 is not read: GitHub sends X-Hub-Signature-256 beside it",
+	"hubspot":            "webhooks of workflows and the cards of apps are signed with another version than those of apps: give them an endpoint with `scheme v2`",
+	"intercom":           "requests of Canvas Kit, which have X-Body-Signature, are not verified",
+	"jira":               "webhooks of Connect and OAuth 2.0 apps carry a JSON Web Token instead of a signature: those of Connect apps are verified with `atlassian-connect`",
+	"mandrill":           "webhooks of Mailchimp itself are not signed",
+	"microsoft-graph":    "the tokens of notifications with resource data (validationTokens) are not looked at: check them in the app",
+	"microsoft-teams":    "messages to a bot, which carry a JSON Web Token of the Bot Framework, are not verified",
+	"paypal":             "IPN messages, which are verified by sending them back, are not verified",
+	"sentry":             "requests for the options of a select sign nothing, and are refused: send that path past verify_webhook",
+	"sendgrid":           "the OAuth 2.0 token of a webhook is not looked at: switch its signature on",
+	"shopify":            "requests of app proxies, whose signature is in the query, are not verified",
+	"sinch-conversation": "callbacks of Voice and SMS are signed in other ways, and are not verified",
+	"slack":              "requests that have only the legacy verification token are refused",
+	"square":             "the legacy x-square-signature with SHA-1 is not read: Square sends x-square-hmacsha256-signature beside it",
+	"twilio":             "WebSockets (Media Streams, ConversationRelay) are refused: Twilio signs the request that opens one, and nothing of what follows",
+	"vonage":             "the `sig` parameter of SMS callbacks is not read: choose signed webhooks",
+	"zoom":               "the legacy verification token is not looked at",
+}
+
+// streams names the WebSockets that a provider opens.
+var streams = map[string]string{
+	"plivo":  "audio streams",
+	"retell": "custom LLM",
+	"telnyx": "media streaming",
+	"twilio": "Media Streams, ConversationRelay",
+	"vonage": "WebSocket endpoints of calls",
+}
+
+// otherMode is how a request that a preset does not verify is known: by a header
+// of this name, whose value begins so.
+type otherMode struct{ header, prefix string }
+
+// otherModes are those of the providers in unsupported. They decide nothing: they
+// make the reason of a refusal clearer.
+var otherModes = map[string][]otherMode{
+	"github":             {{"X-Hub-Signature", "sha1="}},
+	"intercom":           {{"X-Body-Signature", ""}},
+	"jira":               {{"Authorization", "JWT "}, {"Authorization", "Bearer "}},
+	"microsoft-teams":    {{"Authorization", "Bearer "}},
+	"paypal":             {{"Content-Type", "application/x-www-form-urlencoded"}},
+	"sendgrid":           {{"Authorization", "Bearer "}},
+	"sinch-conversation": {{"Authorization", "application "}},
+	"square":             {{"X-Square-Signature", ""}},
+	"aws-sns":            {{"X-Amz-Sns-Rawdelivery", "true"}},
+}
+
+// modeHint returns the sentence of unsupported if the request is one of those.
+func modeHint(m *provider.Module, r *signature.Request) string {
+	for _, mode := range otherModes[m.Name()] {
+		value := r.Header.Get(mode.header)
+		if value != "" && len(value) >= len(mode.prefix) && strings.EqualFold(value[:len(mode.prefix)], mode.prefix) {
+			return unsupported[m.Name()]
+		}
+	}
+	return ""
+}
+
+// sentrySelect says that a request is for the options of a select.
+func sentrySelect(_ *provider.Module, r *signature.Request) string {
+	if r.Method == http.MethodGet && r.Header.Get("Sentry-App-Signature") != "" {
+		return unsupported["sentry"]
+	}
+	return ""
+}
+
+var (
+	slackTypes   = members("type")
+	payloadTypes = members("type")
+)
+
+// slackEvent returns the type of what is no event of the Events API: that of the
+// payload of an interaction, or the command of a slash command, both in a form.
+// https://docs.slack.dev/interactivity/handling-user-interaction
+func slackEvent(r *signature.Request) (string, error) {
+	form, err := r.Form()
+	if err != nil {
+		return "", err
+	}
+	if form == nil {
+		found, err := slackTypes(r)
+		if err != nil {
+			return "", err
+		}
+		return found[0], nil
+	}
+	if command := single(form, "command"); command != "" {
+		return command, nil
+	}
+	return payloadType(form.Get("payload"))
+}
+
+// travisEvent returns the type of the payload, which is a field of a form.
+func travisEvent(r *signature.Request) (string, error) {
+	form, err := r.Form()
+	if err != nil || form == nil {
+		return "", err
+	}
+	return payloadType(form.Get("payload"))
+}
+
+// payloadType returns the member type of a JSON document.
+func payloadType(document string) (string, error) {
+	found, err := payloadTypes(&signature.Request{Body: signature.BytesBody(document)})
+	if err != nil {
+		return "", err
+	}
+	return found[0], nil
+}
+
+// sentrySchemes: components of the UI sign their requests under another header.
+// Those without a body would all have one signature.
+// https://docs.sentry.io/organization/integrations/integration-platform/ui-components/
+func sentrySchemes() []signature.Scheme {
+	return []signature.Scheme{
+		scheme(signature.HMACSHA256, hexIn("Sentry-Hook-Signature", ""), id(inHeader("Request-ID")), event(inHeader("Sentry-Hook-Resource")), action(inJSON("action"))),
+		scheme(signature.HMACSHA256, hexIn("Sentry-App-Signature", ""), refuseEmpty, id(inHeader("Request-ID"))),
+	}
+}
+
+// aftershipSchemes: Tracking, then Returns and Warranty, then Shipping and the
+// Returns of organizations that are older than October 2022, of whose bodies it
+// is not documented which ID is that of the event.
+// https://www.aftership.com/docs/returns/2025-04/webhook/signature
+func aftershipSchemes() []signature.Scheme {
+	return []signature.Scheme{
+		scheme(signature.HMACSHA256, base64In("aftership-hmac-sha256", ""), id(inJSON("event_id")), event(inJSON("event"))),
+		scheme(signature.HMACSHA256, base64In("as-signature-hmac-sha256", ""), id(inJSON("id")), event(inJSON("event"))),
+		scheme(signature.HMACSHA256, base64In("am-webhook-signature", "hmac-sha256="), event(inJSON("event"))),
+	}
+}

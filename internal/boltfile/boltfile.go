@@ -1,0 +1,291 @@
+// Package boltfile opens the bbolt files of this module and writes to them. A
+// [Writer] writes in groups: writes that come together share one transaction and
+// its fsync, and a lone one does not wait for company.
+//
+// A file that is damaged, or that breaks while it is in use, is an error and
+// never a panic: bbolt panics, or touches memory beyond the end of the file,
+// where a damaged page leads it astray.
+package boltfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// Errors of opening and using a file. What they wrap says more.
+var (
+	// ErrLocked: another process has the file open.
+	ErrLocked = errors.New("already in use by another process")
+	// ErrDamaged: the file is not as it was left.
+	ErrDamaged = errors.New("damaged")
+	// ErrUnwritable: the last write failed and none has succeeded since.
+	ErrUnwritable = errors.New("cannot be written")
+	// ErrClosed: the file is closed.
+	ErrClosed = errors.New("closed")
+)
+
+// Options are the settings of a [DB].
+type Options struct {
+	// Path is the file. It is created with mode 0600 if it does not exist,
+	// and its folder with mode 0700.
+	Path string
+	// LockTimeout is how long Open waits for another process, or for a file
+	// of this process that is closing, to let go of it.
+	LockTimeout time.Duration
+	// Kind is what the file is called in messages, as in "replay file".
+	Kind string
+	// Format is stored in a new file and required of an existing one.
+	Format string
+	// Loss says what the operator loses who moves a damaged file away.
+	Loss string
+	// Impact says in the log what happens while it cannot be written.
+	Impact string
+	// Load, if it is set, reads an existing file before Open returns. Whatever
+	// it panics with is [ErrDamaged].
+	Load func(tx *bolt.Tx, handle *os.File) error
+}
+
+// DB is an open file. One goroutine at a time may write to it.
+type DB struct {
+	bolt    *bolt.DB
+	options Options
+	logger  atomic.Pointer[slog.Logger]
+	trouble atomic.Pointer[trouble]
+	views   atomic.Uint64 // how many read transactions there were
+}
+
+// minFileSize is what bbolt makes of a new file: four pages.
+const minFileSize = 4 * 4096
+
+var (
+	// FormatBucket holds the format; Load finds it among the buckets.
+	FormatBucket = []byte("format")
+	versionKey   = []byte("version")
+	probeKey     = []byte("probe")
+)
+
+// Open opens the file, or creates it if there is none. It never replaces a file
+// that it cannot read.
+func Open(o Options) (*DB, error) {
+	d := &DB{options: o}
+	err := create(o)
+	if err == nil {
+		err = d.open()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening %s %s: %w", o.Kind, o.Path, o.Explain(err))
+	}
+	return d, nil
+}
+
+func (d *DB) open() (err error) {
+	var handle *os.File
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, p)
+		}
+		switch {
+		case err == nil:
+		case d.bolt != nil:
+			_ = d.bolt.Close()
+		case handle != nil: // bbolt has closed it, unless it panicked
+			unlock(handle)
+			_ = handle.Close()
+		}
+	}()
+	d.bolt, err = bolt.Open(d.options.Path, 0o600, &bolt.Options{
+		Timeout:        d.options.LockTimeout,
+		FreelistType:   bolt.FreelistMapType,
+		NoFreelistSync: false, // changed by chooseFreelistSync
+		OpenFile: func(path string, flag int, mode os.FileMode) (*os.File, error) {
+			opened, err := os.OpenFile(path, flag&^os.O_CREATE, mode) //nolint:gosec // the path is the operator's own setting
+			if err != nil {
+				return nil, err
+			}
+			handle = opened
+			info, err := opened.Stat()
+			if err != nil {
+				return nil, err
+			}
+			if info.Size() < minFileSize { // bbolt would take an empty one for new
+				return nil, fmt.Errorf("%w: the file has only %d bytes", ErrDamaged, info.Size())
+			}
+			return opened, nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return d.bolt.View(func(tx *bolt.Tx) error {
+		info, err := handle.Stat()
+		if err != nil {
+			return err
+		}
+		if info.Size() < tx.Size() {
+			return fmt.Errorf("%w: the file ends after %d of %d bytes", ErrDamaged, info.Size(), tx.Size())
+		}
+		if err := d.options.checkFormat(tx); err != nil || d.options.Load == nil {
+			return err
+		}
+		return d.options.Load(tx, handle)
+	})
+}
+
+func (o *Options) checkFormat(tx *bolt.Tx) error {
+	bucket := tx.Bucket(FormatBucket)
+	if bucket == nil {
+		return fmt.Errorf("this is not a %s but another bbolt file; choose another path", o.Kind)
+	}
+	if v := bucket.Get(versionKey); string(v) != o.Format {
+		return fmt.Errorf("its format is %q, this version reads %q; use the version that wrote it, or choose another path", v, o.Format)
+	}
+	return nil
+}
+
+// create makes a new file if there is none. It is made under another name and
+// then linked, so that a crash never leaves a file that is half made.
+func create(o Options) error {
+	if _, err := os.Stat(o.Path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	dir := filepath.Dir(o.Path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(dir, "."+filepath.Base(o.Path)+".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(temp.Name()) }()
+	if err := temp.Close(); err != nil {
+		return err
+	}
+	if err := initialise(temp.Name(), o); err != nil {
+		return err
+	}
+	// Unlike a rename, a link never replaces what another process made.
+	if err := os.Link(temp.Name(), o.Path); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.Rename(temp.Name(), o.Path); err != nil {
+			return err
+		}
+	}
+	return SyncDir(dir)
+}
+
+func initialise(path string, o Options) error {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: o.LockTimeout})
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		bucket, err := tx.CreateBucket(FormatBucket)
+		if err != nil {
+			return err
+		}
+		return bucket.Put(versionKey, []byte(o.Format))
+	})
+	return errors.Join(err, db.Close())
+}
+
+// SyncDir makes a new name in dir durable, where the system can.
+func SyncDir(dir string) error {
+	folder, err := os.Open(dir) //nolint:gosec // the path is the operator's own setting
+	if err != nil {
+		return err
+	}
+	_ = folder.Sync() // not every system can
+	return folder.Close()
+}
+
+// Explain says what to do about an error of opening.
+func (o *Options) Explain(err error) error {
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return fmt.Errorf("%w; use `caddy reload` to change the configuration of the running Caddy, or give this instance a path of its own", ErrLocked)
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	case readOnly(err):
+		return fmt.Errorf("%w; the file and its folder must be writable for the user that runs Caddy, on a disk that is not read-only", err)
+	case DiskFull(err):
+		return fmt.Errorf("%w; free some space on its disk", err)
+	}
+	if errors.Is(err, ErrDamaged) {
+		return fmt.Errorf("%w; it is not replaced automatically: restore it, or move it away to start with an empty one, knowing that %s", err, o.Loss)
+	}
+	return err
+}
+
+// SetLogger sets where it is logged that the file cannot be written, and that
+// it can again. nil, as at first, logs nothing.
+func (d *DB) SetLogger(l *slog.Logger) { d.logger.Store(l) }
+
+// unmapEvery is after how many read transactions the pages of the file are
+// taken out of the memory of this process. A look-up of a random key maps up to
+// 64 KiB around it; without this a process would seem to use as much memory as
+// the file has. The pages stay in the system's cache.
+const unmapEvery = 1024
+
+// View runs a read transaction.
+func (d *DB) View(do func(*bolt.Tx) error) (err error) {
+	if d.Broken() {
+		return d.trouble.Load().err
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s: %w: %v", d.options.Kind, ErrDamaged, p)
+		}
+	}()
+	err = d.bolt.View(func(tx *bolt.Tx) error {
+		if d.views.Add(1)%unmapEvery == 0 {
+			defer unmapPages(d.bolt.Info().Data, tx.Size()) // the transaction keeps the mapping where it is
+		}
+		return do(tx)
+	})
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		return d.closedError()
+	}
+	return err
+}
+
+func (d *DB) closedError() error { return fmt.Errorf("%s is %w", d.options.Kind, ErrClosed) }
+
+// Trouble returns why the last write failed, nil if it did not.
+func (d *DB) Trouble() error {
+	if t := d.trouble.Load(); t != nil {
+		return t.err
+	}
+	return nil
+}
+
+// Bolt returns the database below, for tests.
+func (d *DB) Bolt() *bolt.DB { return d.bolt }
+
+// Close closes the file when its last write has ended. Calls that come later
+// fail with [ErrClosed].
+func (d *DB) Close() error {
+	wasBroken := d.Broken()
+	if !wasBroken && d.bolt.NoFreelistSync {
+		d.bolt.NoFreelistSync = false // so that opening it is fast
+		_ = d.Update(func(*bolt.Tx) error { return nil })
+	}
+	d.trouble.Store(&trouble{err: d.closedError(), final: true})
+	if wasBroken {
+		return nil // bbolt may still hold its locks: it would never return
+	}
+	if err := d.bolt.Close(); err != nil {
+		return fmt.Errorf("closing %s: %w", d.options.Kind, err)
+	}
+	return nil
+}

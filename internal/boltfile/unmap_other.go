@@ -1,0 +1,5 @@
+//go:build !linux
+
+package boltfile
+
+func unmapPages(uintptr, int64) {}

@@ -1,0 +1,370 @@
+package generator_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	_ "github.com/verify-webhook/caddy-verify-webhook/catalogue"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/generator"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/nolog"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/signing"
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+const target = "https://hooks.example.com/in"
+
+// receiver is a real handler with this provider.
+func receiver(t *testing.T, options json.RawMessage) *dryrun.Endpoint {
+	t.Helper()
+	config, err := json.Marshal(map[string]json.RawMessage{"provider": options})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trial, err := dryrun.Open(nolog.Context(t.Context()), config, nil)
+	if err != nil {
+		t.Fatalf("%s: %v", options, err)
+	}
+	t.Cleanup(trial.Close)
+	return trial
+}
+
+// receiverOf is a receiver that is set up for a generator.
+func receiverOf(t *testing.T, m *generator.Generator) *dryrun.Endpoint {
+	t.Helper()
+	options, err := m.Setup().JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return receiver(t, options)
+}
+
+// received is the request as a server gets it.
+func received(r *signature.Request) *http.Request {
+	req := httptest.NewRequest(r.Method, r.Scheme+"://"+r.Host+r.RequestURI, bytes.NewReader(r.Body.Bytes()))
+	req.Header = r.Header.Clone()
+	req.RequestURI = r.RequestURI
+	return req
+}
+
+func open(t *testing.T, o generator.Options) *generator.Generator {
+	t.Helper()
+	if o.URL == "" {
+		o.URL = target
+	}
+	m, err := generator.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func made(t *testing.T, m *generator.Generator, with generator.Mutation) *signature.Request {
+	t.Helper()
+	r, err := m.Make(with, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// way is a preset in one of the ways in which it signs.
+type way struct {
+	preset  provider.Preset
+	variant string
+}
+
+func (w way) options() generator.Options {
+	o := generator.Options{Provider: w.preset.Name}
+	if w.variant != "" {
+		o.Options = `{"scheme":"` + w.variant + `"}`
+	}
+	return o
+}
+
+// ways are all there are, so that a preset that is added later is tested, too.
+func ways() []way {
+	var all []way
+	for _, p := range provider.Presets() {
+		if strings.HasPrefix(p.Name, "test-") {
+			continue // of another test
+		}
+		if len(p.Variants) == 0 {
+			all = append(all, way{p, ""})
+		}
+		for _, v := range p.Variants {
+			all = append(all, way{p, v.Name})
+		}
+	}
+	return all
+}
+
+func eachWay(t *testing.T, test func(t *testing.T, w way)) {
+	t.Helper()
+	for _, w := range ways() {
+		t.Run(strings.TrimSuffix(w.preset.Name+" "+w.variant, " "), func(t *testing.T) { test(t, w) })
+	}
+}
+
+func TestEveryPresetAcceptsWhatIsMadeForItAndRefusesTheRest(t *testing.T) {
+	eachWay(t, func(t *testing.T, w way) {
+		m := open(t, w.options())
+		trial := receiverOf(t, m)
+		genuine := made(t, m, generator.Genuine)
+		if got := trial.Send(received(genuine)); got.Outcome != string(caddymodule.Verified) {
+			t.Fatalf("made %v %s: %s, %s", genuine.Header, genuine.Body.Bytes(), got.Outcome, got.Reason)
+		}
+		if got := trial.Send(received(made(t, m, generator.Genuine))); got.Outcome != string(caddymodule.Verified) {
+			t.Errorf("a second one: %s, %s", got.Outcome, got.Reason)
+		}
+		// Where content repeats, it is a new delivery.
+		got := trial.Send(received(m.Again(genuine)))
+		d := w.distinction()
+		if repeats := d.Content == provider.ContentRepeats || len(d.RepeatsWhen) > 0; got.Reached && (!repeats || m.Traits().IDSigned) {
+			t.Errorf("the same again: %s, %s", got.Outcome, got.Reason)
+		}
+		if got := trial.Send(received(made(t, m, generator.Tampered))); got.Reached || got.Status/100 != 4 {
+			t.Errorf("tampered: %s, status %d", got.Outcome, got.Status)
+		}
+		old, err := m.Make(generator.Stale, "")
+		if !m.Traits().TimestampSigned {
+			if !errors.Is(err, generator.ErrNoTimestamp) {
+				t.Errorf("stale without a timestamp: %v", err)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := trial.Send(received(old)); got.Reached || got.Outcome != string(caddymodule.Stale) {
+			t.Errorf("stale: %s, %s", got.Outcome, got.Reason)
+		}
+	})
+}
+
+func (w way) distinction() provider.Distinction {
+	for _, v := range w.preset.Variants {
+		if v.Name == w.variant && v.Distinction != nil {
+			return *v.Distinction
+		}
+	}
+	return w.preset.Distinction
+}
+
+// What a receiver is told works as a Caddyfile, whatever the key.
+func TestWhatIsPrintedForTheReceiverIsACaddyfileThatAcceptsTheDelivery(t *testing.T) {
+	eachWay(t, func(t *testing.T, w way) {
+		m := open(t, w.options())
+		directive := m.Setup().Caddyfile()
+		options := adapted(t, "example.com {\n"+directive+"\n}\n")
+		if got := receiver(t, options).Send(received(made(t, m, generator.Genuine))); got.Outcome != string(caddymodule.Verified) {
+			t.Errorf("%s\n%s, %s", directive, got.Outcome, got.Reason)
+		}
+	})
+}
+
+// adapted returns the provider's JSON of the only handler in a Caddyfile.
+func adapted(t *testing.T, text string) json.RawMessage {
+	t.Helper()
+	config, _, err := (caddyfile.Adapter{ServerType: httpcaddyfile.ServerType{}}).Adapt([]byte(text), nil)
+	if err != nil {
+		t.Fatalf("%s\n%v", text, err)
+	}
+	var found any
+	var look func(value any)
+	look = func(value any) {
+		switch v := value.(type) {
+		case map[string]any:
+			if v["handler"] == "verify_webhook" {
+				found = v["provider"]
+			}
+			for _, inner := range v {
+				look(inner)
+			}
+		case []any:
+			for _, inner := range v {
+				look(inner)
+			}
+		}
+	}
+	var document any
+	if err := json.Unmarshal(config, &document); err != nil {
+		t.Fatal(err)
+	}
+	look(document)
+	if found == nil {
+		t.Fatalf("no handler in %s", config)
+	}
+	options, err := json.Marshal(found)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return options
+}
+
+// A key that is saved signs for the same receiver the next time.
+func TestASavedKeySignsForTheSameReceiver(t *testing.T) {
+	eachWay(t, func(t *testing.T, w way) {
+		m := open(t, w.options())
+		trial := receiverOf(t, m)
+		text, err := m.Setup().KeyFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := w.options()
+		o.Label = m.Setup().Label
+		if m.Setup().Private() {
+			o.PrivateKey = filepath.Join(t.TempDir(), "key.pem")
+			if err := os.WriteFile(o.PrivateKey, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			o.Secret = strings.TrimSuffix(string(text), "\n")
+		}
+		again := open(t, o)
+		if again.Setup().Generated {
+			t.Error("the key counts as made up")
+		}
+		if got := trial.Send(received(made(t, again, generator.Genuine))); got.Outcome != string(caddymodule.Verified) {
+			t.Errorf("%s, %s", got.Outcome, got.Reason)
+		}
+	})
+}
+
+// A delivery says its ID and event type where the provider's do.
+func TestADeliverySaysItsIDAndItsEventType(t *testing.T) {
+	eachWay(t, func(t *testing.T, w way) {
+		m := open(t, w.options())
+		var id, event string
+		trial := receiverOf(t, m)
+		trial.App = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			id, event = r.Header.Get("Webhook-Verified-Id"), r.Header.Get("Webhook-Verified-Event")
+		})
+		if got := trial.Send(received(made(t, m, generator.Genuine))); !got.Reached {
+			t.Fatalf("%s, %s", got.Outcome, got.Reason)
+		}
+		if m.Traits().HasID && id == "" {
+			t.Error("it has no ID")
+		}
+		if m.Traits().HasEvent && (event == "" || event == "example.created" && hasExample(t, w.preset.Name)) {
+			t.Errorf("its event type is %q", event)
+		}
+	})
+}
+
+func hasExample(t *testing.T, name string) bool {
+	t.Helper()
+	names, err := generator.Examples()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Contains(names, name)
+}
+
+func TestNoExampleIsForAPresetThatThereIsNot(t *testing.T) {
+	names, err := generator.Examples()
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := []string{"header-events"}
+	for _, w := range ways() {
+		known = append(known, w.preset.Name, w.preset.Name+"."+w.variant)
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			t.Errorf("events/%s: no preset has this name", name)
+		}
+	}
+}
+
+func TestAnIDAndAnEventTypeOfOnesOwnArePutWhereTheyBelong(t *testing.T) {
+	eachWay(t, func(t *testing.T, w way) {
+		o := w.options()
+		o.ID, o.Event = "1234567890123456", "mine.created"
+		m := open(t, o)
+		trial := receiverOf(t, m)
+		var id, event string
+		trial.App = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			id, event = r.Header.Get("Webhook-Verified-Id"), r.Header.Get("Webhook-Verified-Event")
+		})
+		r, err := m.Make(generator.Genuine, "")
+		if err != nil || !trial.Send(received(r)).Reached {
+			return // the provider has no such ID or event type
+		}
+		if m.Traits().HasID && id != o.ID {
+			t.Errorf("the ID is %q", id)
+		}
+		if m.Traits().HasEvent && !strings.HasPrefix(event, o.Event) {
+			t.Errorf("the event type is %q", event)
+		}
+	})
+}
+
+func TestABodyThatMustStayAsItIsDoes(t *testing.T) {
+	for _, name := range []string{"github", "stripe"} {
+		body := []byte("{ \"id\" : \"evt_mine\" ,\n \"type\":\"x\"}\n")
+		m := open(t, generator.Options{Provider: name, Body: body, Exact: true})
+		r := made(t, m, generator.Genuine)
+		if !bytes.Equal(r.Body.Bytes(), body) {
+			t.Errorf("%s: the body became %s", name, r.Body)
+		}
+		if got := receiverOf(t, m).Send(received(r)); got.Outcome != string(caddymodule.Verified) {
+			t.Errorf("%s: %s, %s", name, got.Outcome, got.Reason)
+		}
+	}
+}
+
+func TestGeneratorsSayWhatIsWrong(t *testing.T) {
+	rsa := filepath.Join(t.TempDir(), "rsa.pem")
+	text, err := open(t, generator.Options{Provider: "google-pubsub"}).Setup().KeyFile()
+	if err == nil {
+		err = os.WriteFile(rsa, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		options generator.Options
+		want    string
+	}{
+		{generator.Options{Provider: "gihtub", URL: "http://localhost/"}, "no preset"},
+		{generator.Options{Provider: "github", URL: "localhost:8080"}, "is not a URL"},
+		{generator.Options{Provider: "github", URL: "http://localhost/", Options: "{"}, "options"},
+		{generator.Options{Provider: "github", URL: "http://localhost/", PrivateKey: "no such file"}, "private key"},
+		{generator.Options{Provider: "plaid", URL: "http://localhost/", Secret: "one"}, "plaid signs with a private key: give that instead of a secret"},
+		{generator.Options{Provider: "plaid", URL: "http://localhost/", PrivateKey: rsa}, "plaid signs with another kind of private key: give one for ECDSA with P-256"},
+		{generator.Options{Provider: "vonage", URL: "http://localhost/", PrivateKey: rsa}, "vonage signs with a shared secret: give that instead of a private key"},
+		{generator.Options{Provider: "aws-sns", URL: "http://localhost/", Options: `{"topics":["here"]}`}, `topic "here" is not the ARN of an SNS topic`},
+	} {
+		_, err := generator.New(test.options)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v: got %v, want %s", test.options, err, test.want)
+		}
+	}
+}
+
+// A preset of another repository may be code that does not say how it signs.
+func TestAPresetWithoutSigningSaysSoTruly(t *testing.T) {
+	provider.Register(provider.Preset{
+		Name: "test-coded", Title: "Coded", Distinction: provider.Distinction{Content: provider.ContentUnique},
+		Code: func(*provider.Module) (provider.Verifier, error) { return nil, errors.New("unused") },
+		Docs: "https://example.com", SecretHelp: "none", Signs: "the body",
+	})
+	_, err := signing.OpenSigner("test-coded", nil, "", nil)
+	if err == nil || !strings.Contains(err.Error(), "does not say how it signs") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,27 @@
+package provider
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// environments are those of most providers that have several.
+var environments = []string{"production", "sandbox"}
+
+// allEnvironments returns the environments that can be configured.
+func (p *Preset) allEnvironments() []string {
+	if len(p.Environments) > 0 {
+		return p.Environments
+	}
+	return environments
+}
+
+// checkEnvironment refuses an environment that the provider does not have.
+func (p *Preset) checkEnvironment(name string) error {
+	known := p.allEnvironments()
+	if name == "" || slices.Contains(known, name) {
+		return nil
+	}
+	return fmt.Errorf("environment: write %s or %s", strings.Join(known[:len(known)-1], ", "), known[len(known)-1])
+}

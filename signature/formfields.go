@@ -1,0 +1,398 @@
+package signature
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math/bits"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// formFields says where the fields of a form are in its body. The values stay
+// there and are read one by one: a provider posts a whole mail as a form, which
+// url.ParseQuery copies three times.
+type formFields struct {
+	fields []formField
+	parts  int         // between &, with those that are empty
+	raw    []byte      // the body, if it is in memory
+	file   io.ReaderAt // or else where it is
+	body   Body
+}
+
+type formField struct {
+	name       string
+	asWritten  bool  // the name is not escaped, and a = follows it
+	start, end int64 // of the value, which is escaped
+}
+
+const (
+	// maxFieldNames is what the names of a form have together, in bytes.
+	maxFieldNames = 256 << 10
+	// maxFieldText is the longest value that is looked at, in bytes, as
+	// maxJSONValue is for JSON. One that is signed may be longer.
+	maxFieldText = 64 << 10
+)
+
+var (
+	errNoForm     = errors.New("no form")
+	errBadForm    = errors.New("not a well-formed form")
+	errManyFields = errors.New("more fields than are looked into")
+)
+
+// formFields finds the fields of the body, nil if it is no form.
+func (r *Request) formFields() (*formFields, error) {
+	if r.fieldsRead {
+		return r.fields, nil
+	}
+	fields, err := r.findFields()
+	if _, counted := r.Body.(Charger); counted && err == nil {
+		// Once, however many schemes and secrets there are.
+		r.fields, r.fieldsRead = fields, true
+	}
+	return fields, err
+}
+
+func (r *Request) findFields() (*formFields, error) {
+	declared, err := r.declaresForm()
+	if err != nil {
+		return nil, err
+	}
+	fields, err := readFields(r.Body)
+	switch {
+	case err == nil:
+		return fields, nil
+	case errors.Is(err, errNoForm):
+		return nil, nil
+	case errors.Is(err, errManyFields) && declared:
+		return nil, Refuse(Malformed, "the form is too large to look into: at most %d fields", maxFields)
+	case errors.Is(err, errBadForm) && declared:
+		return nil, Refuse(Malformed, "the body is not a well-formed form")
+	case errors.Is(err, errManyFields), errors.Is(err, errBadForm):
+		return nil, nil
+	}
+	return nil, err
+}
+
+// HasForm reports whether the body is a form, and refuses what Form does.
+func (r *Request) HasForm() (bool, error) {
+	fields, err := r.formFields()
+	return fields != nil, err
+}
+
+// readFields finds the fields of a form. The errors errNoForm, errBadForm and
+// errManyFields say that it is none that anybody looks into.
+func readFields(b Body) (*formFields, error) {
+	var s formScan
+	_, err := b.WriteTo(&s)
+	if err == nil {
+		err = s.end()
+	}
+	if err != nil {
+		return nil, err
+	}
+	f := &formFields{fields: s.fields, parts: s.parts, body: b}
+	var inFile bool
+	if f.file, inFile = b.(io.ReaderAt); !inFile || b.Bytes() != nil {
+		f.raw, err = BodyBytes(b)
+	}
+	return f, err
+}
+
+// formScan finds fields in what is written to it. It accepts what url.ParseQuery
+// does.
+type formScan struct {
+	begun   bool // with something other than white space
+	fields  []formField
+	parts   int    // with those that are empty
+	names   int    // bytes of all names
+	name    []byte // of the field that was begun, as written
+	inValue bool
+	start   int64 // of the value
+	digits  int   // that an escape in the value still lacks
+	pos     int64
+}
+
+// Write implements io.Writer.
+func (s *formScan) Write(p []byte) (int, error) {
+	if !s.begun && len(bytes.TrimLeft(p, formSpace)) > 0 {
+		if !isForm(p) {
+			return 0, errNoForm
+		}
+		s.begun = true
+	}
+	for rest := p; ; {
+		n := bytes.IndexByte(rest, '&')
+		last := n < 0
+		if last {
+			n = len(rest)
+		}
+		if err := s.add(rest[:n]); err != nil {
+			return 0, err
+		}
+		s.pos += int64(n)
+		if last {
+			return len(p), nil
+		}
+		if err := s.endField(); err != nil {
+			return 0, err
+		}
+		s.pos++
+		rest = rest[n+1:]
+	}
+}
+
+// add takes in a part of a field.
+func (s *formScan) add(part []byte) error {
+	value := part
+	if !s.inValue {
+		name, rest, found := bytes.Cut(part, []byte{'='})
+		if s.names += len(name); s.names > maxFieldNames {
+			return errManyFields
+		}
+		s.name = append(s.name, name...)
+		if s.inValue, value = found, rest; found {
+			s.start = s.pos + int64(len(name)) + 1
+		}
+	}
+	if bytes.IndexByte(value, ';') >= 0 || !s.escapes(value) {
+		return errBadForm
+	}
+	return nil
+}
+
+// escapes reports whether all escapes in a part of a value are well-formed.
+func (s *formScan) escapes(part []byte) bool {
+	for ; s.digits > 0 && len(part) > 0; s.digits-- {
+		if !isHex[part[0]] {
+			return false
+		}
+		part = part[1:]
+	}
+	i := 0
+	for ; len(part)-i >= 8+2; i += 8 {
+		for ; len(part)-i >= 8+2+3 && part[i] == '%'; i += 3 { // they come in rows
+			if !isHex[part[i+1]] || !isHex[part[i+2]] {
+				return false
+			}
+		}
+		// To look for each of many with IndexByte would take four times as long.
+		for found := equal(binary.LittleEndian.Uint64(part[i:]), '%'); found != 0; found &= found - 1 {
+			at := i + bits.TrailingZeros64(found)/8
+			if !isHex[part[at+1]] || !isHex[part[at+2]] {
+				return false
+			}
+		}
+	}
+	for _, c := range part[i:] {
+		switch {
+		case s.digits > 0 && !isHex[c]:
+			return false
+		case s.digits > 0:
+			s.digits--
+		case c == '%':
+			s.digits = 2
+		}
+	}
+	return true
+}
+
+// isHex are the hexadecimal digits.
+var isHex = func() (is [256]bool) {
+	for _, c := range []byte("0123456789abcdefABCDEF") {
+		is[c] = true
+	}
+	return is
+}()
+
+// end adds the last field.
+func (s *formScan) end() error {
+	if !s.begun {
+		return errNoForm
+	}
+	return s.endField()
+}
+
+// endField adds the field that ends here.
+func (s *formScan) endField() error {
+	if s.parts++; s.parts > maxFields {
+		return errManyFields
+	}
+	written := string(s.name)
+	if written == "" && !s.inValue {
+		return nil
+	}
+	name, err := url.QueryUnescape(written)
+	if err != nil || s.digits > 0 || strings.Contains(written, ";") {
+		return errBadForm
+	}
+	if !s.inValue {
+		s.start = s.pos
+	}
+	s.fields = append(s.fields, formField{name: name, asWritten: s.inValue && name == written, start: s.start, end: s.pos})
+	s.name, s.inValue = s.name[:0], false
+	return nil
+}
+
+// names yields the name of every field.
+func (f *formFields) names() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range f.fields {
+			if !yield(f.fields[i].name) {
+				return
+			}
+		}
+	}
+}
+
+// single returns the field of a name, nil if there is none.
+func (f *formFields) single(name string) (*formField, error) {
+	var found *formField
+	count := 0
+	for i := range f.fields {
+		if f.fields[i].name == name {
+			found = &f.fields[i]
+			count++
+		}
+	}
+	if count > 1 {
+		return nil, Refuse(Malformed, "the form field %s comes %d times", name, count)
+	}
+	return found, nil
+}
+
+// values returns all fields, each value in one piece.
+func (f *formFields) values() (url.Values, error) {
+	if err := Charge(f.body, int64(len(f.fields))*fieldCost); err != nil {
+		return nil, err
+	}
+	values := make(url.Values, len(f.fields))
+	for i := range f.fields {
+		field := &f.fields[i]
+		text, err := f.text(field)
+		if err != nil {
+			return nil, err
+		}
+		values[field.name] = append(values[field.name], text)
+	}
+	return values, nil
+}
+
+// text returns a value in one piece.
+func (f *formFields) text(field *formField) (string, error) {
+	size := field.end - field.start
+	if err := Charge(f.body, size); err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	b.Grow(int(size)) // as written it is longer
+	scratch, err := f.write(&b, nil, field)
+	if err == nil {
+		err = flush(&b, scratch)
+	}
+	return b.String(), err
+}
+
+// write writes a value to w by way of scratch, as put does.
+func (f *formFields) write(w io.Writer, scratch []byte, field *formField) ([]byte, error) {
+	var err error
+	if f.raw != nil {
+		scratch, _, err = putUnescaped(w, scratch, f.raw[field.start:field.end], true)
+		return scratch, err
+	}
+	buf := make([]byte, min(field.end-field.start, jsonReadSize))
+	for at := field.start; at < field.end; {
+		n, err := f.file.ReadAt(buf[:min(int64(len(buf)), field.end-at)], at)
+		if n == 0 {
+			return scratch, fmt.Errorf("reading the body again: %w", err)
+		}
+		scratch, n, err = putUnescaped(w, scratch, buf[:n], at+int64(n) == field.end)
+		if err != nil {
+			return scratch, err
+		}
+		at += int64(n)
+	}
+	return scratch, nil
+}
+
+// putUnescaped is put for text that is escaped, and returns how much of it was
+// taken: all, or up to an escape that is cut off.
+func putUnescaped(w io.Writer, scratch, text []byte, last bool) ([]byte, int, error) {
+	taken := 0
+	for taken < len(text) {
+		if len(scratch) >= maxGathered {
+			if err := flush(w, scratch); err != nil {
+				return scratch, taken, err
+			}
+			scratch = scratch[:0]
+		}
+		piece := text[taken:min(len(text), taken+maxGathered)]
+		if whole := wholeEscapes(piece); !last || taken+len(piece) < len(text) {
+			piece = piece[:whole]
+		}
+		if len(piece) == 0 {
+			break
+		}
+		scratch = appendUnescaped(scratch, piece)
+		taken += len(piece)
+	}
+	return scratch, taken, nil
+}
+
+// wholeEscapes returns how much of text ends before an escape that is cut off.
+func wholeEscapes(text []byte) int {
+	for i := 1; i <= 2 && i <= len(text); i++ {
+		if text[len(text)-i] == '%' {
+			return len(text) - i
+		}
+	}
+	return len(text)
+}
+
+// appendUnescaped appends text without its escapes, which are well-formed. Eight
+// bytes at a time are copied where there are none.
+func appendUnescaped(dst, text []byte) []byte {
+	n := len(dst)
+	dst = slices.Grow(dst, len(text))
+	out := dst[n : n+len(text)]
+	to, from := 0, 0
+	for from < len(text) {
+		for len(text)-from >= 8 {
+			x := binary.LittleEndian.Uint64(text[from:])
+			if equal(x, '%') != 0 {
+				break
+			}
+			x ^= equal(x, '+') >> 7 * ('+' ^ ' ')
+			binary.LittleEndian.PutUint64(out[to:], x)
+			from, to = from+8, to+8
+		}
+		for end := min(from+8, len(text)); from < end; to++ {
+			c := text[from]
+			switch {
+			case c == '%' && from+2 < len(text):
+				c = unhex[text[from+1]]<<4 | unhex[text[from+2]]
+				from += 3
+			case c == '+':
+				c = ' '
+				from++
+			default:
+				from++
+			}
+			out[to] = c
+		}
+	}
+	return dst[:n+to]
+}
+
+// unhex are the values of hexadecimal digits.
+var unhex = func() (value [256]byte) {
+	for i, c := range []byte("0123456789abcdef") {
+		value[c] = byte(i)
+		value[bytes.ToUpper([]byte{c})[0]] = byte(i)
+	}
+	return value
+}()

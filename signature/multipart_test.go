@@ -1,0 +1,200 @@
+package signature
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// multipartRequest is a request with such a body.
+func multipartRequest(boundary, body string) *Request {
+	return &Request{Method: "POST", Header: http.Header{"Content-Type": {"multipart/form-data; boundary=" + boundary}}, Body: BytesBody(body)}
+}
+
+// formPart is a field of a body.
+func formPart(name, value string) string {
+	return "--b\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + value + "\r\n"
+}
+
+// TestMultipartFieldsAreThoseOfTheWriter: what the standard library writes is
+// read, wherever the fields are and whatever is beside them.
+func TestMultipartFieldsAreThoseOfTheWriter(t *testing.T) {
+	var body bytes.Buffer
+	w := multipart.NewWriter(&body)
+	for _, field := range [][2]string{{"subject", "Grüße\r\n--" + w.Boundary() + "x\r\n"}, {"token", "tok"}, {"timestamp", "1"}, {"body-plain", strings.Repeat("a line\r\n", 5000)}} {
+		if err := w.WriteField(field[0], field[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file, err := w.CreateFormFile("attachment-1", "a.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.Write(bytes.Repeat([]byte{0, '\n', '-', '-', '\r'}, 1<<18)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.WriteField("signature", "sig"), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	r := multipartRequest(w.Boundary(), body.String())
+	got, err := MultipartFields(r, "token", "timestamp", "signature", "missing")
+	if err != nil || len(got) != 3 || got["token"] != "tok" || got["timestamp"] != "1" || got["signature"] != "sig" {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+func TestMultipartValuesAreReadToTheByte(t *testing.T) {
+	for _, value := range []string{"", "a", "a\r\n", "\r\n", "a\nb", "a\n--b\nc", "-", "--", "--b", "--bb\r\n", "x--b", strings.Repeat("v", maxPartValue-2)} {
+		body := formPart("token", value) + "--b--\r\n"
+		if value == "--b" {
+			continue // which is the boundary
+		}
+		got, err := MultipartFields(multipartRequest("b", body), "token")
+		if err != nil || got["token"] != value {
+			t.Errorf("%q: got %q, %v", value, got["token"], err)
+		}
+	}
+}
+
+// TestMultipartBodiesThatCouldBeReadOtherwiseAreRefused: by another parser, or
+// with other fields.
+func TestMultipartBodiesThatCouldBeReadOtherwiseAreRefused(t *testing.T) {
+	const end = "--b--\r\n"
+	head := func(lines ...string) string { return "--b\r\n" + strings.Join(lines, "\r\n") + "\r\n\r\nv\r\n" }
+	const named = `Content-Disposition: form-data; name="token"`
+	for what, body := range map[string]string{
+		"the field twice":             formPart("token", "1") + formPart("token", "2") + end,
+		"in other letters":            formPart("token", "1") + formPart("TOKEN", "2") + end,
+		"with a bracket":              formPart("token[]", "2") + formPart("token", "1") + end,
+		"with white space":            formPart(" token", "2") + formPart("token", "1") + end,
+		"as a file":                   head(named+`; filename="x"`) + end,
+		"encoded":                     head(named, "Content-Transfer-Encoding: quoted-printable") + end,
+		"in base64":                   head(named, "content-transfer-encoding: base64") + end,
+		"two names":                   head(named, `Content-Disposition: form-data; name="x"`) + end,
+		"a folded header":             head("Content-Disposition: form-data;", ` name="token"`) + end,
+		"no name":                     head("Content-Type: text/plain") + end,
+		"another disposition":         head(`Content-Disposition: attachment; name="token"`) + end,
+		"something before":            "x\r\n" + formPart("token", "1") + end,
+		"something behind":            formPart("token", "1") + end + formPart("token", "2") + end,
+		"no end":                      formPart("token", "1"),
+		"an end within a header":      "--b\r\n" + named,
+		"only an end":                 end,
+		"empty":                       "",
+		"a value that is too long":    formPart("token", strings.Repeat("v", maxPartValue+1)) + end,
+		"a long value in many lines":  formPart("token", strings.Repeat("v\r\n", maxPartValue)) + end,
+		"a header line that is long":  head(named+"; x="+strings.Repeat("h", maxPartHeader)) + end,
+		"many header lines":           head(append(make([]string, 0), strings.Split(strings.Repeat("A: b\n", 4000), "\n")...)...) + end,
+		"more parts than any has":     strings.Repeat(formPart("x", ""), maxParts) + formPart("token", "1") + end,
+		"line feeds alone":            strings.ReplaceAll(formPart("token", "1")+end, "\r", ""),
+		"a header with a line feed":   "--b\r\n" + named + "\n\r\nv\r\n" + end,
+		"a header without a colon":    head(named, "nonsense") + end,
+		"an extended name, too":       formPart("token", "1") + head(`Content-Disposition: form-data; name*=UTF-8''token`) + end,
+		"a name in another case of a": formPart("token", "1") + head(`CONTENT-DISPOSITION: FORM-DATA; NAME="Token"`) + end,
+	} {
+		got, err := MultipartFields(multipartRequest("b", body), "token")
+		if _, refused := errors.AsType[*Refusal](err); !refused {
+			t.Errorf("%s: got %v, %v", what, got, err)
+		}
+	}
+	for _, kind := range []string{
+		"multipart/form-data", "multipart/form-data; boundary=", "multipart/mixed; boundary=b", "text/plain", "", "multipart/form-data; boundary=" + strings.Repeat("b", maxBoundary+1),
+		`multipart/form-data; boundary="b "`, "multipart/form-data; boundary=b; boundary=c", strings.Repeat("x", MaxContentType) + "/y",
+	} {
+		r := multipartRequest("b", formPart("token", "1")+end)
+		r.Header.Set("Content-Type", kind)
+		if got, err := MultipartFields(r, "token"); err == nil {
+			t.Errorf("Content-Type %.40q: got %v", kind, got)
+		}
+	}
+	twice := multipartRequest("b", formPart("token", "1")+end)
+	twice.Header["Content-Type"] = append(twice.Header["Content-Type"], "multipart/form-data; boundary=c")
+	if got, err := MultipartFields(twice, "token"); err == nil {
+		t.Errorf("two Content-Types: got %v", got)
+	}
+}
+
+// countingBody is a body that is not in memory.
+type countingBody struct {
+	BytesBody
+	read int
+}
+
+func (c *countingBody) Bytes() []byte { return nil }
+
+func (c *countingBody) Open() io.ReadCloser {
+	return io.NopCloser(io.TeeReader(c.BytesBody.Open(), writerFunc(func(p []byte) { c.read += len(p) })))
+}
+
+type writerFunc func(p []byte)
+
+func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
+
+// TestInvariant12AMultipartBodyIsReadOnceAndNotKept: whatever its parts are.
+func TestInvariant12AMultipartBodyIsReadOnceAndNotKept(t *testing.T) {
+	for what, body := range map[string]string{
+		"one large part":    formPart("attachment-1", strings.Repeat("x", 32<<20)) + formPart("token", "1") + "--b--\r\n",
+		"many short lines":  formPart("attachment-1", strings.Repeat("\n", 32<<20)) + formPart("token", "1") + "--b--\r\n",
+		"nearly boundaries": formPart("attachment-1", strings.Repeat("--\n", 8<<20)) + formPart("token", "1") + "--b--\r\n",
+		"no end":            "--b\r\n" + strings.Repeat("x", 32<<20),
+		"many parts":        strings.Repeat(formPart("x", ""), 200_000),
+	} {
+		counted := &countingBody{BytesBody: BytesBody(body)}
+		r := multipartRequest("b", "")
+		r.Body = counted
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, _ = MultipartFields(r, "token")
+		runtime.ReadMemStats(&after)
+		allocated := after.TotalAlloc - before.TotalAlloc
+		if allocated > 2<<20 {
+			t.Errorf("%s: %d bytes are allocated for %d", what, allocated, len(body))
+		}
+		if counted.read > len(body) {
+			t.Errorf("%s: %d bytes are read of %d", what, counted.read, len(body))
+		}
+	}
+}
+
+// FuzzMultipartFields: whatever is read is what the standard library reads, once.
+func FuzzMultipartFields(f *testing.F) {
+	f.Add("b", formPart("token", "1")+"--b--\r\n")
+	f.Add("b", formPart("token", "a\nb")+formPart("x", "--bb\r\n")+"--b--")
+	f.Add("b", "--b\r\nContent-Disposition: form-data; name=token; filename=x\r\n\r\n\r\n--b--")
+	f.Add("b", "--b\nContent-Disposition: form-data; name=token\n\nv\n--b--\n")
+	f.Fuzz(func(t *testing.T, boundary, body string) {
+		r := multipartRequest(boundary, body)
+		got, err := MultipartFields(r, "token")
+		if err != nil {
+			return
+		}
+		want := make(map[string][]string)
+		parsed, err := multipartBoundary(r)
+		if err != nil {
+			t.Fatalf("fields without a boundary: %v", err)
+		}
+		parts := multipart.NewReader(strings.NewReader(body), parsed)
+		for {
+			p, err := parts.NextRawPart()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return // the standard library is stricter here
+			}
+			value, err := io.ReadAll(p)
+			if err != nil {
+				return
+			}
+			want[p.FormName()] = append(want[p.FormName()], string(value))
+		}
+		if token, known := got["token"]; fmt.Sprint(want["token"]) != fmt.Sprint(map[bool][]string{true: {token}}[known]) {
+			t.Errorf("%q: got %q, the standard library reads %q", body, got, want["token"])
+		}
+	})
+}
