@@ -3,10 +3,10 @@ module github.com/verify-webhook/caddy-verify-webhook/e2e
 go 1.26.0
 
 require (
-	github.com/chromedp/cdproto v0.159.0
-	github.com/chromedp/chromedp v0.23.0
 	github.com/PagerDuty/go-pagerduty v1.8.0
 	github.com/buildkite/go-buildkite/v4 v4.23.0
+	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/chromedp v0.23.0
 	github.com/mailgun/mailgun-go/v4 v4.23.0
 	github.com/razorpay/razorpay-go v1.3.3
 	github.com/verify-webhook/caddy-verify-webhook v0.0.0-00010101000000-000000000000

@@ -40,9 +40,9 @@ secrets of its endpoint. --config, --endpoint, --secret, --other, --options and
 
 Otherwise reads a recorded delivery and prints why its signature does not
 verify, by trying what goes wrong with secrets, bodies, URLs, headers and
-clocks. The record is raw HTTP, a HAR file or one of its entries, a curl line, or what a
-provider's page shows of a delivery. Without a file, or with -, it is read
-from standard input.
+clocks. The record is raw HTTP, a HAR file or one of its entries, a curl line,
+or what a provider's page shows of a delivery. Without a file, or with -, it is
+read from standard input.
 
 Options and secrets are those of --config or, without it, of the running Caddy
 instance, as far as its placeholders can be resolved here. --secret, --options

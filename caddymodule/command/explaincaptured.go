@@ -1,14 +1,10 @@
 package command
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/command/diagnose"
@@ -86,40 +82,4 @@ func (f *explainFlags) overrideByEndpoint(o *inspector.Override, number uint64) 
 		o.Secrets, o.Labels, err = endpoint.resolved()
 	}
 	return err
-}
-
-// ask asks the admin API, and reads its JSON.
-func (a *adminClient) ask(method, uri string, body, answer any) error {
-	resp, err := a.open(method, uri, body)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
-		return fmt.Errorf("reading the answer of Caddy: %w", err)
-	}
-	return nil
-}
-
-// open asks the admin API. The caller reads and closes the response's body.
-func (a *adminClient) open(method, uri string, body any) (*http.Response, error) {
-	address, err := caddycmd.DetermineAdminAPIAddress(a.address, nil, a.config, a.adapter)
-	if err != nil {
-		return nil, fmt.Errorf("finding the admin API: %w", err)
-	}
-	var in io.Reader
-	header := make(http.Header)
-	if body != nil {
-		encoded, err := json.Marshal(body)
-		if err != nil {
-			return nil, err
-		}
-		in = bytes.NewReader(encoded)
-		header.Set("Content-Type", "application/json")
-	}
-	resp, err := caddycmd.AdminAPIRequest(address, method, uri, header, in)
-	if err != nil && strings.Contains(err.Error(), "connection refused") {
-		return nil, fmt.Errorf("no Caddy instance runs here with its admin API at %s: start it, or write --address", address)
-	}
-	return resp, err
 }

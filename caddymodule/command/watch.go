@@ -137,7 +137,7 @@ const maxEvent = 16 << 20
 // follow prints what one connection brings. It returns the error that ended it,
 // and whether there was one at all.
 func (f *watchFlags) follow(ctx context.Context) (connected bool, err error) {
-	resp, err := f.admin.open(http.MethodGet, inspector.AdminStreamPath, nil)
+	resp, err := f.admin.send(http.MethodGet, inspector.AdminStreamPath, nil)
 	if err != nil {
 		return false, err
 	}

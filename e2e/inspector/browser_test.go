@@ -35,6 +35,7 @@ var pictures = flag.Bool("pictures", false, "write the pictures of docs/inspecto
 const (
 	githubSecret = "the secret of the GitHub endpoint"
 	stripeSecret = "whsec_7Xq1v0b3mTn2c9dK4LrPz8yWQhGfUaJe"
+	queuedSecret = "the secret of the queued endpoint"
 	within       = 60 * time.Second
 )
 
@@ -42,6 +43,7 @@ const caddyfile = `
 {
 	verify_webhook {
 		store memory
+		queue file QUEUE
 	}
 }
 http://SITE {
@@ -49,6 +51,17 @@ http://SITE {
 	handle /webhooks/github {
 		verify_webhook github {env.GITHUB_SECRET}
 		reverse_proxy APP
+	}
+	handle /webhooks/queued {
+		verify_webhook github {env.LATER_SECRET} {
+			namespace queued
+		}
+		webhook_queue orders {
+			deliver {
+				reverse_proxy APP
+			}
+			retry 1h
+		}
 	}
 	handle /webhooks/stripe {
 		verify_webhook stripe {env.STRIPE_SECRET}
@@ -73,19 +86,25 @@ type world struct {
 
 func start(t *testing.T, capture string) *world {
 	t.Helper()
-	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }))
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Webhook-Verified-Attempt") == "1" {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		w.WriteHeader(http.StatusAccepted)
+	}))
 	t.Cleanup(app.Close)
 	site, page := process.Address(t), process.Address(t)
 	port := page[strings.LastIndexByte(page, ':')+1:]
 	folder := t.TempDir()
 	config := filepath.Join(folder, "Caddyfile")
-	text := strings.NewReplacer("SITE", site, "PORT", port, "APP", app.Listener.Addr().String(), "CAPTURE", capture).Replace(caddyfile)
+	text := strings.NewReplacer("SITE", site, "PORT", port, "APP", app.Listener.Addr().String(), "CAPTURE", capture, "QUEUE", filepath.Join(folder, "queue.db")).Replace(caddyfile)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	sidecar.Run(t, sidecar.Config{
 		Binary: prepared.Caddy(t), Caddyfile: config, State: folder,
-		Env: []string{"GITHUB_SECRET=" + githubSecret, "STRIPE_SECRET=" + stripeSecret},
+		Env: []string{"GITHUB_SECRET=" + githubSecret, "STRIPE_SECRET=" + stripeSecret, "LATER_SECRET=" + queuedSecret},
 	})
 	w := &world{t: t, site: "http://" + site, inspector: "http://localhost:" + port}
 	w.browser = openBrowser(t)
@@ -260,6 +279,27 @@ func TestAPostOfAnotherSiteIsRefused(t *testing.T) {
 	w.until(`window.loaded > 1`)
 	w.open()
 	w.until(`document.querySelectorAll("#rows tr").length === 1`)
+}
+
+// TestAQueuedDeliveryIsRetried: the app fails on the first attempt, and the next one
+// is due in an hour.
+func TestAQueuedDeliveryIsRetried(t *testing.T) {
+	w := start(t, "capture")
+	w.open()
+	d := delivery.GitHub(queuedSecret, "queued-1", "push", []byte(`{"n":1}`))
+	d.Path = "/webhooks/queued"
+	w.send(d)
+	w.until(`document.querySelectorAll("#rows tr").length === 1`)
+	number := eval[string](w, `document.querySelector("#rows tr").dataset.number`)
+	w.until(`fetch("api/delivery?number=` + number + `").then(r => r.json()).then(d => { window.queue = d.queue }) && window.queue && window.queue.attempts === 1 && window.queue.state === "waiting"`)
+	w.run(chromedp.Click("#rows tr td:nth-child(2)"))
+	w.until(`!!document.querySelector(".queue-retry")`)
+	w.run(chromedp.Click(".queue-pause"))
+	w.until(`!!document.querySelector(".queue-resume")`)
+	w.run(chromedp.Click(".queue-resume"))
+	w.until(`!!document.querySelector(".queue-pause")`)
+	w.run(chromedp.Click(".queue-retry"))
+	w.until(`fetch("api/delivery?number=` + number + `").then(r => r.json()).then(d => { window.queue = d.queue }) && window.queue.state === "delivered"`)
 }
 
 func TestTenThousandDeliveriesDoNotMakeThePageGrow(t *testing.T) {
