@@ -210,7 +210,8 @@ func (f *watchFlags) wants(d *inspector.Summary) bool {
 	if f.endpoint != "" && f.endpoint != d.Endpoint && f.endpoint != d.Provider && !pathMatches(f.endpoint, d.Path) {
 		return false
 	}
-	if len(f.outcomes) > 0 && !slices.Contains(f.outcomes, string(d.Outcome)) && !(slices.Contains(f.outcomes, outcomeRefused) && isRefused(d.Outcome)) {
+	wanted := slices.Contains(f.outcomes, string(d.Outcome)) || isRefused(d.Outcome) && slices.Contains(f.outcomes, outcomeRefused)
+	if len(f.outcomes) > 0 && !wanted {
 		return false
 	}
 	text := strings.ToLower(f.text)

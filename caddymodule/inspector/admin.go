@@ -2,6 +2,7 @@ package inspector
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 
@@ -48,7 +49,7 @@ func adminHandler(method string, serve func(http.ResponseWriter, *http.Request) 
 func asAdmin(serve func(*http.Request) (any, error)) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		result, err := serve(r)
-		if known, ok := err.(apiError); ok {
+		if known, ok := errors.AsType[apiError](err); ok {
 			return caddy.APIError{HTTPStatus: known.status, Err: known.error}
 		}
 		if err != nil {

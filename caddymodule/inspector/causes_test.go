@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -114,8 +115,7 @@ func (c *cause) atEndpoint() string {
 }
 
 func quoted(text string) string {
-	raw, _ := json.Marshal(strings.ReplaceAll(text, "{", `\{`)) // a string
-	return string(raw)
+	return strconv.Quote(strings.ReplaceAll(text, "{", `\{`))
 }
 
 func with(options string) string {
@@ -235,8 +235,11 @@ func TestEveryCauseIsExplained(t *testing.T) {
 func (c *cause) check(t *testing.T, by, text string) {
 	t.Helper()
 	var got struct {
-		Answer   string
-		Findings []struct{ Kind, Change string }
+		Answer   string `json:"answer"`
+		Findings []struct {
+			Kind   string `json:"kind"`
+			Change string `json:"change"`
+		} `json:"findings"`
 	}
 	if err := json.Unmarshal([]byte(text), &got); err != nil {
 		t.Fatalf("%s: %v: %s", by, err, text)

@@ -59,7 +59,7 @@ func TestOptions(t *testing.T) {
 		"capture {\n lasst 3\n}":                  "did you mean last?",
 		"capture last 500":                        "in a block, each on a line of its own",
 		"last 500":                                "last must be inside capture { }",
-		"capture\ncapture":                        "duplicate option: capture",
+		capture + capture:                         "duplicate option: capture",
 		"remot":                                   "did you mean remote?",
 	} {
 		t.Run(strings.ReplaceAll(options, "\n", " "), func(t *testing.T) {
