@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
-	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -130,13 +129,7 @@ func serveForget(w http.ResponseWriter, r *http.Request) error {
 	if err := in.Decode(&q); err != nil {
 		return adminError(http.StatusBadRequest, fmt.Errorf("reading the request: %w", err))
 	}
-	return answerAdmin(w, r, q, func(h *Handler, ctx context.Context, id string) ([]DeliveryStatus, error) {
-		statuses, err := h.forget(ctx, id)
-		if slices.ContainsFunc(statuses, func(s DeliveryStatus) bool { return s.Forgotten }) {
-			h.logger.Info("forgot a handled delivery on purpose", zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()), zap.String("id", id))
-		}
-		return statuses, err
-	})
+	return answerAdmin(w, r, q, (*Handler).forgetOnPurpose)
 }
 
 // answerAdmin asks every endpoint that is meant.

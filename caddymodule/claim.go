@@ -58,8 +58,10 @@ func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 		return nil, 0, &refusal{outcome: StoreUnavailable, reason: "the replay store failed; the provider is asked to try again", err: err}
 	}
 	if verdict != replay.Ours {
+		d.observed.step(stepCopy)
 		return nil, verdict, nil
 	}
+	d.observed.step(stepClaimed)
 	if d.traced() {
 		d.traceEvent("webhook claimed")
 	}
@@ -141,12 +143,16 @@ func (c *claim) end(status int) {
 		return
 	}
 	if c.d.app.verified.stored.Load() {
+		c.d.observed.step("stored by the queue")
 		c.commitStored(status)
 		return
 	}
 	err := c.commit(&c.ending, status)
 	if c.d.traced() {
 		c.d.traceEvent("webhook claim committed", attribute.Int("webhook.app_status", status), attribute.Bool("webhook.remembered", err == nil))
+	}
+	if err == nil {
+		c.d.observed.step(stepCommitted)
 	}
 	if err == nil || c.lost(err) {
 		return
@@ -253,6 +259,7 @@ func (c *claim) release(status int) {
 	c.mu.Lock()
 	c.released = true
 	c.mu.Unlock()
+	c.d.observed.step(stepReleased)
 	if c.d.traced() {
 		c.d.traceEvent("webhook claim released", attribute.Int("webhook.app_status", status))
 	}

@@ -83,6 +83,7 @@ func (h *Handler) answerStatus(d *delivery, o Outcome, reason string, status int
 	if status >= 400 {
 		return h.refuse(d, &refusal{outcome: o, reason: reason, status: status})
 	}
+	d.response = status
 	d.end(o, reason)
 	h.log.answered(d)
 	h.withhold(d)

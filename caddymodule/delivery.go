@@ -39,6 +39,8 @@ type delivery struct {
 	forwarded  http.Request // what the app gets
 	identity   [6]string    // values of headers
 	answer     statusWriter // the app's
+	observed   *observed    // nil if nobody observes
+	response   int          // what the sender gets, as far as it is chosen here
 	outcome    Outcome
 	reason     string
 }

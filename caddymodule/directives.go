@@ -21,6 +21,7 @@ var directiveOrders = []struct {
 	{"webhook_queue", httpcaddyfile.Before, "respond"},
 	{"webhook_relay", httpcaddyfile.Before, "respond"},
 	{"webhook_listeners", httpcaddyfile.Before, "respond"},
+	{"webhook_inspector", httpcaddyfile.Before, "respond"},
 }
 
 func init() {

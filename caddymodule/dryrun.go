@@ -31,12 +31,16 @@ func (h *Handler) provisionAlone(ctx context.Context, config json.RawMessage) (c
 		return nil, fmt.Errorf("reading the handler's config: %w", err)
 	}
 	h.app = newAppInMemory()
+	h.aside = dryrun.IsAside(ctx)
 	h.handshakes = new(handshakeDesk)
 	c, cancel := caddy.NewContext(caddy.Context{Context: ctx})
 	cleanup = func() {
 		// They hold nothing whose loss could matter.
 		_ = h.Cleanup()
 		_ = h.app.Cleanup()
+		if h.aside {
+			forgetStoreMetrics(trialStore)
+		}
 		cancel()
 	}
 	for _, step := range []func() error{func() error { return h.Provision(c) }, h.Validate, h.app.openStores} {
@@ -48,10 +52,13 @@ func (h *Handler) provisionAlone(ctx context.Context, config json.RawMessage) (c
 	return cleanup, nil
 }
 
+// trialStore is the label of the store of a trial.
+const trialStore = "trial"
+
 // newAppInMemory returns an app whose default store is in memory.
 func newAppInMemory() *App {
 	a := &App{budget: body.NewBudget(defaultBodyMemory, defaultBodyDisk)}
-	a.store = a.addStore("trial", func() (replay.Store, func() error, error) {
+	a.store = a.addStore(trialStore, func() (replay.Store, func() error, error) {
 		return memory.New(memory.Options{}), nil, nil
 	})
 	return a

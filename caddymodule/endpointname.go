@@ -30,9 +30,12 @@ func (h *Handler) endpointName() string {
 
 // identify gives the endpoint a name, and the metrics of that name.
 func (h *Handler) identify(name string) error {
-	metrics, err := acquireEndpointMetrics(h.facts().Name, name)
-	if err != nil {
-		return err
+	metrics := uncountedMetrics
+	if !h.aside {
+		var err error
+		if metrics, err = acquireEndpointMetrics(h.facts().Name, name); err != nil {
+			return err
+		}
 	}
 	if former := h.identity.Swap(&endpointIdentity{name, metrics}); former != nil {
 		return former.metrics.release()

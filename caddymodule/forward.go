@@ -38,13 +38,15 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 		r.Header[headerOutcome] = []string{string(Verified)}
 	}
 
-	d.answer.ResponseWriter, d.answer.claim = d.w, c
+	d.answer.ResponseWriter, d.answer.claim, d.answer.observed = d.w, c, d.observed
+	d.observed.step(stepForwarded)
 	// Caddy sets this variable where the chain of handlers ends without one
 	// that responds. An earlier value says nothing about this chain.
 	caddyhttp.SetVar(d.r.Context(), unhandledVar, nil)
 	if err := next.ServeHTTP(&d.answer, r); err != nil {
 		var handlerErr caddyhttp.HandlerError
 		errors.As(err, &handlerErr)
+		d.response = handlerErr.StatusCode
 		c.fail(handlerErr.StatusCode)
 		h.withhold(d)
 		return err
@@ -53,7 +55,10 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 		c.fail(0)
 		return h.refuse(d, &refusal{outcome: Unhandled, reason: nothingBehind})
 	}
-	c.end(http.StatusOK) // what the server sends for a handler that wrote nothing
+	if d.response = d.answer.status; d.response == 0 {
+		d.response = http.StatusOK // what the server sends for a handler that wrote nothing
+	}
+	c.end(http.StatusOK)
 	return nil
 }
 
@@ -85,6 +90,7 @@ const (
 type statusWriter struct {
 	caddyhttp.ResponseWriterWrapper
 	claim       *claim
+	observed    *observed
 	wroteStatus bool
 	status      int
 }
@@ -94,6 +100,7 @@ func (w *statusWriter) WriteHeader(status int) {
 	// Informational answers are not final, except for a change of protocol.
 	if !w.wroteStatus && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		w.wroteStatus, w.status = true, status
+		w.observed.step(stepResponse)
 		w.claim.end(status)
 	}
 	w.ResponseWriterWrapper.WriteHeader(status)

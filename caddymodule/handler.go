@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -86,6 +87,9 @@ type Handler struct {
 
 	// How replays are recognized.
 	Replay Replay `json:"replay,omitzero"`
+
+	providerJSON json.RawMessage // as in the config
+	aside        bool            // a trial beside the running config: not counted, not observed
 
 	current  atomic.Pointer[loadedProvider]
 	app      *App
@@ -199,6 +203,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 
 func (h *Handler) provision(ctx caddy.Context) error {
 	h.log = newBoundedLog(h.logger)
+	h.providerJSON = slices.Clone(h.ProviderRaw) // Caddy clears it when it has loaded it
 	if h.now == nil {
 		h.now = time.Now
 	}
@@ -417,6 +422,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	d := h.newDelivery(w, r)
 	d.metrics.inFlight.Inc()
 	defer d.metrics.inFlight.Dec()
+	d.observe()
 	// At once: error routes see the headers of what is refused.
 	stripUntrusted(r.Header)
 	if h.Mode == modeMonitor {
@@ -466,6 +472,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.refuse(d, err)
 	}
 	if verdict != replay.Ours {
+		d.copyBody(Duplicate)
 		d.body.Release()
 		return h.answerCopy(d, verdict)
 	}
@@ -484,6 +491,7 @@ func (h *Handler) checkHeaders(d *delivery) error {
 	if d.r.ContentLength > h.MaxBody {
 		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the declared length is %d bytes, max_body is %d", d.r.ContentLength, h.MaxBody)}
 	}
+	d.observed.step(stepHeaders)
 	return nil
 }
 
@@ -517,6 +525,7 @@ func (h *Handler) verify(d *delivery) error {
 	if verified.TimestampSigned && !verified.Timestamp.IsZero() {
 		d.metrics.skew().Observe(d.signed.Now.Sub(verified.Timestamp).Seconds())
 	}
+	d.observed.step(stepVerified)
 	if d.traced() {
 		d.traceEvent("webhook signature verified")
 	}

@@ -47,6 +47,14 @@ func newMeteredStore(s replay.Store, label string) *meteredStore {
 	}
 }
 
+// forgetStoreMetrics removes what was measured of a store.
+func forgetStoreMetrics(label string) {
+	labels := prometheus.Labels{"store": label}
+	metrics.storeTime.DeletePartialMatch(labels)
+	metrics.storeErrors.DeletePartialMatch(labels)
+	metrics.lostClaims.DeletePartialMatch(labels)
+}
+
 func (o *operationMetrics) done(start time.Time, err error) {
 	if o.time != nil {
 		o.time.Observe(time.Since(start).Seconds())

@@ -104,7 +104,23 @@ type endpointMetrics struct {
 	skew         func() prometheus.Observer // there is none until a timestamp is signed
 	inFlight     prometheus.Gauge
 	outdated     prometheus.Gauge
+	uncounted    bool // of trials beside the running config
 }
+
+// uncountedMetrics are of no registry.
+var uncountedMetrics = func() *endpointMetrics {
+	nothing := prometheus.ObserverFunc(func(float64) {})
+	m := &endpointMetrics{
+		outcomes: make(map[Outcome]prometheus.Counter, len(Outcomes)), verification: nothing,
+		skew:     func() prometheus.Observer { return nothing },
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{}), outdated: prometheus.NewGauge(prometheus.GaugeOpts{}),
+		uncounted: true,
+	}
+	for _, o := range Outcomes {
+		m.outcomes[o] = prometheus.NewCounter(prometheus.CounterOpts{})
+	}
+	return m
+}()
 
 // endpointMetricsPool keeps the metrics of an endpoint for as long as a config
 // has it.
@@ -141,6 +157,9 @@ func newEndpointMetrics(provider, endpoint string) *endpointMetrics {
 }
 
 func (m *endpointMetrics) release() error {
+	if m.uncounted {
+		return nil
+	}
 	_, err := endpointMetricsPool.Delete(endpointMetricsKey(m.provider, m.endpoint))
 	return err
 }

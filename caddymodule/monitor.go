@@ -120,6 +120,7 @@ func (h *Handler) readPrefix(d *delivery) (rest io.Reader, err error) {
 // letThrough hands a delivery to the app although, or because, it is not
 // known to be genuine, fresh and new. It says so.
 func (d *delivery) letThrough(next caddyhttp.Handler) error {
+	d.observed.step(stepUnverified)
 	r := d.r.WithContext(d.r.Context()) // a copy, whose body can be replaced
 	if d.body != nil {
 		d.replaceBody(r)

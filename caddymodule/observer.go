@@ -1,10 +1,14 @@
 package caddymodule
 
 import (
+	"context"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
 // Observation is one delivery whose outcome is final.
@@ -15,6 +19,9 @@ type Observation struct {
 	Endpoint, Provider string
 	// Method, Host and URI are as they reached the server.
 	Method, Host, URI string
+	// Scheme and SignedHost are those by which the signature was verified: a
+	// trusted proxy may have said others than the request.
+	Scheme, SignedHost string
 	// RemoteAddr is the sender's address.
 	RemoteAddr string
 	Outcome    Outcome
@@ -22,15 +29,51 @@ type Observation struct {
 	Reason string
 	// ID, Event and Key are of a delivery that was verified, else empty.
 	ID, Event, Key string
+	// Secret is the label or position of the secret that has signed.
+	Secret string
+	// Unsigned lists what the signature does not cover.
+	Unsigned string
 	// Size is the length of the body in bytes, -1 if it was not read.
 	Size int64
 	// Status is the app's, 0 if the app was not asked or did not respond.
 	Status int
+	// AppTime is how long the app took until its final status.
+	AppTime time.Duration
+	// Response is the status that the sender got, 0 if another handler or
+	// the server has chosen it.
+	Response int
+	// Steps are the way that the delivery took.
+	Steps []Step
+	// Header is the request's, as it was sent. Credentials were removed: see
+	// redactHeader.
+	Header http.Header
+	// Body is the body, as far as an observer asked for it; nil if none did or
+	// if it was not read. BodyCut: there is more of it.
+	Body    []byte
+	BodyCut bool
+
+	keys replay.Keys
 }
 
-// Observer is notified of every delivery whose outcome is final. Its method is
-// called while the sender waits, so it must return at once.
+// Step is one thing that happened to a delivery.
+type Step struct {
+	Name string
+	// After is the time since the request arrived.
+	After time.Duration
+}
+
+// Observer is notified of every delivery that arrives after it was added, once
+// its outcome is final. Its method is called while the sender waits, so it must
+// return at once.
 type Observer interface{ DeliveryEnded(Observation) }
+
+// BodyObserver is an observer that may want bodies.
+type BodyObserver interface {
+	Observer
+	// BodyLimit returns how many bytes it wants of the body of a delivery with
+	// this outcome. A copy has the outcome [Duplicate] here, whatever its own.
+	BodyLimit(Outcome) int64
+}
 
 // observers are of the process, like what they observe: during a reload two
 // configs serve.
@@ -66,25 +109,141 @@ func (s *observers) change(change func([]Observer) []Observer) {
 	s.all.Store(&all)
 }
 
-// notify tells the observers how a delivery ended.
-func (d *delivery) notify() {
+// observed is what is noted of a delivery while it is on its way, for the
+// observers that there were when it arrived. Its methods do nothing if it is
+// nil, which it is if there were none.
+type observed struct {
+	observers []Observer
+	began     time.Time
+	header    http.Header
+
+	mu        sync.Mutex // an app's handler may respond from another goroutine
+	steps     []Step
+	forwarded time.Time
+	appTime   time.Duration
+	body      []byte
+	bodyCut   bool
+}
+
+// observe begins to note what happens to a delivery, if there are observers.
+// The headers must still be those that the sender sent.
+func (d *delivery) observe() {
 	all := observing.all.Load()
-	if all == nil {
+	if all == nil || d.metrics.uncounted {
 		return
 	}
+	d.observed = &observed{observers: *all, began: time.Now(), header: redactHeader(d.r.Header, &d.provider.facts)}
+}
+
+// The steps of a delivery.
+const (
+	stepHeaders    = "headers checked"
+	stepBody       = "body read"
+	stepVerified   = "signature verified"
+	stepClaimed    = "claimed: it is new"
+	stepCopy       = "it is a copy"
+	stepForwarded  = "forwarded to the app"
+	stepUnverified = "forwarded to the app unverified (mode monitor)"
+	stepResponse   = "the app responded"
+	stepCommitted  = "remembered as handled"
+	stepReleased   = "claim released: a retry reaches the app"
+)
+
+func (o *observed) step(name string) {
+	if o == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Now()
+	switch name {
+	case stepForwarded:
+		o.forwarded = now
+	case stepResponse:
+		if !o.forwarded.IsZero() {
+			o.appTime = now.Sub(o.forwarded)
+		}
+	}
+	o.steps = append(o.steps, Step{name, now.Sub(o.began)})
+}
+
+// bodyLimit is how many bytes an observer wants of the body at most.
+func (o *observed) bodyLimit(outcome Outcome) (limit int64) {
+	if o == nil {
+		return 0
+	}
+	for _, one := range o.observers {
+		if b, ok := one.(BodyObserver); ok {
+			limit = max(limit, b.BodyLimit(outcome))
+		}
+	}
+	return limit
+}
+
+// copyBody keeps what observers want of the body. It must be called before the
+// body is released.
+func (d *delivery) copyBody(outcome Outcome) {
+	limit := d.observed.bodyLimit(outcome)
+	if limit <= 0 || d.body == nil || d.observed.body != nil {
+		return
+	}
+	r := d.body.Open()
+	defer r.Close()
+	kept := make([]byte, min(limit, d.body.Size()))
+	n, _ := readFull(r, kept) // what cannot be read is missing
+	d.observed.body, d.observed.bodyCut = kept[:n], int64(n) < d.body.Size()
+}
+
+// notify tells the observers how a delivery ended.
+func (d *delivery) notify() {
+	if d.observed == nil {
+		return
+	}
+	d.copyBody(d.outcome)
+	seen := d.observed
+	seen.mu.Lock()
+	defer seen.mu.Unlock()
 	o := Observation{
 		Received: d.signed.Now, Ended: time.Now(),
 		Endpoint: d.endpoint, Provider: d.provider.facts.Name,
 		Method: d.signed.Method, Host: d.r.Host, URI: d.signed.RequestURI, RemoteAddr: d.r.RemoteAddr,
-		Outcome: d.outcome, Reason: d.reason, Size: -1, Status: d.answer.status,
+		Scheme: d.signed.Scheme, SignedHost: d.signed.Host,
+		Outcome: d.outcome, Reason: d.reason, Size: -1, Status: d.answer.status, Response: d.response,
+		Steps: seen.steps, AppTime: seen.appTime, Header: seen.header, Body: seen.body, BodyCut: seen.bodyCut,
 	}
-	if d.body != nil {
+	switch {
+	case d.body != nil:
 		o.Size = d.body.Size()
+	case seen.body != nil && !seen.bodyCut:
+		o.Size = int64(len(seen.body))
 	}
 	if v := d.verified; v != nil {
 		o.ID, o.Event, o.Key = v.ID, v.Event, d.keyText()
+		o.Unsigned = d.provider.unsigned.of(v)
+		if len(v.Matches) > 0 {
+			o.Secret = v.Matches[0].Secret.Label
+		}
+		o.keys = replay.Keys{Blocking: slices.Clone(d.keys.Blocking), Notes: slices.Clone(d.keys.Notes)}
 	}
-	for _, observer := range *all {
+	for _, observer := range seen.observers {
 		observer.DeliveryEnded(o)
 	}
+}
+
+// ClaimState is what the replay store knows of an observed delivery.
+func (e Endpoint) ClaimState(ctx context.Context, o Observation) (replay.State, bool, error) {
+	if len(o.keys.Blocking) == 0 {
+		return replay.Free, false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := e.h.shared.use(ctx); err != nil {
+		return replay.Free, false, err
+	}
+	defer e.h.shared.done()
+	states, err := e.h.store.Lookup(ctx, o.keys.Blocking[:1])
+	if err != nil {
+		return replay.Free, false, err
+	}
+	return states[0], true, nil
 }

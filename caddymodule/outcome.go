@@ -124,14 +124,16 @@ func asRefusal(err error) *refusal {
 // refuse turns an error into the refusal that the sender gets, and logs it.
 func (h *Handler) refuse(d *delivery, err error) error {
 	r := asRefusal(err)
-	d.end(r.outcome, r.reason)
-	h.log.log(d, r, "refused a webhook delivery")
-	h.discardBody(d)
-	h.withhold(d)
 	status := r.status
 	if status == 0 {
 		status = r.outcome.status()
 	}
+	d.response = status
+	h.peekBody(d, r.outcome)
+	d.end(r.outcome, r.reason)
+	h.log.log(d, r, "refused a webhook delivery")
+	h.discardBody(d)
+	h.withhold(d)
 	if status == http.StatusServiceUnavailable {
 		d.w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	}
@@ -154,6 +156,7 @@ func (d *delivery) nameOutcome() {
 
 // ignore answers a genuine delivery that nobody asked for.
 func (h *Handler) ignore(d *delivery) error {
+	d.response = http.StatusNoContent
 	d.end(Ignored, notInEvents)
 	h.log.answered(d)
 	h.withhold(d)
@@ -168,6 +171,7 @@ func (h *Handler) answerHandshake(d *delivery) error {
 	if err := h.keepHandshakeSecret(d); err != nil {
 		return h.refuse(d, err)
 	}
+	d.response = cmp.Or(d.verified.Answer.Status, http.StatusOK)
 	d.end(Handshake, "")
 	// A handler in front that replaces the response gets the request.
 	h.discardBody(d)

@@ -42,6 +42,7 @@ func (d *delivery) took(b *body.Body) {
 	}
 	d.bodyUnread = false
 	d.body, d.signed.Body = b, b
+	d.observed.step(stepBody)
 }
 
 // bodyRefusal says what became of a body that could not be read.

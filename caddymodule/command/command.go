@@ -63,6 +63,7 @@ func subcommands() []*cobra.Command {
 		providersCommand(),
 		signCommand(),
 		sendCommand(),
+		watchCommand(),
 		explainCommand(),
 		testCommand(),
 		seenCommand(),

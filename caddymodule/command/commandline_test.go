@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 
@@ -170,6 +171,19 @@ func TestTheExamplesOfTheHelpWork(t *testing.T) {
 				args = append(args, "--address", admin, "--url", site+"/webhooks/github", "--count", "1")
 			case "seen", "forget":
 				args = append(args, "--address", admin)
+			case "listen":
+				continue // it listens until it is interrupted: see its own tests
+			case "watch":
+				args = append(args, "--address", admin, "--count", "1")
+				stop := sendMeanwhile(admin, site)
+				if out, err := tree(t.Context(), args...); err != nil || strings.Count(out, "\n") < 1 {
+					t.Errorf("%s: %v\n%s", line, err, out)
+				}
+				stop()
+				continue
+			}
+			if strings.HasSuffix(line, "explain 17") {
+				args = append(args, "--address", admin)
 			}
 			if strings.Contains(line, "explain custom") {
 				args[2] = "custom.http"
@@ -178,5 +192,23 @@ func TestTheExamplesOfTheHelpWork(t *testing.T) {
 				t.Errorf("%s:\n%s", line, out)
 			}
 		}
+	}
+}
+
+// sendMeanwhile sends good and bad deliveries until stop is called: there is
+// something to watch.
+func sendMeanwhile(admin, site string) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() {
+		for ctx.Err() == nil {
+			for _, secret := range []string{sendSecret, "another"} {
+				_, _ = tree(ctx, "send", "github", "--secret", secret, "--address", admin, "--url", site+"/webhooks/github", "--quiet")
+			}
+		}
+	})
+	return func() {
+		cancel()
+		done.Wait()
 	}
 }

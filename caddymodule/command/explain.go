@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,13 +31,18 @@ type explainFlags struct {
 func explainCommand() *cobra.Command {
 	var f explainFlags
 	cmd := &cobra.Command{
-		Use:   "explain <provider> [<file>]",
-		Short: "Print why a recorded delivery is refused, and what to change first",
-		Long: `Reads a recorded delivery and prints why its signature does not verify, by
-trying what goes wrong with secrets, bodies, URLs, headers and clocks. The
-record is raw HTTP, a HAR file or one of its entries, a curl line, or what a
-provider's page shows of a delivery. Without a file, or with -, it is read
-from standard input.
+		Use:   "explain <number> | <provider> [<file>]",
+		Short: "Print why a delivery is refused, and what to change first",
+		Long: `With a number, as "watch" and the inspector's page show it, has the running
+Caddy instance explain the delivery that it has captured, with the options and
+secrets of its endpoint. --config, --endpoint, --secret, --other, --options and
+--public-url replace or add to them.
+
+Otherwise reads a recorded delivery and prints why its signature does not
+verify, by trying what goes wrong with secrets, bodies, URLs, headers and
+clocks. The record is raw HTTP, a HAR file or one of its entries, a curl line,
+or what a provider's page shows of a delivery. Without a file, or with -, it is
+read from standard input.
 
 Options and secrets are those of --config or, without it, of the running Caddy
 instance, as far as its placeholders can be resolved here. --secret, --options
@@ -44,7 +50,8 @@ and --public-url take precedence. Neither a secret nor a signature that would
 be accepted is ever printed.
 
 Exit codes: 0 accepted as it is, 1 refused or failed, 2 wrong usage.`,
-		Example: `  caddy verify-webhook explain github delivery.http \
+		Example: `  caddy verify-webhook explain 17
+  caddy verify-webhook explain github delivery.http \
     --secret env:GITHUB_WEBHOOK_SECRET
   caddy verify-webhook explain stripe trace.har --secret @secret \
     --other @old_secret
@@ -65,6 +72,9 @@ Exit codes: 0 accepted as it is, 1 refused or failed, 2 wrong usage.`,
 	addJSON(cmd, &f.json)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
+		if number, err := strconv.ParseUint(strings.TrimPrefix(args[0], "#"), 10, 64); err == nil {
+			return f.explainCaptured(cmd, number, args[1:])
+		}
 		c, err := f.readCase(cmd, args)
 		if err != nil {
 			return err
@@ -198,25 +208,29 @@ func printReportJSON(out io.Writer, name string, r *diagnose.Report) error {
 	return err
 }
 
-// printReport prints what was found, the first thing to change first.
+// printReport prints what was found: the answer in one line, then the first thing
+// to change, and the rest.
 func printReport(out io.Writer, r *diagnose.Report) error {
-	for _, note := range r.Notes {
-		fmt.Fprintf(out, "note: %s\n", note)
-	}
-	if r.Accepted() {
-		fmt.Fprintf(out, "%s: the delivery is accepted as it is\n", r.Outcome)
-		return nil
-	}
-	fmt.Fprintf(out, "%s: %s\n", r.Outcome, r.Reason)
+	fmt.Fprintln(out, r.Answer())
 	for i, f := range r.Findings {
-		cause, change := "cause:       ", "change first:"
+		if i == 0 {
+			fmt.Fprintf(out, "change first: %s\n", f.Change)
+			continue
+		}
+		cause := "cause:       "
 		if f.Guess {
 			cause = "perhaps:     "
 		}
-		if i > 0 {
-			change = "then:        "
-		}
-		fmt.Fprintf(out, "\n%s %s\n%s %s\n", cause, f.Cause, change, f.Change)
+		fmt.Fprintf(out, "\n%s %s\nthen change:  %s\n", cause, f.Cause, f.Change)
+	}
+	if len(r.Findings) > 0 && r.Reason != "" {
+		fmt.Fprintf(out, "\nthe handler:  %s\n", r.Reason)
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintf(out, "note:         %s\n", note)
+	}
+	if r.Accepted() {
+		return nil
 	}
 	return errRefused
 }

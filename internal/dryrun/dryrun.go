@@ -21,6 +21,16 @@ import (
 // what the handler needs for it stays unexported there.
 var Provision func(ctx context.Context, config json.RawMessage, now func() time.Time) (handler caddyhttp.MiddlewareHandler, cleanup func(), err error)
 
+// Aside returns a context in which a trial leaves no trace in the metrics of this
+// process, and no observer is notified of it: a running Caddy instance tries
+// variations of a refused delivery.
+func Aside(ctx context.Context) context.Context { return context.WithValue(ctx, asideKey{}, true) }
+
+// IsAside reports whether the context is one of [Aside].
+func IsAside(ctx context.Context) bool { return ctx.Value(asideKey{}) != nil }
+
+type asideKey struct{}
+
 // Result is what became of a request.
 type Result struct {
 	// Outcome and Reason are the placeholders' values. The reason is for the

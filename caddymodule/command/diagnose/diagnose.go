@@ -213,7 +213,7 @@ func (c *Case) judge(ctx context.Context, a attempt, now time.Time) (dryrun.Resu
 	if err != nil {
 		return dryrun.Result{}, err
 	}
-	return dryrun.Once(nolog.Context(ctx), config, func() time.Time { return now }, r)
+	return dryrun.Once(dryrun.Aside(nolog.Context(ctx)), config, func() time.Time { return now }, r)
 }
 
 // judgedAt is the time that the handler judged by, as far as it is known.

@@ -1,0 +1,100 @@
+package inspector
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// textFile is an answer that is no JSON.
+type textFile struct{ name, text string }
+
+func headerNames(h http.Header) iter.Seq[string] { return maps.Keys(h) }
+
+// connectionHeaders are those that a client sets by itself.
+var connectionHeaders = []string{"Content-Length", "Connection", "Accept-Encoding", "Transfer-Encoding", "Host"}
+
+// serveCurl returns a delivery as a curl command line. Credentials are not in it,
+// and signatures are masked.
+func serveCurl(r *http.Request) (any, error) {
+	one, err := numbered(r.URL.Query().Get("number"))
+	if err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "curl -X %s %s", quote(one.o.Method), quote(one.o.Scheme+"://"+one.o.Host+one.shownURI()))
+	for name, value := range one.sentHeaders() {
+		fmt.Fprintf(&b, " \\\n  -H %s", quote(name+": "+value))
+	}
+	if body, note := one.shownBody(); body != "" {
+		fmt.Fprintf(&b, " \\\n  --data-raw %s", quote(body))
+	} else if note != "" && one.o.Size != 0 {
+		fmt.Fprintf(&b, "\n# body: %s", note)
+	}
+	return textFile{text: b.String() + "\n"}, nil
+}
+
+// sentHeaders are the headers as shown, without those that a client sets.
+func (r *record) sentHeaders() iter.Seq2[string, string] {
+	shown := r.shownHeader()
+	return func(yield func(string, string) bool) {
+		for _, name := range slices.Sorted(maps.Keys(shown)) {
+			if slices.Contains(connectionHeaders, name) {
+				continue
+			}
+			for _, value := range shown[name] {
+				if !yield(name, value) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// quote quotes text for a shell: what is not printable becomes an escape of $'…',
+// so that nothing that a sender wrote is run when the text is pasted.
+func quote(text string) string {
+	plain := true
+	for _, c := range []byte(text) {
+		plain = plain && c >= ' ' && c < 0x7f
+	}
+	if plain {
+		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	}
+	var b strings.Builder
+	b.WriteString("$'")
+	for _, c := range []byte(text) {
+		switch {
+		case c == '\\' || c == '\'':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c == '\n':
+			b.WriteString(`\n`)
+		case c < ' ' || c >= 0x7f:
+			fmt.Fprintf(&b, `\x%02x`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String() + "'"
+}
+
+// serveHTTPFile returns a delivery as the text of an HTTP request.
+func serveHTTPFile(r *http.Request) (any, error) {
+	one, err := numbered(r.URL.Query().Get("number"))
+	if err != nil {
+		return nil, err
+	}
+	line := func(text string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(text) }
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", line(one.o.Method), line(one.shownURI()), line(one.o.Host))
+	for name, value := range one.sentHeaders() {
+		fmt.Fprintf(&b, "%s: %s\r\n", line(name), line(value))
+	}
+	body, _ := one.shownBody()
+	b.WriteString("\r\n" + body)
+	return textFile{name: fmt.Sprintf("delivery-%d.http", one.number), text: b.String()}, nil
+}

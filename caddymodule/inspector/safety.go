@@ -1,0 +1,194 @@
+package inspector
+
+import (
+	"errors"
+	"fmt"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// checkListeners refuses to serve on an address that others can reach.
+func (h *Inspector) checkListeners() error {
+	if h.Remote {
+		return nil // checkAuthentication follows when the config starts
+	}
+	for _, address := range h.server.Listen {
+		if !isLoopbackListener(address) {
+			return fmt.Errorf("webhook_inspector would listen on %s, which other machines may reach: write `bind 127.0.0.1` in its site; or, to serve it to others, `remote` in its block and an authentication handler in front, such as basic_auth", address)
+		}
+	}
+	return nil
+}
+
+func isLoopbackListener(address string) bool {
+	a, err := caddy.ParseNetworkAddress(address)
+	if err != nil {
+		return false
+	}
+	return a.IsUnixNetwork() || !a.IsFdNetwork() && isLoopback(a.Host)
+}
+
+// isLoopback reports whether a host name or address is of this machine only.
+func isLoopback(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return ip != nil && ip.IsLoopback()
+}
+
+// checkAuthentication refuses `remote` without an authentication handler that
+// every request must pass before it gets here. Provisioning is too early for
+// it: the routes are not complete.
+func (h *Inspector) checkAuthentication() error {
+	if !h.Remote {
+		return nil
+	}
+	if found, guarded := h.findIn(h.server.Routes, false, 0); found && guarded {
+		return nil
+	}
+	return errors.New("webhook_inspector: remote needs an authentication handler in front that every request passes, such as basic_auth or forward_auth in the same site without a matcher")
+}
+
+// maxRouteDepth bounds the walk: named routes can invoke each other.
+const maxRouteDepth = 32
+
+// findIn looks for the handler in routes, and reports whether authentication is in
+// front of it. guarded says so of the routes themselves.
+func (h *Inspector) findIn(routes caddyhttp.RouteList, guarded bool, depth int) (found, isGuarded bool) {
+	if depth > maxRouteDepth {
+		return false, false
+	}
+	for i := range routes {
+		within := guarded
+		for _, handler := range routes[i].Handlers {
+			if handler == caddyhttp.MiddlewareHandler(h) {
+				return true, within
+			}
+			inner := h.routesOf(handler)
+			if found, isGuarded := h.findIn(inner, within, depth+1); found {
+				return true, isGuarded
+			}
+			within = within || authenticates(handler) || slices.ContainsFunc(inner, alwaysAuthenticates)
+		}
+		if len(routes[i].MatcherSets) == 0 {
+			guarded = within
+		}
+	}
+	return false, false
+}
+
+// routesOf returns the routes inside a handler.
+func (h *Inspector) routesOf(handler caddyhttp.MiddlewareHandler) caddyhttp.RouteList {
+	switch inner := handler.(type) {
+	case *caddyhttp.Subroute:
+		return inner.Routes
+	case *caddyhttp.Invoke:
+		if named, ok := h.server.NamedRoutes[inner.Name]; ok {
+			return caddyhttp.RouteList{*named}
+		}
+	}
+	return nil
+}
+
+func alwaysAuthenticates(r caddyhttp.Route) bool {
+	return len(r.MatcherSets) == 0 && slices.ContainsFunc(r.Handlers, authenticates)
+}
+
+// authenticates reports whether a handler lets only authenticated requests
+// through.
+func authenticates(handler caddyhttp.MiddlewareHandler) bool {
+	switch a := handler.(type) {
+	case caddyauth.Authentication, *caddyauth.Authentication:
+		return true
+	case *reverseproxy.Handler: // forward_auth
+		return a.Rewrite != nil && len(a.HandleResponse) > 0
+	}
+	m, ok := handler.(caddy.Module)
+	return ok && m.CaddyModule().ID == "http.handlers.authentication"
+}
+
+// setSecurityHeaders sets what keeps other sites and what senders wrote from
+// acting in the page.
+func setSecurityHeaders(header http.Header) {
+	header.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("X-Frame-Options", "DENY")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Cache-Control", "no-store")
+}
+
+// checkRequest refuses requests that another site has made a browser send, and
+// those that did not come from this machine.
+func (h *Inspector) checkRequest(r *http.Request) error {
+	if !h.Remote {
+		if err := checkLocal(r); err != nil {
+			return err
+		}
+	}
+	if err := checkOrigin(r); err != nil {
+		return err
+	}
+	if r.Method != http.MethodPost {
+		return nil
+	}
+	// A form of another site cannot have this type.
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return errors.New("Content-Type must be application/json")
+	}
+	return nil
+}
+
+// proxyHeaders are set by proxies.
+var proxyHeaders = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"}
+
+// checkLocal refuses other names than those of this machine, by which a site
+// whose name resolves to it could read the page (DNS rebinding), and requests
+// that came through a proxy or a tunnel.
+func checkLocal(r *http.Request) error {
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	if !isLoopback(host) {
+		return errors.New("the Host is not of this machine: open it as localhost")
+	}
+	for _, name := range proxyHeaders {
+		if len(r.Header.Values(name)) > 0 {
+			return errors.New("the request came through a proxy: to serve the page to others, write `remote` in its block and an authentication handler in front")
+		}
+	}
+	return nil
+}
+
+// checkOrigin refuses requests that the page of another origin has made. Links to
+// the page are allowed.
+func checkOrigin(r *http.Request) error {
+	if origins := r.Header.Values("Origin"); len(origins) > 0 {
+		origin, err := url.Parse(origins[0])
+		if err != nil || len(origins) > 1 || origin.Host == "" || !strings.EqualFold(origin.Host, r.Host) {
+			return errors.New("the request comes from the page of another site")
+		}
+	}
+	switch site := r.Header.Get("Sec-Fetch-Site"); site {
+	case "", "same-origin", "none":
+		return nil
+	default:
+		if r.URL.Path == "/" && r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document" {
+			return nil // a link
+		}
+		return errors.New("the request comes from the page of another site")
+	}
+}

@@ -1,0 +1,86 @@
+package caddymodule
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
+
+// credentialHeaders hold what nobody but the receiver may see.
+var credentialHeaders = []string{"Authorization", "Proxy-Authorization", "Cookie", "Cookie2"}
+
+// RemovedValue begins the text in place of a header value that was removed.
+const RemovedValue = "(removed"
+
+// redactHeader returns a copy of a request's headers without credentials. Where
+// the provider sends its secret in a header, the copy has in its place whether
+// that is a configured secret.
+func redactHeader(h http.Header, facts *provider.Facts) http.Header {
+	out := h.Clone()
+	for name, values := range out {
+		canonical := textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
+		switch {
+		case slices.Contains(facts.TokenHeaders, canonical):
+			for i, value := range values {
+				values[i] = RemovedValue + ": " + compareToken(value, facts.Secrets) + ")"
+			}
+		case slices.Contains(credentialHeaders, canonical):
+			for i := range values {
+				values[i] = RemovedValue + ")"
+			}
+		}
+	}
+	return out
+}
+
+// compareToken says how a token that was sent differs from the secrets. It
+// compares fingerprints, and names no secret.
+func compareToken(token string, secrets []signature.Identity) string {
+	for _, variant := range tokenVariants(token) {
+		sent, err := signature.NewSecret(variant.text, "")
+		if err != nil {
+			continue
+		}
+		fingerprint := sent.Identity().Fingerprint
+		for _, configured := range secrets {
+			if configured.Fingerprint == fingerprint {
+				return "it is secret " + configured.Label + variant.but
+			}
+		}
+	}
+	if strings.TrimSpace(token) == "" {
+		return "it is blank"
+	}
+	return "it is none of the configured secrets"
+}
+
+type tokenVariant struct{ text, but string }
+
+// tokenVariants are what may be meant by a token.
+func tokenVariants(token string) []tokenVariant {
+	trimmed := strings.TrimSpace(token)
+	all := []tokenVariant{{token, ""}}
+	scheme, rest, found := strings.Cut(trimmed, " ")
+	rest = strings.TrimSpace(rest)
+	if found && strings.EqualFold(scheme, "Basic") {
+		if pair, err := base64.StdEncoding.DecodeString(rest); err == nil {
+			all = append(all, tokenVariant{string(pair), ""})
+		}
+	}
+	if found && strings.EqualFold(scheme, "Bearer") {
+		all = append(all, tokenVariant{rest, " behind Bearer"})
+	}
+	all = append(all, tokenVariant{trimmed, ", with white space around it"})
+	if len(trimmed) > 2 && strings.ContainsRune(`"'`, rune(trimmed[0])) && trimmed[0] == trimmed[len(trimmed)-1] {
+		all = append(all, tokenVariant{trimmed[1 : len(trimmed)-1], ", in quotes"})
+	}
+	if decoded, err := base64.StdEncoding.DecodeString(trimmed); err == nil && len(decoded) > 0 {
+		all = append(all, tokenVariant{strings.TrimSpace(string(decoded)), ", in base64"})
+	}
+	return all
+}
