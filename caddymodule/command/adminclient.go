@@ -30,7 +30,8 @@ func (a *adminClient) add(cmd *cobra.Command) {
 // request returns the status of a delivery ID at the endpoints of a provider or
 // namespace.
 func (a *adminClient) request(method, uri string, body any) (found []caddymodule.DeliveryStatus, err error) {
-	return found, a.ask(method, uri, body, &found)
+	err = a.ask(method, uri, body, &found)
+	return found, err
 }
 
 // ask sends body as JSON, unless it is nil, and reads the JSON of the response

@@ -77,7 +77,7 @@ func TestExplainTakesTheEndpointOfAConfig(t *testing.T) {
 		{"a secret that is not set here", []string{"custom", record, "--config", caddyfile, "--endpoint", "/webhooks/other"}, "secret 1 of the endpoint /webhooks/other* cannot be read here", false},
 		{"a misspelt endpoint", []string{"custom", record, "--config", caddyfile, "--endpoint", "/webhooks/acm"}, "did you mean /webhooks/acme?", false},
 		{"another provider", []string{"github", record, "--config", caddyfile}, "has no endpoint of github; there are: ", false},
-		{"the label of a secret", []string{"pusher", pusher, "--config", caddyfile}, "the request has no X-Pusher-Key", false},
+		{"the label of a secret", []string{"pusher", pusher, "--config", caddyfile}, "no secret has that label", false},
 		{"no such file", []string{"custom", record, "--config", caddyfile + "x"}, "reading the config", false},
 	} {
 		out, _, err := run(t, explainCommand(), "", c.args...)

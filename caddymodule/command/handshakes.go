@@ -19,14 +19,15 @@ import (
 func handshakesCommand() *cobra.Command {
 	var a adminClient
 	var accept string
-	var forget bool
+	var forget, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "handshakes [<provider>]",
-		Short: "Prints the secrets that providers sent with handshakes",
+		Short: "Print the secrets that providers sent with handshakes",
 		Long: `Some providers send the secret of a webhook to its URL when the webhook is made:
-Notion, Asana, Gusto. The running Caddy instance keeps what came while handshakes
-were accepted, in memory, for an hour, and never uses it. This prints each secret
-with its time, the address of its sender, and the URL that was requested.
+Notion, Asana, Gusto. The running Caddy instance keeps what came while
+handshakes were accepted, in memory, for an hour, and never uses it. This prints
+each secret with its time, the address of its sender, and the URL that was
+requested.
 
 Anyone can send one meanwhile. Take the secret whose time and sender fit your
 set-up, write it into the config, and remove accept_handshake. If several fit,
@@ -42,6 +43,7 @@ to 1h, without a change of the config.`,
 	a.add(cmd)
 	cmd.Flags().StringVar(&accept, "accept", "", "accept handshakes of the provider for this long, for example 10m")
 	cmd.Flags().BoolVar(&forget, "forget", false, "remove the secrets that came")
+	addJSON(cmd, &asJSON)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
 		provider := strings.Join(args, "")
@@ -49,22 +51,25 @@ to 1h, without a change of the config.`,
 		case accept != "" && forget:
 			return errors.New("--accept and --forget exclude each other: write one of them")
 		case accept != "":
-			return acceptHandshakes(cmd.OutOrStdout(), &a, provider, accept)
+			return acceptHandshakes(cmd.OutOrStdout(), &a, provider, accept, asJSON)
 		}
 		uri := caddymodule.AdminHandshakesPath + "?" + url.Values{"provider": {provider}}.Encode()
 		if forget {
-			return forgetHandshakes(cmd.OutOrStdout(), &a, uri)
+			return forgetHandshakes(cmd.OutOrStdout(), &a, uri, asJSON)
 		}
 		var found []caddymodule.HandshakeSecret
 		if err := a.ask(http.MethodGet, uri, nil, &found); err != nil {
 			return err
+		}
+		if asJSON {
+			return printJSON(cmd.OutOrStdout(), found)
 		}
 		return printHandshakes(cmd.OutOrStdout(), found)
 	}
 	return onTerminal(cmd)
 }
 
-func acceptHandshakes(w io.Writer, a *adminClient, provider, accept string) error {
+func acceptHandshakes(w io.Writer, a *adminClient, provider, accept string, asJSON bool) error {
 	if provider == "" {
 		return errors.New("missing provider: write, for example, caddy verify-webhook handshakes asana --accept 10m")
 	}
@@ -77,17 +82,23 @@ func acceptHandshakes(w io.Writer, a *adminClient, provider, accept string) erro
 	if err := a.ask(http.MethodPost, caddymodule.AdminHandshakesPath, body, &accepted); err != nil {
 		return err
 	}
+	if asJSON {
+		return printJSON(w, accepted)
+	}
 	_, err = fmt.Fprintf(w, "%s: accepting handshakes until %s; print the secrets that come with: caddy verify-webhook handshakes\n",
 		strings.Join(accepted.Endpoints, ", "), accepted.Until.Local().Format(time.TimeOnly))
 	return err
 }
 
-func forgetHandshakes(w io.Writer, a *adminClient, uri string) error {
+func forgetHandshakes(w io.Writer, a *adminClient, uri string, asJSON bool) error {
 	var removed struct {
 		Removed int `json:"removed"`
 	}
 	if err := a.ask(http.MethodDelete, uri, nil, &removed); err != nil {
 		return err
+	}
+	if asJSON {
+		return printJSON(w, removed)
 	}
 	_, err := fmt.Fprintf(w, "removed %d\n", removed.Removed)
 	return err

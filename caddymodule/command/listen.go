@@ -25,7 +25,7 @@ func listenCommand() *cobra.Command {
 	var f listenFlags
 	cmd := &cobra.Command{
 		Use:   "listen <url>",
-		Short: "Gets deliveries from a Caddy on the internet and forwards them here",
+		Short: "Forward deliveries from a public Caddy to this machine",
 		Long: `Connects to a Caddy that has webhook_listeners at <url>, and forwards each
 delivery of its webhook_relay to an app on this machine. The app's status is
 what the provider gets.
@@ -35,8 +35,10 @@ machine is forwarded to, unless --allow-remote is given. While the connection
 is lost, the provider gets 503 and tries again later; this command says so and
 connects again. It ends with exit code 1 if the token is refused or another
 machine listens in its place.`,
-		Example: `  caddy verify-webhook listen https://hooks.example.com/relay --token env:RELAY_TOKEN --to http://localhost:5000/webhooks/stripe
-  caddy verify-webhook listen https://hooks.example.com/relay --token @token --to http://localhost:5000 --json`,
+		Example: `  caddy verify-webhook listen https://hooks.example.com/relay \
+    --token env:RELAY_TOKEN --to http://localhost:5000/webhooks/stripe
+  caddy verify-webhook listen https://hooks.example.com/relay \
+    --token @token --to http://localhost:5000 --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SilenceUsage = true
@@ -51,7 +53,7 @@ machine listens in its place.`,
 	flags.StringVar(&f.to, "to", "", "the URL of the app, for example http://localhost:5000/webhooks/stripe")
 	flags.BoolVar(&f.json, "json", false, "print a JSON object for each event")
 	flags.BoolVar(&f.allowRemote, "allow-remote", false, "forward to other than this machine, too")
-	flags.BoolVar(&f.insecure, "insecure", false, "accept any certificate of <url>, as of `tls internal`")
+	flags.BoolVar(&f.insecure, "insecure", false, "accept any certificate of <url>, such as one of Caddy's own authority")
 	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long the app may take")
 	return cmd
 }

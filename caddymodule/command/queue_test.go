@@ -132,7 +132,7 @@ func TestQueueListsShowsAndChangesDeliveries(t *testing.T) {
 	if !strings.Contains(shown, "POST /in?x=1") || !strings.Contains(shown, "body 0") || strings.Contains(shown, "\x1b") {
 		t.Errorf("%q", shown)
 	}
-	s.must(`"state": "dead"`, "show", "orders", key, "--json")
+	s.must(`"state":"dead"`, "show", "orders", key, "--json")
 	if out := s.must("", "show", "orders", key, "--body"); out != "body 0 \x1b[31m" {
 		t.Errorf("the body is %q", out)
 	}
