@@ -23,6 +23,8 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy" // the directive reverse_proxy
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"      // the directive rewrite
 	_ "github.com/caddyserver/caddy/v2/modules/logging"                // the log encoders and filters
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 )
 
 // realCaddy is a Caddy in this process, with reverse_proxy to a real app.
@@ -87,12 +89,7 @@ func (a *realApp) arrivals() []arrival {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return process.Address(t) // never one that a connection may take meanwhile
 }
 
 // startCaddy runs a site. In it, APP is the address of the app, and STORE a

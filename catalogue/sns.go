@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -188,6 +189,9 @@ func readSNS(body []byte) (snsMessage, error) {
 		case string(value) != "null" && slices.Contains(snsNames[:snsSigned], name):
 			return nil, signature.Refuse(signature.Malformed, "the %s is not a string", name)
 		}
+	}
+	if msg["Signature"] == "" && !json.Valid(body) {
+		return nil, signature.Refuse(signature.Malformed, "the body is not one complete JSON document")
 	}
 	if msg["Signature"] == "" {
 		return nil, signature.Refuse(signature.MissingSignature, "the message has no Signature; raw message delivery is not signed, turn it off")

@@ -150,7 +150,7 @@ func trueLayerBefore(r *signature.Request, header jose.Header) ([]string, error)
 		}
 		value, err := oneHeader(r, name)
 		if err != nil {
-			return nil, signature.Refuse(signature.Malformed, "a header that the signature lists is missing, or comes several times")
+			return nil, signature.Refuse(signature.Malformed, "the header %s, which the signature lists, is missing, or comes several times", signature.Excerpt(name, 48))
 		}
 		if headers.Len()+len(name)+len(value) > maxTrueLayerBytes {
 			return nil, signature.Refuse(signature.Malformed, "the headers that the signature lists have more than %d bytes", maxTrueLayerBytes)
