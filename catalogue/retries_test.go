@@ -44,6 +44,15 @@ func configured(t *testing.T, p *provider.Preset) *provider.Module {
 	if err != nil {
 		t.Fatalf("%s: %v", p.Name, err)
 	}
+	// Caddy takes the name away before it loads a module.
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(config, &members); err != nil {
+		t.Fatalf("%s: %v", p.Name, err)
+	}
+	delete(members, "name")
+	if config, err = json.Marshal(members); err != nil {
+		t.Fatalf("%s: %v", p.Name, err)
+	}
 	if err := json.Unmarshal(config, m); err != nil {
 		t.Fatalf("%s: %v", p.Name, err)
 	}
