@@ -42,7 +42,7 @@ func TestVariablesForTheBodyAndTheRequestLine(t *testing.T) {
 		{"x {body_base64} y", "", "x Yj8= y"},
 		{"{body_sha256_base64}", "", base64.StdEncoding.EncodeToString(sum[:])},
 		{"{request_target} {body}", "", "/in?a=1 b?"},
-		{"{request_target} {body}", "https://other.example.com", "/?a=1 b?"},
+		{"{request_target} {body}", "https://other.example.com", "/in?a=1 b?"},
 		{"{request_target} {body}", "https://other.example.com/x", "/x?a=1 b?"},
 		{"{request_target} {body}", "https://other.example.com/x?b=2", "/x?b=2 b?"},
 	} {
