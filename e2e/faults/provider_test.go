@@ -90,12 +90,19 @@ func (p *provider) send(ctx context.Context, d *parcel, header ...string) int {
 	for i := 0; i < len(header); i += 2 {
 		request = request.With(header[i], header[i+1])
 	}
-	answer, err := request.Send(ctx, p.client, p.urls[p.pick(len(p.urls))])
+	answer, err := request.Send(ctx, p.client, p.anySite())
 	if err != nil {
 		answer.Status = 0 // an answer cut short is none
 	}
 	p.note(d, attempt, answer)
 	return answer.Status
+}
+
+// anySite returns the URL of one of the sites.
+func (p *provider) anySite() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.urls[p.random.IntN(len(p.urls))]
 }
 
 // pick returns a number below n.
