@@ -1,7 +1,9 @@
 package catalogue
 
 import (
+	"bytes"
 	"encoding/json"
+	"strings"
 
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
@@ -14,14 +16,18 @@ func figmaValues(_ *provider.Module, r *signature.Request) ([]map[string]string,
 	if err != nil {
 		return nil, err
 	}
-	var members map[string]json.RawMessage
-	if json.Unmarshal(body, &members) != nil {
+	if !json.Valid(body) || !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
 		return nil, signature.Refuse(signature.Malformed, "the body is not a JSON object")
 	}
-	delete(members, "retries")
-	document, err := json.Marshal(members)
-	if err != nil {
-		return nil, err
+	var document strings.Builder
+	for written, value := range jsonMembers(body) {
+		if name, ok := jsonString(written, true); ok && name == "retries" {
+			continue
+		}
+		document.Write(written)
+		document.WriteByte(':')
+		document.Write(value)
+		document.WriteByte(',')
 	}
-	return []map[string]string{{"document": string(document)}}, nil
+	return []map[string]string{{"document": document.String()}}, nil
 }

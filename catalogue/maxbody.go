@@ -53,6 +53,8 @@ var maxBodies = map[string]int64{
 	"wix":   wholeMost,
 	// Names and IDs: files are fetched.
 	"figma": wholeMost,
+	// Events of users, whose signature covers the body in base64 as one text.
+	"neon": wholeMost,
 	// Notifications are batched, some with the changed item in them.
 	"microsoft-graph": graphMost,
 	// Forms of short fields.

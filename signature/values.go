@@ -203,7 +203,7 @@ func (v *values) signedContent(a Algorithm, t *template) ([]byte, error) {
 // gather puts the signed content together in memory, once.
 func (v *values) gather(t *template) ([]byte, error) {
 	size := int64(0)
-	if t.raw {
+	if t.holdsBody() {
 		size = v.req.Body.Size()
 		if err := Charge(v.req.Body, size); err != nil {
 			return nil, err
@@ -213,6 +213,13 @@ func (v *values) gather(t *template) ([]byte, error) {
 	var err error
 	v.scratch, err = t.write(buf, v, v.scratch)
 	return buf.Bytes(), err
+}
+
+// holdsBody reports whether the body itself is a part, and not only its hash.
+func (t *template) holdsBody() bool {
+	return slices.ContainsFunc(t.parts, func(p part) bool {
+		return p.name == "body" || p.name == "body_base64" || p.name == "body_escaped" || p.name == "body_inflated"
+	})
 }
 
 // turnTo makes list the one that elements are read from.
