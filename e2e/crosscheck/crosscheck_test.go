@@ -380,7 +380,7 @@ func table(all []library) []byte {
 		return strings.Compare(a.Preset+a.Origin+a.Name, b.Preset+b.Origin+b.Name)
 	})
 	var b bytes.Buffer
-	b.WriteString("| preset | library | from | signs, too |\n| --- | --- | --- | --- |\n")
+	b.WriteString("| preset | library | from | also signs |\n| --- | --- | --- | --- |\n")
 	for _, l := range all {
 		name, _, _ := strings.Cut(l.Name, " (")
 		signs := ""
