@@ -1,9 +1,19 @@
 // Package signature verifies how webhook deliveries are signed.
 //
-// A [Scheme] is plain data: which algorithm, where the signature stands and
-// how it is spelled, what exactly is signed, where timestamp, delivery ID and
-// event type are found. [Scheme.Compile] joins it with secrets into a
-// [Verifier], which turns a [Request] into a [Delivery] or a [Refusal].
+// A [Scheme] is plain data: which algorithm, where the signature is and how it
+// is encoded, what exactly is signed, and where timestamp, delivery ID and event
+// type are. [Scheme.Compile] combines it with secrets into a [Verifier], which
+// turns a [Request] into a [Delivery] or a [Refusal].
+//
+// A delivery from GitHub passes through these files:
+//
+//	secret.go     at start, the secret becomes an HMAC key
+//	verifier.go   CheckHeaders: is X-Hub-Signature-256 there and well-formed?
+//	header.go     splits "sha256=…" into prefix and signature
+//	encoding.go   decodes the hex, of exactly 32 bytes
+//	template.go   writes what is signed, here only the body, into the HMAC
+//	verifier.go   Verify: compares in constant time, for each secret
+//	place.go      reads the ID and the event type from their headers
 //
 // The package imports only the standard library. It starts no server, fetches
 // nothing and keeps no state between requests.
