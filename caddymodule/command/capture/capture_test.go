@@ -61,7 +61,11 @@ func TestParse(t *testing.T) {
 		{name: "curl --data-binary @file does not", record: "curl --data-binary @" + file + " -o /dev/null https://h/", method: "POST", url: "https://h/", body: "one\ntwo\n"},
 		{name: "curl -G", record: "curl -G --data-urlencode 'a=x y' https://h/?b=1", method: "GET", url: "https://h/?b=1&a=x+y"},
 		{name: "curl with a form of files", record: "curl -F a=@b https://h/", wantErr: "cannot be known"},
-		{name: "curl that runs a command", record: "curl -d \"$(cat /etc/passwd)\" https://h/", wantErr: "split into words"},
+		{name: "curl that runs a command", record: "curl -d \"$(cat /etc/passwd)\" https://h/", wantErr: "variables or commands"},
+		{name: "curl with a variable", record: "curl -H \"X-Token: $TOKEN\" https://h/", wantErr: "variables or commands"},
+		{name: "curl with a process substitution", record: "curl <() https://h/", wantErr: "variables or commands"},
+		{name: "curl with an open quote", record: "curl 'https://h/", wantErr: "split into words"},
+		{name: "curl with braces, which are not expanded", record: "curl -d a={1..1000000000} https://h/", method: "POST", url: "https://h/", body: "a={1..1000000000}"},
 		{
 			name: "curl copied for Windows", record: "curl ^\"https://example.com/in?a=1^&b=2^\" ^\r\n  -H ^\"X-Sig: abc^\" ^\r\n  --data-raw ^\"^{^\\^\"a^\\^\":^\\^\"$HOME 5^%^\\^\"^}^\"",
 			method: "POST", url: "https://example.com/in?a=1&b=2", body: `{"a":"$HOME 5%"}`, header: "X-Sig", value: "abc",

@@ -9,7 +9,8 @@ import (
 	"os"
 	"strings"
 
-	"mvdan.cc/sh/v3/shell"
+	"mvdan.cc/sh/v3/expand"
+	"mvdan.cc/sh/v3/syntax"
 )
 
 // curlArguments are curl's options that take an argument, besides those that
@@ -32,7 +33,7 @@ type curlLine struct {
 }
 
 // parseCurl reads a command line as shells do, `$'…'` included, but expands
-// neither variables nor commands.
+// nothing.
 func parseCurl(line string) (*Request, error) {
 	words, err := curlWords(line)
 	if err != nil {
@@ -68,11 +69,40 @@ func curlWords(line string) ([]string, error) {
 	if isWindows(line) {
 		return windowsWords(line)
 	}
-	words, err := shell.Fields(line, func(string) string { return "" })
-	if err != nil {
-		return nil, errors.New("the curl line cannot be split into words as a shell would: copy it again as \"cURL (bash)\"")
+	var words []string
+	for word, err := range syntax.NewParser().WordsSeq(strings.NewReader(line)) {
+		if err != nil {
+			return nil, errNoShellWords
+		}
+		if !isText(word.Parts) {
+			return nil, errors.New("the curl command contains variables or commands: replace them with their values")
+		}
+		text, err := expand.Literal(&expand.Config{Env: expand.FuncEnviron(func(string) string { return "" })}, word)
+		if err != nil {
+			return nil, errNoShellWords
+		}
+		words = append(words, text)
 	}
 	return words, nil
+}
+
+var errNoShellWords = errors.New("the curl command cannot be split into words as a shell would: copy it again as \"cURL (bash)\"")
+
+// isText reports whether a word has only text, quoted or not. Everything else
+// would be expanded: variables, commands, arithmetic, lists of files.
+func isText(parts []syntax.WordPart) bool {
+	for _, part := range parts {
+		switch part := part.(type) {
+		case *syntax.Lit, *syntax.SglQuoted:
+		case *syntax.DblQuoted:
+			if !isText(part.Parts) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // splitOption takes apart --option=value and -Xvalue.
