@@ -23,8 +23,8 @@ type adminClient struct {
 // add adds the flags that Caddy's own commands have.
 func (a *adminClient) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.address, "address", "", "address of the admin API, if not the default")
-	cmd.Flags().StringVarP(&a.config, "config", "c", "", "config file that has the address of the admin API")
-	cmd.Flags().StringVarP(&a.adapter, "adapter", "a", "", "config adapter of that file, if not JSON or a Caddyfile")
+	cmd.Flags().StringVarP(&a.config, "config", "c", "", "config file with the address of the admin API")
+	cmd.Flags().StringVarP(&a.adapter, "adapter", "a", "", "config adapter of that file, if it is neither JSON nor a Caddyfile")
 }
 
 // request returns the status of a delivery ID at the endpoints of a provider or
@@ -34,8 +34,8 @@ func (a *adminClient) request(method, uri string, body any) (found []caddymodule
 	return found, err
 }
 
-// ask sends body as JSON, unless it is nil, and reads the JSON of the response
-// into answer.
+// ask sends body as JSON, unless it is nil, and decodes the JSON response into
+// answer.
 func (a *adminClient) ask(method, uri string, body, answer any) error {
 	resp, err := a.send(method, uri, body)
 	if err != nil {
@@ -43,7 +43,7 @@ func (a *adminClient) ask(method, uri string, body, answer any) error {
 	}
 	defer resp.Body.Close()
 	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
-		return fmt.Errorf("reading the answer of Caddy: %w", err)
+		return fmt.Errorf("reading Caddy's response: %w", err)
 	}
 	return nil
 }
@@ -64,7 +64,7 @@ func (a *adminClient) send(method, uri string, body any) (*http.Response, error)
 	}
 	resp, err := caddycmd.AdminAPIRequest(address, method, uri, nil, in)
 	if err != nil {
-		return nil, fmt.Errorf("asking the Caddy that runs: %w", err)
+		return nil, fmt.Errorf("querying the running Caddy instance: %w", err)
 	}
 	return resp, nil
 }

@@ -70,7 +70,7 @@ func TestNoFlagIsNamedByItsHelp(t *testing.T) {
 func TestWrongUsageHasAnExitCodeOfItsOwn(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"snd github", "unrecognized command: snd: did you mean send?"},
-		{"bogus", "unrecognized command: bogus; there are: explain, forget"},
+		{"bogus", "unrecognized command: bogus; available: explain, forget"},
 		{"send", "accepts 1 arg"},
 		{"send gihtub", "unrecognized provider: gihtub; did you mean github"},
 		{"sign gihtub", "unrecognized provider: gihtub; did you mean github"},
@@ -78,7 +78,7 @@ func TestWrongUsageHasAnExitCodeOfItsOwn(t *testing.T) {
 		{"providers xyzzy-none", "unrecognized provider: xyzzy-none; search with"},
 		{"send github --secrt x", "did you mean --secret?"},
 		{"sign github --as curll", "unrecognized --as: curll: did you mean curl?"},
-		{"sign github --tamper --stale", "do one after the other"},
+		{"sign github --tamper --stale", "cannot be combined"},
 		{"send github --secret s --count 0", "must be 1 or more"},
 		{"explain github --received yesterday", "is not a time"},
 		{"seen github", "accepts 2 arg"},

@@ -19,7 +19,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// configuredEndpoint is an endpoint as a config has it.
+// configuredEndpoint is an endpoint of a config.
 type configuredEndpoint struct {
 	// Provider is the provider's name, Namespace the option of that name.
 	Provider, Namespace string
@@ -27,11 +27,11 @@ type configuredEndpoint struct {
 	Paths []string
 	// Options is the provider's JSON, as in the config.
 	Options json.RawMessage
-	// Secrets are not resolved: best they are placeholders.
+	// Secrets are not resolved: they are usually placeholders.
 	Secrets []provider.Secret
 }
 
-// name is how an operator tells the endpoint from others.
+// name is the operator's name for the endpoint.
 func (e *configuredEndpoint) name() string {
 	switch {
 	case e.Namespace != "":
@@ -43,7 +43,7 @@ func (e *configuredEndpoint) name() string {
 	}
 }
 
-// resolved returns the secrets and their labels, with placeholders replaced here.
+// resolved returns the secrets and their labels, with placeholders replaced.
 func (e *configuredEndpoint) resolved() (secrets, labels []string, err error) {
 	for i, s := range e.Secrets {
 		text, err := provider.Resolve(s.Secret)
@@ -66,8 +66,8 @@ func endpointsIn(config []byte) ([]configuredEndpoint, error) {
 	return found, nil
 }
 
-// walkConfig looks for handlers, whatever they are inside of. paths are those of
-// the route that it is in.
+// walkConfig finds handlers at any depth. paths are the path patterns of the
+// enclosing route.
 func walkConfig(node any, paths []string, found *[]configuredEndpoint) {
 	switch n := node.(type) {
 	case []any:
@@ -128,8 +128,8 @@ func (e *configuredEndpoint) matches(name string) bool {
 	})
 }
 
-// pathMatches reports whether a path pattern of the config matches a path. It
-// knows only stars at the end.
+// pathMatches reports whether a path pattern of the config matches a path. Only
+// a star at the end is supported.
 func pathMatches(pattern, path string) bool {
 	begin, star := strings.CutSuffix(strings.ToLower(pattern), "*")
 	path = strings.ToLower(path)
@@ -162,7 +162,7 @@ func chooseEndpoint(all []configuredEndpoint, providerName, name, requestPath st
 	case len(fits) == 0 && name != "":
 		return nil, fmt.Errorf("the config has no endpoint %s of %s%s", name, providerName, didYouMean(name, known))
 	case len(fits) == 0:
-		return nil, fmt.Errorf("the config has no endpoint of %s; there are: %s", providerName, strings.Join(known, ", "))
+		return nil, fmt.Errorf("the config has no endpoint of %s; available: %s", providerName, strings.Join(known, ", "))
 	case len(fits) > 1:
 		names := make([]string, len(fits))
 		for i, e := range fits {
@@ -173,8 +173,7 @@ func chooseEndpoint(all []configuredEndpoint, providerName, name, requestPath st
 	return fits[0], nil
 }
 
-// didYouMean suggests what may be meant by a misspelt name, or lists what there
-// is.
+// didYouMean suggests the closest name for a misspelled one, or lists all names.
 func didYouMean(name string, known []string) string {
 	if near := option.Nearest(strings.ToLower(name), known); near != "" {
 		return ": did you mean " + near + "?"
@@ -182,7 +181,7 @@ func didYouMean(name string, known []string) string {
 	if len(known) == 0 {
 		return ""
 	}
-	return "; there are: " + strings.Join(known, ", ")
+	return "; available: " + strings.Join(known, ", ")
 }
 
 // config returns the config of the file that --config names or, without it, of
@@ -197,14 +196,14 @@ func (a *adminClient) loadConfig() ([]byte, error) {
 	}
 	resp, err := caddycmd.AdminAPIRequest(address, http.MethodGet, "/config/", nil, nil)
 	if err != nil {
-		return nil, fmt.Errorf("asking the running Caddy: %w", err)
+		return nil, fmt.Errorf("querying the running Caddy instance: %w", err)
 	}
 	defer resp.Body.Close()
 	return io.ReadAll(io.LimitReader(resp.Body, maxConfig))
 }
 
-// adaptFile returns a config file in JSON. Caddy's own function logs to the
-// terminal meanwhile.
+// adaptFile returns a config file as JSON. It silences Caddy's own function, which
+// logs to the terminal.
 func adaptFile(file, adapter string) ([]byte, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -225,5 +224,5 @@ func adaptFile(file, adapter string) ([]byte, error) {
 	return config, nil
 }
 
-// maxConfig bounds the config that is read from the admin API, in bytes.
+// maxConfig is the maximum size of a config read from the admin API, in bytes.
 const maxConfig = 64 << 20

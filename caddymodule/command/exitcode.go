@@ -8,20 +8,20 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// exitUsage is the exit code of a command that was called wrongly. 0 is success,
-// and 1 all else: what is refused, or not as it should be, or has failed.
+// exitUsage is the exit code for wrong usage. 0 is success, and 1 everything else:
+// refused, not as expected, or failed.
 const exitUsage = 2
 
-// usageError is an error of how a command was called.
+// usageError is an error in the usage of a command.
 type usageError struct{ error }
 
-// Unwrap returns the error itself.
+// Unwrap returns the wrapped error.
 func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// withExitCodes has the process end with exitUsage after wrong flags, arguments
-// and usage errors.
+// withExitCodes makes the process exit with exitUsage after wrong flags, wrong
+// arguments and usage errors.
 func withExitCodes(cmd *cobra.Command) *cobra.Command {
 	run, check := cmd.RunE, cmd.Args
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return exitCode(cmd, run(cmd, args)) }
@@ -38,8 +38,8 @@ func withExitCodes(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// exitCode prints a usage error and returns the error that Caddy ends the process
-// with. Other errors it returns as they are.
+// exitCode prints a usage error and returns the error with which Caddy exits. It
+// returns other errors unchanged.
 func exitCode(cmd *cobra.Command, err error) error {
 	if _, ok := errors.AsType[usageError](err); !ok {
 		return err
@@ -47,6 +47,6 @@ func exitCode(cmd *cobra.Command, err error) error {
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.PrintErrln("Error: " + printable(err.Error()))
 	cmd.PrintErrf("Run `%s --help` for flags and examples.\n", cmd.CommandPath())
-	// Only this function of Caddy's makes an error with an exit code.
+	// Only this function of Caddy creates an error with an exit code.
 	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return exitUsage, nil })(cmd, nil)
 }

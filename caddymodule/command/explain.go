@@ -16,7 +16,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/command/diagnose"
 )
 
-// errRefused makes the exit code tell that the delivery is refused.
+// errRefused sets the exit code for a refused delivery.
 var errRefused = errors.New("the delivery is refused")
 
 // explainFlags are the flags of `explain`.
@@ -32,7 +32,7 @@ func explainCommand() *cobra.Command {
 	var f explainFlags
 	cmd := &cobra.Command{
 		Use:   "explain <number> | <provider> [<file>]",
-		Short: "Print why a delivery is refused, and what to change first",
+		Short: "Print why a delivery is refused and what to change first",
 		Long: `With a number, as "watch" and the inspector's page show it, has the running
 Caddy instance explain the delivery that it has captured, with the options and
 secrets of its endpoint. --config, --endpoint, --secret, --other, --options and
@@ -62,13 +62,13 @@ Exit codes: 0 accepted as it is, 1 refused or failed, 2 wrong usage.`,
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.secrets, "secret", nil, secretHelp+"; may be repeated")
-	flags.StringArrayVar(&f.others, "other", nil, "another secret that could be meant, likewise")
+	flags.StringArrayVar(&f.others, "other", nil, "another secret to try; may be repeated")
 	flags.StringVar(&f.options, "options", "", "the provider's options in JSON, as in Caddy's config")
 	flags.StringVar(&f.publicURL, "public-url", "", "the configured public_url")
-	flags.StringVar(&f.received, "received", "", "when the delivery came (RFC 3339); a HAR file says it")
+	flags.StringVar(&f.received, "received", "", "when the delivery arrived (RFC 3339); a HAR file contains it")
 	flags.StringVar(&f.endpoint, "endpoint", "", "the endpoint of the config: its namespace or path")
 	f.admin.add(cmd)
-	flags.Lookup("config").Usage = "config file that has the endpoint"
+	flags.Lookup("config").Usage = "config file with the endpoint"
 	addJSON(cmd, &f.json)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
@@ -91,7 +91,7 @@ Exit codes: 0 accepted as it is, 1 refused or failed, 2 wrong usage.`,
 	return onTerminal(cmd)
 }
 
-// readCase reads what is to be explained.
+// readCase reads the delivery to explain.
 func (f *explainFlags) readCase(cmd *cobra.Command, args []string) (*diagnose.Case, error) {
 	c := &diagnose.Case{Provider: args[0], Options: json.RawMessage(f.options), PublicURL: f.publicURL, Now: time.Now()}
 	if err := checkProvider(c.Provider); err != nil {
@@ -115,8 +115,8 @@ func (f *explainFlags) readCase(cmd *cobra.Command, args []string) (*diagnose.Ca
 	return c, f.addConfig(c)
 }
 
-// addConfig adds options and secrets of the config that were not given. Where no
-// config was named and all else is known, a running Caddy instance is not needed.
+// addConfig adds options and secrets of the config that were not given. If no
+// config was named and everything else is known, no running Caddy instance is needed.
 func (f *explainFlags) addConfig(c *diagnose.Case) error {
 	named := f.admin.config != "" || f.admin.address != "" || f.endpoint != ""
 	if len(c.Secrets) > 0 && !named && (f.options != "" || !hasOptions(c.Provider)) {
@@ -128,7 +128,7 @@ func (f *explainFlags) addConfig(c *diagnose.Case) error {
 	case err != nil && f.admin.config != "":
 		return err
 	case err != nil && needed:
-		return fmt.Errorf("%w: give --secret%s, or --config with the file that has the endpoint", err, map[bool]string{true: " and --options"}[c.Provider == "custom"])
+		return fmt.Errorf("%w: give --secret%s, or --config with the file that contains the endpoint", err, map[bool]string{true: " and --options"}[c.Provider == "custom"])
 	case err != nil:
 		return nil
 	}
@@ -143,7 +143,7 @@ func (f *explainFlags) addConfig(c *diagnose.Case) error {
 	return err
 }
 
-// labels returns the labels of the configured secrets, if there are as many.
+// labels returns the labels of the configured secrets, if their number matches.
 func (e *configuredEndpoint) labels(n int) []string {
 	if len(e.Secrets) != n {
 		return nil
@@ -208,8 +208,8 @@ func printReportJSON(out io.Writer, name string, r *diagnose.Report) error {
 	return err
 }
 
-// printReport prints what was found: the answer in one line, then the first thing
-// to change, and the rest.
+// printReport prints the answer in one line, then the first thing to change, then
+// the rest.
 func printReport(out io.Writer, r *diagnose.Report) error {
 	fmt.Fprintln(out, r.Answer())
 	for i, f := range r.Findings {

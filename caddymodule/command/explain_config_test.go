@@ -75,8 +75,8 @@ func TestExplainTakesTheEndpointOfAConfig(t *testing.T) {
 		{"by name", []string{"custom", record, "--config", caddyfile, "--endpoint", "/webhooks/acme"}, "accepted as it is", true},
 		{"with another secret", []string{"custom", record, "--config", caddyfile, "--secret", "another", "--other", sendSecret}, "other secret 1 has signed it", false},
 		{"a secret that is not set here", []string{"custom", record, "--config", caddyfile, "--endpoint", "/webhooks/other"}, "secret 1 of the endpoint /webhooks/other* cannot be read here", false},
-		{"a misspelt endpoint", []string{"custom", record, "--config", caddyfile, "--endpoint", "/webhooks/acm"}, "did you mean /webhooks/acme?", false},
-		{"another provider", []string{"github", record, "--config", caddyfile}, "has no endpoint of github; there are: ", false},
+		{"a misspelled endpoint", []string{"custom", record, "--config", caddyfile, "--endpoint", "/webhooks/acm"}, "did you mean /webhooks/acme?", false},
+		{"another provider", []string{"github", record, "--config", caddyfile}, "has no endpoint of github; available: ", false},
 		{"the label of a secret", []string{"pusher", pusher, "--config", caddyfile}, "no secret has that label", false},
 		{"no such file", []string{"custom", record, "--config", caddyfile + "x"}, "reading the config", false},
 	} {

@@ -11,7 +11,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/inspector"
 )
 
-// explainCaptured has the running Caddy instance explain a delivery that it has
+// explainCaptured makes the running Caddy instance explain a delivery that it has
 // captured.
 func (f *explainFlags) explainCaptured(cmd *cobra.Command, number uint64, rest []string) error {
 	if len(rest) > 0 || f.received != "" {
@@ -38,7 +38,7 @@ func (f *explainFlags) explainCaptured(cmd *cobra.Command, number uint64, rest [
 	return errRefused
 }
 
-// override is what replaces the running config, nil if nothing does.
+// override is what replaces parts of the running config, or nil.
 func (f *explainFlags) override(cmd *cobra.Command, number uint64) (*inspector.Override, error) {
 	o := &inspector.Override{Options: json.RawMessage(f.options), PublicURL: f.publicURL}
 	var err error

@@ -14,13 +14,13 @@ func forgetCommand() *cobra.Command {
 	var a adminClient
 	cmd := &cobra.Command{
 		Use:   "forget <provider> <id>",
-		Short: "Make a handled delivery acceptable again",
-		Long: `Lets a delivery through once more that was handled before, for a manual
-redelivery: run this, then have the provider send the delivery again.
+		Short: "Let a handled delivery in again, once",
+		Long: `Lets a delivery that was handled before in again, once, for a manual redelivery:
+run this command, then make the provider send the delivery again.
 
-Where the signature does not cover the delivery ID, as with GitHub, the delivery
-must come within an hour: until then its ID is a pass for one delivery that was
-handled before. It fails if no endpoint remembers the ID as handled.`,
+If the signature does not cover the delivery ID, as for GitHub, the delivery
+must arrive within one hour: the command grants a one-time redelivery pass for
+the ID. It fails if no endpoint remembers the ID as handled.`,
 		Example: `  caddy verify-webhook forget github \
     72d3162e-cc78-11e3-81ab-4c9367dc0958`,
 		Args: cobra.ExactArgs(2),

@@ -23,18 +23,18 @@ func handshakesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "handshakes [<provider>]",
 		Short: "Print the secrets that providers sent with handshakes",
-		Long: `Some providers send the secret of a webhook to its URL when the webhook is made:
-Notion, Asana, Gusto. The running Caddy instance keeps what came while
-handshakes were accepted, in memory, for an hour, and never uses it. This prints
-each secret with its time, the address of its sender, and the URL that was
-requested.
+		Long: `Some providers send the secret of a webhook to its URL when the webhook is
+created: Notion, Asana, Gusto. While handshakes are accepted, the running Caddy
+instance keeps these secrets in memory for one hour, and never uses them. This
+command prints each secret with its time, the address of its sender and the
+requested URL.
 
-Anyone can send one meanwhile. Take the secret whose time and sender fit your
-set-up, write it into the config, and remove accept_handshake. If several fit,
-use --forget and have the provider send its secret again.
+Anyone can send a secret meanwhile. Use the one whose time and sender match your
+setup, write it into the config, and remove accept_handshake. If several match,
+use --forget and make the provider send its secret again.
 
 With --accept, the endpoints of the provider accept handshakes for that time, up
-to 1h, without a change of the config.`,
+to 1h, without a config change.`,
 		Example: `  caddy verify-webhook handshakes
   caddy verify-webhook handshakes asana --accept 10m
   caddy verify-webhook handshakes --forget`,
@@ -42,14 +42,14 @@ to 1h, without a change of the config.`,
 	}
 	a.add(cmd)
 	cmd.Flags().StringVar(&accept, "accept", "", "accept handshakes of the provider for this long, for example 10m")
-	cmd.Flags().BoolVar(&forget, "forget", false, "remove the secrets that came")
+	cmd.Flags().BoolVar(&forget, "forget", false, "remove the received secrets")
 	addJSON(cmd, &asJSON)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
 		provider := strings.Join(args, "")
 		switch {
 		case accept != "" && forget:
-			return errors.New("--accept and --forget exclude each other: write one of them")
+			return errors.New("--accept and --forget cannot be combined")
 		case accept != "":
 			return acceptHandshakes(cmd.OutOrStdout(), &a, provider, accept, asJSON)
 		}
@@ -85,7 +85,7 @@ func acceptHandshakes(w io.Writer, a *adminClient, provider, accept string, asJS
 	if asJSON {
 		return printJSON(w, accepted)
 	}
-	_, err = fmt.Fprintf(w, "%s: accepting handshakes until %s; print the secrets that come with: caddy verify-webhook handshakes\n",
+	_, err = fmt.Fprintf(w, "%s: accepting handshakes until %s; print received secrets with: caddy verify-webhook handshakes\n",
 		strings.Join(accepted.Endpoints, ", "), accepted.Until.Local().Format(time.TimeOnly))
 	return err
 }
@@ -104,11 +104,11 @@ func forgetHandshakes(w io.Writer, a *adminClient, uri string, asJSON bool) erro
 	return err
 }
 
-// printHandshakes prints one line for every secret. What a sender chose is
-// quoted where it could move the cursor.
+// printHandshakes prints one line for every secret. Data from senders is quoted,
+// because it could contain terminal escapes.
 func printHandshakes(w io.Writer, found []caddymodule.HandshakeSecret) error {
 	if len(found) == 0 {
-		_, err := fmt.Fprintln(w, "no secret came with a handshake in the last hour")
+		_, err := fmt.Fprintln(w, "no handshake with a secret was received in the last hour")
 		return err
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

@@ -47,7 +47,7 @@ func TestHandshakesPrintsTheSecretsThatCame(t *testing.T) {
 		}
 	}
 
-	says("no secret came", "")
+	says("no handshake with a secret", "")
 	send("/notion", `{"verification_token":"secret_of_notion"}`, "", 200)
 	says("notion    127.0.0.1  "+site+"/notion  secret_of_notion\n", "")
 
@@ -60,12 +60,12 @@ func TestHandshakesPrintsTheSecretsThatCame(t *testing.T) {
 	says("", "not a duration", "asana", "--accept", "soon")
 	says("", "between 1s and 1h", "asana", "--accept", "1d")
 	says("", "there are: asana, notion, tasks", "github", "--accept", "10m")
-	says("", "exclude each other", "asana", "--accept", "10m", "--forget")
+	says("", "cannot be combined", "asana", "--accept", "10m", "--forget")
 
 	says("removed 1\n", "", "asana", "--forget")
 	says("secret_of_notion", "")
 	says("removed 1\n", "", "--forget")
-	says("no secret came", "")
+	says("no handshake with a secret", "")
 }
 
 // TestExplainNamesTheOptionOfAHandshake: it is no delivery, so that nothing about

@@ -25,8 +25,8 @@ func listenCommand() *cobra.Command {
 	var f listenFlags
 	cmd := &cobra.Command{
 		Use:   "listen <url>",
-		Short: "Forward deliveries from a public Caddy to this machine",
-		Long: `Connects to a Caddy that has webhook_listeners at <url>, and forwards each
+		Short: "Forward deliveries from a public Caddy server to this machine",
+		Long: `Connects to a Caddy server with webhook_listeners at <url>, and forwards each
 delivery of its webhook_relay to an app on this machine. The app's status is
 what the provider gets.
 
@@ -34,7 +34,7 @@ A --to without a path keeps the path that the provider has sent to. Only this
 machine is forwarded to, unless --allow-remote is given. While the connection
 is lost, the provider gets 503 and tries again later; this command says so and
 connects again. It ends with exit code 1 if the token is refused or another
-machine listens in its place.`,
+machine starts to listen to the same relay.`,
 		Example: `  caddy verify-webhook listen https://hooks.example.com/relay \
     --token env:RELAY_TOKEN --to http://localhost:5000/webhooks/stripe
   caddy verify-webhook listen https://hooks.example.com/relay \
@@ -49,12 +49,12 @@ machine listens in its place.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.token, "token", "", "the token of webhook_listeners: as it is, @file, @- or env:NAME")
+	flags.StringVar(&f.token, "token", "", "the token of webhook_listeners: plain, @file, @- or env:NAME")
 	flags.StringVar(&f.to, "to", "", "the URL of the app, for example http://localhost:5000/webhooks/stripe")
 	flags.BoolVar(&f.json, "json", false, "print a JSON object for each event")
-	flags.BoolVar(&f.allowRemote, "allow-remote", false, "forward to other than this machine, too")
-	flags.BoolVar(&f.insecure, "insecure", false, "accept any certificate of <url>, such as one of Caddy's own authority")
-	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long the app may take")
+	flags.BoolVar(&f.allowRemote, "allow-remote", false, "also forward to other machines")
+	flags.BoolVar(&f.insecure, "insecure", false, "accept any certificate of <url>, such as one of Caddy's internal CA")
+	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "time limit for the app")
 	return cmd
 }
 
@@ -74,7 +74,7 @@ func (f *listenFlags) run(cmd *cobra.Command, from string) error {
 		return err
 	}
 	if f.token == "" {
-		return errors.New("--token is missing: give the token of webhook_listeners, for example --token env:RELAY_TOKEN")
+		return errors.New("missing --token: write the token of webhook_listeners, for example --token env:RELAY_TOKEN")
 	}
 	token, err := readSecret(f.token, cmd.InOrStdin())
 	if err != nil {
@@ -91,18 +91,18 @@ func (f *listenFlags) run(cmd *cobra.Command, from string) error {
 	}).Run(ctx)
 }
 
-// checkRelayURL refuses to send the token in the clear.
+// checkRelayURL refuses URLs that would send the token unencrypted.
 func checkRelayURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "":
-		return fmt.Errorf("%s is no URL: write, for example, https://hooks.example.com/relay", text)
+		return fmt.Errorf("%s is not a URL: write, for example, https://hooks.example.com/relay", text)
 	case u.Scheme == "https":
 		return nil
 	case u.Scheme == "http" && loopback(u.Hostname()):
 		return nil
 	}
-	return fmt.Errorf("%s would send the token in the clear: use https://", text)
+	return fmt.Errorf("%s would send the token unencrypted: use https://", text)
 }
 
 func loopback(host string) bool {
@@ -112,11 +112,11 @@ func loopback(host string) bool {
 
 func (f *listenFlags) target() (*url.URL, error) {
 	if f.to == "" {
-		return nil, errors.New("--to is missing: give the URL of the app, for example --to http://localhost:5000/webhooks/stripe")
+		return nil, errors.New("missing --to: write the URL of the app, for example --to http://localhost:5000/webhooks/stripe")
 	}
 	u, err := url.Parse(f.to)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fmt.Errorf("--to %s is no URL: write, for example, http://localhost:5000/webhooks/stripe", f.to)
+		return nil, fmt.Errorf("--to %s is not a URL: write, for example, http://localhost:5000/webhooks/stripe", f.to)
 	}
 	if !f.allowRemote && !loopback(u.Hostname()) {
 		return nil, fmt.Errorf("--to %s is not on this machine: add --allow-remote if it is yours", f.to)
@@ -124,9 +124,9 @@ func (f *listenFlags) target() (*url.URL, error) {
 	return u, nil
 }
 
-// remote talks to Caddy. Streams last for hours: their silence is watched, and
-// nothing bounds them as a whole. What is not encrypted stays on this machine,
-// whatever its names resolve to and whatever proxy is set.
+// remote is the client for Caddy. Streams last for hours, so only their silence is
+// limited. Unencrypted connections go to this machine only, whatever a name
+// resolves to and whatever proxy is set.
 func (f *listenFlags) remote(plaintext bool) *http.Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	proxy := http.ProxyFromEnvironment
@@ -138,18 +138,18 @@ func (f *listenFlags) remote(plaintext bool) *http.Client {
 		Transport: &http.Transport{
 			Proxy:                 proxy,
 			DialContext:           dialer.DialContext,
-			DisableCompression:    true,                                        // events would be held back
+			DisableCompression:    true,                                        // compression would delay events
 			TLSClientConfig:       &tls.Config{InsecureSkipVerify: f.insecure}, // asked for on the command line
 			TLSHandshakeTimeout:   10 * time.Second,
 			ResponseHeaderTimeout: 30 * time.Second,
 			IdleConnTimeout:       30 * time.Second,
-			// On one HTTP/2 connection signs of life would die with the stream.
+			// On one HTTP/2 connection heartbeats would end with the stream.
 			ForceAttemptHTTP2: false,
 		},
 	}
 }
 
-// local talks to the app, and to nobody else.
+// local is the client for the app. It connects to no other host.
 func (f *listenFlags) local() *http.Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	if !f.allowRemote {
@@ -162,8 +162,8 @@ func (f *listenFlags) local() *http.Client {
 	}
 }
 
-// onlyLoopback refuses connections to other machines. It sees the address that
-// is connected to, whatever name it was found by.
+// onlyLoopback refuses connections to other machines. It gets the resolved
+// address, whatever the host name.
 func onlyLoopback(_, address string, _ syscall.RawConn) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

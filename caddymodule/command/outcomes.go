@@ -17,7 +17,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 )
 
-// outcomes asks the running Caddy instance for the outcomes of deliveries that
+// outcomes queries the running Caddy instance for the outcomes of deliveries that
 // were sent to it.
 type outcomes struct {
 	address string
@@ -28,7 +28,7 @@ type outcomes struct {
 	known map[string]int // how many outcomes of an address were returned
 }
 
-// askOutcomes returns nil if no Caddy instance runs here that serves target.
+// askOutcomes returns nil if no Caddy instance on this machine serves target.
 func askOutcomes(adminAddress string, target *url.URL) *outcomes {
 	address, err := caddycmd.DetermineAdminAPIAddress(adminAddress, nil, "", "")
 	if err != nil || !isLoopback(target.Hostname()) {
@@ -83,7 +83,7 @@ func listensOn(config []byte, target *url.URL) bool {
 	return false
 }
 
-// of returns the outcomes of what came from an address, the oldest first.
+// of returns the outcomes of deliveries from an address, the oldest first.
 func (o *outcomes) of(remoteAddr string) ([]caddymodule.DeliveryOutcome, error) {
 	uri := caddymodule.AdminOutcomesPath + "?" + url.Values{"remote_addr": {remoteAddr}}.Encode()
 	resp, err := caddycmd.AdminAPIRequest(o.address, http.MethodGet, uri, nil, nil)
@@ -95,11 +95,11 @@ func (o *outcomes) of(remoteAddr string) ([]caddymodule.DeliveryOutcome, error) 
 	return found, json.NewDecoder(resp.Body).Decode(&found)
 }
 
-// outcomeWait is how long an outcome may be due after the response.
+// outcomeWait is how long to wait for an outcome after the response.
 const outcomeWait = 500 * time.Millisecond
 
-// next returns the next outcome of what came from an address, nil if nothing
-// there has verified it.
+// next returns the next outcome of deliveries from an address, nil if no endpoint
+// has received one.
 func (o *outcomes) next(ctx context.Context, remoteAddr string) *caddymodule.DeliveryOutcome {
 	o.mu.Lock()
 	known := o.known[remoteAddr]
@@ -122,8 +122,7 @@ func (o *outcomes) next(ctx context.Context, remoteAddr string) *caddymodule.Del
 	}
 }
 
-// localAddress returns a context in which a request notes the address that it is
-// sent from.
+// localAddress returns a context in which a request records its local address.
 func localAddress(ctx context.Context, to *string) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) { *to = info.Conn.LocalAddr().String() },

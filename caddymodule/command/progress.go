@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// progress is a bar on a terminal, for work that takes long. Elsewhere it prints
-// nothing.
+// progress is a progress bar for long work. It prints nothing unless the output is
+// a terminal.
 type progress struct {
-	out     io.Writer // nil: no terminal
+	out     io.Writer // nil if it is not a terminal
 	total   int
 	done    int
 	printed time.Time
 	now     func() time.Time
 }
 
-// newProgress returns a bar that is shown if out is a terminal and the work is of
+// newProgress returns a bar that is shown if out is a terminal and the work has
 // many steps.
 func newProgress(out io.Writer, total int) *progress {
 	p := &progress{total: total, now: time.Now}
@@ -42,11 +42,11 @@ func isTerminal(out io.Writer) bool {
 
 const (
 	barWidth = 40
-	// barPause is the shortest time between two bars.
+	// barPause is the shortest time between two updates.
 	barPause = 100 * time.Millisecond
 )
 
-// step notes that one more step is done.
+// step records a finished step.
 func (p *progress) step() {
 	p.done++
 	now := p.now()

@@ -18,10 +18,10 @@ func providersCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "providers [<name or word>]",
 		Short: "List or search the providers, or describe one",
-		Long: `Without an argument, lists all providers whose signatures are verified. With
-the name of one, prints what to write in the Caddyfile, where the secret is
-found, what the signature covers, and what an attacker could still do. With any
-other word, lists those whose name or title contains it.`,
+		Long: `Without an argument, lists all providers. With the name of one, prints what to
+write in the Caddyfile, where to find the secret, what the signature covers, and
+what an attacker can still do. With any other word, lists the providers whose
+name or title contains it.`,
 		Example: `  caddy verify-webhook providers
   caddy verify-webhook providers pay
   caddy verify-webhook providers stripe`,
@@ -51,8 +51,8 @@ type listed struct {
 	Docs  string `json:"docs,omitempty"`
 }
 
-// providersWith returns the providers whose name or title contains a word, in any
-// case.
+// providersWith returns the providers whose name or title contains a word,
+// ignoring letter case.
 func providersWith(word string) []listed {
 	presets := make(map[string]provider.Preset)
 	for _, p := range provider.Presets() {
@@ -142,8 +142,7 @@ in docs/caddyfile.md. Test yours with examples of the provider:
 caddy verify-webhook test.
 `
 
-// printDescription prints what is to be known of a preset, as plain text within
-// 80 columns.
+// printDescription describes a preset in plain text of at most 80 columns.
 func printDescription(w io.Writer, d provider.Description) error {
 	if _, err := fmt.Fprintf(w, "%s (%s)\n\n\t%s\n\n", d.Title, d.Name, strings.Join(d.Lines, "\n\t")); err != nil {
 		return err
@@ -159,7 +158,7 @@ func printDescription(w io.Writer, d provider.Description) error {
 		{"Weak points", strings.Join(d.Weak, "; ")},
 	}
 	if len(d.TokenHeaders) > 0 {
-		rows = append(rows, [2]string{"Secret in", strings.Join(d.TokenHeaders, ", ") + " holds the secret: it is not forwarded, and a log filter keeps it out of logs"})
+		rows = append(rows, [2]string{"Secret in", strings.Join(d.TokenHeaders, ", ") + " contains the secret: it is not forwarded, and a log filter keeps it out of logs"})
 	}
 	for _, o := range d.Options {
 		rows = append(rows, [2]string{"Option", o.Syntax + ": " + o.Help})
@@ -178,8 +177,8 @@ func printDescription(w io.Writer, d provider.Description) error {
 
 const columns = 80
 
-// printWrapped prints a text behind a label, within 80 columns; further lines are
-// indented. A word that is longer is on a line of its own.
+// printWrapped prints a text after a label, in at most 80 columns, with indented
+// continuation lines. A longer word gets its own line.
 func printWrapped(w io.Writer, label, text string) error {
 	indent := strings.Repeat(" ", len(label))
 	var b strings.Builder
@@ -197,8 +196,8 @@ func printWrapped(w io.Writer, label, text string) error {
 	return err
 }
 
-// checkProvider returns an error that suggests what may be meant if there is no
-// provider of that name.
+// checkProvider returns an error with a suggestion if there is no provider of that
+// name.
 func checkProvider(name string) error {
 	if isProvider(name) {
 		return nil
@@ -223,14 +222,13 @@ func unknownProvider(name string) error {
 	return usagef("unrecognized provider: %s; search with `caddy verify-webhook providers <word>`, or describe it with `custom`", name)
 }
 
-// hasOptions reports whether a provider has options beyond those of all.
+// hasOptions reports whether a provider has options of its own.
 func hasOptions(name string) bool {
 	i := slices.IndexFunc(provider.Presets(), func(p provider.Preset) bool { return p.Name == name })
 	return i < 0 || len(provider.Presets()[i].Takes)+len(provider.Presets()[i].Needs) > 0
 }
 
-// needsSecret reports whether deliveries of a provider cannot be checked without
-// a secret.
+// needsSecret reports whether verifying a provider's deliveries requires a secret.
 func needsSecret(name string) bool {
 	i := slices.IndexFunc(provider.Presets(), func(p provider.Preset) bool { return p.Name == name })
 	return i < 0 || !provider.Presets()[i].NoSecret

@@ -23,8 +23,8 @@ import (
 func queueCommand() *cobra.Command {
 	cmd := queueListCommand()
 	cmd.Use = "queue"
-	cmd.Short = "Lists, retries and discards stored deliveries"
-	cmd.Long = `Looks into the queues of webhook_queue at the Caddy that runs, and changes them.
+	cmd.Short = "List, retry and discard stored deliveries"
+	cmd.Long = `Shows and changes the queues of webhook_queue in the running Caddy instance.
 Without a command it lists the queues.`
 	cmd.Example = `  caddy verify-webhook queue
   caddy verify-webhook queue list orders --state dead
@@ -33,30 +33,30 @@ Without a command it lists the queues.`
 	cmd.Args = cobra.NoArgs
 	cmd.AddCommand(
 		queueListCommand(), queueShowCommand(),
-		queueChangeCommand("retry", "Make dead or waiting deliveries due now", `Makes deliveries due now: dead ones, which are not tried again by themselves, and
-waiting ones, before their time. Their retries begin anew.`),
-		queueChangeCommand("discard", "Give up dead or waiting deliveries", `Gives up deliveries: the app does not get them, and their bodies are removed.`),
+		queueChangeCommand("retry", "Make dead or waiting deliveries due now", `Makes deliveries due now: dead ones, which are not retried automatically, and
+waiting ones, before their time. Their retry schedule restarts.`),
+		queueChangeCommand("discard", "Discard dead or waiting deliveries", `Discards deliveries: the app does not get them, and their bodies are removed.`),
 		queuePauseCommand("pause", "Stop delivering; deliveries are still accepted"),
 		queuePauseCommand("resume", "Deliver again"),
 	)
 	return cmd
 }
 
-// queueFilter is which deliveries are meant.
+// queueFilter selects deliveries.
 type queueFilter struct {
 	state, olderThan, newerThan, status string
 }
 
 func (f *queueFilter) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.state, "state", "", "only deliveries that are waiting, in_flight or dead")
-	cmd.Flags().StringVar(&f.olderThan, "older-than", "", "only deliveries accepted at least so long ago: 90s, 2h, 1d")
-	cmd.Flags().StringVar(&f.newerThan, "newer-than", "", "only deliveries accepted at most so long ago")
+	cmd.Flags().StringVar(&f.olderThan, "older-than", "", "only deliveries accepted at least this long ago: 90s, 2h, 1d")
+	cmd.Flags().StringVar(&f.newerThan, "newer-than", "", "only deliveries accepted at most this long ago")
 	cmd.Flags().StringVar(&f.status, "status", "", "only deliveries whose last attempt got this status, or none")
 }
 
 func (f *queueFilter) empty() bool { return *f == queueFilter{} }
 
-// statusNumber returns the status as the admin API takes it.
+// statusNumber returns the status in the form of the admin API.
 func (f *queueFilter) statusNumber() (int, error) {
 	switch f.status {
 	case "":
@@ -121,16 +121,16 @@ func queueListCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "list [<queue>]",
-		Short: "List queues, or the deliveries of one",
-		Long: `Lists the queues: how many deliveries wait, are in flight and are dead. With the
-name of a queue it lists its deliveries, the oldest first. Delivered and discarded
-ones are not listed, since only their keys are remembered.`,
+		Short: "List the queues, or the deliveries of one",
+		Long: `Lists the queues with the number of waiting, in-flight and dead deliveries. With
+the name of a queue it lists its deliveries, the oldest first. Delivered and
+discarded ones are not listed, because only their keys are remembered.`,
 		Example: `  caddy verify-webhook queue list orders --state dead --older-than 1h`,
 		Args:    cobra.MaximumNArgs(1),
 	}
 	a.add(cmd)
 	f.add(cmd)
-	cmd.Flags().IntVar(&limit, "limit", 100, "list at most so many deliveries")
+	cmd.Flags().IntVar(&limit, "limit", 100, "list at most this many deliveries")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
@@ -161,7 +161,7 @@ func listQueues(w io.Writer, a *adminClient, asJSON bool) error {
 	return table.Flush()
 }
 
-// queueState says in words how a queue is.
+// queueState describes the state of a queue.
 func queueState(i queue.Info) string {
 	var words []string
 	if i.Paused {
@@ -234,7 +234,7 @@ func printEntries(w io.Writer, entries []queue.EntryInfo) error {
 	return table.Flush()
 }
 
-// seconds writes a duration as people read it.
+// seconds formats a duration for people.
 func seconds(s float64) string {
 	d := time.Duration(s * float64(time.Second))
 	switch {
@@ -258,14 +258,14 @@ func queueShowCommand() *cobra.Command {
 		Short: "Print a stored delivery with its request",
 		Long: `Prints a stored delivery: its state, how the last attempt ended, its request and
 the beginning of its body. Headers that can hold secrets are masked. With --body
-it prints the body alone, byte for byte unless it goes to a terminal.`,
+it prints only the body, byte for byte unless the output is a terminal.`,
 		Example: `  caddy verify-webhook queue show orders 4f1c…
   caddy verify-webhook queue show orders 4f1c… --body > body.json`,
 		Args: cobra.ExactArgs(2),
 	}
 	a.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().BoolVar(&body, "body", false, "print the body alone")
+	cmd.Flags().BoolVar(&body, "body", false, "print only the body")
 	raw := cmd
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
@@ -285,8 +285,8 @@ it prints the body alone, byte for byte unless it goes to a terminal.`,
 	return onTerminal(raw)
 }
 
-// printBody prints the body of a delivery. w is for terminals; what is not one
-// gets the bytes as they are.
+// printBody prints the body of a delivery. A terminal gets escaped text, any other
+// output the exact bytes.
 func printBody(w io.Writer, a *adminClient, query string) error {
 	resp, err := a.send(http.MethodGet, queue.AdminBodyPath+"?"+query, nil)
 	if err != nil {
@@ -368,9 +368,9 @@ Name the deliveries by their keys, select them with flags, or write --all. Write
 		change := queue.Change{Action: action, Queue: args[0], Keys: args[1:], DryRun: dryRun}
 		switch {
 		case len(change.Keys) > 0 && (all || !f.empty()):
-			return errors.New("keys and flags that select deliveries exclude each other")
+			return errors.New("keys and flags that select deliveries cannot be combined")
 		case len(change.Keys) == 0 && !all && f.empty():
-			return fmt.Errorf("missing keys: write those of the deliveries, flags that select them, or --all; for example: queue %s %s --state dead --dry-run", action, args[0])
+			return fmt.Errorf("missing keys: write keys, flags that select deliveries, or --all; for example: queue %s %s --state dead --dry-run", action, args[0])
 		case len(change.Keys) == 0:
 			var err error
 			if change.Filter, err = f.filter(); err != nil {
@@ -424,8 +424,8 @@ func queuePauseCommand(action, short string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   action + " <queue>",
 		Short: short,
-		Long: short + `. A paused queue stays so across restarts, and at
-every Caddy instance that shares it. Attempts that have begun go on.`,
+		Long: short + `. A queue stays paused across restarts, and in
+every Caddy instance that shares it. Attempts in flight continue.`,
 		Example: fmt.Sprintf(`  caddy verify-webhook queue %s orders`, action),
 		Args:    cobra.ExactArgs(1),
 	}

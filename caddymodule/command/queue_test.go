@@ -161,7 +161,7 @@ func TestQueueExplainsMistakes(t *testing.T) {
 		"invalid status":                              {"list", "orders", "--status", "5xx"},
 		"is not a duration":                           {"retry", "orders", "--older-than", "long"},
 		"missing keys":                                {"retry", "orders"},
-		"exclude each other":                          {"discard", "orders", "key", "--all"},
+		"cannot be combined":                          {"discard", "orders", "key", "--all"},
 		"there is no delivery \"key\" in the queue":   {"retry", "orders", "key"},
 		"no such entry":                               {"show", "orders", "key"},
 		"deliveries in flight cannot be changed":      {"retry", "orders", "--state", "in_flight"},

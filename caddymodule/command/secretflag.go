@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-const secretHelp = "the secret: as it is, @file, @- for standard input, or env:NAME"
+const secretHelp = "the secret: plain, @file, @- for standard input, or env:NAME"
 
-// readSecret returns what a flag for a secret stands for. Files and standard
-// input may end with one line break, as `echo` makes it.
+// readSecret returns the value of a flag for a secret. Files and standard input
+// may end with one line break, as written by `echo`.
 func readSecret(flag string, stdin io.Reader) (string, error) {
 	text, err := readValue(flag, stdin)
 	if err != nil {
@@ -45,7 +45,7 @@ func readValue(flag string, stdin io.Reader) (string, error) {
 	return strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r"), err
 }
 
-// readBytes returns what a flag for a body stands for, byte for byte.
+// readBytes returns the value of a flag for a body, byte for byte.
 func readBytes(flag string, stdin io.Reader) ([]byte, error) {
 	name, ok := strings.CutPrefix(flag, "@")
 	switch {

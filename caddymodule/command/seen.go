@@ -14,9 +14,9 @@ func seenCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "seen <provider> <id>",
 		Short: "Print whether a delivery was handled",
-		Long: `Asks the running Caddy instance what it remembers of a delivery ID, at every
+		Long: `Prints what the running Caddy instance remembers of a delivery ID, at every
 endpoint of a provider or at the endpoint of that name (its namespace or path),
-and under each secret: handled, claimed (the app works on it now) or free.`,
+and under each secret: handled, claimed (being handled now) or free.`,
 		Example: `  caddy verify-webhook seen github \
     72d3162e-cc78-11e3-81ab-4c9367dc0958`,
 		Args: cobra.ExactArgs(2),

@@ -28,7 +28,7 @@ func sendCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "send <provider>",
 		Short: "Send genuine deliveries to a local URL, and print their outcomes",
-		Long: `Makes deliveries as the provider would send them and sends them to --url, each
+		Long: `Makes deliveries like the provider's and sends them to --url, each
 with a fresh ID. --tamper and --stale send bad ones, which must be refused;
 --replay sends each one twice, the second time as an attacker would who has
 seen the first: it must not reach the app again, unless the provider's content
@@ -51,13 +51,13 @@ usage.`,
 	flags := cmd.Flags()
 	f.add(flags)
 	bad := mutationFlags(flags)
-	flags.BoolVar(&s.replay, "replay", false, "send each one twice, the second time under another ID if that is unsigned")
+	flags.BoolVar(&s.replay, "replay", false, "send each one twice, the second time under another ID if the ID is unsigned")
 	flags.IntVar(&s.count, "count", 1, "how many to send")
-	flags.IntVar(&s.parallel, "parallel", 1, "how many to send at a time")
-	flags.DurationVar(&s.timeout, "timeout", 30*time.Second, "how long to wait for each answer")
-	flags.BoolVar(&s.allowRemote, "allow-remote", false, "send to other than local addresses, too")
+	flags.IntVar(&s.parallel, "parallel", 1, "how many to send at once")
+	flags.DurationVar(&s.timeout, "timeout", 30*time.Second, "how long to wait for each response")
+	flags.BoolVar(&s.allowRemote, "allow-remote", false, "also send to addresses that are not local")
 	flags.BoolVar(&s.insecure, "insecure", false, "accept any certificate, such as that of 'tls internal'")
-	flags.BoolVar(&s.quiet, "quiet", false, "print the summary only")
+	flags.BoolVar(&s.quiet, "quiet", false, "print only the summary")
 	flags.StringVar(&s.address, "address", "", "address of Caddy's admin API, if not the default")
 	addJSON(cmd, &s.json)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -86,20 +86,20 @@ type sender struct {
 	quiet, json           bool
 	address               string
 	progress              *progress
-	outcomes              *outcomes // nil: nobody to ask
+	outcomes              *outcomes // nil: no running instance to query
 }
 
-// sent is what became of one delivery.
+// sent is the result of one delivery.
 type sent struct {
 	id     string
 	status int
 	took   time.Duration
 	again  int // the status of the second time, 0 if there was none
 	err    error
-	// outcome and reason are Caddy's, againOutcome those of the second time.
-	// They are empty if they are not known.
+	// outcome and reason are Caddy's, againOutcome is that of the second time.
+	// They are empty if unknown.
 	outcome, reason, againOutcome string
-	// unseen: no verify_webhook endpoint of the running Caddy has seen it.
+	// unseen: no verify_webhook endpoint of the running instance has received it.
 	unseen bool
 }
 
@@ -131,12 +131,12 @@ func (s *sender) run(ctx context.Context, out io.Writer) error {
 		return s.nothingThere()
 	}
 	if tally.wrong > 0 {
-		return fmt.Errorf("%d of %d were not answered as they should be: %s", tally.wrong, s.count, s.expectation())
+		return fmt.Errorf("%d of %d did not get the expected response: %s", tally.wrong, s.count, s.expectation())
 	}
 	return nil
 }
 
-// sendAll sends the deliveries, a few at a time.
+// sendAll sends the deliveries, some of them at once.
 func (s *sender) sendAll(ctx context.Context, client *http.Client) <-chan sent {
 	results := make(chan sent)
 	places := make(chan struct{}, s.parallel)
@@ -161,10 +161,10 @@ func (s *sender) nothingThere() error {
 	if len(s.outcomes.names) > 0 {
 		known = "the running config has: " + strings.Join(s.outcomes.names, ", ")
 	}
-	return fmt.Errorf("nothing at %s has verified the delivery, whatever the status: give the path of an endpoint in --url; %s", s.generator.Target().Path, known)
+	return fmt.Errorf("no endpoint at %s has received the delivery, whatever the status: write the path of an endpoint in --url; %s", s.generator.Target().Path, known)
 }
 
-// sendTally counts outcomes or, where they are not known, statuses.
+// sendTally counts outcomes or, if unknown, statuses.
 type sendTally struct {
 	sent, wrong, unseen int
 	by                  map[string]int
@@ -183,7 +183,7 @@ func (t *sendTally) add(r sent, expected bool) {
 	t.by[r.kind()]++
 }
 
-// kind is what a result is counted by.
+// kind is the outcome or status by which a result is counted.
 func (r sent) kind() string {
 	switch {
 	case r.err != nil:
@@ -206,7 +206,7 @@ func (t *sendTally) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// summarize prints one line on all deliveries, if there were several.
+// summarize prints one line for all deliveries, if there were several.
 func (s *sender) summarize(out io.Writer, t *sendTally, took time.Duration) {
 	if s.json {
 		_ = printJSON(out, map[string]any{"summary": map[string]any{"sent": t.sent, "as_expected": t.sent - t.wrong, "outcomes": t.by, "seconds": took.Seconds()}})
@@ -266,9 +266,8 @@ func printSent(out io.Writer, r sent) {
 	fmt.Fprintln(out, line)
 }
 
-// asExpected tells whether an answer is what the delivery deserves. What
-// became of a replay cannot be seen from its status alone: 200 is right for a
-// duplicate.
+// asExpected reports whether the response is the expected one. The status of a
+// replay does not show its outcome: 200 is right for a duplicate.
 func (s *sender) asExpected(r sent) bool {
 	if r.err != nil || r.unseen {
 		return false
@@ -314,12 +313,12 @@ func (s *sender) send(ctx context.Context, client *http.Client) sent {
 	return result
 }
 
-// maxAsked is the number of deliveries up to which Caddy is asked for each
-// outcome: more would be measured with it.
+// maxAsked is the number of deliveries up to which each outcome is queried. With
+// more, the queries would affect the measured time.
 const maxAsked = 200
 
 // outcomeOf returns outcome and reason of a delivery, and whether no endpoint of
-// the running Caddy has seen it.
+// the running instance has received it.
 func (s *sender) outcomeOf(ctx context.Context, p posted) (outcome, reason string, unseen bool) {
 	if s.outcomes == nil || s.count > maxAsked {
 		return p.outcome, "", false
@@ -334,7 +333,7 @@ func (s *sender) outcomeOf(ctx context.Context, p posted) (outcome, reason strin
 // posted is one response.
 type posted struct {
 	status  int
-	outcome string // as the response names it
+	outcome string // from the response header
 	from    string // the address that the request was sent from
 }
 
@@ -354,8 +353,8 @@ func (s *sender) post(ctx context.Context, client *http.Client, r *signature.Req
 	return p, err
 }
 
-// httpRequest returns what is sent. The URL is the target's, whatever was
-// signed.
+// httpRequest returns the request to send. The URL is the target's, whatever URL
+// was signed.
 func httpRequest(ctx context.Context, r *signature.Request) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.Scheme+"://"+r.Host+r.RequestURI, bytes.NewReader(r.Body.Bytes()))
 	if err != nil {
@@ -365,7 +364,7 @@ func httpRequest(ctx context.Context, r *signature.Request) (*http.Request, erro
 	return req, nil
 }
 
-// client talks to nobody but the host that was named: no proxy, no redirect.
+// client connects only to the given host: no proxy, no redirect.
 func (s *sender) client() *http.Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	if !s.allowRemote {
@@ -382,8 +381,8 @@ func (s *sender) client() *http.Client {
 	}
 }
 
-// onlyLocal refuses connections to other than local addresses. It sees the
-// address that is connected to, whatever name it was found by.
+// onlyLocal refuses connections to addresses that are not local. It gets the
+// resolved address, whatever the host name.
 func onlyLocal(_, address string, _ syscall.RawConn) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

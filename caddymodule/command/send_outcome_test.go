@@ -42,10 +42,10 @@ func TestSendPrintsOutcomeAndReasonOfTheRunningCaddy(t *testing.T) {
 		ok   bool
 	}{
 		{"genuine", []string{"--secret", sendSecret}, []string{"  200 in ", "  verified\n"}, true},
-		{"another secret", []string{"--secret", "another"}, []string{"  401 in ", "invalid_signature: no configured secret made this signature", "1 of 1 were not answered"}, false},
+		{"another secret", []string{"--secret", "another"}, []string{"  401 in ", "invalid_signature: no configured secret made this signature", "1 of 1 did not get the expected response"}, false},
 		{"altered", []string{"--secret", sendSecret, "--tamper"}, []string{"invalid_signature: "}, true},
 		{"twice", []string{"--secret", sendSecret, "--replay"}, []string{"  verified, then 200 "}, true},
-		{"a path without an endpoint", []string{"--secret", sendSecret, "--url", site + "/webhooks/gihtub"}, []string{"  200 in ", "not verified by any endpoint", "nothing at /webhooks/gihtub has verified the delivery", "the running config has: /webhooks/github github"}, false},
+		{"a path without an endpoint", []string{"--secret", sendSecret, "--url", site + "/webhooks/gihtub"}, []string{"  200 in ", "not verified by any endpoint", "no endpoint at /webhooks/gihtub has received the delivery", "the running config has: /webhooks/github github"}, false},
 		{"several", []string{"--secret", sendSecret, "--count", "7", "--parallel", "3"}, []string{"7 sent in ", ": 7 verified\n"}, true},
 		{"quiet", []string{"--secret", "another", "--count", "7", "--quiet"}, []string{"7 sent in ", ": 7 invalid_signature\n"}, false},
 	} {
@@ -62,7 +62,7 @@ func TestSendPrintsOutcomeAndReasonOfTheRunningCaddy(t *testing.T) {
 		}
 		for _, want := range c.want {
 			if (err == nil) != c.ok || !strings.Contains(out, want) {
-				t.Errorf("%s: %v\n%s\nlacks %q", c.name, err, out, want)
+				t.Errorf("%s: %v\n%s\nmissing %q", c.name, err, out, want)
 			}
 		}
 	}

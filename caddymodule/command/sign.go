@@ -26,14 +26,14 @@ func signCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sign <provider>",
 		Short: "Make a genuine delivery and print it as HTTP or curl",
-		Long: `Makes a delivery as the provider would send it, with a fresh ID, the time of
-now and a signature that the receiver accepts, and prints it: as HTTP or, with
+		Long: `Makes a delivery like the provider's, with a new ID, the current time and a
+signature that the receiver accepts, and prints it: as HTTP or, with
 --as curl, as a command line.
 
 Without --secret (or --private-key) one is made up, and what the receiver must
 be told is printed to standard error: a secret, or the directive with a public
-key or certificate. Providers that publish their keys can be tried locally in
-this way, too. --save-key keeps the key for the next time.`,
+key or certificate. This also works for providers that publish their keys.
+--save-key keeps the key for the next time.`,
 		Example: `  caddy verify-webhook sign github --secret env:GITHUB_WEBHOOK_SECRET \
     --as curl
   caddy verify-webhook sign stripe --secret @secret --body @event.json
@@ -74,31 +74,30 @@ this way, too. --save-key keeps the key for the next time.`,
 	return cmd
 }
 
-// defaultURL is where the examples serve a provider, whose name follows.
+// defaultURL is the URL of a provider in the examples, without its name.
 const defaultURL = "http://localhost:8080/webhooks/"
 
-// generatorFlags are the flags of everything that makes deliveries.
+// generatorFlags are the flags of commands that make deliveries.
 type generatorFlags struct {
 	options               generator.Options
 	secret, body, saveKey string
 }
 
 func (f *generatorFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.secret, "secret", "", secretHelp+"; default: one is made up")
-	flags.StringVar(&f.options.PrivateKey, "private-key", "", "a file with the private key (PEM), for providers that have one; default: one is made up")
-	flags.StringVar(&f.options.Label, "label", "", "the name of the key, for providers that send it; default: one is made up")
-	flags.StringVar(&f.saveKey, "save-key", "", "a new file for the key that is made up, for --private-key or --secret @FILE")
+	flags.StringVar(&f.secret, "secret", "", secretHelp+"; default: a generated one")
+	flags.StringVar(&f.options.PrivateKey, "private-key", "", "a file with the private key (PEM), for providers that sign with one; default: a generated one")
+	flags.StringVar(&f.options.Label, "label", "", "the name of the key, for providers that send it; default: a generated one")
+	flags.StringVar(&f.saveKey, "save-key", "", "a new file for the generated key, for --private-key or --secret @FILE")
 	flags.StringVar(&f.options.Options, "options", "", "the provider's options in JSON, as in Caddy's config")
 	flags.StringVar(&f.options.URL, "url", "", "where the delivery goes; default: "+defaultURL+"<provider>")
-	flags.StringVar(&f.options.PublicURL, "public-url", "", "the URL that is signed, for providers that sign it; default: that of --url")
-	flags.StringVar(&f.body, "body", "", "the body: as it is, @file, or @- for standard input; default: an example event")
-	flags.BoolVar(&f.options.Exact, "exact", false, "leave the body as it is: where nothing else tells deliveries apart, a second one is then a copy of the first")
-	flags.StringVar(&f.options.ID, "id", "", "the delivery ID; default: a fresh one")
+	flags.StringVar(&f.options.PublicURL, "public-url", "", "the signed URL, for providers that sign it; default: that of --url")
+	flags.StringVar(&f.body, "body", "", "the body: plain, @file, or @- for standard input; default: an example event")
+	flags.BoolVar(&f.options.Exact, "exact", false, "leave the body unchanged: if nothing else differs, a second delivery is a copy of the first")
+	flags.StringVar(&f.options.ID, "id", "", "the delivery ID; default: a new one")
 	flags.StringVar(&f.options.Event, "event", "", "the event type; default: that of the body, or an example")
 }
 
-// generator returns a generator, and prints what the receiver must be told of a
-// key that was made up.
+// generator returns a generator, and prints what to configure for a generated key.
 func (f *generatorFlags) generator(name string, cmd *cobra.Command) (*generator.Generator, error) {
 	o := f.options
 	o.Provider = name
@@ -130,10 +129,10 @@ func (f *generatorFlags) generator(name string, cmd *cobra.Command) (*generator.
 	return m, nil
 }
 
-// saveKey writes a key that was made up to a file, which must be new.
+// saveKey writes a generated key to a new file.
 func saveKey(path string, setup *signing.Setup) error {
 	if !setup.Generated {
-		return errors.New("--save-key is for a key that is made up: remove it, or remove --secret and --private-key")
+		return errors.New("--save-key needs a generated key: remove it, or remove --secret and --private-key")
 	}
 	text, err := setup.KeyFile()
 	if err != nil {
@@ -150,7 +149,7 @@ func saveKey(path string, setup *signing.Setup) error {
 	return file.Close()
 }
 
-// printSetup prints what the receiver must be told of what was made up.
+// printSetup prints how to configure the receiver for generated keys.
 func printSetup(w io.Writer, m *generator.Generator) {
 	setup := m.Setup()
 	what := "secret"
@@ -161,22 +160,22 @@ func printSetup(w io.Writer, m *generator.Generator) {
 	case !setup.Generated && !setup.LabelGenerated:
 		return
 	case !setup.Generated:
-		fmt.Fprintf(w, "the key is named %s in the delivery: give it a name of your own with --label, and the receiver's secret the same label\n", setup.Label)
+		fmt.Fprintf(w, "the key ID in the delivery is %s: choose another with --label, and give the receiver's secret the same label\n", setup.Label)
 	case setup.SecretAlone():
-		fmt.Fprintf(w, "made up for this; give the receiver the %s:\n%s\n", what, setup.Secret)
+		fmt.Fprintf(w, "generated for this delivery; configure the receiver with the %s:\n%s\n", what, setup.Secret)
 	default:
-		fmt.Fprintf(w, "made up for this; configure the receiver with:\n%s", setup.Caddyfile())
+		fmt.Fprintf(w, "generated for this delivery; configure the receiver with:\n%s", setup.Caddyfile())
 	}
 }
 
-// mutationFlags adds the flags of bad deliveries that one request can be.
+// mutationFlags adds the flags for bad deliveries.
 func mutationFlags(flags *pflag.FlagSet) func() (generator.Mutation, error) {
 	t := flags.Bool("tamper", false, "alter it after signing: must be refused with 401")
 	s := flags.Bool("stale", false, "sign it with an old time: must be refused with 401")
 	return func() (generator.Mutation, error) {
 		switch {
 		case *t && *s:
-			return generator.Genuine, usageError{errors.New("--tamper and --stale are two things: do one after the other")}
+			return generator.Genuine, usageError{errors.New("--tamper and --stale cannot be combined")}
 		case *t:
 			return generator.Tampered, nil
 		case *s:
@@ -193,7 +192,7 @@ func printRequestJSON(w io.Writer, r *signature.Request) error {
 	})
 }
 
-// printHTTP prints a delivery as it goes over the wire in HTTP/1.1.
+// printHTTP prints a delivery in the wire format of HTTP/1.1.
 func printHTTP(w io.Writer, r *signature.Request) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, r.RequestURI, r.Host)

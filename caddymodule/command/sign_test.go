@@ -9,21 +9,21 @@ import (
 	"testing"
 )
 
-func TestSignPrintsWhatTheReceiverMustBeTold(t *testing.T) {
+func TestSignPrintsHowToConfigureTheReceiver(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		args []string
 		want []string // on standard error; empty: nothing
 	}{
-		{"a secret", []string{"github"}, []string{"made up for this; give the receiver the secret:\n"}},
-		{"a public key", []string{"telnyx"}, []string{"made up for this; give the receiver the public key:\n"}},
-		{"a key with a name", []string{"pusher"}, []string{"made up for this; configure the receiver with:\nverify_webhook pusher {\n\tsecret "}},
+		{"a secret", []string{"github"}, []string{"generated for this delivery; configure the receiver with the secret:\n"}},
+		{"a public key", []string{"telnyx"}, []string{"generated for this delivery; configure the receiver with the public key:\n"}},
+		{"a key with a name", []string{"pusher"}, []string{"generated for this delivery; configure the receiver with:\nverify_webhook pusher {\n\tsecret "}},
 		{"a published key", []string{"plaid"}, []string{"verify_webhook plaid {\n\tsecret `-----BEGIN PUBLIC KEY-----"}},
 		{"a certificate", []string{"aws-sns"}, []string{"\ttopic arn:aws:sns:us-east-1:123456789012:example\n\tcertificate `-----BEGIN CERTIFICATE-----"}},
 		{"a certificate with its root", []string{"paypal"}, []string{"\twebhook_id ", "\tcertificate `-----BEGIN", "\troot `-----BEGIN"}},
-		{"options of one's own", []string{"paypal", "--options", `{"webhook_id":"WH-MINE"}`}, []string{"\twebhook_id WH-MINE\n"}},
+		{"own options", []string{"paypal", "--options", `{"webhook_id":"WH-MINE"}`}, []string{"\twebhook_id WH-MINE\n"}},
 		{"a given secret", []string{"github", "--secret", "one"}, nil},
-		{"a given secret without a name", []string{"worldline", "--secret", "one"}, []string{"give it a name of your own with --label"}},
+		{"a given secret without a name", []string{"worldline", "--secret", "one"}, []string{"choose another with --label"}},
 		{"a given secret with a name", []string{"worldline", "--secret", "one", "--label", "key-1"}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestSignNamesTheKeyWhereTheProviderDoes(t *testing.T) {
 	}
 }
 
-func TestAKeyThatIsMadeUpCanBeSavedOnce(t *testing.T) {
+func TestAGeneratedKeyCanBeSavedOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key.pem")
 	if _, _, err := run(t, signCommand(), "", "plaid", "--save-key", path); err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestAKeyThatIsMadeUpCanBeSavedOnce(t *testing.T) {
 	}
 	for want, args := range map[string][]string{
 		"file exists":                       {"plaid", "--save-key", path},
-		"--save-key is for a key that is":   {"github", "--secret", "one", "--save-key", path + "2"},
+		"--save-key needs a generated key":  {"github", "--secret", "one", "--save-key", path + "2"},
 		"saving the key: open /no/such/dir": {"github", "--save-key", "/no/such/dir/key"},
 	} {
 		if _, _, err := run(t, signCommand(), "", args...); err == nil || !strings.Contains(err.Error(), want) {

@@ -10,9 +10,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// onTerminal makes a command print no control characters but line breaks and
-// tabs, neither in its output nor in its error. What it prints can come from
-// records, files and servers that an attacker has written to.
+// onTerminal makes a command escape all control characters except line breaks and
+// tabs, in its output and its errors. They can come from records, files and
+// servers that contain an attacker's data.
 func onTerminal(cmd *cobra.Command) *cobra.Command {
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -26,7 +26,7 @@ func onTerminal(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// terminal escapes what is written to it.
+// terminal escapes the text that is written to it.
 type terminal struct{ out io.Writer }
 
 // Write implements io.Writer.

@@ -1,4 +1,4 @@
-// Package capture reads requests that somebody has recorded: as raw HTTP, as
+// Package capture reads recorded requests: as raw HTTP, as
 // an entry of a HAR file, or as a curl command line.
 package capture
 
@@ -26,11 +26,11 @@ type Request struct {
 	Body       []byte
 	// Received is when the request came, the zero time if unknown.
 	Received time.Time
-	// Notes say what about the record may not be what was sent.
+	// Notes list differences between the record and the original request.
 	Notes []string
 }
 
-// Parse reads a record in whatever form it is.
+// Parse reads a record in any of the supported formats.
 func Parse(raw []byte) (*Request, error) {
 	start := bytes.TrimSpace(raw)
 	switch {
@@ -48,8 +48,8 @@ func Parse(raw []byte) (*Request, error) {
 	return parseHTTP(raw)
 }
 
-// parseHTTP reads a request as it goes over the wire. Lines of the head may
-// end in LF; what follows the empty line is the body, to the last byte.
+// parseHTTP reads a request in wire format. Header lines may end in LF; everything
+// after the empty line is the body.
 func parseHTTP(raw []byte) (*Request, error) {
 	head, body := splitHead(raw)
 	r, err := http.ReadRequest(bufio.NewReader(io.MultiReader(bytes.NewReader(head), strings.NewReader("\r\n\r\n"))))
@@ -57,7 +57,7 @@ func parseHTTP(raw []byte) (*Request, error) {
 		return nil, errNoHTTP
 	}
 	out := &Request{Method: r.Method, Host: r.Host, RequestURI: r.RequestURI, Header: r.Header, Body: body}
-	if i := strings.Index(out.RequestURI, "://"); i > 0 { // as proxies are asked
+	if i := strings.Index(out.RequestURI, "://"); i > 0 { // as in requests to proxies
 		out.Scheme, out.RequestURI = out.RequestURI[:i], r.URL.RequestURI()
 	}
 	if len(r.TransferEncoding) > 0 {
@@ -80,8 +80,8 @@ func splitHead(raw []byte) (head, body []byte) {
 	return bytes.TrimRight(raw, "\r\n"), nil
 }
 
-// unchunk takes the framing off a chunked body, unless whoever recorded it has
-// done so already.
+// unchunk removes the framing of a chunked body, unless it was removed when the
+// request was recorded.
 func (r *Request) unchunk(raw []byte) {
 	whole, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(bytes.TrimLeft(raw, "\r\n"))))
 	if err != nil {
@@ -92,7 +92,7 @@ func (r *Request) unchunk(raw []byte) {
 	}
 }
 
-// checkLength cuts what an editor has added behind the body.
+// checkLength removes a line break that an editor has added after the body.
 func (r *Request) checkLength(declared int64) {
 	if r.Header.Get("Content-Length") == "" || declared == int64(len(r.Body)) {
 		return
@@ -100,8 +100,8 @@ func (r *Request) checkLength(declared int64) {
 	extra := int64(len(r.Body)) - declared
 	if extra > 0 && strings.Trim(string(r.Body[declared:]), "\r\n") == "" {
 		r.Body = r.Body[:declared]
-		r.Notes = append(r.Notes, "the record has a line break behind the body that was not part of the request (Content-Length); it was left out")
+		r.Notes = append(r.Notes, "the record has a line break after the body that was not part of the request (Content-Length); it was removed")
 		return
 	}
-	r.Notes = append(r.Notes, fmt.Sprintf("the record's body has %d bytes, but its Content-Length is %s: it is not what was sent, byte for byte", len(r.Body), strconv.FormatInt(declared, 10)))
+	r.Notes = append(r.Notes, fmt.Sprintf("the record's body has %d bytes, but its Content-Length is %s: it differs from the original request", len(r.Body), strconv.FormatInt(declared, 10)))
 }

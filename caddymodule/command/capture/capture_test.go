@@ -60,11 +60,12 @@ func TestParse(t *testing.T) {
 		{name: "curl -d @file loses line breaks", record: "curl -d @" + file + " https://h/", method: "POST", url: "https://h/", body: "onetwo", notes: 1},
 		{name: "curl --data-binary @file does not", record: "curl --data-binary @" + file + " -o /dev/null https://h/", method: "POST", url: "https://h/", body: "one\ntwo\n"},
 		{name: "curl -G", record: "curl -G --data-urlencode 'a=x y' https://h/?b=1", method: "GET", url: "https://h/?b=1&a=x+y"},
-		{name: "curl with a form of files", record: "curl -F a=@b https://h/", wantErr: "cannot be known"},
+		{name: "curl with a form of files", record: "curl -F a=@b https://h/", wantErr: "are unknown"},
 		{name: "curl that runs a command", record: "curl -d \"$(cat /etc/passwd)\" https://h/", wantErr: "variables or commands"},
 		{name: "curl with a variable", record: "curl -H \"X-Token: $TOKEN\" https://h/", wantErr: "variables or commands"},
 		{name: "curl with a process substitution", record: "curl <() https://h/", wantErr: "variables or commands"},
 		{name: "curl with an open quote", record: "curl 'https://h/", wantErr: "split into words"},
+		{name: "curl with escapes", record: "curl -d 'it'\\''s' -d a\\ b https://h/", method: "POST", url: "https://h/", body: "it's&a b"},
 		{name: "curl with braces, which are not expanded", record: "curl -d a={1..1000000000} https://h/", method: "POST", url: "https://h/", body: "a={1..1000000000}"},
 		{
 			name: "curl copied for Windows", record: "curl ^\"https://example.com/in?a=1^&b=2^\" ^\r\n  -H ^\"X-Sig: abc^\" ^\r\n  --data-raw ^\"^{^\\^\"a^\\^\":^\\^\"$HOME 5^%^\\^\"^}^\"",
@@ -85,7 +86,7 @@ func TestParse(t *testing.T) {
 			method: "POST", url: "https://example.com/in", body: `{"a":1}`, header: "X-Sig", value: "abc", notes: 1,
 		},
 		{name: "headers without a request line", record: "X-Sig: abc\nHost: h\n\n{}", method: "POST", url: "://h/", body: "{}", header: "X-Sig", value: "abc", notes: 1},
-		{name: "a body alone", record: `{"id":"evt_1"}`, wantErr: "perhaps a body alone"},
+		{name: "a body alone", record: `{"id":"evt_1"}`, wantErr: "may be a body"},
 		{name: "curl without URL", record: "curl -s", wantErr: "no URL"},
 		{name: "curl that breaks off", record: "curl https://h/ -H", wantErr: "ends after -H"},
 	} {

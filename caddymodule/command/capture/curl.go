@@ -7,14 +7,15 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// curlArguments are curl's options that take an argument, besides those that
-// are understood here: to know what not to take for the URL.
+// curlArguments are curl's options that take an argument and are not interpreted
+// here, so that their argument is not taken for the URL.
 var curlArguments = map[string]bool{
 	"-A": true, "--user-agent": true, "-b": true, "--cookie": true, "-c": true, "--cookie-jar": true, "-e": true, "--referer": true,
 	"-m": true, "--max-time": true, "--connect-timeout": true, "-o": true, "--output": true, "-w": true, "--write-out": true,
@@ -22,7 +23,7 @@ var curlArguments = map[string]bool{
 	"-F": true, "--form": true, "-T": true, "--upload-file": true, "--interface": true, "--limit-rate": true, "-K": true, "--config": true,
 }
 
-// curlLine is a curl command line as it is read.
+// curlLine is the state of parsing a curl command line.
 type curlLine struct {
 	method, url string
 	header      http.Header
@@ -32,7 +33,7 @@ type curlLine struct {
 	notes       []string
 }
 
-// parseCurl reads a command line as shells do, `$'…'` included, but expands
+// parseCurl splits a command line as shells do, `$'…'` included, but expands
 // nothing.
 func parseCurl(line string) (*Request, error) {
 	words, err := curlWords(line)
@@ -52,7 +53,7 @@ func parseCurl(line string) (*Request, error) {
 		}
 		if !joined {
 			if i++; i == len(words) {
-				return nil, fmt.Errorf("the curl line ends after %s", option)
+				return nil, fmt.Errorf("the curl command ends after %s", option)
 			}
 			value = words[i]
 		}
@@ -63,7 +64,7 @@ func parseCurl(line string) (*Request, error) {
 	return c.request()
 }
 
-// curlWords splits a curl line into words: as a shell or, if it is for Windows, as
+// curlWords splits a curl command into words: as a shell or, if it is for Windows, as
 // its command prompt does.
 func curlWords(line string) ([]string, error) {
 	if isWindows(line) {
@@ -74,38 +75,59 @@ func curlWords(line string) ([]string, error) {
 		if err != nil {
 			return nil, errNoShellWords
 		}
-		if !isText(word.Parts) {
-			return nil, errors.New("the curl command contains variables or commands: replace them with their values")
-		}
-		text, err := expand.Literal(&expand.Config{Env: expand.FuncEnviron(func(string) string { return "" })}, word)
+		text, err := shellText(word.Parts)
 		if err != nil {
-			return nil, errNoShellWords
+			return nil, err
 		}
 		words = append(words, text)
 	}
 	return words, nil
 }
 
-var errNoShellWords = errors.New("the curl command cannot be split into words as a shell would: copy it again as \"cURL (bash)\"")
+var (
+	errNoShellWords = errors.New("the curl command cannot be split into words as a shell would: copy it again as \"cURL (bash)\"")
+	errShellExpands = errors.New("the curl command contains variables or commands: replace them with their values")
+)
 
-// isText reports whether a word has only text, quoted or not. Everything else
-// would be expanded: variables, commands, arithmetic, lists of files.
-func isText(parts []syntax.WordPart) bool {
+// shellText returns the text of a word without its quotes. A word that a shell
+// would expand is an error: its value is unknown, and braces expand without limit.
+func shellText(parts []syntax.WordPart) (string, error) {
+	var text strings.Builder
 	for _, part := range parts {
 		switch part := part.(type) {
-		case *syntax.Lit, *syntax.SglQuoted:
+		case *syntax.Lit:
+			text.WriteString(unescape(part.Value))
+			continue
+		case *syntax.SglQuoted:
 		case *syntax.DblQuoted:
-			if !isText(part.Parts) {
-				return false
+			if slices.ContainsFunc(part.Parts, func(p syntax.WordPart) bool { _, literal := p.(*syntax.Lit); return !literal }) {
+				return "", errShellExpands
 			}
 		default:
-			return false
+			return "", errShellExpands
 		}
+		quoted, err := expand.Literal(nil, &syntax.Word{Parts: []syntax.WordPart{part}})
+		if err != nil {
+			return "", errNoShellWords
+		}
+		text.WriteString(quoted)
 	}
-	return true
+	return text.String(), nil
 }
 
-// splitOption takes apart --option=value and -Xvalue.
+// unescape removes the backslashes of unquoted text.
+func unescape(text string) string {
+	var out strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\\' && i+1 < len(text) {
+			i++
+		}
+		out.WriteByte(text[i])
+	}
+	return out.String()
+}
+
+// splitOption splits --option=value and -Xvalue.
 func splitOption(word string) (option, value string, joined bool) {
 	if strings.HasPrefix(word, "--") {
 		return strings.Cut(word, "=")
@@ -138,7 +160,7 @@ func (c *curlLine) option(option, value string) error {
 	case "-A", "--user-agent":
 		c.header.Set("User-Agent", value)
 	case "-F", "--form", "-T", "--upload-file":
-		return fmt.Errorf("the curl line has %s, whose bytes cannot be known: record the request another way", option)
+		return fmt.Errorf("the curl command has %s, whose exact bytes are unknown: record the request in another way", option)
 	case "--json":
 		c.header.Set("Content-Type", "application/json")
 		return c.addData("--data-binary", value)
@@ -150,7 +172,7 @@ func (c *curlLine) option(option, value string) error {
 	return nil
 }
 
-// addData does to the data what curl does.
+// addData processes the data as curl does.
 func (c *curlLine) addData(option, value string) error {
 	c.hasData = true
 	file, isFile := strings.CutPrefix(value, "@")
@@ -168,12 +190,12 @@ func (c *curlLine) addData(option, value string) error {
 	default:
 		raw, err := os.ReadFile(file)
 		if err != nil {
-			return fmt.Errorf("reading the body of the curl line: %w", err)
+			return fmt.Errorf("reading the body of the curl command: %w", err)
 		}
 		value = string(raw)
 		if option != "--data-binary" && strings.ContainsAny(value, "\r\n") {
 			value = strings.NewReplacer("\r", "", "\n", "").Replace(value)
-			c.notes = append(c.notes, "curl takes the line breaks out of a file that it is given with -d: use --data-binary")
+			c.notes = append(c.notes, "curl removes the line breaks of a file with -d: use --data-binary")
 		}
 	}
 	c.data = append(c.data, value)
@@ -186,7 +208,7 @@ func (c *curlLine) request() (*Request, error) {
 	}
 	u, err := url.Parse(c.url)
 	if err != nil || u.Host == "" {
-		return nil, errors.New("the curl line has no URL")
+		return nil, errors.New("the curl command has no URL")
 	}
 	r := &Request{Method: c.method, Scheme: u.Scheme, Host: u.Host, RequestURI: u.RequestURI(), Header: c.header, Notes: c.notes}
 	if host := r.Header.Get("Host"); host != "" {

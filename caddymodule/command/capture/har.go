@@ -44,7 +44,7 @@ func parseHAR(raw []byte) (*Request, error) {
 		} `json:"log"`
 	}
 	if err := json.Unmarshal(raw, &file); err != nil {
-		return nil, errors.New("the record begins like a HAR entry, but is not JSON: give raw HTTP, with request line and headers before the body, or a whole HAR file")
+		return nil, errors.New("the record starts like a HAR entry, but is not JSON: use raw HTTP, with request line and headers before the body, or a whole HAR file")
 	}
 	entry := file.harEntry
 	for _, e := range file.Log.Entries {
@@ -53,7 +53,7 @@ func parseHAR(raw []byte) (*Request, error) {
 		}
 	}
 	if entry.Request == nil {
-		return nil, errors.New("the record is JSON without a `request`, so it is not HAR but perhaps a body alone: give the request line and the headers before it, or a HAR file or one of its entries")
+		return nil, errors.New("the record is JSON without a `request`, so it is not HAR but may be a body: add the request line and the headers, or use a HAR file or one of its entries")
 	}
 	return entry.read()
 }
@@ -64,7 +64,7 @@ func (e *harEntry) read() (*Request, error) {
 		return nil, errors.New("the `url` of the HAR entry cannot be parsed")
 	}
 	r := &Request{Method: e.Request.Method, Scheme: u.Scheme, Host: u.Host, RequestURI: u.RequestURI(), Header: make(http.Header)}
-	r.Received, _ = time.Parse(time.RFC3339Nano, e.Started) // unknown is the zero time
+	r.Received, _ = time.Parse(time.RFC3339Nano, e.Started) // the zero time if unknown
 	for _, h := range e.Request.Headers {
 		switch {
 		case strings.HasPrefix(h.Name, ":"): // of HTTP/2
@@ -94,10 +94,10 @@ func (e *harEntry) readBody(r *Request) error {
 			form = append(form, url.QueryEscape(p.Name)+"="+url.QueryEscape(p.Value))
 		}
 		r.Body = []byte(strings.Join(form, "&"))
-		r.Notes = append(r.Notes, "the HAR entry has the form's fields, not its bytes: they were put together again")
+		r.Notes = append(r.Notes, "the HAR entry has the form's fields, not its bytes: the form was re-encoded")
 	}
 	if length := r.Header.Get("Content-Length"); length != "" && length != strconv.Itoa(len(r.Body)) {
-		r.Notes = append(r.Notes, fmt.Sprintf("the HAR entry's body has %d bytes, but its Content-Length is %s: it is not what was sent, byte for byte", len(r.Body), length))
+		r.Notes = append(r.Notes, fmt.Sprintf("the HAR entry's body has %d bytes, but its Content-Length is %s: it differs from the original request", len(r.Body), length))
 	}
 	return nil
 }

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// pageLine is a line of what a provider's page shows of a request: a label or a
-// header, and its value.
+// pageLine is a line of a request on a provider's page: a label or a header, and
+// its value.
 var pageLine = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9 _-]{0,80}):(?:\s+(.*))?$`)
 
 // isPage reports whether a record has headers, but no request line.
@@ -29,8 +29,8 @@ func pageHeading(line string) bool {
 	return false
 }
 
-// parsePage reads what is copied from a provider's page of recent deliveries,
-// such as GitHub's: labels, headers and the body.
+// parsePage reads text copied from a provider's page of recent deliveries, such as
+// GitHub's: labels, headers and the body.
 func parsePage(text string) (*Request, error) {
 	r := &Request{Method: http.MethodPost, RequestURI: "/", Header: make(http.Header)}
 	lines := strings.Split(text, "\n")
@@ -52,11 +52,11 @@ func parsePage(text string) (*Request, error) {
 	if len(r.Header) == 0 {
 		return nil, errNoHTTP
 	}
-	r.Notes = append(r.Notes, "the record has no request line: it is read as a POST from what a page shows, where bodies are often reformatted")
+	r.Notes = append(r.Notes, "the record has no request line: it is read as a POST copied from a page, where bodies are often reformatted")
 	return r, nil
 }
 
-var errNoHTTP = errors.New("the record is not HTTP: it must begin with a line such as `POST /path HTTP/1.1`, then have the headers, an empty line and the body")
+var errNoHTTP = errors.New("the record is not HTTP: it must start with a line such as `POST /path HTTP/1.1`, followed by the headers, an empty line and the body")
 
 func (r *Request) addPageLine(name, value string) error {
 	switch strings.ToLower(name) {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// isWindows reports whether a curl line is for the command prompt of Windows:
+// isWindows reports whether a curl command is for the command prompt of Windows:
 // browsers copy it with carets.
 func isWindows(line string) bool {
 	return strings.Contains(line, "^\n") || strings.Contains(line, "^\r\n") || strings.Contains(line, `^"`)
@@ -44,7 +44,7 @@ func windowsWords(line string) ([]string, error) {
 		}
 	}
 	if quoted {
-		return nil, errors.New("the curl line ends inside quotes: copy all of it")
+		return nil, errors.New("the curl command ends inside quotes: copy all of it")
 	}
 	if begun {
 		words = append(words, word.String())

@@ -17,21 +17,21 @@ import (
 )
 
 const (
-	// mostAnswer is the longest body of an answer that the relay takes.
+	// mostAnswer is the longest response body that the relay accepts.
 	mostAnswer = 1 << 20
-	// answerFor is how long we try to hand in an answer: over a reload or a
-	// change of network it is still waited for.
+	// answerFor is how long to try to return a response: after a reload or a
+	// change of network the relay still waits for it.
 	answerFor = 30 * time.Second
-	// attemptFor is how long one attempt may take: the connection may lead
-	// nowhere. A long answer may take longer.
+	// attemptFor is the time limit of one attempt, because the connection may be
+	// dead. A large response may take longer.
 	attemptFor = 5 * time.Second
-	// slowest is the slowest line that answers are handed in over, in bytes a
-	// second.
+	// slowest is the slowest connection over which responses are returned, in
+	// bytes a second.
 	slowest = 16 << 10
 )
 
-// deliver sends one delivery to the app, and the app's answer back. It goes on
-// when the connection that the delivery came over ends.
+// deliver sends one delivery to the app and returns the app's response. It continues
+// if the connection that the delivery came over ends.
 func (l *Listener) deliver(ctx context.Context, e sse.Event) {
 	ctx = context.WithoutCancel(ctx)
 	d := &Delivery{Outcome: "verified"}
@@ -44,8 +44,8 @@ func (l *Listener) deliver(ctx context.Context, e sse.Event) {
 	}
 	err = l.handIn(ctx, e.ID, answer)
 	if refused, ok := errors.AsType[refusedError](err); ok {
-		// The provider must not wait for what will not come.
-		_ = l.handIn(ctx, e.ID, noAnswer(refused)) // it fails as the answer did
+		// The provider must not wait for a response that will not come.
+		_ = l.handIn(ctx, e.ID, noAnswer(refused)) // it can fail for the same reason
 	}
 	if err != nil {
 		d.Error = err.Error()
@@ -53,8 +53,7 @@ func (l *Listener) deliver(ctx context.Context, e sse.Event) {
 	l.report(Report{Kind: Delivered, Delivery: d})
 }
 
-// forward sends the delivery to the app, and returns its answer as it is on the
-// wire.
+// forward sends the delivery to the app, and returns its response in wire format.
 func (l *Listener) forward(ctx context.Context, d *Delivery, data []byte) ([]byte, error) {
 	raw := make([]byte, base64.StdEncoding.DecodedLen(len(data)))
 	n, err := base64.StdEncoding.Decode(raw, data) // which skips line breaks
@@ -70,7 +69,7 @@ func (l *Listener) forward(ctx context.Context, d *Delivery, data []byte) ([]byt
 	d.ID, d.Key = r.Header.Get("Webhook-Verified-Id"), r.Header.Get("Webhook-Verified-Key")
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return nil, errors.New("the delivery is cut off")
+		return nil, errors.New("the delivery is incomplete")
 	}
 	out, err := http.NewRequestWithContext(ctx, r.Method, l.target(r.URL), bytes.NewReader(body))
 	if err != nil {
@@ -78,7 +77,7 @@ func (l *Listener) forward(ctx context.Context, d *Delivery, data []byte) ([]byt
 	}
 	out.Header = r.Header
 	if _, there := out.Header["User-Agent"]; !there {
-		out.Header["User-Agent"] = nil // or Go would add its own
+		out.Header["User-Agent"] = nil // otherwise Go adds its own
 	}
 	resp, err := l.Local.Do(out)
 	if err != nil {
@@ -101,25 +100,25 @@ func (l *Listener) target(sent *url.URL) string {
 	return to.String()
 }
 
-// appError leaves the method and URL out, which the reader knows.
+// appError omits the method and URL, which are known.
 func appError(err error) error {
 	if of, ok := errors.AsType[*url.Error](err); ok {
 		err = of.Err
 	}
-	return fmt.Errorf("the app did not answer: %w", err)
+	return fmt.Errorf("the app did not respond: %w", err)
 }
 
-// wire returns an answer in the form that HTTP/1.1 has.
+// wire returns a response in the format of HTTP/1.1.
 func wire(resp *http.Response) ([]byte, error) {
 	if resp.StatusCode < 200 || resp.StatusCode > 599 {
-		return nil, fmt.Errorf("the app has answered %d, which is no status that ends a request", resp.StatusCode)
+		return nil, fmt.Errorf("the app responded with %d, which is not a final status", resp.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer+1))
 	if err != nil {
-		return nil, fmt.Errorf("the app's answer has broken off: %w", err)
+		return nil, fmt.Errorf("the app's response ended unexpectedly: %w", err)
 	}
 	if len(body) > mostAnswer {
-		return nil, fmt.Errorf("the app's answer is longer than %d bytes, which a relay does not carry", mostAnswer)
+		return nil, fmt.Errorf("the app's response is longer than %d bytes, the limit of a relay", mostAnswer)
 	}
 	var out bytes.Buffer
 	header := resp.Header.Clone()
@@ -133,23 +132,23 @@ func wire(resp *http.Response) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// noAnswer is the answer where the app gave none: a failure, so that the
-// provider tries again.
+// noAnswer is the response if the app gave none: a failure, so that the provider
+// retries.
 func noAnswer(err error) []byte {
 	text := strings.NewReplacer("\r", " ", "\n", " ").Replace(err.Error())
 	return fmt.Appendf(nil, "HTTP/1.1 502 Bad Gateway\r\nWebhook-Relay-Error: %s\r\nContent-Length: 0\r\n\r\n", text)
 }
 
-// refusedError is the error of an answer that the relay, or a proxy in front of
-// it, does not take.
+// refusedError is the error for a response that the relay, or a proxy in front of
+// it, does not accept.
 type refusedError struct{ status int }
 
 // Error implements error.
 func (e refusedError) Error() string {
-	return fmt.Sprintf("the relay has refused the app's answer with %d, so the provider may send the delivery again", e.status)
+	return fmt.Sprintf("the relay refused the app's response with %d, so the provider may resend the delivery", e.status)
 }
 
-// handIn gives the answer to the relay, again and again for a while.
+// handIn returns the response to the relay, with retries.
 func (l *Listener) handIn(ctx context.Context, id string, answer []byte) error {
 	upload := time.Duration(len(answer)) * time.Second / slowest
 	ctx, cancel := context.WithTimeout(ctx, answerFor+upload)
@@ -160,13 +159,13 @@ func (l *Listener) handIn(ctx context.Context, id string, answer []byte) error {
 		case err == nil && status == http.StatusNoContent:
 			return nil
 		case err == nil && status == http.StatusGone:
-			return errors.New("the answer came too late: nobody waits for it any more, so the provider may send the delivery again")
+			return errors.New("the response came too late: the relay no longer waits for it, so the provider may resend the delivery")
 		case err == nil && status < 500 && status != http.StatusTooManyRequests:
 			return refusedError{status}
 		}
 		select {
 		case <-ctx.Done():
-			return errors.New("the answer could not be handed in, so the provider may send the delivery again")
+			return errors.New("the response could not be returned, so the provider may resend the delivery")
 		case <-time.After(pause):
 		}
 	}

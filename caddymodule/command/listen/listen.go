@@ -1,10 +1,10 @@
 // Package listen is the developer's end of a relay: it gets deliveries from a
-// Caddy with `webhook_listeners`, sends them to an app on this machine, and
-// sends back what the app has answered.
+// Caddy server with `webhook_listeners`, forwards them to an app on this machine,
+// and returns the app's responses.
 //
-// It never says that it is connected while deliveries do not arrive: every
-// silence that is too long, every heartbeat that the server does not know and
-// every jump of the clock ends the connection, loudly, and a new one is made.
+// It never reports a connection while deliveries do not arrive: a missing
+// heartbeat, an unknown session and a jump of the clock end the connection with a
+// message, and the listener reconnects.
 package listen
 
 import (
@@ -29,12 +29,11 @@ type Listener struct {
 	// From is the URL of webhook_listeners, Token its token.
 	From, Token string
 	// To is where deliveries go: without a path, to the path that the provider
-	// has sent them to.
+	// requested.
 	To *url.URL
-	// Remote talks to Caddy, Local to the app. Local must not follow redirects.
+	// Remote is the client for Caddy, Local for the app. Local must not follow redirects.
 	Remote, Local *http.Client
-	// Report is told what happens. It is called by several goroutines, one at
-	// a time.
+	// Report receives events. Several goroutines call it, one at a time.
 	Report func(Report)
 
 	session  string
@@ -44,12 +43,12 @@ type Listener struct {
 	online   atomic.Bool
 }
 
-// Report is one thing that has happened.
+// Report is an event.
 type Report struct {
 	Time time.Time `json:"time"`
 	// Kind is connected, disconnected, missed or delivery.
 	Kind string `json:"kind"`
-	// Text says it to people, for all but deliveries.
+	// Text describes the event, unless it is a delivery.
 	Text string `json:"text,omitempty"`
 	// Delivery is set for a delivery.
 	Delivery *Delivery `json:"delivery,omitempty"`
@@ -63,9 +62,9 @@ const (
 	Delivered    = "delivery"
 )
 
-// Delivery is what became of a delivery.
+// Delivery is a delivery with its result.
 type Delivery struct {
-	// Outcome is that of the gate: only verified deliveries are relayed.
+	// Outcome is that of verify_webhook: only verified deliveries are relayed.
 	Outcome  string `json:"outcome"`
 	Provider string `json:"provider"`
 	Event    string `json:"event,omitempty"`
@@ -74,29 +73,29 @@ type Delivery struct {
 	Method   string `json:"method"`
 	Path     string `json:"path"`
 	Size     int64  `json:"size"`
-	// Status is the app's, 0 if it did not answer; Milliseconds is how long
-	// that took.
+	// Status is the app's, 0 if it did not respond; Milliseconds is the
+	// response time.
 	Status       int     `json:"status"`
 	Milliseconds float64 `json:"milliseconds"`
-	// Error says why the app, or Caddy, did not get an answer.
+	// Error says why there is no response, or why Caddy did not get it.
 	Error string `json:"error,omitempty"`
 }
 
 const (
-	// mostEvent bounds a delivery, in base64.
+	// mostEvent is the maximum size of a delivery in base64.
 	mostEvent = 96 << 20
 	// The times between two attempts to connect.
 	leastPause = 250 * time.Millisecond
 	mostPause  = 15 * time.Second
-	// jump is how much the clock may be ahead of a timer before this machine
-	// must have slept.
+	// jump is how far the clock may be ahead of a timer before the machine is
+	// assumed to have slept.
 	jump = 5 * time.Second
 )
 
-// fatalError is one that trying again does not help.
+// fatalError is an error that a retry cannot fix.
 type fatalError struct{ error }
 
-// Run listens until ctx ends, or an error that trying again does not help.
+// Run listens until ctx ends, or until an error that a retry cannot fix.
 func (l *Listener) Run(ctx context.Context) error {
 	l.session = rand.Text()
 	defer l.inFlight.Wait()
@@ -105,7 +104,7 @@ func (l *Listener) Run(ctx context.Context) error {
 	for {
 		began := time.Now()
 		err := l.connect(ctx)
-		// Where the stream has ended, other connections may lead nowhere, too.
+		// After the end of the stream, other connections may be dead as well.
 		l.Remote.CloseIdleConnections()
 		if ctx.Err() != nil {
 			return nil
@@ -114,7 +113,7 @@ func (l *Listener) Run(ctx context.Context) error {
 			l.offline(err, "")
 			return fatal.error
 		}
-		l.offline(err, "; connecting again")
+		l.offline(err, "; reconnecting")
 		if time.Since(began) > mostPause || errors.Is(err, errClosing) {
 			pause = leastPause
 		}
@@ -127,8 +126,7 @@ func (l *Listener) Run(ctx context.Context) error {
 	}
 }
 
-// leave tells the server that nobody listens any more, so that it need not find
-// out by itself.
+// leave ends the session, so that the server does not wait for the heartbeat.
 func (l *Listener) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), attemptFor)
 	defer cancel()
@@ -141,7 +139,7 @@ func (l *Listener) leave() {
 	}
 }
 
-// offline says that the connection is gone, if it was there, and what follows.
+// offline reports the loss of a connection, if there was one, and what follows.
 func (l *Listener) offline(err error, then string) {
 	if l.online.Swap(false) {
 		l.report(Report{Kind: Disconnected, Text: fmt.Sprintf("not connected, deliveries do not arrive: %v%s", err, then)})
@@ -158,12 +156,12 @@ func (l *Listener) report(r Report) {
 // The reasons for the end of a connection.
 var (
 	errClosing = errors.New("the server is stopping or has a new config")
-	errSilent  = errors.New("nothing was heard from the server for too long")
-	errSlept   = errors.New("this machine was asleep, or stopped")
-	errUnknown = errors.New("the server does not know this connection any more")
+	errSilent  = errors.New("the server sent no heartbeat")
+	errSlept   = errors.New("this machine was asleep or stopped")
+	errUnknown = errors.New("the server no longer has this session")
 )
 
-// connect makes one connection and serves it to its end.
+// connect opens one connection and serves it until it ends.
 func (l *Listener) connect(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -175,7 +173,7 @@ func (l *Listener) connect(ctx context.Context) error {
 	if l.lastID != "" {
 		r.Header.Set("Last-Event-Id", l.lastID)
 	}
-	// Until the first event says how often there is a sign of life.
+	// Until the first event contains the heartbeat interval.
 	watch := newWatchdog(30*time.Second, func() { cancel(errSilent) })
 	defer watch.stop()
 	resp, err := l.Remote.Do(r)
@@ -190,7 +188,7 @@ func (l *Listener) connect(ctx context.Context) error {
 	return because(ctx, l.serve(ctx, cancel, watch, sse.NewReader(&heardReader{resp.Body, watch}, mostEvent)))
 }
 
-// because prefers the reason for which we have ended a connection.
+// because prefers our own reason for ending a connection.
 func because(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
@@ -198,35 +196,35 @@ func because(ctx context.Context, err error) error {
 	return err
 }
 
-// retry says, once for each time that we are not connected, why.
+// retry reports, once for each loss of the connection, why it failed.
 func (l *Listener) retry(err error) error {
 	if !errors.Is(err, context.Canceled) {
-		l.report(Report{Kind: Disconnected, Text: fmt.Sprintf("not connected: %v; trying again", err)})
+		l.report(Report{Kind: Disconnected, Text: fmt.Sprintf("not connected: %v; retrying", err)})
 	}
 	return err
 }
 
-// checkAnswer tells errors that pass from those that do not.
+// checkAnswer distinguishes temporary from permanent errors.
 func (l *Listener) checkAnswer(resp *http.Response) error {
 	switch {
 	case resp.StatusCode == http.StatusOK && sse.Is(resp.Header):
 		return nil
 	case resp.StatusCode == http.StatusUnauthorized:
-		return fatalError{errors.New("the token was refused: give the one that webhook_listeners has, with --token")}
+		return fatalError{errors.New("the token was refused: write the token of webhook_listeners with --token")}
 	case resp.StatusCode == http.StatusForbidden:
 		return fatalError{errors.New("the server refuses connections without TLS: use https://")}
 	case resp.StatusCode >= 500, resp.StatusCode == http.StatusTooManyRequests:
-		return l.retry(fmt.Errorf("the server has answered %s", resp.Status))
+		return l.retry(fmt.Errorf("the server responded with %s", resp.Status))
 	}
-	return fatalError{fmt.Errorf("no webhook_listeners answers at %s: the server has answered %s", l.From, resp.Status)}
+	return fatalError{fmt.Errorf("no webhook_listeners at %s: the server responded with %s", l.From, resp.Status)}
 }
 
-// serve takes what the server sends.
+// serve reads the server's events.
 func (l *Listener) serve(ctx context.Context, cancel context.CancelCauseFunc, watch *watchdog, events *sse.Reader) error {
 	for {
 		e, err := events.Next()
 		if err != nil {
-			return fmt.Errorf("the connection has broken: %w", err)
+			return fmt.Errorf("the connection was lost: %w", err)
 		}
 		switch e.Type {
 		case "hello":
@@ -244,10 +242,10 @@ func (l *Listener) serve(ctx context.Context, cancel context.CancelCauseFunc, wa
 	}
 }
 
-// mostHeartbeat bounds what a server may want.
+// mostHeartbeat is the longest heartbeat interval that is accepted.
 const mostHeartbeat = 24 * time.Hour
 
-// greet begins to send signs of life as often as the server wants them.
+// greet starts to send heartbeats at the server's interval.
 func (l *Listener) greet(ctx context.Context, cancel context.CancelCauseFunc, watch *watchdog, data []byte) error {
 	var hello struct {
 		Relay     string  `json:"relay"`
@@ -255,7 +253,7 @@ func (l *Listener) greet(ctx context.Context, cancel context.CancelCauseFunc, wa
 		Resumed   bool    `json:"resumed"`
 	}
 	if err := json.Unmarshal(data, &hello); err != nil || hello.Heartbeat <= 0 || hello.Heartbeat > mostHeartbeat.Seconds() {
-		return fatalError{errors.New("the server's greeting cannot be read: is it a newer version?")}
+		return fatalError{errors.New("the server's greeting cannot be parsed: is it a newer version?")}
 	}
 	heartbeat := time.Duration(hello.Heartbeat * float64(time.Second))
 	watch.change(2 * heartbeat)
@@ -265,8 +263,8 @@ func (l *Listener) greet(ctx context.Context, cancel context.CancelCauseFunc, wa
 	return nil
 }
 
-// beat sends signs of life until ctx ends. An answer that says that we are not
-// known ends the connection; no answer is left to the watchdogs of both ends.
+// beat sends heartbeats until ctx ends. If the server does not know the session, it
+// ends the connection; a missing response is left to the watchdogs of both ends.
 func (l *Listener) beat(ctx context.Context, cancel context.CancelCauseFunc, every time.Duration) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -284,19 +282,19 @@ func (l *Listener) beat(ctx context.Context, cancel context.CancelCauseFunc, eve
 	}
 }
 
-// reportGap says which deliveries were missed.
+// reportGap reports missed deliveries.
 func (l *Listener) reportGap(data []byte) {
 	var gap struct {
 		Missed int       `json:"missed"`
 		Since  time.Time `json:"since"`
 	}
 	if json.Unmarshal(data, &gap) == nil {
-		l.report(Report{Kind: Missed, Text: fmt.Sprintf("%d deliveries came while nobody was connected, since %s: the provider may send them again",
+		l.report(Report{Kind: Missed, Text: fmt.Sprintf("%d deliveries arrived while no machine was connected, since %s: the provider may resend them",
 			gap.Missed, gap.Since.Local().Format(time.DateTime))})
 	}
 }
 
-// farewell tells whether to come back.
+// farewell reports whether to reconnect.
 func (l *Listener) farewell(data []byte) error {
 	var bye struct {
 		Reason string `json:"reason"`
@@ -304,7 +302,7 @@ func (l *Listener) farewell(data []byte) error {
 	_ = json.Unmarshal(data, &bye)
 	switch bye.Reason {
 	case "replaced":
-		return fatalError{errors.New("another machine listens to this relay now, in place of this one")}
+		return fatalError{errors.New("another machine has replaced this one at the relay")}
 	case "closing":
 		return errClosing
 	case "silent":
@@ -332,7 +330,7 @@ func (l *Listener) request(ctx context.Context, method, query string, body io.Re
 	return r, nil
 }
 
-// post sends something up, and returns the status.
+// post sends a request body and returns the status.
 func (l *Listener) post(ctx context.Context, query string, body io.Reader, within time.Duration) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// watchdog calls late when nothing has been heard for too long.
+// watchdog calls late if no byte has arrived for too long.
 type watchdog struct {
 	mu     sync.Mutex
 	within time.Duration
@@ -33,8 +33,8 @@ func (w *watchdog) change(within time.Duration) {
 
 func (w *watchdog) stop() { w.timer.Stop() }
 
-// heardReader tells the watchdog of each byte that arrives: a long delivery on a
-// slow line takes longer than a silence may.
+// heardReader resets the watchdog for each byte that arrives: a large delivery on a
+// slow connection takes longer than the allowed silence.
 type heardReader struct {
 	io.Reader
 	watch *watchdog
@@ -49,8 +49,8 @@ func (r *heardReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// watchClock calls slept when the clock on the wall has gone on without us: the
-// timers of this process stand still while the machine sleeps.
+// watchClock calls slept when the wall clock has jumped ahead of the timers, which
+// stop while the machine sleeps.
 func watchClock(ctx context.Context, slept func()) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
