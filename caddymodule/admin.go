@@ -143,7 +143,7 @@ func answerAdmin(w http.ResponseWriter, r *http.Request, q adminQuestion, ask fu
 	}
 	endpoints, known := app.endpointsOf(q.Provider)
 	if len(endpoints) == 0 {
-		return adminError(http.StatusNotFound, fmt.Errorf("the running config has no endpoint of %q%s; there are: %s", q.Provider, suggestion(q.Provider, known), strings.Join(known, ", ")))
+		return adminError(http.StatusNotFound, fmt.Errorf("the running config has no endpoint of %q%s; available: %s", q.Provider, suggestion(q.Provider, known), strings.Join(known, ", ")))
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()

@@ -175,7 +175,7 @@ func TestTheAdminAPISaysWhatIsWrong(t *testing.T) {
 		status             int
 		want               string
 	}{
-		{"POST", AdminForgetPath, `{"provider":"githup","id":"1"}`, 404, "there are: github"},
+		{"POST", AdminForgetPath, `{"provider":"githup","id":"1"}`, 404, "available: github"},
 		{"POST", AdminForgetPath, `{"provider":"github"}`, 400, "must not be empty"},
 		{"POST", AdminForgetPath, `{"provider":"github","ids":"1"}`, 400, "unknown field"},
 		{"POST", AdminForgetPath, strings.Repeat(" ", 1<<17), 400, "reading the request"},

@@ -65,7 +65,7 @@ func acceptHandshakes(w http.ResponseWriter, r *http.Request) error {
 	}
 	endpoints, known := app.endpointsOf(q.Provider)
 	if len(endpoints) == 0 {
-		return adminError(http.StatusNotFound, fmt.Errorf("the running config has no endpoint of %q; there are: %s", q.Provider, strings.Join(known, ", ")))
+		return adminError(http.StatusNotFound, fmt.Errorf("the running config has no endpoint of %q; available: %s", q.Provider, strings.Join(known, ", ")))
 	}
 	answer := HandshakesAccepted{Until: time.Now().Add(period).UTC()}
 	for _, h := range endpoints {

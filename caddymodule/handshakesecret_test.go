@@ -188,7 +188,7 @@ func TestACommandAcceptsHandshakesForSomeTime(t *testing.T) {
 		{"POST", `{"provider":"asana","accept":"2h"}`, 400, "between 1s and 1h"},
 		{"POST", `{"provider":"asana"}`, 400, "between 1s and 1h"},
 		{"POST", `{"accept":"10m"}`, 400, "must not be empty"},
-		{"POST", `{"provider":"notion","accept":"10m"}`, 404, "there are: asana"},
+		{"POST", `{"provider":"notion","accept":"10m"}`, 404, "available: asana"},
 		{"POST", `{"provider":"asana","for":"10m"}`, 400, "unknown field"},
 		{"PUT", "", 405, "GET, POST, DELETE"},
 	} {

@@ -59,7 +59,7 @@ func TestHandshakesPrintsTheSecretsThatCame(t *testing.T) {
 	says("", "missing provider", "--accept", "10m")
 	says("", "not a duration", "asana", "--accept", "soon")
 	says("", "between 1s and 1h", "asana", "--accept", "1d")
-	says("", "there are: asana, notion, tasks", "github", "--accept", "10m")
+	says("", "available: asana, notion, tasks", "github", "--accept", "10m")
 	says("", "cannot be combined", "asana", "--accept", "10m", "--forget")
 
 	says("removed 1\n", "", "asana", "--forget")

@@ -155,7 +155,7 @@ func TestQueueListsShowsAndChangesDeliveries(t *testing.T) {
 func TestQueueExplainsMistakes(t *testing.T) {
 	s := startQueueSite(t)
 	for want, args := range map[string][]string{
-		"there is no queue \"x\"; there are: orders":  {"list", "x"},
+		"there is no queue \"x\"; available: orders":  {"list", "x"},
 		"missing queue: write its name":               {"list", "--state", "dead"},
 		"unknown state":                               {"list", "orders", "--state", "lost"},
 		"invalid status":                              {"list", "orders", "--status", "5xx"},

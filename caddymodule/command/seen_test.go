@@ -85,7 +85,7 @@ func TestSeenAndForgetAskTheCaddyThatRuns(t *testing.T) {
 	says(line("forgotten"), "", "forget", "github", "id 1&2")
 	answers("200 reached")
 	answers("200 ")
-	says("", "there are: code, github", "seen", "gitlab", "id 1&2")
+	says("", "available: code, github", "seen", "gitlab", "id 1&2")
 	if _, _, err := run(t, seenCommand(), "", "github", "1", "--address", freeAddress(t)); err == nil || !strings.Contains(err.Error(), "querying the running Caddy instance") {
 		t.Errorf("no instance listens: %v", err)
 	}

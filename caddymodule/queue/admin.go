@@ -216,7 +216,7 @@ func (c *call) known(ctx context.Context, name string) error {
 		return nil
 	}
 	slices.Sort(all)
-	return adminError(http.StatusNotFound, fmt.Errorf("there is no queue %q; there are: %s", name, strings.Join(slices.Compact(all), ", ")))
+	return adminError(http.StatusNotFound, fmt.Errorf("there is no queue %q; available: %s", name, strings.Join(slices.Compact(all), ", ")))
 }
 
 // entries answers a page of a list.

@@ -152,7 +152,7 @@ func TestTheAdminAPIExplainsMistakes(t *testing.T) {
 	}{
 		{"POST", AdminQueuesPath, nil, 405, "the method must be GET"},
 		{"GET", AdminEntriesPath, nil, 400, "missing queue"},
-		{"GET", AdminEntriesPath + "?queue=x", nil, 404, `there is no queue \"x\"; there are: orders`},
+		{"GET", AdminEntriesPath + "?queue=x", nil, 404, `there is no queue \"x\"; available: orders`},
 		{"GET", AdminEntriesPath + "?queue=orders&state=gone", nil, 400, "unknown state"},
 		{"GET", AdminEntriesPath + "?queue=orders&state=delivered", nil, 400, "not listed"},
 		{"GET", AdminEntriesPath + "?queue=orders&older_than=x", nil, 400, "not a duration"},

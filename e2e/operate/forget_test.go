@@ -170,7 +170,7 @@ func TestAnOperatorHasADeliveryHandledAgain(t *testing.T) {
 			if unsigned {
 				s.expect(test.captured, http.StatusOK, 0)
 			}
-			s.ask(1, "", "there are: billing, code, github, stripe", "seen", "gitlab", test.id)
+			s.ask(1, "", "available: billing, code, github, stripe", "seen", "gitlab", test.id)
 		})
 	}
 }
