@@ -79,7 +79,7 @@ func TestExplainNamesTheOptionOfAHandshake(t *testing.T) {
 		"cloudevents": {"OPTIONS /m HTTP/1.1\r\nWebHook-Request-Origin: events.example.com\r\n", "allowed_origin events.example.com"},
 	} {
 		out, _, err := run(t, explainCommand(), c.request+"Host: hooks.example.com\r\n\r\n", provider, "--secret", "env:HANDSHAKE_SECRET")
-		if err == nil || !strings.Contains(out, c.option) || !strings.Contains(out, "with it, the provider checks the URL") || strings.Contains(out, "set a secret") {
+		if err == nil || !strings.Contains(out, c.option) || !strings.Contains(out, "the provider checks the URL with it") || strings.Contains(out, "set a secret") {
 			t.Errorf("%s: %v\n%s", provider, err, out)
 		}
 	}

@@ -60,7 +60,7 @@ func TestTheSecretIsNotToBlame(t *testing.T) {
 			name: "another key", provider: "pusher", secrets: []string{pusherSecret}, labels: []string{"key1"},
 			request: changed(send(t, "pusher", "", pusherSecret, hook, githubEvent), func(r *capture.Request) { r.Header.Set("X-Pusher-Key", "key2") }), want: "key_label", says: "names the key key2",
 		},
-		{name: "quotes at the provider", provider: "stripe", secrets: []string{stripeSecret}, request: stripe(t, `"`+stripeSecret+`"`), want: "secret_quoted_at_provider", says: "anew at the provider, without quotes"},
+		{name: "quotes at the provider", provider: "stripe", secrets: []string{stripeSecret}, request: stripe(t, `"`+stripeSecret+`"`), want: "secret_quoted_at_provider", says: "at the provider again, without quotes"},
 		{name: "single quotes at the provider", provider: "github", secrets: []string{"secret"}, request: github(t, "'secret'"), want: "secret_quoted_at_provider"},
 		{name: "angle brackets at the provider", provider: "github", secrets: []string{"secret"}, request: github(t, "<secret>"), want: "secret_quoted_at_provider"},
 		{name: "a variable that is not set at the sender", provider: "github", secrets: []string{githubSecret}, request: github(t, "undefined"), want: "secret_unset_at_provider", says: "not set"},

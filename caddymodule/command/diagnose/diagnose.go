@@ -1,9 +1,8 @@
-// Package diagnose finds out why a recorded delivery is refused, by trying
-// what people get wrong: with secrets, with bodies that something on the way
-// has rewritten, with URLs, with clocks.
+// Package diagnose finds out why a recorded delivery is refused, by trying the
+// usual mistakes: with secrets, with bodies that were changed in transit, with
+// URLs, with clocks.
 //
-// Nothing that it returns holds a secret or a signature that would be
-// accepted.
+// Its results contain no secret and no signature that would be accepted.
 package diagnose
 
 import (
@@ -27,37 +26,37 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// Case is a delivery that was refused, and what the receiver was told.
+// Case is a refused delivery with the receiver's configuration.
 type Case struct {
 	Provider string
 	// Options is the provider's JSON as in the config, without secrets; may
 	// be empty.
 	Options json.RawMessage
-	// Secrets are those of the config, Others are secrets that could be
-	// meant: of another endpoint, of test mode, of before a rotation.
+	// Secrets are those of the config, Others are other secrets to try: of
+	// another endpoint, of test mode, of before a rotation.
 	Secrets, Others []string
 	// Labels are the labels of Secrets, in the same order; there may be fewer.
 	Labels []string
 	// PublicURL is the option of that name.
 	PublicURL string
 	Request   *capture.Request
-	// Received is when the delivery came, Now when somebody asks.
+	// Received is when the delivery arrived, Now is the current time.
 	Received, Now time.Time
 	// Limits bound the search.
 	Limits Limits
 }
 
-// Limits bound what a search costs. It also ends with its context.
+// Limits limit the cost of a search, which also ends with its context.
 type Limits struct {
-	// Bytes is how many bytes are hashed at most, Tries how many variations
-	// are verified at most. 0: a bound that takes seconds.
+	// Bytes is the maximum number of hashed bytes, Tries that of verified
+	// variations. 0: a limit that takes seconds.
 	Bytes int64
 	Tries int
 }
 
-// Finding is one thing that is wrong.
+// Finding is one mistake.
 type Finding struct {
-	// Kind is a word for it.
+	// Kind identifies the kind of mistake.
 	Kind string `json:"kind"`
 	// Cause says what is wrong, Change what to do about it.
 	Cause  string `json:"cause"`
@@ -66,19 +65,19 @@ type Finding struct {
 	Guess bool `json:"guess,omitempty"`
 }
 
-// Report is what was found out.
+// Report is the result of an explanation.
 type Report struct {
-	// Outcome and Reason are the handler's, at the time when the delivery
-	// came as far as that is known.
+	// Outcome and Reason are the handler's, at the time of the delivery if
+	// that is known.
 	Outcome caddymodule.Outcome `json:"outcome"`
 	Reason  string              `json:"reason,omitempty"`
-	// Findings begins with the first thing to change.
+	// Findings starts with the first thing to change.
 	Findings []Finding `json:"findings,omitempty"`
-	// Notes say what makes the record doubtful.
+	// Notes list doubts about the record.
 	Notes []string `json:"notes,omitempty"`
-	// Tried is how many variations were verified.
+	// Tried is the number of verified variations.
 	Tried int `json:"tried"`
-	// Cut: the search ended at its limits, not because all was tried.
+	// Cut: the search ended at its limits, before everything was tried.
 	Cut bool `json:"cut,omitempty"`
 }
 
@@ -87,7 +86,7 @@ func (r *Report) Accepted() bool {
 	return r.Outcome == caddymodule.Verified || r.Outcome == caddymodule.Handshake
 }
 
-// Answer says in one line what was found out.
+// Answer summarizes the report in one line.
 func (r *Report) Answer() string {
 	switch {
 	case r.Accepted():
@@ -101,7 +100,7 @@ func (r *Report) Answer() string {
 }
 
 // Explain finds out why a delivery is refused. It is safe for concurrent use. The
-// report is text that names no secret and no signature that would be accepted.
+// report contains no secret and no signature that would be accepted.
 func Explain(ctx context.Context, c Case) (*Report, error) {
 	inspection, err := signing.Inspect(c.Provider, c.Options)
 	if err != nil {
@@ -116,7 +115,7 @@ func Explain(ctx context.Context, c Case) (*Report, error) {
 	report := &Report{Notes: c.Request.Notes}
 	tried, err := c.judge(ctx, c.asItCame(), c.judgedAt())
 	if err != nil {
-		// The config is not even accepted; the message says why.
+		// The config is rejected; the message says why.
 		report.Outcome, report.Reason = configError, configReason(err)
 	} else {
 		report.Outcome, report.Reason = caddymodule.Outcome(tried.Outcome), tried.Reason
@@ -124,15 +123,15 @@ func Explain(ctx context.Context, c Case) (*Report, error) {
 	if tried.Handshake {
 		report.Findings = []Finding{{
 			Kind:   "handshake",
-			Cause:  "the request is not a delivery: with it, the provider checks the URL",
-			Change: "write the option that the reason names (docs/handshakes.md), and have the provider check the URL again",
+			Cause:  "the request is not a delivery: the provider checks the URL with it",
+			Change: "write the option that the reason names (docs/handshakes.md), and make the provider check the URL again",
 		}}
 		return report, nil
 	}
 	switch report.Outcome {
 	case caddymodule.MissingSignature, caddymodule.InvalidSignature, caddymodule.Malformed, caddymodule.Stale, configError:
 	default:
-		return report, nil // accepted, or not refused for what it is
+		return report, nil // accepted, or refused for another reason
 	}
 	s := newSearch(ctx, &c, inspection, report)
 	if d := s.rightButForTime(); d != nil && report.Outcome == caddymodule.Stale {
@@ -153,11 +152,11 @@ func publicURLIn(options json.RawMessage) string {
 	return o.PublicURL
 }
 
-// configError is the outcome of a config that is not accepted.
+// configError is the outcome of a rejected config.
 const configError = caddymodule.Outcome("config_error")
 
-// configReason returns what an error says of a config, without the modules that
-// Caddy has loaded on its way there.
+// configReason returns the message of a config error, without the names of the
+// modules that Caddy puts before it.
 func configReason(err error) string {
 	for errors.Unwrap(err) != nil {
 		err = errors.Unwrap(err)
@@ -167,12 +166,12 @@ func configReason(err error) string {
 
 var moduleNames = regexp.MustCompile(`^(?:loading provider: )?(?:loading module '[^']*': )?(?:provision [a-z0-9_.-]+: |decoding module config: [a-z0-9_.-]+: )?`)
 
-// asItCame is the delivery as it is, with the configured secrets.
+// asItCame is the unchanged delivery, with the configured secrets.
 func (c *Case) asItCame() attempt {
 	return attempt{secrets: c.Secrets, labels: c.Labels, header: c.Request.Header, body: c.Request.Body, publicURL: c.PublicURL}
 }
 
-// attempt is what the handler judges: a delivery, and the config that it meets.
+// attempt is the input of the handler: a delivery and a config.
 type attempt struct {
 	secrets, labels []string
 	header          http.Header
@@ -180,7 +179,7 @@ type attempt struct {
 	publicURL       string
 }
 
-// judge has the real handler judge a delivery at a time.
+// judge runs the real handler on a delivery at a given time.
 func (c *Case) judge(ctx context.Context, a attempt, now time.Time) (dryrun.Result, error) {
 	options := map[string]any{}
 	if len(c.Options) > 0 {
@@ -192,7 +191,7 @@ func (c *Case) judge(ctx context.Context, a attempt, now time.Time) (dryrun.Resu
 	delete(options, "secrets")
 	var secrets []map[string]string
 	for i, secret := range a.secrets {
-		// A brace of its own must not be taken for a placeholder's.
+		// A literal brace must not be taken for a placeholder.
 		configured := map[string]string{"secret": strings.ReplaceAll(secret, "{", `\{`)}
 		if i < len(a.labels) && a.labels[i] != "" {
 			configured["label"] = a.labels[i]
@@ -216,7 +215,7 @@ func (c *Case) judge(ctx context.Context, a attempt, now time.Time) (dryrun.Resu
 	return dryrun.Once(dryrun.Aside(nolog.Context(ctx)), config, func() time.Time { return now }, r)
 }
 
-// judgedAt is the time that the handler judged by, as far as it is known.
+// judgedAt is the time that the handler used, if it is known.
 func (c *Case) judgedAt() time.Time {
 	if c.Received.IsZero() {
 		return c.Now
@@ -224,7 +223,7 @@ func (c *Case) judgedAt() time.Time {
 	return c.Received
 }
 
-// httpRequest is the record as a server would get it. A record can have what no
+// httpRequest is the record as a request to a server. A record can contain what no
 // server accepts, such as control characters in the host.
 func (c *Case) httpRequest(ctx context.Context, a attempt) (*http.Request, error) {
 	u, err := url.ParseRequestURI(c.Request.RequestURI)
@@ -249,7 +248,7 @@ func (c *Case) host() string {
 	return c.Request.Host
 }
 
-// checkClock looks at the time of a delivery whose signature is right.
+// checkClock checks the time of a delivery whose signature is valid.
 func (c *Case) checkClock(d *signature.Delivery, tolerance time.Duration) []Finding {
 	if !d.TimestampSigned || d.Timestamp.IsZero() {
 		return nil
@@ -258,8 +257,8 @@ func (c *Case) checkClock(d *signature.Delivery, tolerance time.Duration) []Find
 		if age := c.Now.Sub(d.Timestamp); age > tolerance || age < -tolerance {
 			return []Finding{{
 				Kind: "recorded", Guess: true,
-				Cause:  fmt.Sprintf("the signature is right; the delivery was signed at %s. Had it come within %s of that, it would have been accepted: by now it is too old", d.Timestamp.UTC().Format(time.RFC3339), tolerance),
-				Change: "say when it came (--received, or take a HAR file, which knows). If the handler called it stale then, the clock of the host or of the provider is wrong, or the delivery was late",
+				Cause:  fmt.Sprintf("the signature is right; the delivery was signed at %s. It would have been accepted within %s of that time, but is too old now", d.Timestamp.UTC().Format(time.RFC3339), tolerance),
+				Change: "add when it arrived (--received, or use a HAR file, which contains the time). If the handler refused it as stale then, the clock of the host or of the provider is wrong, or the delivery was late",
 			}}
 		}
 		return nil
@@ -267,7 +266,7 @@ func (c *Case) checkClock(d *signature.Delivery, tolerance time.Duration) []Find
 	return clockFindings(c.Received.Sub(d.Timestamp), tolerance)
 }
 
-// clockFindings explains a time that is too far from the one of receipt.
+// clockFindings explains a signed time that is too far from the time of arrival.
 func clockFindings(age, tolerance time.Duration) []Finding {
 	if age >= -tolerance && age <= tolerance {
 		return nil
@@ -280,20 +279,20 @@ func clockFindings(age, tolerance time.Duration) []Finding {
 	if rest := age - whole; whole != 0 && whole.Abs() <= 14*time.Hour && rest.Abs() <= tolerance {
 		return []Finding{{
 			Kind:   "clock_zone",
-			Cause:  fmt.Sprintf("the signature is right, but the clock of the host was %s %s of the provider's: as much as time zones or summer time differ", whole.Abs(), off),
-			Change: "set the host's clock by NTP and let its hardware clock run in UTC (`timedatectl`); in a virtual machine, look at the host machine's",
+			Cause:  fmt.Sprintf("the signature is right, but the clock of the host was %s %s of the provider's, which is a difference of time zones or summer time", whole.Abs(), off),
+			Change: "set the host's clock by NTP and its hardware clock to UTC (`timedatectl`); in a virtual machine, check the host machine's clock",
 		}}
 	}
 	if age < 0 {
 		return []Finding{{
 			Kind:   "clock",
-			Cause:  fmt.Sprintf("the signature is right, but the delivery was signed %s after it came: the clock of the host is behind", age.Abs().Round(time.Second)),
+			Cause:  fmt.Sprintf("the signature is right, but the delivery was signed %s after it arrived: the clock of the host is behind", age.Abs().Round(time.Second)),
 			Change: "set the host's clock by NTP",
 		}}
 	}
 	return []Finding{{
 		Kind:   "late",
-		Cause:  fmt.Sprintf("the signature is right, but the delivery was signed %s before it came, which is more than the tolerance of %s", age.Round(time.Second), tolerance),
-		Change: "if all deliveries are that old, set the host's clock by NTP; if some are, something holds them up (a queue, a tunnel), or the provider does not sign retries anew: then write a longer `tolerance`",
+		Cause:  fmt.Sprintf("the signature is right, but the delivery was signed %s before it arrived, which is more than the tolerance of %s", age.Round(time.Second), tolerance),
+		Change: "if all deliveries are that old, set the host's clock by NTP; if only some are, something delays them (a queue, a tunnel), or the provider does not sign retries with a new time: then write a longer `tolerance`",
 	}}
 }

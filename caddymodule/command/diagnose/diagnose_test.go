@@ -156,7 +156,7 @@ func TestEveryMistakeIsFound(t *testing.T) {
 			name: "sorted members", provider: "github", secrets: []string{githubSecret},
 			request: body(send(t, "github", "", githubSecret, hook, string(rewrite(t, githubEvent, true))), []byte(githubEvent)), want: "json_rewritten", says: "sorted",
 		},
-		{name: "CRLF made of LF", provider: "stripe", secrets: []string{stripeSecret}, request: body(stripe(t, stripeSecret), bytes.ReplaceAll([]byte(stripeEvent), []byte("\n"), []byte("\r\n"))), want: "crlf", says: "have become CRLF"},
+		{name: "CRLF made of LF", provider: "stripe", secrets: []string{stripeSecret}, request: body(stripe(t, stripeSecret), bytes.ReplaceAll([]byte(stripeEvent), []byte("\n"), []byte("\r\n"))), want: "crlf", says: "changed to CRLF"},
 		{name: "a line break added to the body", provider: "github", secrets: []string{githubSecret}, request: body(github(t, githubSecret), []byte(githubEvent+"\n")), want: "body_end"},
 		{
 			name: "a form that was decoded", provider: "github", secrets: []string{githubSecret},

@@ -24,7 +24,7 @@ var (
 	redactedText    = regexp.MustCompile(`(?i)redacted|filtered|\*{3}|\[hidden\]|…|\.\.\.`)
 )
 
-// guesses are what can be said without having found the secret.
+// guesses are likely causes if no variation reproduces the signature.
 func (s *search) guesses() []Finding {
 	for _, look := range []func() *Finding{s.refusedForItsForm, s.listedHeader} {
 		if found := look(); found != nil {
@@ -38,32 +38,32 @@ func (s *search) guesses() []Finding {
 	secret := strings.TrimSpace(s.asConfigured().secret)
 	body := s.c.Request.Body[:min(len(s.c.Request.Body), 1<<20)]
 	if placeholderText.MatchString(secret) {
-		add("secret_placeholder", "the secret is a placeholder that nobody has replaced", "give the value; in a Caddyfile write {env.NAME} or {file./path}")
+		add("secret_placeholder", "the secret is a placeholder that was not replaced", "configure the value; in a Caddyfile write {env.NAME} or {file./path}")
 	}
 	if apiKeyText.MatchString(secret) {
-		add("api_key", "the secret looks like an API key, which signs no webhooks", "copy the signing secret of the webhook endpoint instead")
+		add("api_key", "the secret looks like an API key, which is not used to sign webhooks", "copy the signing secret of the webhook endpoint instead")
 	}
 	if s.reformatted() {
-		add("body_reformatted", "the body in the record is pretty-printed JSON, as a provider's page or a tool shows it, and that is not what was sent: the secret may be right",
-			"record the request as it arrives, byte for byte; if it does arrive like this, take out what parses JSON on its way")
+		add("body_reformatted", "the body in the record is pretty-printed JSON, as on a provider's page or in a tool, and differs from what was sent: the secret may be right",
+			"record the request as it arrives, byte for byte; if it does arrive like this, remove what parses JSON in transit")
 	}
 	switch {
 	case testEventText.Match(body):
-		add("test_mode", "the event is one of test mode, which has secrets of its own", "configure the signing secret of the endpoint in test mode; a command-line tool that forwards events (`stripe listen`) prints yet another")
+		add("test_mode", "the event is from test mode, which has its own secrets", "configure the signing secret of the endpoint in test mode; a command-line tool that forwards events (`stripe listen`) prints another one")
 	case liveEventText.Match(body):
-		add("live_mode", "the event is a live one; secrets of test mode do not fit", "configure the signing secret of the live endpoint")
+		add("live_mode", "the event is from live mode; secrets of test mode do not match", "configure the signing secret of the live endpoint")
 	}
-	cause := fmt.Sprintf("none of %d variations of secret, body, URL and headers gives this signature: most likely the provider signs with quite another secret, or the record is not what was sent", s.tried)
+	cause := fmt.Sprintf("none of %d variations of secret, body, URL and headers gives this signature: most likely the provider signs with a different secret, or the record differs from what was sent", s.tried)
 	if s.exhausted() {
-		cause = fmt.Sprintf("the search was ended after %d variations, and none of them gives this signature: the provider may sign with another secret", s.tried)
+		cause = fmt.Sprintf("the search stopped after %d variations, none of which gives this signature: the provider may sign with a different secret", s.tried)
 	}
 	add("secret_unknown", cause,
-		"copy the secret of this very endpoint again from the provider (every endpoint has its own), or set a new one; give other secrets that you have to --other"+s.testHelp())
+		"copy the secret of exactly this endpoint from the provider again (every endpoint has its own), or set a new one; pass other secrets that you have with --other"+s.testHelp())
 	return found
 }
 
-// testHelp says what the provider's test buttons and command lines do that have
-// keys of their own.
+// testHelp describes test buttons and command lines of the provider that have their
+// own keys.
 func (s *search) testHelp() string {
 	if s.inspection.Preset() == nil {
 		return ""
@@ -77,7 +77,7 @@ func (s *search) testHelp() string {
 	return b.String()
 }
 
-// redacted finds a header whose value was replaced in the record.
+// redacted finds a header whose value is masked in the record.
 func (s *search) redacted() *Finding {
 	for _, scheme := range s.inspection.Schemes {
 		f := scheme.Signature
@@ -87,7 +87,7 @@ func (s *search) redacted() *Finding {
 		if value := s.c.Request.Header.Get(f.Name); value != "" && redactedText.MatchString(value) {
 			return &Finding{
 				Kind: "record_redacted", Guess: true,
-				Cause:  "the record has " + f.Name + " masked or cut, so that nothing can be verified",
+				Cause:  "the record has " + f.Name + " masked or truncated, so that it cannot be verified",
 				Change: "record the request where headers are not masked: Caddy's own log redacts Authorization unless `log_credentials` is set",
 			}
 		}
@@ -95,7 +95,7 @@ func (s *search) redacted() *Finding {
 	return nil
 }
 
-// truncated finds a body whose end is missing: then no signature can be right,
+// truncated finds a body whose end is missing: no signature can match then,
 // whatever the secret.
 func (s *search) truncated() *Finding {
 	body := s.c.Request.Body
@@ -104,7 +104,7 @@ func (s *search) truncated() *Finding {
 	if !short && !endsEarly(body) {
 		return nil
 	}
-	cause := fmt.Sprintf("the body is cut off: it ends after %d bytes", len(body))
+	cause := fmt.Sprintf("the body is truncated: it ends after %d bytes", len(body))
 	switch {
 	case short:
 		cause += fmt.Sprintf(", and its Content-Length is %d", declared)
@@ -114,7 +114,7 @@ func (s *search) truncated() *Finding {
 	return &Finding{
 		Kind: "body_truncated", Guess: true,
 		Cause:  cause + ". The secret may be right",
-		Change: "record the whole body: terminals, log lines and web pages cut long ones; if the request arrived like this, something in front limits the size of bodies",
+		Change: "record the whole body: terminals, log lines and web pages truncate long ones; if the request arrived like this, a proxy limits the size of bodies",
 	}
 }
 
@@ -139,8 +139,8 @@ func endsEarly(body []byte) bool {
 	}
 }
 
-// listedHeader finds a header that the request says is signed, and that it lacks:
-// some providers list what they have signed in a header.
+// listedHeader finds a missing header that the request lists as signed: some
+// providers list the signed headers in a header.
 func (s *search) listedHeader() *Finding {
 	for _, name := range slices.Sorted(maps.Keys(s.c.Request.Header)) {
 		if !listsHeaders.MatchString(name) {
@@ -160,25 +160,25 @@ var (
 	headerName   = regexp.MustCompile(`(?i)\bx(-[a-z]+)+\b`)
 )
 
-// refusedForItsForm reports a refusal that has nothing to do with the secret.
+// refusedForItsForm reports a refusal that is independent of the secret.
 func (s *search) refusedForItsForm() *Finding {
 	switch s.report.Outcome {
 	case caddymodule.Malformed, caddymodule.MissingSignature:
 		return &Finding{
 			Kind: "malformed", Guess: true,
 			Cause:  s.report.Reason + ". The secret may be right",
-			Change: "compare the request with what the provider's documentation shows: something on the way has changed it, the record is not complete, or it is from another sender",
+			Change: "compare the request with the provider's documentation: it was changed in transit, the record is incomplete, or it is from another sender",
 		}
 	case configError:
 		if !strings.Contains(s.report.Reason, "secret") {
-			return &Finding{Kind: "config_error", Cause: "the config is not accepted: " + s.report.Reason, Change: "correct the config: Caddy would not start with it"}
+			return &Finding{Kind: "config_error", Cause: "the config is rejected: " + s.report.Reason, Change: "correct the config: Caddy does not start with it"}
 		}
 	case caddymodule.Stale:
 		if s.coded() {
 			return &Finding{
 				Kind: "late", Guess: true,
 				Cause:  s.report.Reason,
-				Change: "say when it came (--received), or take a HAR file, which knows; if it was refused then, set the host's clock by NTP",
+				Change: "add when it arrived (--received), or use a HAR file, which contains the time; if it was refused then, set the host's clock by NTP",
 			}
 		}
 	}

@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// serialization is one way in which a program may have written a JSON document.
+// serialization is one way of writing a JSON document.
 type serialization struct {
 	how  string
 	text []byte
 }
 
-// jsonStyle is where a writer puts white space.
+// jsonStyle is the white space that a writer adds.
 type jsonStyle struct {
 	how          string
 	comma, colon string
@@ -34,16 +34,16 @@ var jsonStyles = []jsonStyle{
 	{"indented by 2 blanks, with a blank before colons (Jackson)", ",", " : ", "  "},
 }
 
-// jsonEscape is which characters a writer escapes.
+// jsonEscape is the set of characters that a writer escapes.
 type jsonEscape struct {
 	how string
-	// ascii: all that is not ASCII. low: \u00e9 rather than \u00E9. slash: / as \/.
+	// ascii: all non-ASCII characters. low: \u00e9 rather than \u00E9. slash: / as \/.
 	ascii, low, slash bool
 	// chars are written as \u escapes.
 	chars string
 }
 
-// What well-known writers escape beside quotes and control characters.
+// The characters that well-known writers escape besides quotes and control characters.
 const (
 	lineSeparators = "\u2028\u2029"
 	htmlCharacters = "<>&" + lineSeparators
@@ -62,11 +62,11 @@ var jsonEscapes = []jsonEscape{
 	{how: "< > & + ' \" ` and non-ASCII as \\u escapes in upper case (.NET)", chars: "<>&+'\"`", ascii: true},
 }
 
-// maxSerialized bounds what all serializations take together, in bytes.
+// maxSerialized is the maximum total size of all serializations, in bytes.
 const maxSerialized = 32 << 20
 
-// serializations returns the document in every way that it may have been written
-// before, the most likely first. Nil if it is not JSON.
+// serializations returns the document as other writers write it, the most likely
+// first. Nil if it is not JSON.
 func serializations(text []byte) []serialization {
 	document, err := parseJSON(text)
 	if err != nil {
@@ -109,7 +109,7 @@ func (w *jsonWriter) how() string {
 	return strings.Join(parts, ", ")
 }
 
-// jsonMember is a member of an object, whose order matters here.
+// jsonMember is a member of an object, in order.
 type jsonMember struct {
 	name  string
 	value any
@@ -125,7 +125,7 @@ func parseJSON(text []byte) (any, error) {
 		return nil, err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("something follows the document")
+		return nil, errors.New("text after the end of the document")
 	}
 	return document, nil
 }
@@ -166,7 +166,7 @@ func readJSON(d *json.Decoder) (any, error) {
 	return token, nil
 }
 
-// jsonWriter writes a document in one way.
+// jsonWriter writes a document in one style.
 type jsonWriter struct {
 	style  jsonStyle
 	escape jsonEscape

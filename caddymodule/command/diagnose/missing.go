@@ -14,15 +14,15 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// missing explains what the request lacks of the headers that the provider sends
-// with every delivery. It returns nil if it lacks none.
+// missing explains which of the headers that the provider sends with every
+// delivery are missing. It returns nil if none is.
 func (s *search) missing(start variant) []Finding {
 	if s.coded() {
-		return s.missingCoded()
+		return s.missingComputed()
 	}
 	if s.report.Outcome == caddymodule.MissingSignature {
-		// A secret that is written wrongly can be taken for one of another
-		// scheme, whose signature the request does not have.
+		// A misspelled secret can look like one of another scheme, whose
+		// signature the request does not have.
 		if found := s.single(start, secretChanges(start, s.c.Others)); found != nil {
 			return found
 		}
@@ -76,12 +76,12 @@ func (s *search) requiredHeaders(scheme *signature.Scheme) []string {
 var signedHeader = regexp.MustCompile(`\{header\.([^}]+)\}`)
 
 // labelled reports whether every secret has a label, so that the provider must
-// name the one that it has signed with.
+// send its key ID.
 func (s *search) labelled() bool {
 	return len(s.c.Secrets) > 0 && len(s.c.Labels) >= len(s.c.Secrets) && !slices.Contains(s.c.Labels[:len(s.c.Secrets)], "")
 }
 
-// keyNotConfigured explains a request that names a secret which no label has.
+// keyNotConfigured explains a request with a key ID that no label matches.
 func (s *search) keyNotConfigured(scheme *signature.Scheme) []Finding {
 	if scheme.KeyID == nil || scheme.KeyID.From != "header" || !s.labelled() {
 		return nil
@@ -93,7 +93,7 @@ func (s *search) keyNotConfigured(scheme *signature.Scheme) []Finding {
 	return []Finding{{
 		Kind:   "key_label",
 		Cause:  "the request names the key " + signature.Excerpt(named, 60) + " in " + scheme.KeyID.Name + ", and no secret has that label",
-		Change: "write the name of the key behind its secret, as in `secret {env.NAME} <key>`; if it is another key, configure its secret",
+		Change: "write the key ID after its secret, as in `secret {env.NAME} <key>`; if it is another key, configure its secret",
 	}}
 }
 
@@ -104,13 +104,13 @@ func (s *search) headerMissing(name string) []Finding {
 	return []Finding{{
 		Kind:   "header_missing",
 		Cause:  "the request has no " + name + ", which the provider sends with every delivery; the secret may be right",
-		Change: "let what is in front pass on " + name + "; if the record was copied in part, record the request with all its headers",
+		Change: "let proxies in front forward " + name + "; if the record is incomplete, record the request with all its headers",
 	}}
 }
 
-// missingCoded says what the provider's code finds missing, and whether it came
-// under another name.
-func (s *search) missingCoded() []Finding {
+// missingComputed explains what the provider's code finds missing, and whether it
+// was sent under another name.
+func (s *search) missingComputed() []Finding {
 	if s.report.Outcome != caddymodule.MissingSignature {
 		return nil
 	}
@@ -134,12 +134,12 @@ func (s *search) missingCoded() []Finding {
 	}
 	return []Finding{{
 		Kind: "no_signature", Guess: true,
-		Cause:  s.report.Reason + ". The request is not from the provider, or something on the way drops the header",
-		Change: "let proxies in front pass the header on; record the request with all its headers",
+		Cause:  s.report.Reason + ". The request is not from the provider, or a proxy drops the header",
+		Change: "let proxies in front forward the header; record the request with all its headers",
 	}}
 }
 
-// noSignature explains why there is no signature where one should be.
+// noSignature explains why the signature is missing.
 func (s *search) noSignature() []Finding {
 	want := make([]string, 0, 2)
 	for _, scheme := range s.inspection.Schemes {
@@ -170,13 +170,13 @@ func (s *search) noSignature() []Finding {
 	}
 	return []Finding{{
 		Kind: "no_signature", Guess: true,
-		Cause:  "the request has " + lack + ": it is not from the provider, the webhook there has no secret, or something on the way drops it",
-		Change: "set a secret for the webhook at the provider; if it has one, let proxies in front pass the header on",
+		Cause:  "the request has " + lack + ": it is not from the provider, no secret is set for the webhook there, or a proxy drops it",
+		Change: "set a secret for the webhook at the provider; if it has one, let proxies in front forward the header",
 	}}
 }
 
-// weakerHeader: GitHub and those who copied it send SHA-1 in one header and
-// SHA-256 in another.
+// weakerHeader finds a SHA-1 header: GitHub and compatible providers send SHA-1 in
+// one header and SHA-256 in another.
 func (s *search) weakerHeader(name string) []Finding {
 	weaker, ok := strings.CutSuffix(textproto.CanonicalMIMEHeaderKey(name), "-256")
 	if !ok || len(s.c.Request.Header.Values(weaker)) == 0 {
@@ -185,11 +185,11 @@ func (s *search) weakerHeader(name string) []Finding {
 	return []Finding{{
 		Kind:   "sha1_header",
 		Cause:  "the request has only " + weaker + ", the signature with SHA-1; " + name + ", with SHA-256, is missing",
-		Change: "let what is in front pass on " + name + "; if the sender does not make one (GitHub Enterprise before 2.21, look-alikes), update it. SHA-1 is not accepted in its place",
+		Change: "let proxies in front forward " + name + "; if the sender does not send one (GitHub Enterprise before 2.21, compatible servers), update it. SHA-1 is not accepted instead",
 	}}
 }
 
-// renamedHeader finds a header whose name was written otherwise on the way.
+// renamedHeader finds a header whose name was changed in transit.
 func (s *search) renamedHeader(name string) []Finding {
 	fold := func(text string) string {
 		return strings.TrimPrefix(strings.NewReplacer("-", "", "_", "", ".", "").Replace(strings.ToLower(text)), "http")
@@ -206,11 +206,11 @@ func renamedFinding(was, name string) []Finding {
 	return []Finding{{
 		Kind:   "header_renamed",
 		Cause:  "the header " + name + " came as " + signature.Excerpt(was, 60),
-		Change: "send it on under its own name; Caddy itself drops header names with underscores, unless `servers { expected_underscore_headers }` lists them",
+		Change: "forward it under its own name; Caddy drops header names with underscores, unless `servers { expected_underscore_headers }` lists them",
 	}}
 }
 
-// otherProvider finds out whose signature the request carries.
+// otherProvider finds the provider whose signature the request has.
 func (s *search) otherProvider() []Finding {
 	var names, headers []string
 	for _, p := range provider.Presets() {
@@ -230,7 +230,7 @@ func (s *search) otherProvider() []Finding {
 	}
 	return []Finding{{
 		Kind:   "other_provider",
-		Cause:  "the request carries " + headers[0] + ", with which " + strings.Join(names, ", ") + " sign",
+		Cause:  "the request has " + headers[0] + ", the signature header of " + strings.Join(names, ", ") + "",
 		Change: "configure that provider for this path, or correct the URL at the provider that sent it",
 	}}
 }

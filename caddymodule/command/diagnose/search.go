@@ -19,8 +19,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// variant is a delivery, and how it is verified, perhaps with something
-// changed.
+// variant is a delivery with its verification settings, possibly with a change.
 type variant struct {
 	schemes   []signature.Scheme
 	secret    string
@@ -29,8 +28,8 @@ type variant struct {
 	publicURL string
 }
 
-// change is one thing that may be wrong, and how the delivery would have been
-// otherwise. apply must not change what the variant points to.
+// change is one possible mistake and its correction. apply must not modify what the
+// variant points to.
 type change struct {
 	Finding
 	apply func(variant) variant
@@ -49,13 +48,13 @@ type search struct {
 }
 
 const (
-	// maxWork bounds the time that a search takes: a few seconds.
+	// maxWork limits the time of a search to a few seconds.
 	maxWork = 1 << 30
-	// maxTried bounds it for public keys, where each try costs much.
+	// maxTried limits it for public keys, where each attempt is expensive.
 	maxTried = 50_000
-	// maxCoded bounds it where each try sets up a handler.
-	maxCoded = 2_000
-	// anyAge is the tolerance of the search: clocks are looked at apart.
+	// maxComputed limits it where each attempt sets up a handler.
+	maxComputed = 2_000
+	// anyAge is the tolerance of the search: clocks are checked separately.
 	anyAge = 366 * 24 * time.Hour
 )
 
@@ -64,21 +63,21 @@ func newSearch(ctx context.Context, c *Case, inspection *signing.Inspection, rep
 	s.limits.Bytes = cmp.Or(s.limits.Bytes, maxWork)
 	s.limits.Tries = cmp.Or(s.limits.Tries, maxTried)
 	if s.coded() {
-		s.limits.Tries = min(s.limits.Tries, maxCoded)
+		s.limits.Tries = min(s.limits.Tries, maxComputed)
 	}
 	s.times = timesIn(c)
 	return s
 }
 
-// coded reports whether code verifies, so that only the handler itself can try
+// computed reports whether code verifies, so that only the handler itself can try
 // a variant.
 func (s *search) coded() bool {
-	// The same where code chooses the secret by its label.
+	// The same if code chooses the secret by its label.
 	byLabel := func(scheme signature.Scheme) bool { return scheme.KeyID != nil && scheme.KeyID.From == "value" }
 	return len(s.inspection.Schemes) == 0 || slices.ContainsFunc(s.inspection.Schemes, byLabel)
 }
 
-// asConfigured is the delivery as it is, with the first secret.
+// asConfigured is the unchanged delivery, with the first secret.
 func (s *search) asConfigured() variant {
 	v := variant{header: s.c.Request.Header, body: s.c.Request.Body, publicURL: s.c.PublicURL}
 	if len(s.c.Secrets) > 0 {
@@ -90,7 +89,7 @@ func (s *search) asConfigured() variant {
 	return v
 }
 
-// rightButForTime returns the delivery if a configured secret has signed it.
+// rightButForTime returns the delivery if it is signed with a configured secret.
 func (s *search) rightButForTime() *signature.Delivery {
 	v := s.asConfigured()
 	for _, v.secret = range s.c.Secrets {
@@ -101,7 +100,7 @@ func (s *search) rightButForTime() *signature.Delivery {
 	return nil
 }
 
-// run returns what explains the refusal, the simplest explanation first.
+// run returns the explanations of the refusal, the simplest first.
 func (s *search) run() []Finding {
 	start := s.asConfigured()
 	if found := s.missing(start); found != nil {
@@ -122,7 +121,7 @@ func (s *search) run() []Finding {
 		return found
 	}
 	if found := s.truncated(); found != nil {
-		return []Finding{*found} // no change can make its signature right
+		return []Finding{*found} // no change can make its signature valid
 	}
 	others := [][]change{bodyChanges(start), s.urlChanges(start), signatureChanges(start)}
 	for _, group := range others {
@@ -141,7 +140,7 @@ func (s *search) run() []Finding {
 	return s.guesses()
 }
 
-// eachSecret returns the delivery as it is, with each of the configured secrets.
+// eachSecret returns the unchanged delivery, with each of the configured secrets.
 func (s *search) eachSecret(start variant) []variant {
 	if len(s.c.Secrets) == 0 {
 		return []variant{start}
@@ -154,7 +153,7 @@ func (s *search) eachSecret(start variant) []variant {
 	return all
 }
 
-// single tries one change after the other.
+// single tries single changes.
 func (s *search) single(start variant, changes []change) []Finding {
 	for _, c := range changes {
 		if s.exhausted() {
@@ -167,7 +166,7 @@ func (s *search) single(start variant, changes []change) []Finding {
 	return nil
 }
 
-// testDelivery reports what the provider's test button or simulator has signed.
+// testDelivery recognizes deliveries of the provider's test buttons and simulators.
 func (s *search) testDelivery() []Finding {
 	if s.inspection.Preset() == nil {
 		return nil
@@ -186,16 +185,16 @@ func (s *search) testDelivery() []Finding {
 		tried, err := trial.judge(s.ctx, attempted, s.c.judgedAt())
 		outcome := caddymodule.Outcome(tried.Outcome)
 		if err == nil && (outcome == caddymodule.Verified || outcome == caddymodule.Handshake || outcome == caddymodule.Stale && t.Secret != "" && !s.coded()) {
-			return []Finding{{Kind: "test_delivery", Cause: "the delivery is a test: it is signed with the published key that " + t.From + " signs with", Change: t.Help}}
+			return []Finding{{Kind: "test_delivery", Cause: "the delivery is a test: it is signed with the published key of " + t.From + "", Change: t.Help}}
 		}
 	}
 	return nil
 }
 
-// withOption returns a provider's JSON with another option.
+// withOption returns a provider's JSON with an additional option.
 func withOption(options json.RawMessage, name, value string) json.RawMessage {
 	members := map[string]any{}
-	_ = json.Unmarshal(options, &members) // judge reports what is wrong with it
+	_ = json.Unmarshal(options, &members) // judge reports errors
 	members[name] = value
 	out, err := json.Marshal(members)
 	if err != nil {
@@ -204,8 +203,8 @@ func withOption(options json.RawMessage, name, value string) json.RawMessage {
 	return out
 }
 
-// hasSignature tells whether there is anything where the scheme has its
-// signature.
+// hasSignature reports whether the request has a value where the scheme's
+// signature is.
 func hasSignature(scheme signature.Scheme, h http.Header) bool {
 	f := scheme.Signature
 	if f.From != "header" {
@@ -246,7 +245,7 @@ func (s *search) exhausted() bool {
 // verify returns the delivery if a variant verifies, whatever its age.
 func (s *search) verify(v variant) *signature.Delivery {
 	if s.coded() {
-		return s.verifyCoded(v)
+		return s.verifyComputed(v)
 	}
 	for _, scheme := range v.schemes {
 		if d := s.verifyScheme(scheme, v); d != nil {
@@ -256,9 +255,9 @@ func (s *search) verify(v variant) *signature.Delivery {
 	return nil
 }
 
-// verifyCoded has the handler judge a variant. What it judges to be stale may
-// not have been verified.
-func (s *search) verifyCoded(v variant) *signature.Delivery {
+// verifyComputed runs the handler on a variant. A stale delivery may not have been
+// verified.
+func (s *search) verifyComputed(v variant) *signature.Delivery {
 	s.tried++
 	s.work += int64(len(v.body)) + 10_000
 	a := attempt{header: v.header, body: v.body, publicURL: v.publicURL}
@@ -305,9 +304,9 @@ func (s *search) verifyScheme(scheme signature.Scheme, v variant) *signature.Del
 	return nil
 }
 
-// withSecret returns the secret, and the scheme that takes it. A secret that
-// signature.NewSecret refuses, because white space surrounds it, is given to the
-// scheme in hex: senders sign with such secrets by mistake.
+// withSecret returns the secret, and the scheme that accepts it. A secret with white
+// space around it, which signature.NewSecret refuses, is passed in hex: senders
+// sign with such secrets by mistake.
 func withSecret(scheme signature.Scheme, text string) (signature.Scheme, signature.Secret, error) {
 	secret, err := signature.NewSecret(text, "")
 	isText := scheme.Key.Encoding == "" || scheme.Key.Encoding == "utf8"
@@ -334,7 +333,7 @@ func (s *search) request(v variant) *signature.Request {
 	}
 }
 
-// tolerance is what the handler would have used.
+// tolerance is the tolerance that the handler uses.
 func (s *search) tolerance() time.Duration {
 	v := s.asConfigured()
 	for _, scheme := range v.schemes {
@@ -354,13 +353,12 @@ func (s *search) tolerance() time.Duration {
 	return signature.DefaultTolerance
 }
 
-// timestampText finds what may be a time: Unix seconds or milliseconds, RFC
-// 3339 and the like, HTTP dates.
+// timestampText matches possible times: Unix seconds or milliseconds, RFC 3339 and
+// similar formats, HTTP dates.
 var timestampText = regexp.MustCompile(`\b1\d{12}\b|\b1\d{9}\b|\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d|[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} 20\d\d \d\d:\d\d:\d\d GMT`)
 
-// timesIn returns every time by which the delivery could be judged, one for
-// each year: what it holds itself, and now. More is needed nowhere, because
-// the search tolerates a year.
+// timesIn returns the times at which to verify the delivery, one for each year: the
+// times in it, and now. The search tolerates a year, so one is enough.
 func timesIn(c *Case) []time.Time {
 	times := []time.Time{c.judgedAt()}
 	add := func(text string) {

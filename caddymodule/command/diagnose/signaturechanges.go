@@ -9,7 +9,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// signatureChanges are other ways to read the signature.
+// signatureChanges are other encodings and algorithms of the signature.
 func signatureChanges(start variant) []change {
 	var changes []change
 	add := func(kind, cause, fix string, apply func(variant) variant) {
@@ -25,13 +25,13 @@ func signatureChanges(start variant) []change {
 				continue
 			}
 			add(signatureKind(scheme, a), fmt.Sprintf("the signature is %s in %s, not %s in %s", a, e, scheme.Algorithm, encodingOf(scheme)),
-				"let the sender sign as the provider does, or describe its way with `custom`",
+				"let the sender sign as the provider does, or describe its scheme with `custom`",
 				eachScheme(func(s *signature.Scheme) { s.Algorithm, s.Signature.Encoding = a, e }))
 		}
 	}
-	add("signature_prefix", "the signature lacks what should stand before it", "something takes the prefix off, or the sender does not write it: describe its way with `custom`",
+	add("signature_prefix", "the signature is missing its prefix", "a proxy removes the prefix, or the sender does not send it: describe its scheme with `custom`",
 		eachScheme(func(s *signature.Scheme) { s.Signature.Prefix = "" }))
-	add("signature_quoted", "the signature stands in quotes or has been URL-encoded", "something on the way rewrites headers: take it out",
+	add("signature_quoted", "the signature is in quotes or URL-encoded", "a proxy rewrites headers: remove it",
 		func(v variant) variant {
 			v.header = rewritten(v.header, func(text string) string { return strings.Trim(decodeForm(text), `"' `) })
 			return v
@@ -39,8 +39,8 @@ func signatureChanges(start variant) []change {
 	return append(changes, contentChanges(scheme)...)
 }
 
-// hmacOf returns the first scheme of a variant that has a shared key to vary,
-// nil if there is none.
+// hmacOf returns the first scheme of a variant with a shared key, nil if there is
+// none.
 func hmacOf(v variant) *signature.Scheme {
 	for i := range v.schemes {
 		if strings.HasPrefix(string(v.schemes[i].Algorithm), "hmac-") {
@@ -64,13 +64,13 @@ func signatureKind(s *signature.Scheme, a signature.Algorithm) string {
 	return "signature_algorithm"
 }
 
-// contentChanges are other contents that may be signed, where the operator has
-// described the scheme.
+// contentChanges are other templates of signed content, for schemes that the
+// operator has described.
 func contentChanges(scheme *signature.Scheme) []change {
 	var changes []change
 	for _, signed := range []string{"{body}", "{timestamp}.{body}", "{timestamp}{body}", "{timestamp}:{body}", "v0:{timestamp}:{body}", "{id}.{timestamp}.{body}", "{id}{timestamp}{body}", "{url}{body}", "{method}{url}{body}", "{body}{timestamp}"} {
 		changes = append(changes, change{
-			Finding{Kind: "signed_content", Cause: "what is signed is " + signed + ", not " + signedBy(scheme), Change: "write `signed \"" + signed + "\"` with `custom`; with a preset, let the sender sign as the provider does"},
+			Finding{Kind: "signed_content", Cause: "the signed content is " + signed + ", not " + signedBy(scheme), Change: "write `signed \"" + signed + "\"` with `custom`; with a preset, let the sender sign as the provider does"},
 			eachScheme(func(s *signature.Scheme) { s.Signed = signed }),
 		})
 	}
@@ -84,7 +84,7 @@ func signedBy(s *signature.Scheme) string {
 	return s.Signed
 }
 
-// eachScheme changes the schemes of a variant that sign at all.
+// eachScheme changes the schemes of a variant that sign.
 func eachScheme(change func(*signature.Scheme)) func(variant) variant {
 	return func(v variant) variant {
 		v.schemes = slices.Clone(v.schemes)

@@ -9,7 +9,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// signedURL is a URL in the parts that proxies change.
+// signedURL is a URL, split into the parts that proxies change.
 type signedURL struct{ scheme, host, path, query string }
 
 func (u signedURL) String() string {
@@ -20,11 +20,11 @@ func (u signedURL) String() string {
 	return text
 }
 
-// withoutQuery is what can be shown: a query may hold tokens.
+// withoutQuery returns the part that can be shown: a query can contain tokens.
 func (u signedURL) withoutQuery() string { u.query = ""; return u.String() }
 
-// urlChanges are other URLs under which the provider may know the endpoint,
-// for schemes that sign it.
+// urlChanges are other URLs that the provider may use for the endpoint, for schemes
+// that sign it.
 func (s *search) urlChanges(start variant) []change {
 	if !slices.ContainsFunc(start.schemes, signsURL) {
 		return nil
@@ -41,7 +41,7 @@ func (s *search) urlChanges(start variant) []change {
 	return changes
 }
 
-// signsURL tells whether a scheme signs the URL, or may do so by code.
+// signsURL reports whether a scheme signs the URL, or may do so in code.
 func signsURL(s signature.Scheme) bool {
 	return slices.ContainsFunc([]string{"{url}", "{request_target}", "{path}", "{host}", "{query", "{value."}, func(variable string) bool { return strings.Contains(s.Signed, variable) })
 }
@@ -58,7 +58,7 @@ func (s *search) urlAsItCame(v variant) signedURL {
 	return signedURL{scheme, rest[:end], path, query}
 }
 
-// otherURLs are neighbours of a URL: most likely first.
+// otherURLs are similar URLs, the most likely first.
 func (s *search) otherURLs(was signedURL) []signedURL {
 	bare := was.host
 	if host, _, err := net.SplitHostPort(was.host); err == nil {
@@ -114,7 +114,7 @@ func differences(a, b signedURL) int {
 	return n
 }
 
-// difference says in what two URLs differ.
+// difference describes how two URLs differ.
 func difference(was, signed signedURL) (kind, cause string) {
 	var kinds, parts []string
 	note := func(differs bool, kind, text string) {
@@ -128,13 +128,13 @@ func difference(was, signed signedURL) (kind, cause string) {
 	note(was.host != signed.host && wasHost == signedHost, "url_port", "has the host "+signed.host+", not "+was.host)
 	note(wasHost != signedHost, "url_host", "has the host "+signed.host+", not "+was.host)
 	note(was.path != signed.path, "url_path", "has the path "+signed.path+", not "+was.path)
-	note(was.query != signed.query, "url_query", "has its query written otherwise")
-	return kinds[0], "the URL that the provider has signed " + strings.Join(parts, ", and ") + ": something in front changes it"
+	note(was.query != signed.query, "url_query", "has a differently encoded query")
+	return kinds[0], "the URL that the provider has signed " + strings.Join(parts, ", and ") + ": a proxy changes it"
 }
 
 func queryNote(u signedURL) string {
 	if u.query == "" {
 		return ""
 	}
-	return " (and the query as the provider has it)"
+	return " (and the query of the provider's URL)"
 }
