@@ -103,7 +103,7 @@ func (h *Listeners) Cleanup() error {
 	return nil
 }
 
-// names holds which names the configs have given away.
+// names contains the relay names of each config.
 var names sync.Map
 
 type nameInConfig struct {
@@ -111,8 +111,8 @@ type nameInConfig struct {
 	name   string
 }
 
-// takeName refuses a name that the config has already: one of the tokens would
-// not do what it seems to.
+// takeName refuses a name that the config already uses with another token, because
+// one of the tokens would have no effect.
 func (h *Listeners) takeName(ctx caddy.Context) error {
 	app, err := ctx.App("verify_webhook")
 	if err != nil {
@@ -121,7 +121,7 @@ func (h *Listeners) takeName(ctx caddy.Context) error {
 	// A site with two addresses may have two servers, each with all handlers.
 	other, taken := names.LoadOrStore(nameInConfig{app, h.Relay}, h)
 	if taken && other.(*Listeners).Token != h.Token {
-		return fmt.Errorf("webhook_listeners %s is there twice, with two tokens: leave one, or give each relay its name", h.Relay)
+		return fmt.Errorf("duplicate webhook_listeners %s with different tokens: keep one, or give each relay its own name", h.Relay)
 	}
 	h.config = app
 	return nil
@@ -142,20 +142,20 @@ func (h *Listeners) readToken() error {
 		return fmt.Errorf("webhook_listeners %s: the token is blank: set it to the output of `openssl rand -hex 32`", h.Relay)
 	}
 	if strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		return fmt.Errorf("webhook_listeners %s: the token has characters that cannot stand in a header: set it to the output of `openssl rand -hex 32`", h.Relay)
+		return fmt.Errorf("webhook_listeners %s: the token contains characters that are invalid in a header: set it to the output of `openssl rand -hex 32`", h.Relay)
 	}
 	if len(text) < shortToken {
 		h.logger.Warn("the token of a relay is short and can be guessed: set it to the output of `openssl rand -hex 32`", zap.String("relay", h.Relay))
 	}
 	if !strings.HasPrefix(h.Token, "{") {
-		h.logger.Warn("the token of a relay is written out in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead", zap.String("relay", h.Relay))
+		h.logger.Warn("the token of a relay is in plaintext in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead", zap.String("relay", h.Relay))
 	}
 	h.setToken(sha256.Sum256([]byte(text)))
 	return nil
 }
 
 // setToken replaces the token, and ends the streams that were opened with
-// another.
+// the previous one.
 func (h *Listeners) setToken(sum [sha256.Size]byte) {
 	former := h.token.Load()
 	if former != nil && former.sum == sum {
@@ -187,17 +187,17 @@ var usableSession = regexp.MustCompile(`^[A-Za-z0-9_-]{16,64}$`)
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Listeners) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	if !secure(r) {
-		return caddyhttp.Error(http.StatusForbidden, errors.New("webhook_listeners: a token must not travel in the clear: connect with https, or from this machine"))
+		return caddyhttp.Error(http.StatusForbidden, errors.New("webhook_listeners: the token must not be sent unencrypted: connect with https, or from this machine"))
 	}
 	shown := h.token.Load()
 	if !shown.shownBy(r) {
 		refused.WithLabelValues(h.relay.name).Inc()
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		return caddyhttp.Error(http.StatusUnauthorized, errors.New("webhook_listeners: the token is missing or is another one"))
+		return caddyhttp.Error(http.StatusUnauthorized, errors.New("webhook_listeners: the token is missing or invalid"))
 	}
 	session := r.Header.Get(headerSession)
 	if !usableSession.MatchString(session) {
-		return caddyhttp.Error(http.StatusBadRequest, errors.New("webhook_listeners: "+headerSession+" must have 16 to 64 letters, digits, dashes or underscores"))
+		return caddyhttp.Error(http.StatusBadRequest, errors.New("webhook_listeners: "+headerSession+" must be 16 to 64 letters, digits, dashes or underscores"))
 	}
 	switch {
 	case r.Method == http.MethodGet:
@@ -208,7 +208,7 @@ func (h *Listeners) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 		return nil
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", "GET, POST, DELETE")
-		return caddyhttp.Error(http.StatusMethodNotAllowed, errors.New("webhook_listeners: GET listens, POST answers, DELETE leaves"))
+		return caddyhttp.Error(http.StatusMethodNotAllowed, errors.New("webhook_listeners: use GET to listen, POST to respond, DELETE to leave"))
 	case r.URL.Query().Has(paramAnswer):
 		return h.takeAnswer(w, r, session)
 	default:
@@ -216,7 +216,7 @@ func (h *Listeners) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 	}
 }
 
-// secure reports whether nobody between could read the token.
+// secure reports whether the token was sent encrypted or from this machine.
 func secure(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
@@ -224,7 +224,7 @@ func secure(r *http.Request) bool {
 	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted && r.Header.Get("X-Forwarded-Proto") == "https" {
 		return true
 	}
-	// A proxy on this machine that took it in the clear may say so.
+	// A proxy on this machine may report that it received the token unencrypted.
 	if proto := r.Header.Get("X-Forwarded-Proto"); proto != "" && proto != "https" {
 		return false
 	}
@@ -236,7 +236,7 @@ func secure(r *http.Request) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// shownBy reports whether a request has the token.
+// shownBy reports whether a request contains the token.
 func (t *token) shownBy(r *http.Request) bool {
 	values := r.Header["Authorization"]
 	if len(values) != 1 {
@@ -247,7 +247,7 @@ func (t *token) shownBy(r *http.Request) bool {
 	return found && strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], t.sum[:]) == 1
 }
 
-// What a stream says at its end.
+// The reasons for the end of a stream.
 const (
 	farewellReplaced       = "replaced"
 	farewellReplacedStream = "superseded"
@@ -257,12 +257,12 @@ const (
 	farewellRevoked        = "revoked"
 )
 
-// stream sends deliveries until either end has had enough.
+// stream sends deliveries until either end closes it.
 func (h *Listeners) stream(w http.ResponseWriter, r *http.Request, session string, revoked <-chan struct{}) error {
 	heartbeat := time.Duration(h.Heartbeat)
 	events, err := sse.Start(w, heartbeat*silences)
 	if err != nil {
-		return nil // the listener has gone
+		return nil // the listener has disconnected
 	}
 	l, s, hello, missed := h.relay.attach(&listener{session: session, address: r.RemoteAddr, heartbeat: heartbeat, logger: h.logger}, r.Header.Get(headerLastEventID))
 	defer h.relay.detach(l, s)
@@ -298,8 +298,8 @@ func (h *Listeners) stream(w http.ResponseWriter, r *http.Request, session strin
 	}
 }
 
-// pass sends one delivery. Its body may be gone, since nobody waits for it any
-// more, or be unreadable: then the delivery ends, and the stream goes on.
+// pass sends one delivery. If its body is no longer available, because the provider
+// no longer waits, or cannot be read, the delivery ends and the stream continues.
 func (h *Listeners) pass(d *delivery, events *sse.Stream) error {
 	err := d.message.send(events, d.id)
 	if broken, ok := errors.AsType[bodyError](err); ok {
@@ -309,7 +309,7 @@ func (h *Listeners) pass(d *delivery, events *sse.Stream) error {
 	return err
 }
 
-// farewell says why a stream ends.
+// farewell sends the reason for the end of a stream.
 type farewell struct {
 	Reason string `json:"reason"`
 }
@@ -322,28 +322,28 @@ func sendJSON(events *sse.Stream, kind string, content any) error {
 	return events.Send(sse.Event{Type: kind, Data: data})
 }
 
-// takeHeartbeat tells a machine whether deliveries reach it.
+// takeHeartbeat answers whether deliveries reach a machine.
 func (h *Listeners) takeHeartbeat(w http.ResponseWriter, session string) error {
 	if !h.relay.signOfLife(session) {
-		return caddyhttp.Error(http.StatusGone, errors.New("webhook_listeners: this session does not listen"))
+		return caddyhttp.Error(http.StatusGone, errors.New("webhook_listeners: this session is not listening"))
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-// answerWithin bounds how long an answer may take to arrive.
+// answerWithin is the time in which a response must arrive.
 const answerWithin = 2 * time.Minute
 
-var errGone = caddyhttp.Error(http.StatusGone, errors.New("webhook_listeners: nobody waits for this answer any more"))
+var errGone = caddyhttp.Error(http.StatusGone, errors.New("webhook_listeners: this response is no longer awaited"))
 
-// takeAnswer takes the answer to a delivery.
+// takeAnswer receives the response to a delivery.
 func (h *Listeners) takeAnswer(w http.ResponseWriter, r *http.Request, session string) error {
 	id := r.URL.Query().Get(paramAnswer)
-	if !h.relay.awaits(id, session) { // nor is it read
+	if !h.relay.awaits(id, session) { // and it is not read
 		return errGone
 	}
 	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(answerWithin)) // where the server knows deadlines
+	_ = rc.SetReadDeadline(time.Now().Add(answerWithin)) // if the server supports deadlines
 	a, err := readAnswer(r.Body)
 	_ = rc.SetReadDeadline(time.Time{})
 	if err != nil {

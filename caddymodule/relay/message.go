@@ -18,16 +18,15 @@ import (
 )
 
 const (
-	// mostAnswer bounds the body of an answer, mostHead its head.
+	// mostAnswer is the maximum size of a response's body, mostHead that of its head.
 	mostAnswer = 1 << 20
 	mostHead   = 64 << 10
-	// lineBytes is how much of a message one line of an event has: a multiple
-	// of 3, so that the lines' base64 can be joined.
+	// lineBytes is the number of bytes in one line of an event: a multiple
+	// of 3, so that the base64 of the lines can be joined.
 	lineBytes = 48 << 10
 )
 
-// message is a request as it goes to the listening machine: in the form that
-// HTTP/1.1 has on the wire.
+// message is a request to the listening machine, in the wire format of HTTP/1.1.
 type message struct {
 	head []byte
 	size int64
@@ -40,13 +39,13 @@ var hopByHop = []string{
 	"Proxy-Authenticate", "Proxy-Authorization", "Content-Length", "Host",
 }
 
-// newMessage copies the head of a request, and notes where its body is.
+// newMessage copies the head of a request and keeps a reference to its body.
 func newMessage(r *http.Request) message {
 	header := r.Header.Clone()
 	removeHopByHop(header)
 	setForwarded(header, r)
 	var head bytes.Buffer
-	// HTTP/2 allows spaces in a query, and a request line does not.
+	// HTTP/2 allows spaces in a query; a request line does not.
 	uri := strings.ReplaceAll(r.URL.RequestURI(), " ", "%20")
 	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, uri, r.Host)
 	_ = header.Write(&head) // to memory
@@ -65,14 +64,14 @@ func removeHopByHop(header http.Header) {
 	}
 }
 
-// setForwarded says where the request came from, as reverse_proxy does: what a
-// client says of that counts only if it is a trusted proxy.
+// setForwarded sets the origin of the request as reverse_proxy does: the client's
+// own headers are kept only if it is a trusted proxy.
 func setForwarded(header http.Header, r *http.Request) {
 	address, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil { // a Unix socket has no address
 		address = ""
 	}
-	address, _, _ = strings.Cut(address, "%") // the zone of IPv6 means nothing elsewhere
+	address, _, _ = strings.Cut(address, "%") // an IPv6 zone is local to this machine
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	if !trusted {
 		for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"} {
@@ -94,8 +93,8 @@ func setForwarded(header http.Header, r *http.Request) {
 	}
 }
 
-// bodyError is the error of a body that cannot be read. It is that of one
-// delivery, not of the stream.
+// bodyError is the error of a body that cannot be read. It ends one delivery, not
+// the stream.
 type bodyError struct{ error }
 
 // send writes the message as the lines of an event.
@@ -122,42 +121,42 @@ func (m message) send(to *sse.Stream, id string) error {
 				continue
 			}
 			if got := int64(total - len(m.head)); got != m.size {
-				return bodyError{fmt.Errorf("the body has ended after %d of %d bytes: %w", got, m.size, err)}
+				return bodyError{fmt.Errorf("the body ended after %d of %d bytes: %w", got, m.size, err)}
 			}
 			return nil
 		}
 	})
 }
 
-// answer is what the app on the listening machine has answered.
+// answer is the response of the app on the listening machine.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// readAnswer reads an answer in the form that HTTP/1.1 has on the wire.
+// readAnswer reads a response in the wire format of HTTP/1.1.
 func readAnswer(r io.Reader) (*answer, error) {
 	resp, err := http.ReadResponse(bufio.NewReader(io.LimitReader(r, mostHead+mostAnswer+1)), nil)
 	if err != nil {
-		return nil, errors.New("the answer is not an HTTP response, or its head is too long")
+		return nil, errors.New("the response is not HTTP, or its head is too long")
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode < 200 || resp.StatusCode > 599 {
-		return nil, fmt.Errorf("%d is no status that ends a request", resp.StatusCode)
+		return nil, fmt.Errorf("%d is not a final status", resp.StatusCode)
 	}
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return nil, fmt.Errorf("the answer is cut off, or longer than %d bytes", mostAnswer)
+		return nil, fmt.Errorf("the response is incomplete, or longer than %d bytes", mostAnswer)
 	}
 	if len(body) > mostAnswer {
-		return nil, fmt.Errorf("the answer is longer than %d bytes", mostAnswer)
+		return nil, fmt.Errorf("the response is longer than %d bytes", mostAnswer)
 	}
 	removeHopByHop(resp.Header)
 	return &answer{resp.StatusCode, resp.Header, body}, nil
 }
 
-// write passes the answer on.
+// write sends the response to the provider.
 func (a *answer) write(w http.ResponseWriter) error {
 	maps.Copy(w.Header(), a.header)
 	w.WriteHeader(a.status)

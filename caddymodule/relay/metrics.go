@@ -8,15 +8,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// The metrics go on across reloads. Labels come from the config.
+// The metrics survive reloads. Label values come from the config.
 var (
 	connected = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: "caddy", Subsystem: "verify_webhook", Name: "relay_connected",
-		Help: "1 while a machine listens to the relay, 0 while none does.",
+		Help: "1 while a machine is listening to the relay, otherwise 0.",
 	}, []string{"relay"})
 	relayed = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "caddy", Subsystem: "verify_webhook", Name: "relay_deliveries_total",
-		Help: "Deliveries that came to the relay, by what became of them: answered, nobody, lost, overloaded, timeout, unreadable or passed_on (to the next handler).",
+		Help: "Deliveries to the relay, by result: answered, nobody, lost, overloaded, timeout, unreadable or passed_on (to the next handler).",
 	}, []string{"relay", "result"})
 	refused = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "caddy", Subsystem: "verify_webhook", Name: "relay_refused_listeners_total",
@@ -35,8 +35,8 @@ func registerMetrics(ctx caddy.Context) error {
 	return nil
 }
 
-// forget removes the series of a relay that no config has any more, so that no
-// alert waits for its listener.
+// forget removes the series of a relay that is no longer in any config, so that no
+// alert fires for it.
 func forget(relay string) {
 	connected.DeleteLabelValues(relay)
 	refused.DeleteLabelValues(relay)

@@ -1,9 +1,9 @@
-// Package relay has the handlers `webhook_relay` and `webhook_listeners`, which
-// pass deliveries on to a developer's machine that is listening.
+// Package relay provides the handlers `webhook_relay` and `webhook_listeners`, which
+// forward deliveries to a developer's machine that is listening.
 //
 // The developer's machine connects to webhook_listeners and gets deliveries as
-// server-sent events; it sends back what the app there has answered with plain
-// requests. To the gate webhook_relay is just another app. docs/local-development.md
+// server-sent events. It returns the responses of its app with plain requests. For
+// the gate, webhook_relay is an app like any other. docs/local-development.md
 // describes the protocol.
 package relay
 
@@ -23,15 +23,15 @@ import (
 const (
 	defaultHeartbeat = 15 * time.Second
 	// silences is how many heartbeats may be missing before a connection
-	// counts as dead.
+	// counts as lost.
 	silences = 2
 	// reconnectWithin is how long a delivery waits for a listener whose
-	// connection has just ended: over a reload it comes back at once.
+	// connection has just ended: after a reload it reconnects at once.
 	reconnectWithin = 5 * time.Second
 )
 
-// registry holds the relays of the process: the answer to a delivery may arrive
-// through a newer config than the delivery did.
+// registry contains the relays of the process. The response to a delivery may
+// arrive through a newer config than the delivery.
 type registry struct {
 	mu     sync.Mutex
 	relays map[string]*relay
@@ -39,7 +39,8 @@ type registry struct {
 
 var relays = registry{relays: make(map[string]*relay)}
 
-// take returns the relay of that name, for one handler, which gives it back.
+// take returns the relay of that name for one handler, which must return it with
+// giveBack.
 func (s *registry) take(name string) *relay {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,8 +54,8 @@ func (s *registry) take(name string) *relay {
 	return r
 }
 
-// giveBack forgets a relay with its last handler: a reload that keeps the name
-// takes it before the former config gives it back.
+// giveBack removes a relay with its last handler. A reload that keeps the name
+// takes the relay before the former config returns it.
 func (s *registry) giveBack(r *relay) {
 	if r == nil { // it was never provisioned
 		return
@@ -71,23 +72,23 @@ func (s *registry) giveBack(r *relay) {
 	forget(r.name)
 }
 
-// relay passes deliveries to whoever listens under its name.
+// relay forwards deliveries to the machine that is listening under its name.
 type relay struct {
 	name  string
-	epoch string // begins the IDs of deliveries, and is another after a restart
-	users int    // the handlers that have it. It belongs to the registry's lock
+	epoch string // prefix of delivery IDs, different after a restart
+	users int    // the number of its handlers, guarded by the registry's lock
 
 	mu       sync.Mutex
 	last     uint64 // the number of the last delivery
 	listener *listener
-	// waiting are the deliveries that wait for an answer, by ID.
+	// waiting are the deliveries that wait for a response, by ID.
 	waiting map[string]*delivery
 	// changed is closed, and replaced, when the listener changes.
 	changed chan struct{}
-	// missed counts deliveries that came while nobody listened, since then.
+	// missed counts deliveries that arrived while no machine was listening.
 	missed      int
 	missedSince time.Time
-	forgotten   bool // no config has it any more
+	forgotten   bool // it is in no config
 }
 
 // setConnected sets the metric. The lock is held.
@@ -97,36 +98,36 @@ func (r *relay) setConnected(machines float64) {
 	}
 }
 
-// The errors of a delivery that was not answered.
+// The errors of a delivery without a response.
 var (
-	errNobody     = errors.New("nobody is listening")
-	errLost       = errors.New("the connection to the listening machine was lost before it answered")
+	errNobody     = errors.New("no machine is listening")
+	errLost       = errors.New("the connection to the listening machine was lost before it responded")
 	errOverloaded = errors.New("too many deliveries are waiting for the listening machine")
 	errBody       = errors.New("the body of the delivery cannot be read")
-	errTimeout    = errors.New("the listening machine did not answer in time")
+	errTimeout    = errors.New("the listening machine did not respond in time")
 )
 
-// listener is a developer's machine that listens. It lives across connections:
-// a machine that connects again with the same session goes on where it was.
+// listener is a developer's machine that is listening. It outlives connections:
+// a machine that reconnects with the same session continues where it was.
 type listener struct {
 	session   string
 	address   string
 	heartbeat time.Duration
 	logger    *zap.Logger
 
-	// All below belong to the relay's lock.
+	// The relay's lock guards the following fields.
 	stream   *stream   // nil while it is not connected
 	detached time.Time // when its last connection ended
 	over     bool
-	silence  *time.Timer // ends it when nothing has been heard for too long
-	regain   *time.Timer // gives up what was not sent yet
+	silence  *time.Timer // ends it after too long a silence
+	regain   *time.Timer // fails the deliveries that were not sent yet
 }
 
 // stream is one connection of a listener.
 type stream struct {
-	wake chan struct{} // there is something to send
-	stop chan struct{} // closed when the stream is to end
-	// farewell is what it says at its end, set before stop is closed.
+	wake chan struct{} // signals that there is something to send
+	stop chan struct{} // closed to end the stream
+	// farewell is the reason for the end, set before stop is closed.
 	farewell string
 }
 
@@ -143,38 +144,38 @@ func (s *stream) end(farewell string) {
 	close(s.stop)
 }
 
-// delivery is one delivery on its way.
+// delivery is a delivery in transit.
 type delivery struct {
 	id       string
 	number   uint64
 	message  message
 	listener *listener
-	started  bool // it is being sent, or was
+	started  bool // it is being sent, or was sent
 	answered chan outcome
 }
 
-// outcome is how a delivery ended: an answer or an error.
+// outcome is the result of a delivery: a response or an error.
 type outcome struct {
 	answer *answer
 	err    error
 }
 
-// welcome is what a listener is told first.
+// welcome is the first event for a listener.
 type welcome struct {
 	Relay     string  `json:"relay"`
 	Heartbeat float64 `json:"heartbeat_seconds"`
-	// Resumed: the session goes on, and what was not received comes again.
+	// Resumed: the session continues, and unreceived deliveries are sent again.
 	Resumed bool `json:"resumed"`
 }
 
-// gap is what a listener is told of deliveries that it did not get.
+// gap reports deliveries that a listener missed.
 type gap struct {
 	Missed int    `json:"missed"`
 	Since  string `json:"since"`
 }
 
 // attach connects a listener. received is the ID of the last delivery that it
-// got, or empty.
+// received, or empty.
 func (r *relay) attach(l *listener, received string) (*listener, *stream, welcome, *gap) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -186,7 +187,7 @@ func (r *relay) attach(l *listener, received string) (*listener, *stream, welcom
 		current.address, current.heartbeat, current.logger = l.address, l.heartbeat, l.logger
 		l = current
 	case current != nil:
-		current.logger.Info("a newer listener replaces this one", zap.String("relay", r.name), zap.String("address", current.address), zap.String("newer", l.address))
+		current.logger.Info("listener replaced by a newer one", zap.String("relay", r.name), zap.String("address", current.address), zap.String("newer", l.address))
 		current.stream.end(farewellReplaced)
 		r.regainStop(current)
 		r.moveUnsent(current, l)
@@ -200,13 +201,13 @@ func (r *relay) attach(l *listener, received string) (*listener, *stream, welcom
 	r.heard(l)
 	r.again(l, received)
 	r.setConnected(1)
-	l.logger.Info("a listener has connected", zap.String("relay", r.name), zap.String("address", l.address), zap.Bool("again", hello.Resumed))
+	l.logger.Info("listener connected", zap.String("relay", r.name), zap.String("address", l.address), zap.Bool("again", hello.Resumed))
 	close(r.changed)
 	r.changed = make(chan struct{})
 	return l, l.stream, hello, r.takeGap()
 }
 
-// moveUnsent gives a newer listener what the older one has not got.
+// moveUnsent moves the unsent deliveries of an older listener to a newer one.
 func (r *relay) moveUnsent(from, to *listener) {
 	for _, d := range r.waiting {
 		if d.listener == from && !d.started {
@@ -215,7 +216,7 @@ func (r *relay) moveUnsent(from, to *listener) {
 	}
 }
 
-// takeGap returns what was missed, once.
+// takeGap returns the missed deliveries, once.
 func (r *relay) takeGap() *gap {
 	if r.missed == 0 {
 		return nil
@@ -225,7 +226,7 @@ func (r *relay) takeGap() *gap {
 	return g
 }
 
-// again marks what the listener has not received as not sent.
+// again marks deliveries that the listener has not received as unsent.
 func (r *relay) again(l *listener, received string) {
 	number := r.numberOf(received)
 	for _, d := range r.waiting {
@@ -236,7 +237,7 @@ func (r *relay) again(l *listener, received string) {
 	l.stream.poke()
 }
 
-// numberOf returns the number in a delivery's ID; 0 if it is none of this
+// numberOf returns the number in a delivery's ID, or 0 if the ID is from another
 // process.
 func (r *relay) numberOf(id string) (number uint64) {
 	if _, err := fmt.Sscanf(id, r.epoch+"-%d", &number); err != nil {
@@ -252,8 +253,8 @@ func (s *stream) poke() {
 	}
 }
 
-// detach notes that a connection has ended. The machine may come back: what it
-// has got it may still answer, and what it has not got waits a moment.
+// detach records the end of a connection. The machine may reconnect: it may still
+// respond to what it has received, and unsent deliveries wait for a moment.
 func (r *relay) detach(l *listener, s *stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -261,11 +262,11 @@ func (r *relay) detach(l *listener, s *stream) {
 		return
 	}
 	l.stream, l.detached = nil, time.Now()
-	if r.listener != l { // a newer one has its place
+	if r.listener != l { // a newer one has replaced it
 		return
 	}
 	r.setConnected(0)
-	l.logger.Info("the connection of a listener has ended", zap.String("relay", r.name), zap.String("address", l.address))
+	l.logger.Info("connection of a listener ended", zap.String("relay", r.name), zap.String("address", l.address))
 	l.regain = time.AfterFunc(reconnectWithin, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -281,7 +282,7 @@ func (r *relay) regainStop(l *listener) {
 	}
 }
 
-// signOfLife notes a sign of life, and reports whether deliveries reach the session.
+// signOfLife records a heartbeat, and reports whether deliveries reach the session.
 func (r *relay) signOfLife(session string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -289,7 +290,7 @@ func (r *relay) signOfLife(session string) bool {
 	if l == nil || l.session != session {
 		return false
 	}
-	if l.stream == nil { // nothing reaches it, whatever it says
+	if l.stream == nil { // no stream: no delivery reaches it
 		return false
 	}
 	r.heard(l)
@@ -298,7 +299,7 @@ func (r *relay) signOfLife(session string) bool {
 
 func (r *relay) heard(l *listener) { l.silence.Reset(l.heartbeat * silences) }
 
-// fellSilent ends a listener that was not heard of for too long.
+// fellSilent ends a listener after too long a silence.
 func (r *relay) fellSilent(l *listener) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -308,12 +309,12 @@ func (r *relay) fellSilent(l *listener) {
 	if r.listener == l {
 		r.listener = nil
 		r.setConnected(0)
-		l.logger.Warn("nothing was heard from a listener: deliveries are no longer relayed to it",
+		l.logger.Warn("listener sent no heartbeat: deliveries are no longer relayed to it",
 			zap.String("relay", r.name), zap.String("address", l.address), zap.Duration("for", l.heartbeat*silences))
 	}
 }
 
-// dismiss ends a listener that leaves. What it has got it may still answer.
+// dismiss ends a listener that leaves. It may still respond to what it has received.
 func (r *relay) dismiss(session string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -326,12 +327,12 @@ func (r *relay) dismiss(session string) {
 	r.giveUp(l, func(d *delivery) bool { return !d.started })
 	r.listener = nil
 	r.setConnected(0)
-	l.logger.Info("a listener has left", zap.String("relay", r.name), zap.String("address", l.address))
+	l.logger.Info("listener left", zap.String("relay", r.name), zap.String("address", l.address))
 	close(r.changed)
 	r.changed = make(chan struct{})
 }
 
-// giveUp fails the listener's deliveries that which says.
+// giveUp fails the listener's deliveries for which the function returns true.
 func (r *relay) giveUp(l *listener, which func(*delivery) bool) {
 	for _, d := range r.waiting {
 		if d.listener == l && which(d) {
@@ -344,10 +345,10 @@ func (r *relay) giveUp(l *listener, which func(*delivery) bool) {
 // finish ends a delivery, once. The lock is held.
 func (r *relay) finish(d *delivery, o outcome) {
 	delete(r.waiting, d.id)
-	d.answered <- o // has room for one
+	d.answered <- o // its buffer has room for one
 }
 
-// noteMissed counts a delivery that came to nobody.
+// noteMissed counts a delivery that arrived while no machine was listening.
 func (r *relay) noteMissed() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -362,8 +363,8 @@ func (r *relay) miss() {
 	r.missed++
 }
 
-// enter gives a delivery to the listener, if there is one and it has room. A
-// listener whose connection has just ended is waited for.
+// enter passes a delivery to the listener, if there is one with capacity. If its
+// connection has just ended, enter waits for it.
 func (r *relay) enter(m message, most int64, done <-chan struct{}) (*delivery, error) {
 	patience := time.NewTimer(reconnectWithin)
 	defer patience.Stop()
@@ -383,8 +384,8 @@ func (r *relay) enter(m message, most int64, done <-chan struct{}) (*delivery, e
 	}
 }
 
-// tryEnter returns no delivery and no error if the listener may be back soon:
-// changed says when.
+// tryEnter returns no delivery and no error if the listener may reconnect soon:
+// changed signals when.
 func (r *relay) tryEnter(m message, most int64) (d *delivery, changed <-chan struct{}, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -404,16 +405,16 @@ func (r *relay) tryEnter(m message, most int64) (d *delivery, changed <-chan str
 	return d, nil, nil
 }
 
-// leave ends a delivery that nobody waits for any more. It returns the answer
-// if one has come at the last moment.
+// leave ends a delivery that is no longer awaited. It returns the response if one
+// has arrived at the last moment.
 func (r *relay) leave(d *delivery, reason error) outcome {
 	r.fail(d, reason)
 	return <-d.answered
 }
 
-// takeBack notes that a stream has ended in the middle of a delivery, which the
-// listener cannot have received. It is sent again when the listener is back, or
-// goes to the one in its place.
+// takeBack records that a stream has ended in the middle of a delivery, which the
+// listener cannot have received. The delivery is sent again when the listener is
+// back, or to its replacement.
 func (r *relay) takeBack(d *delivery, l *listener, s *stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -432,7 +433,7 @@ func (r *relay) takeBack(d *delivery, l *listener, s *stream) {
 	}
 }
 
-// fail ends a delivery with an error, if somebody still waits for it.
+// fail ends a delivery with an error, if it is still awaited.
 func (r *relay) fail(d *delivery, reason error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -441,7 +442,7 @@ func (r *relay) fail(d *delivery, reason error) {
 	}
 }
 
-// awaits reports whether somebody waits for the answer of a session.
+// awaits reports whether a session's response is awaited.
 func (r *relay) awaits(id, session string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -449,8 +450,7 @@ func (r *relay) awaits(id, session string) bool {
 	return d != nil && d.listener.session == session
 }
 
-// answer takes the answer to a delivery, and reports whether somebody waits for
-// it.
+// answer receives the response to a delivery, and reports whether it is awaited.
 func (r *relay) answer(id, session string, a *answer) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -21,7 +21,7 @@ func init() { caddy.RegisterModule(new(Relay)) }
 const (
 	defaultTimeout     = 5 * time.Minute
 	defaultMaxInFlight = 64
-	// retryAfter is what the provider is asked to wait while nobody listens.
+	// retryAfter is the Retry-After for the provider while no machine is listening.
 	retryAfter = "30"
 )
 
@@ -87,7 +87,7 @@ func (h *Relay) Validate() error {
 
 var usableName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// checkName refuses names that could not stand in a metric or on a command line.
+// checkName refuses names that are invalid in a metric or on a command line.
 func checkName(directive, name string) error {
 	switch {
 	case name == "":
@@ -102,10 +102,10 @@ func checkName(directive, name string) error {
 func (h *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if caddymodule.FromContext(r.Context()) == nil {
 		return caddyhttp.Error(http.StatusServiceUnavailable,
-			errors.New("webhook_relay: verify_webhook has not verified this request, so it is not relayed: write verify_webhook in front of webhook_relay, not in mode monitor"))
+			errors.New("webhook_relay: the request was not verified and is not relayed: write verify_webhook before webhook_relay, not in mode monitor"))
 	}
 	if r.GetBody == nil || r.ContentLength < 0 {
-		return h.fail(w, fmt.Errorf("%w: a handler between verify_webhook and webhook_relay has replaced it: write webhook_relay in front of that handler", errBody))
+		return h.fail(w, fmt.Errorf("%w: a handler between verify_webhook and webhook_relay has replaced it: write webhook_relay before that handler", errBody))
 	}
 	d, err := h.relay.enter(newMessage(r), h.MaxInFlight, r.Context().Done())
 	if errors.Is(err, errNobody) {
@@ -122,7 +122,7 @@ func (h *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 	return result.answer.write(w)
 }
 
-// await waits for the answer.
+// await waits for the response.
 func (h *Relay) await(r *http.Request, d *delivery) outcome {
 	timeout := time.NewTimer(time.Duration(h.Timeout))
 	defer timeout.Stop()
@@ -138,7 +138,7 @@ func (h *Relay) await(r *http.Request, d *delivery) outcome {
 // unhandledVar is Caddy's name for a request that no handler responded to.
 const unhandledVar = "unhandled"
 
-// passOn gives a delivery that nobody listens for to the next handler.
+// passOn passes a delivery to the next handler while no machine is listening.
 func (h *Relay) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	caddyhttp.SetVar(r.Context(), unhandledVar, nil)
 	if err := next.ServeHTTP(w, r); err != nil {
@@ -152,7 +152,7 @@ func (h *Relay) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 	return nil
 }
 
-// fail answers 503: the provider's retry may succeed.
+// fail responds with 503: the provider's retry may succeed.
 func (h *Relay) fail(w http.ResponseWriter, reason error) error {
 	count(h.relay.name, resultOf(reason))
 	w.Header().Set("Retry-After", retryAfter)

@@ -489,7 +489,7 @@ func TestANewerListenerReplacesTheOlder(t *testing.T) {
 	select {
 	case err := <-one.ended:
 		one.ended = nil
-		if err == nil || !strings.Contains(err.Error(), "another machine listens") {
+		if err == nil || !strings.Contains(err.Error(), "another machine has replaced") {
 			t.Errorf("the older one ended with %v", err)
 		}
 		if told := one.await(listen.Disconnected); strings.Contains(told.Text, "connecting again") {
@@ -762,7 +762,7 @@ func TestConfigsThatCannotBeMeantAreErrors(t *testing.T) {
 		"webhook_listeners a \"\"":                                       "empty token",
 		"webhook_listeners a {env.RELAY_TEST_TOKEN} more":                "too many arguments",
 		"webhook_listeners a {env.RELAY_TEST_TOKEN} {\nheartbeat 1ms\n}": "heartbeat",
-		"handle /a {\nwebhook_listeners a {env.RELAY_TEST_TOKEN}\n}\nhandle {\nwebhook_listeners a {env.RELAY_TEST_GITHUB}\n}": "twice",
+		"handle /a {\nwebhook_listeners a {env.RELAY_TEST_TOKEN}\n}\nhandle {\nwebhook_listeners a {env.RELAY_TEST_GITHUB}\n}": "duplicate",
 	} {
 		t.Run(site, func(t *testing.T) {
 			config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte("{\nadmin off\n}\nhttp://localhost:1 {\n"+site+"\n}"), nil)

@@ -26,45 +26,45 @@ const (
 	mostSecret  = 64
 )
 
-// signingKey makes one signature of a delivery.
+// signingKey creates one signature of a delivery.
 type signingKey struct {
 	signing *signature.Signing
-	// public is what the app verifies with, empty for a shared secret.
+	// public is the public key for the app, empty for a shared secret.
 	public string
 }
 
-// newSigningKey reads a secret in the form of the specification.
+// newSigningKey parses a secret in the format of the specification.
 func newSigningKey(secret signature.Secret) (signingKey, error) {
 	text := string(secret.Reveal())
 	if encoded, ok := strings.CutPrefix(text, prefixPrivate); ok {
 		return newPrivateKey(encoded)
 	}
 	if strings.HasPrefix(text, prefixPublic) {
-		return signingKey{}, errors.New("it is a public key (whpk_), and signing needs the private one: write the secret that begins with whsk_")
+		return signingKey{}, errors.New("it is a public key (whpk_), but signing needs the private key: write the secret that begins with whsk_")
 	}
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(text, prefixSecret))
 	if err != nil {
 		return signingKey{}, errors.New("it is not base64: write whsec_ and the output of `openssl rand -base64 32`")
 	}
 	if len(raw) < leastSecret || len(raw) > mostSecret {
-		return signingKey{}, fmt.Errorf("it has %d bytes, and Standard Webhooks wants %d to %d: write whsec_ and the output of `openssl rand -base64 32`", len(raw), leastSecret, mostSecret)
+		return signingKey{}, fmt.Errorf("it has %d bytes, but Standard Webhooks requires %d to %d: write whsec_ and the output of `openssl rand -base64 32`", len(raw), leastSecret, mostSecret)
 	}
 	return compile(signature.HMACSHA256, signature.SigningKey{Secret: secret})
 }
 
 // newPrivateKey reads an Ed25519 key: 64 bytes, of which the second half is the
-// public key, or the 32 that it is derived from.
+// public key, or the 32 bytes of the seed.
 func newPrivateKey(encoded string) (signingKey, error) {
 	raw, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
-		return signingKey{}, errors.New("what follows whsk_ is not base64")
+		return signingKey{}, errors.New("the text after whsk_ is not base64")
 	}
 	if len(raw) != ed25519.SeedSize && len(raw) != ed25519.PrivateKeySize {
-		return signingKey{}, fmt.Errorf("what follows whsk_ has %d bytes, and an Ed25519 private key has %d or %d", len(raw), ed25519.SeedSize, ed25519.PrivateKeySize)
+		return signingKey{}, fmt.Errorf("the text after whsk_ decodes to %d bytes, but an Ed25519 private key has %d or %d", len(raw), ed25519.SeedSize, ed25519.PrivateKeySize)
 	}
 	private := ed25519.NewKeyFromSeed(raw[:ed25519.SeedSize])
 	if len(raw) == ed25519.PrivateKeySize && !private.Equal(ed25519.PrivateKey(raw)) {
-		return signingKey{}, errors.New("the two halves of the Ed25519 key do not belong together")
+		return signingKey{}, errors.New("the public half of the Ed25519 key does not match the private half")
 	}
 	key, err := compile(signature.Ed25519, signature.SigningKey{Private: private})
 	key.public = prefixPublic + base64.StdEncoding.EncodeToString(private.Public().(ed25519.PublicKey))
@@ -87,11 +87,10 @@ func compile(algorithm signature.Algorithm, key signature.SigningKey) (signingKe
 	return signingKey{signing: signing}, err
 }
 
-// bigBody is the length from which on few bodies at a time are held in memory.
+// bigBody is the length from which the number of bodies in memory is limited.
 const bigBody = 1 << 20
 
-// bigBodies has a place for each of them: Ed25519 signs only what is in memory
-// as a whole.
+// bigBodies limits their number: Ed25519 needs the whole body in memory.
 var bigBodies = make(chan struct{}, 4)
 
 // sign returns the signature of a request.

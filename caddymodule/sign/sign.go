@@ -1,5 +1,5 @@
-// Package sign has the `webhook_sign` handler: it signs what goes to the app in
-// one way, whoever the provider is.
+// Package sign provides the `webhook_sign` handler, which signs forwarded deliveries
+// in one format, whatever the provider.
 package sign
 
 import (
@@ -74,7 +74,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// secretTexts returns the secrets as the config has them.
+// secretTexts returns the secrets as written in the config.
 func (h *Handler) secretTexts() (texts []string) {
 	for _, secret := range h.Secrets {
 		texts = append(texts, secret.Secret)
@@ -105,8 +105,8 @@ func (h *Handler) load() error {
 	return nil
 }
 
-// reload reads the secrets again when their files have changed. Those that
-// cannot be used leave the previous ones in use.
+// reload re-reads the secrets after their files have changed. If the new ones are
+// invalid, the previous ones stay in use.
 func (h *Handler) reload(files []string) {
 	if err := h.load(); err != nil {
 		h.logger.Error("a file with a signing secret has changed, but cannot be used; the previous secrets stay in use",
@@ -122,7 +122,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	delivery := caddymodule.FromContext(r.Context())
 	if delivery == nil {
 		return caddyhttp.Error(http.StatusServiceUnavailable,
-			errors.New("webhook_sign: verify_webhook has not verified this request, so it is not signed: write verify_webhook in front of webhook_sign, not in mode monitor"))
+			errors.New("webhook_sign: the request was not verified and is not signed: write verify_webhook before webhook_sign, not in mode monitor"))
 	}
 	if err := h.sign(r, delivery.Key); err != nil {
 		return caddyhttp.Error(http.StatusServiceUnavailable, fmt.Errorf("webhook_sign: %w", err))
@@ -130,16 +130,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return next.ServeHTTP(w, r)
 }
 
-// The headers of the specification, in the form of Go's maps.
+// The headers of the specification, in canonical form.
 const (
 	headerID        = "Webhook-Id"
 	headerTimestamp = "Webhook-Timestamp"
 	headerSignature = "Webhook-Signature"
 )
 
-// sign puts the signature into the headers.
+// sign sets the signature headers.
 func (h *Handler) sign(r *http.Request, id string) error {
-	if id == "" { // nothing tells this delivery from a copy
+	if id == "" { // this delivery cannot be distinguished from a copy
 		id = "msg_" + rand.Text()
 	}
 	now := h.now()
@@ -158,8 +158,8 @@ func (h *Handler) sign(r *http.Request, id string) error {
 	return nil
 }
 
-// removeSenders removes what a sender has put under our names, and what servers
-// and frameworks could take for them: some fold `_` and `.` into `-`.
+// removeSenders removes client-supplied headers with our names, and with names that
+// servers and frameworks treat as the same: some fold `_` and `.` into `-`.
 func removeSenders(header http.Header) {
 	for name := range header {
 		if strings.HasPrefix(folded(name), "webhook-") && !strings.HasPrefix(name, verifiedPrefix) {
@@ -168,8 +168,8 @@ func removeSenders(header http.Header) {
 	}
 }
 
-// verifiedPrefix begins the headers that verify_webhook sets. It has removed
-// what senders put there.
+// verifiedPrefix is the prefix of the headers that verify_webhook sets, after it has
+// removed the client's.
 const verifiedPrefix = "Webhook-Verified-"
 
 func folded(name string) string {
@@ -181,14 +181,13 @@ func folded(name string) string {
 	}, strings.ToLower(name))
 }
 
-// requestBody is the body of a request that has been verified, which can be
-// read again and again.
+// requestBody is the body of a verified request, which can be read several times.
 type requestBody struct{ r *http.Request }
 
 // Size implements signature.Body.
 func (b requestBody) Size() int64 { return b.r.ContentLength }
 
-// Bytes implements signature.Body. Where the body is, only its reader knows.
+// Bytes implements signature.Body. It returns nil, because the body is behind a reader.
 func (b requestBody) Bytes() []byte { return nil }
 
 // WriteTo implements signature.Body.
@@ -196,7 +195,7 @@ func (b requestBody) WriteTo(w io.Writer) (int64, error) {
 	body := b.Open()
 	defer body.Close()
 	n, err := io.Copy(w, body)
-	if err == nil && n != b.Size() { // the app would get other bytes than are signed
+	if err == nil && n != b.Size() { // the app would get other bytes than the signed ones
 		err = errReplaced
 	}
 	return n, err
@@ -214,7 +213,7 @@ func (b requestBody) Open() io.ReadCloser {
 	return body
 }
 
-var errReplaced = errors.New("a handler between verify_webhook and webhook_sign has replaced the body: put it behind webhook_sign")
+var errReplaced = errors.New("a handler between verify_webhook and webhook_sign has replaced the body: move it behind webhook_sign")
 
 // unreadable is a body that cannot be read.
 type unreadable struct{ err error }
@@ -230,7 +229,7 @@ func (u unreadable) Read([]byte) (int, error) {
 // Close implements io.Closer.
 func (unreadable) Close() error { return nil }
 
-// acquire takes a place, or gives up with ctx.
+// acquire waits for capacity or for the end of ctx.
 func acquire(ctx context.Context, places chan struct{}) error {
 	select {
 	case places <- struct{}{}:

@@ -285,7 +285,7 @@ func TestOnlyWhatWasVerifiedIsSigned(t *testing.T) {
 			t.Errorf("status %d", status)
 		}
 		log, err := os.ReadFile(s.log)
-		if err != nil || !strings.Contains(string(log), "write verify_webhook in front of webhook_sign") {
+		if err != nil || !strings.Contains(string(log), "write verify_webhook before webhook_sign") {
 			t.Errorf("the log does not say what to write: %v", err)
 		}
 		if strings.Contains(string(log), first) {
@@ -338,7 +338,7 @@ func TestSecretsThatCannotBeMeantAreErrors(t *testing.T) {
 		"webhook_sign whsec_not-base64!":                "not base64",
 		"webhook_sign whsec_c2hvcnQ=":                   "it has 5 bytes",
 		"webhook_sign whsec_" + long:                    "it has 65 bytes",
-		"webhook_sign whsk_c2hvcnQ=":                    "has 5 bytes",
+		"webhook_sign whsk_c2hvcnQ=":                    "decodes to 5 bytes",
 		"webhook_sign whpk_" + long:                     "whsk_",
 		"webhook_sign whsk_" + long[:len(long)-4] + "A": "not base64",
 		"webhook_sign {\nsecret\n}":                     "write, for example, secret {env.NAME}",
