@@ -18,7 +18,7 @@ const (
 	AdminExplainPath  = "/verify_webhook/inspector/explain"
 )
 
-// adminAPI shows deliveries to the command line, also where no config has a page.
+// adminAPI shows deliveries to the command line, also if no config has a page.
 type adminAPI struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -45,7 +45,7 @@ func adminHandler(method string, serve func(http.ResponseWriter, *http.Request) 
 	}
 }
 
-// asAdmin answers errors as Caddy's admin API does, which its clients expect.
+// asAdmin returns errors in the format of Caddy's admin API, which clients expect.
 func asAdmin(serve func(*http.Request) (any, error)) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		result, err := serve(r)
@@ -67,14 +67,14 @@ func serveAdminExplain(r *http.Request) (any, error) {
 	return explain(r.Context(), one, q.Override)
 }
 
-// serveAdminStream ends when the admin server stops, which Caddy does for a
-// reload of its own config, or the process.
+// serveAdminStream ends when the admin server stops: when its own config is
+// reloaded, or when the process stops.
 func serveAdminStream(w http.ResponseWriter, r *http.Request) error {
 	return stream(w, r, closingOf(r.Context()))
 }
 
-// closings has a channel for each admin server, closed when it stops: Caddy waits
-// for open requests then.
+// closings has a channel for each admin server, closed when the server stops,
+// because Caddy then waits for open requests.
 var closings sync.Map // *http.Server → chan struct{}
 
 func closingOf(ctx context.Context) <-chan struct{} {

@@ -11,13 +11,13 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 )
 
-// call is what the page, and the admin API, can ask.
+// call is a function of the page and the admin API.
 type call struct {
 	method string
 	serve  func(*http.Request) (any, error) // nil: the stream
 }
 
-// The page asks under these paths.
+// The paths that the page requests.
 var calls = map[string]call{
 	"/api/stream":   {http.MethodGet, nil},
 	"/api/delivery": {http.MethodGet, serveDelivery},
@@ -29,30 +29,30 @@ var calls = map[string]call{
 	"/api/clear":    {http.MethodPost, serveClear},
 }
 
-// numbered returns the delivery whose number a request has.
+// numbered returns the delivery whose number is in the request.
 func numbered(text string) (*record, error) {
 	number, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return nil, errorf(http.StatusBadRequest, "number is missing or is not a number")
+		return nil, errorf(http.StatusBadRequest, "missing or invalid number")
 	}
 	one := deliveries.find(number)
 	if one == nil {
-		return nil, errorf(http.StatusNotFound, "delivery %d is not in memory: it is older than what is kept, or came while nothing was captured", number)
+		return nil, errorf(http.StatusNotFound, "delivery %d is not in memory: it has expired, or it arrived while nothing was captured", number)
 	}
 	return one, nil
 }
 
-// question is what a POST asks.
+// question is the body of a POST.
 type question struct {
 	Number uint64 `json:"number"`
-	// Action is what is done with a queued delivery.
+	// Action is the action on a queued delivery.
 	Action string `json:"action,omitempty"`
-	// Override is what `explain` was given on the command line. The page does
+	// Override contains the flags of `explain` on the command line. The page does
 	// not send it.
 	Override *Override `json:"override,omitempty"`
 }
 
-// maxQuestion bounds what a POST holds, in bytes.
+// maxQuestion is the maximum size of a POST's body, in bytes.
 const maxQuestion = 1 << 20
 
 func readQuestion(r *http.Request) (q question, one *record, err error) {
@@ -65,7 +65,7 @@ func readQuestion(r *http.Request) (q question, one *record, err error) {
 	return q, one, err
 }
 
-// serveDelivery returns a delivery with all that is known of it.
+// serveDelivery returns a delivery with all details.
 func serveDelivery(r *http.Request) (any, error) {
 	one, err := numbered(r.URL.Query().Get("number"))
 	if err != nil {
@@ -83,19 +83,19 @@ func serveDelivery(r *http.Request) (any, error) {
 	return d, nil
 }
 
-// claimText says what the replay store knows of a delivery at this moment.
+// claimText describes the current state of a delivery in the replay store.
 func claimText(ctx context.Context, e caddymodule.Endpoint, one *record) string {
 	state, known, err := e.ClaimState(ctx, one.o)
 	switch {
 	case err != nil:
-		return "the replay store could not be asked"
+		return "the replay store is unavailable"
 	case !known:
 		return ""
 	}
 	return state.String()
 }
 
-// serveForget lets a delivery through again.
+// serveForget lets a delivery in again.
 func serveForget(r *http.Request) (any, error) {
 	_, one, err := readQuestion(r)
 	if err != nil {
@@ -103,19 +103,19 @@ func serveForget(r *http.Request) (any, error) {
 	}
 	endpoint, ok := caddymodule.FindEndpoint(one.o.Endpoint, one.o.Provider)
 	if !ok {
-		return nil, errorf(http.StatusNotFound, "the running config has no endpoint %s any more", one.o.Endpoint)
+		return nil, errorf(http.StatusNotFound, "the running config no longer has the endpoint %s", one.o.Endpoint)
 	}
 	if one.o.ID == "" || !endpoint.HasID() {
-		return nil, errorf(http.StatusBadRequest, "the delivery has no verified ID, by which it could be forgotten")
+		return nil, errorf(http.StatusBadRequest, "the delivery has no verified ID, which forget needs")
 	}
 	statuses, err := endpoint.Forget(r.Context(), one.o.ID)
 	if err != nil {
-		return nil, errorf(http.StatusServiceUnavailable, "asking the replay store: %w", err)
+		return nil, errorf(http.StatusServiceUnavailable, "querying the replay store: %w", err)
 	}
 	return statuses, nil
 }
 
-// serveClear forgets all that was captured.
+// serveClear removes all captured deliveries.
 func serveClear(r *http.Request) (any, error) {
 	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, maxQuestion))
 	deliveries.clear()
@@ -124,11 +124,11 @@ func serveClear(r *http.Request) (any, error) {
 
 var instance = rand.Text()
 
-// settings are what the page says of the capture.
+// settings are the settings of the capture, for the page.
 type settings struct {
-	// Always: also while nobody looks.
+	// Always: also while no page or `watch` is open.
 	Always bool `json:"always"`
-	// Instance is another one when Caddy has started again, and numbers with it.
+	// Instance changes when Caddy restarts, and numbering starts again.
 	Instance string `json:"instance"`
 	Last     int    `json:"last"`
 	Bodies   int64  `json:"bodies"`

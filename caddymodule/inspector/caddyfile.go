@@ -48,7 +48,7 @@ func (h *Inspector) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 func (c *Capture) unmarshal(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
-		return d.Errf("too many arguments: %s; write the options of capture in a block, each on a line of its own", d.Val())
+		return d.Errf("too many arguments: %s; write the options of capture in a block, one on each line", d.Val())
 	}
 	return option.Block(d, func(o *option.Reader) {
 		switch o.Name() {

@@ -17,8 +17,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// explainable reports whether a delivery with this outcome was refused for what
-// it is, so that something in it or in the config can be found to be wrong.
+// explainable reports whether a delivery with this outcome was refused because of
+// its content or the config, so that the cause can be found.
 func explainable(o caddymodule.Outcome) bool {
 	switch o {
 	case caddymodule.MissingSignature, caddymodule.InvalidSignature, caddymodule.Stale, caddymodule.Malformed:
@@ -27,7 +27,7 @@ func explainable(o caddymodule.Outcome) bool {
 	return false
 }
 
-// Override replaces what the running config has.
+// Override replaces parts of the running config.
 type Override struct {
 	Options   json.RawMessage `json:"options,omitempty"`
 	Secrets   []string        `json:"secrets,omitempty"`
@@ -36,19 +36,19 @@ type Override struct {
 	PublicURL string          `json:"public_url,omitempty"`
 }
 
-// Explanation says why a delivery was refused, and what to change.
+// Explanation is why a delivery was refused and what to change.
 type Explanation struct {
 	Number   uint64 `json:"number"`
 	Provider string `json:"provider"`
 	Endpoint string `json:"endpoint"`
-	// Answer says it in one line.
+	// Answer is the summary in one line.
 	Answer string `json:"answer"`
-	// Accepted: with the config as it is now the delivery would be accepted.
+	// Accepted: the current config would accept the delivery.
 	Accepted bool `json:"accepted"`
 	*diagnose.Report
 }
 
-// Bounds of one explanation. One runs at a time: others wait for a while.
+// Limits of one explanation. One runs at a time; others wait.
 const (
 	explainBytes   = 256 << 20
 	explainTries   = 20_000
@@ -58,22 +58,22 @@ const (
 
 var explaining = make(chan struct{}, 1)
 
-// serveExplain explains a delivery. It is asked for by the page and by the admin
-// API, which alone may override.
+// serveExplain explains a delivery, for the page and for the admin API. Only the
+// admin API may override the config.
 func serveExplain(r *http.Request) (any, error) {
 	q, one, err := readQuestion(r)
 	if err != nil {
 		return nil, err
 	}
 	if q.Override != nil {
-		return nil, errorf(http.StatusBadRequest, "the page explains with the config of the endpoint only")
+		return nil, errorf(http.StatusBadRequest, "the page can only use the config of the endpoint")
 	}
 	return explain(r.Context(), one, nil)
 }
 
 func explain(ctx context.Context, one *record, o *Override) (*Explanation, error) {
-	// The context of a request can end while its body is read to its end, which
-	// is not to end a search: that is bounded by itself.
+	// The context of a request can end while its body is read, which must not
+	// end the search. The search has its own limits.
 	ctx = context.WithoutCancel(ctx)
 	wait, cancel := context.WithTimeout(ctx, explainWaiting)
 	defer cancel()
@@ -81,7 +81,7 @@ func explain(ctx context.Context, one *record, o *Override) (*Explanation, error
 	case explaining <- struct{}{}:
 		defer func() { <-explaining }()
 	case <-wait.Done():
-		return nil, errorf(http.StatusServiceUnavailable, "another delivery is being explained: try again")
+		return nil, errorf(http.StatusServiceUnavailable, "another delivery is being explained: retry")
 	}
 	ctx, cancel = context.WithTimeout(ctx, explainTime)
 	defer cancel()
@@ -97,10 +97,10 @@ func explain(ctx context.Context, one *record, o *Override) (*Explanation, error
 	return x, nil
 }
 
-// report finds out why a delivery was refused.
+// report explains why a delivery was refused.
 func report(ctx context.Context, one *record, o *Override) (*diagnose.Report, error) {
 	if !explainable(one.o.Outcome) {
-		return &diagnose.Report{Outcome: one.o.Outcome, Reason: cmp.Or(one.o.Reason, "its signature is right")}, nil
+		return &diagnose.Report{Outcome: one.o.Outcome, Reason: cmp.Or(one.o.Reason, "its signature is valid")}, nil
 	}
 	c, err := caseOf(one, o)
 	if err != nil {
@@ -112,8 +112,8 @@ func report(ctx context.Context, one *record, o *Override) (*diagnose.Report, er
 	return diagnose.Explain(ctx, *c)
 }
 
-// caseOf is what is to be found out, with the options and secrets of the endpoint
-// in the running config, unless they are overridden.
+// caseOf returns the delivery to explain, with the options and secrets of the
+// endpoint in the running config, unless they are overridden.
 func caseOf(one *record, o *Override) (*diagnose.Case, error) {
 	c := &diagnose.Case{
 		Provider: one.o.Provider, Received: one.o.Received, Now: time.Now(),
@@ -132,7 +132,7 @@ func caseOf(one *record, o *Override) (*diagnose.Case, error) {
 	}
 	endpoint, ok := caddymodule.FindEndpoint(one.o.Endpoint, one.o.Provider)
 	if !ok {
-		return nil, fmt.Errorf("the running config has no endpoint %s of %s any more", one.o.Endpoint, one.o.Provider)
+		return nil, fmt.Errorf("the running config no longer has the endpoint %s of %s", one.o.Endpoint, one.o.Provider)
 	}
 	if c.Options == nil {
 		c.Options = endpoint.ProviderJSON()
@@ -163,20 +163,20 @@ func configuredSecrets(raw json.RawMessage) (secrets, labels []string, err error
 	return secrets, labels, nil
 }
 
-// notCaptured explains as far as possible what was not captured whole, so that it
-// cannot be verified again. It returns nil if nothing that matters is missing.
+// notCaptured explains a delivery that was captured incompletely and cannot be
+// verified again. It returns nil if nothing relevant is missing.
 func notCaptured(one *record, c *diagnose.Case) *diagnose.Finding {
 	if found := removedToken(one); found != nil {
 		return found
 	}
 	if one.o.Outcome == caddymodule.MissingSignature {
-		return nil // what is not there needs no body
+		return nil // a missing signature needs no body
 	}
 	inspection, err := signing.Inspect(c.Provider, c.Options)
 	if err == nil && len(inspection.Schemes) == 0 && len(one.o.Header.Values("Authorization")) > 0 {
 		return &diagnose.Finding{
 			Kind: "not_captured", Guess: true,
-			Cause:  one.o.Reason + ". The Authorization header, which may have the signature, is not captured, so it cannot be verified again",
+			Cause:  one.o.Reason + ". The Authorization header, which may contain the signature, is not captured, so the delivery cannot be verified again",
 			Change: "record the request in front of Caddy, and explain it with `caddy verify-webhook explain " + c.Provider + " <file>`",
 		}
 	}
@@ -185,13 +185,13 @@ func notCaptured(one *record, c *diagnose.Case) *diagnose.Finding {
 	}
 	return &diagnose.Finding{
 		Kind: "not_captured", Guess: true,
-		Cause:  one.o.Reason + ". The body was not captured whole, so the signature cannot be verified again",
-		Change: "have it sent again; of the last 20 refused requests bodies of up to 64 KiB are kept to explain them. For longer bodies write `capture { bodies 1MiB }`, the option on a line of its own",
+		Cause:  one.o.Reason + ". The body was not captured completely, so the signature cannot be verified again",
+		Change: "make the provider resend it: bodies of up to 64 KiB are kept for the last 20 refused requests. For longer bodies write `capture { bodies 1MiB }`, with the option on its own line",
 	}
 }
 
 // removedToken explains a request whose secret was removed when it was captured,
-// by what its comparison gave.
+// with the result of its comparison.
 func removedToken(one *record) *diagnose.Finding {
 	for _, name := range slices.Sorted(headerNames(one.o.Header)) {
 		for _, value := range one.o.Header[name] {
@@ -200,16 +200,16 @@ func removedToken(one *record) *diagnose.Finding {
 				continue
 			}
 			result = strings.TrimSuffix(result, ")")
-			f := &diagnose.Finding{Kind: "token", Cause: "the secret in " + name + " was compared when the request came: " + result}
+			f := &diagnose.Finding{Kind: "token", Cause: "the secret in " + name + " was compared when the request arrived: " + result}
 			switch {
 			case strings.Contains(result, "none of"):
 				f.Change = "copy the secret from the provider's settings of this webhook into Caddy's config, or set the configured one there"
 			case strings.Contains(result, ", "), strings.Contains(result, "behind"):
-				f.Change = "enter the secret at the provider exactly as it is configured here, without anything around it"
+				f.Change = "enter the secret at the provider exactly as it is configured here, without extra characters"
 			case strings.Contains(result, "blank"):
 				f.Change = "enter the secret in the provider's settings of this webhook"
 			default:
-				continue // it is right: something else was wrong
+				continue // it matches: the cause is another one
 			}
 			return f
 		}

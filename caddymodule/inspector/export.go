@@ -9,16 +9,16 @@ import (
 	"strings"
 )
 
-// textFile is an answer that is no JSON.
+// textFile is a response that is not JSON.
 type textFile struct{ name, text string }
 
 func headerNames(h http.Header) iter.Seq[string] { return maps.Keys(h) }
 
-// connectionHeaders are those that a client sets by itself.
+// connectionHeaders are headers that a client sets automatically.
 var connectionHeaders = []string{"Content-Length", "Connection", "Accept-Encoding", "Transfer-Encoding", "Host"}
 
-// serveCurl returns a delivery as a curl command line. Credentials are not in it,
-// and signatures are masked.
+// serveCurl returns a delivery as a curl command, without credentials and with
+// masked signatures.
 func serveCurl(r *http.Request) (any, error) {
 	one, err := numbered(r.URL.Query().Get("number"))
 	if err != nil {
@@ -37,7 +37,7 @@ func serveCurl(r *http.Request) (any, error) {
 	return textFile{text: b.String() + "\n"}, nil
 }
 
-// sentHeaders are the headers as shown, without those that a client sets.
+// sentHeaders are the headers as shown, without those that a client sets automatically.
 func (r *record) sentHeaders() iter.Seq2[string, string] {
 	shown := r.shownHeader()
 	return func(yield func(string, string) bool) {
@@ -54,8 +54,8 @@ func (r *record) sentHeaders() iter.Seq2[string, string] {
 	}
 }
 
-// quote quotes text for a shell: what is not printable becomes an escape of $'…',
-// so that nothing that a sender wrote is run when the text is pasted.
+// quote quotes text for a shell. Unprintable characters become escapes of $'…', so
+// that pasting the text never runs a sender's input.
 func quote(text string) string {
 	plain := true
 	for _, c := range []byte(text) {

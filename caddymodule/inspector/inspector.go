@@ -1,6 +1,6 @@
-// Package inspector is `webhook_inspector`: a page that shows live what arrived at
-// the endpoints, its outcome, and why it was refused. The admin API shows the
-// same, for `caddy verify-webhook watch` and `explain`.
+// Package inspector provides `webhook_inspector`: a page that shows deliveries live,
+// their outcome, and why they were refused. The admin API provides the same data
+// for `caddy verify-webhook watch` and `explain`.
 package inspector
 
 import (
@@ -51,7 +51,7 @@ type Inspector struct {
 	app     *caddymodule.App
 	ctx     caddy.Context
 	logger  *zap.Logger
-	allowed atomic.Bool // the config has started, and authentication is in front where it must be
+	allowed atomic.Bool // the config has started, with authentication in front if required
 	closing chan struct{}
 	close   func()
 }
@@ -88,7 +88,7 @@ func (h *Inspector) Provision(ctx caddy.Context) error {
 	}
 	var ok bool
 	if h.server, ok = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); !ok {
-		return errors.New("webhook_inspector is in no HTTP server: write it in a site")
+		return errors.New("webhook_inspector must be inside a site")
 	}
 	if err := h.checkListeners(); err != nil {
 		return err
@@ -100,13 +100,12 @@ func (h *Inspector) Provision(ctx caddy.Context) error {
 	h.app = app.(*caddymodule.App)
 	h.app.OnStart(h.start)
 	h.app.OnStop(h.stop)
-	// The streams never end by themselves, and a server that stops waits for
-	// them.
+	// Streams have no end, and a server that stops waits for them.
 	h.server.RegisterOnShutdown(h.close)
 	return nil
 }
 
-// Bounds of the options.
+// Limits of the options.
 const (
 	mostDeliveries = 100_000
 	mostBodies     = 25 << 20
@@ -127,12 +126,12 @@ func (h *Inspector) Validate() error {
 	case c.Total < leastTotal:
 		return fmt.Errorf("capture: total %d is less than 1 MiB: write, for example, total 32MiB (in JSON a number is bytes)", c.Total)
 	case c.Bodies > c.Total:
-		return fmt.Errorf("capture: one body of %d bytes does not fit into the total of %d: write a larger total or smaller bodies", c.Bodies, c.Total)
+		return fmt.Errorf("capture: bodies of %d bytes exceed the total of %d: write a larger total or smaller bodies", c.Bodies, c.Total)
 	}
 	return option.AtLeast("for", c.For, time.Second, "1h")
 }
 
-// start begins to capture and to serve.
+// start starts capturing and serving.
 func (h *Inspector) start() error {
 	if err := h.checkAuthentication(); err != nil {
 		return err
@@ -141,20 +140,20 @@ func (h *Inspector) start() error {
 		deliveries.begin(h)
 	}
 	if h.Capture != nil && h.Capture.Bodies > 0 {
-		h.logger.Warn("webhook_inspector captures the bodies of deliveries in memory, and shows them to everyone who can reach its page: leave bodies out of the capture block when you have seen enough")
+		h.logger.Warn("webhook_inspector captures the bodies of deliveries in memory and shows them to everyone who can open its page: remove bodies from the capture block when you no longer need them")
 	}
 	h.allowed.Store(true)
 	return nil
 }
 
-// stop ends what start has begun.
+// stop reverses start.
 func (h *Inspector) stop() {
 	h.close()
 	deliveries.end(h)
 }
 
-// Cleanup implements caddy.CleanerUpper. Caddy does not stop an app whose start,
-// or another app's, failed.
+// Cleanup implements caddy.CleanerUpper. If the start of any app fails, Caddy does
+// not stop the apps.
 func (h *Inspector) Cleanup() error {
 	if h.close != nil {
 		h.stop()
@@ -187,7 +186,7 @@ func (h *Inspector) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 	}
 	call, ok := calls[r.URL.Path]
 	if !ok {
-		return caddyhttp.Error(http.StatusNotFound, errors.New("webhook_inspector: there is nothing at this path"))
+		return caddyhttp.Error(http.StatusNotFound, errors.New("webhook_inspector: not found"))
 	}
 	if r.Method != call.method {
 		w.Header().Set("Allow", call.method)
@@ -227,7 +226,7 @@ func errorf(status int, format string, args ...any) error {
 	return apiError{status, fmt.Errorf(format, args...)}
 }
 
-// answer writes what serve returns as JSON, text or an error.
+// answer writes the result of serve as JSON, text or an error.
 func answer(w http.ResponseWriter, r *http.Request, serve func(*http.Request) (any, error)) error {
 	result, err := serve(r)
 	status := http.StatusOK

@@ -54,10 +54,10 @@ func TestOptions(t *testing.T) {
 		"capture {\n last 1000000\n}":             "is not a number from 1 to 100000",
 		"capture {\n total 1KiB\n}":               "less than 1 MiB",
 		"capture {\n bodies 100MiB\n}":            "more than 25 MiB",
-		"capture {\n bodies 2MiB\n total 1MiB\n}": "does not fit",
+		"capture {\n bodies 2MiB\n total 1MiB\n}": "exceed the total",
 		"capture {\n for 1ms\n}":                  "shorter than 1s",
 		"capture {\n lasst 3\n}":                  "did you mean last?",
-		"capture last 500":                        "in a block, each on a line of its own",
+		"capture last 500":                        "in a block, one on each line",
 		"last 500":                                "last must be inside capture { }",
 		capture + capture:                         "duplicate option: capture",
 		"remot":                                   "did you mean remote?",
@@ -188,7 +188,7 @@ func TestCaptureIsBounded(t *testing.T) {
 	if all[0].ID != "7" || all[2].ID != "9" {
 		t.Errorf("kept %+v", all)
 	}
-	if status, text := s.ask(fmt.Sprintf("/api/delivery?number=%d", all[0].Number-1), nil); status != http.StatusNotFound || !strings.Contains(text, "older than what is kept") {
+	if status, text := s.ask(fmt.Sprintf("/api/delivery?number=%d", all[0].Number-1), nil); status != http.StatusNotFound || !strings.Contains(text, "it has expired") {
 		t.Errorf("%d %s", status, text)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// queueState is what the queue knows of a delivery.
+// queueState is the state of a delivery in the queue.
 type queueState struct {
 	Queue    string     `json:"queue"`
 	State    string     `json:"state"`
@@ -22,14 +22,14 @@ type queueState struct {
 	Next     *time.Time `json:"next,omitempty"`
 }
 
-// attempt is how an attempt ended.
+// attempt is the result of an attempt.
 type attempt struct {
 	Status int       `json:"status,omitempty"`
 	Error  string    `json:"error,omitempty"`
 	At     time.Time `json:"at"`
 }
 
-// queued returns what the queue knows of a delivery, nil if it is in none.
+// queued returns the state of a delivery in its queue, nil if it is in none.
 func queued(ctx context.Context, one *record) any {
 	if one.o.Key == "" {
 		return nil
@@ -74,7 +74,7 @@ func serveQueue(r *http.Request) (any, error) {
 	}
 	state, ok := queued(r.Context(), one).(*queueState)
 	if !ok {
-		return nil, errorf(http.StatusNotFound, "the delivery is in no queue")
+		return nil, errorf(http.StatusNotFound, "the delivery is not in a queue")
 	}
 	change := map[string]any{"action": q.Action, "queue": state.Queue}
 	switch q.Action {
@@ -86,15 +86,15 @@ func serveQueue(r *http.Request) (any, error) {
 	}
 	var changed json.RawMessage
 	if err := askQueue(r.Context(), http.MethodPost, "/verify_webhook/queue/change", nil, change, &changed); err != nil {
-		return nil, errorf(http.StatusServiceUnavailable, "asking the queue: %w", err)
+		return nil, errorf(http.StatusServiceUnavailable, "querying the queue: %w", err)
 	}
 	return changed, nil
 }
 
-var errNoQueue = errors.New("this Caddy has no webhook_queue")
+var errNoQueue = errors.New("this Caddy instance has no webhook_queue")
 
-// askQueue asks the admin API of the queue within the process, which is there if
-// the queue is compiled in. The admin API itself may be off.
+// askQueue calls the admin API of the queue within the process. It exists if the
+// queue is compiled in, even if the admin API is disabled.
 func askQueue(ctx context.Context, method, path string, query url.Values, body, answer any) error {
 	info, err := caddy.GetModule("admin.api.webhook_queue")
 	if err != nil {

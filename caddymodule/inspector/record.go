@@ -19,30 +19,30 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// record is one captured delivery. It does not change.
+// record is a captured delivery. It is immutable.
 type record struct {
 	number uint64
 	o      caddymodule.Observation
-	// masked are the headers and query parameters with signatures: they are
-	// kept, to explain refusals, and not shown.
+	// masked are the headers and query parameters with signatures, which are
+	// kept to explain refusals and not shown.
 	masked places
-	// withheld says why something of the request was not captured, empty if
-	// all was.
+	// withheld is the reason why a part of the request was not captured, empty
+	// if it is complete.
 	withheld string
-	content  [sha256.Size]byte // hash of the body, zero if it is not known whole
-	shown    int64             // how much of the body may be shown
+	content  [sha256.Size]byte // hash of the body, zero if it is not complete
+	shown    int64             // how many bytes of the body may be shown
 	size     int64             // in memory
 }
 
-// What is kept of one request is bounded, in bytes.
+// Limits for one request, in bytes.
 const (
 	maxHeaders  = 64 << 10
 	maxURI      = 8 << 10
 	maxIdentity = 1 << 10
-	overhead    = 1 << 10 // of everything else
+	overhead    = 1 << 10 // estimate for everything else
 )
 
-// newRecord takes an observation over, without what must not be captured.
+// newRecord copies an observation, without what must not be captured.
 func newRecord(o caddymodule.Observation) *record {
 	r := &record{o: o, masked: secretPlaces(o.Endpoint, o.Provider)}
 	r.withholdTokens()
@@ -54,7 +54,7 @@ func newRecord(o caddymodule.Observation) *record {
 	return r
 }
 
-// withholdTokens removes secrets that are not in headers: those were removed
+// withholdTokens removes secrets outside headers. Those in headers were removed
 // before.
 func (r *record) withholdTokens() {
 	if len(r.masked.tokenQuery) > 0 {
@@ -62,16 +62,16 @@ func (r *record) withholdTokens() {
 	}
 	if r.masked.tokenInBody && r.o.Body != nil {
 		r.o.Body, r.o.BodyCut = nil, true
-		r.withheld = "the body was not captured, since the provider sends its secret in it"
+		r.withheld = "the body was not captured, because it contains the provider's secret"
 	}
 }
 
-// bound cuts what is too long.
+// bound truncates what is too long.
 func (r *record) bound() {
 	short := func(text *string, most int) {
 		if len(*text) > most {
 			*text = strings.ToValidUTF8((*text)[:most], "")
-			r.withheld = cmp.Or(r.withheld, "something of the request was too long to be captured whole")
+			r.withheld = cmp.Or(r.withheld, "a part of the request was too long to be captured completely")
 		}
 	}
 	short(&r.o.URI, maxURI)
@@ -88,12 +88,12 @@ func (r *record) bound() {
 		}
 		if room < 0 {
 			delete(r.o.Header, name)
-			r.withheld = cmp.Or(r.withheld, "the headers were too long to be captured whole")
+			r.withheld = cmp.Or(r.withheld, "the headers were too long to be captured completely")
 		}
 	}
 }
 
-// memory estimates what the record takes.
+// memory estimates the memory of the record.
 func (r *record) memory() int64 {
 	n := int64(overhead + len(r.o.URI) + len(r.o.Host) + len(r.o.Reason) + len(r.o.ID) + len(r.o.Event) + cap(r.o.Body))
 	for name, values := range r.o.Header {
@@ -105,8 +105,8 @@ func (r *record) memory() int64 {
 	return n
 }
 
-// sameAs reports whether two deliveries are the same: verified under one key or,
-// where one was not verified, of the same content at the same endpoint.
+// sameAs reports whether two deliveries are the same: verified with one key or, if
+// one was not verified, with the same content at the same endpoint.
 func (r *record) sameAs(other *record) bool {
 	if r.o.Endpoint != other.o.Endpoint || r.o.Provider != other.o.Provider {
 		return false
@@ -117,7 +117,7 @@ func (r *record) sameAs(other *record) bool {
 	return r.content != [sha256.Size]byte{} && r.content == other.content && len(r.o.Body) > 0
 }
 
-// places are where a provider has its signatures and secrets.
+// places are the locations of a provider's signatures and secrets.
 type places struct {
 	headers, query []string // of signatures
 	tokenQuery     []string // of the secret itself
@@ -125,11 +125,11 @@ type places struct {
 	tokenInBody    bool
 }
 
-// knownPlaces has the places by provider and config: it grows with what is
-// configured, and with nothing that is sent.
+// knownPlaces contains the places by provider and config. Requests cannot make it
+// grow.
 var knownPlaces sync.Map
 
-// secretPlaces returns the places of an endpoint's provider.
+// secretPlaces returns the places for an endpoint's provider.
 func secretPlaces(endpoint, providerName string) (p places) {
 	e, ok := caddymodule.FindEndpoint(endpoint, providerName)
 	if !ok {
@@ -170,14 +170,14 @@ func (p *places) add(s *signature.Scheme) {
 	}
 }
 
-// secretHeader matches the names of headers whose values are never shown: of
-// signatures and of what may let somebody in.
+// secretHeader matches the names of headers whose values are never shown:
+// signatures and credentials.
 var secretHeader = regexp.MustCompile(`(?i)signature|hmac|token|secret|api-?key|password|credential|^(x-)?(hub-)?sig|-sig$|transmission-sig|^authorization$|cookie`)
 
 // secretQuery is the same for query parameters.
 var secretQuery = regexp.MustCompile(`(?i)sign|hmac|token|secret|key|password|auth|^sig$|^code$`)
 
-// mask is shown in place of a value.
+// mask replaces a value.
 const mask = "(masked)"
 
 // shownHeader returns the headers as they may be shown.
@@ -209,8 +209,8 @@ func (r *record) shownURI() string {
 	return replaceQuery(r.o.URI, names, "masked")
 }
 
-// replaceQuery replaces the values of query parameters, and leaves the rest as it
-// was written.
+// replaceQuery replaces the values of query parameters, and leaves the rest
+// unchanged.
 func replaceQuery(uri string, names []string, with string) string {
 	path, query, found := strings.Cut(uri, "?")
 	if !found || len(names) == 0 {
@@ -226,7 +226,7 @@ func replaceQuery(uri string, names []string, with string) string {
 	return path + "?" + strings.Join(pairs, "&")
 }
 
-// maskBody masks the signature in a body that has it.
+// maskBody masks a signature in the body.
 func (r *record) maskBody(text string) string {
 	for _, name := range r.masked.inBody {
 		last := regexp.QuoteMeta(name[strings.LastIndexByte(name, '.')+1:])
@@ -272,12 +272,12 @@ func (r *record) summary() Summary {
 	}
 }
 
-// clean makes text of a sender fit for JSON, lists and terminals.
+// clean makes a sender's text safe for JSON, lists and terminals.
 func clean(text string) string { return signature.Excerpt(text, 200) }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// detail is a delivery's page.
+// detail is the page of a delivery.
 type detail struct {
 	Summary
 	URI      string   `json:"uri"`
@@ -286,7 +286,7 @@ type detail struct {
 	Unsigned string   `json:"unsigned,omitempty"`
 	Steps    []step   `json:"steps"`
 	Headers  []header `json:"headers"`
-	// Body is there if it is text and was captured.
+	// Body is set if the body is text and was captured.
 	Body        string    `json:"body,omitempty"`
 	BodyNote    string    `json:"body_note,omitempty"`
 	Withheld    string    `json:"withheld,omitempty"`
@@ -307,7 +307,7 @@ type header struct {
 	Value string `json:"value"`
 }
 
-// detail returns what does not depend on the rest of the process.
+// detail returns the details that are in the record.
 func (r *record) detail() detail {
 	d := detail{Summary: r.summary(), URI: r.shownURI(), Scheme: r.o.Scheme, Secret: r.o.Secret, Unsigned: r.o.Unsigned, Withheld: r.withheld, Explainable: explainable(r.o.Outcome)}
 	for _, s := range r.o.Steps {
@@ -323,15 +323,15 @@ func (r *record) detail() detail {
 	return d
 }
 
-// shownBody returns the body as text, and what is to be said of it.
+// shownBody returns the body as text, and a note about it.
 func (r *record) shownBody() (text, note string) {
 	switch {
 	case r.masked.tokenInBody:
-		return "", "not captured, since the provider sends its secret in it"
+		return "", "not captured, because it contains the provider's secret"
 	case r.o.Body == nil && r.o.Size < 0:
-		return "", "the request was answered without reading its body"
+		return "", "the request got its response before its body was read"
 	case r.shown == 0 && len(r.o.Body) > 0:
-		return "", "kept in memory only to explain the refusal, and not shown; to see bodies, write bodies in the capture block"
+		return "", "kept in memory only to explain the refusal, not shown; to see bodies, write bodies in the capture block"
 	case r.shown == 0:
 		return "", "not captured; to see bodies, write bodies in the capture block"
 	case r.o.Body == nil:

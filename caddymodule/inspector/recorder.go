@@ -8,24 +8,24 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 )
 
-// recorder keeps the latest deliveries in memory, within bounds, and passes them
-// on to those who look. It observes while a config captures or somebody looks,
-// and otherwise costs nothing. There is one for the process, so that a reload,
-// which is what follows an explained refusal, loses nothing.
+// recorder keeps the latest deliveries in memory, within limits, and forwards them
+// to watchers. It observes while a config captures or a watcher is connected, and
+// costs nothing otherwise. There is one for the process, so that a reload, which
+// usually follows an explained refusal, loses nothing.
 type recorder struct {
 	now func() time.Time
 
 	mu       sync.Mutex
-	configs  []*Inspector // that capture, the last one started last
+	configs  []*Inspector // the capturing configs, in order of their start
 	watchers map[*watcher]struct{}
-	stop     func()      // ends observing; nil while not observing
-	idle     *time.Timer // ends observing when nobody has looked for a while
-	expiry   *time.Timer // removes deliveries whose time is over
+	stop     func()      // stops observing; nil while not observing
+	idle     *time.Timer // stops observing some time after the last watcher has left
+	expiry   *time.Timer // removes expired deliveries
 
 	last   uint64    // number of the latest delivery
 	kept   []*record // the oldest first
-	bytes  int64     // that kept takes
-	toTell []*record // those of kept whose body is there only to explain them
+	bytes  int64     // the memory of kept
+	toTell []*record // those of kept whose body is only for explanations
 }
 
 var deliveries = newRecorder(time.Now)
@@ -34,21 +34,21 @@ func newRecorder(now func() time.Time) *recorder {
 	return &recorder{now: now, watchers: make(map[*watcher]struct{})}
 }
 
-// Bounds that no option changes.
+// Limits that no option changes.
 const (
-	// refusedBodies is how many refused requests keep their bodies to be
-	// explained, refusedBody how many bytes of each.
+	// refusedBodies is for how many refused requests a body is kept for
+	// explanations, refusedBody the number of bytes of each.
 	refusedBodies = 20
 	refusedBody   = 64 << 10
-	// lingering is how long deliveries are observed after the last one who
-	// looked has left: a page that is loaded again must not miss any.
+	// lingering is how long deliveries are observed after the last watcher has
+	// left, so that a page that is reloaded misses none.
 	lingering = 30 * time.Second
 )
 
-// defaultCapture is what is kept while somebody looks and no config captures.
+// defaultCapture applies while a watcher is connected and no config captures.
 var defaultCapture = Capture{Last: 500, Total: 32 << 20, For: caddyDuration(time.Hour)}
 
-// capture returns the bounds in force.
+// capture returns the current limits.
 func (r *recorder) capture() Capture {
 	if len(r.configs) == 0 {
 		return defaultCapture
@@ -56,7 +56,7 @@ func (r *recorder) capture() Capture {
 	return *r.configs[len(r.configs)-1].Capture
 }
 
-// begin captures for a config.
+// begin starts capturing for a config.
 func (r *recorder) begin(config *Inspector) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -65,8 +65,8 @@ func (r *recorder) begin(config *Inspector) {
 	r.shrink()
 }
 
-// end ends the capture for a config. What was captured stays until its time is
-// over, unless no config captures any more and nobody looks.
+// end stops capturing for a config. Captured deliveries stay until they expire,
+// unless no other config captures and no watcher is connected.
 func (r *recorder) end(config *Inspector) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -75,7 +75,7 @@ func (r *recorder) end(config *Inspector) {
 	r.shrink()
 }
 
-// observe begins to observe. r.mu must be held.
+// observe starts observing. r.mu must be held.
 func (r *recorder) observe() {
 	if r.idle != nil {
 		r.idle.Stop()
@@ -86,7 +86,7 @@ func (r *recorder) observe() {
 	}
 }
 
-// linger ends observing in a while, if nobody needs it. r.mu must be held.
+// linger stops observing after some time, unless it is needed. r.mu must be held.
 func (r *recorder) linger() {
 	if len(r.configs) > 0 || len(r.watchers) > 0 || r.stop == nil || r.idle != nil {
 		return
@@ -132,7 +132,7 @@ func (r *recorder) DeliveryEnded(o caddymodule.Observation) {
 	}
 }
 
-// shrink removes what exceeds the bounds. r.mu must be held.
+// shrink removes what exceeds the limits. r.mu must be held.
 func (r *recorder) shrink() {
 	limits := r.capture()
 	for len(r.toTell) > refusedBodies {
@@ -155,15 +155,15 @@ func (r *recorder) shrink() {
 	}
 }
 
-// leastTelling is the place in toTell of the request whose body is needed least.
-// Requests without a signature are the background noise of the internet, and
-// their headers explain most of them.
+// leastTelling returns the index in toTell of the request whose body is needed
+// least. Requests without a signature come first: they are frequent, and their
+// headers usually explain them.
 func (r *recorder) leastTelling() int {
 	return max(0, slices.IndexFunc(r.toTell, func(one *record) bool { return one.o.Outcome == caddymodule.MissingSignature }))
 }
 
-// dropBody cuts a body to what is captured of all bodies. Readers have the
-// record as it was.
+// dropBody truncates a body to the captured length of all bodies. Readers keep the
+// previous record.
 func (r *recorder) dropBody(i int, limit int64) {
 	one := r.toTell[i]
 	r.toTell = slices.Delete(r.toTell, i, i+1)
@@ -216,7 +216,7 @@ func (r *recorder) same(as *record) (others []Summary) {
 	return others
 }
 
-// clear forgets everything that was captured.
+// clear removes all captured deliveries.
 func (r *recorder) clear() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -224,9 +224,9 @@ func (r *recorder) clear() {
 	r.shrink()
 }
 
-// watcher is one who looks.
+// watcher is a connected page or `watch` command.
 type watcher struct {
-	// wake has room for one signal.
+	// wake has a buffer for one signal.
 	wake chan struct{}
 
 	mu      sync.Mutex
@@ -234,10 +234,10 @@ type watcher struct {
 	missed  int // since the last call of take
 }
 
-// maxPending is how many deliveries wait for one who looks and is slow.
+// maxPending is how many deliveries are buffered for a slow watcher.
 const maxPending = 1000
 
-// watch adds one who looks, with what is kept already.
+// watch adds a watcher, with the deliveries that are already kept.
 func (r *recorder) watch() *watcher {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -251,7 +251,7 @@ func (r *recorder) watch() *watcher {
 	return w
 }
 
-// leave removes one who looks.
+// leave removes a watcher.
 func (r *recorder) leave(w *watcher) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -273,8 +273,8 @@ func (w *watcher) add(s Summary) {
 	}
 }
 
-// take returns what has come since the last call, and how many deliveries are
-// missing because they came too fast.
+// take returns the deliveries since the last call, and how many are missing
+// because they arrived too fast.
 func (w *watcher) take() (come []Summary, missed int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

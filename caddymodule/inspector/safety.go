@@ -16,14 +16,14 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// checkListeners refuses to serve on an address that others can reach.
+// checkListeners refuses to serve on an address that other machines can reach.
 func (h *Inspector) checkListeners() error {
 	if h.Remote {
 		return nil // checkAuthentication follows when the config starts
 	}
 	for _, address := range h.server.Listen {
 		if !isLoopbackListener(address) {
-			return fmt.Errorf("webhook_inspector would listen on %s, which other machines may reach: write `bind 127.0.0.1` in its site; or, to serve it to others, `remote` in its block and an authentication handler in front, such as basic_auth", address)
+			return fmt.Errorf("webhook_inspector would listen on %s, which other machines can reach: write `bind 127.0.0.1` in its site; or, to serve it to others, `remote` in its block and an authentication handler in front, such as basic_auth", address)
 		}
 	}
 	return nil
@@ -37,7 +37,7 @@ func isLoopbackListener(address string) bool {
 	return a.IsUnixNetwork() || !a.IsFdNetwork() && isLoopback(a.Host)
 }
 
-// isLoopback reports whether a host name or address is of this machine only.
+// isLoopback reports whether a host name or address is only for this machine.
 func isLoopback(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
@@ -48,8 +48,8 @@ func isLoopback(host string) bool {
 }
 
 // checkAuthentication refuses `remote` without an authentication handler that
-// every request must pass before it gets here. Provisioning is too early for
-// it: the routes are not complete.
+// applies to every request. It cannot run while provisioning, because the routes
+// are incomplete then.
 func (h *Inspector) checkAuthentication() error {
 	if !h.Remote {
 		return nil
@@ -57,14 +57,14 @@ func (h *Inspector) checkAuthentication() error {
 	if found, guarded := h.findIn(h.server.Routes, false, 0); found && guarded {
 		return nil
 	}
-	return errors.New("webhook_inspector: remote needs an authentication handler in front that every request passes, such as basic_auth or forward_auth in the same site without a matcher")
+	return errors.New("webhook_inspector: remote needs an authentication handler in front that applies to every request, such as basic_auth or forward_auth in the same site without a matcher")
 }
 
-// maxRouteDepth bounds the walk: named routes can invoke each other.
+// maxRouteDepth limits the recursion, because named routes can invoke each other.
 const maxRouteDepth = 32
 
 // findIn looks for the handler in routes, and reports whether authentication is in
-// front of it. guarded says so of the routes themselves.
+// front of it. guarded is true if authentication is in front of the routes.
 func (h *Inspector) findIn(routes caddyhttp.RouteList, guarded bool, depth int) (found, isGuarded bool) {
 	if depth > maxRouteDepth {
 		return false, false
@@ -105,8 +105,7 @@ func alwaysAuthenticates(r caddyhttp.Route) bool {
 	return len(r.MatcherSets) == 0 && slices.ContainsFunc(r.Handlers, authenticates)
 }
 
-// authenticates reports whether a handler lets only authenticated requests
-// through.
+// authenticates reports whether a handler refuses requests without authentication.
 func authenticates(handler caddyhttp.MiddlewareHandler) bool {
 	switch a := handler.(type) {
 	case caddyauth.Authentication, *caddyauth.Authentication:
@@ -118,8 +117,8 @@ func authenticates(handler caddyhttp.MiddlewareHandler) bool {
 	return ok && m.CaddyModule().ID == "http.handlers.authentication"
 }
 
-// setSecurityHeaders sets what keeps other sites and what senders wrote from
-// acting in the page.
+// setSecurityHeaders sets the headers that keep other sites and senders' input from
+// running in the page.
 func setSecurityHeaders(header http.Header) {
 	header.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'")
 	header.Set("X-Content-Type-Options", "nosniff")
@@ -130,8 +129,7 @@ func setSecurityHeaders(header http.Header) {
 	header.Set("Cache-Control", "no-store")
 }
 
-// checkRequest refuses requests that another site has made a browser send, and
-// those that did not come from this machine.
+// checkRequest refuses cross-site requests, and requests from other machines.
 func (h *Inspector) checkRequest(r *http.Request) error {
 	if !h.Remote {
 		if err := checkLocal(r); err != nil {
@@ -144,7 +142,7 @@ func (h *Inspector) checkRequest(r *http.Request) error {
 	if r.Method != http.MethodPost {
 		return nil
 	}
-	// A form of another site cannot have this type.
+	// A form on another site cannot send this type.
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return errors.New("Content-Type must be application/json")
 	}
@@ -154,16 +152,15 @@ func (h *Inspector) checkRequest(r *http.Request) error {
 // proxyHeaders are set by proxies.
 var proxyHeaders = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"}
 
-// checkLocal refuses other names than those of this machine, by which a site
-// whose name resolves to it could read the page (DNS rebinding), and requests
-// that came through a proxy or a tunnel.
+// checkLocal refuses host names other than this machine's, which would allow DNS
+// rebinding, and requests through a proxy or a tunnel.
 func checkLocal(r *http.Request) error {
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
 	if !isLoopback(host) {
-		return errors.New("the Host is not of this machine: open it as localhost")
+		return errors.New("the Host is not this machine's: open the page as localhost")
 	}
 	for _, name := range proxyHeaders {
 		if len(r.Header.Values(name)) > 0 {
@@ -173,13 +170,13 @@ func checkLocal(r *http.Request) error {
 	return nil
 }
 
-// checkOrigin refuses requests that the page of another origin has made. Links to
-// the page are allowed.
+// checkOrigin refuses requests from pages of another origin. Links to the page are
+// allowed.
 func checkOrigin(r *http.Request) error {
 	if origins := r.Header.Values("Origin"); len(origins) > 0 {
 		origin, err := url.Parse(origins[0])
 		if err != nil || len(origins) > 1 || origin.Host == "" || !strings.EqualFold(origin.Host, r.Host) {
-			return errors.New("the request comes from the page of another site")
+			return errors.New("the request comes from another site")
 		}
 	}
 	switch site := r.Header.Get("Sec-Fetch-Site"); site {
@@ -189,6 +186,6 @@ func checkOrigin(r *http.Request) error {
 		if r.URL.Path == "/" && r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document" {
 			return nil // a link
 		}
-		return errors.New("the request comes from the page of another site")
+		return errors.New("the request comes from another site")
 	}
 }

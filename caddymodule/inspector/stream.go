@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	// maxStreams is how many may look at a time.
+	// maxStreams is the maximum number of watchers.
 	maxStreams = 32
-	// heartbeat is how often a stream without deliveries has a sign of life.
+	// heartbeat is the interval of heartbeats in a stream without deliveries.
 	heartbeat = 15 * time.Second
-	// gathering is how long deliveries are gathered for one event: a page draws
+	// gathering is how long deliveries are collected for one event: a page draws
 	// many at once as fast as one.
 	gathering = 50 * time.Millisecond
 )
 
 var streams atomic.Int64
 
-// stream sends deliveries as they end: first `settings`, then `deliveries`, each a
-// list, and `missed` with a number where they came too fast. It ends with `bye`
+// stream sends deliveries when they end: first `settings`, then `deliveries`, each a
+// list, and `missed` with a number if they arrived too fast. It ends with `bye`
 // when closing is closed.
 func stream(w http.ResponseWriter, r *http.Request, closing <-chan struct{}) error {
 	if streams.Add(1) > maxStreams {
@@ -42,7 +42,7 @@ func stream(w http.ResponseWriter, r *http.Request, closing <-chan struct{}) err
 	defer deliveries.leave(watcher)
 	events, err := sse.Start(w, 2*heartbeat)
 	if err != nil || send(events, "settings", currentSettings()) != nil {
-		return nil // it has left
+		return nil // the client has disconnected
 	}
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()
@@ -66,7 +66,7 @@ func stream(w http.ResponseWriter, r *http.Request, closing <-chan struct{}) err
 	}
 }
 
-// pause waits for more deliveries to gather.
+// pause waits for more deliveries.
 func pause(r *http.Request, closing <-chan struct{}) {
 	timer := time.NewTimer(gathering)
 	defer timer.Stop()

@@ -1,6 +1,6 @@
 "use strict";
-// Everything that a sender wrote goes into the page as text: nothing here makes
-// HTML of a string, and the Content-Security-Policy forbids it.
+// All data from senders goes into the page as text: no code here builds HTML from
+// strings, and the Content-Security-Policy forbids it.
 
 const mostRows = 500;
 const refused = new Set(["missing_signature", "invalid_signature", "stale", "malformed", "too_large", "body_timeout"]);
@@ -11,7 +11,7 @@ const byNumber = new Map(); // the oldest first
 const rows = new Map(); // number → row in the table
 let instance = "", chosen = 0, open = 0, held = false, waiting = [], drawing = false, missed = 0;
 
-// make makes an element; strings among its children become text.
+// make creates an element; strings among its children become text.
 function make(name, attributes, ...children) {
 	const e = document.createElement(name);
 	for (const [key, value] of Object.entries(attributes || {})) {
@@ -46,7 +46,7 @@ function row(d) {
 	return r;
 }
 
-// draw adds what has come since the last time, and removes what is too much.
+// draw adds new deliveries, and removes those beyond the limit.
 function draw() {
 	drawing = false;
 	const fresh = waiting.slice(-mostRows);
@@ -88,9 +88,9 @@ function finish() {
 	document.querySelector("table").hidden = byNumber.size === 0;
 	const hidden = byNumber.size - rows.size;
 	const notes = [];
-	if (missed) notes.push(missed + " deliveries came too fast to be shown.");
+	if (missed) notes.push(missed + " deliveries arrived too fast to be shown.");
 	if (byNumber.size && hidden) notes.push(hidden + " of " + byNumber.size + " are hidden by the filters.");
-	if (held && waiting.length) notes.push(waiting.length + " more have come since you paused.");
+	if (held && waiting.length) notes.push(waiting.length + " more have arrived since you paused.");
 	$("missed").textContent = notes.join(" ");
 	$("missed").hidden = notes.length === 0;
 	mark();
@@ -122,7 +122,7 @@ function settle(s) {
 	fill($("outcome"), s.outcomes, 2);
 	$("capture").textContent = s.always ? "the last " + s.last + " are kept in memory" : "captures while this page is open, in memory";
 	$("bodies").hidden = !s.bodies;
-	$("bodies").textContent = "Bodies are captured: up to " + size(s.bodies) + " of each delivery can be read here by everyone who can open this page.";
+	$("bodies").textContent = "Bodies are captured: up to " + size(s.bodies) + " of each delivery are visible to everyone who can open this page.";
 	const endpoint = s.endpoints[0];
 	$("example").textContent = s.example || (endpoint ? "caddy verify-webhook send --help" : "The running config has no verify_webhook endpoint.");
 }
@@ -148,17 +148,17 @@ async function ask(path, body) {
 	return answer;
 }
 
-// pairs makes a list of names and values, without those that are empty.
+// pairs creates a list of names and values, without empty ones.
 const pairs = (list, kind) => make("dl", {class: kind || ""}, ...list.filter((p) => p[1] !== "" && p[1] !== undefined).flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
 
 function report(box, x) {
 	box.classList.toggle("solved", x.accepted);
-	const parts = [make("strong", {}, x.accepted ? "With the config as it is now" : "Why it was refused"), make("p", {class: "answer"}, x.accepted ? "It would be accepted. Have it sent again." : x.answer)];
+	const parts = [make("strong", {}, x.accepted ? "With the current config" : "Why it was refused"), make("p", {class: "answer"}, x.accepted ? "It would be accepted. Make the provider resend it." : x.answer)];
 	(x.findings || []).forEach((f, i) => parts.push(make("div", {class: "finding"},
 		i > 0 ? make("p", {}, (f.guess ? "Perhaps " : "") + f.cause) : "",
 		make("strong", {}, i > 0 ? "Then" : "Change first"), make("p", {class: "change"}, f.change))));
 	for (const note of x.notes || []) parts.push(make("p", {class: "quiet"}, "Note: " + note));
-	if (x.cut) parts.push(make("p", {class: "quiet"}, "The search ended at its limit: it takes at most some seconds."));
+	if (x.cut) parts.push(make("p", {class: "quiet"}, "The search stopped at its time limit."));
 	if (x.tried) parts.push(make("p", {class: "quiet"}, x.tried + " variations of secret, body, URL and headers were tried."));
 	box.replaceChildren(...parts);
 }
@@ -172,7 +172,7 @@ async function explain() {
 		const x = await ask("api/explain", {number});
 		if (number === open) report(box, x);
 	} catch (e) {
-		if (number === open) box.replaceChildren(make("p", {}, "It could not be explained: " + e.message), explainButton("Try again"));
+		if (number === open) box.replaceChildren(make("p", {}, "No explanation: " + e.message), explainButton("Try again"));
 	}
 }
 
@@ -184,7 +184,7 @@ async function copyCurl(number) {
 	try {
 		const text = await (await fetch("api/curl?number=" + number)).text();
 		await navigator.clipboard.writeText(text);
-		say("Copied. Credentials are not in it, and signatures are masked.");
+		say("Copied, without credentials and with masked signatures.");
 	} catch (e) { say("Could not copy: " + e.message); }
 }
 
@@ -205,12 +205,12 @@ async function show(number, again) {
 	if (number !== open) return;
 	const parts = [make("h2", {}, "Delivery " + number, tag(d.outcome), closeButton()), make("p", {class: "reason"}, d.reason)];
 	if (d.explainable) {
-		parts.push(was || make("div", {class: "why"}, make("p", {}, "What is wrong, and what to change first? The search tries what people get wrong with secrets, bodies, URLs, headers and clocks."), explainButton("Explain")));
+		parts.push(was || make("div", {class: "why"}, make("p", {}, "What is wrong, and what to change first? The search tries the usual mistakes with secrets, bodies, URLs, headers and clocks."), explainButton("Explain")));
 	}
 	parts.push(make("div", {class: "actions"},
 		make("button", {type: "button", onclick: () => copyCurl(number)}, "Copy as curl"),
 		make("a", {href: "api/http?number=" + number, download: "delivery-" + number + ".http", class: "download"}, make("button", {type: "button", tabindex: "-1"}, "Download .http")),
-		d.can_forget ? make("button", {type: "button", class: "forget", onclick: () => change("api/forget", {number}, "Forgotten: the provider can send it again.")}, "Forget") : ""),
+		d.can_forget ? make("button", {type: "button", class: "forget", onclick: () => change("api/forget", {number}, "Forgotten: the provider can resend it.")}, "Forget") : ""),
 		make("p", {class: "said quiet", role: "status"}));
 	parts.push(pairs([
 		["Time", new Date(d.time).toLocaleString()], ["Endpoint", d.endpoint], ["Provider", d.provider], ["Event", d.event], ["ID", d.id],
@@ -218,11 +218,11 @@ async function show(number, again) {
 		["Response", d.response ? String(d.response) : ""], ["App", app(d)], ["Secret", d.secret], ["Unsigned", d.unsigned], ["Replay store", d.claim], ["Key", d.key]]));
 	parts.push(...queueParts(d));
 	if (d.steps && d.steps.length) {
-		parts.push(make("h3", {}, "Its way"), make("ol", {class: "way"}, ...d.steps.map((s) => make("li", {}, make("span", {class: "n"}, ms(s.after_ms)), s.name)),
+		parts.push(make("h3", {}, "Path"), make("ol", {class: "way"}, ...d.steps.map((s) => make("li", {}, make("span", {class: "n"}, ms(s.after_ms)), s.name)),
 			make("li", {}, make("span", {class: "n"}, ms(d.took_ms)), d.outcome)));
 	}
 	if (d.same) {
-		parts.push(make("h3", {}, "Copies and retries of it"), make("ol", {class: "way same"}, ...d.same.map((s) =>
+		parts.push(make("h3", {}, "Copies and retries"), make("ol", {class: "way same"}, ...d.same.map((s) =>
 			make("li", {}, make("a", {href: "#" + s.number}, "#" + s.number), clock(s.time), tag(s.outcome), app(s)))));
 	}
 	parts.push(make("h3", {}, "Headers"), pairs((d.headers || []).map((h) => [h.name, h.value]), "code"));
@@ -242,7 +242,7 @@ function queueParts(d) {
 		["State", q.state + (q.paused ? ", the queue is paused" : "")], ["Attempts", q.attempts ? String(q.attempts) : ""],
 		["Last attempt", q.last ? [q.last.status || "", q.last.error || ""].filter(Boolean).join(" ") + " at " + new Date(q.last.at).toLocaleString() : ""],
 		["Next attempt", q.next ? new Date(q.next).toLocaleString() : ""]]),
-	make("div", {class: "actions"}, stored ? button("Retry now", "retry", "It is tried again.") : "", stored ? button("Discard", "discard", "Discarded.") : "",
+	make("div", {class: "actions"}, stored ? button("Retry now", "retry", "Retrying.") : "", stored ? button("Discard", "discard", "Discarded.") : "",
 		q.paused ? button("Resume the queue", "resume", "The queue delivers again.") : button("Pause the queue", "pause", "The queue is paused."))];
 }
 
