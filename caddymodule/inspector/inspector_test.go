@@ -3,6 +3,7 @@ package inspector_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/verify-webhook/caddy-verify-webhook/internal/sse"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/delivery"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 )
 
 func TestItRefusesToStartWhereOthersCouldReachIt(t *testing.T) {
@@ -37,7 +39,8 @@ func TestItRefusesToStartWhereOthersCouldReachIt(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := &server{t: t, admin: "off", site: "127.0.0.1:1", inspector: "127.0.0.1:1"}
 			t.Cleanup(func() { _ = caddy.Stop() })
-			err := s.load("{\n admin off\n persist_config off\n log default {\n output discard\n}\n}\n" + strings.ReplaceAll(c.site, "PORT", "49401"))
+			_, port, _ := net.SplitHostPort(process.Address(t))
+			err := s.load("{\n admin off\n persist_config off\n log default {\n output discard\n}\n}\n" + strings.ReplaceAll(c.site, "PORT", port))
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
@@ -63,7 +66,7 @@ func TestOptions(t *testing.T) {
 		"remot":                                   "did you mean remote?",
 	} {
 		t.Run(strings.ReplaceAll(options, "\n", " "), func(t *testing.T) {
-			s := &server{t: t, admin: "off", site: "127.0.0.1:49402", inspector: "127.0.0.1:49403"}
+			s := &server{t: t, admin: "off", site: process.Address(t), inspector: process.Address(t)}
 			t.Cleanup(func() { _ = caddy.Stop() })
 			err := s.load(config(options))
 			if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
