@@ -23,13 +23,13 @@ type acceptance struct {
 	r        *http.Request
 	received time.Time
 	key      string
-	// tried is how many attempts were made while the provider waited, delay how
-	// long to wait for the next one.
+	// tried is the number of attempts while the provider waited, delay the time
+	// until the next one.
 	tried int
 	delay time.Duration
 }
 
-// putTimeout bounds how long a provider waits for the store.
+// putTimeout limits how long a provider waits for the store.
 const putTimeout = 15 * time.Second
 
 // Attributes of a stored request.
@@ -39,9 +39,8 @@ const (
 	attributeTried  = "tried"
 )
 
-// store stores the delivery durably. If it is stored already, it changes
-// nothing, except that a dead delivery, which the provider sends once more,
-// is tried again.
+// store stores the delivery durably. If it is already stored, nothing changes,
+// except that a dead delivery, which the provider has resent, is retried.
 func (a *acceptance) store() error {
 	h := a.h
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.r.Context()), putTimeout)
@@ -67,7 +66,7 @@ func (a *acceptance) store() error {
 
 func (a *acceptance) put(ctx context.Context, q durable.Queue) (existing durable.State, err error) {
 	name := a.h.Name
-	if a.v.Redelivered { // an operator wants the app to get it once more
+	if a.v.Redelivered { // an operator has forgotten it, so that the app gets it again
 		if _, err := q.Forget(ctx, name, []string{a.key}); err != nil {
 			return 0, err
 		}
@@ -92,7 +91,7 @@ func (a *acceptance) put(ctx context.Context, q durable.Queue) (existing durable
 	return result.Existing, err
 }
 
-// request returns what is stored of the request.
+// request returns the stored form of the request.
 func (a *acceptance) request() durable.Request {
 	r := a.r
 	out := durable.Request{
@@ -102,7 +101,7 @@ func (a *acceptance) request() durable.Request {
 	}
 	if orig, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		out.OriginalURI = orig.RequestURI
-		if !strings.HasPrefix(out.OriginalURI, "/") { // it names scheme and host, as towards a proxy
+		if !strings.HasPrefix(out.OriginalURI, "/") { // it contains scheme and host, as in requests to a proxy
 			out.OriginalURI = orig.URL.RequestURI()
 		}
 		if orig.Method != r.Method {
@@ -118,12 +117,12 @@ func (a *acceptance) request() durable.Request {
 	return out
 }
 
-// logPutError logs why a delivery could not be stored. The provider is asked to
-// send it again.
+// logPutError logs why a delivery could not be stored. The provider gets 503 and
+// retries.
 func (h *Handler) logPutError(err error) {
-	message := "storing a webhook delivery failed; the provider is asked to send it again"
+	message := "storing a webhook delivery failed; the provider gets 503 and retries"
 	if errors.Is(err, durable.ErrFull) {
-		message = "the webhook queue is full; providers are asked to send their deliveries again"
+		message = "the webhook queue is full; providers get 503 and retry"
 	}
 	h.log().Error(message, zap.String("queue", h.Name), zap.Error(err))
 }
@@ -150,7 +149,7 @@ func (a *acceptance) tryApp(w http.ResponseWriter) (done bool, err error) {
 	out := &passThrough{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
 	result := h.run(out, r)
 	if out.passed {
-		if result.aborted { // the provider sees the app's response break off
+		if result.aborted { // the provider gets an incomplete response, as from the app
 			panic(http.ErrAbortHandler)
 		}
 		return true, result.err
@@ -165,12 +164,12 @@ func (a *acceptance) tryApp(w http.ResponseWriter) (done bool, err error) {
 			a.delay = delay
 		}
 	}
-	h.log().Warn("the app did not take a webhook delivery; it is stored and delivered later",
+	h.log().Warn("the app did not accept a webhook delivery; it is stored and delivered later",
 		zap.String("queue", h.Name), zap.String("key", a.key), zap.Int("status", result.status), zap.Error(result.err))
 	return false, nil
 }
 
-// passThrough passes a response to the provider, unless its status is 5xx.
+// passThrough forwards a response to the provider, unless its status is 5xx.
 type passThrough struct {
 	caddyhttp.ResponseWriterWrapper
 	header http.Header // until a status decides

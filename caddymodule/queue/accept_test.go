@@ -28,16 +28,16 @@ func TestOnlyWhatIsVerifiedIsStored(t *testing.T) {
 		log    string
 	}{
 		"mode monitor with an error route that lies": {
-			gate("mode monitor") + "\nhandle_errors {\nrespond 200\n}", http.Header{}, 503, "in mode monitor, has not verified",
+			gate("mode monitor") + "\nhandle_errors {\nrespond 200\n}", http.Header{}, 503, "in mode monitor forwarded an unverified request",
 		},
-		"without a gate": {queueOnly, nil, 500, "put verify_webhook in front of it"},
+		"without a gate": {queueOnly, nil, 500, "write verify_webhook before it"},
 		// Without a gate nothing strips what a client sends.
-		"without a gate, which a client denies": {queueOnly, http.Header{"Webhook-Verified-Key": {"k"}}, 500, "put verify_webhook in front of it"},
+		"without a gate, which a client denies": {queueOnly, http.Header{"Webhook-Verified-Key": {"k"}}, 500, "write verify_webhook before it"},
 		"the gate refuses it":                   {gate(""), http.Header{"X-Hub-Signature-256": {"sha256=" + strings.Repeat("00", 32)}}, 401, ""},
 		"mode monitor lets a forged one through": {
-			gate("mode monitor"), http.Header{"X-Hub-Signature-256": {"sha256=" + strings.Repeat("00", 32)}}, 503, "in mode monitor, has not verified",
+			gate("mode monitor"), http.Header{"X-Hub-Signature-256": {"sha256=" + strings.Repeat("00", 32)}}, 503, "in mode monitor forwarded an unverified request",
 		},
-		"mode monitor lets one without a signature through": {gate("mode monitor"), http.Header{}, 503, "in mode monitor, has not verified"},
+		"mode monitor lets one without a signature through": {gate("mode monitor"), http.Header{}, 503, "in mode monitor forwarded an unverified request"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, test.site)

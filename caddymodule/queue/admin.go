@@ -33,18 +33,18 @@ const (
 )
 
 const (
-	// maxAdminBody bounds what the admin API reads.
+	// maxAdminBody is the maximum size of a body for the admin API.
 	maxAdminBody = 1 << 20
 	// shownBody is how much of a body is shown with its entry.
 	shownBody = 64 << 10
-	// adminTimeout bounds a request that reads; one that changes many entries
-	// goes on for as long as its client waits.
+	// adminTimeout limits a request that reads. One that changes many entries
+	// continues as long as its client waits.
 	adminTimeout = 10 * time.Second
 	// changedAtOnce is how many entries are changed in one call of the store.
 	changedAtOnce = 500
 )
 
-// EntryInfo is a stored delivery, as the admin API shows it.
+// EntryInfo is a stored delivery in the admin API.
 type EntryInfo struct {
 	Queue string `json:"queue"`
 	Key   string `json:"key"`
@@ -57,18 +57,18 @@ type EntryInfo struct {
 	Attempts int         `json:"attempts"`
 	BodySize int64       `json:"body_size"`
 	Last     *ResultInfo `json:"last,omitempty"`
-	// Request is shown of one entry, not in lists.
+	// Request is set for a single entry, not in lists.
 	Request *RequestInfo `json:"request,omitempty"`
 }
 
-// ResultInfo is how the last attempt ended.
+// ResultInfo is the result of the last attempt.
 type ResultInfo struct {
 	Status int       `json:"status,omitempty"`
 	Error  string    `json:"error,omitempty"`
 	At     time.Time `json:"at"`
 }
 
-// RequestInfo is the request of a delivery. Headers that can hold secrets are
+// RequestInfo is the request of a delivery. Headers that can contain secrets are
 // masked.
 type RequestInfo struct {
 	Method      string      `json:"method"`
@@ -78,7 +78,7 @@ type RequestInfo struct {
 	RemoteAddr  string      `json:"remote_addr"`
 	TLS         bool        `json:"tls"`
 	Header      http.Header `json:"header"`
-	// Body is the beginning of the body, as text or, if it is none, in base64.
+	// Body is the beginning of the body, as text or, if it is binary, in base64.
 	Body       string `json:"body,omitempty"`
 	BodyBase64 string `json:"body_base64,omitempty"`
 	Truncated  bool   `json:"truncated,omitempty"`
@@ -91,13 +91,13 @@ type EntriesPage struct {
 	Next string `json:"next,omitempty"`
 }
 
-// Change is what AdminChangePath is asked.
+// Change is the request to AdminChangePath.
 type Change struct {
 	// Action is retry, discard, pause or resume.
 	Action string `json:"action"`
 	Queue  string `json:"queue"`
-	// Keys are the entries to retry or discard. Without keys they are those
-	// that Filter selects.
+	// Keys are the entries to retry or discard. Without keys, Filter selects
+	// them.
 	Keys   []string `json:"keys,omitempty"`
 	Filter *Filter  `json:"filter,omitempty"`
 	// DryRun changes nothing, and counts.
@@ -107,14 +107,14 @@ type Change struct {
 // Filter selects entries of a queue. Zero values select all.
 type Filter struct {
 	State string `json:"state,omitempty"`
-	// OlderThan and NewerThan bound the age.
+	// OlderThan and NewerThan limit the age.
 	OlderThan caddy.Duration `json:"older_than,omitempty"`
 	NewerThan caddy.Duration `json:"newer_than,omitempty"`
-	// Status is that of the last attempt, -1 for none.
+	// Status is the status of the last attempt, -1 for none.
 	Status int `json:"status,omitempty"`
 }
 
-// Changed is the answer of AdminChangePath.
+// Changed is the response of AdminChangePath.
 type Changed struct {
 	// Count is how many entries were changed or, in a dry run, would be.
 	Count int `json:"count"`
@@ -122,7 +122,7 @@ type Changed struct {
 	Sample []EntryInfo `json:"sample,omitempty"`
 }
 
-// adminAPI lets an operator look at queues and change them.
+// adminAPI shows and changes queues.
 type adminAPI struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -179,7 +179,7 @@ func serve(w http.ResponseWriter, r *http.Request, handle func(*call, context.Co
 	case errors.Is(err, durable.ErrInvalid):
 		return adminError(http.StatusBadRequest, err)
 	}
-	return adminError(http.StatusServiceUnavailable, fmt.Errorf("asking the store of the webhook queues: %w", err))
+	return adminError(http.StatusServiceUnavailable, fmt.Errorf("querying the store of the webhook queues: %w", err))
 }
 
 func adminError(status int, err error) error {
@@ -201,8 +201,8 @@ func (c *call) queues(ctx context.Context) error {
 	return c.answer(infos)
 }
 
-// known rejects a name that is neither configured nor stored: a typing error
-// must not look like an empty queue.
+// known rejects a name that is neither configured nor stored, so that a misspelled
+// name does not look like an empty queue.
 func (c *call) known(ctx context.Context, name string) error {
 	if name == "" {
 		return adminError(http.StatusBadRequest, errors.New("missing queue: write its name"))
@@ -219,7 +219,7 @@ func (c *call) known(ctx context.Context, name string) error {
 	return adminError(http.StatusNotFound, fmt.Errorf("there is no queue %q; available: %s", name, strings.Join(slices.Compact(all), ", ")))
 }
 
-// entries answers a page of a list.
+// entries returns a page of a list.
 func (c *call) entries(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()

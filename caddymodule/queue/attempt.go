@@ -34,23 +34,23 @@ var unhandled = caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Reques
 	return nil
 })
 
-// result is how an attempt ended.
+// result is the result of an attempt.
 type result struct {
 	status int // of the app's response; 0 without one
 	err    error
-	// refused: no connection to the app could be made, so it has not seen the
+	// refused: the connection to the app failed, so the app has not received the
 	// delivery.
 	refused bool
-	// aborted: the response broke off.
+	// aborted: the response ended unexpectedly.
 	aborted bool
-	// retryAfter is what a 429 or 503 asks for, slow that it does.
+	// retryAfter is the Retry-After of a 429 or 503, slow whether there is one.
 	retryAfter time.Duration
 	slow       bool
-	// stored is why the stored delivery could not be read.
+	// stored is the error of reading the stored delivery.
 	stored error
 }
 
-// outcome is what the queue stores of the result.
+// outcome returns the result as the queue stores it.
 func (r result) outcome(at time.Time) durable.Result {
 	out := durable.Result{Status: r.status, At: at}
 	if r.err != nil {
@@ -85,7 +85,7 @@ func (h *Handler) attempt(ctx context.Context, l durable.Lease) result {
 	return res
 }
 
-// readRetryAfter notes for how long the app asks to be left alone.
+// readRetryAfter reads for how long the app asks for a pause.
 func (h *Handler) readRetryAfter(res *result, header http.Header) {
 	if res.status == http.StatusTooManyRequests || res.status == http.StatusServiceUnavailable {
 		res.retryAfter, res.slow = durable.ParseRetryAfter(header.Get("Retry-After"), h.now(), h.policy.MaxRetryAfter)
@@ -95,9 +95,9 @@ func (h *Handler) readRetryAfter(res *result, header http.Header) {
 // succeeded reports whether the app has handled the delivery.
 func (h *Handler) succeeded(r result) bool { return r.err == nil && h.handled(r.status) }
 
-// run runs the deliver routes and returns how they ended. Only what they respond
-// themselves counts: not what an error route responds, and not the lack of a
-// response, which a server would send as 200.
+// run runs the deliver routes and returns the result. Only their own response
+// counts: not that of an error route, and not a missing response, which a server
+// would send as 200.
 func (h *Handler) run(w statusWriter, r *http.Request) (res result) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -111,28 +111,28 @@ func (h *Handler) run(w statusWriter, r *http.Request) (res result) {
 	switch failed, _ := repl.Get("http.error"); {
 	case err != nil:
 		return result{err: reason(err)}
-	case failed != nil: // an error route has responded in place of the app
+	case failed != nil: // an error route has responded instead of the app
 		err, ok := failed.(error)
 		if !ok {
 			err = fmt.Errorf("%v", failed)
 		}
 		return result{err: reason(err)}
 	case caddyhttp.GetVar(ctx, unhandledVar) == true:
-		return result{err: errors.New("no handler in deliver responded: put reverse_proxy in it, with no matcher or one that matches")}
+		return result{err: errors.New("no handler in deliver responded: write reverse_proxy in it, without a matcher or with one that matches")}
 	case w.finalStatus() == 0:
 		return result{err: errors.New("no handler in deliver responded")}
 	}
 	return result{status: w.finalStatus()}
 }
 
-// statusWriter is a response whose status can be looked at; 0 without one.
+// statusWriter is a response with its status, 0 without one.
 type statusWriter interface {
 	http.ResponseWriter
 	finalStatus() int
 }
 
-// reason returns what is wrong, without the status and the position in the code
-// that Caddy's errors have.
+// reason returns the message of an error, without the status and the position in
+// the code that Caddy's errors contain.
 func reason(err error) error {
 	var handlerErr caddyhttp.HandlerError
 	switch {
@@ -145,12 +145,12 @@ func reason(err error) error {
 }
 
 // recovered is the result of a panic. reverse_proxy panics with ErrAbortHandler
-// when the app's response breaks off; in the background nothing else would
-// recover it, and Caddy would end.
+// when the app's response ends unexpectedly. In the background, an unrecovered
+// panic would stop Caddy.
 func (h *Handler) recovered(p any, res result) result {
 	res.aborted = true
 	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		res.err = errors.New("the app's response broke off")
+		res.err = errors.New("the app's response ended unexpectedly")
 		return res
 	}
 	res.err = fmt.Errorf("panic: %v", p)
@@ -168,12 +168,12 @@ func refused(err error) bool {
 	case errors.As(err, &op) && op.Op == "dial":
 		return true
 	}
-	// Its health checks know the upstream as down.
+	// Its health checks have marked the upstream as down.
 	return strings.Contains(err.Error(), "no upstreams available")
 }
 
-// prepare makes the request that the routes get: what Caddy's server would make
-// of the original one.
+// prepare creates the request for the routes, as Caddy's server would from the
+// original one.
 func (h *Handler) prepare(ctx context.Context, w http.ResponseWriter, e durable.Entry, body *leasedBody) (*http.Request, error) {
 	stored := e.Request
 	original, err := url.ParseRequestURI(stored.OriginalURI)
@@ -216,20 +216,20 @@ func (h *Handler) prepare(ctx context.Context, w http.ResponseWriter, e durable.
 	ctx = caddymodule.NewContext(ctx, verifiedAgain(header, e.Key))
 	r = caddyhttp.PrepareRequest(r.WithContext(ctx), repl, w, h.server)
 	repl.Map(func(name string) (any, bool) { return h.placeholder(name, header, number) })
-	// Only now, so that {http.request.orig_uri} is the original one.
+	// Set here, so that {http.request.orig_uri} is the original one.
 	r.Method, r.URL, r.RequestURI = stored.Method, rewritten, stored.URI
 	return r, nil
 }
 
-// verifiedAgain is what the gate said of the delivery when it came, for handlers
-// such as webhook_sign and webhook_relay. Only verified deliveries are stored, and
-// their identity headers with them.
+// verifiedAgain restores the verified delivery for handlers such as webhook_sign and
+// webhook_relay. Only verified deliveries are stored, together with their identity
+// headers.
 func verifiedAgain(header http.Header, key string) *caddymodule.VerifiedDelivery {
 	v := &caddymodule.VerifiedDelivery{
 		Provider: header.Get(caddymodule.HeaderProvider),
 		ID:       header.Get(caddymodule.HeaderID),
 		Event:    header.Get(caddymodule.HeaderEvent),
-		// The headers have the queue's key where the delivery has none.
+		// The headers contain the queue's key if the delivery has none.
 		Key:      cmp.Or(header.Get(caddymodule.HeaderKey), key),
 		Unsigned: header.Get(caddymodule.HeaderUnsigned),
 	}
@@ -239,7 +239,7 @@ func verifiedAgain(header http.Header, key string) *caddymodule.VerifiedDelivery
 	return v
 }
 
-// attemptNumber is the number of the attempt that is about to be made.
+// attemptNumber is the number of the next attempt.
 func attemptNumber(e durable.Entry) int {
 	number := e.Attempts + 1
 	if e.Request.Attributes[attributeTried] != "" {
@@ -248,16 +248,16 @@ func attemptNumber(e durable.Entry) int {
 	return number
 }
 
-// setAttempt adds the headers that tell the app about the attempt.
+// setAttempt adds the headers for the attempt.
 func setAttempt(header http.Header, key string, number int, received time.Time) {
-	if header[caddymodule.HeaderKey] == nil { // the delivery has none of its own
+	if header[caddymodule.HeaderKey] == nil { // the delivery has no key
 		header[caddymodule.HeaderKey] = []string{key}
 	}
 	header[caddymodule.HeaderAttempt] = []string{strconv.Itoa(number)}
 	header[caddymodule.HeaderReceived] = []string{strconv.FormatInt(received.Unix(), 10)}
 }
 
-// placeholder gives the values of our placeholders.
+// placeholder returns the values of our placeholders.
 func (h *Handler) placeholder(name string, header http.Header, number int) (any, bool) {
 	switch name {
 	case "http.webhook_queue.name":
@@ -280,8 +280,8 @@ func (h *Handler) placeholder(name string, header http.Header, number int) (any,
 	return nil, false
 }
 
-// parsableAddr returns an address that Caddy can parse. "@" is what it knows
-// connections of Unix sockets by.
+// parsableAddr returns an address that Caddy can parse. Connections of Unix sockets
+// have the address "@".
 func parsableAddr(addr string) string {
 	if _, _, err := net.SplitHostPort(addr); err != nil && addr != "@" {
 		return "127.0.0.1:0"
@@ -296,8 +296,7 @@ func hostOf(host string) string {
 	return host
 }
 
-// leasedBody opens the body of a leased entry, and remembers if reading it
-// failed.
+// leasedBody opens the body of a leased entry, and records read errors.
 type leasedBody struct {
 	ctx  context.Context
 	body durable.Body
@@ -337,8 +336,8 @@ func (b *leasedBody) failure() error {
 	return b.err
 }
 
-// closeAll closes what was opened: a transport may still read when the attempt
-// has ended.
+// closeAll closes all readers: a transport may still read after the end of the
+// attempt.
 func (b *leasedBody) closeAll() {
 	b.mu.Lock()
 	opened := b.opened
@@ -382,8 +381,8 @@ func (r *bodyReader) Close() error {
 	return r.in.Close()
 }
 
-// recorder is the response in the background: its status and header count, its
-// body is drained.
+// recorder is the response in the background: it keeps status and header, and
+// drains the body.
 type recorder struct {
 	header http.Header
 	status int

@@ -16,7 +16,7 @@ var options = []string{
 	"deliver", "answer", "mode", "retry", "give_up", "handled", "stop_on", "concurrency", "timeout", "keep", "max_entries", "max_bytes",
 }
 
-// storeOptions belong to the store, which all queues have in common.
+// storeOptions belong to the store, which all queues share.
 var storeOptions = []string{"queue", "store", "min_free", "prefix", "path"}
 
 // parse reads the directive. Syntax:
@@ -93,10 +93,10 @@ func (h *Handler) readOption(o *option.Reader, d *caddyfile.Dispenser, helper ht
 	}
 }
 
-// readDeliver reads the block of deliver, whose directives are as in `handle`.
+// readDeliver reads the block of deliver, with directives as in `handle`.
 func (h *Handler) readDeliver(d *caddyfile.Dispenser, helper httpcaddyfile.Helper) error {
 	if args := d.CountRemainingArgs(); args > 0 {
-		return d.Err("too many arguments: deliver has none; write its directives in a block")
+		return d.Err("too many arguments: deliver takes none; write its directives in a block")
 	}
 	handler, err := httpcaddyfile.ParseSegmentAsSubroute(helper.WithDispenser(d.NewFromNextSegment()))
 	if err != nil {

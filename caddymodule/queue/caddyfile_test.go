@@ -87,7 +87,7 @@ func TestMistakesInTheCaddyfileAreExplained(t *testing.T) {
 		{"webhook_queue a", "", "missing deliver"},
 		{"webhook_queue a", "deliver", "deliver is empty"},
 		{"webhook_queue a", "deliver {\n}", "deliver is empty"},
-		{"webhook_queue a", "deliver reverse_proxy {\nrespond\n}", "deliver has none"},
+		{"webhook_queue a", "deliver reverse_proxy {\nrespond\n}", "deliver takes none"},
 		{"webhook_queue a", deliver + deliver, "duplicate option: deliver"},
 		{"webhook_queue a", "deliver {\nrespnd 200\n}", "unrecognized directive: respnd"},
 		{"webhook_queue a", deliver + "answer", "missing value"},
@@ -140,8 +140,8 @@ func TestSettingsThatCannotBeMeantAreRejected(t *testing.T) {
 		`"name":"a","concurrency":-1`:       "negative",
 		`"name":"a","concurrency":99999999`: "concurrency 99999999 is more than",
 		`"name":"a","max_entries":-1`:       "negative",
-		`"name":"a","handled":[0]`:          "handled 0 is no status code",
-		`"name":"a","stop_on":[7]`:          "stop_on 7 is no status code",
+		`"name":"a","handled":[0]`:          "handled 0 is not a status code",
+		`"name":"a","stop_on":[7]`:          "stop_on 7 is not a status code",
 		`"name":"a","deliver":[]`:           "missing deliver",
 	} {
 		if !strings.Contains(options, `"deliver"`) {

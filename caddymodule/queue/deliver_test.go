@@ -90,7 +90,7 @@ func TestOnlyTheAppsResponseCounts(t *testing.T) {
 		"an error":                             {"error wrong 200", "wrong"},
 		"an error without a text":              {"error 503", "error 503"},
 		"a status that is no success":          {"respond 404", ""},
-		"the connection is closed":             {"abort", "broke off"},
+		"the connection is closed":             {"abort", "ended unexpectedly"},
 		"the health checks know it as down":    {"reverse_proxy {\n}", "no upstreams available"},
 		"the response says that it has failed": {"respond 500", ""},
 	} {

@@ -15,25 +15,24 @@ import (
 
 // Times of the dispatcher.
 const (
-	// leaseTime is how long an entry stays in flight if its Caddy instance dies;
-	// while an attempt goes on its lease is renewed.
+	// leaseTime is how long an entry stays in flight after its Caddy instance has
+	// crashed. The lease is renewed during an attempt.
 	leaseTime = 30 * time.Second
-	// pollInterval is how often a queue is asked for what other processes have
-	// put, and after a failure of the store.
+	// pollInterval is how often a queue is polled for entries of other processes,
+	// and after a failure of the store.
 	pollInterval = time.Second
-	// startInterval is how often it is asked whether a config that has begun to
-	// start runs.
+	// startInterval is how often to check whether a starting config is running.
 	startInterval = 10 * time.Millisecond
-	// An app that is down is probed with one delivery, less and less often.
+	// An app that is down is probed with one delivery, at increasing intervals.
 	firstProbe = 250 * time.Millisecond
 	lastProbe  = 5 * time.Second
 	// expiryGrace is how long an app must be down before entries past give_up
 	// are buried without an attempt: it may start after Caddy.
 	expiryGrace = time.Minute
-	// finishTimeout bounds one try to record how an attempt ended.
+	// finishTimeout limits one attempt to record a result.
 	finishTimeout = 10 * time.Second
 	// aheadOfRecords is how many deliveries, in multiples of the concurrency,
-	// the app may have handled before that is recorded.
+	// the app may have handled before their results are recorded.
 	aheadOfRecords = 4
 )
 
@@ -49,20 +48,20 @@ type dispatcher struct {
 	ctx    context.Context // of attempts
 	cancel context.CancelCauseFunc
 	wake   chan struct{}
-	quit   chan struct{} // closed to take no more entries
+	quit   chan struct{} // closed to stop leasing entries
 	ended  chan struct{} // closed when run has returned
 
-	storeFails bool // of run alone
+	storeFails bool // used only by run
 
 	mu       sync.Mutex
-	handlers []*Handler // of started configs, the last one is in use
-	trying   int        // attempts under way
-	open     int        // attempts under way or not recorded yet
+	handlers []*Handler // of started configs; the last one is used
+	trying   int        // attempts in flight
+	open     int        // attempts in flight or not recorded yet
 	idle     chan struct{}
 	state    appState
 }
 
-// appState is what is known of the app.
+// appState is the state of the app.
 type appState struct {
 	down  bool
 	since time.Time
@@ -71,7 +70,7 @@ type appState struct {
 	pause time.Duration
 }
 
-// errStopping is the cause of attempts that a stop cuts off.
+// errStopping is the cause of attempts that a stop cancels.
 var errStopping = errors.New("stopped by Caddy")
 
 func newDispatcher(name string, q durable.Queue) *dispatcher {
@@ -83,8 +82,8 @@ func newDispatcher(name string, q durable.Queue) *dispatcher {
 	return d
 }
 
-// add puts a handler in use, remove takes it out. Attempts that have begun go on
-// with their handler.
+// add adds a handler, remove removes it. Attempts in flight finish with their
+// handler.
 func (d *dispatcher) add(h *Handler) {
 	d.mu.Lock()
 	d.handlers = append(d.handlers, h)
@@ -100,8 +99,8 @@ func (d *dispatcher) remove(h *Handler) (left bool) {
 	return len(d.handlers) > 0
 }
 
-// current returns the handler of the running config, nil if it has none: a config
-// whose start may still fail does not run, nor does one that is being replaced.
+// current returns the handler of the running config, nil if it has none. A config
+// whose start can still fail is not running, nor is one that is being replaced.
 func (d *dispatcher) current() *Handler {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -113,8 +112,8 @@ func (d *dispatcher) current() *Handler {
 	return nil
 }
 
-// keeps returns for how long dead entries are kept: the longest time that a
-// started config asks for.
+// keeps returns for how long dead entries are kept: the longest time of the started
+// configs.
 func (d *dispatcher) keeps() (longest time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -127,7 +126,7 @@ func (d *dispatcher) keeps() (longest time.Duration) {
 	return longest
 }
 
-// poke has run look for due entries.
+// poke makes run look for due entries.
 func (d *dispatcher) poke() {
 	select {
 	case d.wake <- struct{}{}:
@@ -135,7 +134,7 @@ func (d *dispatcher) poke() {
 	}
 }
 
-// run takes due entries until quit.
+// run leases due entries until quit is closed.
 func (d *dispatcher) run() {
 	defer close(d.ended)
 	timer := time.NewTimer(0)
@@ -151,7 +150,7 @@ func (d *dispatcher) run() {
 	}
 }
 
-// fill starts as many attempts as it can, and returns when to look again unless
+// fill starts as many attempts as possible, and returns when to look again unless
 // poked.
 func (d *dispatcher) fill() time.Duration {
 	h := d.current()
@@ -173,24 +172,24 @@ func (d *dispatcher) fill() time.Duration {
 	case err != nil || next < 0:
 		return pollInterval
 	case len(leases) == room:
-		return pollInterval // an attempt that ends pokes
+		return pollInterval // the end of an attempt pokes
 	default:
 		return min(max(next, time.Millisecond), pollInterval)
 	}
 }
 
-// noteStore logs when the store fails, and when it works again.
+// noteStore logs failure and recovery of the store.
 func (d *dispatcher) noteStore(h *Handler, err error) {
 	switch {
 	case err == nil && d.storeFails:
 		h.logger.Info("the store of a webhook queue works again", zap.String("queue", d.name))
 	case err != nil && !d.storeFails && !errors.Is(err, durable.ErrClosed):
-		h.logger.Error("the store of a webhook queue failed, so nothing is delivered; it is asked again every second", zap.String("queue", d.name), zap.Error(err))
+		h.logger.Error("the store of a webhook queue failed, so nothing is delivered; retrying every second", zap.String("queue", d.name), zap.Error(err))
 	}
 	d.storeFails = err != nil
 }
 
-// room returns how many attempts may start now, and if none when to look again.
+// room returns how many attempts may start now and, if none, when to look again.
 func (d *dispatcher) room(h *Handler) (n int, wait time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -203,8 +202,8 @@ func (d *dispatcher) room(h *Handler) (n int, wait time.Duration) {
 	return max(0, min(h.Concurrency-d.trying, aheadOfRecords*h.Concurrency-d.open)), pollInterval
 }
 
-// start begins an attempt. Its place is free for another one when the app has
-// responded, before that is recorded.
+// start starts an attempt. Another one can start when the app has responded, before
+// the result is recorded.
 func (d *dispatcher) start(h *Handler, l durable.Lease) {
 	d.mu.Lock()
 	d.trying++
@@ -239,7 +238,7 @@ func (d *dispatcher) start(h *Handler, l durable.Lease) {
 
 var errDown = errors.New("the app cannot be reached, and give_up has passed")
 
-// tried frees the place of an attempt.
+// tried allows another attempt to start.
 func (d *dispatcher) tried() {
 	d.mu.Lock()
 	d.trying--
@@ -247,7 +246,7 @@ func (d *dispatcher) tried() {
 	d.poke()
 }
 
-// end does what ends an attempt.
+// end finishes an attempt.
 func (d *dispatcher) end(work func()) {
 	defer func() {
 		d.mu.Lock()
@@ -262,7 +261,7 @@ func (d *dispatcher) end(work func()) {
 	work()
 }
 
-// learn notes whether the app can be reached, and how long it asks to wait.
+// learn records whether the app is reachable, and the pause that it asks for.
 func (d *dispatcher) learn(h *Handler, res result, probe bool) {
 	if res.stored != nil || errors.Is(res.err, errStopping) {
 		return
@@ -278,7 +277,7 @@ func (d *dispatcher) learn(h *Handler, res result, probe bool) {
 	case res.refused && probe:
 		d.state.pause = min(2*max(was.pause, firstProbe), lastProbe)
 		d.state.until = now.Add(d.state.pause)
-	case res.refused: // one of several that were under way
+	case res.refused: // one of several in flight
 	case res.slow:
 		if !was.down {
 			d.state = appState{down: true, since: now, pause: firstProbe}
@@ -293,7 +292,7 @@ func (d *dispatcher) learn(h *Handler, res result, probe bool) {
 	}
 }
 
-// isDown reports whether the app is known to be down.
+// isDown reports whether the app is down.
 func (d *dispatcher) isDown() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -307,7 +306,7 @@ func (d *dispatcher) probeIn(h *Handler) time.Duration {
 	return max(0, d.state.until.Sub(h.now()))
 }
 
-// settle records how an attempt ended.
+// settle records the result of an attempt.
 func (d *dispatcher) settle(h *Handler, l durable.Lease, res result, took time.Duration) {
 	out := durable.Outcome{Result: res.outcome(h.now())}
 	switch {
@@ -328,7 +327,7 @@ func (d *dispatcher) settle(h *Handler, l durable.Lease, res result, took time.D
 	}
 }
 
-// retry has the entry wait for another attempt, unless it is time to give up.
+// retry schedules another attempt, unless it is time to give up.
 func (d *dispatcher) retry(h *Handler, l durable.Lease, res result, took time.Duration) {
 	failures := l.Entry.Failures + 1
 	if l.Entry.Request.Attributes[attributeTried] != "" {
@@ -358,8 +357,8 @@ func (d *dispatcher) record(h *Handler, l durable.Lease, out durable.Outcome, ki
 	d.finish(h, l, out)
 }
 
-// finish ends a lease, and tries again while the store fails: what is not
-// recorded is delivered again.
+// finish ends a lease, and retries while the store fails: a delivery whose result is
+// not recorded is delivered again.
 func (d *dispatcher) finish(h *Handler, l durable.Lease, out durable.Outcome) {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), finishTimeout)
@@ -373,17 +372,17 @@ func (d *dispatcher) finish(h *Handler, l durable.Lease, out durable.Outcome) {
 			h.log().Warn("the result of a webhook delivery could not be recorded; it may be delivered again", zap.String("queue", d.name), zap.String("key", l.Entry.Key), zap.Error(err))
 			return
 		}
-		h.log().Error("recording the result of a webhook delivery failed; trying again", zap.String("queue", d.name), zap.String("key", l.Entry.Key), zap.Error(err))
+		h.log().Error("recording the result of a webhook delivery failed; retrying", zap.String("queue", d.name), zap.String("key", l.Entry.Key), zap.Error(err))
 		select {
 		case <-time.After(pause):
-		case <-d.ctx.Done(): // stopped; the lease ends with the process
+		case <-d.ctx.Done(): // stopped; the lease expires with the process
 			observeUnrecorded(d.name)
 			return
 		}
 	}
 }
 
-// renewal keeps a lease while an attempt goes on.
+// renewal renews a lease during an attempt.
 type renewal struct{ quit, ended chan struct{} }
 
 func (d *dispatcher) renew(h *Handler, l durable.Lease) *renewal {
@@ -410,14 +409,14 @@ func (d *dispatcher) renew(h *Handler, l durable.Lease) *renewal {
 	return r
 }
 
-// stop returns when nothing renews the lease any more.
+// stop returns after the last renewal of the lease.
 func (r *renewal) stop() {
 	close(r.quit)
 	<-r.ended
 }
 
-// stop takes no more entries, waits for attempts under way until the deadline,
-// and puts the others back.
+// stop stops leasing, waits for attempts in flight until the deadline, and returns
+// the rest to the queue.
 func (d *dispatcher) stop(deadline time.Time) {
 	close(d.quit)
 	if !d.drained(deadline) {
@@ -427,11 +426,11 @@ func (d *dispatcher) stop(deadline time.Time) {
 	d.cancel(errStopping)
 }
 
-// putBackTime is how long a stop waits for what it has cut off to be put back.
-// What is not put back by then is waiting again when its lease ends.
+// putBackTime is how long a stop waits until canceled entries are returned to the
+// queue. Any others are waiting again when their lease expires.
 const putBackTime = time.Second
 
-// drained waits until no attempt is under way or unrecorded, and none can begin.
+// drained waits until no attempt is in flight or unrecorded, and none can start.
 func (d *dispatcher) drained(deadline time.Time) bool {
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()

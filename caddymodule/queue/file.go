@@ -40,10 +40,10 @@ type File struct {
 	slot *pool.Slot[*file.Store]
 }
 
-// fileQueues keeps the open files of this process across reloads.
+// fileQueues keeps the open files of the process across reloads.
 var fileQueues = pool.New((*file.Store).Close)
 
-// maxBytesFile bounds a queue in a file that sets no max_bytes.
+// maxBytesFile is the default max_bytes of a queue in a file.
 const maxBytesFile = 10 << 30
 
 // CaddyModule returns the Caddy module information.
@@ -89,7 +89,7 @@ func (f *File) Open() (durable.Queue, func() error, error) {
 	return u.Store, u.Release, nil
 }
 
-// open opens the file, which no queue of this process has open.
+// open opens the file, which is not open in this process.
 func (f *File) open() (*file.Store, error) {
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
 		return nil, store.FolderError(err)

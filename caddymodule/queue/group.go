@@ -17,18 +17,18 @@ import (
 )
 
 // Module is implemented by the Caddy modules in [caddymodule.QueueNamespace].
-// Provision and Validate must leave what is stored as it is, since `caddy
-// validate` calls them too, perhaps while another process uses it.
+// Provision and Validate must not change what is stored, because `caddy validate`
+// calls them too, possibly while another process uses the store.
 type Module interface {
 	caddy.Module
-	// Open opens the queue, or joins it if this process has it open already.
-	// After Cleanup it only joins. release gives it back.
+	// Open opens the queue, or joins it if it is already open in this process.
+	// After Cleanup it only joins. release returns it.
 	Open() (q durable.Queue, release func() error, err error)
-	// DefaultMaxBytes bounds a queue that sets no max_bytes.
+	// DefaultMaxBytes is the limit of a queue without max_bytes.
 	DefaultMaxBytes() int64
 }
 
-// group is the webhook_queue handlers of one config, which have one store.
+// group contains the webhook_queue handlers of one config, which share a store.
 type group struct {
 	app    *caddymodule.App
 	module Module
@@ -42,7 +42,7 @@ type group struct {
 	release  func() error
 	// Once started:
 	service *service
-	held    func() error // gives back the use of the queue that the service has
+	held    func() error // releases the service's use of the queue
 }
 
 // groups finds the group of a config by its app.
@@ -76,7 +76,7 @@ func newGroup(ctx caddy.Context, app *caddymodule.App, logger *zap.Logger) (*gro
 	}
 	module, ok := loaded.(Module)
 	if !ok {
-		return nil, fmt.Errorf("module %T is in the namespace of queues but is none", loaded)
+		return nil, fmt.Errorf("module %T is in the namespace of queue stores but does not implement one", loaded)
 	}
 	g := &group{app: app, module: module, ctx: ctx, logger: logger}
 	if err := registerMetrics(ctx.GetMetricsRegistry(), g); err != nil {
@@ -93,7 +93,7 @@ func (g *group) add(h *Handler) error {
 	defer g.mu.Unlock()
 	for _, other := range g.handlers {
 		if other.Name == h.Name {
-			return fmt.Errorf("two webhook_queue handlers are named %s: give each a name of its own, since deliveries are stored under it", h.Name)
+			return fmt.Errorf("duplicate webhook_queue name: %s: give each its own name, because deliveries are stored under it", h.Name)
 		}
 	}
 	g.handlers = append(g.handlers, h)
@@ -101,9 +101,8 @@ func (g *group) add(h *Handler) error {
 	return nil
 }
 
-// leave removes a handler whose config is not in use any more. What was started
-// ends here if Caddy has not stopped it: it does not stop an app whose start,
-// or another app's, failed.
+// leave removes a handler whose config is no longer used. It also stops the group if
+// Caddy has not: if the start of any app fails, Caddy does not stop the apps.
 func (g *group) leave(h *Handler) error {
 	g.stop()
 	g.mu.Lock()
@@ -133,7 +132,7 @@ func (g *group) names() []string {
 }
 
 // use returns the queue, which stays open until done is called. The first call
-// opens it: a request can arrive before the app has started.
+// opens it, because a request can arrive before the app has started.
 func (g *group) use(context.Context) (q durable.Queue, done func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -151,7 +150,7 @@ func (g *group) use(context.Context) (q durable.Queue, done func(), err error) {
 	}, nil
 }
 
-// done removes a user of the queue. The last one gives it back.
+// done removes a user of the queue. The last one releases it.
 func (g *group) done() error {
 	g.mu.Lock()
 	g.users--
@@ -167,14 +166,14 @@ func (g *group) done() error {
 	return release()
 }
 
-// start begins to deliver.
+// start starts delivering.
 func (g *group) start() error {
 	q, done, err := g.use(context.Background())
 	if err != nil {
 		return fmt.Errorf("opening the store of the webhook queues: %w", err)
 	}
 	defer done()
-	_, held, err := g.module.Open() // until the service has ended, which may be after Cleanup
+	_, held, err := g.module.Open() // until the service has stopped, which may be after Cleanup
 	if err != nil {
 		return fmt.Errorf("opening the store of the webhook queues: %w", err)
 	}
@@ -189,10 +188,10 @@ func (g *group) start() error {
 	return nil
 }
 
-// warnTimeout bounds what is looked up at start.
+// warnTimeout limits the queries at start.
 const warnTimeout = 5 * time.Second
 
-// warn logs which entries no handler will deliver.
+// warn logs entries that no handler will deliver.
 func (g *group) warn(q durable.Queue) {
 	ctx, cancel := context.WithTimeout(context.Background(), warnTimeout)
 	defer cancel()
@@ -208,17 +207,17 @@ func (g *group) warn(q durable.Queue) {
 		}
 		stats, err := q.Stats(ctx, name)
 		if err == nil && stats.Waiting+stats.InFlight+stats.Dead > 0 {
-			g.logger.Warn("deliveries are stored for a webhook queue that the config does not have; they stay: add webhook_queue with this name, or discard them with `caddy verify-webhook queue discard`",
+			g.logger.Warn("deliveries are stored for a webhook queue that is not in the config, and are kept: add webhook_queue with this name, or discard them with `caddy verify-webhook queue discard`",
 				zap.String("queue", name), zap.Int64("waiting", stats.Waiting+stats.InFlight), zap.Int64("dead", stats.Dead))
 		}
 	}
 }
 
-// stopTime bounds how long a stop waits for attempts under way: Caddy's systemd
-// unit kills it after 5 seconds.
+// stopTime limits how long a stop waits for attempts in flight: systemd kills Caddy
+// after 5 seconds.
 const stopTime = 3 * time.Second
 
-// stop ends delivering. A second call does nothing.
+// stop stops delivering. A second call has no effect.
 func (g *group) stop() {
 	g.mu.Lock()
 	s, held := g.service, g.held
@@ -257,35 +256,34 @@ func (g *group) dispatcher(name string) *dispatcher {
 	return s.dispatcher(name)
 }
 
-// running reports whether the group's config is the one that Caddy runs: all of
-// its apps have started, and it is not being replaced.
+// running reports whether the group's config is running: all of its apps have
+// started, and it is not being replaced.
 func (g *group) running() bool {
 	app, err := caddy.ActiveContext().AppIfConfigured(appID)
 	return err == nil && app == any(g.app)
 }
 
-// poke has a dispatcher look for a new entry.
+// poke makes a dispatcher look for a new entry.
 func (g *group) poke(name string) {
 	if d := g.dispatcher(name); d != nil {
 		d.poke()
 	}
 }
 
-// appIsDown reports whether the app of a queue is known to be down.
+// appIsDown reports whether the app of a queue is down.
 func (g *group) appIsDown(name string) bool {
 	d := g.dispatcher(name)
 	return d != nil && d.isDown()
 }
 
-// observe notes how an attempt ended that the provider has waited for.
+// observe records the result of an attempt that the provider has waited for.
 func (g *group) observe(h *Handler, res result) {
 	if d := g.dispatcher(h.Name); d != nil {
 		d.learn(h, res, false)
 	}
 }
 
-// forget removes the tombstone of a delivery that an operator lets through
-// again.
+// forget removes the tombstone of a delivery that an operator has forgotten.
 func (g *group) forget(ctx context.Context, key string) error {
 	q, done, err := g.use(ctx)
 	if err != nil {
@@ -300,19 +298,19 @@ func (g *group) forget(ctx context.Context, key string) error {
 	return nil
 }
 
-// services are the open queues of this process, with what works on them. They
-// outlive configs.
+// services are the open queues of the process with their workers. They outlive
+// configs.
 var services = serviceRegistry{of: make(map[durable.Queue]*service)}
 
 type serviceRegistry struct {
 	mu sync.Mutex
 	of map[durable.Queue]*service
-	// started are the groups of started configs, the last one started last.
+	// started are the groups of started configs, in the order of their start.
 	started []*group
 }
 
-// service works on one open queue: a dispatcher for each name, and what removes
-// entries whose time is over.
+// service runs one open queue: a dispatcher for each name, and the removal of
+// expired entries.
 type service struct {
 	queue  durable.Queue
 	uses   int // by started groups
@@ -324,7 +322,7 @@ type service struct {
 	dispatchers map[string]*dispatcher
 }
 
-// start puts the handlers of a config in use.
+// start adds the handlers of a config.
 func (r *serviceRegistry) start(g *group, q durable.Queue, handlers []*Handler) *service {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -342,7 +340,7 @@ func (r *serviceRegistry) start(g *group, q durable.Queue, handlers []*Handler) 
 	return s
 }
 
-// stop takes the handlers of a config out of use.
+// stop removes the handlers of a config.
 func (r *serviceRegistry) stop(g *group, s *service, handlers []*Handler, deadline time.Time) {
 	r.mu.Lock()
 	r.started = slices.DeleteFunc(r.started, func(other *group) bool { return other == g })
@@ -379,7 +377,7 @@ func (r *serviceRegistry) latest() *group {
 	return r.started[len(r.started)-1]
 }
 
-// add puts a handler in use.
+// add adds a handler.
 func (s *service) add(h *Handler) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -392,7 +390,7 @@ func (s *service) add(h *Handler) {
 	d.add(h)
 }
 
-// remove takes handlers out of use, and returns the dispatchers without one.
+// remove removes handlers, and returns the dispatchers without one.
 func (s *service) remove(handlers []*Handler) (orphans []*dispatcher) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -419,29 +417,29 @@ func (s *service) keeps(name string) time.Duration {
 	return defaultKeep
 }
 
-// warnOfOrphans logs what waits in queues that the new config does not have.
+// warnOfOrphans logs waiting entries of queues that are not in the new config.
 func (s *service) warnOfOrphans(orphans []*dispatcher) {
 	ctx, cancel := context.WithTimeout(context.Background(), warnTimeout)
 	defer cancel()
 	for _, d := range orphans {
 		if stats, err := s.queue.Stats(ctx, d.name); err == nil && stats.Waiting+stats.InFlight > 0 {
-			s.logger.Warn("the config has no webhook queue of this name any more, or another store; its deliveries stay where they are",
+			s.logger.Warn("the config no longer has a webhook queue of this name, or has another store; its deliveries are kept",
 				zap.String("queue", d.name), zap.Int64("waiting", stats.Waiting+stats.InFlight))
 		}
 	}
 }
 
-// expiryInterval is how often entries are removed whose time is over.
+// expiryInterval is how often expired entries are removed.
 const expiryInterval = time.Minute
 
-// expire removes entries whose time is over, until quit.
+// expire removes expired entries, until quit is closed.
 func (s *service) expire() {
 	defer close(s.ended)
 	ticker := time.NewTicker(expiryInterval)
 	defer ticker.Stop()
 	for {
 		if err := s.expireAll(); err != nil && !errors.Is(err, durable.ErrClosed) {
-			s.logger.Warn("removing old entries of the webhook queues failed; it is tried again", zap.Error(err))
+			s.logger.Warn("removing expired entries of the webhook queues failed; retrying", zap.Error(err))
 		}
 		select {
 		case <-s.quit:

@@ -1,6 +1,6 @@
-// Package queue is the `webhook_queue` handler: it stores a verified delivery
-// durably, answers the provider at once, and delivers it to the app in the
-// background until the app has handled it.
+// Package queue provides the `webhook_queue` handler, which stores a verified
+// delivery durably, responds to the provider at once, and delivers it to the app in
+// the background until the app has handled it.
 package queue
 
 import (
@@ -106,10 +106,10 @@ type Handler struct {
 	route   caddyhttp.Handler
 	policy  durable.Policy
 	logger  *zap.Logger
-	bounded *zap.Logger // for lines that can come often
+	bounded *zap.Logger // for frequent lines
 	tracer  atomic.Pointer[trace.Tracer]
 	now     func() time.Time
-	joined  bool // the group must be left
+	joined  bool // the handler must leave the group
 }
 
 // When deliveries are stored.
@@ -125,8 +125,8 @@ const (
 	defaultTimeout     = time.Minute
 	defaultKeep        = 30 * 24 * time.Hour
 	defaultMaxEntries  = 1_000_000
-	// retryAfterFull is what a provider is asked to wait while the queue
-	// cannot take its delivery, in seconds.
+	// retryAfterFull is the Retry-After while the queue cannot store a delivery,
+	// in seconds.
 	retryAfterFull = 30
 )
 
@@ -144,10 +144,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.check(); err != nil {
 		return err
 	}
-	// reverse_proxy and others need the server of a request; in the background
-	// there is none but this.
+	// reverse_proxy and others need the server of a request. In the background
+	// they use this one.
 	if h.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); h.server == nil {
-		return fmt.Errorf("webhook_queue %s: it is in no server: put it in the routes of one", h.Name)
+		return fmt.Errorf("webhook_queue %s: it must be inside a site", h.Name)
 	}
 	if err := h.Deliver.Provision(ctx); err != nil {
 		return fmt.Errorf("webhook_queue %s: deliver: %w", h.Name, err)
@@ -195,8 +195,8 @@ func (h *Handler) setDefaults() {
 	}
 }
 
-// validName is what a queue may be called: it is a label of metrics and an
-// argument of commands.
+// validName matches valid names of queues, which are metric labels and command
+// arguments.
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 func checkName(name string) error {
@@ -209,7 +209,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// check rejects settings that cannot be meant.
+// check rejects invalid settings.
 func (h *Handler) check() error {
 	if err := checkName(h.Name); err != nil {
 		return fmt.Errorf("webhook_queue: %w", err)
@@ -227,7 +227,7 @@ func (h *Handler) checkSettings() error {
 	case h.Mode != modeAlways && h.Mode != modeWhenDown:
 		return option.Unrecognized("mode", h.Mode, modeAlways, modeWhenDown)
 	case h.Answer < 200 || h.Answer > 299:
-		return fmt.Errorf("answer %d is not a success, so the provider would send the delivery again: write, for example, answer 200", h.Answer)
+		return fmt.Errorf("answer %d is not a success, so the provider would resend the delivery: write, for example, answer 200", h.Answer)
 	case h.Concurrency < 0 || h.MaxEntries < 0 || h.MaxBytes < 0:
 		return errors.New("a number is negative")
 	case h.Concurrency > maxConcurrency:
@@ -256,13 +256,13 @@ func (h *Handler) checkSettings() error {
 	return h.policy.Check()
 }
 
-// maxConcurrency bounds what a typing error can do to the app.
+// maxConcurrency protects the app from a typing error.
 const maxConcurrency = 10_000
 
 func checkStatuses(name string, statuses []int) error {
 	for _, status := range statuses {
 		if (status < 1 || status > 5) && (status < 200 || status > 599) {
-			return fmt.Errorf("%s %d is no status code: write, for example, %[1]s 2xx 410", name, status)
+			return fmt.Errorf("%s %d is not a status code: write, for example, %[1]s 2xx 410", name, status)
 		}
 	}
 	return nil
@@ -277,14 +277,14 @@ func (h *Handler) Cleanup() error {
 	return h.group.leave(h)
 }
 
-// Routes returns the routes that deliver, QueueName the name of the queue, for
-// the gate's checks of a config.
+// Routes returns the deliver routes, QueueName the name of the queue, for the gate's
+// config checks.
 func (h *Handler) Routes() caddyhttp.RouteList { return h.Deliver }
 
-// QueueName is described at Routes.
+// QueueName returns the name of the queue: see Routes.
 func (h *Handler) QueueName() string { return h.Name }
 
-// ServeHTTP stores a verified delivery and answers it.
+// ServeHTTP stores a verified delivery and responds.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	v := caddymodule.FromContext(r.Context())
 	if v == nil {
@@ -292,7 +292,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	}
 	h.noteTracer(r.Context())
 	a := &acceptance{h: h, v: v, r: r, received: h.now(), key: v.Key}
-	if a.key == "" || v.Copies { // nothing tells it from its copies, or nothing is to
+	if a.key == "" || v.Copies { // it cannot be distinguished from its copies, or must not be
 		a.key = durable.NewKey()
 	}
 	if h.Mode == modeWhenDown {
@@ -311,24 +311,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	return nil
 }
 
-// refuse asks the provider to send the delivery again. It is a response and not
-// an error: an error route could turn it into a success.
+// refuse responds with 503, so that the provider retries. It is a response and not
+// an error, because an error route could turn an error into a success.
 func refuse(w http.ResponseWriter) {
 	w.Header().Set("Retry-After", strconv.Itoa(retryAfterFull))
 	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
-// notVerified rejects a request that verify_webhook has not verified. Mode
-// monitor lets such requests through; they must not be queued, since a queue
-// would deliver them as verified.
+// notVerified rejects a request that verify_webhook has not verified. Mode monitor
+// forwards such requests. They must not be queued, because a queue delivers only
+// verified ones.
 func (h *Handler) notVerified(w http.ResponseWriter, r *http.Request) error {
 	if r.Header.Get(caddymodule.HeaderOutcome) != "" {
-		h.log().Error("verify_webhook, in mode monitor, has not verified a request: only verified deliveries are queued", zap.String("queue", h.Name))
+		h.log().Error("verify_webhook in mode monitor forwarded an unverified request: only verified deliveries are queued", zap.String("queue", h.Name))
 		refuse(w)
 		return nil
 	}
 	return caddyhttp.Error(http.StatusInternalServerError,
-		fmt.Errorf("webhook_queue %s: the request was not verified: put verify_webhook in front of it, in the same handle", h.Name))
+		fmt.Errorf("webhook_queue %s: the request was not verified: write verify_webhook before it, in the same handle", h.Name))
 }
 
 // handled reports whether the app's status counts as handled, stops whether it

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Info is the state of one queue, as the admin API shows it.
+// Info is the state of one queue in the admin API.
 type Info struct {
 	Name string `json:"name"`
 	// Configured: the running config has a webhook_queue of this name.
@@ -23,8 +23,8 @@ type Info struct {
 	AppDown bool `json:"app_down"`
 }
 
-// infos returns the state of the queues of the config and of all others that the
-// store holds.
+// infos returns the state of the queues of the config and of all others in the
+// store.
 func (g *group) infos(ctx context.Context) ([]Info, error) {
 	q, done, err := g.use(ctx)
 	if err != nil {

@@ -16,8 +16,8 @@ const (
 	metricsSubsystem = "verify_webhook"
 )
 
-// metrics are made once and registered with every config's registry, so that
-// counters go on across reloads. Labels are names of queues and fixed words.
+// metrics are created once and registered with every config's registry, so that
+// counters survive reloads. Label values are names of queues and fixed words.
 var metrics = struct {
 	accepted   *prometheus.CounterVec
 	full       *prometheus.CounterVec
@@ -28,19 +28,19 @@ var metrics = struct {
 	delivery   *prometheus.HistogramVec
 }{
 	accepted: prometheus.NewCounterVec(
-		counterOpts("queue_accepted_total", "Deliveries that the provider was told are accepted, by whether they are new or were stored before (existing)."),
+		counterOpts("queue_accepted_total", "Deliveries that were accepted from the provider, by whether they are new or were already stored (existing)."),
 		[]string{"queue", "result"}),
 	full: prometheus.NewCounterVec(
-		counterOpts("queue_full_total", "Deliveries that were answered with 503 because the queue was full."),
+		counterOpts("queue_full_total", "Deliveries that got 503 because the queue was full."),
 		[]string{"queue"}),
 	putErrors: prometheus.NewCounterVec(
-		counterOpts("queue_put_errors_total", "Deliveries that were answered with 503 because storing them failed for another reason."),
+		counterOpts("queue_put_errors_total", "Deliveries that got 503 because storing them failed for another reason."),
 		[]string{"queue"}),
 	attempts: prometheus.NewCounterVec(
 		counterOpts("queue_attempts_total", "Attempts to deliver, by result: delivered, failed, refused (no connection to the app), dead (the last attempt), tried_first (mode when_down, while the provider waited), unreadable."),
 		[]string{"queue", "result"}),
 	unrecorded: prometheus.NewCounterVec(
-		counterOpts("queue_unrecorded_total", "Attempts whose result could not be recorded: these deliveries may reach the app again."),
+		counterOpts("queue_unrecorded_total", "Attempts whose result could not be recorded: these deliveries may be forwarded again."),
 		[]string{"queue"}),
 	put: prometheus.NewHistogramVec(
 		histogramOpts("queue_put_seconds", "Time to store a delivery durably.", prometheus.ExponentialBuckets(1e-4, 2.5, 12)), // 100 µs to 2.4 s
@@ -61,8 +61,7 @@ func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpt
 // attemptResults are the values of the label result of attempts_total.
 var attemptResults = []string{"delivered", "failed", "refused", "dead", "tried_first", "unreadable"}
 
-// registerMetrics registers the metrics with a config's registry, which is new
-// for every config.
+// registerMetrics registers the metrics with the registry of a config.
 func registerMetrics(registry *prometheus.Registry, g *group) error {
 	for _, c := range []prometheus.Collector{
 		metrics.accepted, metrics.full, metrics.putErrors, metrics.attempts, metrics.unrecorded, metrics.put, metrics.delivery,
@@ -77,8 +76,7 @@ func registerMetrics(registry *prometheus.Registry, g *group) error {
 	return nil
 }
 
-// initMetrics makes the counters of a queue, so that a rate is known from the
-// first one on.
+// initMetrics creates the counters of a queue, so that rates start at zero.
 func initMetrics(queue string) {
 	for _, result := range attemptResults {
 		metrics.attempts.WithLabelValues(queue, result)
@@ -114,17 +112,17 @@ func observeAttempt(queue, result string, took time.Duration) {
 
 func observeUnrecorded(queue string) { metrics.unrecorded.WithLabelValues(queue).Inc() }
 
-// stateCollector reports, when metrics are asked for, what the store of a
-// config holds, also for names that the config does not have.
+// stateCollector reports the state of a config's store when metrics are collected,
+// also for names that are not in the config.
 type stateCollector struct{ group *group }
 
 var (
-	waitingDesc    = stateDesc("queue_waiting", "Deliveries that wait for an attempt.")
-	inFlightDesc   = stateDesc("queue_in_flight", "Deliveries that the app works on now.")
-	deadDesc       = stateDesc("queue_dead", "Deliveries whose attempts ended without success, which are kept for a retry by hand.")
+	waitingDesc    = stateDesc("queue_waiting", "Deliveries that are waiting for an attempt.")
+	inFlightDesc   = stateDesc("queue_in_flight", "Deliveries that the app is processing.")
+	deadDesc       = stateDesc("queue_dead", "Deliveries whose attempts ended without success, which are kept for a manual retry.")
 	tombstonesDesc = stateDesc("queue_tombstones", "Keys of delivered and discarded deliveries that are remembered.")
-	bytesDesc      = stateDesc("queue_bytes", "Bytes that deliveries hold which wait, are in flight or are dead.")
-	oldestDesc     = stateDesc("queue_oldest_age_seconds", "Age of the oldest delivery that waits or is in flight, 0 if there is none.")
+	bytesDesc      = stateDesc("queue_bytes", "Size of the deliveries that are waiting, in flight or dead, in bytes.")
+	oldestDesc     = stateDesc("queue_oldest_age_seconds", "Age of the oldest delivery that is waiting or in flight, 0 if there is none.")
 	pausedDesc     = stateDesc("queue_paused", "1 while an operator has paused the queue.")
 	downDesc       = stateDesc("queue_app_down", "1 while the app cannot be reached or asks for a pause, and is probed with one delivery at a time.")
 	configuredDesc = stateDesc("queue_configured", "1 if the running config has a webhook_queue of this name, 0 if deliveries are only stored under it.")
@@ -141,7 +139,7 @@ func (stateCollector) Describe(to chan<- *prometheus.Desc) {
 	}
 }
 
-// collectTimeout bounds what a scrape waits for the store.
+// collectTimeout limits how long a scrape waits for the store.
 const collectTimeout = 2 * time.Second
 
 // Collect implements prometheus.Collector.
@@ -150,7 +148,7 @@ func (c stateCollector) Collect(to chan<- prometheus.Metric) {
 	defer cancel()
 	infos, err := c.group.infos(ctx)
 	if err != nil {
-		return // the series go away, which an alert can tell
+		return // the series disappear, which an alert can detect
 	}
 	for _, i := range infos {
 		gauge := func(d *prometheus.Desc, value float64) {

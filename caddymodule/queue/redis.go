@@ -33,10 +33,10 @@ type Redis struct {
 	slot    *pool.Slot[*redis.Store]
 }
 
-// redisQueues keeps the connections of this process across reloads.
+// redisQueues keeps the connections of the process across reloads.
 var redisQueues = pool.New((*redis.Store).Close)
 
-// maxBytesRedis bounds a queue in Redis that sets no max_bytes.
+// maxBytesRedis is the default max_bytes of a queue in Redis.
 const maxBytesRedis = 256 << 20
 
 // CaddyModule returns the Caddy module information.

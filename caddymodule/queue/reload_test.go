@@ -76,7 +76,7 @@ func TestAReloadThatFailsLeavesTheQueueWithItsConfig(t *testing.T) {
 		t.Fatal("the config that cannot listen was loaded")
 	}
 	invalid := twoQueues("/broken", "/broken") + "\nwebhook_queue a {\ndeliver {\nrespond 200\n}\n}"
-	if err := s.tryLoad(invalid); err == nil || !strings.Contains(err.Error(), "two webhook_queue handlers are named a") {
+	if err := s.tryLoad(invalid); err == nil || !strings.Contains(err.Error(), "duplicate webhook_queue name: a") {
 		t.Fatalf("the config with two queues of one name: %v", err)
 	}
 	s.sendTo("a", 5)
@@ -198,12 +198,12 @@ func TestDeliveriesOfANameThatIsGoneStay(t *testing.T) {
 	s.load(usualSite(""))
 	s.mustSend("1", 202)
 	s.load(strings.ReplaceAll(usualSite(""), "webhook_queue orders", "webhook_queue others"))
-	if len(s.logged("no webhook queue of this name any more")) == 0 {
+	if len(s.logged("no longer has a webhook queue of this name")) == 0 {
 		t.Error("the reload does not warn")
 	}
 	s.stop()
 	s.load(strings.ReplaceAll(usualSite(""), "webhook_queue orders", "webhook_queue others"))
-	if len(s.logged("a webhook queue that the config does not have")) == 0 {
+	if len(s.logged("a webhook queue that is not in the config")) == 0 {
 		t.Error("the start does not warn")
 	}
 	infos, err := services.latest().infos(t.Context())

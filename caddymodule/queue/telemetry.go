@@ -14,30 +14,30 @@ import (
 	durable "github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
-// sampled bounds the lines of each kind: an app that fails must not fill a disk.
+// sampled limits the lines of each kind, so that a failing app cannot fill a disk.
 func sampled(logger *zap.Logger) *zap.Logger {
 	return logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(core, 10*time.Second, 20, 100)
 	}))
 }
 
-// log returns the logger for lines that can come often.
+// log returns the logger for frequent lines.
 func (h *Handler) log() *zap.Logger { return h.bounded }
 
-// logAttempt logs how an attempt ended. What works at once is not news.
+// logAttempt logs the result of an attempt. Successes at the first attempt are DEBUG.
 func (h *Handler) logAttempt(e durable.Entry, out durable.Outcome, kind string, res result, took time.Duration) {
-	level, message := zapcore.WarnLevel, "delivering a webhook failed; it is tried again"
+	level, message := zapcore.WarnLevel, "delivering a webhook failed; retrying"
 	switch {
 	case kind == "delivered" && e.Attempts == 0:
 		level, message = zapcore.DebugLevel, "delivered a webhook"
 	case kind == "delivered":
 		level, message = zapcore.InfoLevel, "delivered a webhook after a retry"
-	case kind == "refused": // that the app is down is logged once
+	case kind == "refused": // an unreachable app is logged once
 		level = zapcore.DebugLevel
 	case kind == "dead":
-		level, message = zapcore.ErrorLevel, "a webhook delivery is dead: it is not tried again unless you retry it by hand"
+		level, message = zapcore.ErrorLevel, "a webhook delivery is dead: it is not retried unless you retry it manually"
 	case kind == "unreadable":
-		level, message = zapcore.ErrorLevel, "a stored webhook delivery could not be read; it is tried again"
+		level, message = zapcore.ErrorLevel, "a stored webhook delivery could not be read; retrying"
 	}
 	c := h.log().Check(level, message)
 	if c == nil {
@@ -56,11 +56,10 @@ func (h *Handler) logAttempt(e durable.Entry, out durable.Outcome, kind string, 
 	c.Write(fields...)
 }
 
-// propagator writes and reads what links an attempt to the request that was
-// accepted.
+// propagator writes and reads the link between an attempt and the accepted request.
 var propagator = propagation.TraceContext{}
 
-// traceOf returns the trace that a request belongs to, empty if there is none.
+// traceOf returns the trace of a request, empty if there is none.
 func traceOf(ctx context.Context) string {
 	carrier := propagation.MapCarrier{}
 	propagator.Inject(ctx, carrier)
@@ -73,8 +72,8 @@ type attemptSpan struct {
 	span trace.Span
 }
 
-// noteTracer keeps the tracer of a request that was accepted: the `tracing`
-// handler has it, and does not give it away without a request.
+// noteTracer keeps the tracer of an accepted request: the `tracing` handler provides
+// it only with a request.
 func (h *Handler) noteTracer(ctx context.Context) {
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		tracer := span.TracerProvider().Tracer("github.com/verify-webhook/caddy-verify-webhook")
@@ -82,9 +81,9 @@ func (h *Handler) noteTracer(ctx context.Context) {
 	}
 }
 
-// startSpan begins the span of an attempt, a trace of its own that is linked to
-// the request that was accepted. Without a tracer it does nothing: then the
-// stored request still has the headers of its trace.
+// startSpan starts the span of an attempt, a separate trace that is linked to the
+// accepted request. Without a tracer it does nothing: the stored request still
+// has the headers of its trace.
 func (h *Handler) startSpan(ctx context.Context, e durable.Entry) attemptSpan {
 	tracer := h.tracer.Load()
 	if tracer == nil {
