@@ -1,5 +1,5 @@
-// Package dryrun shows what the handler makes of a request, without a server:
-// for `explain`, for test vectors and for tests.
+// Package dryrun runs the handler on a request without a server, for `explain`,
+// test vectors and tests.
 package dryrun
 
 import (
@@ -16,14 +16,14 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// Provision provisions and validates a handler as Caddy does, with a memory
-// store of its own. now is as for [Open]. Package caddymodule sets it, so that
-// what the handler needs for it stays unexported there.
+// Provision provisions and validates a handler as Caddy does, with its own memory
+// store. now is as for [Open]. Package caddymodule sets this variable, so that it
+// need not export what the handler needs.
 var Provision func(ctx context.Context, config json.RawMessage, now func() time.Time) (handler caddyhttp.MiddlewareHandler, cleanup func(), err error)
 
-// Aside returns a context in which a trial leaves no trace in the metrics of this
-// process, and no observer is notified of it: a running Caddy instance tries
-// variations of a refused delivery.
+// Aside returns a context in which the handler neither counts in metrics nor
+// notifies observers, for a running Caddy instance that tries variations of a
+// refused delivery.
 func Aside(ctx context.Context) context.Context { return context.WithValue(ctx, asideKey{}, true) }
 
 // IsAside reports whether the context is one of [Aside].
@@ -31,13 +31,13 @@ func IsAside(ctx context.Context) bool { return ctx.Value(asideKey{}) != nil }
 
 type asideKey struct{}
 
-// Result is what became of a request.
+// Result is the result of a request.
 type Result struct {
-	// Outcome and Reason are the placeholders' values. The reason is for the
-	// operator; the sender never sees it.
+	// Outcome and Reason are the values of the placeholders. The reason is only
+	// for the operator.
 	Outcome string
 	Reason  string
-	// Handshake: it was refused, and is a handshake, which an option must allow.
+	// Handshake: the request was refused, but is a handshake that an option can allow.
 	Handshake bool
 
 	// Status, Header and Body are the response that the sender gets. The body
@@ -53,19 +53,19 @@ type Result struct {
 	ReachedBody   []byte
 }
 
-// Endpoint is a provisioned handler without a server. Behind it is an app that
-// keeps what reaches it.
+// Endpoint is a provisioned handler without a server. The app behind it records
+// requests.
 type Endpoint struct {
-	// App responds to what reaches it. Nil: 200, empty.
+	// App responds to forwarded deliveries. Nil: 200, empty.
 	App http.Handler
 
 	handler caddyhttp.MiddlewareHandler
 	cleanup func()
 }
 
-// Open provisions a handler. config is its JSON as in Caddy's config; it may
-// name a store. now is the time by which timestamps are judged; nil is the
-// present. The endpoint must be closed.
+// Open provisions a handler. config is its JSON as in Caddy's config and may
+// contain a store. now is the clock; nil is the real one. The endpoint must be
+// closed.
 func Open(ctx context.Context, config json.RawMessage, now func() time.Time) (*Endpoint, error) {
 	handler, cleanup, err := Provision(ctx, config, now)
 	if err != nil {
@@ -74,12 +74,12 @@ func Open(ctx context.Context, config json.RawMessage, now func() time.Time) (*E
 	return New(handler, cleanup), nil
 }
 
-// New returns an endpoint with a handler that is provisioned already.
+// New returns an endpoint with a provisioned handler.
 func New(handler caddyhttp.MiddlewareHandler, cleanup func()) *Endpoint {
 	return &Endpoint{handler: handler, cleanup: cleanup}
 }
 
-// Close releases what the handler holds.
+// Close releases the handler's resources.
 func (e *Endpoint) Close() { e.cleanup() }
 
 // Once sends one request to a handler with this provider, whose JSON is an
@@ -98,10 +98,10 @@ func Once(ctx context.Context, provider json.RawMessage, now func() time.Time, r
 	return endpoint.Send(r), nil
 }
 
-// Send sends a request the handler's whole way. r is best as a server receives
-// it ([http.ReadRequest], httptest.NewRequest); what a client's request lacks
-// is filled in, and an https URL counts as TLS. Its body is read, its headers
-// are changed.
+// Send sends a request through the handler. r should be a server's request
+// ([http.ReadRequest], httptest.NewRequest). In a client's request, missing fields
+// are filled in, and an https URL counts as TLS. Send reads the body and changes
+// the headers.
 func (e *Endpoint) Send(r *http.Request) Result {
 	w := &response{header: make(http.Header)}
 	repl := caddy.NewReplacer()
@@ -124,12 +124,12 @@ func (e *Endpoint) Send(r *http.Request) Result {
 	result.Reason, _ = repl.GetString("http.verify_webhook.reason")
 	result.Status, result.Header, result.Body = w.status, w.header, w.body
 	if result.Status == 0 {
-		result.Status = http.StatusOK // what a server sends for a handler that wrote nothing
+		result.Status = http.StatusOK // a server's status for a handler that wrote nothing
 	}
 	return result
 }
 
-// app is the next handler: it keeps what reaches it.
+// app is the next handler, which records the request.
 func (e *Endpoint) app(result *Result) caddyhttp.Handler {
 	return caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		result.Reached = true
@@ -152,9 +152,9 @@ func (e *Endpoint) app(result *Result) caddyhttp.Handler {
 	})
 }
 
-// AsReceived returns r with what a server sets and a client need not.
+// AsReceived returns r with the fields that a server sets.
 func AsReceived(r *http.Request) *http.Request {
-	r = r.WithContext(r.Context()) // a copy; headers stay shared
+	r = r.WithContext(r.Context()) // a copy that shares the headers
 	if r.Body == nil {
 		r.Body = http.NoBody
 	}
@@ -176,7 +176,7 @@ func AsReceived(r *http.Request) *http.Request {
 	return r
 }
 
-// response keeps the response that the sender would get.
+// response records the response to the sender.
 type response struct {
 	status int
 	header http.Header

@@ -1,6 +1,5 @@
-// Package filewatch notices when the files change that a config reads its
-// secrets from. Caddy does not: to it, a config whose files have changed is the
-// same config.
+// Package filewatch detects changes of the files from which a config reads secrets.
+// Caddy does not: for it, the config has not changed.
 package filewatch
 
 import (
@@ -12,18 +11,18 @@ import (
 	"time"
 )
 
-// checkEvery is how often files are checked. A change is applied when the file
-// has not changed for that long, so that none is read half-written.
+// checkEvery is how often files are checked. A change is applied after the file has
+// been stable for this time, so that no half-written file is read.
 const checkEvery = 2 * time.Second
 
-// Watch are files, and what they were when the config was read.
+// Watch is a set of files with their state when the config was read.
 type Watch struct {
 	files []string
 	known []stamp
 }
 
-// In notes the files that the placeholders in texts of a config name. Call it
-// before they are read, so that no change is missed.
+// In returns the files in the placeholders of a config's texts. Call it before the
+// files are read, so that no change is missed.
 func In(texts ...string) *Watch {
 	var files []string
 	for _, text := range texts {
@@ -36,7 +35,7 @@ func In(texts ...string) *Watch {
 	return &Watch{files: files, known: stampAll(files)}
 }
 
-// InJSON does so with all strings of a JSON document.
+// InJSON is In for all strings of a JSON document.
 func InJSON(document json.RawMessage) *Watch {
 	var value any
 	if json.Unmarshal(document, &value) != nil {
@@ -88,11 +87,11 @@ func (w *Watch) Run(ctx context.Context, changed func()) {
 	}
 }
 
-// placeholder is how a config names a file.
+// placeholder matches the placeholder of a file.
 var placeholder = regexp.MustCompile(`\{file\.([^{}]+)\}`)
 
-// stamp identifies a version of a file, also where a symbolic link leads
-// elsewhere now, as Kubernetes changes its secrets.
+// stamp identifies a version of a file. It also changes with the target of a
+// symbolic link, which is how Kubernetes updates secrets.
 type stamp struct{ info os.FileInfo }
 
 func stampAll(files []string) []stamp {

@@ -13,28 +13,26 @@ import (
 	"time"
 )
 
-// events are examples of what providers send, as their documentation shows it:
-// NAME.json, NAME.form or NAME.xml, and NAME.VARIANT.json where a variant sends
-// something else. What differs from delivery to delivery is a placeholder: see
-// [example.render].
+// events are the example events of the providers' documentation: NAME.json,
+// NAME.form or NAME.xml, and NAME.VARIANT.json for a variant with another format.
+// Placeholders mark what differs between deliveries: see [example.render].
 //
 //go:embed events
 var events embed.FS
 
-// headerEvents are event types for the examples of providers that say them in a
-// header.
+// headerEvents are example event types of providers that send them in a header.
 var headerEvents = func() (types map[string]string) {
 	raw, err := events.ReadFile("events/header-events.json")
 	if err == nil {
 		err = json.Unmarshal(raw, &types)
 	}
 	if err != nil {
-		panic(err) // a mistake in a bundled file
+		panic(err) // an error in a bundled file
 	}
 	return types
 }()
 
-// example is what a body is made of.
+// example is the template of a body.
 type example struct {
 	contentType string
 	text        []byte
@@ -44,7 +42,7 @@ const formType = "application/x-www-form-urlencoded"
 
 var contentTypes = map[string]string{".json": "application/json", ".form": formType, ".xml": "application/xml", ".cloudevents": "application/cloudevents+json"}
 
-// Events of no provider.
+// Generic events.
 var (
 	genericJSON = &example{contentTypes[".json"], []byte(`{"created":{{unix}},"data":{"object":{"id":"obj_{{hex 12}}","amount":4200,"currency":"eur"}}}`)}
 	genericForm = &example{formType, []byte(`From=%2B15551234567&To=%2B15557654321&Body=Hello&Sid=SM{{hex 32}}`)}

@@ -1,6 +1,6 @@
-// Package generator makes deliveries as providers send them: an event as the
-// provider's documentation shows it, with a fresh ID and the time of now, signed
-// as the provider signs. It is for `sign`, `send` and tests.
+// Package generator makes deliveries like a provider's: the example event of its
+// documentation, with a new ID and the current time, signed in its scheme. It is
+// for `sign`, `send` and tests.
 package generator
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// Options say what deliveries to make.
+// Options are the options of a [Generator].
 type Options struct {
 	Provider   string
 	Options    string // the provider's JSON, as in the config
@@ -31,12 +31,12 @@ type Options struct {
 	URL        string
 	PublicURL  string
 	Body       []byte // nil: a bundled example
-	Exact      bool   // leave the body as it is
+	Exact      bool   // leave the body unchanged
 	ID, Event  string
-	Now        func() time.Time // nil: the present
+	Now        func() time.Time // nil: the real clock
 }
 
-// Generator makes deliveries. It may be used concurrently.
+// Generator makes deliveries. It is safe for concurrent use.
 type Generator struct {
 	options Options
 	signer  *signing.Signer
@@ -47,8 +47,8 @@ type Generator struct {
 	now     func() time.Time
 }
 
-// New returns a generator. What it signs with is made up if the options have no
-// key: see [Generator.Setup].
+// New returns a generator. It generates a key if the options contain none: see
+// [Generator.Setup].
 func New(o Options) (*Generator, error) {
 	target, err := url.Parse(o.URL)
 	if err != nil || target.Host == "" || (target.Scheme != "http" && target.Scheme != "https") {
@@ -90,20 +90,19 @@ func New(o Options) (*Generator, error) {
 // Target is the URL that deliveries go to.
 func (g *Generator) Target() *url.URL { return g.target }
 
-// Setup returns what the receiver must be told.
+// Setup returns the configuration for the receiver.
 func (g *Generator) Setup() *signing.Setup { return g.signer.Setup() }
 
-// Algorithm is what the signatures are made with.
+// Algorithm returns the algorithm of the signatures.
 func (g *Generator) Algorithm() signature.Algorithm { return g.signer.Algorithm() }
 
-// Traits says what the signature covers.
+// Traits returns what the signature covers.
 func (g *Generator) Traits() signature.Traits { return g.traits }
 
-// Scheme is how the provider signs, empty if it does so by code alone.
+// Scheme returns the scheme, empty if the provider signs only in code.
 func (g *Generator) Scheme() signature.Scheme { return g.scheme }
 
-// useGeneric takes an event of no provider for the body: a form where nothing
-// else can be signed.
+// useGeneric uses a generic event as the body: a form if the scheme signs forms.
 func (g *Generator) useGeneric() {
 	candidates := []*example{genericJSON, genericForm}
 	if wantsForm(g.scheme) {
@@ -115,10 +114,10 @@ func (g *Generator) useGeneric() {
 			return
 		}
 	}
-	g.example = candidates[0] // Make says what is wrong
+	g.example = candidates[0] // Make returns the error
 }
 
-// wantsForm reports whether what the scheme reads is in a form.
+// wantsForm reports whether the scheme reads form fields.
 func wantsForm(s signature.Scheme) bool {
 	form := s.When != nil && s.When.ContentType == formType || strings.Contains(s.Signed, "{form")
 	for _, f := range []*signature.Field{&s.Signature.Field, s.ID, s.Event} {
@@ -141,7 +140,7 @@ func (g *Generator) blank(body []byte) *signature.Request {
 	return r
 }
 
-// Mutation is what is wrong with a delivery on purpose.
+// Mutation is a deliberate error in a delivery.
 type Mutation int
 
 // The mutations.
@@ -151,10 +150,10 @@ const (
 	Stale
 )
 
-// ErrNoTimestamp says that without a signed timestamp nothing becomes stale.
+// ErrNoTimestamp: without a signed timestamp no delivery becomes stale.
 var ErrNoTimestamp = errors.New("the provider signs no timestamp, so a delivery cannot be stale: only the window protects from late replays")
 
-// Make makes a delivery. id is its ID; empty: a fresh one.
+// Make makes a delivery. id is its ID; empty: a new one.
 func (g *Generator) Make(with Mutation, id string) (*signature.Request, error) {
 	if id == "" {
 		id = g.FreshID()
@@ -166,8 +165,8 @@ func (g *Generator) Make(with Mutation, id string) (*signature.Request, error) {
 	}
 	r := g.blank(body)
 	if !g.options.Exact && !g.traits.IDSigned && !g.example.varies() {
-		// Otherwise every delivery would be signed alike, and rightly
-		// be taken for a copy of the first.
+		// Otherwise every delivery would have the same content and be a
+		// duplicate of the first.
 		r.Body = signature.BytesBody(stamp(body, id))
 	}
 	draft := signature.Draft{ID: id, Event: g.event(r), Time: now}
@@ -189,10 +188,10 @@ func (g *Generator) Make(with Mutation, id string) (*signature.Request, error) {
 	return r, nil
 }
 
-// idField is where the delivery ID is, nil if a request does not say it.
+// idField is where the delivery ID is, nil if requests contain none.
 func (g *Generator) idField() *signature.Field { return g.signer.IDField(g.scheme) }
 
-// event returns the event type, empty if the body says it.
+// event returns the event type, empty if it is in the body.
 func (g *Generator) event(r *signature.Request) string {
 	f := g.signer.EventField(g.scheme)
 	if g.options.Event != "" || f == nil {
@@ -210,7 +209,7 @@ func (g *Generator) event(r *signature.Request) string {
 	return "example.created"
 }
 
-// valueAt returns what a body has in a place.
+// valueAt returns the value at a place of the body.
 func valueAt(r *signature.Request, f signature.Field) string {
 	if f.From == "form" {
 		form, err := r.Form()
@@ -233,7 +232,7 @@ func valueAt(r *signature.Request, f signature.Field) string {
 	return found[0]
 }
 
-// inHeadersOnly leaves out of a draft what would change the body.
+// inHeadersOnly removes from a draft what would change the body.
 func (g *Generator) inHeadersOnly(d signature.Draft) signature.Draft {
 	inBody := func(f *signature.Field) bool { return f != nil && (f.From == "json" || f.From == "form") }
 	if inBody(g.idField()) {
@@ -245,8 +244,8 @@ func (g *Generator) inHeadersOnly(d signature.Draft) signature.Draft {
 	return d
 }
 
-// tamper makes a delivery one that the provider did not send: with another
-// body or, where that is not signed or signs itself, with another's signature.
+// tamper makes a delivery invalid: with another body or, if the body is unsigned or
+// contains the signature, with another delivery's signature.
 func (g *Generator) tamper(r *signature.Request, d signature.Draft) error {
 	if g.traits.BodySigned && g.scheme.Algorithm != "" {
 		r.Body = signature.BytesBody(Alter(r.Body.Bytes()))
@@ -265,7 +264,7 @@ func (g *Generator) tamper(r *signature.Request, d signature.Draft) error {
 	return other.Sign(r, d)
 }
 
-// Alter changes a body so that it still is what it was: JSON or a form.
+// Alter changes a body and keeps its format: JSON or a form.
 func Alter(body []byte) []byte {
 	if i := bytes.LastIndexByte(body, '}'); i >= 0 {
 		return append(append(bytes.Clone(body[:i]), ' '), body[i:]...)
@@ -273,7 +272,7 @@ func Alter(body []byte) []byte {
 	return append(bytes.Clone(body), "&tampered=1"...)
 }
 
-// stamp makes a body unlike any other.
+// stamp makes a body unique.
 func stamp(body []byte, id string) []byte {
 	trimmed := bytes.TrimSpace(body)
 	if rest, ok := bytes.CutPrefix(trimmed, []byte("{")); ok {
@@ -284,13 +283,13 @@ func stamp(body []byte, id string) []byte {
 		return append([]byte(mark), rest...)
 	}
 	if len(trimmed) == 0 || bytes.ContainsAny(trimmed, "[<") {
-		return body // a list, or XML: there is no place for it
+		return body // a list, or XML: no member can be added
 	}
 	return append(bytes.Clone(body), "&example_delivery="+id...)
 }
 
-// FreshID makes up a delivery ID: of the kind that the example has, else of the
-// usual kind.
+// FreshID generates a delivery ID in the format of the example, otherwise in the
+// usual format.
 func (g *Generator) FreshID() string {
 	if g.options.ID != "" {
 		return g.options.ID
@@ -313,13 +312,12 @@ func (g *Generator) FreshID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", raw[:4], raw[4:6], raw[6:8], raw[8:10], raw[10:])
 }
 
-// Again makes the same delivery come a second time, as a sender would send it
-// who has seen the first: where the signature does not cover the ID, under a
-// fresh one.
+// Again makes a copy of a delivery, as an attacker would send it: under a new ID if
+// the signature does not cover the ID.
 func (g *Generator) Again(r *signature.Request) *signature.Request {
 	copied := *r
 	copied.Header = r.Header.Clone()
-	// An ID may be part of what is signed and yet not be told apart in it.
+	// An ID can be part of the signed content without a recognizable boundary.
 	free := !g.traits.IDSigned && !strings.Contains(g.scheme.Signed, "{id}")
 	if id := g.idField(); id != nil && free && id.From == "header" {
 		var raw [16]byte

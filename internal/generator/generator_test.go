@@ -344,9 +344,9 @@ func TestGeneratorsSayWhatIsWrong(t *testing.T) {
 		{generator.Options{Provider: "github", URL: "localhost:8080"}, "is not a URL"},
 		{generator.Options{Provider: "github", URL: "http://localhost/", Options: "{"}, "options"},
 		{generator.Options{Provider: "github", URL: "http://localhost/", PrivateKey: "no such file"}, "private key"},
-		{generator.Options{Provider: "plaid", URL: "http://localhost/", Secret: "one"}, "plaid signs with a private key: give that instead of a secret"},
-		{generator.Options{Provider: "plaid", URL: "http://localhost/", PrivateKey: rsa}, "plaid signs with another kind of private key: give one for ECDSA with P-256"},
-		{generator.Options{Provider: "vonage", URL: "http://localhost/", PrivateKey: rsa}, "vonage signs with a shared secret: give that instead of a private key"},
+		{generator.Options{Provider: "plaid", URL: "http://localhost/", Secret: "one"}, "plaid signs with a private key: pass that instead of a secret"},
+		{generator.Options{Provider: "plaid", URL: "http://localhost/", PrivateKey: rsa}, "plaid signs with another kind of private key: use one for ECDSA with P-256"},
+		{generator.Options{Provider: "vonage", URL: "http://localhost/", PrivateKey: rsa}, "vonage signs with a shared secret: pass that instead of a private key"},
 		{generator.Options{Provider: "aws-sns", URL: "http://localhost/", Options: `{"topics":["here"]}`}, `topic "here" is not the ARN of an SNS topic`},
 	} {
 		_, err := generator.New(test.options)

@@ -10,8 +10,7 @@ import (
 )
 
 // StrictJSON decodes a JSON object into the struct that to points to. An unknown
-// member is an error that says which one may be meant. to must not implement
-// json.Unmarshaler.
+// member is an error with a suggestion. to must not implement json.Unmarshaler.
 func StrictJSON(raw []byte, to any) error {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
@@ -33,8 +32,7 @@ func StrictJSON(raw []byte, to any) error {
 	return err
 }
 
-// memberNames returns the names of the members of a struct, and of the structs in
-// it.
+// memberNames returns the names of the members of a struct and its embedded structs.
 func memberNames(t reflect.Type) []string {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()

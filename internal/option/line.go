@@ -5,9 +5,8 @@ import (
 	"strconv"
 )
 
-// Line is what follows an option on its line, for options with several
-// arguments. Words with a meaning of their own may come in any order. Errors go
-// to the Reader.
+// Line contains the arguments of an option with several arguments. Keywords can be
+// in any order. Errors go to the Reader.
 type Line struct {
 	r      *Reader
 	option string
@@ -19,8 +18,7 @@ func (r *Reader) Line() *Line {
 	return &Line{r: r, option: r.name, rest: r.d.RemainingArgs()}
 }
 
-// Next takes the next argument, which must be there. what is what is missing
-// otherwise.
+// Next returns the next argument, which is required. what names it in the error.
 func (l *Line) Next(what string) string {
 	if len(l.rest) == 0 {
 		l.r.Fail("%s: missing %s", l.option, what)
@@ -31,7 +29,7 @@ func (l *Line) Next(what string) string {
 	return text
 }
 
-// Optional takes the next argument if there is one.
+// Optional returns the next argument, if there is one.
 func (l *Line) Optional() string {
 	if len(l.rest) == 0 {
 		return ""
@@ -39,7 +37,7 @@ func (l *Line) Optional() string {
 	return l.Next("")
 }
 
-// Named takes a word and the value after it, if the word is there.
+// Named returns the value after a keyword, if the keyword is present.
 func (l *Line) Named(word string) string {
 	i := slices.Index(l.rest, word)
 	if i < 0 {
@@ -54,7 +52,7 @@ func (l *Line) Named(word string) string {
 	return value
 }
 
-// NamedNumber is Named for a whole number from 0.
+// NamedNumber is Named for an integer of at least 0.
 func (l *Line) NamedNumber(word string) int {
 	text := l.Named(word)
 	if text == "" {
@@ -67,7 +65,7 @@ func (l *Line) NamedNumber(word string) int {
 	return n
 }
 
-// Flag takes a word if it is there, and reports whether it was.
+// Flag reports whether a keyword is present.
 func (l *Line) Flag(word string) bool {
 	i := slices.Index(l.rest, word)
 	if i < 0 {
@@ -77,7 +75,7 @@ func (l *Line) Flag(word string) bool {
 	return true
 }
 
-// Done rejects arguments that are left over.
+// Done rejects remaining arguments.
 func (l *Line) Done() {
 	if len(l.rest) > 0 {
 		l.r.Fail("%s: too many arguments: did not expect %s", l.option, l.rest[0])

@@ -1,5 +1,5 @@
-// Package option reads the options of Caddyfile blocks. Handler, stores and
-// providers share it, so that one mistake always has the same message.
+// Package option reads the options of Caddyfile blocks. Handlers, stores and
+// providers share it, so that the same mistake always has the same message.
 package option
 
 import (
@@ -18,13 +18,13 @@ import (
 // its methods leave their targets in any state.
 type Reader struct {
 	d    *caddyfile.Dispenser
-	name string // of the option that is being read
+	name string // of the current option
 	seen []string
 	err  error
 }
 
-// Block calls read with every option of the block that follows, and returns the
-// first error. A missing block is an empty one.
+// Block calls read for every option of the block, and returns the first error. A
+// missing block counts as empty.
 func Block(d *caddyfile.Dispenser, read func(*Reader)) error {
 	r := &Reader{d: d}
 	for nesting := d.Nesting(); r.err == nil && d.NextBlock(nesting); {
@@ -34,7 +34,7 @@ func Block(d *caddyfile.Dispenser, read func(*Reader)) error {
 	return r.err
 }
 
-// Argument returns the one argument on the line of d, empty if there is none.
+// Argument returns the single argument on the line of d, empty if there is none.
 // what names it in errors.
 func Argument(d *caddyfile.Dispenser, what string) (string, error) {
 	args := d.RemainingArgs()
@@ -50,10 +50,10 @@ func Argument(d *caddyfile.Dispenser, what string) (string, error) {
 	}
 }
 
-// Name returns the option that is being read.
+// Name returns the name of the current option.
 func (r *Reader) Name() string { return r.name }
 
-// Failed reports whether there is an error already.
+// Failed reports whether there is an error.
 func (r *Reader) Failed() bool { return r.err != nil }
 
 // Fail records an error at the current line, if it is the first.
@@ -63,7 +63,7 @@ func (r *Reader) Fail(format string, args ...any) {
 	}
 }
 
-// Keep records an error that has its line, if it is the first.
+// Keep records an error that contains its line, if it is the first.
 func (r *Reader) Keep(err error) {
 	if r.err == nil {
 		r.err = err
@@ -79,7 +79,7 @@ func (r *Reader) Once() {
 	r.seen = append(r.seen, name)
 }
 
-// Arguments reads the values of an option, of which there must be one at least.
+// Arguments reads the values of an option, at least one.
 // example is what to write after the option's name.
 func (r *Reader) Arguments(example string) []string {
 	name := r.name
@@ -90,7 +90,7 @@ func (r *Reader) Arguments(example string) []string {
 	return args
 }
 
-// value reads the one value of an option.
+// value reads the single value of an option.
 func (r *Reader) value() (name, text string) {
 	name = r.name
 	r.Once()
@@ -108,7 +108,7 @@ func (r *Reader) value() (name, text string) {
 	return name, text
 }
 
-// invalid records that a value is not of the kind that an option takes.
+// invalid records a value of the wrong kind.
 func (r *Reader) invalid(name, text, kind, example string) {
 	r.Fail("invalid %s: %s is not a %s; write, for example, %[1]s %[4]s", name, text, kind, example)
 }
@@ -116,7 +116,7 @@ func (r *Reader) invalid(name, text, kind, example string) {
 // Text reads an option with one value.
 func (r *Reader) Text(to *string) { _, *to = r.value() }
 
-// Word reads an option whose value is one of those allowed.
+// Word reads an option with a fixed set of values.
 func (r *Reader) Word(to *string, allowed ...string) {
 	name, text := r.value()
 	if r.err == nil && !slices.Contains(allowed, text) {
@@ -125,12 +125,12 @@ func (r *Reader) Word(to *string, allowed ...string) {
 	*to = text
 }
 
-// Unrecognized is the error of a value that is none of those allowed.
+// Unrecognized is the error of a value outside a fixed set.
 func Unrecognized(name, text string, allowed ...string) error {
 	return fmt.Errorf("unrecognized %s: %s; write %s", name, text, strings.Join(allowed, " or "))
 }
 
-// Flag reads an option that takes no value.
+// Flag reads an option without a value.
 func (r *Reader) Flag(to *bool) {
 	name := r.name
 	r.Once()
@@ -153,8 +153,8 @@ func (r *Reader) Duration(to *caddy.Duration) {
 	*to = caddy.Duration(d)
 }
 
-// Durations reads durations longer than zero, of which there must be one at
-// least. example is what to write after the option's name.
+// Durations reads at least one duration longer than zero. example is what to write
+// after the option's name.
 func (r *Reader) Durations(to *[]caddy.Duration, example string) {
 	name := r.name
 	r.Once()
@@ -223,14 +223,14 @@ func (r *Reader) Statuses(to *[]int) {
 	}
 }
 
-// Misplaced rejects an option that belongs elsewhere, if it is one of known.
+// Misplaced rejects an option that belongs to another block, if it is one of known.
 func (r *Reader) Misplaced(known []string, where string) {
 	if slices.Contains(known, r.name) {
 		r.Fail("%s must be inside %s", r.name, where)
 	}
 }
 
-// Unknown rejects an option that is none of known.
+// Unknown rejects an option that is not one of known.
 func (r *Reader) Unknown(known ...string) {
 	name := r.name
 	if s := Nearest(name, known); s != "" {
@@ -240,8 +240,8 @@ func (r *Reader) Unknown(known ...string) {
 	r.Fail("unrecognized option: %s; write one of %s", name, strings.Join(known, ", "))
 }
 
-// Nearest returns the word that differs least from what was written, if that
-// is little enough to be a typing error; otherwise "".
+// Nearest returns the most similar word, if the difference is small enough for a
+// typing error; otherwise "".
 func Nearest(written string, words []string) string {
 	best, least := "", max(2, len(written)/3)+1
 	for _, w := range words {
@@ -252,7 +252,7 @@ func Nearest(written string, words []string) string {
 	return best
 }
 
-// editDistance counts the letters to insert, delete or replace (Levenshtein).
+// editDistance returns the Levenshtein distance.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -273,8 +273,8 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// AtLeast rejects a duration so short that it is seconds or milliseconds in
-// JSON, where a number is nanoseconds.
+// AtLeast rejects a duration that is too short to be intended: in JSON, a number is
+// in nanoseconds.
 func AtLeast(name string, value caddy.Duration, least time.Duration, example string) error {
 	if d := time.Duration(value); d < least {
 		return fmt.Errorf(`%s %s is shorter than %s: write, for example, %s %s; in JSON a number is nanoseconds: write "%[1]s": "%[5]s"`, name, d, least, name, example)

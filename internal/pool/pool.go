@@ -9,11 +9,10 @@ import (
 	"sync/atomic"
 )
 
-// Pool keeps the open stores of one type across reloads. Its keys identify a
-// store and not its settings, so that a config with other settings finds the
-// same store.
+// Pool keeps the open stores of one type across reloads. A key identifies a store
+// without its settings, so that a config with other settings finds the same store.
 //
-// It is locked while a store opens or closes: a store that is closing is never
+// It is locked while a store opens or closes, so that a closing store is never
 // opened a second time.
 type Pool[S any] struct {
 	close func(S) error
@@ -22,18 +21,18 @@ type Pool[S any] struct {
 	open map[string]*shared[S]
 }
 
-// New returns an empty pool. closing closes a store that has lost its last use.
+// New returns an empty pool. closing closes a store after its last use.
 func New[S any](closing func(S) error) *Pool[S] {
 	return &Pool[S]{close: closing, open: make(map[string]*shared[S])}
 }
 
-// shared is an open store and its uses, in the order in which they began.
+// shared is an open store with its uses, in the order of their start.
 type shared[S any] struct {
 	store S
 	uses  []*Use[S]
 }
 
-// Use is one use of a store. What it holds of a config is gone with it.
+// Use is one use of a store. It ends with its config.
 type Use[S any] struct {
 	// Store is open until the use is released.
 	Store S
@@ -60,7 +59,7 @@ func (p *Pool[S]) Len() int {
 	return len(p.open)
 }
 
-// join returns a use of a store that is open, nil if it is not.
+// join returns a use of a store, nil if it is not open.
 func (p *Pool[S]) join(key string, apply func(S)) *Use[S] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,7 +69,7 @@ func (p *Pool[S]) join(key string, apply func(S)) *Use[S] {
 	return nil
 }
 
-// acquire returns a use of a store, which it opens if it is not open.
+// acquire returns a use of a store, and opens it if necessary.
 func (p *Pool[S]) acquire(key string, open func() (S, error), apply func(S)) (*Use[S], error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -86,8 +85,8 @@ func (p *Pool[S]) acquire(key string, open func() (S, error), apply func(S)) (*U
 	return p.add(s, key, apply), nil
 }
 
-// add adds a use. Of the uses that there are, the settings of the latest apply:
-// a config that fails leaves those of the running one.
+// add adds a use. The settings of the latest use apply; if its config fails, those
+// of the running config apply again.
 func (p *Pool[S]) add(s *shared[S], key string, apply func(S)) *Use[S] {
 	u := &Use[S]{Store: s.store, pool: p, key: key, apply: apply}
 	s.uses = append(s.uses, u)
@@ -95,8 +94,8 @@ func (p *Pool[S]) add(s *shared[S], key string, apply func(S)) *Use[S] {
 	return u
 }
 
-// Release ends the use; the last one closes the store. A nil use, and one that
-// has ended, has nothing to release.
+// Release ends the use; the last one closes the store. Releasing a nil or released
+// use has no effect.
 func (u *Use[S]) Release() error {
 	if u == nil {
 		return nil
@@ -117,29 +116,29 @@ func (u *Use[S]) Release() error {
 	return p.close(s.store)
 }
 
-// Slot is the part of a store module that its type has in common with others:
-// which store of the pool it is, and how to open it.
+// Slot is the common part of store modules: which store of the pool to use, and how
+// to open it.
 type Slot[S any] struct {
 	Pool *Pool[S]
 	Key  string
 	Open func() (S, error)
-	// Apply gives an open store the settings and the logger of the config.
+	// Apply applies the settings and the logger of the config to an open store.
 	Apply func(S)
 
-	held *Use[S] // since Provision, nil if the store was not open then
+	held *Use[S] // acquired in Provision, nil if the store was not open
 	gone atomic.Bool
 }
 
-// Join joins the store if this process has it open. Otherwise it leaves it
-// alone: `caddy validate` provisions as well.
+// Join joins the store if it is open in this process. Otherwise it does nothing,
+// because `caddy validate` also provisions.
 func (s *Slot[S]) Join() { s.held = s.Pool.join(s.Key, s.Apply) }
 
-// ErrGone is the error of a config that is not in use any more and asks for a
-// store that is closed.
-var ErrGone = errors.New("the store is closed: its config is not in use any more")
+// ErrGone is the error of a config that is no longer used and requests a closed
+// store.
+var ErrGone = errors.New("the store is closed: its config is no longer used")
 
-// Acquire opens the store, or joins it. Once the config has gone it only joins,
-// and its settings do not apply.
+// Acquire opens the store, or joins it. After the end of the config it only joins,
+// and the settings do not apply.
 func (s *Slot[S]) Acquire() (*Use[S], error) {
 	if !s.gone.Load() {
 		return s.Pool.acquire(s.Key, s.Open, s.Apply)
@@ -150,8 +149,8 @@ func (s *Slot[S]) Acquire() (*Use[S], error) {
 	return nil, ErrGone
 }
 
-// Release ends the use that Join has begun. A nil slot, of a module that was not
-// provisioned, has none.
+// Release ends the use of Join. It has no effect on a nil slot, of a module that was
+// not provisioned.
 func (s *Slot[S]) Release() error {
 	if s == nil {
 		return nil

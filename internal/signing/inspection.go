@@ -1,5 +1,5 @@
-// Package signing signs as providers do, for tools and tests. Receiving
-// deliveries needs none of it.
+// Package signing signs like providers, for tools and tests. Receiving deliveries
+// does not need it.
 package signing
 
 import (
@@ -14,11 +14,11 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// Inspection is how a provider signs, for tools that sign or that look for
-// what is wrong with a signature. Receiving deliveries needs none.
+// Inspection describes how a provider signs, for tools that sign or explain
+// signatures. Receiving deliveries does not need it.
 type Inspection struct {
-	// Schemes are how it signs, once for each family of header names. Empty:
-	// the signatures are made by code that the scheme type cannot describe.
+	// Schemes are its schemes, one for each family of header names. Empty: the
+	// signatures are made in code that the scheme type cannot describe.
 	Schemes []signature.Scheme
 
 	// Both are nil for custom.
@@ -26,8 +26,8 @@ type Inspection struct {
 	module *provider.Module
 }
 
-// Inspect returns how a provider signs. options is its JSON as in the config;
-// secrets in it are ignored. It may be nil.
+// Inspect describes how a provider signs. options is its JSON as in the config, or
+// nil; secrets in it are ignored.
 func Inspect(name string, options json.RawMessage) (*Inspection, error) {
 	if name == "custom" {
 		return inspectCustom(options)
@@ -52,7 +52,7 @@ func inspectCustom(options json.RawMessage) (*Inspection, error) {
 		return nil, err
 	}
 	if c.Signature.IsZero() {
-		return nil, errors.New("custom: its options are needed, as in the JSON config")
+		return nil, errors.New("custom: missing options: write them as in the JSON config")
 	}
 	return &Inspection{Schemes: []signature.Scheme{c.Scheme}}, nil
 }
@@ -77,7 +77,7 @@ func readOptions(options json.RawMessage, to any) error {
 	return nil
 }
 
-// signing returns how deliveries are made by code, nil if the schemes say it.
+// signing returns how deliveries are made in code, nil if the schemes are enough.
 func (i *Inspection) signing() *provider.Signing {
 	if i.module == nil {
 		return nil
@@ -88,8 +88,8 @@ func (i *Inspection) signing() *provider.Signing {
 // Preset returns the preset, nil for custom.
 func (i *Inspection) Preset() *provider.Preset { return i.preset }
 
-// KeyText returns the text of a key to the text of a secret. Most providers
-// have no difference.
+// KeyText returns the text of the key for the text of a secret. For most providers
+// they are equal.
 func (i *Inspection) KeyText(secret string) (string, error) {
 	if i.preset == nil || i.preset.KeyText == nil {
 		return secret, nil
@@ -97,8 +97,8 @@ func (i *Inspection) KeyText(secret string) (string, error) {
 	return i.preset.KeyText(secret)
 }
 
-// Prepare works out what the provider's own code adds to what is signed. For
-// most there is nothing.
+// Prepare computes what the provider's own code adds to the signed content. For
+// most providers this is nothing.
 func (i *Inspection) Prepare(r *signature.Request) error {
 	if i.preset == nil || i.preset.Values == nil {
 		return nil
@@ -121,8 +121,8 @@ func (s *Signer) Variant() string {
 	return s.inspection.module.Variant()
 }
 
-// IDField returns where a request says its ID, nil if it does not. scheme is
-// that of the request.
+// IDField returns where the delivery ID is, nil if a request contains none. scheme
+// is that of the request.
 func (s *Signer) IDField(scheme signature.Scheme) *signature.Field {
 	if how := s.inspection.signing(); how != nil && how.ID != nil {
 		return how.ID
@@ -130,7 +130,7 @@ func (s *Signer) IDField(scheme signature.Scheme) *signature.Field {
 	return scheme.ID
 }
 
-// EventField returns where a request says its event type, nil if it does not.
+// EventField returns where the event type is, nil if a request contains none.
 func (s *Signer) EventField(scheme signature.Scheme) *signature.Field {
 	if how := s.inspection.signing(); how != nil && how.Event != nil {
 		return how.Event

@@ -11,16 +11,16 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// Setup is what a receiver must be told to accept what a signer makes.
+// Setup is the configuration with which a receiver accepts a signer's deliveries.
 type Setup struct {
-	// Secret is the secret or the public key, empty if certificates stand for
-	// it. Label is the name of the key, empty if deliveries name none.
+	// Secret is the secret or the public key, empty if there are certificates.
+	// Label is the key ID, empty if deliveries contain none.
 	Secret, Label string
-	// Certificates and Roots are in PEM, JWKS is a key set in which each brace is
+	// Certificates and Roots are in PEM. JWKS is a key set in which each brace is
 	// escaped as in the config.
 	Certificates, Roots []string
 	JWKS                string
-	// Generated: the key was made up. LabelGenerated: its name was.
+	// Generated: the key was generated. LabelGenerated: the key ID was generated.
 	Generated, LabelGenerated bool
 
 	name       string
@@ -29,7 +29,7 @@ type Setup struct {
 	private    crypto.Signer
 }
 
-// SecretAlone reports whether the secret is all that the receiver must be told.
+// SecretAlone reports whether the receiver needs only the secret.
 func (s *Setup) SecretAlone() bool {
 	if s.Label != "" || s.Secret == "" {
 		return false
@@ -38,7 +38,7 @@ func (s *Setup) SecretAlone() bool {
 	return len(options.Caddyfile()) == 0
 }
 
-// presetOptions are the preset's options, with examples for those that it needs.
+// presetOptions are the preset's options, with examples for required ones.
 func (s *Setup) presetOptions() provider.PresetOptions {
 	if s.inspection.module == nil {
 		return provider.PresetOptions{}
@@ -83,8 +83,8 @@ func (s *Setup) JSON() (json.RawMessage, error) {
 	return json.Marshal(members)
 }
 
-// Caddyfile returns the directive for a receiver. It is for presets; the options
-// of `custom` are the caller's own.
+// Caddyfile returns the directive for a receiver. It is for presets; for `custom`,
+// the caller has the options.
 func (s *Setup) Caddyfile() string {
 	options := s.presetOptions()
 	lines := options.Caddyfile()
@@ -104,8 +104,8 @@ func (s *Setup) Caddyfile() string {
 	return b.String()
 }
 
-// KeyFile returns the key as a file holds it, for the next time: a private key
-// in PEM, or the secret.
+// KeyFile returns the content of a key file for later use: a private key in PEM, or
+// the secret.
 func (s *Setup) KeyFile() ([]byte, error) {
 	if s.private == nil {
 		return []byte(s.Secret + "\n"), nil
@@ -117,11 +117,11 @@ func (s *Setup) KeyFile() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-// Private reports whether the key is a private one.
+// Private reports whether the key is a private key.
 func (s *Setup) Private() bool { return s.private != nil }
 
-// withoutName returns the options without the provider's name, which its module
-// does not have.
+// withoutName returns the options without the provider's name, which is not an
+// option of its module.
 func withoutName(config json.RawMessage) (json.RawMessage, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(config, &members); err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// Signer makes what a provider would send, for trying out receivers.
+// Signer makes deliveries like a provider's, to test receivers.
 type Signer struct {
 	inspection *Inspection
 	key        signature.SigningKey
@@ -29,14 +29,13 @@ type Signer struct {
 	setup      Setup
 }
 
-// Key is what deliveries are signed with. Without any of it, one is made up.
+// Key is the key for signing. If it is empty, a key is generated.
 type Key struct {
-	// Secret is shared with the receiver, Private is a private key. At most one
-	// of them is set.
+	// Secret is a shared secret, Private a private key. At most one of them is
+	// set.
 	Secret  string
 	Private crypto.Signer
-	// Label is the name of the key, for providers that send it. Default: one is
-	// made up.
+	// Label is the key ID, for providers that send it. Default: a generated one.
 	Label string
 }
 
@@ -46,7 +45,7 @@ func OpenSigner(name string, options json.RawMessage, secret string, private cry
 	return OpenSignerWith(name, options, Key{Secret: secret, Private: private})
 }
 
-// OpenSignerWith is OpenSigner with all that a key can be.
+// OpenSignerWith is OpenSigner with any kind of key.
 func OpenSignerWith(name string, options json.RawMessage, with Key) (*Signer, error) {
 	inspection, err := Inspect(name, options)
 	if err != nil {
@@ -57,7 +56,7 @@ func OpenSignerWith(name string, options json.RawMessage, with Key) (*Signer, er
 	case inspection.signing() != nil:
 		err = s.openSigning(name, with)
 	case len(inspection.Schemes) == 0:
-		err = fmt.Errorf("deliveries of %s cannot be made here: it is verified by code that does not say how it signs; record one and send that", name)
+		err = fmt.Errorf("deliveries of %s cannot be made: its code does not implement signing; record one and send it", name)
 	default:
 		err = s.openSchemes(name, with)
 	}
@@ -67,7 +66,7 @@ func OpenSignerWith(name string, options json.RawMessage, with Key) (*Signer, er
 	return s, nil
 }
 
-// openSchemes is for providers whose schemes say how they sign.
+// openSchemes is for providers whose schemes are enough for signing.
 func (s *Signer) openSchemes(name string, with Key) error {
 	s.setup.Secret = with.Secret
 	if with.Secret == "" {
@@ -88,7 +87,7 @@ func (s *Signer) openSchemes(name string, with Key) error {
 	}
 	s.algorithm = scheme.Algorithm
 	if s.algorithm.Asymmetric() && s.key.Private == nil {
-		return fmt.Errorf("%s signs with a private key: give that instead of a secret, or neither", name)
+		return fmt.Errorf("%s signs with a private key: pass that instead of a secret, or neither", name)
 	}
 	if s.setup.Label != "" || scheme.KeyID == nil && !strings.Contains(scheme.Signed, "{label}") {
 		return nil
@@ -98,7 +97,7 @@ func (s *Signer) openSchemes(name string, with Key) error {
 	return err
 }
 
-// openSigning is for providers that have code for it.
+// openSigning is for providers with code for signing.
 func (s *Signer) openSigning(name string, with Key) error {
 	how := s.inspection.signing()
 	s.algorithm = how.Algorithm
@@ -106,13 +105,13 @@ func (s *Signer) openSigning(name string, with Key) error {
 		s.setup.Label, s.setup.LabelGenerated = newKeyID(how), true
 	}
 	s.key.Private, s.setup.Secret = with.Private, with.Secret
-	private := how.Algorithm != "" || how.NewKey != nil // its deliveries are signed with one
+	private := how.Algorithm != "" || how.NewKey != nil // it signs with a private key
 	var err error
 	switch {
 	case with.Secret != "" && private:
-		return fmt.Errorf("%s signs with a private key: give that instead of a secret, or neither", name)
+		return fmt.Errorf("%s signs with a private key: pass that instead of a secret, or neither", name)
 	case with.Private != nil && !private && how.Trust == nil:
-		return fmt.Errorf("%s signs with a shared secret: give that instead of a private key, or neither", name)
+		return fmt.Errorf("%s signs with a shared secret: pass that instead of a private key, or neither", name)
 	case with.Private != nil:
 		err = checkKind(name, how, with.Private)
 	case private:
@@ -134,14 +133,13 @@ func (s *Signer) openSigning(name string, with Key) error {
 	}
 	s.setup.private = s.key.Private
 	if s.setup.JWKS != "" || s.setup.Certificates != nil || s.setup.Roots != nil {
-		s.setup.Secret = "" // they stand for it
+		s.setup.Secret = "" // the certificates replace it
 		return nil
 	}
 	return s.name()
 }
 
-// name puts the secret, or in its place the public key, into the key, with the
-// label.
+// name sets the secret, or the public key, with its label.
 func (s *Signer) name() error {
 	text := s.setup.Secret
 	if s.key.Private != nil {
@@ -152,7 +150,7 @@ func (s *Signer) name() error {
 	return err
 }
 
-// trust works out what the receiver must be told.
+// trust computes the configuration for the receiver.
 func (s *Signer) trust(how *provider.Signing) error {
 	if s.key.Private == nil {
 		return nil
@@ -186,19 +184,19 @@ func newKey(how *provider.Signing) (crypto.Signer, error) {
 	return private, err
 }
 
-// checkKind refuses a private key of another kind than the provider's.
+// checkKind refuses a private key of the wrong kind.
 func checkKind(name string, how *provider.Signing, private crypto.Signer) error {
 	if how.Algorithm == "" && how.NewKey == nil {
 		return nil
 	}
 	other, err := newKey(how)
 	if err == nil && reflect.TypeOf(other) != reflect.TypeOf(private) {
-		err = fmt.Errorf("%s signs with another kind of private key: give one for %s", name, kindOf(other))
+		err = fmt.Errorf("%s signs with another kind of private key: use one for %s", name, kindOf(other))
 	}
 	return err
 }
 
-// kindOf names the kind of a private key.
+// kindOf returns the name of a private key's kind.
 func kindOf(private crypto.Signer) string {
 	switch k := private.(type) {
 	case *rsa.PrivateKey:
@@ -209,11 +207,11 @@ func kindOf(private crypto.Signer) string {
 	return "Ed25519"
 }
 
-// generate makes up a key for the first scheme that a new user would choose.
+// generate generates a key for the scheme that a new user would choose.
 func (s *Signer) generate(name string, private crypto.Signer) error {
 	scheme := s.inspection.Schemes[0]
 	if private == nil && scheme.Algorithm.Asymmetric() {
-		// A secret is easier to handle, where there is a choice.
+		// If there is a choice, a secret is easier to handle.
 		for _, other := range s.inspection.Schemes {
 			if !other.Algorithm.Asymmetric() {
 				scheme = other
@@ -249,7 +247,7 @@ func asymmetricFormat(schemes []signature.Scheme) signature.KeyFormat {
 	return signature.KeyFormat{}
 }
 
-// randomSecret makes up a secret of the kind that the scheme wants.
+// randomSecret generates a secret in the format of the scheme.
 func randomSecret(s signature.Scheme) string {
 	var raw [32]byte
 	rand.Read(raw[:]) // never fails (crypto/rand)
@@ -265,7 +263,7 @@ func randomSecret(s signature.Scheme) string {
 	return s.Key.Prefix + text
 }
 
-// randomLabel makes up the name of a key: a UUID, which some providers demand.
+// randomLabel generates a key ID: a UUID, which some providers require.
 func randomLabel() string {
 	var raw [16]byte
 	rand.Read(raw[:]) // never fails (crypto/rand)
@@ -273,7 +271,7 @@ func randomLabel() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", raw[:4], raw[4:6], raw[6:8], raw[8:10], raw[10:])
 }
 
-// scheme returns the scheme that the key is for, and r if there is one.
+// scheme returns the scheme for the key and, if there is one, for r.
 func (s *Signer) scheme(r *signature.Request) (*signature.Scheme, error) {
 	var fits *signature.Scheme
 	for i := range s.inspection.Schemes {
@@ -283,7 +281,7 @@ func (s *Signer) scheme(r *signature.Request) (*signature.Scheme, error) {
 		}
 		if scheme.Algorithm.Asymmetric() {
 			if _, err := (*scheme).Compile([]signature.Secret{s.key.Secret}, 0); err != nil {
-				continue // a key of another kind
+				continue // another kind of key
 			}
 		}
 		if fits == nil || (r != nil && !fits.Applies(r) && scheme.Applies(r)) {
@@ -291,21 +289,21 @@ func (s *Signer) scheme(r *signature.Request) (*signature.Scheme, error) {
 		}
 	}
 	if fits == nil {
-		return nil, errors.New("the key is of no kind that the provider has: look at its prefix")
+		return nil, errors.New("unrecognized key format: check its prefix")
 	}
 	return fits, nil
 }
 
-// Configure returns what the receiver must be given as secret or public key,
-// and whether it was made up here. See [Signer.Setup] for all of it.
+// Configure returns the secret or public key for the receiver, and whether it was
+// generated. See [Signer.Setup] for the complete configuration.
 func (s *Signer) Configure() (text string, generated bool) {
 	return s.setup.Secret, s.setup.Generated
 }
 
-// Setup returns what the receiver must be told.
+// Setup returns the configuration for the receiver.
 func (s *Signer) Setup() *Setup { return &s.setup }
 
-// Algorithm is what the signatures are made with.
+// Algorithm returns the algorithm of the signatures.
 func (s *Signer) Algorithm() signature.Algorithm { return s.algorithm }
 
 // Sign makes r a genuine delivery. See [signature.Scheme.Sign].
@@ -321,8 +319,7 @@ func (s *Signer) Sign(r *signature.Request, d signature.Draft) error {
 	return scheme.Sign(r, s.key, d)
 }
 
-// Scheme returns the scheme that is used for r, which is empty where the
-// provider signs by code alone.
+// Scheme returns the scheme for r, empty if the provider signs only in code.
 func (s *Signer) Scheme(r *signature.Request) (signature.Scheme, error) {
 	if s.inspection.signing() != nil {
 		if len(s.inspection.Schemes) == 0 {
@@ -337,7 +334,7 @@ func (s *Signer) Scheme(r *signature.Request) (signature.Scheme, error) {
 	return *scheme, nil
 }
 
-// Traits says what the signature covers.
+// Traits returns what the signature covers.
 func (s *Signer) Traits() (signature.Traits, error) {
 	if s.inspection.signing() != nil {
 		return s.facts()
@@ -353,7 +350,7 @@ func (s *Signer) Traits() (signature.Traits, error) {
 	return v.Traits(), nil
 }
 
-// facts asks a receiver that is set up for this signer.
+// facts queries a receiver that is configured for this signer.
 func (s *Signer) facts() (signature.Traits, error) {
 	config, err := s.setup.JSON()
 	if err != nil {

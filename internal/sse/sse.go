@@ -17,10 +17,9 @@ import (
 type Event struct {
 	// Type is its type, empty for "message".
 	Type string
-	// ID is its ID, which a client sends as Last-Event-ID when it connects
-	// again.
+	// ID is its ID, which a client sends as Last-Event-ID when it reconnects.
 	ID string
-	// Data is its content. It must not contain line breaks when it is written.
+	// Data is its content. It must not contain line breaks when written.
 	Data []byte
 }
 
@@ -31,31 +30,31 @@ type Stream struct {
 	patience time.Duration
 }
 
-// Start begins the stream. patience is how long one event may take to be
-// written; a client that is slower has gone.
+// Start starts the stream. patience is the time limit for writing one event; a
+// slower client counts as disconnected.
 func Start(w http.ResponseWriter, patience time.Duration) (*Stream, error) {
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
-	header.Set("Cache-Control", "no-store, no-transform") // compressing holds events back
-	header.Set("X-Accel-Buffering", "no")                 // proxies must not hold events back
+	header.Set("Cache-Control", "no-store, no-transform") // compression would delay events
+	header.Set("X-Accel-Buffering", "no")                 // proxies must not delay events
 	s := &Stream{w: w, rc: http.NewResponseController(w), patience: patience}
 	s.extend()
 	w.WriteHeader(http.StatusOK)
 	return s, s.rc.Flush()
 }
 
-// extend gives the next write its time. Where the server knows no deadlines,
-// its own timeouts hold.
+// extend sets the deadline of the next write. If the server does not support
+// deadlines, its own timeouts apply.
 func (s *Stream) extend() { _ = s.rc.SetWriteDeadline(time.Now().Add(s.patience)) }
 
-// Send writes an event and sends it off.
+// Send writes an event and flushes it.
 func (s *Stream) Send(e Event) error {
 	return s.SendLines(e, func(line func([]byte) error) error { return line(e.Data) })
 }
 
-// SendLines writes an event whose data has several lines, each of which write
-// passes to line. If write fails, [Stream.Retype] must end the event, or the stream
-// must not be used again: then the client ignores what it got of the event.
+// SendLines writes an event with several lines of data, each of which write passes
+// to line. If write fails, [Stream.Retype] must end the event, or the stream must
+// not be used again: the client then ignores the incomplete event.
 func (s *Stream) SendLines(e Event, write func(line func([]byte) error) error) error {
 	s.extend()
 	if e.Type != "" {
@@ -79,8 +78,8 @@ func (s *Stream) SendLines(e Event, write func(line func([]byte) error) error) e
 	return s.end()
 }
 
-// Retype ends an event that SendLines has begun, as one of another type: the last
-// type that an event has is the one that counts.
+// Retype ends an event that SendLines has started, with another type: the last type
+// of an event applies.
 func (s *Stream) Retype(kind string) error {
 	s.extend()
 	if _, err := fmt.Fprintf(s.w, "event: %s\n", kind); err != nil {
@@ -89,7 +88,7 @@ func (s *Stream) Retype(kind string) error {
 	return s.end()
 }
 
-// Beat sends a comment, so that both ends know that the stream is alive.
+// Beat sends a comment as a heartbeat.
 func (s *Stream) Beat() error {
 	s.extend()
 	if _, err := io.WriteString(s.w, ":\n"); err != nil {
@@ -98,7 +97,7 @@ func (s *Stream) Beat() error {
 	return s.end()
 }
 
-// end ends an event, and sends it off.
+// end ends an event and flushes it.
 func (s *Stream) end() error {
 	if _, err := io.WriteString(s.w, "\n"); err != nil {
 		return err
@@ -106,8 +105,8 @@ func (s *Stream) end() error {
 	return s.rc.Flush()
 }
 
-// ErrTooLong is the error of an event, or a line of one, that is longer than
-// the reader allows.
+// ErrTooLong is the error of an event, or one of its lines, that exceeds the
+// reader's limit.
 var ErrTooLong = errors.New("the event is too long")
 
 // Reader reads events.
@@ -116,13 +115,13 @@ type Reader struct {
 	longest int
 }
 
-// NewReader returns a reader of events whose data are not longer than longest.
+// NewReader returns a reader of events with at most longest bytes of data.
 func NewReader(r io.Reader, longest int) *Reader {
 	return &Reader{in: bufio.NewReaderSize(r, 64<<10), longest: longest}
 }
 
-// Next returns the next event. A comment is returned as an event without
-// content, so that the caller knows that the stream is alive.
+// Next returns the next event. A comment is returned as an event without content,
+// so that the caller notices heartbeats.
 func (r *Reader) Next() (Event, error) {
 	var e Event
 	var data [][]byte
@@ -134,7 +133,7 @@ func (r *Reader) Next() (Event, error) {
 		}
 		if len(line) == 0 {
 			if !any {
-				continue // no event, only a line break
+				continue // only a line break
 			}
 			e.Data = bytes.Join(data, []byte("\n"))
 			return e, nil
@@ -169,12 +168,12 @@ func (r *Reader) line() ([]byte, error) {
 			return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r")), nil
 		}
 		if !errors.Is(err, bufio.ErrBufferFull) {
-			return nil, err // a line that has not ended is part of no event
+			return nil, err // an incomplete line is not part of an event
 		}
 	}
 }
 
-// Is reports whether an answer is a stream of events.
+// Is reports whether a response is a stream of events.
 func Is(h http.Header) bool {
 	kind, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	return strings.TrimSpace(kind) == "text/event-stream"

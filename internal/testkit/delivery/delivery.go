@@ -1,7 +1,6 @@
-// Package delivery plays the providers: it makes and sends signed deliveries
-// for the end-to-end tests and the demo. It is written from the providers'
-// documents alone and shares no code with the module, so that an error in one
-// of the two shows.
+// Package delivery simulates providers: it makes and sends signed deliveries for the
+// end-to-end tests and the demo. It follows the providers' documentation and shares
+// no code with the module, so that an error in either of them is detected.
 package delivery
 
 import (
@@ -24,8 +23,8 @@ type Delivery struct {
 	Body   []byte
 }
 
-// GitHub signs a delivery as GitHub does: the body alone, with delivery ID and
-// event type in headers beside it.
+// GitHub signs a delivery like GitHub: only the body, with delivery ID and event type
+// in headers.
 func GitHub(secret, id, event string, body []byte) Delivery {
 	h := http.Header{}
 	h.Set("Content-Type", "application/json")
@@ -36,8 +35,8 @@ func GitHub(secret, id, event string, body []byte) Delivery {
 	return Delivery{Path: "/webhooks/github", Header: h, Body: body}
 }
 
-// Stripe signs a delivery as Stripe does: the time of sending and the body.
-// Delivery ID and event type are the body's id and type.
+// Stripe signs a delivery like Stripe: the time and the body. Delivery ID and event
+// type are the body's id and type.
 func Stripe(secret string, at time.Time, body []byte) Delivery {
 	t := strconv.FormatInt(at.Unix(), 10)
 	h := http.Header{}
@@ -62,7 +61,7 @@ func (d Delivery) With(name, value string) Delivery {
 	return d
 }
 
-// Without returns a copy that lacks one header.
+// Without returns a copy without one header.
 func (d Delivery) Without(name string) Delivery {
 	d.Header = d.Header.Clone()
 	d.Header.Del(name)
@@ -76,7 +75,7 @@ func (d Delivery) Altered() Delivery {
 	return d
 }
 
-// Answer is what the provider gets back.
+// Answer is the response to the provider.
 type Answer struct {
 	Status int
 	Header http.Header
@@ -97,7 +96,7 @@ func (d Delivery) Send(ctx context.Context, client *http.Client, base string) (A
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return Answer{}, fmt.Errorf("reading the answer: %w", err)
+		return Answer{}, fmt.Errorf("reading the response: %w", err)
 	}
 	return Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
 }

@@ -17,15 +17,15 @@ const (
 	ports     = 32768 - firstPort
 )
 
-// nextPort starts anywhere, because several test programs run at a time.
+// nextPort starts at a random port, because several test programs run at once.
 var nextPort = func() *atomic.Uint32 {
 	n := new(atomic.Uint32)
 	n.Store(rand.Uint32N(ports))
 	return n
 }()
 
-// FreeAddress returns a loopback address that nothing listens on. Within one
-// program it returns each only once.
+// FreeAddress returns a free loopback address. Within one program it returns each
+// address only once.
 func FreeAddress() (string, error) {
 	var errs []error
 	for range 100 {

@@ -8,15 +8,15 @@ import (
 	"syscall"
 )
 
-// ownGroup puts the program and the workers it starts into one new group, so
-// that all of them can be ended together.
+// ownGroup puts the program and its workers into a new process group, so that all of
+// them can be stopped together.
 func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
 func terminateGroup(cmd *exec.Cmd) { signalGroup(cmd, syscall.SIGTERM) }
 
 func killGroup(cmd *exec.Cmd) { signalGroup(cmd, syscall.SIGKILL) }
 
-// signalGroup ignores the error: the group may have ended by itself.
+// signalGroup ignores the error, because the group may have exited.
 func signalGroup(cmd *exec.Cmd, s syscall.Signal) { _ = syscall.Kill(-cmd.Process.Pid, s) }
 
 func endedByOurSignal(err error) bool {

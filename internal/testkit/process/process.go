@@ -1,6 +1,5 @@
-// Package process starts the programs that the end-to-end tests, the demo and
-// the benchmarks run, waits until they are ready, and ends them with all of the
-// workers that they have started.
+// Package process starts the programs of the end-to-end tests, the demo and the
+// benchmarks, waits until they are ready, and stops them with all of their workers.
 package process
 
 import (
@@ -22,7 +21,7 @@ const (
 	keptOutput   = 64 << 10
 )
 
-// Command says what to start.
+// Command is a program to start.
 type Command struct {
 	Path string   // the program
 	Args []string // its arguments, without the program itself
@@ -45,8 +44,8 @@ type Process struct {
 	endErr error
 }
 
-// Start starts the program in a process group of its own. Every started
-// Process must be stopped.
+// Start starts the program in its own process group. Every started Process must be
+// stopped.
 func Start(c Command) (*Process, error) {
 	output := &lines{each: c.Line}
 	cmd := exec.Command(c.Path, c.Args...)
@@ -54,7 +53,7 @@ func Start(c Command) (*Process, error) {
 	cmd.Env = append(os.Environ(), c.Env...)
 	cmd.Stdout = output
 	cmd.Stderr = output
-	cmd.WaitDelay = time.Second // a worker that keeps the pipe open must not hold us up
+	cmd.WaitDelay = time.Second // do not wait for a worker that keeps the pipe open
 	ownGroup(cmd)
 
 	if err := cmd.Start(); err != nil {
@@ -68,8 +67,8 @@ func Start(c Command) (*Process, error) {
 	return p, nil
 }
 
-// WaitReady returns as soon as probe does so without an error. It gives up when
-// the program exits or ctx ends, with what the program had printed.
+// WaitReady returns as soon as probe returns no error. It fails with the program's
+// output when the program exits or ctx ends.
 func (p *Process) WaitReady(ctx context.Context, probe func(context.Context) error) error {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
@@ -90,9 +89,9 @@ func (p *Process) WaitReady(ctx context.Context, probe func(context.Context) err
 	}
 }
 
-// Stop asks the program and its workers to end, and kills those that do not do
-// so soon. It returns an error if the program ended otherwise than well. After
-// Kill it does nothing; called again, it returns the same.
+// Stop asks the program and its workers to exit, and kills them after a grace
+// period. It returns an error if the program failed. After Kill it does nothing; a
+// second call returns the same result.
 func (p *Process) Stop() error {
 	p.end.Do(func() { p.endErr = p.stop() })
 	return p.endErr
@@ -107,14 +106,14 @@ func (p *Process) stop() error {
 		<-p.exited
 		return fmt.Errorf("%s did not stop within %v and was killed\n%s", p.command.Path, stopGrace, p.Output())
 	}
-	killGroup(p.command) // workers that their parent left behind
+	killGroup(p.command) // workers that outlived their parent
 	if p.err != nil && !errors.Is(p.err, exec.ErrWaitDelay) && !endedByOurSignal(p.err) {
 		return fmt.Errorf("%s ended: %w\n%s", p.command.Path, p.err, p.Output())
 	}
 	return nil
 }
 
-// Kill ends the program at once, as a crash or a power cut would.
+// Kill kills the program, like a crash or a power cut.
 func (p *Process) Kill() {
 	p.end.Do(func() {
 		killGroup(p.command)
@@ -128,7 +127,7 @@ func (p *Process) PID() int { return p.command.Process.Pid }
 // Output returns the last 64 KiB that the program printed.
 func (p *Process) Output() string { return p.output.tail() }
 
-// Accepts is a probe for WaitReady: something accepts TCP connections there.
+// Accepts is a probe for WaitReady: the address accepts TCP connections.
 func Accepts(address string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		var d net.Dialer
@@ -140,7 +139,7 @@ func Accepts(address string) func(context.Context) error {
 	}
 }
 
-// lines is an io.Writer that hands on whole lines and remembers the last of them.
+// lines is an io.Writer that forwards whole lines and keeps the last ones.
 type lines struct {
 	each func([]byte)
 

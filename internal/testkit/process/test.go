@@ -8,8 +8,8 @@ import (
 
 const readyWithin = time.Minute
 
-// Run starts a program and returns when it is ready. The program is stopped when
-// the test ends, unless it was before.
+// Run starts a program and returns when it is ready. The program is stopped at the
+// end of the test.
 func Run(t testing.TB, c Command, ready func(context.Context) error) *Process {
 	t.Helper()
 	p, err := Start(c)

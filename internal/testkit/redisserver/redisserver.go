@@ -9,8 +9,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 )
 
-// Start runs a server that asks for a password, and returns its address. The
-// server ends with the test.
+// Start runs a server with a password, and returns its address. The server stops at
+// the end of the test.
 func Start(t testing.TB, password string) string {
 	t.Helper()
 	name := "redis-server"

@@ -19,8 +19,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 )
 
-// Mark is a request header by which a sender recognises its own requests in the
-// access log.
+// Mark is a request header with which a sender finds its own requests in the access
+// log.
 const Mark = "X-Case"
 
 const (
@@ -28,11 +28,11 @@ const (
 	reloadWithin = 30 * time.Second
 )
 
-// Config says which Caddy to run and how.
+// Config is how to run Caddy.
 type Config struct {
 	Binary    string   // a Caddy with the handler in it
-	Caddyfile string   // its path; to be given an outcome its site needs `log` and `log_append outcome {http.verify_webhook.outcome}`
-	State     string   // folder for what Caddy keeps, instead of the user's own
+	Caddyfile string   // its path; for outcomes its site needs `log` and `log_append outcome {http.verify_webhook.outcome}`
+	State     string   // directory for Caddy's data, instead of the user's
 	Env       []string // added to the caller's environment
 }
 
@@ -94,8 +94,8 @@ func configLoaded(admin string) func(context.Context) error {
 	}
 }
 
-// Reload runs `caddy reload` with the Caddyfile as it is now. The config is
-// loaded anew even if it did not change.
+// Reload runs `caddy reload` with the current Caddyfile. The config is loaded even
+// if it did not change.
 func (s *Sidecar) Reload(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reloadWithin)
 	defer cancel()
@@ -106,15 +106,15 @@ func (s *Sidecar) Reload(ctx context.Context) error {
 	return nil
 }
 
-// Command is a command of this very Caddy, as its operator would run it on the
-// same machine.
+// Command is a command of this Caddy binary, as its operator would run it on the same
+// machine.
 func (s *Sidecar) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.config.Binary, args...)
 	cmd.Env = append(os.Environ(), s.env...)
 	return cmd
 }
 
-// Stop ends Caddy. A data race that the detector saw is an error.
+// Stop stops Caddy. A detected data race is an error.
 func (s *Sidecar) Stop() error {
 	err := s.proc.Stop()
 	if strings.Contains(s.Log(), "WARNING: DATA RACE") {
@@ -123,7 +123,7 @@ func (s *Sidecar) Stop() error {
 	return err
 }
 
-// Kill ends Caddy without a chance to tidy up.
+// Kill kills Caddy without cleanup.
 func (s *Sidecar) Kill() { s.proc.Kill() }
 
 // PID returns the number of Caddy's process.
@@ -135,12 +135,12 @@ func (s *Sidecar) Log() string { return s.proc.Output() }
 // Access is one line of the access log.
 type Access struct {
 	Status  int
-	Outcome string // empty if the handler never saw the request
+	Outcome string // empty if the handler did not get the request
 }
 
-// Accesses waits until the access log holds n requests with the given Mark and
-// returns them. Caddy writes the line after the answer has left, so the sender
-// may be here first.
+// Accesses waits until the access log contains n requests with the given Mark and
+// returns them. Caddy writes the line after the response, so the sender may be
+// earlier.
 func (s *Sidecar) Accesses(ctx context.Context, mark string, n int) ([]Access, error) {
 	for {
 		found, changed := s.access.get(mark)
@@ -159,7 +159,7 @@ func (s *Sidecar) Accesses(ctx context.Context, mark string, n int) ([]Access, e
 type accessLog struct {
 	mu      sync.Mutex
 	byMark  map[string][]Access
-	changed chan struct{} // closed and renewed with every line
+	changed chan struct{} // closed and replaced with every line
 }
 
 func (l *accessLog) add(line []byte) {
@@ -174,7 +174,7 @@ func (l *accessLog) add(line []byte) {
 		Outcome string `json:"outcome"`
 	}
 	if err := json.Unmarshal(line, &entry); err != nil {
-		return // not a log line: something else that Caddy printed
+		return // other output of Caddy
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -2,8 +2,8 @@ package sidecar
 
 import "testing"
 
-// Run starts Caddy for a test and stops it when the test ends, unless it was
-// killed before. Only the log of a test that has failed is printed.
+// Run starts Caddy for a test and stops it at the end of the test. The log is printed
+// only if the test fails.
 func Run(t testing.TB, c Config) *Sidecar {
 	t.Helper()
 	s, err := Start(t.Context(), c)
