@@ -356,7 +356,7 @@ func TestGeneratorsSayWhatIsWrong(t *testing.T) {
 	}
 }
 
-// A preset of another repository may be code that does not say how it signs.
+// A preset of another repository may be code that does not implement signing.
 func TestAPresetWithoutSigningSaysSoTruly(t *testing.T) {
 	provider.Register(provider.Preset{
 		Name: "test-coded", Title: "Coded", Distinction: provider.Distinction{Content: provider.ContentUnique},
@@ -364,7 +364,7 @@ func TestAPresetWithoutSigningSaysSoTruly(t *testing.T) {
 		Docs: "https://example.com", SecretHelp: "none", Signs: "the body",
 	})
 	_, err := signing.OpenSigner("test-coded", nil, "", nil)
-	if err == nil || !strings.Contains(err.Error(), "does not say how it signs") {
+	if err == nil || !strings.Contains(err.Error(), "does not implement signing") {
 		t.Errorf("got %v", err)
 	}
 }
