@@ -12,20 +12,18 @@ import (
 	"go.uber.org/zap"
 )
 
-// AdminHandshakesPath is where the admin API has the secrets that came with
-// handshakes.
+// AdminHandshakesPath is the admin API's path for the secrets in handshakes.
 const AdminHandshakesPath = "/verify_webhook/handshakes"
 
-// HandshakesAccepted is the answer to a request to accept handshakes.
+// HandshakesAccepted is the response to a request to accept handshakes.
 type HandshakesAccepted struct {
 	Endpoints []string  `json:"endpoints"`
 	Until     time.Time `json:"until"`
 }
 
-// serveHandshakes answers GET with the secrets that came with handshakes, and
-// DELETE with how many it has removed: those of the endpoint or provider in the
-// query parameter provider, or of all. POST lets endpoints accept handshakes for
-// some time.
+// serveHandshakes returns the secrets in handshakes for GET. DELETE removes them and
+// returns their number: those of the endpoint or provider in the query parameter
+// provider, or all. POST makes endpoints accept handshakes for some time.
 func serveHandshakes(w http.ResponseWriter, r *http.Request) error {
 	name := r.URL.Query().Get("provider")
 	switch r.Method {
@@ -70,18 +68,18 @@ func acceptHandshakes(w http.ResponseWriter, r *http.Request) error {
 	answer := HandshakesAccepted{Until: time.Now().Add(period).UTC()}
 	for _, h := range endpoints {
 		if !h.facts().TakesHandshake {
-			return adminError(http.StatusBadRequest, fmt.Errorf("%s has no handshake that must be accepted", h.endpointName()))
+			return adminError(http.StatusBadRequest, fmt.Errorf("%s has no handshake that needs accept_handshake", h.endpointName()))
 		}
 	}
 	for _, h := range endpoints {
 		handshakes.accept(h.endpointName(), answer.Until)
 		answer.Endpoints = append(answer.Endpoints, h.endpointName())
-		h.logger.Warn("accepting handshakes for some time, as a command asked", zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()), zap.Time("until", answer.Until))
+		h.logger.Warn("accepting handshakes for some time, requested by a command", zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()), zap.Time("until", answer.Until))
 	}
 	return writeAdmin(w, answer)
 }
 
-// writeAdmin writes an answer that has secrets in it.
+// writeAdmin writes a response that contains secrets.
 func writeAdmin(w http.ResponseWriter, answer any) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

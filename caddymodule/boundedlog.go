@@ -10,9 +10,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// boundedLog logs refusals and internal errors, at most a burst and a rate of
-// lines of each kind, so that a flood cannot fill a disk. The next line counts
-// those that were left out.
+// boundedLog logs refusals and internal errors. It limits the burst and the rate of
+// each kind of line, so that a flood cannot fill a disk. The next line contains
+// the number of suppressed ones.
 type boundedLog struct {
 	logger *zap.Logger
 	now    func() time.Time
@@ -39,7 +39,7 @@ func newBoundedLog(logger *zap.Logger) *boundedLog {
 }
 
 // allow reports whether a line of this kind may be written, and how many were
-// left out since the last one.
+// suppressed since the last one.
 func (l *boundedLog) allow(kind string) (ok bool, suppressed int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,14 +60,13 @@ func (l *boundedLog) allow(kind string) (ok bool, suppressed int64) {
 	return true, suppressed
 }
 
-// level is how much a refusal matters to an operator. Requests without a
-// signature are the background noise of the internet; what we could not decide
-// is for somebody to look at.
+// level is the log level of a refusal. Requests without a signature are frequent
+// on the internet; undecided ones need the operator's attention.
 func (r *refusal) level() zapcore.Level {
 	switch {
 	case r.outcome == Unhandled:
 		return zapcore.ErrorLevel
-	case r.err != nil && r.outcome != Malformed: // a body that broke off is the sender's
+	case r.err != nil && r.outcome != Malformed: // an incomplete body is the sender's error
 		return zapcore.ErrorLevel
 	case r.outcome == Ignored:
 		return zapcore.DebugLevel
@@ -79,8 +78,7 @@ func (r *refusal) level() zapcore.Level {
 	return zapcore.WarnLevel
 }
 
-// log writes the line of one refusal. It says what an operator can act on, and
-// never a secret, a signature or a body.
+// log writes the line of one refusal, without secrets, signatures and bodies.
 func (l *boundedLog) log(d *delivery, r *refusal, message string) {
 	ok, suppressed := l.allow(string(r.outcome))
 	if !ok {
@@ -104,26 +102,26 @@ func (l *boundedLog) log(d *delivery, r *refusal, message string) {
 	if d.body != nil {
 		fields = append(fields, zap.Int64("body_bytes", d.body.Size()))
 	}
-	// Only what is authentic: anybody can send a header.
+	// Only verified values: anyone can send a header.
 	if v := d.verified; v != nil && v.ID != "" {
 		fields = append(fields, zap.String("id", signature.Excerpt(v.ID, maxLogged)), zap.Bool("id_signed", v.IDSigned))
 	}
 	if r.err != nil {
-		// Errors of parsers and transports may quote what was sent.
+		// Errors of parsers and transports may quote the request.
 		fields = append(fields, zap.String("error", signature.Excerpt(r.err.Error(), maxReason)))
 	}
 	entry.Write(counted(fields, suppressed)...)
 }
 
-// answered writes the line of a genuine delivery that was answered here and
-// not by the app.
+// answered writes the line of a genuine delivery that the gate answered instead of
+// the app.
 func (l *boundedLog) answered(d *delivery) {
 	r := &refusal{outcome: d.outcome, reason: d.reason}
 	l.log(d, r, "answered a webhook delivery without the app")
 }
 
-// warn and fail log a message about this process, at the same bounded rate. The
-// message is a fixed text, since it is the kind of the line.
+// warn and fail log a message about this process, at the same limited rate. The
+// message must be a constant, because it is the kind of the line.
 func (l *boundedLog) warn(message string, fields ...zap.Field) {
 	l.write(zapcore.WarnLevel, message, fields)
 }
@@ -138,7 +136,7 @@ func (l *boundedLog) write(level zapcore.Level, message string, fields []zap.Fie
 	}
 }
 
-// counted adds how many lines were left out before this one.
+// counted adds the number of suppressed lines before this one.
 func counted(fields []zap.Field, suppressed int64) []zap.Field {
 	if suppressed == 0 {
 		return fields

@@ -14,7 +14,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 )
 
-// checkMeant refuses options that are valid but cannot be meant.
+// checkMeant refuses options that parse but cannot be intended.
 func (h *Handler) checkMeant() error {
 	if err := h.checkDurations(); err != nil {
 		return err
@@ -26,13 +26,13 @@ func (h *Handler) checkMeant() error {
 		return errors.New(`events: GitLab's event types have spaces: write each in quotes, for example events "Push Hook" "Tag Push Hook"`)
 	}
 	if slices.Contains(h.Replay.Handled, 1) {
-		return errors.New("handled 1xx: no final response has such a status: write, for example, handled 2xx")
+		return errors.New("handled 1xx: not a status of final responses: write, for example, handled 2xx")
 	}
 	return nil
 }
 
-// checkDurations refuses durations so short that they are seconds or
-// milliseconds in JSON, where a number is nanoseconds.
+// checkDurations refuses durations that are too short to be intended: in JSON, a
+// number is in nanoseconds.
 func (h *Handler) checkDurations() error {
 	for _, d := range []struct {
 		name    string
@@ -52,7 +52,7 @@ func (h *Handler) checkDurations() error {
 	return nil
 }
 
-// checkEvents refuses patterns that match nothing, or not what they seem to.
+// checkEvents refuses patterns that match nothing, or not what they appear to match.
 func checkEvents(patterns []string) error {
 	seen := make(map[string]bool)
 	for _, p := range patterns {
@@ -60,17 +60,17 @@ func checkEvents(patterns []string) error {
 		case strings.ContainsAny(p, ",;|"):
 			return fmt.Errorf("events: %q is one event type, not several: write %s", p, listEvents(patterns))
 		case strings.TrimSpace(p) == "":
-			return errors.New("events: an event type is empty: leave it out")
+			return errors.New("events: an event type is empty: remove it")
 		case p != strings.TrimSpace(p):
 			return fmt.Errorf("events: %q begins or ends with a space: write %s", p, listEvents(patterns))
 		case strings.ContainsAny(p, `{}`):
-			return fmt.Errorf("events: %q is compared as it is, placeholders are not replaced: write the event types, for example events push (in a Caddyfile, {$NAME} can hold them)", p)
+			return fmt.Errorf("events: %q is compared literally, placeholders are not replaced: write the event types, for example events push (a Caddyfile can use {$NAME})", p)
 		case strings.ContainsAny(p, "\"'`“”‘’"):
-			return fmt.Errorf("events: %q has quotes in it: write the event type without them, for example events push", p)
+			return fmt.Errorf("events: %q contains quotes: write the event type without them, for example events push", p)
 		case strings.HasPrefix(p, "!"), strings.HasPrefix(p, "-"):
-			return fmt.Errorf("events: %q excludes nothing, it is an event type to forward: list those to forward, for example events push", p)
+			return fmt.Errorf("events: %q does not exclude an event type: list those to forward, for example events push", p)
 		case strings.HasPrefix(p, "^"), strings.HasSuffix(p, "$"), strings.Contains(p, ".*") && strings.Contains(p, `\`):
-			return fmt.Errorf("events: %q is no regular expression: * stands for any text, for example events invoice.*", p)
+			return fmt.Errorf("events: %q is not a regular expression: * matches any text, for example events invoice.*", p)
 		case seen[p]:
 			return fmt.Errorf("duplicate event type in events: %s", p)
 		}
@@ -79,7 +79,7 @@ func checkEvents(patterns []string) error {
 	return nil
 }
 
-// listEvents writes patterns as they must be, for the Caddyfile and for JSON.
+// listEvents writes patterns correctly, for the Caddyfile and for JSON.
 func listEvents(patterns []string) string {
 	var caddyfile, quoted []string
 	for _, p := range patterns {
@@ -98,14 +98,14 @@ func listEvents(patterns []string) string {
 	return fmt.Sprintf(`events %s (in JSON: "events": [%s])`, strings.Join(caddyfile, " "), strings.Join(quoted, ", "))
 }
 
-// Below these, a number is more likely to be meant in another unit.
+// Below these limits, a number is probably in another unit.
 const (
 	smallBody   = 1 << 10
 	smallBudget = 1 << 20
 	longLease   = time.Hour
 )
 
-// unlikely says which options can be meant, but rarely are.
+// unlikely returns warnings about options that are rarely intended.
 func (h *Handler) unlikely() (texts []string) {
 	say := func(format string, args ...any) { texts = append(texts, fmt.Sprintf(format, args...)) }
 	if h.MaxBody < smallBody {
@@ -115,18 +115,18 @@ func (h *Handler) unlikely() (texts []string) {
 		say("body_timeout is %s, so that slow deliveries are refused: write, for example, body_timeout 30s", d)
 	}
 	if d := time.Duration(h.AppTimeout); d < time.Second {
-		say("app_timeout is %s, so that slow work in the app is cut off and counts as failed: write, for example, app_timeout 5m", d)
+		say("app_timeout is %s, so that slow work in the app is canceled and counts as failed: write, for example, app_timeout 5m", d)
 	}
 	if d := time.Duration(h.Replay.Lease); d > longLease {
-		say("lease is %s: a delivery that was in flight when Caddy crashed is blocked for that long, while the provider may stop retrying; for how long handled deliveries are remembered, write window", d)
+		say("lease is %s: a delivery that was in flight when Caddy crashed is blocked for that long, while the provider may stop retrying; to set how long handled deliveries are remembered, write window", d)
 	}
 	isFailure := func(status int) bool { return status == 4 || status == 5 || status >= 500 }
 	if i := slices.IndexFunc(h.Replay.Handled, isFailure); i >= 0 {
-		say("handled %s: a delivery that fails so is remembered as handled, and its retry does not reach the app: write, for example, handled 2xx", statusText(h.Replay.Handled[i]))
+		say("handled %s: a delivery that fails with it is remembered as handled, and its retry is not forwarded: write, for example, handled 2xx", statusText(h.Replay.Handled[i]))
 	}
 	for _, p := range h.Events {
 		if p == "all" || p == "any" {
-			say("events %s: only the event type named %[1]s is forwarded; leave events out to forward all", p)
+			say("events %s: only the event type named %[1]s is forwarded; remove events to forward all", p)
 		}
 	}
 	return texts

@@ -20,9 +20,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// configError names the endpoint that a config error is of: the line of the
-// Caddyfile, the provider and the path. Caddy puts the names of the modules that
-// it was loading in front, so the same is logged without them.
+// configError adds the location of a config error: the line of the Caddyfile, the
+// provider and the path. Caddy prefixes errors with the names of the modules that
+// it was loading, so the error is also logged without them.
 func (h *Handler) configError(p caddyPlace, err error) error {
 	text := withoutModules(err.Error())
 	name := strings.TrimSpace("verify_webhook " + p.provider)
@@ -37,7 +37,7 @@ func (h *Handler) configError(p caddyPlace, err error) error {
 	return &endpointError{text: name + ": " + text, err: err}
 }
 
-// endpointError is a config error with its place.
+// endpointError is a config error with its location.
 type endpointError struct {
 	text string
 	err  error
@@ -46,14 +46,13 @@ type endpointError struct {
 // Error implements error.
 func (e *endpointError) Error() string { return e.text }
 
-// Unwrap returns the error without its place.
+// Unwrap returns the error without its location.
 func (e *endpointError) Unwrap() error { return e.err }
 
-// moduleLevels is what Caddy puts in front of an error of a module.
+// moduleLevels matches Caddy's prefix of module errors.
 var moduleLevels = regexp.MustCompile(`^(?:loading (?:provider|replay store): |loading module '[^']*': |provision [\w.-]+: |decoding module config: [\w.-]+: |[\w.-]+: invalid configuration: )+`)
 
-// withoutModules returns the text of an error without the modules that were being
-// loaded.
+// withoutModules returns the text of an error without the names of modules.
 func withoutModules(text string) string {
 	text = moduleLevels.ReplaceAllString(text, "")
 	if name, found := strings.CutPrefix(text, "unknown module: "+provider.Namespace+"."); found {
@@ -69,16 +68,16 @@ func withoutModules(text string) string {
 	return text
 }
 
-// caddyPlace is where an endpoint is in the config; what is not known is empty.
+// caddyPlace is the location of an endpoint in the config; unknown parts are empty.
 type caddyPlace struct{ line, path, provider string }
 
-// placeInConfig finds an endpoint that is being provisioned. It must be called
-// before the provider is loaded, which clears ProviderRaw.
+// placeInConfig returns the location of an endpoint that is being provisioned. Call
+// it before the provider is loaded, which clears ProviderRaw.
 func (h *Handler) placeInConfig(ctx caddy.Context) caddyPlace {
 	var named struct {
 		Name string `json:"name"`
 	}
-	_ = json.Unmarshal(h.ProviderRaw, &named) // without a name, none is shown
+	_ = json.Unmarshal(h.ProviderRaw, &named) // a missing name is not shown
 	p := caddyPlace{line: sources.lineOf(h), provider: named.Name}
 	for _, m := range ctx.Modules() {
 		switch m := m.(type) {
@@ -93,8 +92,8 @@ func (h *Handler) placeInConfig(ctx caddy.Context) caddyPlace {
 	return p
 }
 
-// pathBeingLoaded returns the path of the route whose handlers are being loaded
-// and have the provider among them.
+// pathBeingLoaded returns the path of the route whose handlers are being loaded and
+// include the provider.
 func pathBeingLoaded(list caddyhttp.RouteList, raw json.RawMessage) string {
 	if len(raw) == 0 {
 		return ""
@@ -109,8 +108,8 @@ func pathBeingLoaded(list caddyhttp.RouteList, raw json.RawMessage) string {
 	return ""
 }
 
-// sourceLines remembers at which line of which file the endpoints are that this
-// process has read from a Caddyfile: a config in JSON has no lines.
+// sourceLines records the Caddyfile lines of the endpoints that this process has
+// read, because a config in JSON has no lines.
 type sourceLines struct {
 	mu    sync.Mutex
 	lines map[[sha256.Size]byte]string
@@ -118,10 +117,10 @@ type sourceLines struct {
 
 var sources sourceLines
 
-// maxSourceLines bounds what is remembered, over all configs that are adapted.
+// maxSourceLines limits the recorded lines over all adapted configs.
 const maxSourceLines = 10_000
 
-// remember notes where an endpoint was read.
+// remember records the line of an endpoint.
 func (s *sourceLines) remember(h *Handler, token caddyfile.Token) {
 	raw, err := json.Marshal(h)
 	if err != nil || token.File == "" {
@@ -135,7 +134,7 @@ func (s *sourceLines) remember(h *Handler, token caddyfile.Token) {
 	s.lines[sha256.Sum256(raw)] = fmt.Sprintf("%s:%d", token.File, token.Line)
 }
 
-// lineOf returns the line of an endpoint, empty if it is not known.
+// lineOf returns the line of an endpoint, empty if unknown.
 func (s *sourceLines) lineOf(h *Handler) string {
 	raw, err := json.Marshal(h)
 	if err != nil {
@@ -146,12 +145,12 @@ func (s *sourceLines) lineOf(h *Handler) string {
 	return s.lines[sha256.Sum256(raw)]
 }
 
-// UnmarshalJSON implements json.Unmarshaler: an unknown member is an error that
-// says which one may be meant.
+// UnmarshalJSON implements json.Unmarshaler: an unknown member is an error with a
+// suggestion.
 func (h *Handler) UnmarshalJSON(raw []byte) error {
 	type plain Handler
 	return option.StrictJSON(raw, (*plain)(h))
 }
 
-// errDuplicateStatus says why a status cannot be meant for a copy.
-var errDuplicateStatus = errors.New("the provider would send the delivery again and again: write a status of success, for example 200")
+// errDuplicateStatus is the error for a status that cannot be intended for a copy.
+var errDuplicateStatus = errors.New("the provider would retry without end: write a success status, for example 200")

@@ -52,8 +52,8 @@ func TestConfigErrorsNameLineAndPathFirst(t *testing.T) {
 		{"a file spelt otherwise", "verify_webhook github {file:/run/secret}", after + "github at /webhooks/one: ", "here {file./run/secret}"},
 		{"a token for a key", "verify_webhook discord deadbeefdeadbeef", after + "discord at /webhooks/one: ", "has 8 bytes, and one of Ed25519 has 32"},
 		{"an option of another provider", "verify_webhook github {env.GOOD} {\n webhook_id W\n}", reading, "webhook_id"},
-		{"a status that is an error", "verify_webhook github {env.GOOD} {\n replay {\n on_duplicate 500\n }\n}", reading, "on_duplicate 500: the provider would send the delivery again"},
-		{"a replay status that is an error", "verify_webhook github {env.GOOD} {\n replay {\n on_replay 503\n }\n}", reading, "on_replay 503: the provider would send the delivery again"},
+		{"a status that is an error", "verify_webhook github {env.GOOD} {\n replay {\n on_duplicate 500\n }\n}", reading, "on_duplicate 500: the provider would retry without end"},
+		{"a replay status that is an error", "verify_webhook github {env.GOOD} {\n replay {\n on_replay 503\n }\n}", reading, "on_replay 503: the provider would retry without end"},
 		{"a window that is too short", "verify_webhook stripe {env.GOOD} {\n replay {\n window 2m\n }\n}", after + "stripe at /webhooks/one: window", "write window"},
 	} {
 		err := validateText(fmt.Sprintf(errorSite, test.directive))
@@ -86,7 +86,7 @@ func TestErrorsInJSONSayWhatMayBeMeant(t *testing.T) {
 		{`"provider":{"name":"github","secrets":[{"secret":"a secret of some length"}],"webhook_id":"W"}`, "webhook_id is no option of this provider: remove it; it has secret"},
 		{`"provider":{"name":"github","secrets":[{"secret":"a secret of some length"}]},"max_bodi":1`, "unknown field \"max_bodi\"; did you mean max_body?"},
 		{`"provider":{"name":"github","secrets":[{"secret":"a secret of some length"}]},"replay":{"on_duplicat":200}`, "unknown field \"on_duplicat\"; did you mean on_duplicate?"},
-		{`"provider":{"name":"github","secrets":[{"secret":"a secret of some length"}]},"replay":{"on_duplicate":500}`, "at /webhooks/one: on_duplicate 500: the provider would send"},
+		{`"provider":{"name":"github","secrets":[{"secret":"a secret of some length"}]},"replay":{"on_duplicate":500}`, "at /webhooks/one: on_duplicate 500: the provider would retry"},
 		{`"provider":{"name":"github","secrets":[{"secret":"a secret of some length"}]},"replay":{"store":{"type":"memori"}}`, "unrecognized store: memori, did you mean memory?"},
 	} {
 		if err := validateConfig(fmt.Appendf(nil, config, test.members)); err == nil || !strings.Contains(err.Error(), test.want) {

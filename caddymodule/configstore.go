@@ -12,24 +12,25 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// StoreModule is implemented by the Caddy modules in StoreNamespace. Provision
-// and Validate must leave the store as it is, since `caddy validate` calls them
-// too, perhaps while another process uses the store.
+// StoreModule is implemented by the Caddy modules in StoreNamespace. Provision and
+// Validate must not change the store, because `caddy validate` calls them too,
+// possibly while another process uses the store.
 type StoreModule interface {
 	caddy.Module
-	// Open opens the store, or joins it if this process has it open already.
+	// Open opens the store, or joins it if it is already open in this process.
 	// After Cleanup it only joins, and returns an error if the store is not
-	// open: a delivery can outlive its config. release gives the store back.
+	// open: a delivery can outlive its config. release releases the store.
 	// It is called after the last delivery that uses the store has ended,
 	// which may be after Cleanup.
 	Open() (store replay.Store, release func() error, err error)
 }
 
-// NamedStore is implemented by store modules of which a config can have more
-// than one. The name shows up in metrics, so it must not hold a password.
+// NamedStore is implemented by store modules of which a config can have more than
+// one. The name appears in metrics and must not contain a password.
 type NamedStore interface{ StoreName() string }
 
-// storeLabel names a store in metrics: its type and, if it has one, its name.
+// storeLabel returns the label of a store in metrics: its type and, if it has one,
+// its name.
 func storeLabel(s StoreModule) string {
 	label := s.CaddyModule().ID.Name()
 	if named, ok := s.(NamedStore); ok && named.StoreName() != "" {
@@ -39,11 +40,11 @@ func storeLabel(s StoreModule) string {
 }
 
 // errStoreClosed is the error of a delivery that outlives its config.
-var errStoreClosed = errors.New("the config of this endpoint is not in use any more")
+var errStoreClosed = errors.New("the config of this endpoint is no longer used")
 
 // configStore is a replay store in one config. It is opened once: when the app
-// starts or the first delivery arrives, whichever is first, since Caddy starts
-// apps in random order. It stays open until the config has gone and the last
+// starts or the first delivery arrives, whichever is first, because Caddy starts
+// apps in random order. It stays open until the config is replaced and the last
 // delivery that uses it has ended.
 type configStore struct {
 	*meteredStore // its Store is set once opened is closed
@@ -52,12 +53,12 @@ type configStore struct {
 	open  func() (replay.Store, func() error, error)
 
 	once   sync.Once
-	opened chan struct{} // closed after the one attempt to open it
-	err    error         // of that attempt
+	opened chan struct{} // closed after the attempt to open it
+	err    error         // the result of that attempt
 
 	mu      sync.Mutex
-	users   int          // the config, and what happens in it now
-	release func() error // of the last user
+	users   int          // the config, and its current deliveries
+	release func() error // called by the last user
 }
 
 func newConfigStore(label string, open func() (replay.Store, func() error, error)) *configStore {
@@ -69,8 +70,8 @@ func newConfigStore(label string, open func() (replay.Store, func() error, error
 	}
 }
 
-// use returns when the store is open, or with the reason why it is not. Without
-// an error the store stays open until done is called.
+// use returns when the store is open, or with an error if it is not. Without an error
+// the store stays open until done is called.
 func (s *configStore) use(ctx context.Context) error {
 	if !s.join() {
 		return s.rejoin()
@@ -87,7 +88,7 @@ func (s *configStore) use(ctx context.Context) error {
 	return nil
 }
 
-// join adds a user, unless the last one has gone.
+// join adds a user, unless the last one has left.
 func (s *configStore) join() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,9 +99,9 @@ func (s *configStore) join() bool {
 	return true
 }
 
-// rejoin is for a delivery that arrives after its config has gone: the server
-// of a config that is replaced can accept a last connection. It becomes a user if
-// the next config has the same store.
+// rejoin is for a delivery that arrives after its config was replaced: the old
+// server can accept a last connection. It becomes a user if the next config has
+// the same store.
 func (s *configStore) rejoin() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,14 +116,14 @@ func (s *configStore) rejoin() error {
 	if err != nil {
 		return err
 	}
-	if store != s.Store { // it was closed meanwhile, and opened again
+	if store != s.Store { // it was closed and opened again meanwhile
 		return errors.Join(errStoreClosed, release())
 	}
 	s.users, s.release = 1, release
 	return nil
 }
 
-// done removes a user. The last one gives the store back.
+// done removes a user. The last one releases the store.
 func (s *configStore) done() {
 	s.mu.Lock()
 	s.users--
@@ -142,7 +143,7 @@ func (s *configStore) done() {
 // await opens the store, or waits until it is open. The caller must be a user.
 func (s *configStore) await(ctx context.Context) error {
 	s.once.Do(func() {
-		s.join() // opening it outlives a delivery that has stopped waiting
+		s.join() // opening continues after a delivery has stopped waiting
 		go s.openNow()
 	})
 	select {
@@ -158,7 +159,7 @@ func (s *configStore) openNow() {
 	defer close(s.opened)
 	store, release, err := s.open()
 	if err == nil && store == nil {
-		err = fmt.Errorf("the module of the store %s has returned none", s.label)
+		err = fmt.Errorf("the module of the store %s returned no store", s.label)
 	}
 	s.Store, s.err = store, err
 	s.mu.Lock()
@@ -176,17 +177,16 @@ func (s *configStore) isOpen() bool {
 	}
 }
 
-// useStore makes sure that the store is open while a delivery is handled. One
-// that cannot be told from its copies does not need the store.
+// useStore keeps the store open while a delivery is handled. A delivery that cannot
+// be distinguished from its copies does not need the store.
 //
-// A store that is not open is no store that has failed: on_store_error does not
-// apply.
+// A store that is not open has not failed: on_store_error does not apply.
 func (h *Handler) useStore(d *delivery) error {
 	if len(d.keys.Blocking) == 0 {
 		return nil
 	}
 	if err := h.shared.use(d.r.Context()); err != nil {
-		return &refusal{outcome: StoreUnavailable, reason: "the replay store is not open; the provider is asked to try again", err: err}
+		return &refusal{outcome: StoreUnavailable, reason: "the replay store is not open; the provider gets 503 and retries", err: err}
 	}
 	d.usesStore = true
 	return nil

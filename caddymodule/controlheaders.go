@@ -21,7 +21,7 @@ var controlHeaders = controlTable{
 	"Proxy-Connection":  "belongs to the sender's connection",
 	"Te":                "belongs to the sender's connection",
 	"Trailer":           "announces trailers, which are not forwarded",
-	"Transfer-Encoding": "belongs to the way the body came; the app gets Content-Length",
+	"Transfer-Encoding": "belongs to the sender's connection; the app gets Content-Length",
 	"Upgrade":           "asks for another protocol",
 	"Http2-Settings":    "asks for another protocol",
 	":protocol":         "asks for another protocol",

@@ -8,7 +8,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// answerCopy answers a delivery that is not the first of its kind.
+// answerCopy responds to a copy of a delivery.
 func (h *Handler) answerCopy(d *delivery, verdict replay.Verdict) error {
 	switch verdict {
 	case replay.Duplicate:
@@ -20,8 +20,8 @@ func (h *Handler) answerCopy(d *delivery, verdict replay.Verdict) error {
 	}
 }
 
-// waitForFirst waits, for a bounded time, for the answer to the copy that is
-// being handled, and gives the same.
+// waitForFirst waits, for a limited time, for the response to the copy that is being
+// handled, and returns the same one.
 func (h *Handler) waitForFirst(d *delivery) error {
 	busy := &refusal{outcome: InProgress, reason: beingHandled, status: http.StatusServiceUnavailable}
 	select {
@@ -34,7 +34,7 @@ func (h *Handler) waitForFirst(d *delivery) error {
 	defer cancel()
 	resolution, err := h.store.Wait(ctx, d.keys)
 	if err != nil && ctx.Err() == nil {
-		return h.refuse(d, &refusal{outcome: StoreUnavailable, reason: "the replay store failed; the provider is asked to try again", err: err})
+		return h.refuse(d, &refusal{outcome: StoreUnavailable, reason: "the replay store failed; the provider gets 503 and retries", err: err})
 	}
 	switch {
 	case err != nil || resolution.State == replay.Claimed:
@@ -46,8 +46,8 @@ func (h *Handler) waitForFirst(d *delivery) error {
 	}
 }
 
-// mirrorHandled gives a copy the first one's success, unless it turns out to
-// be a replay under another ID.
+// mirrorHandled returns the first one's success to a copy, unless the copy is a
+// replay under another ID.
 func (h *Handler) mirrorHandled(d *delivery, status int) error {
 	ctx, cancel := context.WithTimeout(d.r.Context(), storeTimeout)
 	defer cancel()
@@ -58,16 +58,16 @@ func (h *Handler) mirrorHandled(d *delivery, status int) error {
 	if status == 0 {
 		status = h.Replay.OnDuplicate
 	}
-	return h.answerStatus(d, InProgress, "the same delivery was being handled; it has succeeded", status)
+	return h.answerStatus(d, InProgress, "the same delivery was being handled and succeeded", status)
 }
 
-// mirrorFailure gives a copy the first one's failure: the provider tries
-// again.
+// mirrorFailure returns the first one's failure to a copy, so that the provider
+// retries.
 func (h *Handler) mirrorFailure(d *delivery, status int) error {
 	if status < 400 {
 		status = http.StatusServiceUnavailable
 	}
-	return h.refuse(d, &refusal{outcome: InProgress, reason: "the same delivery was being handled; the app has failed on it", status: status})
+	return h.refuse(d, &refusal{outcome: InProgress, reason: "the same delivery was being handled and the app failed", status: status})
 }
 
 func (h *Handler) answerReplayed(d *delivery) error {
@@ -77,8 +77,8 @@ func (h *Handler) answerReplayed(d *delivery) error {
 	return h.refuse(d, &refusal{outcome: Replayed, reason: replayedReason, status: h.Replay.OnReplay})
 }
 
-// answerStatus ends a delivery with an empty response. A handler in front that
-// replaces the response gets the request.
+// answerStatus ends a delivery with an empty response. The request is for handlers
+// in front that replace the response.
 func (h *Handler) answerStatus(d *delivery, o Outcome, reason string, status int) error {
 	if status >= 400 {
 		return h.refuse(d, &refusal{outcome: o, reason: reason, status: status})

@@ -8,7 +8,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// DeliveryStatus is what one endpoint's store knows of a delivery ID, under one of
+// DeliveryStatus is the state of a delivery ID in one endpoint's store, under one of
 // the endpoint's secrets.
 type DeliveryStatus struct {
 	Provider string `json:"provider"`
@@ -17,7 +17,7 @@ type DeliveryStatus struct {
 	Secret string `json:"secret"`
 	// State is free, claimed or handled.
 	State string `json:"state"`
-	// Forgotten: it was handled, and is not any more.
+	// Forgotten: it was handled and has been forgotten.
 	Forgotten bool `json:"forgotten,omitempty"`
 }
 
@@ -27,9 +27,8 @@ type named struct {
 	key, pass replay.Key
 }
 
-// named derives the keys of an ID. Where the signature covers the ID, its key
-// identifies the delivery; where not, it is the note of a delivery that was
-// handled.
+// named derives the keys of an ID. If the signature covers the ID, its key
+// identifies the delivery; otherwise it is the note of a handled delivery.
 func (h *Handler) named(id string) []named {
 	var all []named
 	for _, secret := range h.app.secretsOf(h) {
@@ -42,7 +41,7 @@ func (h *Handler) idKey(kind replay.Kind, secret signature.Identity, id string) 
 	return replay.NewKey(h.Namespace, secret.Fingerprint[:], kind, []byte(id))
 }
 
-// seen looks an ID up.
+// seen looks up an ID.
 func (h *Handler) seen(ctx context.Context, id string) ([]DeliveryStatus, error) {
 	names := h.named(id)
 	keys := make([]replay.Key, len(names))
@@ -60,12 +59,12 @@ func (h *Handler) seen(ctx context.Context, id string) ([]DeliveryStatus, error)
 	return statuses, nil
 }
 
-// forget makes a handled ID acceptable again. Where the signature does not cover
-// the ID, the content of the delivery is what was handled, and it is unknown
-// until the delivery comes again: so the ID gets a one-time redelivery pass.
+// forget lets a handled ID in again. If the signature does not cover the ID, the
+// content is what was handled, and it is unknown until the redelivery: the ID gets a
+// one-time redelivery pass.
 //
-// The pass comes first: after a failure in between the ID is still handled, and
-// forgetting it again completes the work.
+// The pass is stored first: after a failure in between the ID is still handled, and
+// a second forget completes the work.
 func (h *Handler) forget(ctx context.Context, id string) ([]DeliveryStatus, error) {
 	statuses, err := h.seen(ctx, id)
 	if err != nil {

@@ -2,13 +2,12 @@ package caddymodule
 
 import "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
-// directiveOrders is where the module's directives stand among Caddy's standard
-// ones, in the order in which a delivery passes them. A directive can be
-// ordered only relative to standard ones, since modules are loaded in any
-// order; so all of the family's are here.
+// directiveOrders is the order of the module's directives relative to Caddy's
+// standard ones. All of them are here, because modules are loaded in any order and a
+// directive can only be ordered relative to standard ones.
 //
-// The gate comes before everything that could answer or change a request:
-// authentication of people is not for providers.
+// The gate comes before every directive that responds to or changes a request,
+// including authentication, because providers cannot log in.
 var directiveOrders = []struct {
 	name     string
 	position httpcaddyfile.Positional
@@ -16,8 +15,8 @@ var directiveOrders = []struct {
 }{
 	{"verify_webhook", httpcaddyfile.Before, "basic_auth"},
 	{"webhook_sign", httpcaddyfile.Before, "invoke"},
-	// A respond beside them is for when they do not respond: in front of them it
-	// would acknowledge deliveries that reach nobody.
+	// A respond next to them is the fallback: before them, it would acknowledge
+	// deliveries that are not handled.
 	{"webhook_queue", httpcaddyfile.Before, "respond"},
 	{"webhook_relay", httpcaddyfile.Before, "respond"},
 	{"webhook_listeners", httpcaddyfile.Before, "respond"},

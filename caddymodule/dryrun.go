@@ -24,8 +24,8 @@ func init() {
 	}
 }
 
-// provisionAlone does with a handler what Caddy does when it loads a config, with
-// an app of its own. After an error there is nothing to clean up.
+// provisionAlone provisions a handler as Caddy does when it loads a config, with its
+// own app. After an error no cleanup is needed.
 func (h *Handler) provisionAlone(ctx context.Context, config json.RawMessage) (cleanup func(), err error) {
 	if err := caddy.StrictUnmarshalJSON(config, h); err != nil {
 		return nil, fmt.Errorf("reading the handler's config: %w", err)
@@ -35,7 +35,7 @@ func (h *Handler) provisionAlone(ctx context.Context, config json.RawMessage) (c
 	h.handshakes = new(handshakeDesk)
 	c, cancel := caddy.NewContext(caddy.Context{Context: ctx})
 	cleanup = func() {
-		// They hold nothing whose loss could matter.
+		// Their state is not needed.
 		_ = h.Cleanup()
 		_ = h.app.Cleanup()
 		if h.aside {
@@ -52,7 +52,7 @@ func (h *Handler) provisionAlone(ctx context.Context, config json.RawMessage) (c
 	return cleanup, nil
 }
 
-// trialStore is the label of the store of a trial.
+// trialStore is the label of the store of a dry run.
 const trialStore = "trial"
 
 // newAppInMemory returns an app whose default store is in memory.

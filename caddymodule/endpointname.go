@@ -9,15 +9,15 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// endpointIdentity is what logs and metrics know an endpoint by.
+// endpointIdentity is the identity of an endpoint in logs and metrics.
 type endpointIdentity struct {
 	name    string
 	metrics *endpointMetrics
 }
 
-// endpointName is what logs, metrics and the admin API call the endpoint: its
-// namespace, or its provider. Endpoints of one config that would have the same
-// name are told apart by their paths when the config starts.
+// endpointName returns the endpoint's name in logs, metrics and the admin API: its
+// namespace, or its provider. Endpoints of one config with the same name are
+// distinguished by their paths when the config starts.
 func (h *Handler) endpointName() string {
 	if id := h.identity.Load(); id != nil {
 		return id.name
@@ -44,8 +44,8 @@ func (h *Handler) identify(name string) error {
 	return nil
 }
 
-// nameEndpoints tells endpoints apart that have the same name. app is nil if the
-// config has no HTTP app.
+// nameEndpoints distinguishes endpoints with the same name. app is nil if the config
+// has no HTTP app.
 func (a *App) nameEndpoints(app *caddyhttp.App) error {
 	a.mu.Lock()
 	endpoints := slices.Clone(a.endpoints)
@@ -76,11 +76,11 @@ func (a *App) nameEndpoints(app *caddyhttp.App) error {
 	return nil
 }
 
-// place is where an endpoint is in the routes: the patterns of the innermost
-// matchers of host and path. They are empty if there are none.
+// place is the location of an endpoint in the routes: the patterns of the innermost
+// host and path matchers, empty if there are none.
 type place struct{ host, path string }
 
-// name returns the shortest name that is not taken.
+// name returns the shortest unused name.
 func (p place) name(provider string, taken map[string]bool) string {
 	short, long := p.path, p.host+p.path
 	if short == "" {
@@ -101,7 +101,7 @@ func (p place) name(provider string, taken map[string]bool) string {
 	}
 }
 
-// placesIn returns where the endpoints of an HTTP app are.
+// placesIn returns the places of the endpoints of an HTTP app.
 func placesIn(app *caddyhttp.App) map[*Handler]place {
 	found := make(map[*Handler]place)
 	if app == nil {
@@ -115,13 +115,13 @@ func placesIn(app *caddyhttp.App) map[*Handler]place {
 	return found
 }
 
-// placeWalk is one walk through the routes of a server.
+// placeWalk is a traversal of the routes of a server.
 type placeWalk struct {
 	named map[string]*caddyhttp.Route
 	found map[*Handler]place
 }
 
-// maxRouteDepth bounds the walk: named routes can invoke each other.
+// maxRouteDepth limits the recursion, because named routes can invoke each other.
 const maxRouteDepth = 32
 
 func (w *placeWalk) routes(list caddyhttp.RouteList, p place, depth int) {
@@ -166,8 +166,8 @@ func (p place) narrow(sets caddyhttp.MatcherSets) place {
 	return p
 }
 
-// pathOnly returns the path of a request target, without its query, which may
-// hold tokens.
+// pathOnly returns the path of a request target, without its query, which can
+// contain tokens.
 func pathOnly(requestURI string) string {
 	path, _, _ := strings.Cut(requestURI, "?")
 	return path

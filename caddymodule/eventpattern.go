@@ -2,8 +2,8 @@ package caddymodule
 
 import "strings"
 
-// matchEvent matches an event type against a pattern in which `*` stands for
-// any text, dots and slashes included.
+// matchEvent matches an event type against a pattern in which `*` matches any text,
+// including dots and slashes.
 func matchEvent(pattern, event string) bool {
 	head, rest, wild := strings.Cut(pattern, "*")
 	if !wild {

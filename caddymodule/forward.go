@@ -12,17 +12,17 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// forward passes the delivery to the next handler. The first final status that
-// comes back ends the claim before it goes on to the provider; an error, a
-// panic, no response or no handler at all releases it.
+// forward passes the delivery to the next handler. The first final status ends the
+// claim before it is sent to the provider; an error, a panic, no response and no
+// handler at all release it.
 //
-// The provider hanging up does not cancel the app's work: it runs on, bounded
-// by app_timeout, and the provider's retry gets its result.
+// If the provider disconnects, the app keeps running, limited by app_timeout, and
+// the provider's retry gets the result.
 func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
-	// Whatever happens, a panic included. What has ended the claim before
-	// makes this do nothing.
+	// In every case, including a panic. It has no effect if the claim has
+	// already ended.
 	defer c.fail(0)
-	d.outcome = Verified // for placeholders; it is counted once it is final
+	d.outcome = Verified // for placeholders; counted when final
 	defer d.endVerified()
 	d.app.begin(context.WithoutCancel(d.r.Context()), time.Duration(h.AppTimeout))
 	defer d.app.cancel()
@@ -30,7 +30,7 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 	r := &d.forwarded
 	d.describe(&h.Replay)
 	d.replaceBody(r)
-	// Whoever still reads now is cut off, and the buffer can be used again.
+	// Late readers get an error, and the buffer can be reused.
 	defer r.Body.Close()
 	d.setIdentity(r.Header)
 	h.removeToken(r.Header)
@@ -40,8 +40,8 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 
 	d.answer.ResponseWriter, d.answer.claim, d.answer.observed = d.w, c, d.observed
 	d.observed.step(stepForwarded)
-	// Caddy sets this variable where the chain of handlers ends without one
-	// that responds. An earlier value says nothing about this chain.
+	// Caddy sets this variable if no handler of the chain responds. An earlier
+	// value is not about this chain.
 	caddyhttp.SetVar(d.r.Context(), unhandledVar, nil)
 	if err := next.ServeHTTP(&d.answer, r); err != nil {
 		var handlerErr caddyhttp.HandlerError
@@ -56,7 +56,7 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 		return h.refuse(d, &refusal{outcome: Unhandled, reason: nothingBehind})
 	}
 	if d.response = d.answer.status; d.response == 0 {
-		d.response = http.StatusOK // what the server sends for a handler that wrote nothing
+		d.response = http.StatusOK // the server's status for a handler that wrote nothing
 	}
 	c.end(http.StatusOK)
 	return nil
@@ -72,8 +72,7 @@ func (h *Handler) handled(status int) bool {
 	return false
 }
 
-// endVerified records the outcome of a delivery that was forwarded, unless it
-// has become another one.
+// endVerified records the outcome of a forwarded delivery, unless it has changed.
 func (d *delivery) endVerified() {
 	if d.outcome == Verified {
 		d.end(Verified, "")
@@ -97,7 +96,7 @@ type statusWriter struct {
 
 // WriteHeader implements http.ResponseWriter.
 func (w *statusWriter) WriteHeader(status int) {
-	// Informational answers are not final, except for a change of protocol.
+	// Informational responses are not final, except for a protocol upgrade.
 	if !w.wroteStatus && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		w.wroteStatus, w.status = true, status
 		w.observed.step(stepResponse)
@@ -124,8 +123,8 @@ func (w *statusWriter) FlushError() error {
 	return http.NewResponseController(w.ResponseWriterWrapper.ResponseWriter).Flush()
 }
 
-// Hijack is what http.ResponseController calls for Hijack. What the app says on
-// the bare connection nobody can tell, so it does not count as handled.
+// Hijack is what http.ResponseController calls for Hijack. The app's response on a
+// hijacked connection is unknown, so the delivery does not count as handled.
 func (w *statusWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(w.ResponseWriterWrapper.ResponseWriter).Hijack()
 	if err == nil {

@@ -16,25 +16,24 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// HandshakeSecret is a secret that came with a handshake while the operator
-// accepted it. It is what a sender claims: anyone can send one. The endpoint does
-// not use it.
+// HandshakeSecret is a secret from a handshake that arrived while the operator
+// accepted handshakes. Anyone can send one, so the endpoint does not use it.
 type HandshakeSecret struct {
 	Provider string    `json:"provider"`
 	Endpoint string    `json:"endpoint"`
 	Secret   string    `json:"secret"`
 	Received time.Time `json:"received"`
-	// From is the address of the sender, and URL what it asked for, without a
+	// From is the address of the sender, URL the requested URL without its
 	// query.
 	From string `json:"from"`
 	URL  string `json:"url"`
 }
 
 const (
-	// maxHandshakeSecrets is how many are kept of one endpoint. A further one is
-	// refused, so that every one that was accepted can be seen.
+	// maxHandshakeSecrets is how many are kept for one endpoint. Further ones are
+	// refused, so that the operator can see every accepted one.
 	maxHandshakeSecrets = 16
-	// maxHandshakeSecretsOfAll is how many are kept of all endpoints.
+	// maxHandshakeSecretsOfAll is how many are kept for all endpoints.
 	maxHandshakeSecretsOfAll = 256
 	// handshakeSecretLife is how long one is kept.
 	handshakeSecretLife = time.Hour
@@ -42,22 +41,22 @@ const (
 	maxHandshakeTime = time.Hour
 )
 
-// handshakeDesk is what endpoints and the admin API share of handshakes. It is
-// held in memory, and outlives configs: the secret that came is written into the
-// next one.
+// handshakeDesk is the state of handshakes that endpoints and the admin API share.
+// It is in memory and outlives configs, because the operator writes the secret
+// into the next config.
 type handshakeDesk struct {
 	mu      sync.Mutex
 	secrets []HandshakeSecret
-	// accepted are the endpoints that accept handshakes for some time, and until
-	// when. any reports whether there are some, without a lock.
+	// accepted contains the endpoints that accept handshakes, with the end of that
+	// time. any reports whether there are some, without a lock.
 	accepted map[string]time.Time
 	any      atomic.Bool
 }
 
 var handshakes handshakeDesk
 
-// keep keeps a secret, unless it is known already. It reports whether there was
-// room.
+// keep keeps a secret, unless it is already known. It returns false if the limit is
+// reached.
 func (k *handshakeDesk) keep(s HandshakeSecret) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -112,7 +111,7 @@ func (s *HandshakeSecret) isOf(name string) bool {
 	return name == "" || name == s.Provider || name == s.Endpoint
 }
 
-// accept lets an endpoint accept handshakes until a time; a time in the past ends
+// accept makes an endpoint accept handshakes until a time; a time in the past stops
 // it.
 func (k *handshakeDesk) accept(endpoint string, until time.Time) {
 	k.mu.Lock()
@@ -139,14 +138,14 @@ func (k *handshakeDesk) accepts(endpoint string, now time.Time) bool {
 	return set && now.Before(until)
 }
 
-// keepHandshakeSecret keeps the secret that came with a handshake for the
-// operator. The log says that one came, and never which.
+// keepHandshakeSecret keeps the secret of a handshake for the operator. The log
+// reports that one was received, without the secret.
 func (h *Handler) keepHandshakeSecret(d *delivery) error {
 	a := d.verified.Answer
 	if a == nil || a.Secret == "" {
 		return nil
 	}
-	path, _, _ := strings.Cut(d.signed.RequestURI, "?") // the query can hold a token
+	path, _, _ := strings.Cut(d.signed.RequestURI, "?") // the query can contain a token
 	s := HandshakeSecret{
 		Provider: h.facts().Name,
 		Endpoint: h.endpointName(),
@@ -156,14 +155,14 @@ func (h *Handler) keepHandshakeSecret(d *delivery) error {
 		URL:      signature.Excerpt(d.signed.Host+path, maxLogged),
 	}
 	if !h.handshakes.keep(s) {
-		return &refusal{outcome: Overloaded, reason: "a handshake brought a secret, and there is no room for another: look at those that came with `caddy verify-webhook handshakes`, and remove them with --forget"}
+		return &refusal{outcome: Overloaded, reason: "a handshake contained a secret, but the limit of kept secrets is reached: print them with `caddy verify-webhook handshakes`, and remove them with --forget"}
 	}
-	h.log.warn("a handshake brought a secret, which is not used: `caddy verify-webhook handshakes` shows it; write it into the config if it is from the provider, and remove accept_handshake",
+	h.log.warn("a handshake contained a secret, which is not used: `caddy verify-webhook handshakes` prints it; write it into the config if it is from the provider, and remove accept_handshake",
 		zap.String("provider", s.Provider), zap.String("endpoint", s.Endpoint), zap.String("remote_addr", s.From), zap.String("url", s.URL))
 	return nil
 }
 
-// sender returns the address of the sender, as seen through trusted proxies.
+// sender returns the address of the sender, behind trusted proxies.
 func (d *delivery) sender() string {
 	peer := d.r.RemoteAddr
 	if host, _, err := net.SplitHostPort(peer); err == nil {
@@ -173,24 +172,24 @@ func (d *delivery) sender() string {
 	return cmp.Or(client, peer)
 }
 
-// noticeHandshake logs that a verified handshake goes to the app, and which option
-// makes the endpoint answer it.
+// noticeHandshake logs that a verified handshake is forwarded to the app, and the
+// option with which the endpoint answers it.
 func (h *Handler) noticeHandshake(d *delivery) {
 	if d.verified.Notice != "" {
-		h.log.write(zapcore.InfoLevel, "a handshake goes to the app", []zap.Field{
+		h.log.write(zapcore.InfoLevel, "forwarding a handshake to the app", []zap.Field{
 			zap.String("hint", d.verified.Notice), zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()),
 		})
 	}
 }
 
-// warnHandshakes says, at start, that handshakes are accepted.
+// warnHandshakes warns at start that handshakes are accepted.
 func (h *Handler) warnHandshakes() {
 	if !h.facts().AcceptHandshake {
 		return
 	}
-	text := "accept_handshake is set: anyone can set up a webhook of the provider for this URL; remove it when your webhook is set up"
+	text := "accept_handshake is set: anyone can set up a webhook of the provider for this URL; remove it after you have set up yours"
 	if len(h.facts().Secrets) == 0 && h.facts().SecretLater {
-		text = "no secret is configured: until there is one, handshakes are answered and every signed delivery is refused with 503"
+		text = "no secret is configured: until then, handshakes are answered and signed deliveries get 503"
 	}
 	h.logger.Warn(text, zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()))
 }

@@ -104,7 +104,7 @@ func TestAWebhookIsSetUpWithoutKnowingItsSecretFirst(t *testing.T) {
 			t.Errorf("%s holds the secret", what)
 		}
 	}
-	for _, want := range []string{"a handshake brought a secret", "no secret is configured", "write accept_handshake and have it sent again"} {
+	for _, want := range []string{"a handshake contained a secret", "no secret is configured", "write accept_handshake and have it sent again"} {
 		if !strings.Contains(c.logged(), want) {
 			t.Errorf("the log does not say: %s", want)
 		}
@@ -146,7 +146,7 @@ func TestSecretsThatComeWithHandshakesAreBoundedAndAllShown(t *testing.T) {
 	if found := o.handshakes(""); len(found) != maxHandshakeSecrets {
 		t.Errorf("%d are shown", len(found))
 	}
-	if !strings.Contains(c.logged(), "no room for another") {
+	if !strings.Contains(c.logged(), "limit of kept secrets") {
 		t.Error("the log does not say that there is no room")
 	}
 	o.call(http.MethodDelete, AdminHandshakesPath+"?provider=asana", "")
@@ -277,12 +277,12 @@ func TestAHandshakeThatGoesToTheAppNamesTheOption(t *testing.T) {
 	}
 	without := trial(t, config("airship", ""))
 	without.expect(t, validate(), Verified, 200)
-	if lines := without.lines("a handshake goes to the app"); len(lines) != 1 || !strings.Contains(lines[0], "write verify_token") {
+	if lines := without.lines("forwarding a handshake to the app"); len(lines) != 1 || !strings.Contains(lines[0], "write verify_token") {
 		t.Errorf("logged: %v", lines)
 	}
 	with := trial(t, `{"provider":{"name":"airship","secrets":[{"secret":"{env.`+secretVariable+`}"}],"verify_token":"559384cd-6284-4e3e-9e4e-7c260019a251"}}`)
 	with.expect(t, validate(), Handshake, 200)
-	if lines := with.lines("a handshake goes to the app"); len(lines) != 0 {
+	if lines := with.lines("forwarding a handshake to the app"); len(lines) != 0 {
 		t.Errorf("logged: %v", lines)
 	}
 }
@@ -303,7 +303,7 @@ func TestModeMonitorKeepsTheSecretOfAHandshake(t *testing.T) {
 func TestAcceptingHandshakesIsSaidAtTheStart(t *testing.T) {
 	for options, want := range map[string]string{
 		`{"provider":{"name":"notion","accept_handshake":true}}`:                                     "no secret is configured",
-		`{"provider":{"name":"notion","accept_handshake":true,"secrets":[{"secret":"secret_abc"}]}}`: "remove it when your webhook is set up",
+		`{"provider":{"name":"notion","accept_handshake":true,"secrets":[{"secret":"secret_abc"}]}}`: "remove it after you have set up yours",
 		`{"provider":{"name":"notion","secrets":[{"secret":"secret_abc"}]}}`:                         "",
 	} {
 		said := strings.Join(trial(t, options).lines(""), "\n")

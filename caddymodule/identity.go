@@ -8,7 +8,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// The headers by which the app learns what was verified.
+// The headers with which the app gets what was verified.
 const (
 	headerProvider  = "Webhook-Verified-Provider"
 	headerID        = "Webhook-Verified-Id"
@@ -18,7 +18,7 @@ const (
 	headerUnsigned  = "Webhook-Verified-Unsigned"
 	headerOutcome   = "Webhook-Verified-Outcome" // in mode monitor
 
-	// What webhook_queue adds: the number of the attempt, and when the delivery
+	// Headers of webhook_queue: the number of the attempt, and when the delivery
 	// was accepted, in Unix seconds.
 	HeaderAttempt  = identityHeader + "-Attempt"
 	HeaderReceived = identityHeader + "-Received"
@@ -32,15 +32,16 @@ const (
 	HeaderOutcome   = headerOutcome
 )
 
-// identityHeader begins their names. Headers of clients that begin so are
-// stripped.
+// identityHeader is the prefix of their names. Client-supplied headers with this
+// prefix are stripped.
 const (
 	identityHeader = "Webhook-Verified"
 	identityPrefix = "webhook-verified" // in lower case
 )
 
-// stripSpoofed removes every header that an app could take for one of ours.
-// WSGI and CGI fold case, and `-`, `_`, `.` or all punctuation, into one.
+// stripSpoofed removes every header that an app could take for one of ours. WSGI
+// and CGI ignore letter case and treat `-`, `_`, `.` or all punctuation as the
+// same.
 func stripSpoofed(h http.Header) {
 	for name := range h {
 		if looksLikeIdentity(name) {
@@ -69,8 +70,8 @@ func looksLikeIdentity(name string) bool {
 	return true
 }
 
-// removeToken removes the headers that hold the secret, unless the app wants
-// them. In mode monitor the app still verifies by itself.
+// removeToken removes the headers that contain the secret, unless forward_token is
+// set. In mode monitor the app still verifies itself and needs them.
 func (h *Handler) removeToken(header http.Header) {
 	if h.ForwardToken || h.Mode == modeMonitor {
 		return
@@ -80,7 +81,7 @@ func (h *Handler) removeToken(header http.Header) {
 	}
 }
 
-// setIdentity tells the app what was verified.
+// setIdentity sets the identity headers.
 func (d *delivery) setIdentity(h http.Header) {
 	v := d.verified
 	values := d.identity[:0]
@@ -98,12 +99,11 @@ func (d *delivery) setIdentity(h http.Header) {
 	set(headerUnsigned, d.provider.unsigned.of(v))
 }
 
-// unsignedLists are what the app can be told that the signature does not
-// cover, as header values: each choice of unsignedNames, and what the scheme
-// never covers.
+// unsignedLists are the values of the header for unsigned parts: each subset of
+// unsignedNames, and what the scheme never covers.
 type unsignedLists [8]string
 
-// unsignedNames are what one delivery may have unsigned and another not.
+// unsignedNames are the parts that can be unsigned in some deliveries only.
 var unsignedNames = [...]string{"id", "event", "timestamp"}
 
 func listUnsigned(facts provider.Facts) (lists unsignedLists) {
@@ -137,8 +137,8 @@ func (l *unsignedLists) of(v *signature.Delivery) string {
 	return l[choice]
 }
 
-// headerSafe makes a value that came out of a body fit for a header: what is
-// not printable ASCII is percent-encoded, and so is the percent sign.
+// headerSafe encodes a value from a body for a header: everything except printable
+// ASCII, and the percent sign, is percent-encoded.
 func headerSafe(value string) string {
 	safe := func(c byte) bool { return c > ' ' && c < 0x7f && c != '%' }
 	plain := true

@@ -11,8 +11,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// gateStore is a store as the handler uses it: what the store does not implement
-// fails with [errors.ErrUnsupported].
+// gateStore is a store as the handler uses it. Operations that the store does not
+// implement fail with [errors.ErrUnsupported].
 type gateStore interface {
 	replay.Store
 	replay.Lookuper
@@ -41,13 +41,13 @@ func newMeteredStore(s replay.Store, label string) *meteredStore {
 	return &meteredStore{
 		Store: s, lost: metrics.lostClaims.WithLabelValues(label),
 		claim: operation("claim"), renew: operation("renew"), commit: operation("commit"), release: operation("release"),
-		// How long a wait takes says nothing about the store.
+		// The duration of a wait does not depend on the store.
 		waitErrors: operationMetrics{errors: metrics.storeErrors.WithLabelValues(label, "wait")},
 		lookup:     operation("lookup"), forgetting: operation("forget"),
 	}
 }
 
-// forgetStoreMetrics removes what was measured of a store.
+// forgetStoreMetrics removes the metrics of a store.
 func forgetStoreMetrics(label string) {
 	labels := prometheus.Labels{"store": label}
 	metrics.storeTime.DeletePartialMatch(labels)
@@ -88,8 +88,8 @@ func (m *meteredStore) Commit(ctx context.Context, keys replay.Keys, owner repla
 	return err
 }
 
-// claimLost counts a delivery whose success could not be remembered, because it
-// has come again after its lease.
+// claimLost counts a delivery whose success could not be recorded, because a copy
+// has arrived after its lease.
 func (m *meteredStore) claimLost() { m.lost.Inc() }
 
 // Release implements replay.Store.

@@ -15,9 +15,9 @@ const (
 	metricsSubsystem = "verify_webhook"
 )
 
-// metrics are the metrics of all endpoints. They are made once and registered
-// with every config's registry, so that counters go on across reloads. Labels
-// come from the config, never from a request.
+// metrics are the metrics of all endpoints. They are created once and registered
+// with every config's registry, so that counters survive reloads. Label values come
+// from the config, never from a request.
 var metrics = struct {
 	deliveries   *prometheus.CounterVec
 	verification *prometheus.HistogramVec
@@ -30,29 +30,29 @@ var metrics = struct {
 	spooled      prometheus.Counter
 }{
 	deliveries: prometheus.NewCounterVec(
-		counterOpts("deliveries_total", "Requests to webhook endpoints, by what became of them."),
+		counterOpts("deliveries_total", "Requests to webhook endpoints, by outcome."),
 		[]string{"provider", "endpoint", "outcome"}),
 	verification: prometheus.NewHistogramVec(
-		histogramOpts("verification_seconds", "Time spent on checking signatures.", prometheus.ExponentialBuckets(5e-6, 4, 10)), // 5 µs to 1.3 s
+		histogramOpts("verification_seconds", "Time to verify signatures.", prometheus.ExponentialBuckets(5e-6, 4, 10)), // 5 µs to 1.3 s
 		[]string{"provider", "endpoint"}),
 	skew: prometheus.NewHistogramVec(
-		histogramOpts("timestamp_age_seconds", "Age of signed timestamps of genuine deliveries; below zero they are in the future. The clocks of provider and host, and the way between them.",
+		histogramOpts("timestamp_age_seconds", "Age of the signed timestamps of genuine deliveries, negative if in the future: clock skew and transit time.",
 			[]float64{-300, -60, -10, -2, 0, 1, 2, 5, 10, 30, 60, 120, 300, 900, 3600}),
 		[]string{"provider", "endpoint"}),
 	inFlight: prometheus.NewGaugeVec(
-		gaugeOpts("in_flight", "Requests to webhook endpoints that are being worked on now."),
+		gaugeOpts("in_flight", "Requests to webhook endpoints that are being processed."),
 		[]string{"provider", "endpoint"}),
 	outdated: prometheus.NewGaugeVec(
-		gaugeOpts("secrets_outdated", "1 while a file with a secret has changed, but cannot be used, so that the secrets from before stay in use."),
+		gaugeOpts("secrets_outdated", "1 while a changed secret file cannot be used and the previous secrets stay in use."),
 		[]string{"provider", "endpoint"}),
 	storeTime: prometheus.NewHistogramVec(
-		histogramOpts("store_operation_seconds", "Time that operations of the replay store took.", prometheus.ExponentialBuckets(2e-6, 4, 12)), // 2 µs to 8 s
+		histogramOpts("store_operation_seconds", "Duration of replay store operations.", prometheus.ExponentialBuckets(2e-6, 4, 12)), // 2 µs to 8 s
 		[]string{"store", "operation"}),
 	storeErrors: prometheus.NewCounterVec(
 		counterOpts("store_errors_total", "Operations of the replay store that failed."),
 		[]string{"store", "operation"}),
 	lostClaims: prometheus.NewCounterVec(
-		counterOpts("store_lost_claims_total", "Deliveries that the app has handled after their claim had run out: the provider's retry may reach the app again."),
+		counterOpts("store_lost_claims_total", "Deliveries whose lease expired while the app was processing: the provider's retry may be forwarded again."),
 		[]string{"store"}),
 	spooled: prometheus.NewCounter(
 		counterOpts("body_spooled_bytes_total", "Bytes of bodies that were written to temporary files.")),
@@ -70,8 +70,7 @@ func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpt
 	return prometheus.HistogramOpts{Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: name, Help: help, Buckets: buckets}
 }
 
-// registerMetrics registers the metrics with a config's registry, which is new
-// for every config.
+// registerMetrics registers the metrics with the registry of a config.
 func registerMetrics(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
 		metrics.deliveries, metrics.verification, metrics.skew, metrics.inFlight, metrics.outdated,
@@ -84,7 +83,7 @@ func registerMetrics(registry *prometheus.Registry) error {
 	return nil
 }
 
-// register takes it for success that a collector is registered already.
+// register succeeds if the collector is already registered.
 func register(registry *prometheus.Registry, c prometheus.Collector) error {
 	err := registry.Register(c)
 	var already prometheus.AlreadyRegisteredError
@@ -94,20 +93,20 @@ func register(registry *prometheus.Registry, c prometheus.Collector) error {
 	return nil
 }
 
-// endpointMetrics are the metrics of one endpoint, looked up once and not on
-// every delivery.
+// endpointMetrics are the metrics of one endpoint, looked up once instead of on every
+// delivery.
 type endpointMetrics struct {
 	provider, endpoint string
 
 	outcomes     map[Outcome]prometheus.Counter
 	verification prometheus.Observer
-	skew         func() prometheus.Observer // there is none until a timestamp is signed
+	skew         func() prometheus.Observer // nil until a timestamp is signed
 	inFlight     prometheus.Gauge
 	outdated     prometheus.Gauge
-	uncounted    bool // of trials beside the running config
+	uncounted    bool // for dry runs
 }
 
-// uncountedMetrics are of no registry.
+// uncountedMetrics are not in a registry.
 var uncountedMetrics = func() *endpointMetrics {
 	nothing := prometheus.ObserverFunc(func(float64) {})
 	m := &endpointMetrics{
@@ -122,14 +121,13 @@ var uncountedMetrics = func() *endpointMetrics {
 	return m
 }()
 
-// endpointMetricsPool keeps the metrics of an endpoint for as long as a config
-// has it.
+// endpointMetricsPool keeps the metrics of an endpoint while it is in a config.
 var endpointMetricsPool = caddy.NewUsagePool()
 
 func endpointMetricsKey(provider, endpoint string) string { return provider + "\x00" + endpoint }
 
-// acquireEndpointMetrics returns the metrics of an endpoint. Whoever calls it
-// must call release.
+// acquireEndpointMetrics returns the metrics of an endpoint. The caller must call
+// release.
 func acquireEndpointMetrics(provider, endpoint string) (*endpointMetrics, error) {
 	m, _, err := endpointMetricsPool.LoadOrNew(endpointMetricsKey(provider, endpoint), func() (caddy.Destructor, error) {
 		return newEndpointMetrics(provider, endpoint), nil
@@ -149,7 +147,7 @@ func newEndpointMetrics(provider, endpoint string) *endpointMetrics {
 		inFlight:     metrics.inFlight.WithLabelValues(provider, endpoint),
 		outdated:     metrics.outdated.WithLabelValues(provider, endpoint),
 	}
-	// All of them, so that a rate is known from the first one on.
+	// All of them, so that rates start at zero.
 	for _, o := range Outcomes {
 		m.outcomes[o] = metrics.deliveries.WithLabelValues(provider, endpoint, string(o))
 	}
@@ -164,7 +162,7 @@ func (m *endpointMetrics) release() error {
 	return err
 }
 
-// Destruct implements caddy.Destructor: no config has this endpoint any more.
+// Destruct implements caddy.Destructor: the endpoint is in no config.
 func (m *endpointMetrics) Destruct() error {
 	labels := prometheus.Labels{"provider": m.provider, "endpoint": m.endpoint}
 	metrics.deliveries.DeletePartialMatch(labels)
@@ -175,8 +173,8 @@ func (m *endpointMetrics) Destruct() error {
 	return nil
 }
 
-// count counts an outcome. A provider of another repository may refuse with a
-// kind of its own; that must not become a label.
+// count counts an outcome. An unknown kind of refusal, from a provider of another
+// repository, must not become a label.
 func (m *endpointMetrics) count(o Outcome) {
 	c, known := m.outcomes[o]
 	if !known {
@@ -190,15 +188,15 @@ func (m *endpointMetrics) verified(since time.Time) {
 	m.verification.Observe(time.Since(since).Seconds())
 }
 
-// stateCollector tells, when metrics are asked for, what a config's stores and
-// bodies hold at that moment.
+// stateCollector reports the current state of a config's stores and bodies when
+// metrics are collected.
 type stateCollector struct{ app *App }
 
 var (
 	endpointsDesc  = stateDesc("endpoints", "Configured webhook endpoints.", "provider", "endpoint", "mode")
 	rememberedDesc = stateDesc("store_remembered_keys", "Keys of handled deliveries that the replay store remembers, one or two for each delivery.", "store")
 	claimedDesc    = stateDesc("store_claimed_keys", "Keys of deliveries that are being handled now.", "store")
-	capacityDesc   = stateDesc("store_capacity_keys", "The most keys that the replay store will hold, 0 for no limit.", "store")
+	capacityDesc   = stateDesc("store_capacity_keys", "Maximum number of keys in the replay store, 0 for no limit.", "store")
 	memoryDesc     = stateDesc("body_memory_bytes", "Memory in use by bodies in flight.")
 	memoryMaxDesc  = stateDesc("body_memory_limit_bytes", "Memory that bodies in flight may use (body_memory).")
 	diskDesc       = stateDesc("body_disk_bytes", "Temporary files in use by bodies in flight.")

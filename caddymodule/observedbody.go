@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// maxPeeks is how many requests that were refused by their headers may have
-// their bodies read for observers at a time. More are refused without.
+// maxPeeks is how many bodies of requests that were refused by their headers are
+// read for observers at once. Others are refused without reading.
 const maxPeeks = 20
 
 var peeks = make(chan struct{}, maxPeeks)
 
 // peekBody reads, for observers, the body of a request that was refused by its
-// headers: without it nothing can explain a stale timestamp. It reads no more
-// than they want, for no longer than a body is drained, and nothing if the
-// sender waits for 100 Continue.
+// headers, because a stale timestamp cannot be explained without it. It reads at
+// most what they want, for as long as a body is drained, and nothing if the sender
+// waits for 100 Continue.
 func (h *Handler) peekBody(d *delivery, outcome Outcome) {
 	limit := d.observed.bodyLimit(outcome)
 	r := d.r
@@ -34,7 +34,7 @@ func (h *Handler) peekBody(d *delivery, outcome Outcome) {
 		return
 	}
 	kept, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
-	_ = rc.SetReadDeadline(time.Time{}) // it was possible a moment ago
+	_ = rc.SetReadDeadline(time.Time{}) // it succeeded before
 	cut := err != nil || int64(len(kept)) > limit
 	d.observed.body, d.observed.bodyCut = kept[:min(int64(len(kept)), limit)], cut
 	if !cut {

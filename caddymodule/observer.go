@@ -19,67 +19,65 @@ type Observation struct {
 	Endpoint, Provider string
 	// Method, Host and URI are as they reached the server.
 	Method, Host, URI string
-	// Scheme and SignedHost are those by which the signature was verified: a
-	// trusted proxy may have said others than the request.
+	// Scheme and SignedHost were used to verify the signature: a trusted proxy
+	// can set others than those of the request.
 	Scheme, SignedHost string
 	// RemoteAddr is the sender's address.
 	RemoteAddr string
 	Outcome    Outcome
 	// Reason says why the delivery was not forwarded; for the operator.
 	Reason string
-	// ID, Event and Key are of a delivery that was verified, else empty.
+	// ID, Event and Key are those of a verified delivery, otherwise empty.
 	ID, Event, Key string
-	// Secret is the label or position of the secret that has signed.
+	// Secret is the label or position of the secret that matched.
 	Secret string
 	// Unsigned lists what the signature does not cover.
 	Unsigned string
 	// Size is the length of the body in bytes, -1 if it was not read.
 	Size int64
-	// Status is the app's, 0 if the app was not asked or did not respond.
+	// Status is the app's, 0 if the app was not called or did not respond.
 	Status int
 	// AppTime is how long the app took until its final status.
 	AppTime time.Duration
-	// Response is the status that the sender got, 0 if another handler or
-	// the server has chosen it.
+	// Response is the status for the sender, 0 if another handler or the server
+	// has chosen it.
 	Response int
-	// Steps are the way that the delivery took.
+	// Steps are the steps of the delivery.
 	Steps []Step
-	// Header is the request's, as it was sent. Credentials were removed: see
+	// Header is the original header of the request without credentials: see
 	// redactHeader.
 	Header http.Header
-	// Body is the body, as far as an observer asked for it; nil if none did or
-	// if it was not read. BodyCut: there is more of it.
+	// Body is the part of the body that an observer wants; nil if none does or
+	// if it was not read. BodyCut: it is incomplete.
 	Body    []byte
 	BodyCut bool
 
 	keys replay.Keys
 }
 
-// Step is one thing that happened to a delivery.
+// Step is one step of a delivery.
 type Step struct {
 	Name string
 	// After is the time since the request arrived.
 	After time.Duration
 }
 
-// Observer is notified of every delivery that arrives after it was added, once
-// its outcome is final. Its method is called while the sender waits, so it must
-// return at once.
+// Observer is notified of every delivery that arrives after it was added, when the
+// outcome is final. The sender waits meanwhile, so its method must return at once.
 type Observer interface{ DeliveryEnded(Observation) }
 
-// BodyObserver is an observer that may want bodies.
+// BodyObserver is an observer that can request bodies.
 type BodyObserver interface {
 	Observer
 	// BodyLimit returns how many bytes it wants of the body of a delivery with
-	// this outcome. A copy has the outcome [Duplicate] here, whatever its own.
+	// this outcome. A copy has the outcome [Duplicate] here, whatever its own is.
 	BodyLimit(Outcome) int64
 }
 
-// observers are of the process, like what they observe: during a reload two
-// configs serve.
+// observers belong to the process, because two configs serve during a reload.
 type observers struct {
 	mu  sync.Mutex
-	all atomic.Pointer[[]Observer] // nil if there is none: one load a delivery
+	all atomic.Pointer[[]Observer] // nil if there is none: one load for each delivery
 }
 
 var observing observers
@@ -94,7 +92,7 @@ func Observe(o Observer) (stop func()) {
 	})
 }
 
-// change replaces the list by a changed copy.
+// change replaces the list with a changed copy.
 func (s *observers) change(change func([]Observer) []Observer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,9 +107,8 @@ func (s *observers) change(change func([]Observer) []Observer) {
 	s.all.Store(&all)
 }
 
-// observed is what is noted of a delivery while it is on its way, for the
-// observers that there were when it arrived. Its methods do nothing if it is
-// nil, which it is if there were none.
+// observed collects what the observers get of a delivery. It is nil, and its methods
+// do nothing, if there were no observers when the delivery arrived.
 type observed struct {
 	observers []Observer
 	began     time.Time
@@ -125,8 +122,8 @@ type observed struct {
 	bodyCut   bool
 }
 
-// observe begins to note what happens to a delivery, if there are observers.
-// The headers must still be those that the sender sent.
+// observe starts to record a delivery, if there are observers. The headers must
+// still be the sender's.
 func (d *delivery) observe() {
 	all := observing.all.Load()
 	if all == nil || d.metrics.uncounted {
@@ -146,7 +143,7 @@ const (
 	stepUnverified = "forwarded to the app unverified (mode monitor)"
 	stepResponse   = "the app responded"
 	stepCommitted  = "remembered as handled"
-	stepReleased   = "claim released: a retry reaches the app"
+	stepReleased   = "claim released: a retry is forwarded"
 )
 
 func (o *observed) step(name string) {
@@ -167,7 +164,7 @@ func (o *observed) step(name string) {
 	o.steps = append(o.steps, Step{name, now.Sub(o.began)})
 }
 
-// bodyLimit is how many bytes an observer wants of the body at most.
+// bodyLimit is the maximum number of bytes that observers want of the body.
 func (o *observed) bodyLimit(outcome Outcome) (limit int64) {
 	if o == nil {
 		return 0
@@ -180,8 +177,8 @@ func (o *observed) bodyLimit(outcome Outcome) (limit int64) {
 	return limit
 }
 
-// copyBody keeps what observers want of the body. It must be called before the
-// body is released.
+// copyBody keeps the part of the body that observers want. Call it before the body
+// is released.
 func (d *delivery) copyBody(outcome Outcome) {
 	limit := d.observed.bodyLimit(outcome)
 	if limit <= 0 || d.body == nil || d.observed.body != nil {
@@ -190,11 +187,11 @@ func (d *delivery) copyBody(outcome Outcome) {
 	r := d.body.Open()
 	defer r.Close()
 	kept := make([]byte, min(limit, d.body.Size()))
-	n, _ := readFull(r, kept) // what cannot be read is missing
+	n, _ := readFull(r, kept) // unreadable bytes are missing
 	d.observed.body, d.observed.bodyCut = kept[:n], int64(n) < d.body.Size()
 }
 
-// notify tells the observers how a delivery ended.
+// notify notifies the observers of the result of a delivery.
 func (d *delivery) notify() {
 	if d.observed == nil {
 		return
@@ -230,7 +227,7 @@ func (d *delivery) notify() {
 	}
 }
 
-// ClaimState is what the replay store knows of an observed delivery.
+// ClaimState returns the state of an observed delivery in the replay store.
 func (e Endpoint) ClaimState(ctx context.Context, o Observation) (replay.State, bool, error) {
 	if len(o.keys.Blocking) == 0 {
 		return replay.Free, false, nil

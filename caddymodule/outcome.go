@@ -12,41 +12,41 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// Outcome is the one word that says what became of a delivery.
+// Outcome is the result of a delivery in one word.
 type Outcome string
 
 // The outcomes.
 const (
-	// Verified: good signature, first time; the app answers.
+	// Verified: valid signature, first time; the app responds.
 	Verified Outcome = "verified"
-	// Duplicate: handled before.
+	// Duplicate: the same delivery was handled before.
 	Duplicate Outcome = "duplicate"
-	// Replayed: what was signed was handled before, under another unsigned ID.
+	// Replayed: the same content was handled before under another, unsigned, ID.
 	Replayed Outcome = "replayed"
-	// InProgress: the same delivery is being handled at this moment.
+	// InProgress: the same delivery is being handled now.
 	InProgress Outcome = "in_progress"
-	// Ignored: verified, but its event type is not wanted.
+	// Ignored: verified, but the event type is not in events.
 	Ignored Outcome = "ignored"
-	// Handshake: a provider's challenge, answered here.
+	// Handshake: a provider's challenge, answered by the module.
 	Handshake Outcome = "handshake"
 	// Unhandled: verified, but no handler behind this one responded.
 	Unhandled Outcome = "unhandled"
-	// MissingSignature, InvalidSignature, Stale and Malformed: as package
-	// signature has them.
+	// MissingSignature, InvalidSignature, Stale and Malformed: as in package
+	// signature.
 	MissingSignature Outcome = "missing_signature"
 	InvalidSignature Outcome = "invalid_signature"
 	Stale            Outcome = "stale"
 	Malformed        Outcome = "malformed"
-	// TooLarge: past max_body.
+	// TooLarge: over max_body.
 	TooLarge Outcome = "too_large"
-	// BodyTimeout: past body_timeout.
+	// BodyTimeout: over body_timeout.
 	BodyTimeout Outcome = "body_timeout"
-	// Overloaded: no room to hold another body.
+	// Overloaded: no memory or disk space for another body.
 	Overloaded Outcome = "overloaded"
-	// StoreUnavailable: the replay store did not answer, or is full.
+	// StoreUnavailable: the replay store failed or is full.
 	StoreUnavailable Outcome = "store_unavailable"
-	// Undecided: verification could not be carried out, as when a provider's
-	// keys cannot be fetched.
+	// Undecided: the delivery could not be checked, for example because the
+	// provider's keys could not be fetched.
 	Undecided Outcome = "undecided"
 )
 
@@ -56,8 +56,8 @@ var Outcomes = []Outcome{
 	Stale, Malformed, TooLarge, BodyTimeout, Overloaded, StoreUnavailable, Undecided,
 }
 
-// status is what the sender gets. Nothing that a retry could cure is a 4xx:
-// providers disable or delete webhooks that answer so.
+// status is the response to the sender. Failures that a retry can fix are never
+// 4xx, because providers disable or delete webhooks after one.
 func (o Outcome) status() int {
 	switch o {
 	case MissingSignature, InvalidSignature, Stale:
@@ -73,44 +73,44 @@ func (o Outcome) status() int {
 	}
 }
 
-// Reasons that more than one place gives.
+// Reasons that are used in several places.
 const (
 	notInEvents    = "its event type is not in events"
 	handledBefore  = "it was handled before"
-	replayedReason = "what was signed was handled before; it comes back under another delivery ID, which the signature does not cover"
-	beingHandled   = "the same delivery is being handled at this moment"
+	replayedReason = "the same content was handled before under another delivery ID, which the signature does not cover"
+	beingHandled   = "the same delivery is being handled now"
 )
 
-// What is logged of a delivery is bounded, in characters: providers can come
-// from elsewhere, and IDs and event types from the sender.
+// Limits of logged values, in characters: providers can be from other modules, and
+// IDs and event types come from the sender.
 const (
 	maxReason = 400
 	maxLogged = 200
 	maxName   = 20
 )
 
-// retryAfter is how many seconds a sender should wait after a 503.
+// retryAfter is the Retry-After of a 503, in seconds.
 const retryAfter = 5
 
-// refusal ends a delivery on this side. The reason is for the operator.
+// refusal ends a delivery without the app. The reason is for the operator.
 type refusal struct {
 	outcome Outcome
 	reason  string
-	err     error // the technical failure behind it, if there is one
-	status  int   // instead of the outcome's own
-	// handshake: it is a handshake, which an option must allow.
+	err     error // the underlying error, if any
+	status  int   // overrides that of the outcome
+	// handshake: the request is a handshake that an option can allow.
 	handshake bool
 }
 
-// Error implements error. It says no more than the outcome: `handle_errors`
-// can show it to the sender.
+// Error implements error. It returns only the outcome, because `handle_errors` can
+// show it to the sender.
 func (r *refusal) Error() string { return "webhook " + string(r.outcome) }
 
-// Handshake reports whether the request is a handshake, which an option must
-// allow. The reason names it.
+// Handshake reports whether the request is a handshake that an option can allow. The
+// reason names the option.
 func (r *refusal) Handshake() bool { return r.handshake }
 
-// asRefusal finds the outcome behind an error of provider, body or store.
+// asRefusal converts an error of provider, body or store to a refusal.
 func asRefusal(err error) *refusal {
 	if own, ok := errors.AsType[*refusal](err); ok {
 		return own
@@ -118,10 +118,10 @@ func asRefusal(err error) *refusal {
 	if signed, ok := errors.AsType[*signature.Refusal](err); ok {
 		return &refusal{outcome: Outcome(signed.Kind), reason: signature.Excerpt(signed.Reason, maxReason), handshake: signed.Handshake}
 	}
-	return &refusal{outcome: Undecided, reason: "verification could not be carried out; the provider is asked to try again", err: err}
+	return &refusal{outcome: Undecided, reason: "the delivery could not be checked; the provider gets 503 and retries", err: err}
 }
 
-// refuse turns an error into the refusal that the sender gets, and logs it.
+// refuse converts an error to a refusal for the sender, and logs it.
 func (h *Handler) refuse(d *delivery, err error) error {
 	r := asRefusal(err)
 	status := r.status
@@ -138,12 +138,12 @@ func (h *Handler) refuse(d *delivery, err error) error {
 		d.w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	d.nameOutcome()
-	// Without a trace Caddy would walk the stack, which leads here every time.
+	// Without a trace Caddy would walk the stack, which is always the same.
 	return caddyhttp.Error(status, caddyhttp.HandlerError{Err: r, Trace: "verify_webhook"})
 }
 
-// nameOutcome names the outcome in a header of the response, where the sender is
-// authenticated and the app is not asked: the provider's own page shows it.
+// nameOutcome sets the outcome as a response header if the sender is authenticated
+// and the app is not called: the provider's own page shows it.
 func (d *delivery) nameOutcome() {
 	if d.verified == nil || len(d.verified.Matches) == 0 {
 		return
@@ -154,7 +154,7 @@ func (d *delivery) nameOutcome() {
 	}
 }
 
-// ignore answers a genuine delivery that nobody asked for.
+// ignore responds to a genuine delivery whose event type is not in events.
 func (h *Handler) ignore(d *delivery) error {
 	d.response = http.StatusNoContent
 	d.end(Ignored, notInEvents)
@@ -165,15 +165,15 @@ func (h *Handler) ignore(d *delivery) error {
 	return nil
 }
 
-// answerHandshake answers a provider's challenge. What is echoed is never
-// taken for HTML, and never cached.
+// answerHandshake answers a provider's challenge. The response is never interpreted
+// as HTML, and never cached.
 func (h *Handler) answerHandshake(d *delivery) error {
 	if err := h.keepHandshakeSecret(d); err != nil {
 		return h.refuse(d, err)
 	}
 	d.response = cmp.Or(d.verified.Answer.Status, http.StatusOK)
 	d.end(Handshake, "")
-	// A handler in front that replaces the response gets the request.
+	// The request is for handlers in front that replace the response.
 	h.discardBody(d)
 	h.withhold(d)
 	a := d.verified.Answer

@@ -24,21 +24,20 @@ type DeliveryOutcome struct {
 }
 
 const (
-	// outcomesKept is how many outcomes are kept while somebody asks for them.
+	// outcomesKept is how many outcomes are kept while they are requested.
 	outcomesKept = 1024
-	// outcomesFor is how long outcomes are kept after they were asked for.
+	// outcomesFor is how long outcomes are kept after the last request.
 	outcomesFor = time.Minute
 )
 
-// recentOutcomes keeps the outcomes of the latest deliveries, from the first time
-// that they are asked for until nobody has asked for a while. Otherwise it costs
-// nothing.
+// recentOutcomes keeps the outcomes of the latest deliveries, from the first request
+// for them until some time after the last one. Otherwise it costs nothing.
 type recentOutcomes struct {
 	mu    sync.Mutex
 	kept  []DeliveryOutcome // a ring, once it is full
 	next  int
 	stop  func()      // nil while nothing is kept
-	timer *time.Timer // ends the keeping
+	timer *time.Timer // stops keeping outcomes
 }
 
 var recent recentOutcomes
@@ -56,8 +55,8 @@ func (r *recentOutcomes) DeliveryEnded(o Observation) {
 	r.next = (r.next + 1) % outcomesKept
 }
 
-// of returns the outcomes of a sender's deliveries, the oldest first, and begins
-// to keep them, or goes on. It returns none but keeps them for an empty address.
+// of returns the outcomes of a sender's deliveries, the oldest first, and keeps
+// outcomes from now on. For an empty address it returns none.
 func (r *recentOutcomes) of(remoteAddr string) []DeliveryOutcome {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -85,7 +84,7 @@ func (r *recentOutcomes) end() {
 	r.stop, r.kept, r.next = nil, nil, 0
 }
 
-// serveOutcomes answers GET with the query parameter remote_addr.
+// serveOutcomes serves GET with the query parameter remote_addr.
 func serveOutcomes(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet {
 		return wrongMethod(w, http.MethodGet)

@@ -11,15 +11,15 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// credentialHeaders hold what nobody but the receiver may see.
+// credentialHeaders contain credentials for the receiver only.
 var credentialHeaders = []string{"Authorization", "Proxy-Authorization", "Cookie", "Cookie2"}
 
-// RemovedValue begins the text in place of a header value that was removed.
+// RemovedValue is the prefix of the text that replaces a removed header value.
 const RemovedValue = "(removed"
 
-// redactHeader returns a copy of a request's headers without credentials. Where
-// the provider sends its secret in a header, the copy has in its place whether
-// that is a configured secret.
+// redactHeader returns a copy of a request's headers without credentials. If the
+// provider sends its secret in a header, the copy contains whether it is a
+// configured secret instead.
 func redactHeader(h http.Header, facts *provider.Facts) http.Header {
 	out := h.Clone()
 	for name, values := range out {
@@ -38,8 +38,8 @@ func redactHeader(h http.Header, facts *provider.Facts) http.Header {
 	return out
 }
 
-// compareToken says how a token that was sent differs from the secrets. It
-// compares fingerprints, and names no secret.
+// compareToken describes how a received token differs from the secrets. It compares
+// fingerprints, and contains no secret.
 func compareToken(token string, secrets []signature.Identity) string {
 	for _, variant := range tokenVariants(token) {
 		sent, err := signature.NewSecret(variant.text, "")
@@ -61,7 +61,7 @@ func compareToken(token string, secrets []signature.Identity) string {
 
 type tokenVariant struct{ text, but string }
 
-// tokenVariants are what may be meant by a token.
+// tokenVariants are possible corrections of a token.
 func tokenVariants(token string) []tokenVariant {
 	trimmed := strings.TrimSpace(token)
 	all := []tokenVariant{{token, ""}}

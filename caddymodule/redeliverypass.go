@@ -15,7 +15,7 @@ import (
 // passLife is how long a one-time redelivery pass is valid.
 const passLife = time.Hour
 
-// storePass stores a one-time redelivery pass, in place of an older one.
+// storePass stores a one-time redelivery pass and replaces an older one.
 func (h *Handler) storePass(ctx context.Context, pass replay.Key) error {
 	if _, err := h.store.Forget(ctx, []replay.Key{pass}); err != nil {
 		return err
@@ -38,17 +38,16 @@ func (h *Handler) passKeys(v *signature.Delivery) (passes []replay.Key, use repl
 	return passes, use
 }
 
-// mayHavePass reports whether a delivery that is not new may be let through by a
-// pass: its content was handled, and its ID, if it was, has been forgotten. A
-// signed ID has no note that tells.
+// mayHavePass reports whether a delivery that is not new can have a pass: its
+// content was handled, and its ID has been forgotten. A signed ID has no note.
 func (d *delivery) mayHavePass(verdict replay.Verdict) bool {
 	return verdict == replay.Replayed || (verdict == replay.Duplicate && d.verified.AlsoContent && d.verified.ID != "")
 }
 
-// claimWithPass is called when a delivery may have a pass. If its ID has one,
-// the content is forgotten and the delivery claimed; otherwise the verdict
-// stays. Of several copies one uses the pass; the others wait until it has, and
-// find the delivery in progress or handled.
+// claimWithPass is called if a delivery may have a pass. If its ID has one, the
+// content is forgotten and the delivery claimed; otherwise the verdict stays. Of
+// several copies one uses the pass; the others wait for it, and find the delivery in
+// progress or handled.
 func (h *Handler) claimWithPass(ctx context.Context, c *claim, without replay.Verdict) (replay.Verdict, error) {
 	passes, use := h.passKeys(c.d.verified)
 	states, err := h.store.Lookup(ctx, slices.Concat(passes, use.Blocking))
@@ -78,10 +77,10 @@ func (h *Handler) claimWithPass(ctx context.Context, c *claim, without replay.Ve
 	return verdict, err
 }
 
-// usePass forgets the content, claims the delivery and takes the pass away, also
-// if another copy has claimed it in between: that one has used the pass. A crash
-// in between leaves a pass that is still valid, or a delivery that is accepted:
-// it can be handled twice, but is not lost.
+// usePass forgets the content, claims the delivery and removes the pass, also if
+// another copy has claimed it in between and has used the pass. A crash in between
+// leaves a valid pass or an accepted delivery: it can be handled twice, but is not
+// lost.
 func (h *Handler) usePass(ctx context.Context, c *claim, passes []replay.Key) (replay.Verdict, error) {
 	states, err := h.store.Lookup(ctx, passes)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 )
 
 // loadedProvider is the provider of an endpoint with what is derived from it.
-// Rotation replaces it as a whole: a delivery uses one from its first check to
-// its last, and no delivery sees half a change.
+// Rotation replaces it as a whole: each delivery uses one value from its first check
+// to its last, and sees one consistent state.
 type loadedProvider struct {
 	provider.Provider
 	facts    provider.Facts
@@ -23,12 +23,12 @@ func newLoadedProvider(p provider.Provider) *loadedProvider {
 	return &loadedProvider{p, facts, listUnsigned(facts)}
 }
 
-// facts are those of the provider in use.
+// facts returns the facts of the current provider.
 func (h *Handler) facts() *provider.Facts { return &h.current.Load().facts }
 
-// startRotation reads the provider's secrets again when their files change, if it
-// has any and can read them again. A file that is unreadable, blank or otherwise
-// wrong leaves the old secrets in use.
+// startRotation re-reads the provider's secrets when their files change, if it has
+// files and supports renewal. If a file is unreadable, blank or invalid, the old
+// secrets stay in use.
 func (h *Handler) startRotation(ctx context.Context, files *filewatch.Watch) {
 	if _, ok := h.current.Load().Provider.(provider.Renewable); !ok || len(files.Files()) == 0 {
 		return
@@ -36,13 +36,13 @@ func (h *Handler) startRotation(ctx context.Context, files *filewatch.Watch) {
 	go files.Run(ctx, func() { h.renew(files.Files()) })
 }
 
-// renew replaces the provider by one with the secrets that the files have now.
+// renew replaces the provider with one that has the current secrets of the files.
 func (h *Handler) renew(files []string) {
 	current := h.current.Load()
 	renewed, err := current.Provider.(provider.Renewable).Renew()
 	if err != nil {
 		h.identity.Load().metrics.outdated.Set(1)
-		h.logger.Error("a file with a webhook secret has changed, but cannot be used; the previous secrets stay in use",
+		h.logger.Error("a changed secret file cannot be used; the previous secrets stay in use",
 			zap.String("provider", current.facts.Name), zap.Strings("files", files), zap.Error(err))
 		return
 	}
@@ -51,7 +51,7 @@ func (h *Handler) renew(files []string) {
 	h.identity.Load().metrics.outdated.Set(0)
 	h.logger.Info("reloaded secrets from changed files", zap.String("provider", next.facts.Name), zap.Strings("files", files))
 	if err := h.app.rotated(h, next.facts.Secrets); err != nil {
-		h.logger.Error("a reloaded secret is in use elsewhere: deliveries to one endpoint are taken for duplicates at the other",
+		h.logger.Error("a reloaded secret is also used by another endpoint: deliveries to one are duplicates at the other",
 			zap.String("provider", next.facts.Name), zap.String("endpoint", h.endpointName()), zap.Error(err))
 	}
 }

@@ -217,7 +217,7 @@ func TestASecretThatBecomesSharedIsShouted(t *testing.T) {
 		}
 		writeFile(t, two, "first")
 		time.Sleep(time.Minute)
-		if logs.Len() != 1 || !strings.Contains(logs.All()[0].Message, "is in use elsewhere") {
+		if logs.Len() != 1 || !strings.Contains(logs.All()[0].Message, "is also used by another endpoint") {
 			t.Errorf("logged %v", logs.All())
 		}
 		cancel()

@@ -14,11 +14,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 )
 
-// checkRoutes looks for endpoints that cannot do what they are there for: that
-// nothing stands behind, that no request reaches, or around which requests with
-// forged identity headers reach the same app. It says only what is certain from
-// the order of handlers; matchers other than paths are not evaluated. Handlers
-// that it does not know count as harmless.
+// checkRoutes looks for endpoints that cannot work: without a handler behind them,
+// unreachable, or bypassed by requests with forged identity headers to the same
+// app. It reports only what is certain from the order of handlers; matchers other
+// than paths are not evaluated, and unknown handlers count as harmless.
 func checkRoutes(app *caddyhttp.App) []string {
 	var found []string
 	c := &routeCheck{verified: make(map[string][]scope), open: make(map[string][]scope), spoiled: make(map[*Handler]bool)}
@@ -33,33 +32,33 @@ func checkRoutes(app *caddyhttp.App) []string {
 	found = append(found, c.found...)
 	for _, upstream := range slices.Sorted(maps.Keys(c.open)) {
 		if overlap(c.open[upstream], c.verified[upstream]) {
-			found = append(found, fmt.Sprintf("requests that verify_webhook does not check reach %s as well, with whatever Webhook-Verified-* headers a client sends: write `request_header -Webhook-Verified-*` in front of reverse_proxy in the other route, or respond 404 there", upstream))
+			found = append(found, fmt.Sprintf("requests that verify_webhook does not check also reach %s, with any Webhook-Verified-* headers that a client sends: write `request_header -Webhook-Verified-*` before reverse_proxy in the other route, or respond 404 there", upstream))
 		}
 	}
 	return found
 }
 
-// routeCheck is one walk through the routes of an HTTP app.
+// routeCheck is a traversal of the routes of an HTTP app.
 type routeCheck struct {
 	named map[string]*caddyhttp.Route
 	depth int // of named routes, which can invoke each other
 
 	found          []string
 	verified, open map[string][]scope // of upstreams: on which paths an endpoint is in front, and on which forged headers reach them
-	spoiled        map[*Handler]bool  // already said: its identity headers are removed
+	spoiled        map[*Handler]bool  // already reported: its identity headers are removed
 }
 
 // past is what has happened to a request before it reaches a handler.
 type past struct {
-	gate     *Handler // an endpoint that it has certainly passed
+	gate     *Handler // an endpoint that it has definitely passed
 	maybe    *Handler // one that it may have passed
-	answered string   // the handler that has certainly responded
-	removed  names    // the identity headers that a client certainly cannot forge
+	answered string   // the handler that has definitely responded
+	removed  names    // the identity headers that a client definitely cannot forge
 	cut      string   // the prefix that handle_path has removed from its path
-	scope    scope    // the paths that it may have
+	scope    scope    // its possible paths
 }
 
-// and adds what has certainly happened.
+// and adds what has definitely happened.
 func (p past) and(q past) past {
 	if p.gate == nil {
 		p.gate = q.gate
@@ -82,14 +81,14 @@ func (p past) or(q past) past {
 	return p
 }
 
-// responder reports whether a handler further behind may respond to a request
-// whose path has lost the prefix cut.
+// responder reports whether a later handler may respond to a request whose path has
+// lost the prefix cut.
 type responder func(cut string) bool
 
 func nobody(string) bool { return false }
 
-// routes walks through a list of routes and returns what has happened to a
-// request that leaves it. later is what is behind the list.
+// routes traverses a list of routes and returns what has happened to a request that
+// leaves it. later is what follows the list.
 func (c *routeCheck) routes(list caddyhttp.RouteList, before past, later responder) past {
 	ends := make([]past, len(list))
 	after := before
@@ -136,7 +135,7 @@ func firstOfGroup(earlier caddyhttp.RouteList, group string) bool {
 	return group == "" || !slices.ContainsFunc(earlier, func(r caddyhttp.Route) bool { return r.Group == group })
 }
 
-// chain walks through the handlers of one route.
+// chain traverses the handlers of one route.
 func (c *routeCheck) chain(handlers []caddyhttp.MiddlewareHandler, p past, later responder) past {
 	for i, handler := range handlers {
 		behind := func(cut string) bool { return c.anyHandler(handlers[i+1:], cut) || later(cut) }
@@ -165,18 +164,18 @@ func (c *routeCheck) chain(handlers []caddyhttp.MiddlewareHandler, p past, later
 	return p
 }
 
-// endpoint says what is wrong with the place of an endpoint.
+// endpoint reports errors in the position of an endpoint.
 func (c *routeCheck) endpoint(h *Handler, p past, behind bool) {
 	name := h.endpointName()
 	switch {
 	case p.answered != "":
-		c.say("verify_webhook %s never runs: %s in front of it takes every request; put verify_webhook first", name, p.answered)
+		c.say("verify_webhook %s never runs: %s before it responds to every request; write verify_webhook first", name, p.answered)
 	case p.gate == h:
 	case p.gate != nil:
-		c.say("verify_webhook %s is behind verify_webhook %s in one chain: a delivery would have to be from both; give each a handle of its own", name, p.gate.endpointName())
+		c.say("verify_webhook %s is behind verify_webhook %s in one chain: a delivery would have to be from both; give each its own handle", name, p.gate.endpointName())
 	}
 	if !behind && p.answered == "" {
-		c.say("nothing behind verify_webhook %s responds: no delivery is handled; put reverse_proxy behind it, in the same handle, with no matcher or one that matches (handle_path removes the prefix)", name)
+		c.say("no handler behind verify_webhook %s responds, so no delivery is handled; write reverse_proxy behind it, in the same handle, without a matcher or with one that matches (handle_path removes the prefix)", name)
 	}
 }
 
@@ -187,18 +186,18 @@ func (c *routeCheck) subroute(h *caddyhttp.Subroute, p past, behind responder) p
 	return c.routes(h.Routes, p, behind)
 }
 
-// deliverer is a handler that passes deliveries on in the background, through
-// routes of its own.
+// deliverer is a handler that forwards deliveries in the background, through its own
+// routes.
 type deliverer interface {
 	Routes() caddyhttp.RouteList
 	QueueName() string
 }
 
-// deliver notes which upstreams the routes of webhook_queue reach. Only what an
-// endpoint has verified gets there.
+// deliver records which upstreams the routes of webhook_queue reach. They get only
+// verified deliveries.
 func (c *routeCheck) deliver(h deliverer, p past, behind responder) past {
 	if p.maybe == nil && p.answered == "" {
-		c.say("webhook_queue %s has no verify_webhook in front of it, so it refuses every request: put verify_webhook in the same handle", h.QueueName())
+		c.say("webhook_queue %s has no verify_webhook before it and refuses every request: write verify_webhook in the same handle", h.QueueName())
 	}
 	inside := p
 	inside.removed = allNames
@@ -216,10 +215,10 @@ func (c *routeCheck) invoke(h *caddyhttp.Invoke, p past, behind responder) past 
 	return c.routes(caddyhttp.RouteList{*r}, p, behind)
 }
 
-// proxy notes which upstreams a request reaches, and as what.
+// proxy records which upstreams a request reaches, verified or not.
 func (c *routeCheck) proxy(h *reverseproxy.Handler, p past, behind responder) past {
 	p = c.remove(h.Headers, p)
-	// A fixed URI, as forward_auth has it, is no way to an app's webhooks.
+	// A fixed URI, as in forward_auth, does not lead to an app's webhooks.
 	elsewhere := h.Rewrite != nil && h.Rewrite.URI != "" && !strings.Contains(h.Rewrite.URI, "{")
 	for _, u := range h.Upstreams {
 		if p.answered == "" && p.maybe != nil {
@@ -232,15 +231,15 @@ func (c *routeCheck) proxy(h *reverseproxy.Handler, p past, behind responder) pa
 	if len(h.HandleResponse) == 0 {
 		return p.and(past{answered: "reverse_proxy"})
 	}
-	// It may go on, as forward_auth does.
+	// The request may continue, as with forward_auth.
 	for _, response := range h.HandleResponse {
 		c.routes(response.Routes, p, behind)
 	}
 	return p
 }
 
-// remove notes the identity headers that header operations remove: a client's,
-// or by mistake those of an endpoint.
+// remove records the identity headers that header operations remove: a client's or,
+// by mistake, those of an endpoint.
 func (c *routeCheck) remove(h *headers.Handler, p past) past {
 	removed := removedNames(h)
 	if removed != 0 && p.maybe != nil && !c.spoiled[p.maybe] {
@@ -257,23 +256,23 @@ func (c *routeCheck) say(format string, args ...any) {
 	}
 }
 
-// passing are Caddy's handlers that never respond by themselves.
+// passing are Caddy's handlers that never respond.
 var passing = []string{"authentication", "copy_response_headers", "encode", "headers", "log_append", "map", "push", "request_body", "rewrite", "templates", "timeouts", "tracing", "vars", "verify_webhook"}
 
-// answers reports whether a handler, or one in it, may respond to a request
+// answers reports whether a handler, or one inside it, may respond to a request
 // whose path has lost the prefix cut.
 func (c *routeCheck) answers(handler caddyhttp.MiddlewareHandler, cut string) bool {
 	switch h := handler.(type) {
 	case *caddyhttp.Subroute:
 		return c.anyAnswers(h.Routes, "", cut)
 	case *caddyhttp.Invoke:
-		return true // what it invokes may invoke others
+		return true // invoked routes can invoke others
 	}
 	module, ok := handler.(caddy.Module)
 	return !ok || !slices.Contains(passing, module.CaddyModule().ID.Name())
 }
 
-// anyAnswers reports whether a route may respond that is not of the group.
+// anyAnswers reports whether a route outside the group may respond.
 func (c *routeCheck) anyAnswers(list caddyhttp.RouteList, group, cut string) bool {
 	return slices.ContainsFunc(list, func(r caddyhttp.Route) bool {
 		return (group == "" || r.Group != group) && !onlyUnder(cut, r.MatcherSets) && c.anyHandler(r.Handlers, cut)
@@ -284,8 +283,8 @@ func (c *routeCheck) anyHandler(handlers []caddyhttp.MiddlewareHandler, cut stri
 	return slices.ContainsFunc(handlers, func(h caddyhttp.MiddlewareHandler) bool { return c.answers(h, cut) })
 }
 
-// onlyUnder reports whether matchers ask for paths that begin with a prefix
-// which the request has lost.
+// onlyUnder reports whether matchers require a path prefix that the request has
+// lost.
 func onlyUnder(cut string, sets caddyhttp.MatcherSets) bool {
 	if cut == "" || len(sets) == 0 {
 		return false
@@ -296,8 +295,8 @@ func onlyUnder(cut string, sets caddyhttp.MatcherSets) bool {
 	})
 }
 
-// covers reports whether a matches, for certain, all that b matches: it
-// matches everything, is the same, or all paths of b are paths of a.
+// covers reports whether a definitely matches everything that b matches: it matches
+// everything, is equal, or all paths of b are paths of a.
 func covers(a, b caddyhttp.MatcherSets) bool {
 	if len(a) == 0 || len(b) == 0 {
 		return len(a) == 0
@@ -315,7 +314,7 @@ func covers(a, b caddyhttp.MatcherSets) bool {
 	return true
 }
 
-// onlyPaths returns the paths of matcher sets that ask for nothing else.
+// onlyPaths returns the paths of matcher sets that contain nothing else.
 func onlyPaths(sets caddyhttp.MatcherSets) (paths []caddyhttp.MatchPath, ok bool) {
 	for _, set := range sets {
 		p, ok := pathsOf(set)
@@ -339,15 +338,15 @@ func pathsOf(set caddyhttp.MatcherSet) (caddyhttp.MatchPath, bool) {
 	return nil, false
 }
 
-// matchesAll reports whether paths match, for certain, all that patterns match.
+// matchesAll reports whether paths definitely match everything that patterns match.
 func matchesAll(paths, patterns caddyhttp.MatchPath) bool {
 	return !slices.ContainsFunc(patterns, func(pattern string) bool {
 		return !slices.ContainsFunc(paths, func(path string) bool { return matchesPath(path, pattern) })
 	})
 }
 
-// matchesPath compares two path patterns, which Caddy has put in lower case. It
-// knows only stars at the end.
+// matchesPath compares two path patterns, which Caddy has converted to lower case.
+// Only stars at the end are supported.
 func matchesPath(path, pattern string) bool {
 	if strings.ContainsAny(path+pattern, "%{") {
 		return false
@@ -366,7 +365,7 @@ type scope []string
 // narrow returns the scope inside a route with these matchers.
 func (p past) narrow(sets caddyhttp.MatcherSets) scope {
 	if p.cut != "" {
-		return p.scope // its matchers see another path
+		return p.scope // its matchers get another path
 	}
 	var patterns scope
 	for _, set := range sets {
@@ -382,8 +381,8 @@ func (p past) narrow(sets caddyhttp.MatcherSets) scope {
 	return patterns
 }
 
-// overlap reports whether a path in one of the scopes of open may be, to an
-// app, a path in one of those of verified.
+// overlap reports whether an app may treat a path in the scopes of open as one in
+// those of verified.
 func overlap(open, verified []scope) bool {
 	return slices.ContainsFunc(open, func(o scope) bool {
 		return slices.ContainsFunc(verified, func(v scope) bool { return o.overlaps(v) })
@@ -399,8 +398,8 @@ func (s scope) overlaps(other scope) bool {
 	})
 }
 
-// overlapping compares the beginnings of two patterns. PHP takes what follows
-// the name of a script for the path.
+// overlapping compares the beginnings of two patterns. PHP treats the text after the
+// name of a script as the path.
 func overlapping(a, b string) bool {
 	a, _, _ = strings.Cut(a, "*")
 	b, _, _ = strings.Cut(b, "*")

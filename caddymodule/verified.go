@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// VerifiedDelivery is a delivery that `verify_webhook` has verified, as the handlers
-// behind it find it in the context of the request ([FromContext]). It is valid
-// until the handler behind the gate returns.
+// VerifiedDelivery is a delivery that `verify_webhook` has verified. Handlers behind
+// it get it from the context of the request ([FromContext]). It is valid until the
+// handler behind the gate returns.
 type VerifiedDelivery struct {
-	// Provider is the provider's name; Endpoint is what logs and metrics
-	// call the endpoint.
+	// Provider is the provider's name, Endpoint the endpoint's name in logs and
+	// metrics.
 	Provider, Endpoint string
 	// ID is the delivery ID, Event the event type; empty if there is none.
 	ID, Event string
-	// Timestamp is when the delivery was signed; the zero time if the
-	// provider does not say.
+	// Timestamp is when the delivery was signed; the zero time if no time is
+	// signed.
 	Timestamp time.Time
 	// Key identifies the delivery, the same on every retry, as in
 	// `Webhook-Verified-Key`. Empty if nothing distinguishes the delivery
@@ -29,22 +29,22 @@ type VerifiedDelivery struct {
 	Window time.Duration
 	// Copies: copies of the delivery are forwarded as well (`replay off`).
 	Copies bool
-	// Redelivered: the delivery was handled before, and an operator has let it
-	// through once more.
+	// Redelivered: the delivery was handled before, and an operator has
+	// forgotten it.
 	Redelivered bool
 
 	stored atomic.Bool
 }
 
-// Stored says that the delivery is durable: a handler has stored it under its
-// key, so that storing it again changes nothing. Then the gate remembers it in
-// the background, and the response does not wait for that. It must be called
-// before the response is written.
+// Stored reports to the gate that a handler has stored the delivery durably under
+// its key, so that storing it again has no effect. The gate then commits in the
+// background, and the response does not wait for that. Call it before the response
+// is written.
 func (v *VerifiedDelivery) Stored() { v.stored.Store(true) }
 
-// FromContext returns the verified delivery of a request, nil if
-// `verify_webhook` has not verified it: it is not in front of the handler, or,
-// in mode monitor, it has let the request through.
+// FromContext returns the verified delivery of a request, nil if `verify_webhook` has
+// not verified it: it is not before the handler, or it has forwarded the request
+// in mode monitor.
 func FromContext(ctx context.Context) *VerifiedDelivery {
 	v, _ := ctx.Value(verifiedKey{}).(*VerifiedDelivery)
 	return v
