@@ -9,7 +9,7 @@ import (
 // configured is the public one.
 var asymmetric = []provider.Preset{
 	// The merchant chooses which fields are sent, and a cart that is checked twice is
-	// the same. Commerce waits for the answer.
+	// the same. Commerce waits for the response.
 	{
 		Name: "adobe-commerce", Title: "Adobe Commerce webhooks", Distinction: repeats,
 		Schemes: only(signature.RSASHA256, base64In("X-Adobe-Commerce-Webhook-Signature", ""), signed("{body_base64}")),

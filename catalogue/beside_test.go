@@ -71,7 +71,7 @@ func TestAFormHookIsItsSignedFieldAlone(t *testing.T) {
 	}
 }
 
-// TestAHookInOneShapeIsNotReadInAnother: Gitea and its kin send one payload as
+// TestAHookInOneShapeIsNotReadInAnother: Gitea and its relatives send one payload as
 // JSON, as a form field or as a parameter of a GET.
 func TestAHookInOneShapeIsNotReadInAnother(t *testing.T) {
 	m := setUp(t, "gitea", "k", provider.PresetOptions{})

@@ -5,9 +5,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// bodyHMAC are the providers that sign the body and nothing else. What stands
-// in headers beside it is not signed, and neither is a time: a delivery can be
-// sent again after the window.
+// bodyHMAC are the providers that sign the body and nothing else. Headers
+// and a time are not signed: a delivery can be replayed after the window.
 var bodyHMAC = []provider.Preset{
 	{
 		Name: "ably", Title: "Ably", Distinction: unique,
@@ -32,7 +31,7 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "airtable", Title: "Airtable", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Airtable-Content-MAC", "hmac-sha256="), key("base64", "")),
-		Docs:    "https://airtable.com/developers/web/api/webhooks-overview", SecretHelp: "macSecretBase64 in the answer of the API call that makes the webhook",
+		Docs:    "https://airtable.com/developers/web/api/webhooks-overview", SecretHelp: "macSecretBase64 in the response of the API call that creates the webhook",
 	},
 	{
 		Name: "alchemy", Title: "Alchemy Notify", Distinction: unique,
@@ -45,7 +44,7 @@ var bodyHMAC = []provider.Preset{
 		Name: "asana", Title: "Asana", Distinction: uniqueWhen(inJSON("events.0")),
 		Schemes: only(signature.HMACSHA256, hexIn("X-Hook-Signature", ""), answers(handsOver(inHeader("X-Hook-Secret")))),
 		Takes:   []string{"accept_handshake"}, SecretLater: true,
-		Docs: "https://developers.asana.com/docs/webhooks-guide", SecretHelp: "the X-Hook-Secret that Asana sends when the webhook is made",
+		Docs: "https://developers.asana.com/docs/webhooks-guide", SecretHelp: "the X-Hook-Secret that Asana sends when the webhook is created",
 	},
 	// An object that is saved twice without a visible change, and the ping of a
 	// webhook that is edited, have equal bodies.
@@ -60,7 +59,7 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "attio", Title: "Attio", Distinction: repeats,
 		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("Attio-Signature"), Also: []string{"X-Attio-Signature"}}, id(inHeader("Idempotency-Key")), event(inJSON("events.0.event_type"))),
-		Docs:    "https://docs.attio.com/rest-api/guides/webhooks", SecretHelp: "secret of the webhook, under Developers or in the answer of the API call",
+		Docs:    "https://docs.attio.com/rest-api/guides/webhooks", SecretHelp: "secret of the webhook, under Developers or in the response of the API call",
 	},
 	// Confirmed at aps.autodesk.com/blog/practice-payload-signature-webhook and
 	// in autodesk-platform-services/aps-webhooks-signature.
@@ -69,7 +68,7 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA1, hexIn("X-Adsk-Signature", "sha1hash="), id(inHeader("X-Adsk-Delivery-Id"))),
 		Docs:    "https://aps.autodesk.com/en/docs/webhooks/v1/tutorials/how-to-verify-payload-signature/", SecretHelp: "the token that was registered with POST /webhooks/v1/tokens",
 	},
-	// repo:push of Bitbucket Cloud holds no time: a branch may move from A to B
+	// repo:push of Bitbucket Cloud contains no time: a branch may move from A to B
 	// twice. Approved and unapproved pull requests differ in the header. Data
 	// Center has its ID in another header.
 	{
@@ -123,7 +122,7 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "clickup", Title: "ClickUp", Distinction: uniqueWhen(inJSON("history_items.0")),
 		Schemes: only(signature.HMACSHA256, hexIn("X-Signature", ""), event(inJSON("event"))),
-		Docs:    "https://developer.clickup.com/docs/webhooksignature", SecretHelp: "webhook.secret in the answer of the API call that makes the webhook",
+		Docs:    "https://developer.clickup.com/docs/webhooksignature", SecretHelp: "webhook.secret in the response of the API call that creates the webhook",
 	},
 	// The outer id is of the notification: with each attempt there is another.
 	{
@@ -131,7 +130,7 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("X-CC-Webhook-Signature", ""), id(inJSON("event.id")), event(inJSON("event.type"))),
 		Docs:    "https://docs.cdp.coinbase.com/commerce/api-arcitecture/webhooks-security", SecretHelp: "Webhook shared secret, under Settings",
 	},
-	// A notice says since when something changed: two in one second are equal.
+	// A notice contains the time of the change in seconds: two in one second are equal.
 	// https://docs.cronofy.com/developers/push-notifications/
 	{
 		Name: "cronofy", Title: "Cronofy", Distinction: repeats,
@@ -141,14 +140,14 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "deel", Title: "Deel", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("x-deel-signature", ""), signed("{method}{body}"), jsonBody, event(inJSON("data.meta.event_type"))),
-		Docs:    "https://developer.deel.com/docs/webhooks-get-started", SecretHelp: "signing key, shown when the webhook is made",
+		Docs:    "https://developer.deel.com/docs/webhooks-get-started", SecretHelp: "signing key, shown when the webhook is created",
 	},
 	{
 		Name: "docusign", Title: "DocuSign Connect", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, base64In("X-DocuSign-Signature-#", ""), event(inJSON("event"))),
 		Docs:    "https://developers.docusign.com/platform/webhooks/connect/hmac/", SecretHelp: "Connect HMAC key, as shown",
 	},
-	// A notification names the accounts in which something changed, and no more.
+	// A notification only names the accounts in which something changed.
 	{
 		Name: "dropbox", Title: "Dropbox", Distinction: repeats,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Dropbox-Signature", ""), answers(echoes(inQuery("challenge")))),
@@ -163,7 +162,7 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "dwolla", Title: "Dwolla", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Request-Signature-SHA-256", ""), id(inJSON("id")), event(inJSON("topic"))),
-		Window:  week, // retries go on for 72 hours
+		Window:  week, // retries continue for 72 hours
 		Docs:    "https://developers.dwolla.com/docs/balance/webhooks/process-validate", SecretHelp: "secret of the webhook subscription, as given",
 	},
 	{
@@ -194,7 +193,7 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("Webhook-Signature", ""), id(inJSON("meta.webhook_id"))),
 		Docs:    "https://developer.gocardless.com/getting-started/staying-up-to-date-with-webhooks/", SecretHelp: "Secret of the webhook endpoint",
 	},
-	// job_updated holds no time of the change.
+	// job_updated contains no time of the change.
 	{
 		Name: "greenhouse", Title: "Greenhouse", Distinction: repeats,
 		Schemes: only(signature.HMACSHA256, hexIn("Signature", "sha256 "), id(inHeader("Greenhouse-Event-ID")), event(inJSON("action"))),
@@ -212,7 +211,7 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "heroku", Title: "Heroku", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, base64In("Heroku-Webhook-Hmac-SHA256", ""), id(inJSON("webhook_metadata.delivery.id")), event(inJSON("resource")), action(inJSON("action"))),
-		Docs:    "https://devcenter.heroku.com/articles/app-webhooks", SecretHelp: "secret of the webhook, shown when it is made",
+		Docs:    "https://devcenter.heroku.com/articles/app-webhooks", SecretHelp: "secret of the webhook, shown when it is created",
 	},
 	{
 		Name: "intercom", Title: "Intercom", Distinction: unique,
@@ -229,7 +228,7 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "jira", Title: "Jira", Distinction: uniqueWhen(inJSON("timestamp")),
 		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256="), id(inHeader("X-Atlassian-Webhook-Identifier")), event(inJSON("webhookEvent"))),
-		Docs:    "https://developer.atlassian.com/cloud/jira/platform/webhooks/", SecretHelp: "Secret of the webhook, which an administrator makes",
+		Docs:    "https://developer.atlassian.com/cloud/jira/platform/webhooks/", SecretHelp: "Secret of the webhook, which an administrator creates",
 	},
 	// Keycloak alone has no webhooks.
 	{
@@ -257,7 +256,7 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "mailersend", Title: "MailerSend", Distinction: unique, Schemes: mailerSendSchemes,
 		Takes: []string{"accept_handshake"}, SecretLater: true, Challenge: mailerSendPing, Handshakes: "webhook.test, signed with the key that MailerSend publishes",
-		Docs: "https://developers.mailersend.com/api/v1/webhooks.html#security", SecretHelp: "Signing secret of the webhook; inbound routes have secrets of their own",
+		Docs: "https://developers.mailersend.com/api/v1/webhooks.html#security", SecretHelp: "Signing secret of the webhook; inbound routes have their own secrets",
 	},
 	// A batch, in which every event has an ID.
 	{
@@ -282,7 +281,7 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "microsoft-teams", Title: "Microsoft Teams outgoing webhook", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, base64In("Authorization", "HMAC "), key("base64", "")),
-		Docs:    "https://learn.microsoft.com/en-us/microsoftteams/platform/webhooks-and-connectors/how-to/add-outgoing-webhook", SecretHelp: "security token shown when the webhook is made",
+		Docs:    "https://learn.microsoft.com/en-us/microsoftteams/platform/webhooks-and-connectors/how-to/add-outgoing-webhook", SecretHelp: "security token shown when the webhook is created",
 	},
 	{
 		Name: "modern-treasury", Title: "Modern Treasury", Distinction: unique,
@@ -311,7 +310,7 @@ var bodyHMAC = []provider.Preset{
 		Name: "notion", Title: "Notion", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Notion-Signature", "sha256="), id(inJSON("id")), event(inJSON("type")), answers(handsOver(inJSON("verification_token")))),
 		Takes:   []string{"accept_handshake"}, SecretLater: true,
-		Docs: "https://developers.notion.com/reference/webhooks", SecretHelp: "verification_token, secret_… which Notion sends when the subscription is made",
+		Docs: "https://developers.notion.com/reference/webhooks", SecretHelp: "verification_token, secret_… which Notion sends when the subscription is created",
 	},
 	{
 		Name: "npm", Title: "npm hooks", Distinction: unique,
@@ -325,7 +324,7 @@ var bodyHMAC = []provider.Preset{
 		Takes:   []string{"accept_handshake"}, SecretLater: true,
 		Docs: "https://developer.nylas.com/docs/v3/notifications/", SecretHelp: "webhook_secret of the webhook; leave compressed_delivery off",
 	},
-	// check.reopened, report.resumed and others hold no time, only the object's ID.
+	// check.reopened, report.resumed and others contain no time, only the object's ID.
 	{
 		Name: "onfido", Title: "Onfido", Distinction: uniqueWhen(inJSON("payload.object.completed_at_iso8601"), inJSON("payload.object.started_at_iso8601")),
 		Schemes: only(signature.HMACSHA256, hexIn("X-SHA2-Signature", ""), event(inJSON("payload.action"))),
@@ -351,7 +350,7 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "paystack", Title: "Paystack", Distinction: unique,
 		Schemes: only(signature.HMACSHA512, hexIn("x-paystack-signature", ""), event(inJSON("event"))),
-		Docs:    "https://paystack.com/docs/payments/webhooks/#verify-event-origin", SecretHelp: "secret key of the integration, sk_live_… or sk_test_… (it opens the account: guard it)",
+		Docs:    "https://paystack.com/docs/payments/webhooks/#verify-event-origin", SecretHelp: "secret key of the integration, sk_live_… or sk_test_… (it gives access to the account: protect it)",
 	},
 	// No body holds a time, and a stack that is made again begins with update 1.
 	// https://www.pulumi.com/docs/deployments/webhooks/
@@ -390,16 +389,16 @@ var bodyHMAC = []provider.Preset{
 			{Name: "single", Help: "batching is off", Schemes: only(signature.HMACSHA1, hexIn("X-Signature", ""), event(inJSON("type")))},
 			{
 				Name: "batch", Help: "batching is on", Schemes: only(signature.HMACSHA1, hexIn("X-Signature", ""), signed("{value.first}")),
-				DigestBody: true, Weakness: "of a batch only the first event is signed: whoever sees a delivery can change or add all others",
+				DigestBody: true, Weakness: "of a batch only the first event is signed: anyone who sees a delivery can change or add all others",
 			},
 		}, Values: segmentValues, Signs: "the body; of a batch the first event",
 		Docs: "https://segment.com/docs/connections/destinations/catalog/actions-webhook/", SecretHelp: "Shared Secret of the destination",
 	},
-	// user:block and user:unblock hold no time, and neither do push preferences.
+	// user:block and user:unblock contain no time, and neither do push preferences.
 	{
 		Name: "sendbird", Title: "Sendbird", Distinction: repeatsWhen(inJSON("blocker"), inJSON("unblocker"), inJSON("push_trigger_option")),
 		Schemes: only(signature.HMACSHA256, hexIn("X-Sendbird-Signature", ""), event(inJSON("category"))),
-		Docs:    "https://sendbird.com/docs/chat/v3/platform-api/webhook/webhook-overview", SecretHelp: "Master API token, under Settings > General (it opens everything: guard it)",
+		Docs:    "https://sendbird.com/docs/chat/v3/platform-api/webhook/webhook-overview", SecretHelp: "Master API token, under Settings > General (it gives access to everything: protect it)",
 	},
 	// An issue that is resolved, reopened and resolved again is sent in equal
 	// words, and so is what a user does twice with a component of the UI, whose
@@ -460,7 +459,7 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("Squarespace-Signature", ""), key("hex", ""), id(inJSON("id")), event(inJSON("topic"))),
 		Docs:    "https://developers.squarespace.com/webhooks/verifying-notifications", SecretHelp: "secret of the webhook subscription, in hex as shown",
 	},
-	// A story that is published twice is announced in equal words.
+	// A story that is published twice is announced with equal content.
 	{
 		Name: "storyblok", Title: "Storyblok", Distinction: repeats,
 		Schemes: only(signature.HMACSHA1, hexIn("webhook-signature", ""), event(inJSON("action"))),
@@ -472,7 +471,7 @@ var bodyHMAC = []provider.Preset{
 		{Name: "sha512", Help: "HMAC_SHA512_HEX", Schemes: only(signature.HMACSHA512, hexIn("x-payload-digest", ""), event(inJSON("type")))},
 		{Name: "sha1", Help: "HMAC_SHA1_HEX, of old webhooks", Schemes: only(signature.HMACSHA1, hexIn("x-payload-digest", ""), event(inJSON("type")))},
 	}, Docs: "https://docs.sumsub.com/docs/webhooks", SecretHelp: "Secret key of the webhook, not that of an app token"},
-	// Retries go on for 32 hours.
+	// Retries continue for 32 hours.
 	{
 		Name: "tally", Title: "Tally", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, base64In("Tally-Signature", ""), id(inJSON("eventId")), event(inJSON("eventType"))),
@@ -538,7 +537,7 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "websub", Title: "WebSub, YouTube", Distinction: unique.Varying("Link"),
 		Schemes: webSubSchemes, SecretsFitAll: true, Takes: []string{"algorithm", "topic", "verify_token", "accept_handshake"},
-		Challenge: webSubChallenge, Handshakes: "GET with `hub.challenge` for a `topic`: `subscribe` while `accept_handshake` is set; with `verify_token`, what comes with it",
+		Challenge: webSubChallenge, Handshakes: "GET with `hub.challenge` for a `topic`: `subscribe` while `accept_handshake` is set; with `verify_token`, requests that contain it",
 		Docs: "https://www.w3.org/TR/websub/", SecretHelp: "hub.secret of the subscription; hubs that sign with SHA-1, as YouTube's does, need `algorithm sha1`",
 	},
 	// The delivery ID is made of the webhook and the current second. One order has
@@ -562,7 +561,7 @@ var bodyHMAC = []provider.Preset{
 		Schemes: []signature.Scheme{worldpayScheme(""), worldpayScheme("hex")},
 		Docs:    "https://docs.worldpay.com/access/products/events/signature", SecretHelp: "shared secret, from the implementation manager, with its key ID as label",
 	},
-	// A profile that goes from A to B, back and to B again is sent in equal words.
+	// A profile that goes from A to B, back and to B again is sent with equal content.
 	// https://docs.x.com/x-api/activity/introduction
 	{
 		Name: "x", Title: "X (Twitter)", Distinction: repeatsWhen(inJSON("data.event_type")),
@@ -603,7 +602,7 @@ func laidOut(layout string, f signature.SignatureField) signature.SignatureField
 // githubDistinction: a workflow or a repository dispatch may be sent twice in
 // equal words, since those who send it choose what it says; and the others hold
 // no time, so that a member who is added, removed and added again is announced
-// in equal words. Presence counts, since `inputs` may be null.
+// with equal content. Presence counts, since `inputs` may be null.
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads
 var githubDistinction = repeatsWhen(
 	inJSON("client_payload"), inJSON("inputs"), inJSON("requested_action"), inJSON("member"), inJSON("membership"), inJSON("blocked_user"), inJSON("team"), inJSON("thread"),

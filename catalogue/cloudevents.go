@@ -33,7 +33,7 @@ var cloudEvents = []provider.Preset{
 		Docs: "https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md", SecretHelp: "access token that the sender has for the webhook: it comes as `Authorization: Bearer`, or as `access_token` in the URL",
 	},
 	// A delivery in the Event Grid schema is a list, whose IDs are those of its
-	// events. Retries go on for 24 hours.
+	// events. Retries continue for 24 hours.
 	// https://learn.microsoft.com/en-us/azure/event-grid/security-authentication
 	{
 		Name: "azure-event-grid", Title: "Azure Event Grid", Distinction: unique, SecretsFitAll: true,

@@ -14,7 +14,7 @@ var computed = []provider.Preset{
 		Window: 30 * day, Code: newAdyen, // it retries for as long
 		Signs: "eight fields of the item, of which there must be one, in JSON or as a form", Unsigned: []string{"eventDate", "live", "reason", "paymentMethod"},
 		Docs: "https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures", SecretHelp: "HMAC key of the webhook, in hex as shown",
-		Weakness: "only eight fields of an item are signed: whoever sees a delivery can change all others, such as reason, live and paymentMethod",
+		Weakness: "only eight fields of an item are signed: anyone who sees a delivery can change all others, such as reason, live and paymentMethod",
 	},
 	// event_id and the recipient are in the signed body.
 	{
@@ -34,7 +34,7 @@ var computed = []provider.Preset{
 		Code: newSNS, NoSecret: true, Needs: []string{"topic"}, Takes: []string{"certificate", "root", "algorithm", "accept_handshake"},
 		Window: 2 * day, Signs: "Message, MessageId, Subject, Timestamp, TopicArn and Type; of confirmations SubscribeURL and Token, too", Unsigned: []string{"UnsubscribeURL", "MessageAttributes"}, Handshakes: "SubscriptionConfirmation: SubscribeURL is fetched, while `accept_handshake` is set",
 		IDHelp: "`json MessageId`", IDSigned: true, Docs: "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html", SecretHelp: "none: certificates are fetched from Amazon",
-		Weakness: "UnsubscribeURL and MessageAttributes are not signed: whoever sees a message that was not handled yet can change them",
+		Weakness: "UnsubscribeURL and MessageAttributes are not signed: anyone who sees a message that was not handled yet can change them",
 	},
 	{
 		Name: "braintree", Title: "Braintree", Distinction: unique,
@@ -61,7 +61,7 @@ var computed = []provider.Preset{
 		Schemes:    only(signature.HMACSHA256, signature.SignatureField{Field: signature.Field{From: "value", Name: "hash"}}, signed("{value.time}{value.type}"), event(signature.Field{From: "value", Name: "type"})),
 		Handshakes: "none: the app itself must answer every event with the text `Hello API Event Received`",
 		Docs:       "https://developers.hellosign.com/docs/events/walkthrough/", SecretHelp: "Primary API key",
-		Weakness: "only time and type of the event are signed: whoever sees a delivery can change everything else, so look up what it says by the API",
+		Weakness: "only time and type of the event are signed: anyone who sees a delivery can change everything else, so look up the details with the API",
 	},
 	// A retry has another publishDate and attempt count in its body: the ID stays.
 	{
@@ -92,7 +92,7 @@ var computed = []provider.Preset{
 		Name: "mailgun", Title: "Mailgun", Distinction: unique,
 		Schemes: mailgunSchemes(), SecretsFitAll: true, Values: mailgunValues, Check: checkMailgun,
 		Window: 2 * day, Docs: "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", SecretHelp: "HTTP webhook signing key; for events of subaccounts that of the account or that of the primary account",
-		Weakness: "only time and token are signed, neither the event nor the mail and its attachments: whoever sees a delivery that was not handled yet can put another event or mail in its place",
+		Weakness: "only time and token are signed, neither the event nor the mail and its attachments: anyone who sees a delivery that was not handled yet can replace the event or mail",
 	},
 	// x-request-id is signed, and the body is not. Whether a retry has another one is
 	// not documented: the body has an ID and a time.
@@ -100,7 +100,7 @@ var computed = []provider.Preset{
 		Name: "mercado-pago", Title: "Mercado Pago", Distinction: unique, DigestBody: true, AlsoContent: true,
 		Values: mercadoPagoValues, Schemes: only(signature.HMACSHA256, spaced(listIn("x-signature", ",", "v1")), signed("{value.manifest}ts:{element.ts};"), id(inHeader("x-request-id")), event(inJSON("type")), action(inJSON("action")), valuesCover(inHeader("x-request-id"))),
 		Window: 30 * day, Signs: "`data.id` of the URL, x-request-id and a time; not the body", Docs: "https://www.mercadopago.com.br/developers/en/docs/your-integrations/notifications/webhooks", SecretHelp: "secret signature of the application, under Webhooks",
-		Weakness: "the body is not signed and no age is checked: whoever sees a delivery that was not handled yet can put another body in its place, so fetch what it names from the API",
+		Weakness: "the body is not signed and no age is checked: anyone who sees a delivery that was not handled yet can replace its body, so fetch the details from the API",
 	},
 	// Notifications of OneDrive and SharePoint say that something changed, no more.
 	// value.0.id is optional, and of one notification of many.
@@ -123,12 +123,12 @@ var computed = []provider.Preset{
 		Name: "paypal", Title: "PayPal", Distinction: unique, DigestBody: true, AlsoContent: true,
 		Code: newPayPal, NoSecret: true, Needs: []string{"webhook_id"}, Takes: []string{"environment", "certificate", "root"}, Signs: "transmission ID, time, webhook ID and CRC-32 of the body",
 		IDHelp: "`header PAYPAL-TRANSMISSION-ID`", IDSigned: true, Docs: "https://developer.paypal.com/api/rest/webhooks/rest/", SecretHelp: "none: certificates are fetched from PayPal; `webhook_id` is under Webhooks of the app",
-		Weakness: "of the body only the CRC-32 is signed: whoever sees a delivery that was not handled yet can put another body in its place",
+		Weakness: "of the body only the CRC-32 is signed: anyone who sees a delivery that was not handled yet can replace its body",
 	},
 	{Name: "plivo", Title: "Plivo", Distinction: unique, Values: plivoValues, Variants: []provider.Variant{
 		{Name: "v3", Help: "X-Plivo-Signature-V3", Weakness: formWeakness, Schemes: only(signature.HMACSHA256, plivoSignature("V3"), signed("{value.content}.{id}"), id(inHeader("X-Plivo-Signature-V3-Nonce")))},
 		{
-			Name: "v2", Help: "X-Plivo-Signature-V2", Weakness: "only the URL and a nonce are signed, neither query nor body: whoever sees a delivery can change it",
+			Name: "v2", Help: "X-Plivo-Signature-V2", Weakness: "only the URL and a nonce are signed, neither query nor body: anyone who sees a delivery can change it",
 			Schemes: only(signature.HMACSHA256, plivoSignature("V2"), signed("{value.address}{id}"), id(inHeader("X-Plivo-Signature-V2-Nonce"))),
 		},
 	}, Window: 2 * day, Docs: "https://www.plivo.com/docs/voice/concepts/signature-validation", SecretHelp: "Auth Token of the account"},
@@ -143,7 +143,7 @@ var computed = []provider.Preset{
 		Values: sinchVoiceValues, Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("Authorization"), Prefix: "Application ", Encoding: signature.Base64, Separator: ":", Positional: 1}, key("base64", ""), refuseEmpty,
 			signed("{method}{lf}{value.md5}{lf}{header.Content-Type}{lf}x-timestamp:{timestamp}{lf}{path}"), timestamp(inHeader("x-timestamp"), "rfc3339", 0), keyID(inElement("1")), event(inJSON("event")), valuesCoverBody),
 		Signs: "method, MD5 of the body, Content-Type, time and path", Docs: "https://developers.sinch.com/docs/voice/api-reference/authentication/callback-signed-request", SecretHelp: "application secret, in base64 as shown, with the application key as label",
-		Weakness: "the body is signed by its MD5 alone: who can choose a part of one can make two bodies with one signature",
+		Weakness: "the body is signed only through its MD5: an attacker who can choose a part of a body can make two bodies with the same signature",
 	},
 	// A caller who presses 1 in the same menu twice sends equal forms.
 	{
@@ -156,7 +156,7 @@ var computed = []provider.Preset{
 	},
 }
 
-const prefixWeakness = "the signature is a hash of secret and content without HMAC: whoever sees a delivery can append to its body and sign that; use v3"
+const prefixWeakness = "the signature is a hash of secret and content without HMAC: anyone who sees a delivery can append to its body and sign that; use v3"
 
 // valuesCoverBody: the values are made of the whole body.
 func valuesCoverBody(s *signature.Scheme) { s.ValuesCoverBody = true }

@@ -5,18 +5,18 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// forges are Gitea and its kin. They sign the JSON payload: as the body, or,
+// forges are Gitea and its relatives. They sign the JSON payload: as the body, or,
 // for hooks with content type form, as the field `payload` before it is
-// encoded; or, for GET, as a parameter of that name. Nothing may stand beside it
-// that an app could read in its place. Source: services/webhook of each.
+// encoded; or, for GET, as a parameter of that name. Other fields that an app
+// could read instead are refused. Source: services/webhook of each.
 var forges = []provider.Preset{
 	forge("forgejo", "Forgejo", "https://forgejo.org/docs/latest/user/webhooks/", wikiRepeats),
 	forge("gitea", "Gitea", "https://docs.gitea.com/usage/webhooks", wikiRepeats),
 	forge("gogs", "Gogs", "https://gogs.io/docs/features/webhook", unique),
 }
 
-// wikiRepeats: a wiki page that is edited twice with one comment is sent in equal
-// words (modules/structs/hook.go). Gogs sends none.
+// wikiRepeats: a wiki page that is edited twice with one comment is sent with equal
+// content (modules/structs/hook.go). Gogs sends none.
 var wikiRepeats = repeatsWhen(inJSON("page")).DocumentIn(inForm("payload"), inQuery("payload"))
 
 func forge(name, title, docs string, distinction provider.Distinction) provider.Preset {

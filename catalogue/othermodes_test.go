@@ -174,7 +174,7 @@ func TestRequestsOfSentrysUIAreVerified(t *testing.T) {
 	}
 }
 
-// TestEveryProductOfAfterShipIsVerified: each has a header of its own.
+// TestEveryProductOfAfterShipIsVerified: each has its own header.
 func TestEveryProductOfAfterShipIsVerified(t *testing.T) {
 	m := setUp(t, "aftership", "secret", provider.PresetOptions{})
 	for _, c := range []struct{ header, prefix, body, id, event string }{

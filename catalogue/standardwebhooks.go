@@ -7,7 +7,7 @@ import (
 
 // standardWebhooks are the providers that sign as Standard Webhooks says:
 // https://github.com/standard-webhooks/standard-webhooks. Svix signs for many
-// of them, under header names of its own; a request may use either family.
+// of them, under its own header names; a request may use either family.
 var standardWebhooks = []provider.Preset{
 	svix("beehiiv", "beehiiv", "https://developers.beehiiv.com/webhooks"),
 	svix("brex", "Brex", "https://developer.brex.com/docs/webhooks/"),

@@ -16,7 +16,7 @@ var testDeliveries = map[string][]provider.TestDelivery{
 	}},
 	// https://mandrill.zendesk.com/hc/en-us/articles/360038740014
 	"mandrill": {{
-		From: "the check of the URL when a webhook is made", Secret: "test-webhook",
+		From: "the check of the URL when a webhook is created", Secret: "test-webhook",
 		Help: "nothing is lost, since it holds no event; it is only sent where the HEAD request before it was not answered with 200",
 	}},
 	// https://developer.paddle.com/webhooks/simulator/test-webhooks

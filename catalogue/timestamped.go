@@ -5,8 +5,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// timestamped are the providers that sign a time with the body. Where nobody
-// documents a tolerance the default applies, 5 minutes.
+// timestamped are the providers that sign a time with the body. If no
+// tolerance is documented, the default applies: 5 minutes.
 var timestamped = []provider.Preset{
 	// The body comes compressed, and is signed before that.
 	{
@@ -15,7 +15,7 @@ var timestamped = []provider.Preset{
 		Takes:   []string{"verify_token"}, Handshake: airshipValidation, Handshakes: "the signed GET of …/validate, if `verify_token` is the Validation Code that Airship shows",
 		Docs: "https://support.airship.com/hc/en-us/articles/360032501831", SecretHelp: "signature secret of the open platform",
 	},
-	// Retries go on for 3 days. Whether they are signed with a new time is not
+	// Retries continue for 3 days. Whether they are signed with a new time is not
 	// documented; the ID is signed.
 	{
 		Name: "airwallex", Title: "Airwallex", Distinction: unique,
@@ -49,8 +49,8 @@ var timestamped = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, base64In("x-webhook-signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("x-webhook-timestamp"), "unix_ms", 25*3600), event(inJSON("type"))),
 		Docs:    "https://www.cashfree.com/docs/payments/online/webhooks/signature-verification", SecretHelp: "client secret (secret key) of the account",
 	},
-	// Retries are signed with a new time and keep the delivery ID. Somebody who types
-	// and stops is announced in equal words.
+	// Retries are signed with a new time and keep the delivery ID. A user who types
+	// and stops is announced with equal content.
 	{
 		Name: "chatwoot", Title: "Chatwoot", DigestBody: true, Distinction: repeats,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Chatwoot-Signature", "sha256="), signed("{timestamp}.{body}"), timestamp(inHeader("X-Chatwoot-Timestamp"), "unix", 0), id(inHeader("X-Chatwoot-Delivery")), event(inJSON("event"))),
@@ -60,7 +60,7 @@ var timestamped = []provider.Preset{
 	{
 		Name: "cloudflare-stream", Title: "Cloudflare Stream", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("Webhook-Signature", ",", "sig1"), signed("{timestamp}.{body}"), timestamp(inElement("time"), "unix", 0), event(inJSON("status.state"))),
-		Docs:    "https://developers.cloudflare.com/stream/manage-video-library/using-webhooks/", SecretHelp: "secret in the answer of the API call that makes the webhook",
+		Docs:    "https://developers.cloudflare.com/stream/manage-video-library/using-webhooks/", SecretHelp: "secret in the response of the API call that creates the webhook",
 	},
 	// SHA-1 or SHA-256 is a setting of the account. Whether retries are signed with a
 	// new time is not documented; the two hours are those of the vendor's libraries,
@@ -69,7 +69,7 @@ var timestamped = []provider.Preset{
 		{Name: "sha1", Help: "SHA-1, as with most accounts", Schemes: cloudinaryScheme(signature.SHA1Suffix), Weakness: suffixWeakness},
 		{Name: "sha256", Help: "the account is set to SHA-256", Schemes: cloudinaryScheme(signature.SHA256Suffix), Weakness: suffixWeakness},
 	}, Docs: "https://cloudinary.com/documentation/notification_signatures", SecretHelp: "API secret of the key that signs notifications, under Settings > Webhook Notifications"},
-	// Retries go on for 24 hours. Whether they are signed with a new time is not
+	// Retries continue for 24 hours. Whether they are signed with a new time is not
 	// documented; data.id is the message, and the body has its status and times.
 	{
 		Name: "courier", Title: "Courier", DigestBody: true, Distinction: unique,
@@ -89,7 +89,7 @@ var timestamped = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, listIn("ElevenLabs-Signature", ",", "v0"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 1800), event(inJSON("type"))),
 		Docs:    "https://elevenlabs.io/docs/eleven-agents/workflows/post-call-webhooks", SecretHelp: "HMAC secret of the webhook, wsec_…",
 	},
-	// Standard Webhooks, under header names of its own.
+	// Standard Webhooks, under its own header names.
 	{
 		Name: "finch", Title: "Finch", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("Finch-Signature"), Encoding: signature.Base64, Separator: " ", Assign: ",", Element: "v1"}, key("base64", ""),
@@ -97,11 +97,11 @@ var timestamped = []provider.Preset{
 		Docs: "https://developer.tryfinch.com/developer-resources/Webhooks", SecretHelp: "secret of the webhook",
 	},
 	// The body has neither an ID nor a time: one asset that is updated twice in a
-	// second is announced in equal words.
+	// second is announced with equal content.
 	{
 		Name: "frameio", Title: "Frame.io", Distinction: repeats,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Frameio-Signature", "v0="), signed("v0:{timestamp}:{body}"), timestamp(inHeader("X-Frameio-Request-Timestamp"), "unix", 0), event(inJSON("type"))),
-		Docs:    "https://developer.frame.io/platform/docs/guides/webhooks", SecretHelp: "signing secret, shown when the webhook or custom action is made",
+		Docs:    "https://developer.frame.io/platform/docs/guides/webhooks", SecretHelp: "signing secret, shown when the webhook or custom action is created",
 	},
 	{
 		Name: "front", Title: "Front (application webhooks)", Distinction: unique,
@@ -136,7 +136,7 @@ var timestamped = []provider.Preset{
 	{
 		Name: "mercury", Title: "Mercury", SecretsFitAll: true, Distinction: unique,
 		Schemes: []signature.Scheme{mercuryScheme(""), mercuryScheme("base64")},
-		Docs:    "https://docs.mercury.com/reference/webhooks", SecretHelp: "secret of the webhook endpoint, shown when it is made, as it is",
+		Docs:    "https://docs.mercury.com/reference/webhooks", SecretHelp: "secret of the webhook endpoint, shown when it is created, as it is",
 	},
 	{
 		Name: "mux", Title: "Mux", Distinction: unique,
@@ -197,7 +197,7 @@ var timestamped = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, spaced(listIn("Revolut-Signature", ",", "v1")), signed("v1.{timestamp}.{body}"), timestamp(inHeader("Revolut-Request-Timestamp"), "unix_ms", 0), event(inJSON("event"))),
 		Docs:    "https://developer.revolut.com/docs/guides/merchant/monitor-and-observe/webhooks/verify-the-payload-signature", SecretHelp: "signing_secret of the webhook, wsk_…",
 	},
-	// Retries went on for 30 minutes until 2026, and Sanity's own library checks no
+	// Retries continued for 30 minutes until 2026, and Sanity's own library checks no
 	// age.
 	{
 		Name: "sanity", Title: "Sanity", Distinction: unique,
@@ -220,7 +220,7 @@ var timestamped = []provider.Preset{
 	{
 		Name: "stripe", Title: "Stripe", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("Stripe-Signature", ",", "v1"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 0), id(inJSON("id")), event(inJSON("type"))),
-		Window:  week, // retries go on for 3 days
+		Window:  week, // retries continue for 3 days
 		Docs:    "https://docs.stripe.com/webhooks/signature", SecretHelp: "Signing secret of the endpoint, whsec_… as it is",
 	},
 	// A list of events, each with a time.
@@ -280,7 +280,7 @@ func cloudinaryScheme(algorithm signature.Algorithm) []signature.Scheme {
 	return only(algorithm, hexIn("X-Cld-Signature", ""), signed("{body}{timestamp}"), timestamp(inHeader("X-Cld-Timestamp"), "unix", 7200), event(inJSON("notification_type")))
 }
 
-// boxScheme: each of the two keys has a header of its own.
+// boxScheme: each of the two keys has its own header.
 func boxScheme(header string) signature.Scheme {
 	return scheme(signature.HMACSHA256, base64In(header, ""), signed("{body}{timestamp}"), timestamp(inHeader("BOX-DELIVERY-TIMESTAMP"), "rfc3339", 600),
 		id(inJSON("id")), event(inJSON("trigger")), require("BOX-SIGNATURE-VERSION", "1"), require("BOX-SIGNATURE-ALGORITHM", "HmacSHA256"))

@@ -5,14 +5,14 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-const tokenWeakness = "the provider sends the secret itself and signs nothing: whoever sees one delivery can send any other"
+const tokenWeakness = "the provider sends the secret itself and signs nothing: anyone who sees one delivery can send any other"
 
-// tokens are the providers that sign nothing but send a secret along.
+// tokens are the providers that sign nothing and send a secret.
 var tokens = []provider.Preset{
 	{
 		Name: "auth0", Title: "Auth0 log streams", Distinction: unique,
 		Schemes: only(signature.Token, plainIn("Authorization")), Takes: []string{"header"}, Weakness: tokenWeakness,
-		Docs: "https://auth0.com/docs/customize/log-streams/custom-log-streams", SecretHelp: "Authorization Token of the stream, the whole of it",
+		Docs: "https://auth0.com/docs/customize/log-streams/custom-log-streams", SecretHelp: "Authorization Token of the stream, complete",
 	},
 	{
 		Name: "azure-devops", Title: "Azure DevOps", Distinction: unique,
@@ -41,7 +41,7 @@ var tokens = []provider.Preset{
 	// The body counts attempts in `retries`.
 	{
 		Name: "figma", Title: "Figma", Distinction: unique, DigestBody: true, Values: figmaValues,
-		Schemes: only(signature.Token, signature.SignatureField{Field: inJSON("passcode")}, event(inJSON("event_type"))), Weakness: "the provider sends the secret itself, in the body, and signs nothing: whoever sees one delivery can send any other, and the app can log the secret",
+		Schemes: only(signature.Token, signature.SignatureField{Field: inJSON("passcode")}, event(inJSON("event_type"))), Weakness: "the provider sends the secret itself, in the body, and signs nothing: anyone who sees one delivery can send any other, and the app can log the secret",
 		Docs: "https://developers.figma.com/docs/rest-api/webhooks-security/", SecretHelp: "passcode of the webhook, as given",
 	},
 	{
@@ -56,7 +56,7 @@ var tokens = []provider.Preset{
 		Schemes: []signature.Scheme{
 			standard(required(whsec), inHeader("X-Gitlab-Event")),
 			scheme(signature.Token, plainIn("X-Gitlab-Token"), id(inHeader("Idempotency-Key")), event(inHeader("X-Gitlab-Event"))),
-		}, Families: standardNames, Weakness: "with a secret token, GitLab signs nothing: whoever sees one delivery can send any other; use a signing token (whsec_…) instead",
+		}, Families: standardNames, Weakness: "with a secret token, GitLab signs nothing: anyone who sees one delivery can send any other; use a signing token (whsec_…) instead",
 		Docs: "https://docs.gitlab.com/user/project/integrations/webhooks/", SecretHelp: "Signing token whsec_…, or Secret token",
 	},
 	// Confirmed at developers.google.com/workspace/drive/api/guides/push.
@@ -66,11 +66,11 @@ var tokens = []provider.Preset{
 		Docs: "https://developers.google.com/workspace/drive/api/guides/push", SecretHelp: "token of the channel, as given to watch",
 	},
 	// The default format has a time in seconds: an image that is pulled twice in
-	// one is announced in equal words. The CloudEvents format has an ID.
+	// one is announced with equal content. The CloudEvents format has an ID.
 	{
 		Name: "harbor", Title: "Harbor", Distinction: uniqueWhen(inJSON("specversion")),
 		Schemes: only(signature.Token, plainIn("Authorization"), event(inJSON("type"))), Weakness: tokenWeakness,
-		Docs: "https://goharbor.io/docs/main/working-with-projects/project-configuration/configure-webhooks/", SecretHelp: "Auth Header of the webhook, the whole of it",
+		Docs: "https://goharbor.io/docs/main/working-with-projects/project-configuration/configure-webhooks/", SecretHelp: "Auth Header of the webhook, complete",
 	},
 	{
 		Name: "okta", Title: "Okta event hooks", Distinction: unique,
@@ -83,7 +83,7 @@ var tokens = []provider.Preset{
 	{Name: "ory", Title: "Ory actions", Distinction: repeats, Takes: []string{"header"}, Variants: []provider.Variant{
 		{Name: "api_key", Help: "an API key in a header", Schemes: only(signature.Token, plainIn("Authorization")), Weakness: tokenWeakness},
 		{Name: "basic", Help: "user and password", Schemes: basic(), Weakness: tokenWeakness},
-	}, Docs: "https://www.ory.sh/docs/guides/integrate-with-ory-cloud-through-webhooks#request-authentication", SecretHelp: "value of the API key, the whole of it; or user:password"},
+	}, Docs: "https://www.ory.sh/docs/guides/integrate-with-ory-cloud-through-webhooks#request-authentication", SecretHelp: "the complete value of the API key; or user:password"},
 	{
 		Name: "pipedrive", Title: "Pipedrive", Distinction: unique,
 		Schemes: basic(event(inJSON("meta.entity")), action(inJSON("meta.action"))), Weakness: tokenWeakness,

@@ -30,7 +30,7 @@ var tokensJWT = []provider.Preset{
 		}),
 		Needs: []string{"issuer"}, Signs: "method, path and query; not the body",
 		Docs: "https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/", SecretHelp: "sharedSecret of the installed callback; `issuer` is its clientKey, `public_url` the app's baseUrl",
-		Weakness: "the body is not signed: whoever sees a delivery can send another body to the same URL, for 3 minutes",
+		Weakness: "the body is not signed: anyone who sees a delivery can send another body to the same URL, for 3 minutes",
 	},
 	// The body says that an app was installed, not when: the token does.
 	{
@@ -41,7 +41,7 @@ var tokensJWT = []provider.Preset{
 		}),
 		NoSecret: true, Needs: []string{"audience"}, Signs: "method, path and query; not the body",
 		Docs: "https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/", SecretHelp: "none: keys are fetched from Atlassian; `audience` is the app's baseUrl, and so is `public_url`",
-		Weakness: "the body, and with it the shared secret of the installation, is not signed: whoever sees a callback can send another body to the same URL, for 3 minutes",
+		Weakness: "the body, and with it the shared secret of the installation, is not signed: anyone who sees a callback can send another body to the same URL, for 3 minutes",
 	},
 	{
 		Name: "fireblocks-jws", Title: "Fireblocks", Distinction: unique,
@@ -120,9 +120,9 @@ var tokensJWT = []provider.Preset{
 			header: "Authorization", algorithms: hs256, check: checkMonday, digest: bodyContent, id: "event.triggerUuid", event: "event.type",
 			traits: signature.Traits{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, Lifetime: tokenLifetime},
 		}),
-		Window: 2 * day, Signs: "a token with the URL; not the body", Challenge: mondayChallenge, Handshakes: "the unsigned `challenge` when a webhook is made",
+		Window: 2 * day, Signs: "a token with the URL; not the body", Challenge: mondayChallenge, Handshakes: "the unsigned `challenge` when a webhook is created",
 		IDHelp: "`json event.triggerUuid`", Docs: "https://developer.monday.com/api-reference/docs/webhooks", SecretHelp: "Signing Secret of the app; set `public_url`, so that tokens for other URLs are refused",
-		Weakness: "the body is not signed: whoever sees a delivery can send another body, for 5 minutes",
+		Weakness: "the body is not signed: anyone who sees a delivery can send another body, for 5 minutes",
 	},
 	// The token says nothing but the hash of the body, which has the deploy and the
 	// time of its last change.
@@ -135,7 +135,7 @@ var tokensJWT = []provider.Preset{
 		Signs: "the body, by its SHA-256",
 		Docs:  "https://docs.netlify.com/deploy/deploy-notifications/", SecretHelp: "JWS secret token of the notification, as typed",
 	},
-	// Neon waits for the answer of blocking events, and retries within 15 seconds.
+	// Neon waits for the response of blocking events, and retries within 15 seconds.
 	{
 		Name: "neon", Title: "Neon Auth", Distinction: unique,
 		Code: byToken(tokenRules{
@@ -156,7 +156,7 @@ var tokensJWT = []provider.Preset{
 		Docs: "https://plaid.com/docs/api/webhooks/webhook-verification/", SecretHelp: "none: keys are fetched from Plaid with `client_id` and `client_secret`",
 	},
 	// The app chooses what is in the body: it can have neither an ID nor a time, and
-	// be the same for two events. Saleor waits for the answer of synchronous ones.
+	// be the same for two events. Saleor waits for the response of synchronous ones.
 	{
 		Name: "saleor", Title: "Saleor", Distinction: repeats.Varying("Saleor-Event"),
 		Code: byToken(tokenRules{
@@ -219,7 +219,7 @@ const tokenLifetime = 24 * time.Hour
 const (
 	googleSigns    = "a token for the audience; not the body"
 	googleSecret   = "none: keys are fetched from Google; `audience` and `service_account` are those of the push subscription"
-	googleWeakness = "the body is not signed: whoever sees a delivery can send any other, as long as its token is valid (an hour)"
+	googleWeakness = "the body is not signed: anyone who sees a delivery can send any other, as long as its token is valid (an hour)"
 )
 
 // checkPlaid: https://plaid.com/docs/api/webhooks/webhook-verification/

@@ -6,8 +6,8 @@ import (
 )
 
 // urlSigned are the providers that sign the URL with the body. It is the URL
-// as it stands at the provider, which `public_url` says where proxies or
-// rewrites in front of Caddy change it.
+// that the provider calls. If proxies in front of Caddy change it, `public_url`
+// contains it.
 var urlSigned = []provider.Preset{
 	// Retries run for 8 hours. Whether their time is new is not documented.
 	{
@@ -19,7 +19,7 @@ var urlSigned = []provider.Preset{
 	{
 		Name: "mandrill", Title: "Mailchimp Transactional (Mandrill)", Distinction: unique,
 		Schemes: only(signature.HMACSHA1, base64In("X-Mandrill-Signature", ""), signed("{url}{form_sorted}"), answers(headRequest)), Weakness: formWeakness,
-		Takes: []string{"accept_handshake"}, SecretLater: true, // which is made with the webhook
+		Takes: []string{"accept_handshake"}, SecretLater: true, // which is created with the webhook
 		Docs: "https://mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks/", SecretHelp: "Key of the webhook",
 	},
 	{
@@ -37,8 +37,8 @@ var urlSigned = []provider.Preset{
 	},
 }
 
-const formWeakness = "names and values of the form are signed without anything between them: whoever sees a delivery that was not handled yet can move letters from one to the next"
+const formWeakness = "names and values of the form are signed without anything between them: anyone who sees a delivery that was not handled yet can move letters from one to the next"
 
 // repeatingFormWeakness is for deliveries whose content repeats: under another ID
 // the letters can be moved in one that was handled, too.
-const repeatingFormWeakness = "names and values of the form are signed without anything between them: whoever sees a delivery can move letters from one to the next and send that under another ID"
+const repeatingFormWeakness = "names and values of the form are signed without anything between them: anyone who sees a delivery can move letters from one to the next and send that under another ID"

@@ -15,7 +15,7 @@ import (
 
 // alike are the providers that sign in the very same way under the same header
 // names, so that a delivery of one, under the same secret, is one of the other.
-// Nothing but the secret can tell them apart.
+// Only the secret distinguishes them.
 var alike = [][]string{
 	{
 		"anthropic", "beehiiv", "bigcommerce", "brex", "clerk", "creem", "dodo-payments", "formbricks", "gitlab", "guesty", "incident-io", "increase", "lithic", "loops",

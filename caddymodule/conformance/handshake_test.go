@@ -17,7 +17,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// setUpRequest is a request that a provider sends when a webhook is made, changed
+// setUpRequest is a request that a provider sends when a webhook is created, changed
 // or checked, as its documentation shows it.
 type setUpRequest struct {
 	provider, what string

@@ -52,7 +52,7 @@ var sequences = []struct {
 		{headers: drive("c1", 3, "update"), want: isCopy},
 		{headers: drive("c2", 3, "update"), want: isNew},
 	}},
-	{"something changed, in equal words", "dropbox", "", []sent{
+	{"something changed, with equal content", "dropbox", "", []sent{
 		{body: `{"list_folder":{"accounts":["dbid:A"]}}`, want: isNew},
 		{body: `{"list_folder":{"accounts":["dbid:A"]}}`, want: isNew},
 	}},
@@ -245,7 +245,7 @@ var sequences = []struct {
 		{body: `{"action":"published","story_id":1}`, want: isNew},
 		{body: `{"action":"published","story_id":1}`, want: isNew},
 	}},
-	{"something changed, in equal words", "cronofy", "", []sent{
+	{"something changed, with equal content", "cronofy", "", []sent{
 		{body: `{"notification":{"type":"change","changes_since":"1"}}`, want: isNew},
 		{body: `{"notification":{"type":"change","changes_since":"1"}}`, want: isNew},
 	}},
