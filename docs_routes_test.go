@@ -206,6 +206,9 @@ func rawRequest(t *testing.T, address, method, host, path string, headers map[st
 // request is answered by nobody, which a provider would take for success.
 func TestNoExampleIsFooledByAnotherPathOrForgedHeaders(t *testing.T) {
 	for _, e := range examples(t) {
+		if e.fromCatalogue() {
+			continue // all have one shape, which other pages have too
+		}
 		if !strings.Contains(e.text, "verify_webhook ") {
 			continue // a page for operators, without an app behind it
 		}

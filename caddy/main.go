@@ -2,6 +2,9 @@
 // `xcaddy build --with github.com/verify-webhook/caddy-verify-webhook` makes.
 package main
 
+//go:generate go run ../internal/promises .. ../docs/promises.md
+//go:generate go run ../internal/licenses . ../THIRD_PARTY_LICENSES
+
 import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"

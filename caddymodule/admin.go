@@ -83,8 +83,18 @@ func (a *App) endpointsOf(name string) (found []*Handler, known []string) {
 	return found, slices.Compact(known)
 }
 
-// adminAPI lets an operator look deliveries up and forget them, and set webhooks
-// up.
+// adminAPI serves endpoints to look up deliveries, to let them be handled again,
+// and to set up webhooks. It is what `caddy verify-webhook seen`, `forget` and
+// `handshakes` use.
+//
+// Method and path | Description
+// ----------------|------------
+// `GET /verify_webhook/seen?provider=<name>&id=<id>` | Return whether a delivery was handled
+// `POST /verify_webhook/forget` | Let a delivery be handled again; the body is JSON with `provider` and `id`
+// `GET /verify_webhook/outcomes` | Return the outcomes of recent deliveries
+// `GET /verify_webhook/handshakes?provider=<name>` | List the secrets that providers sent in handshakes
+// `POST /verify_webhook/handshakes?provider=<name>` | Accept handshakes for a limited time
+// `DELETE /verify_webhook/handshakes?provider=<name>` | Remove the secrets that are listed
 type adminAPI struct{}
 
 // CaddyModule returns the Caddy module information.

@@ -36,23 +36,34 @@ const (
 
 func init() { caddy.RegisterModule(new(App)) }
 
-// App holds what all `verify_webhook` endpoints of a config share: the default
-// replay store and the room for bodies in flight. It knows every endpoint.
+// App configures what all `verify_webhook` endpoints of a config share: the
+// default replay store, the store of queues, and how much memory and disk the
+// bodies in flight can use.
+//
+// Syntax of the global option:
+//
+//	{
+//		verify_webhook {
+//			store       <type> [<arguments...>]
+//			queue       <type> [<arguments...>]
+//			body_memory <size>
+//			body_disk   <size>
+//		}
+//	}
 type App struct {
-	// Where handled deliveries are remembered, for endpoints that do not say
-	// otherwise. Default: `file`.
+	// The replay store of endpoints that configure none. Default: `file`.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.verify_webhook.stores inline_key=type"`
 
 	// Where `webhook_queue` stores deliveries until the app has handled them.
 	// Default: `file`.
 	QueueRaw json.RawMessage `json:"queue,omitempty" caddy:"namespace=http.verify_webhook.queues inline_key=type"`
 
-	// How many bytes of memory all bodies in flight may use together. Past it
-	// they go to temporary files. Default: 256 MiB.
+	// How many bytes of memory all bodies in flight can use together. Further
+	// ones go to temporary files. Default: 256 MiB.
 	BodyMemory int64 `json:"body_memory,omitempty"`
 
-	// How many bytes of temporary files all bodies in flight may use
-	// together. Past it deliveries get 503. Default: 2 GiB.
+	// How many bytes of temporary files all bodies in flight can use together.
+	// Further deliveries get 503. Default: 2 GiB.
 	BodyDisk int64 `json:"body_disk,omitempty"`
 
 	ctx    caddy.Context

@@ -28,30 +28,8 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 // handlerOptions are the handler's own options; all others are the provider's.
 var handlerOptions = []string{"events", "max_body", "body_timeout", "app_timeout", "mode", "forward_token", "namespace", "replay"}
 
-// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
-//
-//	verify_webhook [<matcher>] <provider> [<secret>] {
-//		<provider's options: secret, tolerance, public_url …>
-//		events       <patterns...>
-//		max_body     <size>
-//		body_timeout <duration>
-//		app_timeout  <duration>
-//		mode         enforce|monitor
-//		forward_token
-//		namespace    <name>
-//		replay [off] {
-//			content        unique|repeats
-//			store          <type> [<arguments...>]
-//			window         <duration>
-//			lease          <duration>
-//			handled        <statuses...>
-//			on_duplicate   <status>
-//			on_replay      <status>
-//			on_store_error reject|allow
-//			wait           <duration>
-//			max_waiting    <number>
-//		}
-//	}
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Its syntax is in the comment
+// of [Handler].
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive
 	all := d.NextSegment()

@@ -27,65 +27,108 @@ import (
 
 func init() { caddy.RegisterModule(new(Handler)) }
 
-// Handler verifies webhook deliveries: the signature over the exact bytes, the
-// freshness of the timestamp, and that the delivery was not handled before.
-// What is genuine, fresh and new goes on to the next handler, usually
-// `reverse_proxy`, whose answer decides whether it counts as handled. What is
-// not is refused with an error, so `handle_errors` applies.
+// Handler verifies webhook deliveries and rejects replays: it checks the
+// signature over the exact bytes, the age of the timestamp, and that the delivery
+// was not handled before.
+//
+// Deliveries that pass go to the next handler, usually `reverse_proxy`, whose
+// status decides whether the delivery counts as handled. All others are rejected
+// with an error, so `handle_errors` applies.
 //
 // The next handler receives the body byte for byte, and the headers
 // `Webhook-Verified-Provider`, `-Id`, `-Event`, `-Timestamp`, `-Key` and
-// `-Unsigned`, which names those of them that the signature does not cover.
-// Whatever a client sends under these names is removed.
+// `-Unsigned`, which lists those of them that the signature does not cover.
+// Client-supplied headers with these names are stripped.
+//
+// Syntax:
+//
+//	verify_webhook [<matcher>] <provider> [<secret>] {
+//		secret       <secret> [<label>]
+//		tolerance    <duration>
+//		public_url   <url>
+//		<options of the provider>
+//		events       <patterns...>
+//		max_body     <size>
+//		body_timeout <duration>
+//		app_timeout  <duration>
+//		mode         enforce|monitor
+//		forward_token
+//		namespace    <name>
+//		replay [off] {
+//			content        unique|repeats
+//			store          <type> [<arguments...>]
+//			window         <duration>
+//			lease          <duration>
+//			handled        <statuses...>
+//			on_duplicate   <status>
+//			on_replay      <status>
+//			on_store_error reject|allow
+//			wait           <duration>
+//			max_waiting    <number>
+//		}
+//	}
+//
+// Example:
+//
+//	hooks.example.com {
+//		handle /webhooks/github {
+//			verify_webhook github {env.GITHUB_WEBHOOK_SECRET}
+//			reverse_proxy localhost:5000
+//		}
+//		handle {
+//			respond 404
+//		}
+//	}
 //
 // The handler sets these placeholders:
 //
 // Placeholder | Description
 // ------------|------------
-// `{http.verify_webhook.outcome}` | What became of the delivery: `verified`, `duplicate`, `replayed`, `in_progress`, `ignored`, `handshake`, `unhandled`, `missing_signature`, `invalid_signature`, `stale`, `malformed`, `too_large`, `body_timeout`, `overloaded` or `store_unavailable`
-// `{http.verify_webhook.reason}` | Why it was refused, for the operator
-// `{http.verify_webhook.provider}` | The provider's name
+// `{http.verify_webhook.outcome}` | The outcome: `verified`, `duplicate`, `replayed`, `in_progress`, `ignored`, `handshake`, `unhandled`, `missing_signature`, `invalid_signature`, `stale`, `malformed`, `too_large`, `body_timeout`, `overloaded`, `store_unavailable` or `undecided`
+// `{http.verify_webhook.reason}` | Why the delivery was rejected, for the operator
+// `{http.verify_webhook.provider}` | The name of the provider
 // `{http.verify_webhook.id}` | The delivery ID
 // `{http.verify_webhook.event}` | The event type
-// `{http.verify_webhook.timestamp}` | When it was signed, in Unix seconds
+// `{http.verify_webhook.timestamp}` | When the delivery was signed, in Unix seconds
 // `{http.verify_webhook.key}` | A key for idempotent writes, the same on every retry
 // `{http.verify_webhook.secret}` | The label or position of the secret that matched
 type Handler struct {
-	// Who sends the deliveries, and its secrets. Required.
+	// The provider that sends the deliveries, with its secrets. Required.
 	ProviderRaw json.RawMessage `json:"provider,omitempty" caddy:"namespace=http.verify_webhook.providers inline_key=name"`
 
-	// The event types to let through, with `*` for any text; a delivery of
-	// another type is answered with 204 and goes no further. Default: all.
+	// The event types to forward; `*` matches any text. A delivery of another
+	// type gets 204 and is not forwarded. Default: all.
 	Events []string `json:"events,omitempty"`
 
-	// The largest body in bytes. Default: 25 MiB, as GitHub documents; 64 MiB
-	// for providers that send whole mails, and less for those whose deliveries
-	// are known to be small.
+	// The largest body, in bytes. A larger one gets 413. Default: 25 MiB, as
+	// GitHub documents; 64 MiB for providers that send whole mails, and less
+	// for providers whose deliveries are known to be small.
 	MaxBody int64 `json:"max_body,omitempty"`
 
-	// How long the body may take to arrive. Default: 30s.
+	// How long the body may take to arrive; after that the sender gets 408.
+	// Default: 30s.
 	BodyTimeout caddy.Duration `json:"body_timeout,omitempty"`
 
-	// How long the app may take, whether or not the provider is still
-	// waiting. Default: 5m.
+	// How long the app may take, even if the provider disconnects.
+	// Default: 5m.
 	AppTimeout caddy.Duration `json:"app_timeout,omitempty"`
 
-	// What to do with what is not genuine, fresh and new: `enforce` refuses
-	// it; `monitor` counts and logs it, but lets everything through, with a
-	// `Webhook-Verified-Outcome` header that says what would have become of
-	// it. Default: `enforce`.
+	// `enforce` rejects forged, stale and replayed deliveries. `monitor` counts
+	// and logs them, but forwards everything, with a `Webhook-Verified-Outcome`
+	// header that has the outcome under `enforce`. Default: `enforce`.
 	Mode string `json:"mode,omitempty"`
 
 	// Forward the header in which the provider sends the secret itself, such
-	// as GitLab's X-Gitlab-Token. Default: it is removed, so that the app and
-	// its logs do not get the secret. Mode `monitor` always forwards it.
+	// as GitLab's X-Gitlab-Token. Default: false, so that the app and its logs
+	// do not get the secret. Mode `monitor` always forwards it.
 	ForwardToken bool `json:"forward_token,omitempty"`
 
-	// Sets apart, or brings together, the memory of endpoints that share a
-	// secret: those with the same namespace count as one. Default: none.
+	// Required for endpoints that share a secret: those with the same namespace
+	// count as one endpoint, those with different namespaces are separate.
+	// Default: none.
 	Namespace string `json:"namespace,omitempty"`
 
-	// How replays are recognized.
+	// How replays are recognized. Default: the settings of the provider.
 	Replay Replay `json:"replay,omitzero"`
 
 	providerJSON json.RawMessage // as in the config
@@ -111,53 +154,52 @@ type Handler struct {
 	now        func() time.Time
 }
 
-// Replay is how deliveries are remembered.
+// Replay configures how handled deliveries are remembered.
 type Replay struct {
-	// No replay protection: every verified delivery is forwarded, copies
-	// included. No other option of replay makes sense then, except `handled`.
+	// Disable replay protection: every verified delivery is forwarded, copies
+	// included. Of the other options only `handled` can be set then.
+	// Default: false.
 	Off bool `json:"off,omitempty"`
 
-	// Whether two different deliveries can have the same content, in place
-	// of what the provider says: `unique` takes the same content for a copy,
-	// whatever its unsigned delivery ID; `repeats` takes it for a copy only
-	// under the same delivery ID and, where the provider sends none, forwards
-	// every delivery. Of no use where the provider signs the delivery ID.
+	// Whether two different deliveries can have the same content. With
+	// `unique`, the same content is a copy, whatever its unsigned delivery ID.
+	// With `repeats`, it is a copy only under the same delivery ID; if the
+	// provider sends no ID, every delivery is forwarded. Cannot be set if the
+	// provider signs the delivery ID. Default: the provider's.
 	Content provider.Content `json:"content,omitempty"`
 
-	// Where deliveries are remembered. Default: the store of the
-	// `verify_webhook` global option.
+	// The replay store. Default: the store of the `verify_webhook` global
+	// option.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.verify_webhook.stores inline_key=type"`
 
-	// How long a handled delivery is remembered. Default: the provider's
-	// longest horizon of retries and manual redelivery, mostly 7d.
+	// How long a handled delivery is remembered; at least twice the tolerance.
+	// Default: how long the provider retries or lets users resend, mostly 7d.
 	Window caddy.Duration `json:"window,omitempty"`
 
-	// How long a claim lives after a crash. While the app works it is
-	// renewed. Default: 1m.
+	// How long a delivery stays blocked after a crash. The lease is renewed
+	// while the app works. Default: 1m.
 	Lease caddy.Duration `json:"lease,omitempty"`
 
-	// Which of the app's answers count as handled: status codes, or 2 for
-	// 2xx. Default: 2.
+	// Which statuses of the app count as handled: status codes, or 2 for 2xx.
+	// Default: 2.
 	Handled []int `json:"handled,omitempty"`
 
-	// The status for a delivery that was handled before. Providers punish
-	// 4xx, so it should be a success. Default: 200.
+	// The status for a delivery that was handled before. Some providers disable
+	// a webhook that responds 4xx, so it should be 2xx. Default: 200.
 	OnDuplicate int `json:"on_duplicate,omitempty"`
 
-	// The status for a signed content that was handled before and comes back
-	// under another, unsigned, delivery ID. Default: 200, since a provider
-	// that sees a failure may disable the webhook.
+	// The status for content that was handled before and is sent again under
+	// another, unsigned, delivery ID. Default: 200.
 	OnReplay int `json:"on_replay,omitempty"`
 
-	// What to do when the store does not answer: `reject` with 503, so that
-	// the provider tries again, or `allow`, which lets duplicates through.
-	// Default: `reject`.
+	// What to do if the store fails: `reject` with 503, so that the provider
+	// retries, or `allow`, which forwards duplicates. Default: `reject`.
 	OnStoreError string `json:"on_store_error,omitempty"`
 
-	// How long a copy waits for the first one's answer. Default: 10s.
+	// How long a copy waits for the response to the first one. Default: 10s.
 	Wait caddy.Duration `json:"wait,omitempty"`
 
-	// How many copies may wait at once; more are sent away with 503 at once.
+	// How many copies can wait at once. Further ones get 503 immediately.
 	// Default: 256.
 	MaxWaiting int `json:"max_waiting,omitempty"`
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-//go:generate go run ./gendocs ../docs/providers.md
+//go:generate go run ./gendocs ../docs
 
 const (
 	day  = 24 * time.Hour
@@ -26,6 +26,7 @@ func presets() []provider.Preset {
 	all := slices.Concat(bodyHMAC, timestamped, standardWebhooks, asymmetric, tokens, urlSigned, forges, tokensJWT, computed, cloudEvents)
 	for i := range all {
 		p := &all[i]
+		p.Kind = kindOf(p.Name)
 		p.MaxBody = maxBodies[p.Name]
 		p.IssuesSecrets = slices.Contains(issuedSecrets, p.Name)
 		p.Signing = signings[p.Name]

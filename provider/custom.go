@@ -18,15 +18,60 @@ import (
 
 func init() { caddy.RegisterModule(new(Custom)) }
 
-// Custom is any HMAC, Ed25519, ECDSA or RSA scheme, described in the config in
-// the same language as the presets.
+// Custom verifies deliveries of a provider that has no preset. The config
+// describes its HMAC, Ed25519, ECDSA or RSA scheme in the language of the presets.
+//
+// Syntax, inside `verify_webhook`, where a place is `header`, `query`, `form`,
+// `json` or `element`:
+//
+//	verify_webhook custom [<secret>] {
+//		secret     <secret> [<label>]
+//		tolerance  <duration>
+//		public_url <url>
+//		algorithm  <algorithm>
+//		key        <encoding> [prefix <text>]
+//		signature  <place> <name> [<encoding>] [prefix <text>] [prefix_optional] [repeated] [spaces] [quoted] [separator <text>] [assign <text>] [element <name>] [set_separator <text>] [positional <n>]
+//		signed     <template>
+//		timestamp  <place> <name> [<format>] [optional]
+//		id         <place> <name>
+//		event      <place> <name>
+//		action     <place> <name>
+//		key_id     <place> <name>
+//		refuse_empty
+//		whole_form
+//		no_body
+//		json_body
+//		refuse_query <names...>
+//		when         [method <method>] [content_type <type>]
+//		require      <header> <value>
+//		content      unique|repeats
+//		repeats_when <place> <name>
+//		unique_when  <place> <name>
+//		varies       <headers...>
+//		handshake    head|get|cloudevents [<origins...>]
+//		handshake    echo|ping|secret <place> <name> [<value>]
+//		accept_handshake
+//	}
+//
+// Example:
+//
+//	verify_webhook custom {
+//		secret {env.ACME_SECRET}
+//		algorithm hmac-sha256
+//		signature header X-Acme-Signature hex prefix v1=
+//		signed "{timestamp}.{body}"
+//		timestamp header X-Acme-Timestamp unix
+//		id header X-Acme-Delivery
+//		event json type
+//	}
 type Custom struct {
 	Options
 	signature.Scheme
 	Distinction
 
-	// Accept the `secret` handshake, and start without a secret until the provider
-	// has handed one over. Set it only while you set up the webhook.
+	// Accept the `secret` handshake, and start without a secret until the
+	// provider has sent one. Set it only while you set up the webhook.
+	// Default: false.
 	AcceptHandshake bool `json:"accept_handshake,omitempty"`
 
 	module *Module // answers handshakes
@@ -54,16 +99,8 @@ func (c *Custom) Provision(ctx caddy.Context) error {
 // UnmarshalJSON implements json.Unmarshaler: an unknown member is an error that
 // says which one may be meant.
 func (c *Custom) UnmarshalJSON(raw []byte) error {
-	var members struct {
-		Options
-		signature.Scheme
-		Distinction
-	}
-	if err := option.StrictJSON(raw, &members); err != nil {
-		return err
-	}
-	c.Options, c.Scheme, c.Distinction = members.Options, members.Scheme, members.Distinction
-	return nil
+	type plain Custom
+	return option.StrictJSON(raw, (*plain)(c))
 }
 
 // warnUnderscores warns of headers that Caddy drops before any handler runs.
@@ -131,36 +168,8 @@ func (*Custom) OptionNames() []string {
 	return append([]string{"algorithm", "key", "signature", "signed", "timestamp", "id", "event", "action", "key_id", "require", "when", "refuse_empty", "content", "repeats_when", "unique_when", "varies", "whole_form", "no_body", "json_body", "refuse_query", "handshake", "accept_handshake"}, optionNames...)
 }
 
-// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax, beyond the
-// options of every provider:
-//
-//	custom [<secret>] {
-//		algorithm <algorithm>
-//		key       <encoding> [prefix <text>]
-//		signature <place> <name> [<encoding>] [prefix <text>] [prefix_optional] [repeated] [spaces] [quoted] [separator <text>] [assign <text>] [element <name>] [set_separator <text>] [positional <n>]
-//		signed    <template>
-//		timestamp <place> <name> [<format>] [optional]
-//		id        <place> <name>
-//		event     <place> <name>
-//		action    <place> <name>
-//		key_id    <place> <name>
-//		refuse_empty
-//		whole_form
-//		no_body
-//		json_body
-//		refuse_query <name>...
-//		when      [method <method>] [content_type <type>]
-//		require   <header> <value>
-//		content   unique|repeats
-//		repeats_when <place> <name>
-//		unique_when  <place> <name>
-//		varies    <header...>
-//		handshake head|get|cloudevents [<origin>...]
-//		handshake echo|ping|secret <place> <name> [<value>]
-//		accept_handshake
-//	}
-//
-// A place is header, query, form, json or element.
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Its syntax is in the comment
+// of [Custom].
 func (c *Custom) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return unmarshalOptions(d, &c.Options, c.OptionNames(), func(r *option.Reader) bool {
 		return c.readOption(r) || c.readPlace(r)

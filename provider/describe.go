@@ -14,6 +14,8 @@ import (
 type Description struct {
 	Name  string `json:"name"`
 	Title string `json:"title"`
+	// Kind is the kind of product.
+	Kind string `json:"kind,omitempty"`
 	// Lines are what to write in the Caddyfile.
 	Lines []string `json:"lines,omitempty"`
 	// Secret says where the secret is found.
@@ -61,7 +63,7 @@ type DescribedOption struct {
 
 // Describe puts a preset in words.
 func (p *Preset) Describe() Description {
-	d := Description{Name: p.Name, Title: p.Title, Secret: p.SecretHelp, Window: days(p.Window), Docs: p.Docs}
+	d := Description{Name: p.Name, Title: p.Title, Kind: p.Kind, Secret: p.SecretHelp, Window: days(p.Window), Docs: p.Docs}
 	d.Lines = p.lines()
 	schemes := p.allSchemes()
 	if p.Signs != "" {

@@ -36,16 +36,16 @@ type Distinction struct {
 	// Whether two different deliveries can have the same content, which is
 	// what the signature covers: `unique` or `repeats`. Default: `unique`.
 	Content Content `json:"content,omitempty"`
-	// Members of the signed content, or fields of a signed form, that only
-	// deliveries have whose content can repeat, although that of others is
-	// unique.
+	// Members of the signed content, or fields of a signed form, that mark
+	// deliveries whose content can repeat, if the content of others is unique.
+	// Default: none.
 	RepeatsWhen []signature.Field `json:"repeats_when,omitempty"`
-	// Members of the signed content, or fields of a signed form, that only
-	// deliveries have whose content is unique, although that of others can
-	// repeat.
+	// Members of the signed content, or fields of a signed form, that mark
+	// deliveries whose content is unique, if the content of others can repeat.
+	// Default: none.
 	UniqueWhen []signature.Field `json:"unique_when,omitempty"`
-	// Unsigned headers with which the provider sends the same content as
-	// different deliveries, such as the topic. A retry has the same ones.
+	// Unsigned headers that distinguish deliveries with the same content, such
+	// as the topic. A retry has the same values. Default: none.
 	Varies []string `json:"varies,omitempty"`
 
 	// Documents are the form fields, or the query parameters of a request

@@ -20,29 +20,29 @@ import (
 // Options are what every provider that verifies with configured keys can be
 // told.
 type Options struct {
-	// The secrets, or public keys, that deliveries may be signed with. One
-	// that matches suffices; several are for rotation.
+	// The secrets, or the public keys, of the provider. A delivery must match
+	// one of them; configure several during rotation. Required, unless the
+	// provider publishes its keys.
 	Secrets []Secret `json:"secrets,omitempty"`
 
-	// How far a signed timestamp may be from now, either way. Default: the
-	// provider's own, mostly 5m.
+	// How far a signed timestamp can differ from now, in both directions.
+	// Default: the provider's, mostly 5m.
 	Tolerance caddy.Duration `json:"tolerance,omitempty"`
 
-	// The URL under which the provider knows the endpoint, for providers that
-	// sign the URL, where proxies or rewrites in front of Caddy change it.
-	// Without a path, the path of the request counts, and without a query the
-	// query of the request; scheme and host are always these. Default: the
-	// URL of the request.
+	// The URL of the endpoint as it is configured at the provider, for
+	// providers that sign the URL, if proxies or rewrites in front of Caddy
+	// change it. Without a path, the path of the request is used, and without a
+	// query the query of the request. Default: the URL of the request.
 	PublicURL string `json:"public_url,omitempty"`
 }
 
 // Secret is a shared secret or a public key in the config.
 type Secret struct {
-	// The secret as the provider shows it, best as a placeholder that is
-	// resolved when Caddy starts: `{env.NAME}` or `{file./path}`. Written out,
-	// it can be read in Caddy's config API.
+	// The secret as the provider shows it. Use a placeholder, which is resolved
+	// when Caddy starts: `{env.NAME}` or `{file./path}`. A plaintext secret can
+	// be read in Caddy's config API. Required.
 	Secret string `json:"secret,omitempty"`
-	// A name for logs and the `{http.verify_webhook.secret}` placeholder.
+	// The name of the secret in logs and in `{http.verify_webhook.secret}`.
 	// Default: its position, from 1.
 	Label string `json:"label,omitempty"`
 }

@@ -101,6 +101,8 @@ type Preset struct {
 	Tests []TestDelivery
 	// Docs is the provider's page on verifying its webhooks.
 	Docs string
+	// Kind is the kind of product, for the documentation.
+	Kind string
 	// SecretHelp says where the secret is found.
 	SecretHelp string
 	// Signs says what is signed, where the schemes do not.
@@ -165,8 +167,24 @@ type Verifier interface {
 	Secrets() []signature.Identity
 }
 
-// Module is a preset as a Caddy module: the preset's scheme with the options
-// and secrets of one endpoint.
+// Module verifies the deliveries of one provider. Its preset says how the
+// provider signs; the config has the secrets and, for some providers, further
+// options.
+//
+// `caddy verify-webhook providers <name>` prints which options the provider has,
+// where its secret is found, what its signature covers and how its deliveries are
+// told apart. So does the [page on providers].
+//
+// Syntax, with the options of the provider inside `verify_webhook`:
+//
+//	verify_webhook <provider> [<secret>] {
+//		secret     <secret> [<label>]
+//		tolerance  <duration>
+//		public_url <url>
+//		<option>   <value>
+//	}
+//
+// [page on providers]: https://github.com/verify-webhook/caddy-verify-webhook/blob/main/docs/providers.md
 type Module struct {
 	Options
 	PresetOptions
@@ -229,15 +247,8 @@ func (m *Module) Keys() []signature.Secret { return m.keys }
 // UnmarshalJSON implements json.Unmarshaler: an unknown member is an error that
 // says which one may be meant.
 func (m *Module) UnmarshalJSON(raw []byte) error {
-	var members struct {
-		Options
-		PresetOptions
-	}
-	if err := option.StrictJSON(raw, &members); err != nil {
-		return err
-	}
-	m.Options, m.PresetOptions = members.Options, members.PresetOptions
-	return nil
+	type plain Module
+	return option.StrictJSON(raw, (*plain)(m))
 }
 
 // warnUseless warns of options that mean nothing for the provider.
@@ -428,16 +439,8 @@ func (m *Module) OptionNames() []string {
 	return append(append(names, m.preset.Takes...), m.preset.Needs...)
 }
 
-// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
-//
-//	<name> [<secret>] {
-//		secret     <secret> [<label>]
-//		tolerance  <duration>
-//		public_url <url>
-//		<option>   <value>
-//	}
-//
-// Which options there are depends on the provider.
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Its syntax is in the comment
+// of [Module].
 func (m *Module) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return unmarshalOptions(d, &m.Options, m.OptionNames(), func(r *option.Reader) bool {
 		t := presetOptionNamed(r.Name())

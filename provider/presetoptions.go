@@ -11,85 +11,92 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 )
 
-// PresetOptions are what some providers must or can be told beyond [Options]. A
-// provider takes only those that its documentation lists.
+// PresetOptions are the options of some providers beyond [Options]. A provider
+// takes only those that its documentation lists.
 type PresetOptions struct {
-	// Which of the provider's ways to sign is in use, where nothing but the
-	// operator can say. Default: the first that the documentation lists.
+	// Which of the provider's ways to sign is in use, if the provider has
+	// several and the request does not determine it. Default: the first that
+	// the documentation lists.
 	Scheme string `json:"scheme,omitempty"`
 
-	// What the provider sends in its challenge, as typed in there, or expects as
-	// the answer, as shown there. A placeholder, like a secret.
+	// The text that the provider sends in its challenge or expects as the
+	// response, as configured or shown there. Use a placeholder, as for a
+	// secret. Default: none.
 	VerifyToken string `json:"verify_token,omitempty"`
 
-	// The header that holds the token, where it is chosen at the provider.
+	// The header that has the token, for providers that let you choose it.
+	// Default: the provider's.
 	Header string `json:"header,omitempty"`
 
-	// The parameter of the URL that holds the token, where it is chosen at the
-	// provider.
+	// The URL parameter that has the token, for providers that let you choose
+	// it. Default: the provider's.
 	Query string `json:"query,omitempty"`
 
-	// Who may send CloudEvents here: the names in `WebHook-Request-Origin` that
-	// are confirmed when a sender asks with OPTIONS. Default: none.
+	// The senders of CloudEvents that are confirmed if they ask with OPTIONS,
+	// as in `WebHook-Request-Origin`. Default: none.
 	AllowedOrigins []string `json:"allowed_origins,omitempty"`
 
-	// The hash algorithms that a sender may name: `sha1`, `sha256`, `sha384`,
+	// The hash algorithms that a sender can use: `sha1`, `sha256`, `sha384`,
 	// `sha512`. Default: all but `sha1`.
 	Algorithms []string `json:"algorithms,omitempty"`
 
-	// What is subscribed to: the topic ARNs of Amazon SNS, the topic URLs of
-	// WebSub. Others are refused.
+	// The topics that are subscribed to: the ARNs for Amazon SNS, the URLs for
+	// WebSub. Deliveries of other topics are rejected. Required where the
+	// provider has this option.
 	Topics []string `json:"topics,omitempty"`
 
-	// The ID of the webhook at the provider, which PayPal signs.
+	// The ID of the webhook at the provider, which PayPal signs. Required for
+	// PayPal.
 	WebhookID string `json:"webhook_id,omitempty"`
 
-	// Whom a token must be issued for (`aud`).
+	// The audience of a token (`aud`). Required for most providers that send
+	// tokens. Default: none.
 	Audience string `json:"audience,omitempty"`
 
-	// Who must have issued a token (`iss`).
+	// The accepted issuers of a token (`iss`). Default: the provider's.
 	Issuers []string `json:"issuers,omitempty"`
 
-	// The service account that must have signed in (`email`).
+	// The email of the service account that must have signed in (`email`).
+	// Required for Google's providers. Default: none.
 	ServiceAccount string `json:"service_account,omitempty"`
 
-	// Certificates to use instead of fetching them: PEM, best as
-	// `{file./path}`.
+	// Certificates to use instead of fetching them, as PEM, for example
+	// `{file./path}`. Default: they are fetched from the provider.
 	Certificates []string `json:"certificates,omitempty"`
 
-	// Root certificates (PEM) that a certificate must lead to. Default: the
-	// system's, or the provider's own where it has one.
+	// Root certificates (PEM) that a certificate must lead to. Default: those
+	// of the system, or the provider's own if it has one.
 	Roots []string `json:"roots,omitempty"`
 
-	// A JSON Web Key Set to use instead of fetching it, best as
-	// `{file./path}`.
+	// A JSON Web Key Set to use instead of fetching it, for example
+	// `{file./path}`. Default: it is fetched from the provider.
 	JWKS string `json:"jwks,omitempty"`
 
-	// The bundle ID of the app.
+	// The bundle ID of the app. Required for Apple.
 	BundleID string `json:"bundle_id,omitempty"`
 
-	// The number of the app at Apple. Needed for production.
+	// The number of the app at Apple. Required for production. Default: none.
 	AppID string `json:"app_id,omitempty"`
 
-	// The provider's environment: `production` or `sandbox`, and with some a
-	// region. Default: `production`.
+	// The provider's environment: `production` or `sandbox`, or for some
+	// providers a region. Default: `production`.
 	Environment string `json:"environment,omitempty"`
 
 	// What a signature must cover, as RFC 9421 names it: `@method`,
 	// `@target-uri`, `content-digest`. Default: these three.
 	Components []string `json:"components,omitempty"`
 
-	// The account's ID at the provider, for fetching keys.
+	// The ID of the account at the provider, to fetch keys. Default: none.
 	ClientID string `json:"client_id,omitempty"`
 
-	// The account's secret at the provider, for fetching keys. A placeholder,
-	// like a secret.
+	// The secret of the account at the provider, to fetch keys. Use a
+	// placeholder, as for a secret. Default: none.
 	ClientSecret string `json:"client_secret,omitempty"`
 
-	// Answer the provider's unsigned handshake, and keep the secret that may come
-	// with it for `caddy verify-webhook handshakes`. Set it only while you set up
-	// the webhook. Where the provider hands over its secret in or after the
-	// handshake, the endpoint starts without one.
+	// Respond to the provider's unsigned handshake, and keep the secret that it
+	// can contain for `caddy verify-webhook handshakes`. Set it only while you
+	// set up the webhook. If the provider sends its secret in or after the
+	// handshake, the endpoint starts without one. Default: false.
 	AcceptHandshake bool `json:"accept_handshake,omitempty"`
 }
 

@@ -1,6 +1,7 @@
 package signature
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"iter"
@@ -165,55 +166,59 @@ func (v *Verifier) checkSigned(r *Request) error {
 	return err
 }
 
-// completeJSON reports whether the body is one object or array and nothing
-// else. It counts brackets and quotes, which is enough: what is cut off the
-// beginning of a document leaves one bracket too many or a string open.
+// completeJSON reports whether the body is one JSON object or array and nothing
+// else. The signature has been verified, so it may cost as much as parsing.
 func completeJSON(b Body) (bool, error) {
 	src := b.Open()
 	defer src.Close()
-	var scan bracketScan
-	buf := make([]byte, min(b.Size()+1, jsonReadSize))
-	for {
-		n, err := src.Read(buf)
-		if !scan.add(buf[:n]) {
-			return false, nil
-		}
-		if errors.Is(err, io.EOF) {
-			return scan.done, nil
-		}
+	read := &errorReader{from: src}
+	dec := json.NewDecoder(read)
+	dec.UseNumber()
+	complete := isObjectOrArray(dec)
+	if complete {
+		_, err := dec.Token()
+		complete = errors.Is(err, io.EOF)
+	}
+	return complete && read.err == nil, read.err
+}
+
+// isObjectOrArray reads one value and reports whether it is a JSON object or
+// array, of a depth that other parsers accept.
+func isObjectOrArray(dec *json.Decoder) bool {
+	const maxDepth = 10000 // that of encoding/json
+	for depth := 0; ; {
+		token, err := dec.Token()
 		if err != nil {
-			return false, err
+			return false
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			if depth++; depth > maxDepth {
+				return false
+			}
+		case json.Delim('}'), json.Delim(']'):
+			if depth--; depth == 0 {
+				return true
+			}
+		default:
+			if depth == 0 {
+				return false
+			}
 		}
 	}
 }
 
-// bracketScan is the state of completeJSON.
-type bracketScan struct {
-	depth                   int
-	inString, escaped, done bool
+// errorReader keeps the error of a reader other than its end.
+type errorReader struct {
+	from io.Reader
+	err  error
 }
 
-// add reads on; false if this is no complete document whatever follows.
-func (s *bracketScan) add(text []byte) bool {
-	for _, c := range text {
-		switch {
-		case s.escaped:
-			s.escaped = false
-		case s.inString:
-			s.escaped, s.inString = c == '\\', c != '"'
-		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
-		case s.done || c == '\\':
-			return false
-		case c == '{' || c == '[':
-			s.depth++
-		case s.depth == 0:
-			return false
-		case c == '"':
-			s.inString = true
-		case c == '}' || c == ']':
-			s.depth--
-			s.done = s.depth == 0
-		}
+// Read implements io.Reader.
+func (r *errorReader) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
 	}
-	return true
+	return n, err
 }

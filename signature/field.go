@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// Field says where in a request a value stands.
+// Field is a place in a request that holds a value.
 type Field struct {
-	// Which part of the request: `header`, `query`, `form`
-	// (application/x-www-form-urlencoded), `json` (the body), `element` (a
-	// part of the signature header, where that is a list of key=value) or
-	// `value` (what a provider's own code has worked out).
+	// The part of the request: `header`, `query`, `form`
+	// (application/x-www-form-urlencoded), `json` (the body), `element` (a part
+	// of the signature header, if that is a list of key=value) or `value`
+	// (computed by the code of a preset). Required.
 	From string `json:"from"`
-	// The header, parameter or element; for `json` a path of member names
-	// and array indexes joined by dots: `data.object.id`.
+	// The name of the header, parameter or element; for `json` a path of member
+	// names and array indexes joined by dots: `data.object.id`. Required.
 	Name string `json:"name"`
 }
 

@@ -11,24 +11,25 @@ import (
 // Handshake is a request with which a provider checks a URL before it sends
 // deliveries there. It comes unsigned, so nothing of it reaches the app.
 type Handshake struct {
-	// Which request it is, and how it is answered:
+	// Which request it is, and how it is answered. Required.
 	//
-	// `head`: a HEAD; 200 without a body.
-	// `get`: a GET without a signature; 200 without a body.
-	// `echo`: a GET whose parameter or header is sent back as text.
-	// `ping`: a POST without a signature that has a field with a given value;
-	// 200 without a body.
-	// `secret`: a POST without a signature in which the provider sends the
-	// secret that it will sign with. The secret is shown to the operator and
-	// never used; a header is sent back. Only while accept_handshake is set.
-	// `cloudevents`: OPTIONS with WebHook-Request-Origin, as HTTP webhooks for
-	// CloudEvents have it; confirmed for the allowed origins.
+	// - `head`: a HEAD; 200 without a body.
+	// - `get`: a GET without a signature; 200 without a body.
+	// - `echo`: a GET whose parameter or header is sent back as text.
+	// - `ping`: a POST without a signature that has a field with a given value;
+	//   200 without a body.
+	// - `secret`: a POST without a signature in which the provider sends the
+	//   secret that it will sign with. The secret is shown to the operator and
+	//   never used; a header is sent back. Only with `accept_handshake`.
+	// - `cloudevents`: OPTIONS with WebHook-Request-Origin, as HTTP webhooks for
+	//   CloudEvents use it; confirmed for the allowed origins.
 	Kind HandshakeKind `json:"kind,omitempty"`
-	// Where the field is: `header`, `query`, `form` or `json`.
+	// Where the field is: `header`, `query`, `form` or `json`. Required for
+	// `echo`, `ping` and `secret`.
 	From string `json:"from,omitempty"`
-	// The name of the field.
+	// The name of the field. Required for `echo`, `ping` and `secret`.
 	Name string `json:"name,omitempty"`
-	// What the field holds in a `ping`.
+	// The value of the field in a `ping`. Required for `ping`.
 	Value string `json:"value,omitempty"`
 	// The origins that a `cloudevents` handshake is confirmed for. Default:
 	// none.

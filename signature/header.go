@@ -12,39 +12,42 @@ import (
 // SignatureField says where the signature stands and how it is spelled.
 type SignatureField struct {
 	Field
-	// Further headers that may hold a signature; one that matches suffices.
-	// A name that ends in `#`, here as above, stands for that name with a
-	// number from 1 to 100 in its place.
+	// Further headers that can have a signature; one that matches is enough.
+	// In a name that ends in `#`, here and in `name`, a number from 1 to 100
+	// takes the place of `#`. Default: none.
 	Also []string `json:"also,omitempty"`
-	// How the bytes are spelled: `hex`, `base64`, `base64url` (not padded),
-	// `base64url_pad` or `base64_hex` (the base64 of the text in hex). Default:
-	// `hex`.
+	// The encoding of the signature: `hex`, `base64`, `base64url` (not padded),
+	// `base64url_pad` or `base64_hex` (the base64 of the text in hex).
+	// Default: `hex`.
 	Encoding Encoding `json:"encoding,omitempty"`
-	// Text that stands before the signature, or before the list: `sha256=`.
+	// The text in front of the signature, or of the list: `sha256=`.
+	// Default: none.
 	Prefix string `json:"prefix,omitempty"`
-	// The prefix may be missing.
+	// The prefix can be missing. Default: false.
 	PrefixOptional bool `json:"prefix_optional,omitempty"`
-	// The header may come several times, each time with a signature; one that
-	// matches suffices.
+	// The header can appear several times, each time with a signature; one that
+	// matches is enough. Default: false.
 	Repeated bool `json:"repeated,omitempty"`
-	// What separates the parts, where the value is a list: `,` or a space.
+	// The separator of the parts, if the value is a list: `,` or a space.
+	// Default: none; the value is one signature.
 	Separator string `json:"separator,omitempty"`
-	// Spaces around the parts of a list do not count.
+	// Ignore spaces around the parts of a list. Default: false.
 	Spaces bool `json:"spaces,omitempty"`
-	// What stands between a part's name and its value, where parts have
-	// names: `=`. Without it a part is a signature.
+	// The text between the name and the value of a part: `=`. Default: none;
+	// parts have no names, and each is a signature.
 	Assign string `json:"assign,omitempty"`
-	// The name of the parts that are signatures: `v1`. They may come several
-	// times, as while a secret is being rotated; a part that the scheme reads otherwise
-	// may come once.
+	// The name of the parts that are signatures: `v1`. They can appear several
+	// times, for example during rotation; any other part that the scheme reads
+	// can appear once. Required with `assign`.
 	Element string `json:"element,omitempty"`
 	// The values of named parts are in double quotes: `v1="…"`.
+	// Default: false.
 	Quoted bool `json:"quoted,omitempty"`
-	// What separates whole lists, where several stand side by side, each with
-	// its own timestamp.
+	// The separator of whole lists, if the value has several, each with its own
+	// timestamp. Default: none.
 	SetSeparator string `json:"set_separator,omitempty"`
-	// The first this many parts are not signatures but have their position
-	// as name: `1`, `2` …
+	// How many parts at the beginning are not signatures. Their names are their
+	// positions: `1`, `2`, and so on. Default: 0.
 	Positional int `json:"positional,omitempty"`
 	// Layout is how the provider writes the list, where order or spaces differ
 	// from those of [Scheme.Sign]: {NAME} is the value of a part, {signature}

@@ -18,48 +18,54 @@ type Scheme struct {
 	// `sha256-prefix` (the hash of secret and content: weak), `sha1-suffix` and
 	// `sha256-suffix` (the hash of content and secret: weak), `token` (the
 	// secret itself is sent) or `basic` (HTTP Basic; the secret is
-	// user:password). It is fixed here: a request cannot choose another.
+	// user:password). A request cannot choose another one. Required.
 	Algorithm Algorithm `json:"algorithm,omitempty"`
-	// How the text of a secret becomes key bytes.
+	// How the text of a secret is decoded to the bytes of a key. Default: the
+	// text is the key.
 	Key KeyFormat `json:"key,omitzero"`
-	// Where the signature stands and how it is spelled.
+	// Where the signature is and how it is encoded. Required.
 	Signature SignatureField `json:"signature,omitzero"`
 	// What is signed: literal text and {variables}. Default: `{body}`.
 	Signed string `json:"signed,omitempty"`
 	// When the delivery was signed. Checked only if the signature covers it.
+	// Default: none.
 	Timestamp *TimestampField `json:"timestamp,omitempty"`
-	// The delivery ID, the same on every retry.
+	// The delivery ID, the same on every retry. Default: none; deliveries are
+	// identified by their content.
 	ID *Field `json:"id,omitempty"`
-	// The event type.
+	// The event type. Default: none.
 	Event *Field `json:"event,omitempty"`
-	// What happened, where that stands apart from the event type: `created`.
-	// It is joined to the event type with a dot.
+	// The action, such as `created`, if it is separate from the event type. It
+	// is joined to the event type with a dot. Default: none.
 	Action *Field `json:"action,omitempty"`
-	// Where the provider names the secret that it signed with. A secret with
-	// a label is then only tried if its label is that name. The name need
-	// not be signed: it can only narrow the choice.
+	// Where the provider sends its key ID. A secret with a label is used only
+	// if the label is that ID. The ID need not be signed: it can only narrow
+	// the choice. Default: none.
 	KeyID *Field `json:"key_id,omitempty"`
-	// Headers that must have a given value.
+	// Headers that must have a given value. Default: none.
 	Require map[string]string `json:"require,omitempty"`
-	// An empty body is refused, because the provider never sends one.
+	// Reject an empty body, because the provider never sends one.
+	// Default: false.
 	RefuseEmpty bool `json:"refuse_empty,omitempty"`
-	// The requests that are signed in this way, where the provider signs
-	// others otherwise. Default: all.
+	// The requests that are signed in this way, if the provider signs others
+	// differently. Default: all.
 	When *Condition `json:"when,omitempty"`
-	// The form fields that are signed are the whole body: one with anything
-	// beside them is refused. Without it the body counts as unsigned.
+	// The signed form fields are the whole body: a body with any other field is
+	// rejected. Default: false; the body counts as unsigned.
 	WholeForm bool `json:"whole_form,omitempty"`
-	// The provider signs requests that have no body: one that has is refused.
+	// Reject a request with a body, because the provider signs requests without
+	// one. Default: false.
 	NoBody bool `json:"no_body,omitempty"`
-	// The body is one complete JSON object or array: any other is refused.
-	// This is checked anyway where the signed content does not say where the
-	// body begins, as in `{url}{body}`, and another option reads JSON.
+	// Reject a body that is not one complete JSON object or array. This is
+	// always checked if the signed content does not determine where the body
+	// begins, as in `{url}{body}`, and another option reads JSON.
+	// Default: false.
 	JSONBody bool `json:"json_body,omitempty"`
-	// Parameters that the query must not have, under any spelling: the app
-	// would read them in place of what is signed.
+	// Parameters that the query must not have, in any spelling, because the app
+	// could read them instead of the signed ones. Default: none.
 	RefuseQuery []string `json:"refuse_query,omitempty"`
-	// The requests with which the provider checks the URL, and which are
-	// answered here. Default: none.
+	// The requests with which the provider checks the URL, and how they are
+	// answered. Default: none.
 	Handshakes []Handshake `json:"handshakes,omitempty"`
 	// ValuesCoverBody says that the {value.NAME} of the signed content are
 	// made of the whole body. Only code can say so, hence not the config.

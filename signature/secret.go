@@ -109,13 +109,15 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // KeyFormat says how the text of a secret becomes key bytes.
 type KeyFormat struct {
-	// How the secret is spelled: `utf8` (as it is), `hex`, `base64` (standard
+	// The encoding of the secret: `utf8` (none), `hex`, `base64` (standard
 	// or URL-safe, padded or not) or `pair` (the name of the key, a colon and the
 	// key as it is). Default: `utf8`.
 	Encoding string `json:"encoding,omitempty"`
-	// A prefix that is cut off before decoding, if it is there (`whsec_`).
+	// A prefix that is removed before decoding, if present, such as `whsec_`.
+	// Default: none.
 	Prefix string `json:"prefix,omitempty"`
-	// The prefix must be there; a secret without it belongs to another scheme.
+	// Require the prefix: a secret without it belongs to another scheme.
+	// Default: false.
 	PrefixRequired bool `json:"prefix_required,omitempty"`
 	// OtherPrefix begins the secrets of another scheme.
 	OtherPrefix string `json:"-"`

@@ -17,16 +17,18 @@ const DefaultTolerance = 5 * time.Minute
 // nothing, and its decimal digits would no longer tell where it ends.
 const maxTolerance = 366 * 24 * time.Hour
 
-// TimestampField says where the time of signing stands and how it is written.
+// TimestampField is the place of the signed time, and its format.
 type TimestampField struct {
 	Field
-	// How the time is written: `unix` (seconds), `unix_ms` (milliseconds),
-	// `rfc3339`, `iso8601` (RFC 3339 whose zone may be missing and is UTC
-	// then) or `http_date`. Default: `unix`.
+	// The format of the time: `unix` (seconds), `unix_ms` (milliseconds),
+	// `rfc3339`, `iso8601` (RFC 3339 with an optional zone, by default UTC) or
+	// `http_date`. Default: `unix`.
 	Format string `json:"format,omitempty"`
-	// How far the time may be from now, either way, in seconds. Default: 300.
+	// How far the time can differ from now, in both directions, in seconds.
+	// Default: 300.
 	Tolerance int `json:"tolerance_seconds,omitempty"`
-	// A delivery without this field is accepted, without a check of its age.
+	// Accept a delivery without this field, without a check of its age.
+	// Default: false.
 	Optional bool `json:"optional,omitempty"`
 }
 

@@ -18,7 +18,14 @@ const (
 	AdminExplainPath  = "/verify_webhook/inspector/explain"
 )
 
-// adminAPI shows deliveries to the command line, also if no config has a page.
+// adminAPI serves recent deliveries and explains refusals, also if no site has
+// `webhook_inspector`. It is what `caddy verify-webhook watch` and `explain` use.
+//
+// Method and path | Description
+// ----------------|------------
+// `GET /verify_webhook/inspector/stream` | Stream deliveries as server-sent events
+// `GET /verify_webhook/inspector/delivery` | Return one delivery
+// `POST /verify_webhook/inspector/explain` | Find out why a delivery was refused
 type adminAPI struct{}
 
 // CaddyModule returns the Caddy module information.

@@ -15,17 +15,8 @@ func init() {
 	})
 }
 
-// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
-//
-//	webhook_inspector [<matcher>] {
-//		remote
-//		capture {
-//			last   <number>
-//			bodies <size>
-//			total  <size>
-//			for    <duration>
-//		}
-//	}
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Its syntax is in the comment
+// of [Inspector].
 func (h *Inspector) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive
 	if d.NextArg() {

@@ -26,25 +26,38 @@ import (
 
 func init() { caddy.RegisterModule(new(Inspector)) }
 
-// Inspector is a page that shows live which deliveries arrive at the
-// `verify_webhook` endpoints of this Caddy instance, their outcomes and, for
-// those that were refused, what to change first. It belongs on a site of its
-// own, on a loopback address:
+// Inspector serves a page that shows live which deliveries arrive, their
+// outcomes and, for refused ones, what to change first.
+//
+// It covers all `verify_webhook` endpoints of this Caddy instance, and belongs on
+// a site of its own, on a loopback address:
 //
 //	http://localhost:4040 {
 //		bind 127.0.0.1
 //		webhook_inspector
 //	}
 //
-// Deliveries are kept in memory while somebody looks or, with `capture`,
-// always. Credentials are removed when a delivery is captured. Signatures are
-// kept to explain refusals, and not shown.
+// Deliveries are kept in memory while a page is open or, with `capture`, always.
+// Credentials are removed when a delivery is captured. Signatures are kept to
+// explain refusals, and are not shown.
+//
+// Syntax:
+//
+//	webhook_inspector [<matcher>] {
+//		remote
+//		capture {
+//			last   <number>
+//			bodies <size>
+//			total  <size>
+//			for    <duration>
+//		}
+//	}
 type Inspector struct {
 	// Serve on addresses other than loopback ones. An authentication handler
 	// must be in front. Default: false.
 	Remote bool `json:"remote,omitempty"`
 
-	// What is kept in memory also while nobody looks. Default: nothing.
+	// What is kept in memory even if no page is open. Default: nothing.
 	Capture *Capture `json:"capture,omitempty"`
 
 	server  *caddyhttp.Server
@@ -56,16 +69,17 @@ type Inspector struct {
 	close   func()
 }
 
-// Capture bounds what is kept of deliveries.
+// Capture limits what is kept of deliveries.
 type Capture struct {
 	// How many deliveries are kept. Default: 500.
 	Last int `json:"last,omitempty"`
 	// How many bytes of each body are kept. The last 20 refused requests keep
-	// up to 64 KiB anyway, to be explained, which are not shown. Default: 0.
+	// up to 64 KiB regardless, to explain the refusal; these bytes are not
+	// shown. Default: 0.
 	Bodies int64 `json:"bodies,omitempty"`
-	// How many bytes all that is kept may take. Default: 32 MiB.
+	// How many bytes everything that is kept can take. Default: 32 MiB.
 	Total int64 `json:"total,omitempty"`
-	// For how long a delivery is kept. Default: 1h.
+	// How long a delivery is kept. Default: 1h.
 	For caddy.Duration `json:"for,omitempty"`
 }
 

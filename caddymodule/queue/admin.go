@@ -122,7 +122,16 @@ type Changed struct {
 	Sample []EntryInfo `json:"sample,omitempty"`
 }
 
-// adminAPI shows and changes queues.
+// adminAPI serves endpoints to inspect and change queues. It is what
+// `caddy verify-webhook queue` uses.
+//
+// Method and path | Description
+// ----------------|------------
+// `GET /verify_webhook/queues` | List the queues with their sizes and states
+// `GET /verify_webhook/queue/entries?queue=<name>` | List stored deliveries
+// `GET /verify_webhook/queue/entry?queue=<name>&key=<key>` | Return one delivery, with secrets masked
+// `GET /verify_webhook/queue/body?queue=<name>&key=<key>` | Return the body of a delivery
+// `POST /verify_webhook/queue/change` | Retry or discard deliveries, pause or resume a queue
 type adminAPI struct{}
 
 // CaddyModule returns the Caddy module information.

@@ -19,24 +19,7 @@ var options = []string{
 // storeOptions belong to the store, which all queues share.
 var storeOptions = []string{"queue", "store", "min_free", "prefix", "path"}
 
-// parse reads the directive. Syntax:
-//
-//	webhook_queue [<matcher>] <name> {
-//		deliver {
-//			<directives...>
-//		}
-//		answer      <status>
-//		mode        always|when_down
-//		retry       <delays...>
-//		give_up     <duration>
-//		handled     <statuses...>
-//		stop_on     <statuses...>
-//		concurrency <number>
-//		timeout     <duration>
-//		keep        <duration>
-//		max_entries <number>
-//		max_bytes   <size>
-//	}
+// parse reads the directive. Its syntax is in the comment of [Handler].
 func parse(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	d := helper.Dispenser
 	d.Next() // the directive

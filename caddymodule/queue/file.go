@@ -19,21 +19,27 @@ import (
 
 func init() { caddy.RegisterModule(File{}) }
 
-// File stores the deliveries of all queues in one file, and large bodies as
-// files beside it. It is the default. The file belongs to one Caddy instance at
-// a time; several instances share a `redis` queue.
+// File stores the deliveries of all queues in one file, and large bodies as files
+// beside it. It is the default.
 //
-// What is stored are whole deliveries, in plain text: the file and the bodies
-// are readable only for the user that runs Caddy.
+// The file is locked by one Caddy instance; several instances share a `redis`
+// queue. Whole deliveries are stored, in plain text: the file and the bodies can
+// be read only by the user that runs Caddy.
+//
+// Syntax:
+//
+//	queue file [<path>] {
+//		min_free <size>
+//	}
 type File struct {
-	// The file. Its folder is created if it does not exist. Placeholders of
-	// variables and files are replaced. Large bodies are in the folder of the
-	// same name with `.bodies` appended. Default: `verify_webhook/queue.db` in
-	// Caddy's data folder.
+	// The path of the file. Its folder is created if it does not exist.
+	// `{env.*}` and `{file.*}` placeholders are replaced. Large bodies are in
+	// the folder of the same name with `.bodies` appended. Default:
+	// `verify_webhook/queue.db` in Caddy's data folder.
 	Path string `json:"path,omitempty"`
 
-	// How many bytes of the disk stay free: a delivery that would leave less is
-	// not stored, and the provider gets 503. Default: 128 MiB.
+	// How many bytes of the disk must stay free. A delivery that would leave
+	// less is not stored, and the provider gets 503. Default: 128 MiB.
 	MinFree int64 `json:"min_free,omitempty"`
 
 	path string // as it is known to the pool
@@ -103,11 +109,8 @@ func (*File) DefaultMaxBytes() int64 { return maxBytesFile }
 // Cleanup implements caddy.CleanerUpper.
 func (f *File) Cleanup() error { return f.slot.Release() }
 
-// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
-//
-//	file [<path>] {
-//		min_free <size>
-//	}
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Its syntax is in the comment
+// of [File].
 func (f *File) UnmarshalCaddyfile(d *caddyfile.Dispenser) (err error) {
 	d.Next() // the type
 	if f.Path, err = option.Argument(d, "path"); err != nil {

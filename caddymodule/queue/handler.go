@@ -25,19 +25,47 @@ import (
 
 func init() { caddy.RegisterModule(new(Handler)) }
 
-// Handler stores the deliveries that `verify_webhook` has verified, answers the
-// provider at once, and delivers them to the app in the background, with
-// retries, until the app has handled them or the retries end. It must be behind
+// Handler stores verified deliveries durably, acknowledges them at once, and
+// delivers them to the app in the background, with retries. It must be behind
 // `verify_webhook`.
 //
-// A delivery is stored durably before it is answered, and is delivered at least
-// once: if Caddy dies after the app has handled a delivery and before that is
-// recorded, the app gets it again, with the same `Webhook-Verified-Key`. There
-// is no order among deliveries.
+// A delivery is stored before it is acknowledged, and is delivered at least once:
+// if Caddy dies after the app has handled a delivery and before that is recorded,
+// the app gets it again, with the same `Webhook-Verified-Key`. Deliveries are not
+// ordered.
 //
 // The app gets the request that the provider sent, and two more headers:
-// `Webhook-Verified-Attempt`, from 1, and `Webhook-Verified-Received`, when the
-// delivery was accepted, in Unix seconds.
+// `Webhook-Verified-Attempt`, the number of the attempt, from 1, and
+// `Webhook-Verified-Received`, the time at which the delivery was accepted, in
+// Unix seconds.
+//
+// Syntax:
+//
+//	webhook_queue [<matcher>] <name> {
+//		deliver {
+//			<directives...>
+//		}
+//		answer      <status>
+//		mode        always|when_down
+//		retry       <delays...>
+//		give_up     <duration>
+//		handled     <statuses...>
+//		stop_on     <statuses...>
+//		concurrency <number>
+//		timeout     <duration>
+//		keep        <duration>
+//		max_entries <number>
+//		max_bytes   <size>
+//	}
+//
+// Example:
+//
+//	verify_webhook shopify {env.SHOPIFY_SECRET}
+//	webhook_queue orders {
+//		deliver {
+//			reverse_proxy localhost:5000
+//		}
+//	}
 //
 // Placeholders in the `deliver` routes:
 //
@@ -47,58 +75,58 @@ func init() { caddy.RegisterModule(new(Handler)) }
 // `{http.webhook_queue.attempt}` | The number of the attempt
 // `{http.verify_webhook.provider}`, `…id`, `…event`, `…timestamp`, `…key` | As in the request that was accepted
 type Handler struct {
-	// The name of the queue, which is stored with each delivery: after a
-	// restart deliveries go to the handler with their name. It must be unique
-	// in a config. Up to 64 letters, digits, `-`, `_` and `.`. Required.
+	// The name of the queue, stored with each delivery: after a restart,
+	// deliveries go to the handler with this name. It must be unique in a
+	// config. At most 64 letters, digits, `-`, `_` and `.`. Required.
 	Name string `json:"name,omitempty"`
 
-	// The routes that deliver to the app, usually `reverse_proxy`. What they
-	// respond decides whether the delivery was handled. An error, an error
-	// route and routes that do not respond count as failures. Required.
+	// The routes that deliver to the app, usually `reverse_proxy`. Their status
+	// decides whether the delivery was handled. An error, an error route and
+	// routes that do not respond count as failures. Required.
 	Deliver caddyhttp.RouteList `json:"deliver,omitempty"`
 
 	// When deliveries are stored: `always`, or `when_down`, which first tries
-	// the app while the provider waits, and stores only what the app could not
-	// take: it cannot be reached, does not respond within `timeout`, or
-	// responds with 5xx. Default: `always`.
+	// the app while the provider waits, and stores a delivery only if the app
+	// cannot be reached, does not respond within `timeout`, or responds 5xx.
+	// Default: `always`.
 	Mode string `json:"mode,omitempty"`
 
 	// The status that the provider gets for a delivery that is stored.
 	// Default: 202.
 	Answer int `json:"answer,omitempty"`
 
-	// The delays before the second attempt, the third one and so on, each
-	// varied by up to 20 %; the last one is repeated. Default: 5s 30s 2m 10m
+	// The delays before the second attempt, the third attempt and so on, each
+	// varied by up to 20 %. The last one is repeated. Default: 5s 30s 2m 10m
 	// 30m 1h 3h 6h 12h.
 	Retry []caddy.Duration `json:"retry,omitempty"`
 
-	// The age at which the attempts end, and the delivery is dead. Default: 3d.
+	// The age at which attempts end and the delivery is dead. Default: 3d.
 	GiveUp caddy.Duration `json:"give_up,omitempty"`
 
-	// Which of the app's responses count as handled: status codes, or 2 for
-	// 2xx. Default: 2.
+	// Which statuses of the app count as handled: status codes, or 2 for 2xx.
+	// Default: 2.
 	Handled []int `json:"handled,omitempty"`
 
-	// Which of the app's responses end the attempts at once: status codes, or
+	// Which statuses of the app end the attempts immediately: status codes, or
 	// 4 for 4xx. Default: 410.
 	StopOn []int `json:"stop_on,omitempty"`
 
-	// How many deliveries of the queue the app gets at a time from this Caddy
-	// instance. Default: 8.
+	// How many deliveries of the queue this Caddy instance sends to the app at
+	// a time. Default: 8.
 	Concurrency int `json:"concurrency,omitempty"`
 
-	// How long an attempt may take. Default: 1m.
+	// How long an attempt can take. Default: 1m.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	// How long dead deliveries are kept with their bodies. Default: 30d.
 	Keep caddy.Duration `json:"keep,omitempty"`
 
-	// How many deliveries the queue holds at most, dead ones included. When it
-	// is full the provider gets 503 and nothing is stored. Default: 1000000.
+	// How many deliveries the queue can hold, dead ones included. If it is
+	// full, the provider gets 503 and nothing is stored. Default: 1000000.
 	MaxEntries int64 `json:"max_entries,omitempty"`
 
-	// How many bytes the queue holds at most. Default: 10 GiB with `file`,
-	// 256 MiB with `redis`.
+	// How many bytes the queue can hold. Default: 10 GiB with `file`, 256 MiB
+	// with `redis`.
 	MaxBytes int64 `json:"max_bytes,omitempty"`
 
 	group   *group // of the config

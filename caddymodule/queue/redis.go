@@ -17,15 +17,25 @@ import (
 
 func init() { caddy.RegisterModule(Redis{}) }
 
-// Redis stores the deliveries of all queues in Redis 6.2 or later, or in Valkey,
-// which several Caddy instances can share: alone, behind Sentinel or as a
-// Cluster. Each delivery is in flight at one instance, and comes back when that
-// one dies.
+// Redis stores the deliveries of all queues in Redis 6.2 or later, or in Valkey:
+// standalone, behind Sentinel or as a Cluster. Several Caddy instances can share
+// it.
 //
-// What is stored are whole deliveries, in plain text, in the memory of Redis.
-// A Redis that loses data loses deliveries that providers believe to be
-// accepted: use `appendfsync always`, `maxmemory-policy noeviction`, and see the
+// Each delivery is in flight at one instance, and becomes available again if that
+// instance dies. Whole deliveries are stored, in plain text, in the memory of
+// Redis. If Redis loses data, deliveries that were acknowledged are lost: use
+// `appendfsync always` and `maxmemory-policy noeviction`, and see the
 // documentation for failovers.
+//
+// Syntax:
+//
+//	queue redis <url> {
+//		prefix          <text>
+//		timeout         <duration>
+//		tls_trust       <file>
+//		tls_client_auth <certificate> <key>
+//		tls_server_name <name>
+//	}
 type Redis struct {
 	store.RedisConnection
 
@@ -102,15 +112,8 @@ func (*Redis) DefaultMaxBytes() int64 { return maxBytesRedis }
 // Cleanup implements caddy.CleanerUpper.
 func (r *Redis) Cleanup() error { return r.slot.Release() }
 
-// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
-//
-//	redis <url> {
-//		prefix          <text>
-//		timeout         <duration>
-//		tls_trust       <file>
-//		tls_client_auth <certificate> <key>
-//		tls_server_name <name>
-//	}
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Its syntax is in the comment
+// of [Redis].
 func (r *Redis) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return r.Unmarshal(d, "queue") }
 
 // Interface guards.

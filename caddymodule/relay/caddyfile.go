@@ -19,12 +19,8 @@ func init() {
 	})
 }
 
-// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
-//
-//	webhook_relay [<matcher>] <name> {
-//		timeout       <duration>
-//		max_in_flight <number>
-//	}
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Its syntax is in the comment
+// of [Relay].
 func (h *Relay) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive
 	var err error
@@ -46,11 +42,8 @@ func (h *Relay) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	})
 }
 
-// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
-//
-//	webhook_listeners [<matcher>] <name> <token> {
-//		heartbeat <duration>
-//	}
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Its syntax is in the comment
+// of [Listeners].
 func (h *Listeners) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive
 	if !d.Args(&h.Relay, &h.Token) {

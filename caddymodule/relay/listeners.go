@@ -26,17 +26,26 @@ import (
 
 func init() { caddy.RegisterModule(new(Listeners)) }
 
-// Listeners takes the connections of machines that listen to a [Relay]. Who
-// knows the token may listen, and only over TLS or from this machine. One
-// machine listens at a time: a newer one replaces the older.
+// Listeners accepts connections of `caddy verify-webhook listen` from developers'
+// machines, which then receive the deliveries of a `webhook_relay`.
+//
+// A machine must send the token, over TLS or from this machine. One machine
+// listens at a time: a new connection replaces the previous one.
+//
+// Syntax:
+//
+//	webhook_listeners [<matcher>] <name> <token> {
+//		heartbeat <duration>
+//	}
 type Listeners struct {
 	// The name of the relay. Required.
 	Relay string `json:"relay,omitempty"`
-	// The token that machines must show, best as a placeholder: `{env.NAME}`
-	// or `{file./path}`, which is read again when the file changes. Required.
+	// The token that machines must send, preferably as a placeholder:
+	// `{env.NAME}`, or `{file./path}`, which is reloaded when the file changes.
+	// Required.
 	Token string `json:"token,omitempty"`
-	// How often both ends send a sign of life. After twice that long without
-	// one, the connection counts as dead. Default: 15s.
+	// How often both ends send a heartbeat. A connection without one for twice
+	// that long is closed. Default: 15s.
 	Heartbeat caddy.Duration `json:"heartbeat,omitempty"`
 
 	relay   *relay

@@ -25,23 +25,44 @@ const (
 	retryAfter = "30"
 )
 
-// Relay passes deliveries on to a developer's machine that listens with
-// `caddy verify-webhook listen`, and answers what the app there has answered:
-// its status decides whether the delivery counts as handled.
+// Relay forwards deliveries to a developer's machine that runs
+// `caddy verify-webhook listen`, and returns the response of the app there.
 //
-// While nobody listens, deliveries go to the next handler, or, if there is
-// none, get 503 with Retry-After, so that the provider tries again. It belongs
-// behind `verify_webhook`, and relays nothing else; in front of it, in another
-// route, [Listeners] takes the connections.
+// That response decides whether the delivery counts as handled. If no machine
+// listens, deliveries go to the next handler; without one they get 503 with
+// Retry-After, so that the provider retries. Relay must be behind
+// `verify_webhook`, and relays only what it has verified. Machines connect to
+// `webhook_listeners` on another route. A machine is known only to the process
+// that it is connected to.
 //
-// The machines that listen are known to this process only.
+// Syntax:
+//
+//	webhook_relay [<matcher>] <name> {
+//		timeout       <duration>
+//		max_in_flight <number>
+//	}
+//
+// Example:
+//
+//	hooks.example.com {
+//		handle /dev/github {
+//			verify_webhook github {env.GITHUB_DEV_WEBHOOK_SECRET}
+//			webhook_relay dev
+//		}
+//		handle /relay* {
+//			webhook_listeners dev {env.RELAY_TOKEN}
+//		}
+//		handle {
+//			respond 404
+//		}
+//	}
 type Relay struct {
-	// The name that machines listen to. Required.
+	// The name of the relay, the same as in `webhook_listeners`. Required.
 	Relay string `json:"relay,omitempty"`
-	// How long the listening machine may take to answer. Default: 5m.
+	// How long the listening machine can take to respond. Default: 5m.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
-	// How many deliveries may wait for an answer at once. More get 503.
-	// Default: 64.
+	// How many deliveries can wait for a response at once. Further ones get
+	// 503. Default: 64.
 	MaxInFlight int64 `json:"max_in_flight,omitempty"`
 
 	relay  *relay

@@ -26,25 +26,36 @@ import (
 
 func init() { caddy.RegisterModule(new(Handler)) }
 
-// Handler signs deliveries on their way to the app as [Standard Webhooks 1.0.0]
-// says, in place of the provider's own signature. The app verifies one scheme,
-// with one secret of its own, and can tell a delivery that came through Caddy
-// from a request that did not.
+// Handler signs deliveries to the app in one way, [Standard Webhooks 1.0.0], in
+// place of the provider's signature. The app verifies one scheme with one secret,
+// whatever the provider.
 //
-// It belongs between `verify_webhook` and `reverse_proxy`, and signs only what
-// `verify_webhook` has verified: anything else gets 503. Whatever a sender has
-// put into headers whose names begin with `Webhook-` is removed.
+// It must be between `verify_webhook` and `reverse_proxy`, and signs only
+// deliveries that `verify_webhook` has verified; any other request gets 503.
+// Client-supplied headers whose names begin with `Webhook-` are stripped.
 //
 // The app receives `Webhook-Id`, which is `Webhook-Verified-Key`,
 // `Webhook-Timestamp`, which is the time of this attempt, and
-// `Webhook-Signature`. They cover the ID, the time and the body; the
-// `Webhook-Verified-*` headers are not signed.
+// `Webhook-Signature`. The signature covers the ID, the time and the body, not
+// the `Webhook-Verified-*` headers.
+//
+// Syntax:
+//
+//	webhook_sign [<matcher>] [<secret>] {
+//		secret <secret> [<label>]
+//	}
+//
+// Example:
+//
+//	verify_webhook github {env.GITHUB_WEBHOOK_SECRET}
+//	webhook_sign {env.APP_SECRET}
+//	reverse_proxy localhost:5000
 //
 // [Standard Webhooks 1.0.0]: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 type Handler struct {
-	// What to sign with: `whsec_` and the base64 of 24 to 64 bytes, for an
-	// HMAC (v1), or `whsk_` and the base64 of an Ed25519 private key (v1a).
-	// Each adds a signature: the app accepts any, so secrets can be rotated.
+	// The secrets to sign with: `whsec_` and the base64 of 24 to 64 bytes for
+	// an HMAC (v1), or `whsk_` and the base64 of an Ed25519 private key (v1a).
+	// Each adds a signature. The app accepts any, so secrets can be rotated.
 	// Required.
 	Secrets []provider.Secret `json:"secrets,omitempty"`
 

@@ -23,20 +23,28 @@ import (
 
 func init() { caddy.RegisterModule(File{}) }
 
-// File remembers deliveries in one file, across reloads, restarts and crashes.
-// It is the default store. The file belongs to one Caddy instance at a time;
-// several instances share a `redis` store.
+// File remembers deliveries in one file, across reloads, restarts and crashes. It
+// is the default store.
+//
+// The file is locked by one Caddy instance; several instances share a `redis`
+// store.
+//
+// Syntax:
+//
+//	store file [<path>] {
+//		max_entries <number>
+//	}
 type File struct {
-	// The file. Its folder is created if it does not exist. Placeholders of
-	// variables and files are replaced. Default: `verify_webhook/replays.db`
-	// in Caddy's data folder.
+	// The path of the file. Its folder is created if it does not exist.
+	// `{env.*}` and `{file.*}` placeholders are replaced. Default:
+	// `verify_webhook/replays.db` in Caddy's data folder.
 	Path string `json:"path,omitempty"`
 
-	// How many keys are remembered at most, one or two for a delivery. When
-	// that many are within their window, new deliveries get 503: nothing is
-	// forgotten early. If configs of one file have different numbers, the
-	// last one loaded decides. Default: 4000000, which may take 200 MB of
-	// memory and as much of the disk.
+	// How many keys can be remembered; a delivery has one or two. If that many
+	// are within their window, new deliveries get 503: no key is forgotten
+	// early. If configs that share a store differ, the last one loaded applies.
+	// Default: 4000000, which can take 200 MB of memory and as much
+	// disk space.
 	MaxEntries int64 `json:"max_entries,omitempty"`
 
 	path string // as it is known to the pool
@@ -103,11 +111,8 @@ func (f *File) StoreName() string {
 	return f.path
 }
 
-// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
-//
-//	file [<path>] {
-//		max_entries <number>
-//	}
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Its syntax is in the comment
+// of [File].
 func (f *File) UnmarshalCaddyfile(d *caddyfile.Dispenser) (err error) {
 	d.Next() // the store's type
 	if f.Path, err = option.Argument(d, "path"); err != nil {

@@ -16,19 +16,23 @@ import (
 
 func init() { caddy.RegisterModule(Memory{}) }
 
-// Memory remembers deliveries in this process: it survives a reload of the
-// config, but not a restart. What was handled before a restart can be replayed
-// after it.
+// Memory remembers deliveries in this process. It survives a config reload, but
+// not a restart: what was handled before a restart can be replayed after it.
+//
+// Syntax:
+//
+//	store memory [<name>] {
+//		max_entries <number>
+//	}
 type Memory struct {
-	// Stores of one name are one store, across sites and reloads.
-	// Default: none.
+	// The name of the store. Sites and reloads that use the same name share
+	// one store. Default: none.
 	Name string `json:"name,omitempty"`
 
-	// How many keys are remembered at most, one or two for a delivery. When
-	// that many are within their window, new deliveries get 503: nothing is
-	// forgotten early. If configs of one store have different numbers, the
-	// last one loaded decides. Default: 4000000, which may take 200 MB of
-	// memory.
+	// How many keys can be remembered; a delivery has one or two. If that many
+	// are within their window, new deliveries get 503: no key is forgotten
+	// early. If configs that share a store differ, the last one loaded applies.
+	// Default: 4000000, which can take 200 MB of memory.
 	MaxEntries int64 `json:"max_entries,omitempty"`
 
 	slot *pool.Slot[*memory.Store]
@@ -72,11 +76,8 @@ func (m *Memory) Cleanup() error { return m.slot.Release() }
 // StoreName implements caddymodule.NamedStore.
 func (m *Memory) StoreName() string { return m.Name }
 
-// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
-//
-//	memory [<name>] {
-//		max_entries <number>
-//	}
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Its syntax is in the comment
+// of [Memory].
 func (m *Memory) UnmarshalCaddyfile(d *caddyfile.Dispenser) (err error) {
 	d.Next() // the store's type
 	if m.Name, err = option.Argument(d, "name"); err != nil {

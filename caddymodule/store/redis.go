@@ -16,11 +16,21 @@ import (
 
 func init() { caddy.RegisterModule(Redis{}) }
 
-// Redis remembers deliveries in Redis 6.2 or later, or in Valkey, which
-// several Caddy instances can share: alone, behind Sentinel or as a Cluster.
+// Redis remembers deliveries in Redis 6.2 or later, or in Valkey: standalone,
+// behind Sentinel or as a Cluster. Several Caddy instances can share it.
 //
-// A Redis that cannot be reached does not keep a config from loading:
-// deliveries get 503 until it is there. One that refuses the login does.
+// If Redis is unreachable, the config still loads, and deliveries get 503 until
+// it is reachable. If Redis rejects the credentials, the config is rejected.
+//
+// Syntax:
+//
+//	store redis <url> {
+//		prefix          <text>
+//		timeout         <duration>
+//		tls_trust       <file>
+//		tls_client_auth <certificate> <key>
+//		tls_server_name <name>
+//	}
 type Redis struct {
 	RedisConnection
 
@@ -101,15 +111,8 @@ func (r *Redis) Cleanup() error { return r.slot.Release() }
 // StoreName implements caddymodule.NamedStore.
 func (r *Redis) StoreName() string { return r.name }
 
-// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
-//
-//	redis <url> {
-//		prefix          <text>
-//		timeout         <duration>
-//		tls_trust       <file>
-//		tls_client_auth <certificate> <key>
-//		tls_server_name <name>
-//	}
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Its syntax is in the comment
+// of [Redis].
 func (r *Redis) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return r.Unmarshal(d, "store") }
 
 // Interface guards.

@@ -18,31 +18,34 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 )
 
-// RedisConnection is where Redis is and how to log in: what the replay store and
-// the queue have in common.
+// RedisConnection is the address of Redis with its credentials, which the replay
+// store and the queue have in common.
 type RedisConnection struct {
-	// Where Redis is and how to log in: `redis://user:password@host:6379/0`,
-	// `rediss://…` over TLS, `unix:///run/redis/redis.sock?db=1`; with
-	// `?addr=host2:6379`, several times if need be, for a Cluster, and also
-	// `&master_set=name` for Sentinel. Placeholders of variables and files
-	// are replaced, and what they hold before the `@` or after the `?` is
-	// taken literally. Required.
+	// The address and the credentials of Redis:
+	// `redis://user:password@host:6379/0`, `rediss://…` over TLS, or
+	// `unix:///run/redis/redis.sock?db=1`. Append `?addr=host2:6379`, once for
+	// each further node, for a Cluster, and also `&master_set=name` for
+	// Sentinel. `{env.*}` and `{file.*}` placeholders are replaced; their values
+	// are taken literally before the `@` and after the `?`. Required.
 	URL string `json:"url,omitempty"`
 
-	// What begins the name of every key in Redis. Stores with different
-	// prefixes share nothing. Default: `verify_webhook`.
+	// The prefix of every key in Redis. Stores with different prefixes share
+	// nothing. Default: `verify_webhook`.
 	Prefix string `json:"prefix,omitempty"`
 
-	// How long a call may take. Where configs of one store say different
-	// times, the last to be loaded decides. Default: 1s.
+	// How long a call can take. If configs that share a store differ, the last
+	// one loaded applies. Default: 1s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
-	// A PEM file with the certificates to trust instead of the system's.
+	// A PEM file with the certificates to trust. Default: those of the system.
 	TLSTrust string `json:"tls_trust,omitempty"`
 
-	// PEM files with the certificate and the key to present to Redis.
+	// A PEM file with the client certificate for Redis. Needs `tls_key`.
+	// Default: none.
 	TLSCertificate string `json:"tls_certificate,omitempty"`
-	TLSKey         string `json:"tls_key,omitempty"`
+
+	// A PEM file with the private key of `tls_certificate`. Default: none.
+	TLSKey string `json:"tls_key,omitempty"`
 
 	// The name that the certificate of Redis must have. Default: the host of
 	// the URL.

@@ -1,33 +1,39 @@
-// Command gendocs writes the page on providers from the catalogue.
+// Command gendocs writes the pages on providers from the catalogue: an index, and
+// a page for each kind of product.
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	_ "github.com/verify-webhook/caddy-verify-webhook/catalogue"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
 func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "gendocs:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
-	if len(os.Args) != 2 {
-		return errors.New("gendocs: say which file to write")
+func run(args []string) error {
+	if len(args) != 1 {
+		return errors.New("wrong number of arguments: expected the folder of the documentation")
 	}
-	var page bytes.Buffer
-	if err := markdown(&page, provider.Presets()); err != nil {
-		return fmt.Errorf("writing the page on providers: %w", err)
+	// A kind that no preset has any more leaves no page behind.
+	if err := os.RemoveAll(filepath.Join(args[0], pagesFolder)); err != nil {
+		return err
 	}
-	if err := os.WriteFile(os.Args[1], page.Bytes(), 0o644); err != nil {
-		return fmt.Errorf("writing the page on providers: %w", err)
+	if err := os.MkdirAll(filepath.Join(args[0], pagesFolder), 0o755); err != nil {
+		return err
+	}
+	for name, text := range pages(provider.Presets()) {
+		if err := os.WriteFile(filepath.Join(args[0], name), []byte(text), 0o644); err != nil {
+			return err
+		}
 	}
 	return nil
 }

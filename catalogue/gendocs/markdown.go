@@ -1,85 +1,211 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
-	"io"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-const markdownHead = `# Providers
+// pagesFolder has the pages of the kinds, in the folder of the index.
+const pagesFolder = "providers"
 
-<!-- Made by "go generate ./catalogue" from the catalogue: change that, not this. -->
+// pages returns the pages by their names in the folder of the documentation.
+func pages(presets []provider.Preset) map[string]string {
+	all := make([]provider.Description, len(presets))
+	byKind := make(map[string][]provider.Description)
+	for i := range presets {
+		d := presets[i].Describe()
+		all[i] = d
+		byKind[d.Kind] = append(byKind[d.Kind], d)
+	}
+	for _, list := range byKind {
+		slices.SortFunc(list, byTitle)
+	}
+	slices.SortFunc(all, byTitle)
+	written := map[string]string{"providers.md": index(all, byKind)}
+	for kind, list := range byKind {
+		written[pageOf(kind)] = kindPage(kind, list)
+	}
+	return written
+}
 
-%d providers, each proven by conformance vectors. A line to copy, where its secret is found, and what its signature is good for.
-` + "`caddy verify-webhook providers NAME`" + ` prints the same.
+func byTitle(a, b provider.Description) int {
+	return cmp.Or(cmp.Compare(strings.ToLower(a.Title), strings.ToLower(b.Title)), cmp.Compare(a.Name, b.Name))
+}
 
-- Every provider takes ` + "`secret`" + ` (several for rotation, each with an optional label), ` + "`tolerance`" + ` and ` + "`public_url`" + `; those with more options have them listed below the table.
-- **The same delivery**: what makes two deliveries the same one, so that only one is handled. *Content* is what the signature covers; where nothing is signed, it is the body. A replay is the same content under another, unsigned, ID: it is not forwarded.
-- **Window**: how long a handled delivery is remembered. It covers the provider's retries and manual redelivery.
-- **Tolerance**: how far a signed time may be from now by default. **Retries signed with a new time**: where they are not, or nobody documents it, the tolerance covers the last documented retry. *By implication*: mostly, the provider's own library refuses older ones.
-- A provider that is not here, but signs in any usual way, is a few lines with ` + "`custom`" + `. One in a repository of your own is a preset or a Caddy module ([example](../examples/external-provider)).
+// pageOf returns the name of a kind's page.
+func pageOf(kind string) string { return pagesFolder + "/" + slug(kind) + ".md" }
 
-| Provider | Write | Secret | Signed | Delivery ID | The same delivery | Window | Tolerance | Retries signed with a new time | Handshake | Weak points |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+var notInSlugs = regexp.MustCompile(`[^a-z0-9 _-]`)
+
+// slug returns the anchor that GitHub gives a heading.
+func slug(heading string) string {
+	return strings.ReplaceAll(notInSlugs.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
+}
+
+const generated = `<!-- Made by "go generate ./catalogue" from the catalogue: change that, not this. -->
 `
 
-// markdown writes the page on the presets.
-func markdown(w io.Writer, presets []provider.Preset) error {
+const indexHead = `# Providers
+
+` + generated + `
+%d providers. Each has a section with its Caddyfile, its options, what it signs, what distinguishes its deliveries, and its weak points; each is tested with
+conformance vectors. ` + "`caddy verify-webhook providers NAME`" + ` prints the same.
+
+[By kind of product](#by-kind-of-product) · [A to Z](#a-to-z) · [How to read a section](#how-to-read-a-section) · [What is not supported](#what-is-not-supported) ·
+[Test buttons](#test-buttons-simulators-and-command-lines) · [Secrets in headers](#secrets-in-headers)
+
+A provider that is not listed: if it signs in a usual way, describe its scheme with [` + "`custom`" + `](caddyfile.md#custom-a-provider-without-a-preset), a few lines in the Caddyfile. A preset can
+also be a Caddy module in a repository of your own ([example](../examples/external-provider)).
+
+## By kind of product
+
+`
+
+const indexSections = `
+## How to read a section
+
+- **Caddyfile**: the lines to copy. Every provider takes ` + "`secret`" + ` (several during rotation, each with an optional label), ` + "`tolerance`" + ` and ` + "`public_url`" + `.
+- **Secret**: where the provider shows it.
+- **Signed**: the algorithm and the signed content, or the parts of the delivery that are signed.
+- **Same delivery**: when two deliveries are the same one, so that only one is handled. *Content* is what the signature covers; if nothing is signed, it is the body. A *replay* is
+  the same content under another, unsigned, ID. It is not forwarded.
+- **Remembered for**: the default of ` + "`window`" + `. It covers the provider's retries and manual redelivery.
+- **Tolerance**: how far a signed time can differ from now, by default.
+- **Retries signed with a new time**: if they are not, or the provider does not document it, the tolerance covers the last documented retry. *By implication*: in most cases the provider's own
+  library rejects older times.
+- **Weak points**: what an attacker who has seen a delivery can do without the secret.
+`
+
+// index writes the page with the links to all others.
+func index(all []provider.Description, byKind map[string][]provider.Description) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, markdownHead, len(presets))
-	for i := range presets {
-		d := presets[i].Describe()
-		cells := []string{
-			fmt.Sprintf("[%s](%s)", d.Title, d.Docs), markdownCode(d.Lines), d.Secret, strings.Join(d.Signed, "; "),
-			d.ID, strings.Join(d.Same, " "), d.Window, d.Tolerance, markdownSource(d.Retries, d.RetriesSource), d.Handshake, strings.Join(d.Weak, "; "),
+	fmt.Fprintf(&b, indexHead, len(all))
+	for _, kind := range slices.Sorted(maps.Keys(byKind)) {
+		links := make([]string, len(byKind[kind]))
+		for i, d := range byKind[kind] {
+			links[i] = sectionLink(d)
 		}
-		for j, cell := range cells {
-			cells[j] = strings.ReplaceAll(cell, "|", `\|`)
-		}
-		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+		fmt.Fprintf(&b, "**[%s](%s)**: %s\n\n", kind, pageOf(kind), strings.Join(links, " · "))
 	}
-	writeUnsupported(&b, presets)
-	b.WriteString("\n## Options beyond these\n")
-	for i := range presets {
-		d := presets[i].Describe()
-		if len(d.Options) == 0 {
-			continue
-		}
-		fmt.Fprintf(&b, "\n### %s\n\n", d.Name)
-		for _, o := range d.Options {
-			fmt.Fprintf(&b, "- `%s`: %s\n", o.Syntax, o.Help)
-		}
+	b.WriteString("## A to Z\n\n| Provider | Caddyfile |\n| --- | --- |\n")
+	for _, d := range all {
+		fmt.Fprintf(&b, "| %s | `%s` |\n", sectionLink(d), directiveLine(d))
 	}
-	writeTests(&b, presets)
+	b.WriteString(indexSections)
+	writeUnsupported(&b, all)
+	writeTests(&b, all)
 	b.WriteString(markdownTokens)
-	for i := range presets {
-		d := presets[i].Describe()
+	for _, d := range all {
 		for _, name := range d.TokenHeaders {
 			fmt.Fprintf(&b, "| %s | `%s` | `request>headers>%s delete` |\n", d.Name, name, name)
 		}
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return b.String()
+}
+
+// sectionLink links to a provider's section from the index.
+func sectionLink(d provider.Description) string {
+	return fmt.Sprintf("[%s](%s#%s)", d.Title, pageOf(d.Kind), slug(d.Title))
+}
+
+// directiveLine is what to write, in one line. A block is shortened.
+func directiveLine(d provider.Description) string {
+	if len(d.Lines) == 1 {
+		return d.Lines[0]
+	}
+	return d.Lines[0] + " … }"
+}
+
+// kindPage writes the sections of the providers of a kind.
+func kindPage(kind string, list []provider.Description) string {
+	var b strings.Builder
+	links := make([]string, len(list))
+	for i, d := range list {
+		links[i] = fmt.Sprintf("[%s](#%s)", d.Title, slug(d.Title))
+	}
+	fmt.Fprintf(&b, "# Providers: %s\n\n%s\n%s\n\n[All providers](../providers.md) · [How to read a section](../providers.md#how-to-read-a-section)\n",
+		lowerFirst(kind), generated, strings.Join(links, " · "))
+	for _, d := range list {
+		writeSection(&b, d)
+	}
+	return b.String()
+}
+
+// lowerFirst keeps abbreviations as they are.
+func lowerFirst(text string) string {
+	if text == strings.ToUpper(text) {
+		return text
+	}
+	return strings.ToLower(text[:1]) + text[1:]
+}
+
+// writeSection writes what users need to know of one provider.
+func writeSection(b *strings.Builder, d provider.Description) {
+	fmt.Fprintf(b, "\n## %s\n\n```caddyfile fragment\nhandle /webhooks/%s {\n", d.Title, d.Name)
+	for _, line := range d.Lines {
+		b.WriteString("\t" + line + "\n")
+	}
+	b.WriteString("\treverse_proxy localhost:5000\n}\n```\n\n")
+	for _, row := range [][2]string{
+		{"Secret", d.Secret},
+		{"Signed", strings.Join(d.Signed, "; ")},
+		{"Delivery ID", d.ID},
+		{"Same delivery", strings.Join(d.Same, " ")},
+		{"Remembered for", d.Window},
+		{"Tolerance", d.Tolerance},
+		{"Retries signed with a new time", markdownSource(d.Retries, d.RetriesSource)},
+		{"Handshake", d.Handshake},
+		{"Weak points", strings.Join(d.Weak, "; ")},
+		{"Not supported", d.Unsupported},
+		{"Tests", strings.Join(d.Tests, "; ")},
+		{"Secret in a header", withLink(d.TokenHeaders)},
+		{"Options", options(d)},
+		{"Documentation", d.Docs},
+	} {
+		if row[1] != "" {
+			fmt.Fprintf(b, "- **%s**: %s\n", row[0], row[1])
+		}
+	}
+}
+
+// withLink names headers that hold the secret.
+func withLink(headers []string) string {
+	if len(headers) == 0 {
+		return ""
+	}
+	return "`" + strings.Join(headers, "`, `") + "`, which [is not forwarded, and must be filtered in logs](../providers.md#secrets-in-headers)"
+}
+
+// options is a list within a list.
+func options(d provider.Description) string {
+	var b strings.Builder
+	for _, o := range d.Options {
+		fmt.Fprintf(&b, "\n  - `%s`: %s", o.Syntax, o.Help)
+	}
+	return b.String()
 }
 
 // writeUnsupported lists what providers send beside the deliveries that are
 // verified.
-func writeUnsupported(b *strings.Builder, presets []provider.Preset) {
-	b.WriteString("\n## What is not supported\n\nRequests that open a WebSocket are refused with every provider: send them past `verify_webhook`, with a path of their own.\n\n")
-	for i := range presets {
-		if d := presets[i].Describe(); d.Unsupported != "" {
-			fmt.Fprintf(b, "- %s (`%s`): %s.\n", d.Title, d.Name, d.Unsupported)
+func writeUnsupported(b *strings.Builder, all []provider.Description) {
+	b.WriteString("\n## What is not supported\n\nRequests that open a WebSocket are refused with every provider: route them to the app on a path of their own, without `verify_webhook`.\n\n")
+	for _, d := range all {
+		if d.Unsupported != "" {
+			fmt.Fprintf(b, "- %s: %s.\n", sectionLink(d), d.Unsupported)
 		}
 	}
 }
 
 // writeTests writes what test buttons and simulators send that is refused.
-func writeTests(b *strings.Builder, presets []provider.Preset) {
+func writeTests(b *strings.Builder, all []provider.Description) {
 	b.WriteString(markdownTests)
-	for i := range presets {
-		d := presets[i].Describe()
+	for _, d := range all {
 		for _, text := range d.Tests {
 			fmt.Fprintf(b, "| %s | %s |\n", d.Name, strings.ReplaceAll(text, "|", `\|`))
 		}
@@ -89,8 +215,8 @@ func writeTests(b *strings.Builder, presets []provider.Preset) {
 const markdownTests = `
 ## Test buttons, simulators and command lines
 
-What most providers send as a test is signed like every delivery. These are not: they have a key of their own, or one that is published, with which anyone can sign, so
-that such a delivery is refused, and the log and ` + "`explain`" + ` say from where it is.
+Most providers sign a test like every delivery. These do not: they sign it with another key, or with a published one that anyone can use. Such a delivery is refused, and the log and
+` + "`explain`" + ` name its origin.
 
 | Provider | What is sent as a test |
 | --- | --- |
@@ -99,10 +225,10 @@ that such a delivery is refused, and the log and ` + "`explain`" + ` say from wh
 const markdownTokens = `
 ## Secrets in headers
 
-The providers below send the secret itself in a header. It is removed from what the app gets, unless ` + "`forward_token`" + ` is set, and from what error routes get.
+These providers send the secret itself in a header. The header is not forwarded to the app, unless ` + "`forward_token`" + ` is set, or to error routes.
 
-Caddy copies the headers of a request for its logs before any handler runs, so only a filter keeps a secret out of them: out of the access log, and, after a response of 500 or
-above, out of Caddy's own log. Write the provider's line into every log, for example into the default one:
+Caddy copies the headers of a request for its logs before any handler runs. Only a filter keeps a secret out of the access log and, after a response of 500 or above, out of Caddy's own log.
+Add the provider's line to every log, for example to the default one:
 
 ` + "```caddyfile" + `
 {
@@ -124,8 +250,8 @@ hooks.example.com {
 }
 ` + "```" + `
 
-Caddy itself redacts ` + "`Authorization`" + `, unless ` + "`log_credentials`" + ` is set. A header whose name you chose (` + "`header`" + `, ` + "`custom`" + `) needs a line of its own.
-A secret in the body is forwarded, because the app gets the bytes that were verified; one in the query is forwarded, and needs a filter for ` + "`request>uri`" + `.
+Caddy itself redacts ` + "`Authorization`" + `, unless ` + "`log_credentials`" + ` is set. A header whose name you configure (` + "`header`" + `, ` + "`custom`" + `) needs its own line.
+A secret in the body is forwarded, because the app gets the bytes that were verified. A secret in the query is forwarded too, and needs a filter for ` + "`request>uri`" + `.
 
 | Provider | Header | Filter |
 | --- | --- | --- |
@@ -145,13 +271,4 @@ func markdownSource(text, source string) string {
 		return fmt.Sprintf("[%s](%s)", text, page)
 	}
 	return fmt.Sprintf("[%s](%s): %s", text, page, note)
-}
-
-// markdownCode puts lines into one cell of a table.
-func markdownCode(lines []string) string {
-	out := make([]string, len(lines))
-	for i, line := range lines {
-		out[i] = "`" + strings.TrimSpace(line) + "`"
-	}
-	return strings.Join(out, "<br>")
 }

@@ -21,12 +21,19 @@ import (
 func init() { caddy.RegisterModule(new(Globex)) }
 
 // Globex verifies deliveries of Globex, which signs the body with a key that is
-// derived from the secret and the sender's region. No [signature.Scheme] can say
-// that, so it is code.
+// derived from the secret and the sender's region. A `signature.Scheme` cannot
+// describe that, so it is code.
+//
+// Syntax:
+//
+//	verify_webhook globex [<secret>] {
+//		secret <secret> [<label>]
+//		region <name>
+//	}
 type Globex struct {
 	provider.Options
 
-	// The regions that may send. Default: `eu`.
+	// The region of the sender. Default: `eu`.
 	Region string `json:"region,omitempty"`
 
 	logger *zap.Logger
@@ -45,12 +52,8 @@ func (*Globex) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: provider.Namespace + ".globex", New: func() caddy.Module { return new(Globex) }}
 }
 
-// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
-//
-//	globex [<secret>] {
-//		secret <secret> [<label>]
-//		region <name>
-//	}
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Its syntax is in the comment
+// of [Globex].
 func (g *Globex) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return provider.UnmarshalOptions(d, &g.Options, []string{"region"}, func(d *caddyfile.Dispenser) (bool, error) {
 		if d.Val() != "region" {

@@ -1,0 +1,155 @@
+package verifywebhook_test
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+)
+
+// checkFormatted fails if `caddy fmt` would change a Caddyfile.
+func checkFormatted(t *testing.T, text string) {
+	t.Helper()
+	if want := caddyfile.Format([]byte(text)); !bytes.Equal(want, []byte(text)) {
+		t.Errorf("caddy fmt would change it. It is\n%s\nand must be\n%s", text, want)
+	}
+}
+
+// dedented removes the indentation of a code block in a list of Markdown.
+func dedented(text, indent string) string {
+	lines := strings.SplitAfter(text, "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimPrefix(line, indent)
+	}
+	return strings.Join(lines, "")
+}
+
+var listIndent = regexp.MustCompile(`^ *`)
+
+// TestEveryCaddyfileIsFormatted formats the Caddyfiles of the documentation, of
+// the examples and of what the presets print.
+func TestEveryCaddyfileIsFormatted(t *testing.T) {
+	for _, e := range examples(t) {
+		if e.language != "json" {
+			t.Run(e.name, func(t *testing.T) { checkFormatted(t, dedented(e.text, listIndent.FindString(e.text))) })
+		}
+	}
+	for _, p := range provider.Presets() {
+		d := p.Describe()
+		t.Run(p.Name, func(t *testing.T) { checkFormatted(t, strings.Join(d.Lines, "\n")+"\n") })
+	}
+}
+
+// ourDirective is a line that makes a block of text a Caddyfile.
+var ourDirective = regexp.MustCompile(`(?m)^\s*(verify_webhook|webhook_(queue|sign|relay|listeners|inspector))( |$)`)
+
+// TestEveryCaddyfileOfADocumentIsLabelled: only code blocks with the language
+// caddyfile are run and formatted by the tests.
+func TestEveryCaddyfileOfADocumentIsLabelled(t *testing.T) {
+	block := regexp.MustCompile("(?ms)^[ \t]*```([^\n]*)\n(.*?)^[ \t]*```")
+	eachFile(t, ".md", func(path, text string) {
+		for _, match := range block.FindAllStringSubmatch(text, -1) {
+			isSyntax := strings.Contains(match[2], "<")
+			if ourDirective.MatchString(match[2]) && !isSyntax && match[1] != "caddyfile" && match[1] != "caddyfile fragment" {
+				t.Errorf("%s: a code block with a Caddyfile has the language %q\n%s", path, match[1], match[2])
+			}
+		}
+	})
+}
+
+// eachFile calls f with every file of an extension that users read.
+func eachFile(t *testing.T, extension string, f func(path, text string)) {
+	t.Helper()
+	root := os.DirFS(".")
+	err := fs.WalkDir(root, ".", func(path string, entry fs.DirEntry, err error) error {
+		name := entry.Name()
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "node_modules" || name == "build" || name == "testdata"):
+			return filepath.SkipDir
+		case entry.IsDir() || filepath.Ext(name) != extension:
+			return nil
+		}
+		text, err := fs.ReadFile(root, path)
+		f(path, string(text))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// goCaddyfiles returns the Caddyfiles in the comments and the texts of a Go file:
+// indented blocks with one of our directives. A syntax, which has <placeholders>,
+// is none.
+func goCaddyfiles(t *testing.T, path, source string) []string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), path, source, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for _, comment := range file.Comments {
+		texts = append(texts, comment.Text())
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING && strings.HasPrefix(literal.Value, "`") {
+			if text, err := strconv.Unquote(literal.Value); err == nil {
+				texts = append(texts, text)
+			}
+		}
+		return true
+	})
+	var blocks []string
+	for _, text := range texts {
+		for _, block := range indentedBlock.FindAllString(text, -1) {
+			if ourDirective.MatchString(block) && !strings.Contains(block, "<") {
+				blocks = append(blocks, dedented(block, "\t"))
+			}
+		}
+	}
+	return blocks
+}
+
+// indentedBlock is what follows an empty line and is indented by a tab.
+var indentedBlock = regexp.MustCompile(`(?m)(?:^\t.*\n)(?:(?:^\t.*)?\n)*^\t.*\n`)
+
+// TestEveryCaddyfileInCommentsAndHelpTextsWorks formats and adapts them.
+func TestEveryCaddyfileInCommentsAndHelpTextsWorks(t *testing.T) {
+	adapter := caddyconfig.GetAdapter("caddyfile")
+	found := 0
+	eachFile(t, ".go", func(path, source string) {
+		if strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "examples/external-provider") {
+			return
+		}
+		for _, text := range goCaddyfiles(t, path, source) {
+			found++
+			t.Run(path, func(t *testing.T) {
+				checkFormatted(t, text)
+				_, _, err := adapter.Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
+				if err != nil { // not a whole one
+					_, _, err = adapter.Adapt([]byte("hooks.example.com {\n"+text+"}\n"), map[string]any{"filename": "Caddyfile"})
+				}
+				if err != nil {
+					t.Errorf("%v\n%s", err, text)
+				}
+			})
+		}
+	})
+	if found < 5 {
+		t.Errorf("found only %d", found)
+	}
+}

@@ -1,0 +1,34 @@
+package verifywebhook_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestTestsNeedNoModulesOfTheirOwn keeps go.sum small for users: a module that
+// only tests need is in the go.mod of e2e, bench or an example.
+func TestTestsNeedNoModulesOfTheirOwn(t *testing.T) {
+	modules := func(args ...string) map[string]bool {
+		t.Helper()
+		list := exec.CommandContext(t.Context(), "go", append([]string{"list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}"}, args...)...)
+		output, err := list.Output()
+		if err != nil {
+			t.Fatalf("%v: %v", list, err)
+		}
+		all := make(map[string]bool)
+		for name := range strings.FieldsSeq(string(output)) {
+			all[name] = true
+		}
+		return all
+	}
+	linked := modules("./caddy")
+	if len(linked) < 50 {
+		t.Fatalf("the binary links only %d modules", len(linked))
+	}
+	for name := range modules("-test", "./...") {
+		if !linked[name] {
+			t.Errorf("%s is needed only by tests: move them into e2e", name)
+		}
+	}
+}

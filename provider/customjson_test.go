@@ -1,0 +1,22 @@
+package provider_test
+
+import (
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+)
+
+// TestCustomTakesEachMemberThatItDocuments decodes members of the embedded
+// structs and its own one.
+func TestCustomTakesEachMemberThatItDocuments(t *testing.T) {
+	var c provider.Custom
+	config := `{"secrets": [{"secret": "s"}], "algorithm": "hmac-sha256", "content": "repeats", "accept_handshake": true}`
+	if err := caddy.StrictUnmarshalJSON([]byte(config), &c); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Secrets) != 1 || c.Algorithm != "hmac-sha256" || c.Content != "repeats" || !c.AcceptHandshake {
+		t.Errorf("got %+v", c)
+	}
+}
