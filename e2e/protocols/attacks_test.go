@@ -26,8 +26,12 @@ func declared(n int) field { return field{"Content-Length", strconv.Itoa(n)} }
 
 // spoofed are headers or trailers that claim to be ours, or the provider's.
 var spoofed = []field{
-	{"webhook-verified-id", forged}, {"webhook_verified_id", forged}, {"webhook-verified-key", forged},
-	{"webhook-verified-provider", forged}, {"x-github-event", forged}, {"x-forged", forged},
+	{"webhook-verified-id", forged},
+	{"webhook_verified_id", forged},
+	{"webhook-verified-key", forged},
+	{"webhook-verified-provider", forged},
+	{"x-github-event", forged},
+	{"x-forged", forged},
 }
 
 // genuine are the ways in which a whole signed body can arrive.
