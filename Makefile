@@ -11,7 +11,7 @@ FUZZTIME ?= 20s
 
 .PHONY: help
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 .PHONY: build
 build: ## build/caddy: Caddy with this module
@@ -52,6 +52,11 @@ vectors: build ## run conformance vectors: make vectors VECTORS='../shared/provi
 .PHONY: soak
 soak: prepared ## the fault tests in their long form, with their figures
 	cd e2e && $(GO) test -count 1 -timeout 30m -v ./faults -soak
+
+.PHONY: redis-versions
+redis-versions: ## the Redis tests against Redis 6.2 to 8.0 and Valkey 8.1 and 9.1 (Debian on amd64)
+	e2e/redisversions/prepare.sh
+	e2e/redisversions/run.sh
 
 .PHONY: lint
 lint: ## formatting, vet, golangci-lint, tidy modules, generated files

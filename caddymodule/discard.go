@@ -133,7 +133,7 @@ func closeConnection(w http.ResponseWriter) bool {
 // route must not take an unverified or empty body for a verified one.
 func (h *Handler) withhold(d *delivery) {
 	r := d.r
-	if r.ContentLength > 0 && d.isCopy() {
+	if r.ContentLength != 0 && d.isCopy() {
 		r.Header[refusedHeader] = []string{"1"}
 	}
 	r.Body, r.GetBody = http.NoBody, nil
@@ -150,9 +150,9 @@ func (h *Handler) withhold(d *delivery) {
 
 // refusedHeader is a name that no header can have, so that every HTTP transport
 // refuses the request before it connects. Where a handler in front has copied
-// the request, error routes get the original, whose declared length cannot be
-// changed from here: reverse_proxy would send the headers of an unverified
-// request to the app, announce a body, and break off.
+// the request, error routes get the original, whose length, declared or unknown,
+// cannot be changed from here: reverse_proxy would send the headers of an
+// unverified request to the app, announce a body, and break off.
 const refusedHeader = "verify_webhook: refused"
 
 // isCopy reports whether a handler in front has copied the request. The

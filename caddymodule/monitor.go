@@ -8,7 +8,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/verify-webhook/caddy-verify-webhook/body"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
@@ -97,7 +96,7 @@ func (h *Handler) note(d *delivery, err error) {
 // if there is nothing.
 func (h *Handler) readPrefix(d *delivery) (rest io.Reader, err error) {
 	source := d.r.Body
-	b, err := body.Read(io.LimitReader(source, h.MaxBody), d.r.ContentLength, h.limits, h.app.budget)
+	b, err := readWhole(io.LimitReader(source, h.MaxBody), d.r.ContentLength, h.limits, h.app.budget)
 	if err != nil {
 		return nil, h.bodyRefusal(err)
 	}

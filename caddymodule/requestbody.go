@@ -16,12 +16,15 @@ import (
 func (h *Handler) readBody(d *delivery) error {
 	r := d.r
 	rc := http.NewResponseController(d.w)
-	bounded := r.ContentLength != 0 && rc.SetReadDeadline(time.Now().Add(time.Duration(h.BodyTimeout))) == nil
+	// A length of 0 ends the body only on HTTP/1. On HTTP/2 it can also be one that
+	// cannot be read, and the end of the stream may never come.
+	mayWait := r.ContentLength != 0 || r.ProtoMajor != 1
+	bounded := mayWait && rc.SetReadDeadline(time.Now().Add(time.Duration(h.BodyTimeout))) == nil
 	limits := h.limits
 	if most := d.signed.MaxBody; most > 0 {
 		limits.MaxSize = min(limits.MaxSize, most)
 	}
-	b, err := body.Read(r.Body, r.ContentLength, limits, h.app.budget)
+	b, err := readWhole(r.Body, r.ContentLength, limits, h.app.budget)
 	if errors.Is(err, body.ErrTooLarge) && limits.MaxSize < h.limits.MaxSize {
 		return &refusal{outcome: MissingSignature, reason: fmt.Sprintf("no signature, and no handshake, because the body is longer than %d bytes", limits.MaxSize)}
 	}
@@ -33,6 +36,26 @@ func (h *Handler) readBody(d *delivery) error {
 	}
 	d.took(b)
 	return nil
+}
+
+// errShort is a body that ended before its declared length.
+var errShort = errors.New("shorter than its declared length")
+
+// readWhole reads a body that must be as long as it was declared, if it was. The
+// server checks that for HTTP/1 and HTTP/2, but not for HTTP/3, where the end of
+// the stream also ends a body that is shorter (RFC 9114, section 4.1.2, calls it
+// malformed). Where the signature does not cover the body, as with a token in a
+// header, nothing else would tell a part of it from the whole.
+func readWhole(r io.Reader, declared int64, limits body.Limits, budget *body.Budget) (*body.Body, error) {
+	b, err := body.Read(r, declared, limits, budget)
+	if err != nil {
+		return nil, err
+	}
+	if b.Size() < declared {
+		defer b.Release()
+		return nil, fmt.Errorf("the body has %d bytes, and is %w of %d", b.Size(), errShort, declared)
+	}
+	return b, nil
 }
 
 // took notes that the body has been read.
@@ -58,6 +81,8 @@ func (h *Handler) bodyRefusal(err error) error {
 		return h.bodyTimeout()
 	case errors.Is(err, body.ErrBudget):
 		return &refusal{outcome: Overloaded, reason: "no room to hold the body: body_memory and body_disk are used up by bodies in flight, or temporary files cannot be written", err: err}
+	case errors.Is(err, errShort):
+		return &refusal{outcome: Malformed, reason: err.Error()}
 	}
 	return &refusal{outcome: Malformed, reason: "the body broke off", err: err}
 }

@@ -2,10 +2,10 @@ package faults
 
 import (
 	"net"
-	"os/exec"
 	"testing"
 
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/redisserver"
 )
 
 // redisServer is a real Redis, or Valkey, that has every write on disk before
@@ -31,7 +31,7 @@ func (r *redisServer) start() {
 		r.t.Fatal(err)
 	}
 	r.process = process.Run(r.t, process.Command{
-		Path: redisBinary(r.t),
+		Path: redisserver.Binary(r.t),
 		Args: []string{
 			"--bind", host, "--port", port, "--dir", r.folder, "--save", "",
 			"--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction",
@@ -44,16 +44,3 @@ func (r *redisServer) kill() { r.process.Kill() }
 
 // store is what stands behind `store` in a Caddyfile.
 func (r *redisServer) store() string { return "redis redis://" + r.address + "/0" }
-
-// redisBinary finds the server. Without one there is nothing to test, and a
-// test that silently did not run would be worse than one that fails.
-func redisBinary(t *testing.T) string {
-	t.Helper()
-	for _, name := range []string{"redis-server", "valkey-server"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	t.Fatal("these tests need a real server: install redis-server (Debian: apt-get install redis-server) or valkey-server")
-	return ""
-}

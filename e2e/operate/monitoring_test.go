@@ -47,6 +47,10 @@ func TestAlertRulesPassTheirOwnTests(t *testing.T) {
 // query is one expression of the dashboard.
 type query struct{ panel, expr string }
 
+// labelValues is Grafana's query for the values of a variable. Prometheus does not
+// know it.
+var labelValues = regexp.MustCompile(`^label_values\((.+), (\w+)\)$`)
+
 // dashboard returns every expression, with Grafana's variables filled in.
 func dashboard(t *testing.T) []query {
 	t.Helper()
@@ -61,6 +65,12 @@ func dashboard(t *testing.T) []query {
 				Expr string `json:"expr"`
 			} `json:"targets"`
 		} `json:"panels"`
+		Templating struct {
+			List []struct {
+				Name       string `json:"name"`
+				Definition string `json:"definition"`
+			} `json:"list"`
+		} `json:"templating"`
 	}
 	if err := json.Unmarshal(raw, &d); err != nil {
 		t.Fatal(err)
@@ -70,6 +80,11 @@ func dashboard(t *testing.T) []query {
 	for _, p := range d.Panels {
 		for _, target := range p.Targets {
 			all = append(all, query{p.Title, fill.Replace(target.Expr)})
+		}
+	}
+	for _, v := range d.Templating.List {
+		if found := labelValues.FindStringSubmatch(v.Definition); found != nil {
+			all = append(all, query{"the variable " + v.Name, fill.Replace("count by (" + found[2] + ") (" + found[1] + ")")})
 		}
 	}
 	return all

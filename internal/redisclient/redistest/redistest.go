@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/redisserver"
 )
 
 // Patience bounds waiting for a server to do what it certainly will.
@@ -26,19 +28,6 @@ type Server struct {
 	Args    []string
 	process *exec.Cmd
 	output  bytes.Buffer
-}
-
-// binary returns the server program. Without one there is nothing to test, and
-// a test that silently did not run would be worse than one that fails.
-func binary(t testing.TB) string {
-	t.Helper()
-	for _, name := range []string{"redis-server", "valkey-server"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	t.Fatal("these tests need a real server: install redis-server (Debian: apt-get install redis-server) or valkey-server")
-	return ""
 }
 
 // FreePort returns a port that nobody listens on at this moment.
@@ -92,7 +81,7 @@ func (s *Server) Start() {
 func (s *Server) Launch() {
 	s.t.Helper()
 	s.output.Reset()
-	s.process = exec.Command(binary(s.t), s.Args...) //nolint:gosec,noctx // the tests say what to start, and Kill ends it
+	s.process = exec.Command(redisserver.Binary(s.t), s.Args...) //nolint:gosec,noctx // the tests say what to start, and Kill ends it
 	s.process.Stdout, s.process.Stderr = &s.output, &s.output
 	if err := s.process.Start(); err != nil {
 		s.t.Fatal(err)
@@ -124,6 +113,22 @@ func (s *Server) Do(command ...string) string {
 		return err.Error()
 	}
 	return reply.String()
+}
+
+// Text sends one command as Do does and returns the reply alone: a string or a number.
+func (s *Server) Text(command ...string) string {
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{s.Address}, ForceSingleClient: true, DisableCache: true})
+	if err != nil {
+		return err.Error()
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	reply, err := client.Do(ctx, client.B().Arbitrary(command...).Build()).ToAny()
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprint(reply)
 }
 
 // MustDo is do for a command that answers OK.
@@ -176,4 +181,54 @@ func StartCluster(t *testing.T) []*Server {
 		})
 	}
 	return nodes
+}
+
+// AddReplicas gives each node of a Cluster a replica, and waits until all are in
+// step. The replica of a node has its index.
+func AddReplicas(t *testing.T, nodes []*Server) []*Server {
+	t.Helper()
+	replicas := make([]*Server, len(nodes))
+	for i, node := range nodes {
+		replicas[i] = Start(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000",
+			"--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0")
+		host, port, err := net.SplitHostPort(node.Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		replicas[i].MustDo("CLUSTER", "MEET", host, port)
+	}
+	for i, replica := range replicas {
+		id := nodes[i].Text("CLUSTER", "MYID")
+		replica.Await("its primary to be known", func() bool { return strings.Contains(replica.Do("CLUSTER", "NODES"), id) })
+		replica.MustDo("CLUSTER", "REPLICATE", id)
+	}
+	for i, replica := range replicas {
+		replica.Await("the replica to be in step", func() bool {
+			return strings.Contains(replica.Do("INFO", "replication"), "master_link_status:up")
+		})
+		nodes[i].Await("all replicas to be known", func() bool {
+			info := nodes[i].Text("CLUSTER", "NODES")
+			return strings.Count(info, " connected") >= 2*len(nodes) && strings.Count(info, "slave ") == len(nodes)
+		})
+	}
+	return replicas
+}
+
+// AwaitReplicated waits until the replica has all that its primary has acknowledged
+// so far.
+func AwaitReplicated(primary, replica *Server) {
+	primary.t.Helper()
+	written := replicationOffset(primary, "master_repl_offset:")
+	replica.Await("what was written to be replicated", func() bool { return replicationOffset(replica, "slave_repl_offset:") >= written })
+}
+
+// replicationOffset returns a number of INFO, -1 if it is not there.
+func replicationOffset(s *Server, name string) int64 {
+	_, after, _ := strings.Cut(s.Text("INFO", "replication"), name)
+	digits := after[:len(after)-len(strings.TrimLeft(after, "0123456789"))]
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
 }
