@@ -245,7 +245,7 @@ func TestEveryModuleReadsWellOnCaddyserver(t *testing.T) {
 	for id, typ := range modules {
 		if *renderTo != "" && (!checked[typ] || strings.HasSuffix(id, ".github")) {
 			name := filepath.Join(*renderTo, id+".md")
-			if err := os.WriteFile(name, []byte(s.render(t, id, typ)), 0o644); err != nil {
+			if err := os.WriteFile(name, []byte(s.render(t, id, typ)), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -282,7 +282,7 @@ func (s source) checkHead(t *testing.T, typ reflect.Type) {
 		t.Errorf("the first sentence on %s has %d characters, and the list of modules shows %d: %q", typ, len(sentence), blurb, sentence)
 	}
 	checkLinks(t, typ.String(), head)
-	_, isDirective := reflect.New(typ).Interface().(caddyfile.Unmarshaler)
+	_, isDirective := reflect.TypeAssert[caddyfile.Unmarshaler](reflect.New(typ))
 	if s.pkg(t, typ.PkgPath()).funcs[typ.Name()+".UnmarshalCaddyfile"] != nil || isDirective {
 		if !syntaxBlock.MatchString(head) {
 			t.Errorf("%s has a Caddyfile, and its comment does not show the syntax", typ)
@@ -292,7 +292,7 @@ func (s source) checkHead(t *testing.T, typ reflect.Type) {
 
 func checkLinks(t *testing.T, what, text string) {
 	t.Helper()
-	for _, line := range strings.Split(text, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		if strings.HasPrefix(line, "\t") {
 			continue // code
 		}

@@ -104,7 +104,7 @@ func TestWhatIsSaidOfTheSameDelivery(t *testing.T) {
 		"recurly":       "Deliveries with equal bodies are the same, and one under another ID is a replay.",
 		"paypal":        "Deliveries with the same ID are the same, and so are those with equal bodies.",
 		"pulumi":        "Deliveries with the same ID and equal content and equal `Pulumi-Webhook-Kind` are the same, and one under another ID is a new delivery.",
-		"webex":         "Deliveries with equal content are the same. Where there is `json data.isModerator`, every delivery is forwarded, copies included, because content repeats and there is no ID.",
+		"webex":         "Deliveries with equal content are the same. If a delivery has `json data.isModerator`, every delivery is forwarded, copies included, because content repeats and there is no ID.",
 		"google-pubsub": "Deliveries with the same ID and equal content are the same, and one under another ID is a new delivery.",
 	} {
 		if got := strings.Join(presetNamed(name).Describe().Same, " "); got != want {

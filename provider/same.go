@@ -96,7 +96,7 @@ func (w identity) String() string {
 	for i, f := range exceptions {
 		names[i] = "`" + f.String() + "`"
 	}
-	return fmt.Sprintf("%s. Where there is %s, %s.", upperFirst(usual), list(names, "or"), other)
+	return fmt.Sprintf("%s. If a delivery has %s, %s.", upperFirst(usual), list(names, "or"), other)
 }
 
 func (w identity) ifUnique(equal string) string {

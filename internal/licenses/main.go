@@ -6,6 +6,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,21 +26,21 @@ var platforms = []string{
 }
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "licenses:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string) error {
+func run(ctx context.Context, args []string) error {
 	if len(args) != 2 {
 		return errors.New("wrong number of arguments: expected the package of the binary and the file to write")
 	}
-	linked, err := linkedPackages(args[0])
+	linked, err := linkedPackages(ctx, args[0])
 	if err != nil {
 		return err
 	}
-	notices, err := collect(linked)
+	notices, err := collect(ctx, linked)
 	if err != nil {
 		return err
 	}
@@ -50,21 +51,25 @@ func run(args []string) error {
 
 // linkedPackage is a package of another module that the binary links.
 type linkedPackage struct {
-	Dir    string
-	Module *struct {
-		Path, Dir string
-		Main      bool
-		Replace   *struct{ Dir string }
-	}
+	Dir    string        `json:"Dir"`
+	Module *linkedModule `json:"Module"`
+}
+
+// linkedModule is the module of a package.
+type linkedModule struct {
+	Path    string        `json:"Path"`
+	Dir     string        `json:"Dir"`
+	Main    bool          `json:"Main"`
+	Replace *linkedModule `json:"Replace"`
 }
 
 // linkedPackages returns the packages of other modules that a package links, on
 // any of the platforms.
-func linkedPackages(pkg string) ([]linkedPackage, error) {
+func linkedPackages(ctx context.Context, pkg string) ([]linkedPackage, error) {
 	var all []linkedPackage
 	for _, platform := range platforms {
 		system, architecture, _ := strings.Cut(platform, "/")
-		list := exec.Command("go", "list", "-deps", "-json=Dir,Module", pkg)
+		list := exec.CommandContext(ctx, "go", "list", "-deps", "-json=Dir,Module", pkg)
 		list.Env = append(os.Environ(), "GOOS="+system, "GOARCH="+architecture, "CGO_ENABLED=0")
 		list.Stderr = os.Stderr
 		output, err := list.Output()
@@ -99,7 +104,7 @@ var licenseFile = regexp.MustCompile(`(?i)^(licen[sc]e|copying|notice|unlicense)
 
 // collect reads the license files of each package's folder and of the folders
 // above it in its module.
-func collect(linked []linkedPackage) ([]*notice, error) {
+func collect(ctx context.Context, linked []linkedPackage) ([]*notice, error) {
 	byText := make(map[string]*notice)
 	licensed := make(map[string]bool)
 	seen := make(map[string]bool)
@@ -124,7 +129,7 @@ func collect(linked []linkedPackage) ([]*notice, error) {
 			return nil, fmt.Errorf("%s has no license file", p.Module.Path)
 		}
 	}
-	if err := addStandardLibrary(byText); err != nil {
+	if err := addStandardLibrary(ctx, byText); err != nil {
 		return nil, err
 	}
 	return slices.SortedFunc(maps.Values(byText), func(a, b *notice) int {
@@ -132,8 +137,8 @@ func collect(linked []linkedPackage) ([]*notice, error) {
 	}), nil
 }
 
-func addStandardLibrary(byText map[string]*notice) error {
-	root, err := exec.Command("go", "env", "GOROOT").Output()
+func addStandardLibrary(ctx context.Context, byText map[string]*notice) error {
+	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
 		return fmt.Errorf("go env: %w", err)
 	}

@@ -44,16 +44,10 @@ func TestAModuleNeedsALicense(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		p := linkedPackage{Dir: dir}
-		p.Module = &struct {
-			Path, Dir string
-			Main      bool
-			Replace   *struct{ Dir string }
-		}{Path: "example.com/m", Dir: root}
-		return []linkedPackage{p}
+		return []linkedPackage{{dir, &linkedModule{Path: "example.com/m", Dir: root}}}
 	}
 	mit := "Permission is hereby granted, free of charge, to any person obtaining a copy"
-	notices, err := collect(linked(map[string]string{"LICENSE": mit, "a/NOTICE": "made by us"}))
+	notices, err := collect(t.Context(), linked(map[string]string{"LICENSE": mit, "a/NOTICE": "made by us"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +61,7 @@ func TestAModuleNeedsALicense(t *testing.T) {
 			t.Errorf("%q is missing in\n%s", want, all)
 		}
 	}
-	if _, err := collect(linked(map[string]string{"a/NOTICE": "made by us", "README": mit})); err == nil || !strings.Contains(err.Error(), "example.com/m has no license file") {
+	if _, err := collect(t.Context(), linked(map[string]string{"a/NOTICE": "made by us", "README": mit})); err == nil || !strings.Contains(err.Error(), "example.com/m has no license file") {
 		t.Errorf("without a license: %v", err)
 	}
 }
