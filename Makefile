@@ -54,11 +54,13 @@ soak: prepared ## the fault tests in their long form, with their figures
 	cd e2e && $(GO) test -count 1 -timeout 30m -v ./faults -soak
 
 .PHONY: lint
-lint: ## formatting, vet, golangci-lint, tidy modules, generated files
+lint: ## formatting, vet for all systems, golangci-lint, tidy modules, generated files, workflows
 	$(call each,$(GO) vet ./...)
+	.ci/crossvet
+	$(TOOL) actionlint
 	$(call each,$(TOOL) golangci-lint run)
 	$(call each,$(GO) mod tidy -diff)
-	cd tools && $(GO) mod tidy -diff
+	cd tools && $(GO) vet ./... && $(GO) mod tidy -diff
 	.ci/generated
 
 .PHONY: tidy
