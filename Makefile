@@ -11,7 +11,7 @@ FUZZTIME ?= 20s
 
 .PHONY: help
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-13s %s\n", $$1, $$2 }'
 
 .PHONY: build
 build: ## build/caddy: Caddy with this module
@@ -62,6 +62,10 @@ lint: ## formatting, vet for all systems, golangci-lint, tidy modules, generated
 	$(call each,$(GO) mod tidy -diff)
 	cd tools && $(GO) vet ./... && $(GO) mod tidy -diff
 	.ci/generated
+
+.PHONY: release-check
+release-check: ## make a release of the last commit and try it: packages, image (root on Debian, 10 minutes)
+	.ci/release-check
 
 .PHONY: tidy
 tidy: ## go mod tidy in every module, after a change of dependencies
