@@ -59,12 +59,18 @@ redis-versions: ## the Redis tests against Redis 6.2 to 8.0 and Valkey 8.1 and 9
 	e2e/redisversions/run.sh
 
 .PHONY: lint
-lint: ## formatting, vet, golangci-lint, tidy modules, generated files
+lint: ## formatting, vet for all systems, golangci-lint, tidy modules, generated files, workflows
 	$(call each,$(GO) vet ./...)
+	.ci/crossvet
+	$(TOOL) actionlint
 	$(call each,$(TOOL) golangci-lint run)
 	$(call each,$(GO) mod tidy -diff)
-	cd tools && $(GO) mod tidy -diff
+	cd tools && $(GO) vet ./... && $(GO) mod tidy -diff
 	.ci/generated
+
+.PHONY: release-check
+release-check: ## make a release of the last commit and try it: packages, image (root on Debian, 10 minutes)
+	.ci/release-check
 
 .PHONY: tidy
 tidy: ## go mod tidy in every module, after a change of dependencies

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the programs that the tests need beside Go and Python: a C compiler for the
-# race detector, Node, a Redis server, Prometheus, Chromium. Does nothing if all are there.
+# race detector, Node, a Redis server, Prometheus, Chromium, systemd-analyze. Does nothing if all are there.
 # Package prepared does the rest: npm packages, a Python environment, Caddy.
 set -eu
 cd "$(dirname "$0")"
@@ -22,3 +22,4 @@ command -v redis-server >/dev/null || command -v valkey-server >/dev/null || deb
 command -v prlimit >/dev/null || debian util-linux # full disks are made with it
 command -v chromium >/dev/null || command -v google-chrome >/dev/null || debian chromium fonts-dejavu-core # the inspector's page is tested with it
 command -v promtool >/dev/null || debian prometheus # its dashboard and alerts are tested with it
+command -v systemd-analyze >/dev/null || debian systemd # units are verified with it

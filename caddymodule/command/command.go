@@ -71,6 +71,7 @@ func subcommands() []*cobra.Command {
 		listenCommand(),
 		handshakesCommand(),
 		queueCommand(),
+		healthCommand(),
 	}
 }
 

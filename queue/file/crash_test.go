@@ -8,15 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -332,73 +329,6 @@ func TestTooLittleDiskSpaceIsFull(t *testing.T) {
 	}
 	store.SetMinFree(-1)
 	put(t, store, small("k"))
-}
-
-// A disk that is full is stood in for by a limit on the size of files, in a
-// process of its own: the limit is one of the process, and the tool that runs the
-// tests writes files too.
-func TestAFullDiskRefusesEntriesAndLosesNone(t *testing.T) {
-	const inChild = "QUEUE_FILE_FULL_DISK"
-	if os.Getenv(inChild) == "" {
-		child := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
-		child.Env = append(os.Environ(), inChild+"=1")
-		if out, err := child.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS: "+t.Name()) {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		return
-	}
-	signal.Ignore(syscall.SIGXFSZ)
-	var before syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
-		t.Fatal(err)
-	}
-	limit := func(size uint64) {
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: before.Max}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(func() { limit(before.Cur) })
-
-	var log bytes.Buffer
-	path := filepath.Join(t.TempDir(), "queue.db")
-	store := mustOpen(t, Options{Path: path, MinFree: -1})
-	store.SetLogger(slog.New(slog.NewTextHandler(&log, nil)))
-	put(t, store, small("first"))
-	leases, _, err := store.Lease(t.Context(), "q", 1, time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	limit(0)
-	for _, p := range []queue.Put{small("a"), large("b"), small("a")} {
-		if _, err := store.Put(t.Context(), p); !errors.Is(err, queue.ErrFull) {
-			t.Errorf("Put = %v, want ErrFull", err)
-		}
-	}
-	if err := store.Finish(t.Context(), leases[0], queue.Outcome{Action: queue.Deliver}); !errors.Is(err, queue.ErrFull) {
-		t.Errorf("Finish = %v, want ErrFull", err)
-	}
-	if leases, _, err := store.Lease(t.Context(), "q", 1, time.Minute); err == nil {
-		t.Errorf("Lease = %d entries, whose delivery could not be recorded", len(leases))
-	}
-	limit(before.Cur)
-	if err := store.Finish(t.Context(), leases[0], queue.Outcome{Action: queue.Deliver}); err != nil {
-		t.Errorf("Finish once there is room: %v", err)
-	}
-	put(t, store, small("a"))
-	put(t, store, large("b"))
-	if files := bodyFiles(t, path); len(files) != 1 {
-		t.Errorf("there are the files %v, want one", files)
-	}
-	if text := log.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "cannot be written") || !strings.Contains(text, "can be written again") {
-		t.Errorf("log is %q, want the loss and the recovery once each", text)
-	}
-
-	after := mustOpen(t, Options{Path: crash(t, path), MinFree: -1})
-	for key, want := range map[string]queue.State{"first": queue.Delivered, "a": queue.Waiting, "b": queue.Waiting} {
-		if e, err := after.Get(t.Context(), "q", key); err != nil || e.State != want {
-			t.Errorf("%s is %v, %v after a restart, want %v", key, e.State, err, want)
-		}
-	}
 }
 
 func TestAFileThatBreaksWhileInUseIsAnError(t *testing.T) {

@@ -165,12 +165,14 @@ func TestAFullDiskRefusesDeliveriesUntilThereIsRoom(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
 		t.Fatal(err)
 	}
-	limit := func(size uint64) {
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: before.Max}); err != nil {
+	limit := func(files syscall.Rlimit) {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &files); err != nil {
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(func() { limit(before.Cur) })
+	full := before
+	full.Cur = 0
+	t.Cleanup(func() { limit(before) })
 
 	synctest.Test(t, func(t *testing.T) {
 		var logged logBook
@@ -178,7 +180,7 @@ func TestAFullDiskRefusesDeliveriesUntilThereIsRoom(t *testing.T) {
 		store := mustOpen(t, Options{Path: path})
 		store.SetLogger(slog.New(slog.NewTextHandler(&logged, nil)))
 		first := handle(t, store, 1)
-		limit(0)
+		limit(full)
 
 		keys := replay.Keys{Blocking: []replay.Key{{2}}}
 		owner := replay.NewOwner()
@@ -195,7 +197,7 @@ func TestAFullDiskRefusesDeliveriesUntilThereIsRoom(t *testing.T) {
 		_, err := store.Claim(t.Context(), replay.Keys{Blocking: []replay.Key{{3}}}, replay.NewOwner(), time.Minute)
 		wantError(t, err, ErrUnwritable, "free some space")
 
-		limit(before.Cur)
+		limit(before)
 		time.Sleep(2 * boltfile.ProbeEvery)
 		synctest.Wait()
 		if err := store.Commit(t.Context(), keys, owner, time.Hour, 200); err != nil {

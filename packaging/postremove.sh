@@ -1,0 +1,12 @@
+#!/bin/sh
+# Leaves /var/lib/caddy, with certificates and what was handled, except when the
+# .deb is purged.
+set -e
+
+if [ -d /run/systemd/system ]; then
+	systemctl daemon-reload
+fi
+if [ "$1" = purge ]; then
+	rm -rf /var/lib/caddy
+	rmdir /etc/caddy/secrets /etc/caddy 2>/dev/null || true
+fi
