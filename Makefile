@@ -57,7 +57,7 @@ soak: prepared ## the fault tests in their long form, with their figures
 lint: ## formatting, vet for all systems, golangci-lint, tidy modules, generated files, workflows
 	$(call each,$(GO) vet ./...)
 	.ci/crossvet
-	$(TOOL) actionlint
+	$(GO) tool -modfile=tools/workflows/go.mod actionlint
 	$(call each,$(TOOL) golangci-lint run)
 	$(call each,$(GO) mod tidy -diff)
 	cd tools && $(GO) vet ./... && $(GO) mod tidy -diff
