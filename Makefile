@@ -62,7 +62,7 @@ redis-versions: ## the Redis tests against Redis 6.2 to 8.0 and Valkey 8.1 and 9
 lint: ## formatting, vet for all systems, golangci-lint, tidy modules, generated files, workflows
 	$(call each,$(GO) vet ./...)
 	.ci/crossvet
-	$(TOOL) actionlint
+	$(GO) tool -modfile=tools/workflows/go.mod actionlint
 	$(call each,$(TOOL) golangci-lint run)
 	$(call each,$(GO) mod tidy -diff)
 	cd tools && $(GO) vet ./... && $(GO) mod tidy -diff
