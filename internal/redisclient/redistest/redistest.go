@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/redisserver"
 )
 
@@ -30,20 +31,30 @@ type Server struct {
 	output  bytes.Buffer
 }
 
-// FreePort returns a port that nobody listens on at this moment.
+// FreePort returns a port that nothing listens on at this moment. A Cluster node also
+// needs the one 10000 above. Both are below the ports that Linux uses for outgoing
+// connections, one of which could take it before the server listens.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	for {
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		_, text, err := net.SplitHostPort(process.Address(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		port := l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
-		if port < 55000 { // a Cluster node also needs the port 10000 above
+		port, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if port+10000 < 32768 && isFree(t, port+10000) {
 			return port
 		}
 	}
+}
+
+func isFree(t testing.TB, port int) bool {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	return err == nil && l.Close() == nil
 }
 
 // Start starts a server with more arguments and waits until it answers.
