@@ -38,7 +38,7 @@ test: prepared ## all tests, unit and end-to-end, with the race detector
 	# -count 1: go test does not see when files outside the module have changed.
 	cd e2e && CGO_ENABLED=1 $(GO) test -race -count 1 -timeout 10m ./...
 	# Without the race detector, which makes pools forget at random.
-	$(GO) test -run Allocations ./body ./signature ./caddymodule ./queue/file
+	$(GO) test -run Allocations ./body ./signature ./caddymodule ./queue/file ./replay/...
 	cd bench && $(GO) test ./hostile
 
 # In either format: see docs/vectors.md.

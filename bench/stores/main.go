@@ -30,8 +30,13 @@ func main() {
 	most := flag.Int("most", 10_000_000, "the largest number of remembered keys")
 	dir := flag.String("dir", "", "folder for replay files (default: a temporary one)")
 	redisURL := flag.String("redis", "", "URL of a Redis to measure, which is left with some keys (default: none)")
+	growth := flag.String("growth", "", "folder to write curves to, in place of all tables: growth-stores.json and growth-queue.json")
 	flag.Parse()
 
+	if *growth != "" {
+		measureGrowth(*growth, *most)
+		return
+	}
 	var sizes []int
 	for _, size := range []int{10_000, 1_000_000, 10_000_000} {
 		if size <= *most {
