@@ -49,13 +49,14 @@ func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery 
 	id := h.identity.Load()
 	d := &delivery{w: w, r: r, provider: h.current.Load(), endpoint: id.name, metrics: id.metrics}
 	d.signed = signature.Request{
-		Method:     r.Method,
-		Host:       r.Host,
-		Scheme:     "http",
-		RequestURI: originForm(r.RequestURI, r.URL),
-		Header:     r.Header,
-		WebSocket:  opensWebSocket(r),
-		Now:        h.now(),
+		MaxInflated: h.MaxBody,
+		Method:      r.Method,
+		Host:        r.Host,
+		Scheme:      "http",
+		RequestURI:  originForm(r.RequestURI, r.URL),
+		Header:      r.Header,
+		WebSocket:   opensWebSocket(r),
+		Now:         h.now(),
 	}
 	d.signed.AcceptHandshake = h.handshakes.accepts(d.endpoint, d.signed.Now)
 	if r.TLS != nil {

@@ -102,7 +102,8 @@ type Handler struct {
 
 	// The largest body, in bytes. A larger one gets 413. Default: 25 MiB, as
 	// GitHub documents; 64 MiB for providers that send whole mails, and less
-	// for providers whose deliveries are known to be small.
+	// for providers whose deliveries are known to be small. 4 MiB for a delivery
+	// whose body is hashed with SHA-384 or SHA-512, including Ed25519.
 	MaxBody int64 `json:"max_body,omitempty"`
 
 	// How long the body may take to arrive; after that the sender gets 408.
@@ -140,7 +141,9 @@ type Handler struct {
 	store    gateStore
 	ownStore bool // the config names a store for this endpoint
 	limits   body.Limits
-	waiting  chan struct{} // a place for every copy that may wait
+	// slowMaxBody is max_body for a body whose hash is slow.
+	slowMaxBody int64
+	waiting     chan struct{} // a place for every copy that may wait
 	// background is a place for every delivery whose claim may still be
 	// ended after its answer.
 	background chan struct{}
@@ -206,7 +209,11 @@ type Replay struct {
 
 // Defaults.
 const (
-	defaultMaxBody     = 25 << 20
+	defaultMaxBody = 25 << 20
+	// defaultSlowBody is that for a body that is hashed with SHA-384 or SHA-512,
+	// which take more than twice as long as SHA-256. No documentation of such a
+	// sender names larger deliveries.
+	defaultSlowBody    = 4 << 20
 	defaultBodyTimeout = 30 * time.Second
 	defaultAppTimeout  = 5 * time.Minute
 	defaultLease       = time.Minute
@@ -326,6 +333,7 @@ func (h *Handler) loadProvider(ctx caddy.Context) error {
 
 func (h *Handler) setDefaults() {
 	h.Mode = cmp.Or(h.Mode, modeEnforce)
+	h.slowMaxBody = cmp.Or(h.MaxBody, h.facts().MaxBody, defaultSlowBody)
 	h.MaxBody = cmp.Or(h.MaxBody, h.facts().MaxBody, defaultMaxBody)
 	h.BodyTimeout = cmp.Or(h.BodyTimeout, caddy.Duration(defaultBodyTimeout))
 	h.AppTimeout = cmp.Or(h.AppTimeout, caddy.Duration(defaultAppTimeout))
@@ -530,8 +538,8 @@ func (h *Handler) checkHeaders(d *delivery) error {
 	if err := d.provider.CheckHeaders(&d.signed); err != nil {
 		return err
 	}
-	if d.r.ContentLength > h.MaxBody {
-		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the declared length is %d bytes, max_body is %d", d.r.ContentLength, h.MaxBody)}
+	if most := h.maxBody(d); d.r.ContentLength > most {
+		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the declared length is %d bytes, max_body is %d: if the provider sends longer bodies, set max_body", d.r.ContentLength, most)}
 	}
 	d.observed.step(stepHeaders)
 	return nil
@@ -555,7 +563,7 @@ func (h *Handler) verify(d *delivery) error {
 	d.metrics.verified(start)
 	d.body.Settle()
 	if errors.Is(err, body.ErrBudget) {
-		return h.bodyRefusal(err)
+		return h.bodyRefusal(d, err)
 	}
 	if err != nil {
 		return err

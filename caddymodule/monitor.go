@@ -35,7 +35,7 @@ func (h *Handler) watch(d *delivery, next caddyhttp.Handler) error {
 	}
 	defer d.body.Release()
 	if rest != nil {
-		h.note(d, h.tooLong())
+		h.note(d, h.tooLong(d))
 		return d.letThroughLonger(rest, next)
 	}
 	if time.Since(started) > time.Duration(h.BodyTimeout) {
@@ -95,13 +95,13 @@ func (h *Handler) note(d *delivery, err error) {
 // readPrefix reads the body up to max_body. rest is what comes after it, nil
 // if there is nothing.
 func (h *Handler) readPrefix(d *delivery) (rest io.Reader, err error) {
-	source := d.r.Body
-	b, err := readWhole(io.LimitReader(source, h.MaxBody), d.r.ContentLength, h.limits, h.app.budget)
+	source, most := d.r.Body, h.maxBody(d)
+	b, err := readWhole(io.LimitReader(source, most), d.r.ContentLength, h.limits, h.app.budget)
 	if err != nil {
-		return nil, h.bodyRefusal(err)
+		return nil, h.bodyRefusal(d, err)
 	}
 	d.took(b)
-	if b.Size() < h.MaxBody {
+	if b.Size() < most {
 		return nil, nil
 	}
 	var one [1]byte
@@ -111,7 +111,7 @@ func (h *Handler) readPrefix(d *delivery) (rest io.Reader, err error) {
 	}
 	if !errors.Is(err, io.EOF) {
 		b.Release()
-		return nil, h.bodyRefusal(err)
+		return nil, h.bodyRefusal(d, err)
 	}
 	return nil, nil
 }

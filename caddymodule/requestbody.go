@@ -21,15 +21,17 @@ func (h *Handler) readBody(d *delivery) error {
 	mayWait := r.ContentLength != 0 || r.ProtoMajor != 1
 	bounded := mayWait && rc.SetReadDeadline(time.Now().Add(time.Duration(h.BodyTimeout))) == nil
 	limits := h.limits
-	if most := d.signed.MaxBody; most > 0 {
-		limits.MaxSize = min(limits.MaxSize, most)
+	limits.MaxSize = h.maxBody(d)
+	challenge := d.signed.MaxBody > 0 && d.signed.MaxBody < limits.MaxSize
+	if challenge {
+		limits.MaxSize = d.signed.MaxBody
 	}
 	b, err := readWhole(r.Body, r.ContentLength, limits, h.app.budget)
-	if errors.Is(err, body.ErrTooLarge) && limits.MaxSize < h.limits.MaxSize {
+	if errors.Is(err, body.ErrTooLarge) && challenge {
 		return &refusal{outcome: MissingSignature, reason: fmt.Sprintf("no signature, and no handshake, because the body is longer than %d bytes", limits.MaxSize)}
 	}
 	if err != nil {
-		return h.bodyRefusal(err)
+		return h.bodyRefusal(d, err)
 	}
 	if bounded {
 		_ = rc.SetReadDeadline(time.Time{}) // it was possible a moment ago
@@ -69,12 +71,12 @@ func (d *delivery) took(b *body.Body) {
 }
 
 // bodyRefusal says what became of a body that could not be read.
-func (h *Handler) bodyRefusal(err error) error {
+func (h *Handler) bodyRefusal(d *delivery, err error) error {
 	var tooLarge *http.MaxBytesError
 	var timeout net.Error
 	switch {
 	case errors.Is(err, body.ErrTooLarge):
-		return h.tooLong()
+		return h.tooLong(d)
 	case errors.As(err, &tooLarge):
 		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the body is longer than request_body allows, which is %d bytes", tooLarge.Limit)}
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -87,8 +89,17 @@ func (h *Handler) bodyRefusal(err error) error {
 	return &refusal{outcome: Malformed, reason: "the body broke off", err: err}
 }
 
-func (h *Handler) tooLong() *refusal {
-	return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the body is longer than max_body, which is %d bytes", h.MaxBody)}
+// maxBody is the longest body that is accepted, in bytes. Providers whose secrets
+// were read again, or whose sender names the hash, differ from request to request.
+func (h *Handler) maxBody(d *delivery) int64 {
+	if d.signed.SlowHash {
+		return h.slowMaxBody
+	}
+	return h.MaxBody
+}
+
+func (h *Handler) tooLong(d *delivery) *refusal {
+	return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the body is longer than max_body, which is %d bytes: if the provider sends longer ones, set max_body", h.maxBody(d))}
 }
 
 func (h *Handler) bodyTimeout() *refusal {

@@ -214,30 +214,33 @@ func escapeLen(b []byte) int {
 	if len(b) < 2 {
 		return 0
 	}
-	switch b[1] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+	if shortEscapes[b[1]] != 0 {
 		return 2
 	}
 	if b[1] != 'u' || len(b) < 6 {
 		return 0
 	}
-	for _, c := range b[2:6] {
-		if _, ok := hexDigit(c); !ok {
-			return 0
-		}
+	if (hexDigits[b[2]]|hexDigits[b[3]]|hexDigits[b[4]]|hexDigits[b[5]])&noDigit != 0 {
+		return 0
 	}
 	return 6
 }
 
-func hexDigit(c byte) (rune, bool) {
-	switch {
-	case '0' <= c && c <= '9':
-		return rune(c - '0'), true
-	case 'a' <= c|0x20 && c|0x20 <= 'f':
-		return rune(c|0x20-'a') + 10, true
+// hexDigits are the values of hexadecimal digits, noDigit of all else.
+var hexDigits = func() (value [256]byte) {
+	for i := range value {
+		value[i] = noDigit
 	}
-	return 0, false
-}
+	for i, c := range []byte("0123456789abcdef") {
+		value[c], value[bytes.ToUpper([]byte{c})[0]] = byte(i), byte(i)
+	}
+	return value
+}()
+
+const noDigit = 0x80
+
+// shortEscapes are the characters of the escapes of two bytes, by their second.
+var shortEscapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
 // bare consumes a number, true, false or null.
 func (w *jsonWalk) bare(c byte) error {
@@ -321,16 +324,10 @@ func nameRune(name []byte) (rune, int) {
 		return utf8.DecodeRune(name)
 	}
 	if name[1] != 'u' {
-		i := strings.IndexByte(`"\/bfnrt`, name[1])
-		return rune("\"\\/\b\f\n\r\t"[i]), 2
+		return rune(shortEscapes[name[1]]), 2
 	}
 	// Halves of a pair are taken one by one, in every spelling alike.
-	var r rune
-	for _, c := range name[2:6] {
-		digit, _ := hexDigit(c)
-		r = r<<4 | digit
-	}
-	return r, 6
+	return rune(hexDigits[name[2]])<<12 | rune(hexDigits[name[3]])<<8 | rune(hexDigits[name[4]])<<4 | rune(hexDigits[name[5]]), 6
 }
 
 // jsonMembers yields name, as written, and value of every member of an object,
@@ -488,6 +485,11 @@ func unescaped(value []byte) string {
 			}
 			b.Write(value[:n])
 			value = value[n:]
+			continue
+		}
+		if value[1] != 'u' {
+			b.WriteByte(shortEscapes[value[1]])
+			value = value[2:]
 			continue
 		}
 		r, n := nameRune(value)

@@ -22,6 +22,15 @@ var maxBodies = map[string]int64{
 	"fireblocks-jws": 2 << 20,
 	// A transaction or an activity, in which one can be signed.
 	"turnkey": 2 << 20,
+	// An inquiry or a payment, with files as URLs. A header can have several sets of
+	// time and signature, and the body is hashed for each.
+	"persona":         2 << 20,
+	"worldpay-access": 2 << 20,
+	// A cart or an order. The body is hashed in base64.
+	"adobe-commerce": 8 << 20,
+	// What the operator's trigger has written. The body is hashed with the key of the
+	// test button, too.
+	"zendesk": 8 << 20,
 	// Names and URLs, and the message of a commit.
 	"terraform":          2 << 20,
 	"terraform-run-task": 2 << 20,
@@ -32,6 +41,9 @@ var maxBodies = map[string]int64{
 	"onfleet": 4 << 20,
 	// One charge, transfer or subscription, with the metadata of its request.
 	"paystack": 4 << 20,
+	// A call or a verification with its custom text. MD5 takes twice as long as
+	// SHA-256.
+	"sinch-voice": 4 << 20,
 	// The state of an applicant, without documents. The hash can be SHA-512.
 	"sumsub": 4 << 20,
 	// An entry is written with mutations of at most 80 KB. The body is escaped and
@@ -51,6 +63,9 @@ var maxBodies = map[string]int64{
 	// A token, whose JSON is in strings. The code looks into no more.
 	"kinde": wholeMost,
 	"wix":   wholeMost,
+	// One payment, mandate or payout. The body is hashed in base64url with SHA-512,
+	// twice.
+	"truelayer": wholeMost,
 	// Names and IDs: files are fetched.
 	"figma": wholeMost,
 	// Events of users, whose signature covers the body in base64 as one text.

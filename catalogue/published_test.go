@@ -132,9 +132,11 @@ func snsBody(t *testing.T, s *signer, kind string, changes map[string]string) st
 	}
 	maps.Copy(msg, changes)
 	var content strings.Builder
-	if err := msg.writeSigned(&content); err != nil {
+	names, err := msg.signedNames()
+	if err != nil {
 		t.Fatal(err)
 	}
+	msg.writeSigned(&content, names)
 	msg["Signature"] = s.sign(t, content.String())
 	raw, err := json.Marshal(msg)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -155,15 +154,15 @@ func (e snsEnvelope) sign(private crypto.Signer) (string, error) {
 			msg[name] = value
 		}
 	}
-	newHash, kind := sha256.New, crypto.SHA256
+	kind := crypto.SHA256
 	if e.SignatureVersion == "1" {
-		newHash, kind = sha1.New, crypto.SHA1
+		kind = crypto.SHA1
 	}
-	h := newHash()
-	if err := msg.writeSigned(h); err != nil {
+	names, err := msg.signedNames()
+	if err != nil {
 		return "", err
 	}
-	sig, err := private.Sign(rand.Reader, h.Sum(nil), kind)
+	sig, err := private.Sign(rand.Reader, msg.hash(kind, names), kind)
 	return base64.StdEncoding.EncodeToString(sig), err
 }
 

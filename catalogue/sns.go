@@ -101,11 +101,12 @@ func (s *sns) Verify(ctx context.Context, r *signature.Request) (*signature.Deli
 	if err != nil {
 		return nil, err
 	}
-	digest := sha256.New()
-	if err := msg.writeSigned(digest); err != nil {
+	names, err := msg.signedNames()
+	if err != nil {
 		return nil, err
 	}
-	if err := s.checkSignature(ctx, msg, r.Now); err != nil {
+	signed, err := s.checkSignature(ctx, msg, names, r.Now)
+	if err != nil {
 		return nil, err
 	}
 	// After what is cheaper: it looks at every byte.
@@ -119,7 +120,10 @@ func (s *sns) Verify(ctx context.Context, r *signature.Request) (*signature.Deli
 		return nil, signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
 	}
 	d := &signature.Delivery{ID: msg["MessageId"], IDSigned: true, Event: msg["Type"], EventSigned: true, Timestamp: sent, TimestampSigned: true}
-	d.Matches = []signature.Match{{Secret: identity, Digest: digest.Sum(nil)}}
+	if signed.hash != crypto.SHA256 {
+		signed.sum = msg.hash(crypto.SHA256, names)
+	}
+	d.Matches = []signature.Match{{Secret: identity, Digest: signed.sum}}
 	d.Contents = d.Matches // a topic is no secret that another could replace
 	if msg["Type"] != "SubscriptionConfirmation" {
 		return d, nil
@@ -216,8 +220,9 @@ func (s *sns) checkTime(text string, now time.Time) (time.Time, error) {
 	return sent, nil
 }
 
-// writeSigned writes what is signed: name and value, each on its line.
-func (m snsMessage) writeSigned(w io.Writer) error {
+// signedNames returns the names of the members that are signed. It refuses a
+// message of which they do not say all.
+func (m snsMessage) signedNames() ([]string, error) {
 	var names []string
 	switch m["Type"] {
 	case "Notification":
@@ -225,88 +230,96 @@ func (m snsMessage) writeSigned(w io.Writer) error {
 	case "SubscriptionConfirmation", "UnsubscribeConfirmation":
 		names = []string{"Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"}
 	default:
-		return signature.Refuse(signature.Malformed, "the message is of a Type that SNS does not have")
+		return nil, signature.Refuse(signature.Malformed, "the message is of a Type that SNS does not have")
 	}
 	for _, name := range snsNames[:snsSigned] {
 		value, present := m[name]
 		if present && !slices.Contains(names, name) {
-			return signature.Refuse(signature.Malformed, "a message of this Type has no %s, and it would not be signed", name)
+			return nil, signature.Refuse(signature.Malformed, "a message of this Type has no %s, and it would not be signed", name)
 		}
 		// What begins each next line could be moved into the one before.
 		if name != "Message" && strings.Contains(value, "\n") {
-			return signature.Refuse(signature.Malformed, "the %s has a line break", name)
+			return nil, signature.Refuse(signature.Malformed, "the %s has a line break", name)
 		}
 	}
 	for _, name := range names {
-		value, present := m[name]
-		if !present && name != "Subject" {
-			return signature.Refuse(signature.Malformed, "the message has no %s", name)
+		if _, present := m[name]; !present && name != "Subject" {
+			return nil, signature.Refuse(signature.Malformed, "the message has no %s", name)
 		}
+	}
+	return names, nil
+}
+
+// hash returns the hash that is signed.
+func (m snsMessage) hash(kind crypto.Hash, names []string) []byte {
+	h := kind.New()
+	m.writeSigned(h, names)
+	return h.Sum(nil)
+}
+
+// writeSigned writes what is signed to a hash or a buffer, which never fail: name
+// and value, each on its line.
+func (m snsMessage) writeSigned(w io.Writer, names []string) {
+	for _, name := range names {
+		value, present := m[name]
 		if !present {
 			continue
 		}
 		for _, text := range []string{name, "\n", value, "\n"} {
-			if err := writeText(w, text); err != nil {
-				return err
-			}
+			writeText(w, text)
 		}
 	}
-	return nil
 }
 
 // writeText writes text bit by bit: a hash would copy all of it.
-func writeText(w io.Writer, text string) error {
+func writeText(w io.Writer, text string) {
 	var buf [512]byte
 	for len(text) > 0 {
 		n := copy(buf[:], text)
-		if _, err := w.Write(buf[:n]); err != nil {
-			return err
-		}
+		_, _ = w.Write(buf[:n])
 		text = text[n:]
 	}
-	return nil
 }
 
 // checkSignature verifies with the configured certificates, or with the one
-// that the message names, if Amazon can have put it there.
+// that the message names, if Amazon can have put it there. It returns the hash
+// that is signed.
 //
 // What can be checked without it comes first: anybody can name certificates.
-func (s *sns) checkSignature(ctx context.Context, msg snsMessage, now time.Time) error {
+func (s *sns) checkSignature(ctx context.Context, msg snsMessage, names []string, now time.Time) (signedSum, error) {
+	var none signedSum
 	sig, err := rsaSignature(msg["Signature"])
 	if err != nil {
-		return err
+		return none, err
 	}
-	hash, ok := s.versions[msg["SignatureVersion"]]
+	kind, ok := s.versions[msg["SignatureVersion"]]
 	if !ok {
-		return signature.Refuse(signature.Malformed, "the SignatureVersion is none that is accepted here")
+		return none, signature.Refuse(signature.Malformed, "the SignatureVersion is none that is accepted here")
 	}
 	host := snsHost(msg["TopicArn"])
 	if host == "" || !snsCertURL(msg["SigningCertURL"], host) {
-		return signature.Refuse(signature.Malformed, "the SigningCertURL is none that Amazon uses for this topic")
+		return none, signature.Refuse(signature.Malformed, "the SigningCertURL is none that Amazon uses for this topic")
 	}
 	if !s.usesHost(host) {
-		return signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
+		return none, signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
 	}
 	chains := s.configured
 	if len(chains) == 0 && !snsFetchedPath.MatchString(msg["SigningCertURL"]) {
-		return signature.Refuse(signature.Malformed, "the SigningCertURL is none that Amazon uses for this topic")
+		return none, signature.Refuse(signature.Malformed, "the SigningCertURL is none that Amazon uses for this topic")
 	}
 	if len(chains) == 0 {
 		raw, err := s.fetcher.Get(ctx, keyfetch.Request{URL: msg["SigningCertURL"]})
 		if err != nil {
-			return fmt.Errorf("getting the certificate of SNS: %w", err)
+			return none, fmt.Errorf("getting the certificate of SNS: %w", err)
 		}
 		chain, err := parseCertificates(raw)
 		if err != nil {
-			return fmt.Errorf("reading the certificate of SNS: %w", err)
+			return none, fmt.Errorf("reading the certificate of SNS: %w", err)
 		}
 		chains = append(chains, chain)
 	}
-	h := hash.New()
-	if err := msg.writeSigned(h); err != nil {
-		return err
-	}
-	return s.tryChains(chains, snsCertNames(msg["TopicArn"]), signedSum{hash, h.Sum(nil), sig}, now)
+	signed := signedSum{kind, msg.hash(kind, names), sig}
+	return signed, s.tryChains(chains, snsCertNames(msg["TopicArn"]), signed, now)
 }
 
 // rsaSignature decodes a signature, which must be as long as one by an RSA key

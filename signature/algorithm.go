@@ -81,6 +81,12 @@ func (a Algorithm) hash() crypto.Hash {
 	}
 }
 
+// slow reports whether the algorithm hashes with SHA-512 or SHA-384, which take
+// more than twice as long as SHA-256.
+func (a Algorithm) slow() bool {
+	return a == Ed25519 || a.hash() == crypto.SHA512 || a.hash() == crypto.SHA384
+}
+
 func newHash(h crypto.Hash) func() hash.Hash {
 	switch h {
 	case crypto.SHA1:

@@ -70,7 +70,7 @@ func (v *Verifier) checkWholeForm(r *Request) error {
 	if !plainForm(r.Header) {
 		return Refuse(Malformed, "the Content-Type is not application/x-www-form-urlencoded in UTF-8")
 	}
-	form, err := r.formFields()
+	form, err := r.formFields(v.allForm)
 	if err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func (r *Request) Form() (url.Values, error) {
 	if r.formRead {
 		return r.form, nil
 	}
-	fields, err := r.formFields()
+	fields, err := r.formFields(false)
 	if fields == nil || err != nil {
 		return nil, err
 	}

@@ -44,12 +44,13 @@ var (
 	errManyFields = errors.New("more fields than are looked into")
 )
 
-// formFields finds the fields of the body, nil if it is no form.
-func (r *Request) formFields() (*formFields, error) {
+// formFields finds the fields of the body, nil if it is no form. all says that
+// every value will be read: whether its escapes are well-formed is checked then.
+func (r *Request) formFields(all bool) (*formFields, error) {
 	if r.fieldsRead {
 		return r.fields, nil
 	}
-	fields, err := r.findFields()
+	fields, err := r.findFields(all)
 	if _, counted := r.Body.(Charger); counted && err == nil {
 		// Once, however many schemes and secrets there are.
 		r.fields, r.fieldsRead = fields, true
@@ -57,12 +58,12 @@ func (r *Request) formFields() (*formFields, error) {
 	return fields, err
 }
 
-func (r *Request) findFields() (*formFields, error) {
+func (r *Request) findFields(all bool) (*formFields, error) {
 	declared, err := r.declaresForm()
 	if err != nil {
 		return nil, err
 	}
-	fields, err := readFields(r.Body)
+	fields, err := readFields(r.Body, all)
 	switch {
 	case err == nil:
 		return fields, nil
@@ -71,7 +72,7 @@ func (r *Request) findFields() (*formFields, error) {
 	case errors.Is(err, errManyFields) && declared:
 		return nil, Refuse(Malformed, "the form is too large to look into: at most %d fields", maxFields)
 	case errors.Is(err, errBadForm) && declared:
-		return nil, Refuse(Malformed, "the body is not a well-formed form")
+		return nil, refuseForm()
 	case errors.Is(err, errManyFields), errors.Is(err, errBadForm):
 		return nil, nil
 	}
@@ -80,14 +81,17 @@ func (r *Request) findFields() (*formFields, error) {
 
 // HasForm reports whether the body is a form, and refuses what Form does.
 func (r *Request) HasForm() (bool, error) {
-	fields, err := r.formFields()
+	fields, err := r.formFields(false)
 	return fields != nil, err
 }
 
-// readFields finds the fields of a form. The errors errNoForm, errBadForm and
-// errManyFields say that it is none that anybody looks into.
-func readFields(b Body) (*formFields, error) {
-	var s formScan
+func refuseForm() error { return Refuse(Malformed, "the body is not a well-formed form") }
+
+// readFields finds the fields of a form; all is as for formFields. The errors
+// errNoForm, errBadForm and errManyFields say that it is none that anybody looks
+// into.
+func readFields(b Body, all bool) (*formFields, error) {
+	s := formScan{unchecked: all}
 	_, err := b.WriteTo(&s)
 	if err == nil {
 		err = s.end()
@@ -106,15 +110,16 @@ func readFields(b Body) (*formFields, error) {
 // formScan finds fields in what is written to it. It accepts what url.ParseQuery
 // does.
 type formScan struct {
-	begun   bool // with something other than white space
-	fields  []formField
-	parts   int    // with those that are empty
-	names   int    // bytes of all names
-	name    []byte // of the field that was begun, as written
-	inValue bool
-	start   int64 // of the value
-	digits  int   // that an escape in the value still lacks
-	pos     int64
+	unchecked bool // escapes in values are not looked at
+	begun     bool // with something other than white space
+	fields    []formField
+	parts     int    // with those that are empty
+	names     int    // bytes of all names
+	name      []byte // of the field that was begun, as written
+	inValue   bool
+	start     int64 // of the value
+	digits    int   // that an escape in the value still lacks
+	pos       int64
 }
 
 // Write implements io.Writer.
@@ -159,7 +164,7 @@ func (s *formScan) add(part []byte) error {
 			s.start = s.pos + int64(len(name)) + 1
 		}
 	}
-	if bytes.IndexByte(value, ';') >= 0 || !s.escapes(value) {
+	if bytes.IndexByte(value, ';') >= 0 || (!s.unchecked && !s.escapes(value)) {
 		return errBadForm
 	}
 	return nil
@@ -337,7 +342,10 @@ func putUnescaped(w io.Writer, scratch, text []byte, last bool) ([]byte, int, er
 		if len(piece) == 0 {
 			break
 		}
-		scratch = appendUnescaped(scratch, piece)
+		var ok bool
+		if scratch, ok = appendUnescaped(scratch, piece); !ok {
+			return scratch, taken, refuseForm()
+		}
 		taken += len(piece)
 	}
 	return scratch, taken, nil
@@ -353,13 +361,18 @@ func wholeEscapes(text []byte) int {
 	return len(text)
 }
 
-// appendUnescaped appends text without its escapes, which are well-formed. Eight
-// bytes at a time are copied where there are none.
-func appendUnescaped(dst, text []byte) []byte {
+// escapedRun is how much is unescaped byte by byte before runs without escapes
+// are looked for again, in bytes: where there is one escape there are others.
+const escapedRun = 64
+
+// appendUnescaped appends text without its escapes. It reports false if one is not
+// well-formed. Eight bytes at a time are copied where there are none.
+func appendUnescaped(dst, text []byte) ([]byte, bool) {
 	n := len(dst)
 	dst = slices.Grow(dst, len(text))
 	out := dst[n : n+len(text)]
 	to, from := 0, 0
+	wrong := byte(0)
 	for from < len(text) {
 		for len(text)-from >= 8 {
 			x := binary.LittleEndian.Uint64(text[from:])
@@ -370,29 +383,46 @@ func appendUnescaped(dst, text []byte) []byte {
 			binary.LittleEndian.PutUint64(out[to:], x)
 			from, to = from+8, to+8
 		}
-		for end := min(from+8, len(text)); from < end; to++ {
+		for end := min(from+escapedRun, len(text)-2); from < end; to++ {
 			c := text[from]
-			switch {
-			case c == '%' && from+2 < len(text):
-				c = unhex[text[from+1]]<<4 | unhex[text[from+2]]
-				from += 3
-			case c == '+':
-				c = ' '
+			if c != '%' {
+				out[to] = unplus[c]
 				from++
-			default:
-				from++
+				continue
 			}
-			out[to] = c
+			left, right := unhex[text[from+1]], unhex[text[from+2]]
+			out[to] = left<<4 | right
+			wrong |= left | right
+			from += 3
+		}
+		for ; from < len(text) && from >= len(text)-2; from, to = from+1, to+1 {
+			if text[from] == '%' {
+				return dst, false
+			}
+			out[to] = unplus[text[from]]
 		}
 	}
-	return dst[:n+to]
+	return dst[:n+to], wrong&noHex == 0
 }
 
-// unhex are the values of hexadecimal digits.
+// unplus is every byte, and a space for the plus.
+var unplus = func() (plain [256]byte) {
+	for i := range plain {
+		plain[i] = byte(i)
+	}
+	plain['+'] = ' '
+	return plain
+}()
+
+// unhex are the values of hexadecimal digits, noHex of all other bytes.
 var unhex = func() (value [256]byte) {
+	for i := range value {
+		value[i] = noHex
+	}
 	for i, c := range []byte("0123456789abcdef") {
-		value[c] = byte(i)
-		value[bytes.ToUpper([]byte{c})[0]] = byte(i)
+		value[c], value[bytes.ToUpper([]byte{c})[0]] = byte(i), byte(i)
 	}
 	return value
 }()
+
+const noHex = 0x80

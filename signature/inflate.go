@@ -9,11 +9,11 @@ import (
 )
 
 // What a compressed body may grow to while it is hashed: nothing of it is
-// kept, so this bounds time, not memory. A stranger who sends little must not
-// cause much work, so the bound grows with what was sent; events shrink by
-// less than maxInflation.
+// kept, so this bounds time, not memory. A sender of little must not cause much
+// work, so the bound grows with what was sent; events shrink by less than
+// maxInflation. At most it is as long as one that is not compressed, by default.
 const (
-	maxInflated  = 64 << 20
+	maxInflated  = 25 << 20
 	maxInflation = 24
 	freeInflated = 1 << 20
 )
@@ -40,7 +40,7 @@ func writeInflated(w io.Writer, r *Request) error {
 		// Of several members an app might read the first alone.
 		zr.Multistream(false)
 		var n int64
-		limit := min(maxInflated, freeInflated+maxInflation*r.Body.Size())
+		limit := min(max(maxInflated, r.MaxInflated), freeInflated+maxInflation*r.Body.Size())
 		n, err = io.Copy(w, io.LimitReader(zr, limit+1))
 		if err == nil && n > limit {
 			return Refuse(Malformed, "the body is more than %d bytes when uncompressed", limit)

@@ -285,6 +285,8 @@ func (v *Verifier) prepare() error {
 	if v.template.open && !v.wholeJSON {
 		v.template.raw = false // where its fields begin cannot be told
 	}
+	v.allForm = s.WholeForm || slices.ContainsFunc(v.template.parts, func(p part) bool { return p.name == "form_sorted" })
+	v.slow = s.Algorithm.slow() && v.template.hashesText()
 	v.traits = Traits{BodySigned: v.template.body || s.WholeForm || s.NoBody, URLSigned: v.template.target}
 	if s.ID != nil {
 		v.traits.HasID, v.traits.IDSigned = true, v.template.covers(*s.ID)

@@ -49,6 +49,12 @@ type Request struct {
 	// delivery, but may be a handshake: a longer body makes it neither. 0: the
 	// body may be as long as that of a delivery.
 	MaxBody int64
+	// SlowHash is set by CheckHeaders of a provider if the body will be hashed with
+	// SHA-384 or SHA-512, for Ed25519 too. The default of max_body is smaller then.
+	SlowHash bool
+	// MaxInflated is how long a body may be when it is uncompressed, in bytes, where
+	// that is more than 25 MiB.
+	MaxInflated int64
 	// AcceptHandshake: the operator accepts unsigned handshakes at this moment,
 	// whatever the config says.
 	AcceptHandshake bool

@@ -289,6 +289,14 @@ func (t *template) escapedIsOpen() bool {
 	return (i > 0 && !closes(t.parts[i-1])) || (i+1 < len(t.parts) && !closes(t.parts[i+1]))
 }
 
+// hashesText reports whether text of the body itself is hashed: a hash of it, or
+// what is in headers and URL, is short.
+func (t *template) hashesText() bool {
+	return t.holdsBody() || slices.ContainsFunc(t.parts, func(p part) bool {
+		return p.name == "form_sorted" || p.field.From == "form" || p.field.From == "value"
+	})
+}
+
 // signsMethod reports whether the method is part of what is signed.
 func (t *template) signsMethod() bool {
 	return slices.ContainsFunc(t.parts, func(p part) bool { return p.name == "method" })

@@ -21,6 +21,7 @@ type values struct {
 	current *signatureList // the list that elements are read from
 	key     *key           // the secret that is tried
 	merge   bool           // all signatures go into one list
+	allForm bool           // every field of the form is read
 	parts   int            // of all lists
 	decoded []byte         // the bytes of all signatures
 
@@ -46,7 +47,7 @@ const keptScratch = 64 << 10
 
 func newValues(r *Request, v *Verifier) *values {
 	vals := valuesPool.Get().(*values)
-	vals.req, vals.paths, vals.merge = r, v.paths, !v.perList
+	vals.req, vals.paths, vals.merge, vals.allForm = r, v.paths, !v.perList, v.allForm
 	return vals
 }
 
@@ -134,7 +135,7 @@ func (v *values) queryValue(name string) (string, error) {
 // readForm finds the fields of the form, once.
 func (v *values) readForm() (*formFields, error) {
 	if !v.formRead {
-		form, err := v.req.formFields()
+		form, err := v.req.formFields(v.allForm)
 		if err != nil {
 			return nil, err
 		}

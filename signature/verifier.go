@@ -20,6 +20,8 @@ type Verifier struct {
 	traits    Traits
 	perList   bool // what is signed depends on the signature's own list
 	wholeJSON bool // the body must be one complete JSON document
+	allForm   bool // every field of the form is signed
+	slow      bool // the body is hashed with SHA-512 or SHA-384
 }
 
 const (
@@ -78,17 +80,21 @@ func anyValue(values []string) bool {
 }
 
 // CheckHeaders refuses what the headers alone give away: no signature, one
-// that cannot be read, a stale timestamp. It does not touch the body.
+// that cannot be read, a stale timestamp. It does not touch the body. It sets
+// SlowHash of the request.
 func (v *Verifier) CheckHeaders(r *Request) error {
 	if err := v.checkRequired(r); err != nil {
 		return err
 	}
-	if v.scheme.Signature.inBody() {
-		return nil
+	if !v.scheme.Signature.inBody() {
+		vals := newValues(r, v)
+		defer vals.release()
+		if err := v.candidates(vals); err != nil {
+			return err
+		}
 	}
-	vals := newValues(r, v)
-	defer vals.release()
-	return v.candidates(vals)
+	r.SlowHash = r.SlowHash || v.slow
+	return nil
 }
 
 // checkRequired checks headers that must have a fixed value.
