@@ -76,7 +76,7 @@ var made = []shape{
 	{name: "a genuine member made long", make: longStrings, most: 4 << 20, coded: true},
 	{name: "a genuine list made long", make: longLists, most: 1 << 20, coded: true},
 	{name: "a genuine object with many members", make: manyMembers, most: 1 << 20, coded: true},
-	{name: "a genuine field made long", make: longFields, most: 64 << 20},
+	{name: "a genuine field made long", make: longFields, most: 25 << 20},
 	{name: "many parts", make: manyParts, most: 1 << 20},
 	{name: "compressed", make: compressed, most: 256 << 10},
 	{name: "long headers", make: longHeaders, most: 256 << 10},
