@@ -110,8 +110,9 @@ func list(system, processor string) (all []*listing, err error) {
 		case p.Error != nil:
 			return nil, fmt.Errorf("%s: %s", p.ImportPath, p.Error.Err)
 		}
-		// The main function of a test is generated, into the build cache.
-		if !strings.HasSuffix(p.ImportPath, ".test") {
+		// The main function of a test is generated, into the build cache. The
+		// package unsafe is built into the type checker.
+		if !strings.HasSuffix(p.ImportPath, ".test") && p.ImportPath != "unsafe" {
 			all = append(all, p)
 		}
 	}
