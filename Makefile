@@ -53,6 +53,13 @@ vectors: build ## run conformance vectors: make vectors VECTORS='../shared/provi
 soak: prepared ## the fault tests in their long form, with their figures
 	cd e2e && $(GO) test -count 1 -timeout 30m -v ./faults -soak
 
+# The soak goes on where it was stopped: PARTS=3 runs three of its twenty parts.
+PARTS ?= 0
+.PHONY: soak-full
+soak-full: prepared ## a million deliveries, with every fault at once; resumable
+	mkdir -p build
+	cd e2e && $(GO) test -count 1 -timeout 0 -v -run TestEverythingAtOnce ./faults -full-state $(CURDIR)/build/soak-full.json -full-parts $(PARTS)
+
 .PHONY: lint
 lint: ## formatting, vet, golangci-lint, tidy modules, generated files
 	$(call each,$(GO) vet ./...)
