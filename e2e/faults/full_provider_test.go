@@ -56,6 +56,7 @@ type fullRun struct {
 	providers map[string][]delivery.Provider // by way
 	first     int                            // the number of the first delivery of this part
 	sites     [2]*fullSite
+	exposed   map[int]bool // of earlier parts, see fullProgress
 	client    *http.Client
 	sending   chan struct{} // bounds requests at a time
 
@@ -65,7 +66,7 @@ type fullRun struct {
 	hasty    int // 503s without Retry-After
 	rejected int // 4xx
 	example  string
-	again    int // deliveries of earlier parts that reached the app again
+	again    map[int]int // how often deliveries of earlier parts reached the app again
 }
 
 // fullPatience bounds how long one delivery is retried. The providers of this
@@ -80,7 +81,10 @@ func (r *fullRun) handledBy(number int, h handling) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if number < r.first {
-		r.again++
+		if r.again == nil {
+			r.again = make(map[int]int)
+		}
+		r.again[number]++
 		return
 	}
 	row := &r.rows[number-r.first]
