@@ -58,6 +58,13 @@ redis-versions: ## the Redis tests against Redis 6.2 to 8.0 and Valkey 8.1 and 9
 	e2e/redisversions/prepare.sh
 	e2e/redisversions/run.sh
 
+# The soak continues where it was stopped: PARTS=3 runs three of its twenty parts.
+PARTS ?= 0
+.PHONY: soak-full
+soak-full: prepared ## a million deliveries with all faults at once; resumable
+	mkdir -p build
+	cd e2e && $(GO) test -count 1 -timeout 0 -v -run TestEverythingAtOnce ./faults -full-state $(CURDIR)/build/soak-full.json -full-parts $(PARTS)
+
 .PHONY: lint
 lint: ## formatting, vet for all systems, golangci-lint, tidy modules, generated files, workflows
 	$(call each,$(GO) vet ./...)

@@ -21,10 +21,10 @@ type spool struct {
 }
 
 // newSpool makes a file with mode 0600 in dir and removes its name at once, so
-// that not even a crash leaves it behind. Where an open file cannot be removed
-// (Windows), close does it.
+// that not even a crash leaves it behind. Windows cannot remove an open file:
+// there createTemp has it removed with its last handle, and close makes sure.
 func newSpool(dir string, remove func(string) error) (*spool, error) {
-	f, err := os.CreateTemp(dir, "webhook-body-*")
+	f, err := createTemp(dir)
 	if err != nil {
 		return nil, fmt.Errorf("%w: making a temporary file: %w", ErrBudget, err)
 	}

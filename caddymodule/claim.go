@@ -239,9 +239,10 @@ func (c *claim) lost(err error) bool {
 }
 
 // retryCommit retries a commit, less and less often, for as long as the lease.
+// The pauses are short beside it, so that the last attempt is near its end.
 func (c *claim) retryCommit(status int) {
-	deadline := time.Now().Add(c.lease)
-	for pause := 100 * time.Millisecond; time.Now().Add(pause).Before(deadline); pause = min(2*pause, 5*time.Second) {
+	deadline, longest := time.Now().Add(c.lease), min(c.lease/10, 5*time.Second)
+	for pause := min(100*time.Millisecond, longest); time.Now().Add(pause).Before(deadline); pause = min(2*pause, longest) {
 		time.Sleep(pause)
 		err := c.commit(new(lazyDeadline), status)
 		if err == nil {

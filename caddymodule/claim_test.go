@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -396,6 +397,25 @@ func TestACommitThatFailsIsTriedAgainWhileTheClaimBlocks(t *testing.T) {
 			t.Errorf("logged %v", b.lines(""))
 		}
 	})
+}
+
+// A store that comes back before the lease ends is in time, however short the
+// lease is.
+func TestACommitIsTriedAgainUntilTheLeaseEnds(t *testing.T) {
+	for _, lease := range []time.Duration{time.Second, 3 * time.Second, 10 * time.Second, time.Minute, time.Hour} {
+		t.Run(lease.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := trial(t, config("github", fmt.Sprintf(`"replay":{"wait":"10ms","lease":%q}`, lease)))
+				store := b.faultyStore()
+				store.set(&store.commit, errStore)
+				b.expect(t, github("1", content), Verified, 200)
+				time.Sleep(lease * 85 / 100)
+				store.set(&store.commit, nil)
+				time.Sleep(lease)
+				b.expect(t, github("1", content), Duplicate, 200)
+			})
+		})
+	}
 }
 
 func TestACommitThatFailsForGoodIsGivenUpAtTheLease(t *testing.T) {

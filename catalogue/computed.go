@@ -78,7 +78,7 @@ var computed = []provider.Preset{
 	},
 	// With version 2 an app fetches cards, for which no time is signed.
 	{Name: "hubspot", Title: "HubSpot", Distinction: unique, Values: hubspotValues, Variants: []provider.Variant{
-		{Name: "v3", Help: "X-HubSpot-Signature-v3", Schemes: only(signature.HMACSHA256, base64In("X-HubSpot-Signature-v3", ""), signed("{method}{value.url}{body}{timestamp}"), jsonBody, timestamp(inHeader("X-HubSpot-Request-Timestamp"), "unix_ms", 0))},
+		{Name: "v3", Help: "X-HubSpot-Signature-v3", DigestBody: true, Schemes: only(signature.HMACSHA256, base64In("X-HubSpot-Signature-v3", ""), signed("{method}{value.url}{body}{timestamp}"), jsonBody, timestamp(inHeader("X-HubSpot-Request-Timestamp"), "unix_ms", 0))},
 		{Name: "v2", Help: "X-HubSpot-Signature with version v2", Distinction: &repeats, Schemes: only(signature.SHA256Prefix, hexIn("X-HubSpot-Signature", ""), signed("{method}{url}{body}"), jsonBody, require("X-HubSpot-Signature-Version", "v2")), Weakness: prefixWeakness},
 		{Name: "v1", Help: "X-HubSpot-Signature with version v1", Schemes: only(signature.SHA256Prefix, hexIn("X-HubSpot-Signature", ""), require("X-HubSpot-Signature-Version", "v1")), Weakness: prefixWeakness},
 	}, Window: 2 * day, Docs: "https://developers.hubspot.com/docs/api/webhooks/validating-requests", SecretHelp: "Client secret of the app"},

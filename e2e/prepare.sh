@@ -20,6 +20,7 @@ command -v "$(go env CC)" >/dev/null || debian gcc libc6-dev
 command -v npm >/dev/null || debian nodejs npm
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || debian redis-server
 command -v prlimit >/dev/null || debian util-linux # full disks are made with it
+command -v strace >/dev/null || debian strace # what a power cut leaves is found out with it
 command -v chromium >/dev/null || command -v google-chrome >/dev/null || debian chromium fonts-dejavu-core # the inspector's page is tested with it
 command -v promtool >/dev/null || debian prometheus # its dashboard and alerts are tested with it
 command -v systemd-analyze >/dev/null || debian systemd # units are verified with it

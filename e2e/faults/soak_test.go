@@ -6,7 +6,8 @@
 // attempt may reach the app. The one gap is allowed, and counted, where it is
 // promised: an attempt that never got an answer may have reached the app.
 //
-// go test runs a short form of each test, go test -soak the long one.
+// go test runs a short form of each test, go test -soak the long one. The full_
+// files have all of it at once: see TestEverythingAtOnce.
 package faults
 
 import "flag"
