@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/verify-webhook/caddy-verify-webhook/bench/chart"
@@ -23,15 +24,18 @@ type curve struct {
 	Points [][2]float64 `json:"points"`
 }
 
-// line writes points with as many digits as measurements have.
-func (c curve) line() string {
-	points := make([]string, 0, len(c.Points))
+// line is the curve as JSON, with as many digits as measurements have.
+func (c curve) line() (string, error) {
+	rounded := curve{Curve: c.Curve, Unit: c.Unit}
 	for _, p := range c.Points {
-		points = append(points, fmt.Sprintf("[%.15g,%.4g]", p[0], p[1]))
+		y, err := strconv.ParseFloat(strconv.FormatFloat(p[1], 'g', 4, 64), 64)
+		if err != nil {
+			return "", err
+		}
+		rounded.Points = append(rounded.Points, [2]float64{p[0], y})
 	}
-	name, _ := json.Marshal(c.Curve) // a string can always be encoded
-	unit, _ := json.Marshal(c.Unit)
-	return fmt.Sprintf(`{"curve":%s,"unit":%s,"points":[%s]}`, name, unit, strings.Join(points, ","))
+	data, err := json.Marshal(rounded)
+	return string(data), err
 }
 
 // growth is a file of curves, and what its charts show.
@@ -148,7 +152,7 @@ func writeImage(root, name, svg string) error {
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return fmt.Errorf("writing a chart: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(folder, name), []byte(svg), 0o644); err != nil { //nolint:gosec // it is published
+	if err := os.WriteFile(filepath.Join(folder, name), []byte(svg), 0o644); err != nil {
 		return fmt.Errorf("writing a chart: %w", err)
 	}
 	return nil

@@ -141,7 +141,7 @@ func verdict(figure result.Spread, limit float64, atLeast bool, machine float64)
 	}
 	switch judgment {
 	case result.Unclear:
-		return fmt.Sprintf("within the machine's variation of ±%s", percent(margin))
+		return "within the machine's variation of ±" + percent(margin)
 	case reached:
 		return "reached"
 	default:

@@ -57,8 +57,12 @@ func TestQueueGoalsAreRelativeToTheBestPeer(t *testing.T) {
 		metric  func(result.Measurement) float64
 		divisor float64
 	}{
-		{lone, result.PerSecond, 0.33}, {"1 KiB", result.PerSecond, 0.20}, {many, result.PerSecond, 0.31},
-		{lone, result.CPU, 4.5}, {"1 KiB", result.CPU, 7.1}, {many, result.CPU, 6.0},
+		{lone, result.PerSecond, 0.33},
+		{"1 KiB", result.PerSecond, 0.20},
+		{many, result.PerSecond, 0.31},
+		{lone, result.CPU, 4.5},
+		{"1 KiB", result.CPU, 7.1},
+		{many, result.CPU, 6.0},
 	}
 	probe := result.Measurement{CPU: 1, PerSecond: 2}
 	for _, test := range tests {

@@ -236,7 +236,11 @@ func (s *samples) curves() []curve {
 func writeCurves(path string, curves []curve) error {
 	var b strings.Builder
 	for _, c := range curves {
-		fmt.Fprintln(&b, c.line())
+		line, err := c.line()
+		if err != nil {
+			return fmt.Errorf("writing %s: %w", path, err)
+		}
+		fmt.Fprintln(&b, line)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return fmt.Errorf("writing curves: %w", err)

@@ -19,11 +19,11 @@ func markdown(r *result.Run) string {
 		r.Rounds, strings.Join(r.About, "; "), variationText(r))
 	section := func(title, text string) { fmt.Fprintf(&b, "\n### %s\n\n%s", title, text) }
 	accepted, others := byKind(r.Works)
-	cpu := r.Table(result.CPU, target.Caddy, accepted)
+	tables := []string{r.Table(result.CPU, target.Caddy, accepted)}
 	for part := range slices.Chunk(others, mostColumns) {
-		cpu += "\n" + r.Table(result.CPU, target.Caddy, part)
+		tables = append(tables, r.Table(result.CPU, target.Caddy, part))
 	}
-	section("CPU time of the server, µs a delivery", "**ratio to bare Caddy** · median (range)\n\n"+cpu)
+	section("CPU time of the server, µs a delivery", "**ratio to bare Caddy** · median (range)\n\n"+strings.Join(tables, "\n"))
 	section("Deliveries a second", "**ratio to bare Caddy** · median (range)\n\n"+r.Table(result.PerSecond, target.Caddy, accepted))
 	section("Latency, median, µs", r.Table(result.P50, "", append(slices.Clone(accepted), lone)))
 	section("Latency, 99th percentile, µs", r.Table(result.P99, "", append(slices.Clone(accepted), lone)))
