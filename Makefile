@@ -96,13 +96,26 @@ fuzz: ## run every fuzz target for FUZZTIME
 xcaddy: ## build with xcaddy, from the checkout and as published
 	.ci/xcaddy
 
+# An earlier run to compare with: make bench AGAINST=build/before.json
+AGAINST ?=
 .PHONY: bench
-bench: build benchmarked ## compare with bare Caddy, nginx and apps, in less than five minutes
-	build/bench -short -scale 0.5 -rounds 3 -most 2m -drains 1
+bench: build benchmarked ## compare with bare Caddy, nginx and apps, in less than three minutes; AGAINST=FILE: with an earlier run
+	build/bench -short -scale 0.2 -rounds 9 -most 2m20s $(if $(AGAINST),-against $(AGAINST))
 
 .PHONY: bench-full
-bench-full: build benchmarked ## the same with more kinds of work and five rounds
-	build/bench -rounds 5 -most 25m -backlogs 3 -drains 3
+bench-full: build benchmarked ## the same with all kinds of work and a queue of 1,000,000, in fifteen minutes, and its tables into the docs
+	build/bench -rounds 12 -scale 0.4 -most 9m -backlogs 2 -drains 2 -json build/bench-full.json
+	build/bench -render build/bench-full.json
+
+.PHONY: growth
+growth: build benchmarked ## measure what grows with connections and endpoints, and draw it
+	build/bench -grow connections
+	build/bench -grow endpoints
+	build/bench -curves
+
+.PHONY: curves
+curves: ## draw the charts of bench/results
+	cd bench && $(GO) run . -curves -docs ..
 
 # The benchmark, and what is compared with.
 .PHONY: benchmarked

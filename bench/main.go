@@ -3,7 +3,7 @@
 // Command bench measures verify_webhook side by side with a Caddy that verifies
 // nothing, with nginx and with apps that verify themselves: rounds, in which each
 // target does the same work one after the other. It prints Markdown and writes
-// JSON. docs/performance.md holds a run and says how to read it.
+// JSON. README.md says how to use it, docs/performance.md what came out.
 package main
 
 import (
@@ -21,6 +21,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/verify-webhook/caddy-verify-webhook/bench/result"
 )
 
 func main() {
@@ -29,16 +31,21 @@ func main() {
 	flag.StringVar(&o.floor, "floor", "build/caddy-floor", "a Caddy with the least that could be called verifying: bench/floor")
 	flag.StringVar(&o.python, "python", ".venv/bin/python", "a Python with Flask, gunicorn, FastAPI and uvicorn")
 	flag.StringVar(&o.json, "json", "build/bench.json", "file to write what was measured to")
-	flag.IntVar(&o.rounds, "rounds", 5, "how many rounds at most")
-	flag.BoolVar(&o.short, "short", false, "leave out some kinds of work")
+	flag.IntVar(&o.rounds, "rounds", 9, "how many rounds at most")
+	flag.BoolVar(&o.short, "short", false, "leave out some kinds of work, some targets, and the most memory")
 	flag.DurationVar(&o.most, "most", 15*time.Minute, "begin no round that would not end within this")
-	flag.Float64Var(&o.scale, "scale", 1, "how many deliveries to send, times the usual number")
+	flag.Float64Var(&o.scale, "scale", 1, "how many deliveries to send in a round, times the usual number")
 	flag.StringVar(&o.works, "works", "", "do only kinds of work whose names begin with this")
 	flag.IntVar(&o.backlogs, "backlogs", 0, "how many times to measure a queue with 1,000 and with 1,000,000 waiting")
 	flag.IntVar(&o.drains, "drains", 0, "how many times to measure how fast a queue drains")
 	flag.StringVar(&o.only, "targets", "", "measure only targets whose names contain one of these, separated by commas")
 	profiled := flag.String("profile", "", "take a CPU profile of verify_webhook at this work, and nothing else")
 	profilePath := flag.String("profile-to", "build/bench.pprof", "file to write the profile to")
+	against := flag.String("against", "", "compare with an earlier run, from the file that -json wrote")
+	rendered := flag.String("render", "", "write the tables and charts of a saved run into -docs, and measure nothing")
+	docs := flag.String("docs", ".", "the folder of the repository, for -render, -grow and -curves")
+	growing := flag.String("grow", "", "measure what grows with connections or with endpoints, write it to bench/results, and nothing else")
+	curves := flag.Bool("curves", false, "draw the charts of bench/results, and measure nothing")
 	takes := flag.Duration("takes", 0, "how long the app of -upstream works on each delivery")
 	upstream := flag.String("upstream", "", "be the app behind the proxies at this address, and nothing else")
 	flag.Parse()
@@ -51,9 +58,16 @@ func main() {
 		err = serve(*upstream, *takes)
 	case *profiled != "":
 		err = inFolder(func(dir string) error { return profile(ctx, o, dir, *profiled, *profilePath) })
+	case *rendered != "":
+		err = render(*docs, *rendered)
+	case *curves:
+		err = drawCurves(*docs)
+	case *growing != "":
+		debug.SetGCPercent(400)
+		err = inFolder(func(dir string) error { return grow(ctx, o, dir, *docs, *growing) })
 	default:
 		debug.SetGCPercent(400) // our own collections take time from what we measure
-		err = inFolder(func(dir string) error { return measure(ctx, o, dir) })
+		err = inFolder(func(dir string) error { return measure(ctx, o, dir, *against) })
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -71,7 +85,7 @@ type options struct {
 	backlogs, drains           int
 }
 
-// includes says whether the target is one of those to measure.
+// includes reports whether the target is one of those to measure.
 func (o options) includes(name string) bool {
 	if o.only == "" {
 		return true
@@ -115,31 +129,55 @@ func inFolder(f func(dir string) error) error {
 	return f(dir)
 }
 
-func measure(ctx context.Context, o options, dir string) error {
+func measure(ctx context.Context, o options, dir, against string) error {
+	var before *result.Run
+	if against != "" { // before anything is measured: the file may be missing
+		var err error
+		if before, err = readRun(against); err != nil {
+			return err
+		}
+	}
 	b, err := newBench(ctx, o, dir)
 	if err != nil {
 		return err
 	}
 	defer b.stop()
 
-	if err := b.rounds(ctx); err != nil {
-		return err
-	}
-	b.stop() // before memory is measured: it may need all there is
-	if err := b.peaks(ctx); err != nil {
-		return err
-	}
-	b.stop()
-	if err := b.queue(ctx); err != nil {
-		return err
+	for _, step := range []func(context.Context) error{b.vary, b.rounds, b.peaks, b.queue} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+		if err := b.save(); err != nil {
+			return err
+		}
 	}
 	fmt.Print(markdown(&b.run))
-	data, err := json.MarshalIndent(b.run, "", "\t")
+	if before != nil {
+		fmt.Print(changeTable(&b.run, before))
+	}
+	fmt.Fprintf(os.Stderr, "all of it took %v\n", time.Since(b.started).Round(time.Second))
+	return nil
+}
+
+func readRun(path string) (*result.Run, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading a saved run: %w", err)
+	}
+	run := new(result.Run)
+	if err := json.Unmarshal(data, run); err != nil {
+		return nil, fmt.Errorf("%s is not a saved run: %w", path, err)
+	}
+	return run, nil
+}
+
+func writeRun(path string, run *result.Run) error {
+	data, err := json.MarshalIndent(run, "", "\t")
 	if err != nil {
 		return fmt.Errorf("writing results: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(o.json), 0o750); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return fmt.Errorf("writing results: %w", err)
 	}
-	return os.WriteFile(o.json, append(data, '\n'), 0o600)
+	return os.WriteFile(path, append(data, '\n'), 0o600)
 }

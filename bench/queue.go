@@ -79,6 +79,7 @@ func reached(ctx context.Context, address string, n int) time.Duration {
 
 // queue measures what grows with what is waiting, and how fast it drains.
 func (b *bench) queue(ctx context.Context) error {
+	b.stop()
 	if b.backlogs > 0 {
 		if err := b.measureBacklogs(ctx); err != nil {
 			return err
@@ -121,6 +122,9 @@ func (b *bench) measureBacklogs(ctx context.Context) error {
 			}
 			m.Waiting = n
 			b.run.Backlogs = append(b.run.Backlogs, m)
+			if err := b.save(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -45,7 +45,11 @@ func newBench(ctx context.Context, o options, dir string) (*bench, error) {
 	}
 	b.env.Upstream = b.app.Address
 	b.run = result.Run{About: about(b.env), Skipped: make(map[string]string), PeakMemory: make(map[string]int64)}
-	for _, name := range target.All {
+	names := target.All
+	if o.short {
+		names = target.Short
+	}
+	for _, name := range names {
 		if !o.includes(name) {
 			continue
 		}
@@ -92,15 +96,77 @@ func (b *bench) stop() {
 	}
 }
 
-// rounds measures until all rounds are done or no other one would fit.
-func (b *bench) rounds(ctx context.Context) error {
-	for _, t := range b.targets { // what is done once only: growing pools, compiling scripts
-		for _, w := range []work{
-			{Kind: load.Accepted, Size: kiB, Connections: 32, Deliveries: 1000},
-			{Kind: load.Accepted, Size: miB, Connections: 32, Deliveries: 64},
-		} {
-			b.send(ctx, t, w, b.signer.Sign(w.Kind, w.Size, w.Deliveries))
+// warmUp has a target do what takes longer the first time: it grows pools and
+// compiles scripts.
+func (b *bench) warmUp(ctx context.Context, t *target.Target) {
+	for _, w := range []work{
+		{Kind: load.Accepted, Size: kiB, Connections: 32, Deliveries: 1000},
+		{Kind: load.Accepted, Size: miB, Connections: 32, Deliveries: 64},
+	} {
+		b.send(ctx, t, w, b.signer.Sign(w.Kind, w.Size, w.Deliveries))
+	}
+}
+
+const (
+	// twinRounds are how often two servers that are the same do the work of the run.
+	twinRounds = 4
+	// peerEvery is how many rounds have one in which peers take part: no goal is
+	// about them.
+	peerEvery = 3
+)
+
+// vary measures one server that was started twice: how far the figures differ is
+// how much the machine varies.
+func (b *bench) vary(ctx context.Context) error {
+	var twins [2]*target.Target
+	for i := range twins {
+		t, err := target.Start(ctx, b.env, target.Memory)
+		if err != nil {
+			return fmt.Errorf("starting a server to see how much the machine varies: %w", err)
 		}
+		defer t.Stop()
+		b.warmUp(ctx, t)
+		twins[i] = t
+	}
+	began := time.Now()
+	for round := 1; round <= twinRounds && ctx.Err() == nil; round++ {
+		for _, w := range b.works {
+			if w.Kind != load.Accepted {
+				continue
+			}
+			batch := b.signer.Sign(w.Kind, w.Size, w.distinct())
+			for i := range twins { // the other one begins every other round
+				i = (i + round) % len(twins)
+				m := b.measurement(ctx, round, w, twins[i], batch)
+				m.Target = [...]string{result.Twin, result.Other}[i]
+				b.run.Twins = append(b.run.Twins, m)
+			}
+		}
+	}
+	b.run.Variation = variationOf(b.run.Twins, b.options.rounds)
+	fmt.Fprintf(os.Stderr, "one server measured twice took %v: %s\n", time.Since(began).Round(time.Second), variationText(&b.run))
+	return ctx.Err()
+}
+
+// variationOf is that of all works together, because a work alone has few rounds.
+// Latency is compared only where deliveries are alone, so its variation is theirs.
+func variationOf(twins []result.Measurement, rounds int) result.Variation {
+	v := result.VariationOf(twins, rounds)
+	alone := slices.DeleteFunc(slices.Clone(twins), func(m result.Measurement) bool { return m.Work != lone })
+	v.P50 = result.VariationOf(alone, rounds).P50
+	return v
+}
+
+// variationText says how much the medians of the run vary.
+func variationText(r *result.Run) string {
+	return fmt.Sprintf("CPU ±%s, throughput ±%s, latency of a lone delivery ±%s", percent(r.Variation.CPU), percent(r.Variation.PerSecond), percent(r.Variation.P50))
+}
+
+// rounds measures until all rounds are done or no other one would fit. What was
+// measured is saved after each.
+func (b *bench) rounds(ctx context.Context) error {
+	for _, t := range b.targets {
+		b.warmUp(ctx, t)
 	}
 	var longest time.Duration
 	for round := 1; round <= b.options.rounds && time.Since(b.started)+longest < b.most; round++ {
@@ -110,14 +176,24 @@ func (b *bench) rounds(ctx context.Context) error {
 		}
 		b.run.Sync = append(b.run.Sync, syncTime(b.env.Dir))
 		b.run.Rounds = round
-		longest = max(longest, time.Since(began))
+		if round > 1 { // the first one has the peers, as every third
+			longest = max(longest, time.Since(began))
+		}
 		fmt.Fprintf(os.Stderr, "round %d took %v\n", round, time.Since(began).Round(time.Second))
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if err := b.save(); err != nil {
+			return err
+		}
 	}
+	// There may have been fewer rounds than were planned.
+	b.run.Variation = variationOf(b.run.Twins, b.run.Rounds)
 	return nil
 }
+
+// save writes what has been measured so far.
+func (b *bench) save() error { return writeRun(b.options.json, &b.run) }
 
 // measure has all targets do the same work. Every other round begins with the
 // last target, so that none always comes after the same one.
@@ -128,15 +204,18 @@ func (b *bench) measure(ctx context.Context, round int, w work) {
 	}
 	batch := b.signer.Sign(w.Kind, w.Size, w.distinct())
 	for _, t := range order {
-		if !w.does(t.Name) {
-			continue
+		if w.does(t.Name) && (!target.Peer(t.Name) || round%peerEvery == 1) {
+			b.run.Measurements = append(b.run.Measurements, b.measurement(ctx, round, w, t, batch))
 		}
-		r, cpu := b.send(ctx, t, w, batch)
-		b.run.Measurements = append(b.run.Measurements, result.Measurement{
-			Round: round, Work: w.Name, Target: t.Name,
-			Done: r.Done, Failed: r.Failed, Statuses: r.Statuses, PerSecond: r.PerSecond(),
-			P50: microseconds(r.P50), P99: microseconds(r.P99), CPU: microseconds(cpu) / float64(max(r.Done, 1)),
-		})
+	}
+}
+
+func (b *bench) measurement(ctx context.Context, round int, w work, t *target.Target, batch *load.Batch) result.Measurement {
+	r, cpu := b.send(ctx, t, w, batch)
+	return result.Measurement{
+		Round: round, Work: w.Name, Target: t.Name,
+		Done: r.Done, Failed: r.Failed, Statuses: r.Statuses, PerSecond: r.PerSecond(),
+		P50: microseconds(r.P50), P99: microseconds(r.P99), CPU: microseconds(cpu) / float64(max(r.Done, 1)),
 	}
 }
 
@@ -158,6 +237,10 @@ func (b *bench) send(ctx context.Context, t *target.Target, w work, batch *load.
 // peaks measures memory with big bodies on many connections, of servers that have
 // done nothing else.
 func (b *bench) peaks(ctx context.Context) error {
+	b.stop() // it may need all memory there is
+	if b.short {
+		return nil
+	}
 	var err error
 	if b.app, err = target.StartApp(ctx, b.env, 0); err != nil {
 		return err

@@ -4,6 +4,7 @@ package main
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/verify-webhook/caddy-verify-webhook/bench/load"
@@ -29,25 +30,43 @@ const (
 	mostOfOne = 3 * time.Second
 )
 
-// works are all kinds of load. Deliveries are so many that the server spends half
-// a second of CPU or more.
-var works = []work{
+// works are all kinds of load. The sizes of refusals before the body are those of
+// which net/http would read the rest of a body to keep the connection.
+var works = slices.Concat([]work{
 	{"1 KiB", load.Accepted, kiB, 32, 6000, true},
-	{"8 KiB", load.Accepted, 8 * kiB, 32, 6000, false},
+	{"8 KiB", load.Accepted, 8 * kiB, 32, 6000, true},
 	{"64 KiB", load.Accepted, 64 * kiB, 32, 4000, true},
 	{"1 MiB", load.Accepted, miB, 32, 600, true},
 	{many, load.Accepted, kiB, 256, 8000, true},
+	{lone, load.Accepted, kiB, 1, 600, true},
 	{"wrong signature, 1 KiB", load.WrongSignature, kiB, 32, 8000, true},
 	{"wrong signature, 64 KiB", load.WrongSignature, 64 * kiB, 32, 4000, false},
 	{"wrong signature, 1 MiB", load.WrongSignature, miB, 32, 600, false},
-	{"no signature, 1 KiB", load.NoSignature, kiB, 32, 8000, true},
-	{"no signature, 64 KiB", load.NoSignature, 64 * kiB, 32, 8000, false},
-	{"no signature, 256 KiB", load.NoSignature, 256 * kiB, 32, 4000, false},
-	{"no signature, 1 MiB", load.NoSignature, miB, 32, 2000, false},
-	{"stale, 1 KiB", load.Stale, kiB, 32, 8000, false},
 	{"duplicate, 1 KiB", load.Duplicate, kiB, 32, 8000, true},
-	{lone, load.Accepted, kiB, 1, 600, true},
+	{"no signature, 1 MiB", load.NoSignature, miB, 32, 2000, false},
+}, earlyRefusals())
+
+// early are the kinds that are refused before the body is read.
+var early = []load.Kind{load.NoSignature, load.Malformed, load.Stale, load.TooLarge}
+
+// earlySizes are the sizes that a goal is set for.
+var earlySizes = []struct {
+	name       string
+	bytes      int
+	deliveries int
+}{{"1 KiB", kiB, 8000}, {"64 KiB", 64 * kiB, 8000}, {"256 KiB", 256 * kiB, 4000}}
+
+func earlyRefusals() []work {
+	var all []work
+	for _, kind := range early {
+		for _, size := range earlySizes {
+			all = append(all, work{earlyName(kind, size.name), kind, size.bytes, 32, size.deliveries, kind == load.NoSignature && size.bytes != 64*kiB})
+		}
+	}
+	return all
 }
+
+func earlyName(kind load.Kind, size string) string { return string(kind) + ", " + size }
 
 const (
 	lone = "1 KiB, alone"
@@ -57,14 +76,16 @@ const (
 	distinctDuplicates = 256
 )
 
-// does says whether the target is measured with the work: Stripe's deliveries are
-// known to Caddy alone here, and what tells the app more has the same refusals.
+// does reports whether the target is measured with the work. Only Caddy has the
+// endpoints of some refusals here, and peers are not measured with all of them.
 func (w work) does(name string) bool {
 	switch {
 	case target.Queues(name): // refusals and duplicates are verify_webhook's
 		return w.Kind == load.Accepted && w.Size == kiB
-	case w.Kind == load.Stale:
-		return name == target.Caddy || target.Own(name)
+	case w.Kind == load.Stale || w.Kind == load.TooLarge || w.Kind == load.Malformed:
+		return name == target.Caddy || name == target.Memory
+	case w.Kind == load.NoSignature:
+		return name == target.Caddy || name == target.Floor || target.Own(name) || target.Peer(name) && w.Size != 64*kiB
 	case name == target.Told:
 		return w.Kind == load.Accepted
 	default:
@@ -80,7 +101,7 @@ func (w work) distinct() int {
 	return w.Deliveries
 }
 
-// expected says whether the status is what the target should answer.
+// expected reports whether the target should answer with the status.
 func expected(name, targetName string, status int) bool {
 	for _, w := range works {
 		if w.Name != name || targetName == target.Caddy {
@@ -89,6 +110,10 @@ func expected(name, targetName string, status int) bool {
 		switch w.Kind {
 		case load.WrongSignature, load.NoSignature, load.Stale:
 			return status == http.StatusUnauthorized
+		case load.Malformed:
+			return status == http.StatusBadRequest
+		case load.TooLarge:
+			return status == http.StatusRequestEntityTooLarge
 		}
 	}
 	if target.Queues(targetName) {

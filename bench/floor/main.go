@@ -1,8 +1,9 @@
 // Command floor is a Caddy with the least that could be called verifying: the
-// directive floor. It is what verify_webhook is measured against beside a Caddy
-// that verifies nothing, and of no other use: it knows one scheme, forgets
-// nothing, believes that every delivery succeeds, trusts that no transport reads
-// a body for longer than the handler runs, and tells the app nothing.
+// directive floor. It is what verify_webhook is measured against, and of no other
+// use: it has one scheme, never forgets a delivery, takes every delivery for
+// handled, and reuses a body's buffer although a transport may still read it.
+// `floor identity` also sets the headers by which verify_webhook identifies a
+// delivery to the app.
 package main
 
 import (
@@ -10,6 +11,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"math/bits"
 	"net/http"
@@ -26,15 +28,28 @@ import (
 
 func main() {
 	caddy.RegisterModule(handler{})
-	httpcaddyfile.RegisterHandlerDirective("floor", func(httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-		return handler{}, nil
+	httpcaddyfile.RegisterHandlerDirective("floor", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+		h.Next()
+		if !h.NextArg() {
+			return handler{}, nil
+		}
+		if h.Val() != "identity" {
+			return nil, h.ArgErr()
+		}
+		return handler{Identity: true}, nil
 	})
 	httpcaddyfile.RegisterDirectiveOrder("floor", httpcaddyfile.Before, "reverse_proxy")
 	caddycmd.Main()
 }
 
 // handler is one buffer, one HMAC and one map.
-type handler struct{}
+type handler struct {
+	Identity bool `json:"identity,omitempty"` // set the five headers
+}
+
+// The buffers that are pooled have the sizes that package body pools: powers of
+// two from 4 KiB to 1 MiB.
+const minBits, maxBits = 12, 20
 
 var (
 	secret = []byte(os.Getenv("WEBHOOK_SECRET"))
@@ -42,7 +57,7 @@ var (
 	mu   sync.Mutex
 	seen = make(map[[sha256.Size]byte]struct{})
 
-	pools [bits.UintSize + 1]sync.Pool // by the number of bits of the length
+	pools [maxBits + 1]sync.Pool // by the power of two
 )
 
 // CaddyModule implements caddy.Module.
@@ -51,23 +66,27 @@ func (handler) CaddyModule() caddy.ModuleInfo {
 }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
-func (handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (f handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	signature, err := hex.DecodeString(strings.TrimPrefix(r.Header.Get("X-Hub-Signature-256"), "sha256="))
-	if err != nil || len(signature) == 0 || r.ContentLength < 0 {
+	if err != nil || len(signature) == 0 {
 		return caddyhttp.Error(http.StatusUnauthorized, err)
 	}
-	class := bits.Len64(uint64(r.ContentLength))
-	buffer, _ := pools[class].Get().(*bytes.Buffer)
-	if buffer == nil {
-		buffer = bytes.NewBuffer(make([]byte, 0, 1<<class+bytes.MinRead))
+	if r.ContentLength < 0 || r.ContentLength > 1<<maxBits {
+		return caddyhttp.Error(http.StatusRequestEntityTooLarge, fmt.Errorf("a body of %d bytes", r.ContentLength))
 	}
-	defer pools[class].Put(buffer)
-	buffer.Reset()
-	if _, err := buffer.ReadFrom(r.Body); err != nil {
+	power := max(minBits, bits.Len64(uint64(max(r.ContentLength, 1)-1)))
+	buffer, _ := pools[power].Get().(*[]byte)
+	if buffer == nil {
+		made := make([]byte, 1<<power)
+		buffer = &made
+	}
+	defer pools[power].Put(buffer)
+	body := (*buffer)[:r.ContentLength]
+	if _, err := io.ReadFull(r.Body, body); err != nil {
 		return err
 	}
 	mac := hmac.New(sha256.New, secret)
-	mac.Write(buffer.Bytes())
+	mac.Write(body)
 	digest := [sha256.Size]byte(mac.Sum(nil))
 	if !hmac.Equal(digest[:], signature) {
 		return caddyhttp.Error(http.StatusUnauthorized, nil)
@@ -75,8 +94,20 @@ func (handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if handledBefore(digest) {
 		return nil
 	}
-	r.Body = io.NopCloser(bytes.NewReader(buffer.Bytes()))
+	if f.Identity {
+		identify(r.Header, digest)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	return next.ServeHTTP(w, r)
+}
+
+// identify sets as many headers as verify_webhook does for GitHub, which takes
+// less than five request_header directives.
+func identify(h http.Header, digest [sha256.Size]byte) {
+	values := [...]string{"github", hex.EncodeToString(digest[:16]), h.Get("X-GitHub-Delivery"), h.Get("X-GitHub-Event"), "id, event"}
+	for i, name := range [...]string{"Webhook-Verified-Provider", "Webhook-Verified-Key", "Webhook-Verified-Id", "Webhook-Verified-Event", "Webhook-Verified-Unsigned"} {
+		h[name] = values[i : i+1 : i+1]
+	}
 }
 
 func handledBefore(digest [sha256.Size]byte) bool {

@@ -28,6 +28,8 @@ func TestEveryDeliveryIsWhatItsKindSays(t *testing.T) {
 		{load.Accepted, true, true, true},
 		{load.WrongSignature, true, false, true},
 		{load.NoSignature, false, false, true},
+		{load.Malformed, true, false, true},
+		{load.TooLarge, true, true, true},
 	}
 	for _, test := range tests {
 		for _, size := range []int{1 << 10, 64 << 10} {
@@ -62,6 +64,31 @@ func TestEveryDeliveryIsWhatItsKindSays(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestDeliveriesGoToEachEndpointInTurn counts them by path, each with its own secret.
+func TestDeliveriesGoToEachEndpointInTurn(t *testing.T) {
+	var mu sync.Mutex
+	got := map[string]int{}
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mac := hmac.New(sha256.New, []byte("secret of "+r.URL.Path))
+		mac.Write(body)
+		mu.Lock()
+		defer mu.Unlock()
+		if r.Header.Get("X-Hub-Signature-256") == "sha256="+hex.EncodeToString(mac.Sum(nil)) {
+			got[r.URL.Path]++
+		}
+	}))
+	defer server.Close()
+
+	signer := load.NewSignerOf(load.Endpoint{Path: "/a", Secret: "secret of /a"}, load.Endpoint{Path: "/b", Secret: "secret of /b"})
+	load.Run(context.Background(), load.Plan{
+		Address: strings.TrimPrefix(server.URL, "http://"), Batch: signer.Sign(load.Accepted, 1<<10, 10), Connections: 2, Most: time.Minute,
+	})
+	if got["/a"] != 5 || got["/b"] != 5 {
+		t.Errorf("%v", got)
 	}
 }
 

@@ -48,6 +48,8 @@ type Run struct {
 	Measurements []Measurement     `json:"measurements"`
 	PeakMemory   map[string]int64  `json:"peak_memory_bytes"`
 	Sync         []float64         `json:"fdatasync_us"` // of each round, the median of 4 KiB appended
+	Twins        []Measurement     `json:"twins"`        // of one server started twice: see VariationOf
+	Variation    Variation         `json:"variation"`
 	Backlogs     []Backlog         `json:"backlogs"`
 	Drains       []Drain           `json:"drains"`
 }
@@ -72,9 +74,11 @@ type Drain struct {
 	CPU   float64 `json:"cpu_us"`
 }
 
-// Spread is a median with the least and the greatest value.
+// Spread is a median with the least and the greatest value, and with the interval
+// that the true median is in.
 type Spread struct {
 	Median, Least, Most float64
+	From, To            float64 // see Interval
 	N                   int
 }
 
@@ -88,7 +92,8 @@ func SpreadOf(values []float64) Spread {
 	if len(values)%2 == 0 {
 		middle = (middle + values[len(values)/2-1]) / 2
 	}
-	return Spread{Median: middle, Least: values[0], Most: values[len(values)-1], N: len(values)}
+	from, to := Interval(values)
+	return Spread{Median: middle, Least: values[0], Most: values[len(values)-1], From: from, To: to, N: len(values)}
 }
 
 // String is the median with its range.
@@ -113,6 +118,10 @@ func (r *Run) Values(work, target string, metric Metric) Spread {
 // Ratios returns the metric of a target's work divided by that of another
 // target's (work baseWork) in the same round.
 func (r *Run) Ratios(work, target, baseWork, base string, metric Metric) Spread {
+	return SpreadOf(r.ratios(work, target, baseWork, base, metric))
+}
+
+func (r *Run) ratios(work, target, baseWork, base string, metric Metric) []float64 {
 	return r.pairs(work, target, baseWork, base, func(a, b Measurement) (float64, bool) {
 		return metric(a) / metric(b), metric(b) > 0
 	})
@@ -120,12 +129,12 @@ func (r *Run) Ratios(work, target, baseWork, base string, metric Metric) Spread 
 
 // Differences is like Ratios, but subtracts.
 func (r *Run) Differences(work, target, baseWork, base string, metric Metric) Spread {
-	return r.pairs(work, target, baseWork, base, func(a, b Measurement) (float64, bool) {
+	return SpreadOf(r.pairs(work, target, baseWork, base, func(a, b Measurement) (float64, bool) {
 		return metric(a) - metric(b), true
-	})
+	}))
 }
 
-func (r *Run) pairs(work, target, baseWork, base string, f func(a, b Measurement) (float64, bool)) Spread {
+func (r *Run) pairs(work, target, baseWork, base string, f func(a, b Measurement) (float64, bool)) []float64 {
 	var values []float64
 	for _, a := range r.Measurements {
 		for _, b := range r.Measurements {
@@ -137,7 +146,12 @@ func (r *Run) pairs(work, target, baseWork, base string, f func(a, b Measurement
 			}
 		}
 	}
-	return SpreadOf(values)
+	return values
+}
+
+// Scaled returns the spread with all of its values multiplied.
+func (s Spread) Scaled(by float64) Spread {
+	return Spread{Median: s.Median * by, Least: s.Least * by, Most: s.Most * by, From: s.From * by, To: s.To * by, N: s.N}
 }
 
 // Table is a Markdown table of a metric: the median, its range, and in front of

@@ -13,9 +13,9 @@ func TestSpreadIsMedianAndRange(t *testing.T) {
 		want   result.Spread
 	}{
 		{nil, result.Spread{}},
-		{[]float64{3}, result.Spread{Median: 3, Least: 3, Most: 3, N: 1}},
-		{[]float64{5, 1, 2}, result.Spread{Median: 2, Least: 1, Most: 5, N: 3}},
-		{[]float64{4, 1, 2, 3}, result.Spread{Median: 2.5, Least: 1, Most: 4, N: 4}},
+		{[]float64{3}, result.Spread{Median: 3, Least: 3, Most: 3, From: 3, To: 3, N: 1}},
+		{[]float64{5, 1, 2}, result.Spread{Median: 2, Least: 1, Most: 5, From: 1, To: 5, N: 3}},
+		{[]float64{4, 1, 2, 3}, result.Spread{Median: 2.5, Least: 1, Most: 4, From: 1, To: 4, N: 4}},
 	}
 	for _, test := range tests {
 		if got := result.SpreadOf(test.values); got != test.want {
@@ -27,7 +27,7 @@ func TestSpreadIsMedianAndRange(t *testing.T) {
 // TestRatiosAreFormedInsideOneRound: the second round had half of the machine.
 func TestRatiosAreFormedInsideOneRound(t *testing.T) {
 	run := sample()
-	if got := run.Ratios("1 KiB", "ours", "1 KiB", "bare", result.CPU); got != (result.Spread{Median: 0.75, Least: 0.5, Most: 1, N: 2}) {
+	if got := run.Ratios("1 KiB", "ours", "1 KiB", "bare", result.CPU); got != (result.Spread{Median: 0.75, Least: 0.5, Most: 1, From: 0.5, To: 1, N: 2}) {
 		t.Errorf("%+v", got)
 	}
 	if got := run.Differences("1 KiB", "ours", "1 KiB", "bare", result.CPU); got.Least != -100 || got.Most != 0 {

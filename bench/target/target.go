@@ -16,10 +16,13 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"text/template"
 	"time"
 
+	"github.com/verify-webhook/caddy-verify-webhook/bench/load"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 )
 
@@ -27,7 +30,7 @@ import (
 const (
 	Caddy  = "caddy reverse_proxy"
 	Floor  = "floor: one buffer, HMAC, map"
-	Told   = "floor that tells the app" // by as many headers as verify_webhook
+	Told   = "floor with identity headers" // the same headers that verify_webhook sets
 	Memory = "verify_webhook memory"
 	File   = "verify_webhook file"
 	Redis  = "verify_webhook redis"
@@ -41,10 +44,16 @@ const (
 // All are the names of all targets, the one that others are compared with first.
 var All = []string{Caddy, Floor, Told, Memory, File, Redis, QueueFile, QueueDown, QueueRedis, "nginx Lua", "nginx njs", "Flask, gunicorn", "FastAPI, uvicorn"}
 
-// Own says whether a target is this module.
+// Short are the targets of a short run: those that goals are about, and peers.
+var Short = []string{Caddy, Told, Memory, File, Redis, QueueFile, "nginx Lua", "nginx njs", "Flask, gunicorn", "FastAPI, uvicorn"}
+
+// Peer reports whether a target is neither this module nor what goals compare it with.
+func Peer(name string) bool { return slices.Contains(All[len(All)-4:], name) }
+
+// Own reports whether a target is this module.
 func Own(name string) bool { return strings.HasPrefix(name, "verify_webhook") }
 
-// Queues says whether a target answers before the app has the delivery.
+// Queues reports whether a target answers before the app has the delivery.
 func Queues(name string) bool { return strings.HasPrefix(name, "webhook_queue") }
 
 //go:embed apps
@@ -52,14 +61,15 @@ var apps embed.FS
 
 // Env is what targets are started with.
 type Env struct {
-	Dir      string // a folder to write into
-	Caddy    string // path of a Caddy with verify_webhook
-	Floor    string // path of bench/floor
-	Python   string // path of a Python with Flask, gunicorn, FastAPI and uvicorn
-	Upstream string // host and port of the app behind proxies
-	Secret   string // of all deliveries
-	Queue    string // the file of QueueFile; empty for a new one
-	Profiled bool   // have Caddy listen on Target.Admin
+	Dir      string   // a folder to write into
+	Caddy    string   // path of a Caddy with verify_webhook
+	Floor    string   // path of bench/floor
+	Python   string   // path of a Python with Flask, gunicorn, FastAPI and uvicorn
+	Upstream string   // host and port of the app behind proxies
+	Secret   string   // of all deliveries
+	Queue    string   // the file of QueueFile; empty for a new one
+	Profiled bool     // have Caddy listen on Target.Admin
+	Vars     []string // more environment variables, NAME=value
 }
 
 // Target is a started server.
@@ -116,9 +126,9 @@ func Start(ctx context.Context, e Env, name string) (*Target, error) {
 	case Caddy:
 		t.server, err = s.caddy(s.Caddy, map[string]string{})
 	case Floor:
-		t.server, err = s.caddy(s.Floor, map[string]string{"Floor": "yes"})
+		t.server, err = s.caddy(s.Floor, map[string]string{"Floor": "floor"})
 	case Told:
-		t.server, err = s.caddy(s.Floor, map[string]string{"Floor": "yes", "Headers": "yes"})
+		t.server, err = s.caddy(s.Floor, map[string]string{"Floor": "floor identity"})
 	case Memory:
 		t.server, err = s.verifying("memory", "")
 	case File:
@@ -182,7 +192,8 @@ type starting struct {
 }
 
 func (s *starting) start(argv ...string) (*running, error) {
-	return start(s.ctx, s.dir, answers(s.address), []string{"WEBHOOK_SECRET=" + s.Secret, "XDG_DATA_HOME=" + s.dir, "XDG_CONFIG_HOME=" + s.dir}, argv...)
+	env := append([]string{"WEBHOOK_SECRET=" + s.Secret, "XDG_DATA_HOME=" + s.dir, "XDG_CONFIG_HOME=" + s.dir}, s.Vars...)
+	return start(s.ctx, s.dir, answers(s.address), env, argv...)
 }
 
 // verifying starts a Caddy with a replay store and, unless it is empty, a store
@@ -198,6 +209,31 @@ func (s *starting) caddy(program string, values map[string]string) (*running, er
 		return nil, err
 	}
 	return s.start(program, "run", "--config", "Caddyfile", "--adapter", "caddyfile")
+}
+
+// StartCaddyfile starts the Caddy of verify_webhook with a Caddyfile that is made
+// for its address and that of its admin API.
+func StartCaddyfile(ctx context.Context, e Env, name string, caddyfile func(address, admin string) string) (*Target, error) {
+	address, err := process.FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	t := &Target{Name: name, Address: address}
+	if t.Admin, err = process.FreeAddress(); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(e.Dir, "target-*")
+	if err != nil {
+		return nil, fmt.Errorf("creating a folder: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "Caddyfile"), []byte(caddyfile(address, t.Admin)), 0o600); err != nil {
+		return nil, err
+	}
+	s := starting{Env: e, ctx: ctx, dir: dir, address: address}
+	if t.server, err = s.start(e.Caddy, "run", "--config", "Caddyfile", "--adapter", "caddyfile"); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 func (s *starting) redis(t *Target) error {
@@ -268,7 +304,7 @@ func (s *starting) render(from, to string, values map[string]string) error {
 		return fmt.Errorf("reading %s: %w", from, err)
 	}
 	_, values["Port"], _ = net.SplitHostPort(s.address)
-	values["Upstream"] = s.Upstream
+	values["Upstream"], values["MaxShort"] = s.Upstream, strconv.Itoa(load.MaxShort)
 	var text strings.Builder
 	if err := t.Execute(&text, values); err != nil {
 		return fmt.Errorf("filling in %s: %w", from, err)
