@@ -346,7 +346,7 @@ func TestOneKeyInTwoSpellingsIsOneSecret(t *testing.T) {
 			s.Secret = strings.ReplaceAll(s.Secret, "{", `\{`)
 			m.Secrets = append(m.Secrets, s)
 		}
-		if err := provision(m); err == nil || !strings.Contains(err.Error(), "twice") {
+		if err := provision(m); err == nil || !strings.Contains(err.Error(), "duplicate") {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

@@ -83,7 +83,7 @@ func compileSchemes(all []signature.Scheme, m *Module) (*schemes, error) {
 }
 
 // ErrDuplicateSecret is the error for two secrets that are one key.
-var ErrDuplicateSecret = errors.New("the same secret stands there twice: remove one")
+var ErrDuplicateSecret = errors.New("duplicate secret: remove one")
 
 // checkDuplicates refuses one key that two secrets spell, for different schemes
 // too. One secret may serve several schemes.

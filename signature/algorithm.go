@@ -22,7 +22,7 @@ import (
 	"sync"
 )
 
-// Algorithm is what a signature is made with.
+// Algorithm is the algorithm of a signature.
 type Algorithm string
 
 // The algorithms.
@@ -36,11 +36,11 @@ const (
 	RSASHA1         Algorithm = "rsa-sha1"          // PKCS #1 v1.5
 	RSASHA256       Algorithm = "rsa-sha256"        // PKCS #1 v1.5
 	RSASHA512       Algorithm = "rsa-sha512"        // PKCS #1 v1.5
-	// SHA256Prefix hashes the secret and then the content, without HMAC: who
-	// has one signature can lengthen the content and sign the result.
+	// SHA256Prefix hashes the secret and then the content, without HMAC: an
+	// attacker with one signature can extend the content and sign the result.
 	SHA256Prefix Algorithm = "sha256-prefix"
 	// SHA1Suffix and SHA256Suffix hash the content and then the secret, without
-	// HMAC: two contents with one hash have one signature.
+	// HMAC: two contents with the same hash have the same signature.
 	SHA1Suffix   Algorithm = "sha1-suffix"
 	SHA256Suffix Algorithm = "sha256-suffix"
 	Token        Algorithm = "token"
@@ -57,7 +57,7 @@ func (a Algorithm) check() error {
 	return fmt.Errorf("unknown algorithm %q: write hmac-sha1, hmac-sha256, hmac-sha384, hmac-sha512, ed25519, ecdsa-p256-sha256, rsa-sha1, rsa-sha256, rsa-sha512, sha256-prefix, sha1-suffix, sha256-suffix, token or basic", string(a))
 }
 
-// Asymmetric tells whether the operator configures a public key, which is no
+// Asymmetric reports whether the operator configures a public key, which is not
 // secret.
 func (a Algorithm) Asymmetric() bool {
 	switch a {
@@ -67,7 +67,7 @@ func (a Algorithm) Asymmetric() bool {
 	return false
 }
 
-// hash returns the hash function that the algorithm rests on.
+// hash returns the hash function of the algorithm.
 func (a Algorithm) hash() crypto.Hash {
 	switch a {
 	case HMACSHA1, RSASHA1, SHA1Suffix:
@@ -112,29 +112,29 @@ func (a Algorithm) signatureSize() int {
 }
 
 const (
-	// maxSignatureSize is that of RSA with 16384 bits, the largest there is.
+	// maxSignatureSize is that of RSA with 16384 bits, the largest supported.
 	maxSignatureSize = 2048
-	// maxPublicChecks bounds how many signatures of one request are checked
+	// maxPublicChecks limits how many signatures of one request are checked
 	// with a public key. Each costs as much as thousands of comparisons, and
-	// no provider sends more than the two or three of a rotation.
+	// no provider sends more than two or three, during a rotation.
 	maxPublicChecks = 8
 )
 
-// key is one secret made ready for one algorithm.
+// key is one secret prepared for one algorithm.
 type key struct {
 	identity Identity
 	name     string // the label that the operator gave it, if any
-	pairName string // what stands before the key in the secret
-	raw      []byte // of a keyed hash, as it can be a part of what is signed
-	// states holds *state: hash states keyed with this secret. A keyed HMAC
+	pairName string // the name before the key in the secret
+	raw      []byte // of a keyed hash, because it can be part of the signed content
+	// states pools *state: hash states keyed with this secret. A keyed HMAC
 	// that is reset starts from its saved inner and outer states, which
-	// spares two compressions and five allocations on every delivery.
+	// saves two compressions and five allocations for every delivery.
 	states sync.Pool
 	public crypto.PublicKey // asymmetric algorithms
 	token  [sha256.Size]byte
 }
 
-// state is what one HMAC is computed in.
+// state is the state of one HMAC computation.
 type state struct {
 	hash    hash.Hash
 	scratch []byte
@@ -178,27 +178,27 @@ func newKey(a Algorithm, format KeyFormat, secret Secret) (*key, error) {
 	return k, nil
 }
 
-// prefixHash begins every content with a secret.
+// prefixHash prepends a secret to every content.
 type prefixHash struct {
 	hash.Hash
 	secret []byte
 }
 
-// Reset begins a new content.
+// Reset starts a new content.
 func (h *prefixHash) Reset() {
 	h.Hash.Reset()
-	_, _ = h.Write(h.secret) // a hash never fails
+	_, _ = h.Write(h.secret) // hashes do not fail
 }
 
-// suffixHash ends every content with a secret.
+// suffixHash appends a secret to every content.
 type suffixHash struct {
 	hash.Hash
 	secret []byte
 }
 
-// Sum ends the content: Reset begins the next one.
+// Sum ends the content; Reset starts the next one.
 func (h *suffixHash) Sum(dst []byte) []byte {
-	_, _ = h.Write(h.secret) // a hash never fails
+	_, _ = h.Write(h.secret) // hashes do not fail
 	return h.Hash.Sum(dst)
 }
 
@@ -218,7 +218,7 @@ func parsePublicKey(a Algorithm, secret Secret, format KeyFormat) (crypto.Public
 	if rest, found := strings.CutPrefix(text, format.Prefix); found {
 		text = rest
 	} else if format.PrefixRequired {
-		return nil, fmt.Errorf("the public key must begin with %s", format.Prefix)
+		return nil, fmt.Errorf("the public key must start with %s", format.Prefix)
 	}
 	if strings.HasPrefix(text, "-----BEGIN ") {
 		return parsePEM(a, text)
@@ -237,19 +237,20 @@ func parsePublicKey(a Algorithm, secret Secret, format KeyFormat) (crypto.Public
 		return ed25519.PublicKey(der), nil
 	}
 	if a == Ed25519 && len(der) < 40 {
-		return nil, fmt.Errorf("the public key has %d bytes, and one of Ed25519 has %d: copy the whole Public Key from the provider, which is neither a token nor an ID", len(der), ed25519.PublicKeySize)
+		return nil, fmt.Errorf("the public key has %d bytes, but an Ed25519 key has %d: copy the complete Public Key from the provider, not a token or an ID", len(der), ed25519.PublicKeySize)
 	}
 	return parsePKIX(a, der)
 }
 
-// parsePEM reads a single PEM block. Of several, some would be overlooked.
+// parsePEM reads a single PEM block. It refuses several, because some would be
+// ignored.
 func parsePEM(a Algorithm, text string) (crypto.PublicKey, error) {
 	block, rest := pem.Decode([]byte(text))
 	if block == nil {
 		return nil, errors.New("the public key is not well-formed PEM: copy it again from the provider, with its line breaks")
 	}
 	if strings.TrimSpace(string(rest)) != "" {
-		return nil, errors.New("something follows the public key: give each key as a secret of its own")
+		return nil, errors.New("text after the public key: write each key as a separate secret")
 	}
 	switch block.Type {
 	case "PUBLIC KEY":
@@ -278,7 +279,7 @@ func parsePKIX(a Algorithm, der []byte) (crypto.PublicKey, error) {
 	return checkPublicKey(a, public)
 }
 
-// checkPublicKey holds algorithm and type of key together.
+// checkPublicKey checks that the type of a key matches the algorithm.
 func checkPublicKey(a Algorithm, public crypto.PublicKey) (crypto.PublicKey, error) {
 	if err := CheckPublicKey(public); err != nil {
 		return nil, err
@@ -293,13 +294,13 @@ func checkPublicKey(a Algorithm, public crypto.PublicKey) (crypto.PublicKey, err
 		ok = a == RSASHA1 || a == RSASHA256 || a == RSASHA512
 	}
 	if !ok {
-		return nil, fmt.Errorf("the public key is a %T, which is not for %s", public, a)
+		return nil, fmt.Errorf("the public key is a %T, which does not match %s", public, a)
 	}
 	return public, nil
 }
 
-// verify tells whether one of the candidates signs what t writes: matched is
-// its index, -1 for none. It appends the digest of the signed content to dst.
+// verify finds the candidate that signs what t writes: matched is its index, -1 for
+// none. It appends the digest of the signed content to dst.
 func (k *key) verify(a Algorithm, t *template, v *values, candidates [][]byte, dst []byte) (digest []byte, matched int, err error) {
 	if a == Token || a == Basic {
 		return k.verifyToken(v, candidates, dst)
@@ -323,7 +324,7 @@ func (k *key) verify(a Algorithm, t *template, v *values, candidates [][]byte, d
 	return dst, -1, nil
 }
 
-// digest returns the digest that verify would, if this key had signed.
+// digest returns the digest that verify returns if this key has signed.
 func (k *key) digest(a Algorithm, t *template, v *values) ([]byte, error) {
 	if a == Token || a == Basic {
 		sum, err := v.bodySHA256()
@@ -344,7 +345,7 @@ func (k *key) digest(a Algorithm, t *template, v *values) ([]byte, error) {
 	return st.hash.Sum(nil), nil
 }
 
-// digestOf returns the digest of what a public key is checked against: itself,
+// digestOf returns the digest of the input of a public key check: the input itself,
 // if it is a hash, or that of the content, which Ed25519 signs.
 func digestOf(a Algorithm, signed []byte) []byte {
 	if a != Ed25519 {
@@ -354,8 +355,8 @@ func digestOf(a Algorithm, signed []byte) []byte {
 	return sum[:]
 }
 
-// verifyPublic checks with a public key. What is signed does not depend on the
-// key, so it is put together once for all of them.
+// verifyPublic checks with a public key. The signed content does not depend on the
+// key, so it is written once for all keys.
 func (k *key) verifyPublic(a Algorithm, t *template, v *values, candidates [][]byte, dst []byte) ([]byte, int, error) {
 	signed, err := v.signedContent(a, t)
 	if err != nil {
@@ -383,7 +384,7 @@ func (k *key) signed(a Algorithm, signed, candidate []byte) bool {
 }
 
 // verifyToken compares tokens in constant time, whatever their lengths.
-// Nothing is signed; the body is what there is to tell deliveries apart.
+// Nothing is signed; only the body distinguishes deliveries.
 func (k *key) verifyToken(v *values, candidates [][]byte, dst []byte) ([]byte, int, error) {
 	for i, candidate := range candidates {
 		sent := sha256.Sum256(candidate)

@@ -11,11 +11,10 @@ import (
 	"strings"
 )
 
-// What a signature covers is not all that an app can read. The checks in this
-// file refuse what could be read in place of what is signed.
+// A signature does not cover everything that an app can read. The checks in this
+// file refuse content that an app could read instead of the signed content.
 
-// checkUnsigned refuses requests that have something beside what is signed,
-// where the scheme says that there is nothing.
+// checkUnsigned refuses requests with unsigned content, if the scheme excludes it.
 func (v *Verifier) checkUnsigned(r *Request) error {
 	s := &v.scheme
 	if s.NoBody {
@@ -34,7 +33,7 @@ func (v *Verifier) checkUnsigned(r *Request) error {
 	return nil
 }
 
-// checkNoBody refuses a body, and a query that is a signed JSON body instead.
+// checkNoBody refuses a body, and a query that is a signed JSON body.
 func checkNoBody(r *Request) error {
 	if r.Body.Size() > 0 {
 		return Refuse(Malformed, "the request has a body, which the signature does not cover")
@@ -45,8 +44,8 @@ func checkNoBody(r *Request) error {
 	return nil
 }
 
-// checkQuery refuses parameters that some parser takes for one of these. It is
-// the query that the app gets, whatever the URL that is signed.
+// checkQuery refuses parameters that some parsers treat as one of these. It checks
+// the query that the app gets, whatever URL is signed.
 func checkQuery(r *Request, refused []string) error {
 	_, raw, _ := strings.Cut(r.RequestURI, "?")
 	query, err := ParseQuery(raw)
@@ -55,14 +54,14 @@ func checkQuery(r *Request, refused []string) error {
 	}
 	for name := range query {
 		if slices.ContainsFunc(refused, func(other string) bool { return SameToSomeParser(name, other) }) {
-			return Refuse(Malformed, "the query has a parameter that an app could read in place of the signed one")
+			return Refuse(Malformed, "the query has a parameter that an app could read instead of the signed one")
 		}
 	}
 	return nil
 }
 
-// checkWholeForm refuses a form that has anything but the signed fields, each
-// once and spelled plainly, so that every parser sees them and nothing else.
+// checkWholeForm refuses a form with anything except the signed fields, each once
+// and unescaped, so that every parser reads the same fields.
 func (v *Verifier) checkWholeForm(r *Request) error {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return Refuse(Malformed, "a %s request does not have a form as its body", r.Method)
@@ -75,7 +74,7 @@ func (v *Verifier) checkWholeForm(r *Request) error {
 		return err
 	}
 	if form == nil {
-		return Refuse(Malformed, "the form does not have the field that is signed")
+		return Refuse(Malformed, "the form does not have the signed field")
 	}
 	names := v.template.signedNames("form")
 	if form.parts > len(form.fields) {
@@ -89,13 +88,13 @@ func (v *Verifier) checkWholeForm(r *Request) error {
 		names = slices.Delete(names, i, i+1)
 	}
 	if len(names) > 0 {
-		return Refuse(Malformed, "the form does not have the field that is signed")
+		return Refuse(Malformed, "the form does not have the signed field")
 	}
 	return nil
 }
 
-// plainForm reports whether the Content-Type is that of a form in UTF-8. In
-// another character set the same bytes would be other fields.
+// plainForm reports whether the Content-Type is that of a form in UTF-8. In another
+// character set the same bytes would be different fields.
 func plainForm(h http.Header) bool {
 	values := h["Content-Type"]
 	if len(values) != 1 {
@@ -109,8 +108,8 @@ func plainForm(h http.Header) bool {
 	return len(params) == 0 || (len(params) == 1 && named && strings.EqualFold(charset, "utf-8"))
 }
 
-// asciiCompatible reports whether the character set of a form, if it is named,
-// is one in which & and = are the same bytes.
+// asciiCompatible reports whether & and = are the same bytes in the character set of
+// a form, if there is one.
 func asciiCompatible(h http.Header) bool {
 	_, params, err := mime.ParseMediaType(h["Content-Type"][0])
 	switch strings.ToLower(params["charset"]) {
@@ -120,19 +119,19 @@ func asciiCompatible(h http.Header) bool {
 	return false
 }
 
-// checkLookalikes refuses parameters that some parser takes for the named one.
+// checkLookalikes refuses parameters that some parsers treat as the named one.
 func checkLookalikes(names iter.Seq[string], what, name string) error {
 	for other := range names {
 		if other != name && SameToSomeParser(other, name) {
-			return Refuse(Malformed, "a second %s could be read in place of %s", what, name)
+			return Refuse(Malformed, "a second %s could be read instead of %s", what, name)
 		}
 	}
 	return nil
 }
 
-// SameToSomeParser reports whether a parser takes other for name: PHP drops
-// leading white space, ends a name at a NUL or [ and turns dots and spaces into
-// underscores; others fold case.
+// SameToSomeParser reports whether some parser treats other as name: PHP drops
+// leading white space, ends a name at a NUL or [, and converts dots and spaces to
+// underscores; other parsers ignore letter case.
 func SameToSomeParser(other, name string) bool {
 	return strings.EqualFold(other, name) || strings.EqualFold(asPHP(other), asPHP(name))
 }
@@ -147,8 +146,8 @@ func asPHP(name string) string {
 
 var phpReplacer = strings.NewReplacer(".", "_", " ", "_")
 
-// checkSigned refuses a genuine content whose body could have been cut out of
-// it elsewhere. Only one part of the content can be a complete JSON document.
+// checkSigned refuses signed content whose body could start elsewhere in it. Only
+// one part of the content can be a complete JSON document.
 func (v *Verifier) checkSigned(r *Request) error {
 	if !v.wholeJSON {
 		return nil
@@ -208,7 +207,7 @@ func isObjectOrArray(dec *json.Decoder) bool {
 	}
 }
 
-// errorReader keeps the error of a reader other than its end.
+// errorReader records the error of a reader, except the end.
 type errorReader struct {
 	from io.Reader
 	err  error

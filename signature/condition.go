@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Condition says which requests a scheme is for. What it looks at is not
-// signed, so it must choose between schemes that are equally strong.
+// Condition selects the requests of a scheme. Its inputs are unsigned, so it must
+// choose between equally strong schemes.
 type Condition struct {
 	// The methods: `GET`. Default: any.
 	Methods []string `json:"methods,omitempty"`
@@ -22,8 +22,8 @@ func (c *Condition) check() error {
 	return nil
 }
 
-// Applies tells whether a scheme is for this request. One without a condition
-// is for all.
+// Applies reports whether a scheme is for this request. Without a condition it is
+// for all.
 func (s *Scheme) Applies(r *Request) bool {
 	c := s.When
 	if c == nil {
@@ -35,8 +35,8 @@ func (s *Scheme) Applies(r *Request) bool {
 	return c.ContentType == "" || c.ContentType == mediaType(r)
 }
 
-// MaxContentType is the longest Content-Type that is looked into, in bytes: each
-// of its parameters costs a hundred.
+// MaxContentType is the longest Content-Type that is parsed, in bytes: each
+// parameter costs a hundred bytes of memory.
 const MaxContentType = 1 << 10
 
 // mediaType returns the media type of the body, empty if there is none or

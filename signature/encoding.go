@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// Encoding is how the bytes of a signature are spelled.
+// Encoding is the encoding of a signature.
 type Encoding string
 
-// The encodings. Each admits exactly one spelling of given bytes, but for the
-// case of hex digits.
+// The encodings. Each accepts exactly one spelling of given bytes, except for the
+// letter case of hex digits.
 const (
 	Hex          Encoding = "hex"
 	Base64       Encoding = "base64"        // standard alphabet, padded
@@ -21,15 +21,15 @@ const (
 	Base64Hex    Encoding = "base64_hex"    // base64 of the text in hex, in lower case
 )
 
-// Strict refuses stray bits in the last character. It copies the encoding, so
-// it is called once.
+// Strict refuses stray bits in the last character. It copies the encoding, so it is
+// called only once.
 var (
 	strictBase64       = base64.StdEncoding.Strict()
 	strictBase64URL    = base64.RawURLEncoding.Strict()
 	strictBase64URLPad = base64.URLEncoding.Strict()
 )
 
-// check returns an error that lists the encodings if e is none of them.
+// check returns an error that lists the encodings if e is unknown.
 func (e Encoding) check() error {
 	switch e {
 	case Hex, Base64, Base64URL, Base64URLPad, Base64Hex:
@@ -49,7 +49,7 @@ func (e Encoding) base64() *base64.Encoding {
 	}
 }
 
-// encodedLen is the length of n bytes when encoded.
+// encodedLen returns the encoded length of n bytes.
 func (e Encoding) encodedLen(n int) int {
 	switch e {
 	case Hex:
@@ -60,8 +60,8 @@ func (e Encoding) encodedLen(n int) int {
 	return e.base64().EncodedLen(n)
 }
 
-// decode appends the bytes that text spells to dst. It refuses every spelling
-// but the canonical one: white space, missing or surplus padding, stray bits.
+// decode appends the decoded bytes of text to dst. It accepts only the canonical
+// spelling: no white space, exact padding, no stray bits.
 func (e Encoding) decode(dst []byte, text string) ([]byte, bool) {
 	// Go's base64 skips CR and LF even when strict; hex has none.
 	if text == "" || strings.IndexByte(text, '\n') >= 0 || strings.IndexByte(text, '\r') >= 0 {
@@ -85,7 +85,7 @@ func (e Encoding) decode(dst []byte, text string) ([]byte, bool) {
 	return dst, true
 }
 
-// decodeLowerHex replaces the hex digits from start on by what they spell.
+// decodeLowerHex decodes the hex digits from start on in place.
 func decodeLowerHex(dst []byte, start int) ([]byte, bool) {
 	digits := dst[start:]
 	if bytes.ContainsAny(digits, "ABCDEF") {
@@ -98,7 +98,7 @@ func decodeLowerHex(dst []byte, start int) ([]byte, bool) {
 	return dst[:start+n], true
 }
 
-// Encode spells sig.
+// Encode encodes sig.
 func (e Encoding) Encode(sig []byte) string {
 	switch e {
 	case Hex:

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// writeEscaped writes the body as JSON.stringify spells a string, without the
-// quotes around it. Nothing of the body is kept.
+// writeEscaped writes the body as JSON.stringify writes a string, without the
+// quotes. It does not keep the body.
 func writeEscaped(w io.Writer, b Body) error {
 	e := &escaper{w: w}
 	if p := b.Bytes(); p != nil {
@@ -25,9 +25,9 @@ func writeEscaped(w io.Writer, b Body) error {
 	return e.flush()
 }
 
-// escaper escapes what is written to it. It refuses what is not UTF-8, and
-// control characters that no JSON document has outside its strings, where they
-// are escaped already: each would be hashed as six bytes.
+// escaper escapes the text that is written to it. It refuses invalid UTF-8, and
+// control characters, which a JSON document cannot contain unescaped: each would
+// be hashed as six bytes.
 type escaper struct {
 	w    io.Writer
 	out  []byte
@@ -35,7 +35,7 @@ type escaper struct {
 }
 
 func (e *escaper) refuse() error {
-	return Refuse(Malformed, "the body is not UTF-8, or has control characters, and so is not JSON")
+	return Refuse(Malformed, "the body is not JSON, because it is not UTF-8 or contains control characters")
 }
 
 func (e *escaper) flush() error {
@@ -65,9 +65,8 @@ func (e *escaper) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// appendEscaped appends text with its escapes. It reports false if a character
-// has none that is short. Eight bytes at a time are copied where there is nothing
-// to escape.
+// appendEscaped appends text with its escapes. It returns false if a character has
+// no short escape. Text without escapes is copied eight bytes at a time.
 func appendEscaped(dst, text []byte) ([]byte, bool) {
 	n := len(dst)
 	dst = slices.Grow(dst, 2*len(text))
@@ -102,11 +101,10 @@ func appendEscaped(dst, text []byte) ([]byte, bool) {
 	return dst[:n+to], true
 }
 
-// escapes are the characters that are escaped, with the letter behind the
-// backslash.
+// escapes are the escaped characters, with the letter after the backslash.
 var escapes = [256]byte{'"': '"', '\\': '\\', '\t': 't', '\n': 'n', '\r': 'r'}
 
-// valid reports whether p goes on as UTF-8.
+// valid reports whether p continues as UTF-8.
 func (e *escaper) valid(p []byte) bool {
 	for len(e.tail) > 0 && len(p) > 0 {
 		e.tail, p = append(e.tail, p[0]), p[1:]

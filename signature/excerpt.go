@@ -10,13 +10,13 @@ import (
 	"unicode/utf8"
 )
 
-// maxQuoted is how many characters of any one text a reason quotes. Texts that
-// come with a request can be as long as the sender likes.
+// maxQuoted is how many characters of one text a reason quotes. Texts in requests
+// can have any length.
 const maxQuoted = 48
 
-// Excerpt returns the beginning of text, at most that many characters, fit for
-// a log or a terminal: whatever is not printable, such as control characters
-// and marks that change the direction of writing, is escaped.
+// Excerpt returns the beginning of text, at most that many characters, safe for a
+// log or a terminal: unprintable characters, such as control characters and
+// direction marks, are escaped.
 func Excerpt(text string, most int) string {
 	plain := len(text) <= most
 	for i := 0; i < len(text) && plain; i++ {
@@ -45,8 +45,8 @@ func Excerpt(text string, most int) string {
 	return b.String()
 }
 
-// quotableArg returns an argument of a reason so that it prints as an excerpt.
-// Numbers and durations are returned as they are.
+// quotableArg returns an argument of a reason that prints as an excerpt. Numbers and
+// durations are returned unchanged.
 func quotableArg(arg any) any {
 	switch v := arg.(type) {
 	case string:

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Field is a place in a request that holds a value.
+// Field is a place in a request that contains a value.
 type Field struct {
 	// The part of the request: `header`, `query`, `form`
 	// (application/x-www-form-urlencoded), `json` (the body), `element` (a part
@@ -21,13 +21,13 @@ type Field struct {
 	Name string `json:"name"`
 }
 
-// String names the field as the Caddyfile does.
+// String returns the field as in the Caddyfile.
 func (f Field) String() string { return f.From + " " + f.Name }
 
-// IsZero tells whether the field names nothing.
+// IsZero reports whether the field is unset.
 func (f Field) IsZero() bool { return f.From == "" }
 
-// inBody: the value can only be known once the body has been read.
+// inBody reports whether the value is known only after the body has been read.
 func (f Field) inBody() bool { return f.From == "json" || f.From == "form" || f.From == "value" }
 
 func (f Field) check() error {
@@ -45,7 +45,7 @@ func (f Field) check() error {
 	return nil
 }
 
-// isToken tells whether s can be the name of a header (RFC 9110, 5.6.2).
+// isToken reports whether s is valid as the name of a header (RFC 9110, 5.6.2).
 func isToken(s string) bool {
 	for _, c := range []byte(s) {
 		alphanumeric := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
@@ -56,15 +56,15 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// headerValue returns a single-valued header, without the white space around
-// it: that is no part of a header's value (RFC 9110, 5.5), HTTP/1 has removed
-// it already and the app's server will. Twice is refused: whoever reads the
-// first and whoever reads the last must not see different values.
+// headerValue returns a single-valued header, without the white space around it,
+// which is not part of a header's value (RFC 9110, 5.5): HTTP/1 has already removed
+// it, and the app's server will. A duplicate is refused, because readers of the
+// first and of the last one would get different values.
 func headerValue(h http.Header, name string) (string, error) {
 	// Names are canonical: compiled ones by us, received ones by net/http.
 	values := h[name]
 	if len(values) > 1 {
-		return "", Refuse(Malformed, "the header %s comes %d times", name, len(values))
+		return "", Refuse(Malformed, "the header %s appears %d times", name, len(values))
 	}
 	if len(values) == 0 {
 		return "", nil
@@ -75,19 +75,19 @@ func headerValue(h http.Header, name string) (string, error) {
 // formSpace is white space that may come before a body of any kind.
 const formSpace = " \t\r\n"
 
-// isForm tells whether the body is a form. The content type decides nothing
-// alone, because no signature covers it: were an ID in the body looked for or
-// not as that header says, a copy of a delivery could go by without its ID.
+// isForm reports whether the body is a form. The content type alone does not decide,
+// because no signature covers it: if that header decided whether to look for an ID
+// in the body, a copy of a delivery could be accepted without its ID.
 func isForm(body []byte) bool {
 	start := bytes.TrimLeft(body, formSpace)
-	// No form begins like this: these characters are escaped in one.
+	// No form starts like this: these characters are escaped in forms.
 	return len(start) > 0 && strings.IndexByte(`{["<`, start[0]) < 0
 }
 
 // Form parses the body as application/x-www-form-urlencoded, whatever its
-// Content-Type says. It returns nil for a body that is no form. Where the
-// content type says that it is one, a malformed form and one of more than 1,000
-// fields are refused.
+// Content-Type is. It returns nil for a body that is not a form. If the content
+// type is that of a form, a malformed form and one of more than 1,000 fields are
+// refused.
 func (r *Request) Form() (url.Values, error) {
 	if r.formRead {
 		return r.form, nil
@@ -108,14 +108,14 @@ func (r *Request) Form() (url.Values, error) {
 func (r *Request) declaresForm() (bool, error) {
 	declared := mediaType(r) == "application/x-www-form-urlencoded"
 	if declared && !asciiCompatible(r.Header) {
-		return false, Refuse(Malformed, "the form is in a character set in which its fields would be others")
+		return false, Refuse(Malformed, "the form is in a character set in which it has other fields")
 	}
 	return declared, nil
 }
 
 func single(values []string, what, name string) (string, error) {
 	if len(values) > 1 {
-		return "", Refuse(Malformed, "the %s %s comes %d times", what, name, len(values))
+		return "", Refuse(Malformed, "the %s %s appears %d times", what, name, len(values))
 	}
 	if len(values) == 0 {
 		return "", nil

@@ -9,12 +9,12 @@ import (
 )
 
 const (
-	// maxFields bounds the fields of a form, as PHP and Django do. Parsed, a
-	// field of 2 bytes costs more than 100.
+	// maxFields limits the fields of a form, as in PHP and Django. A parsed field
+	// of 2 bytes costs more than 100.
 	maxFields = 1000
-	// maxParameters bounds the parameters of a query.
+	// maxParameters limits the parameters of a query.
 	maxParameters = 256
-	// fieldCost is what a parsed field costs beside its text, in bytes.
+	// fieldCost is the memory of a parsed field in addition to its text, in bytes.
 	fieldCost = 160
 )
 
@@ -26,24 +26,24 @@ func ParseQuery(raw string) (url.Values, error) {
 	return url.ParseQuery(raw)
 }
 
-// writeFormSorted writes name and value of every form field, sorted by name, with
-// nothing in between. Without separators `a=bc` and `ab=c` are signed alike,
-// which is the provider's weakness; a field that comes twice is refused, since
-// nobody agrees on which one would count.
+// writeFormSorted writes name and value of every form field, sorted by name, without
+// separators. `a=bc` and `ab=c` therefore have the same signature, which is the
+// provider's weakness. A duplicate field is refused, because parsers differ in
+// which one they use.
 func (v *values) writeFormSorted(w io.Writer, scratch []byte) ([]byte, error) {
 	form, err := v.readForm()
 	if err != nil {
 		return scratch, err
 	}
 	if form == nil {
-		return scratch, Refuse(Malformed, "the signature covers the fields of a form, but the body is none")
+		return scratch, Refuse(Malformed, "the signature covers the fields of a form, but the body is not a form")
 	}
 	sorted := slices.Clone(form.fields)
 	slices.SortFunc(sorted, func(a, b formField) int { return strings.Compare(a.name, b.name) })
 	for i := range sorted {
 		field := &sorted[i]
 		if i > 0 && field.name == sorted[i-1].name {
-			return scratch, Refuse(Malformed, "the form field %s comes more than once", field.name)
+			return scratch, Refuse(Malformed, "duplicate form field %s", field.name)
 		}
 		if scratch, err = put(w, scratch, field.name); err != nil {
 			return scratch, err

@@ -13,39 +13,39 @@ import (
 	"strings"
 )
 
-// formFields says where the fields of a form are in its body. The values stay
+// formFields contains the positions of a form's fields in its body. The values stay
 // there and are read one by one: a provider posts a whole mail as a form, which
 // url.ParseQuery copies three times.
 type formFields struct {
 	fields []formField
-	parts  int         // between &, with those that are empty
+	parts  int         // between &, including empty ones
 	raw    []byte      // the body, if it is in memory
-	file   io.ReaderAt // or else where it is
+	file   io.ReaderAt // otherwise its file
 	body   Body
 }
 
 type formField struct {
 	name       string
 	asWritten  bool  // the name is not escaped, and a = follows it
-	start, end int64 // of the value, which is escaped
+	start, end int64 // of the escaped value
 }
 
 const (
-	// maxFieldNames is what the names of a form have together, in bytes.
+	// maxFieldNames is the maximum total length of a form's names, in bytes.
 	maxFieldNames = 256 << 10
-	// maxFieldText is the longest value that is looked at, in bytes, as
-	// maxJSONValue is for JSON. One that is signed may be longer.
+	// maxFieldText is the longest value that is read, in bytes, like
+	// maxJSONValue for JSON. A signed one may be longer.
 	maxFieldText = 64 << 10
 )
 
 var (
 	errNoForm     = errors.New("no form")
 	errBadForm    = errors.New("not a well-formed form")
-	errManyFields = errors.New("more fields than are looked into")
+	errManyFields = errors.New("too many fields")
 )
 
-// formFields finds the fields of the body, nil if it is no form. all says that
-// every value will be read: whether its escapes are well-formed is checked then.
+// formFields returns the fields of the body, nil if it is not a form. all means that
+// every value will be read, which then checks the escapes.
 func (r *Request) formFields(all bool) (*formFields, error) {
 	if r.fieldsRead {
 		return r.fields, nil
@@ -70,7 +70,7 @@ func (r *Request) findFields(all bool) (*formFields, error) {
 	case errors.Is(err, errNoForm):
 		return nil, nil
 	case errors.Is(err, errManyFields) && declared:
-		return nil, Refuse(Malformed, "the form is too large to look into: at most %d fields", maxFields)
+		return nil, Refuse(Malformed, "the form has more than %d fields", maxFields)
 	case errors.Is(err, errBadForm) && declared:
 		return nil, refuseForm()
 	case errors.Is(err, errManyFields), errors.Is(err, errBadForm):
@@ -79,7 +79,7 @@ func (r *Request) findFields(all bool) (*formFields, error) {
 	return nil, err
 }
 
-// HasForm reports whether the body is a form, and refuses what Form does.
+// HasForm reports whether the body is a form, with the same errors as Form.
 func (r *Request) HasForm() (bool, error) {
 	fields, err := r.formFields(false)
 	return fields != nil, err
@@ -88,8 +88,7 @@ func (r *Request) HasForm() (bool, error) {
 func refuseForm() error { return Refuse(Malformed, "the body is not a well-formed form") }
 
 // readFields finds the fields of a form; all is as for formFields. The errors
-// errNoForm, errBadForm and errManyFields say that it is none that anybody looks
-// into.
+// errNoForm, errBadForm and errManyFields mean that it is not used as a form.
 func readFields(b Body, all bool) (*formFields, error) {
 	s := formScan{unchecked: all}
 	_, err := b.WriteTo(&s)
@@ -107,18 +106,18 @@ func readFields(b Body, all bool) (*formFields, error) {
 	return f, err
 }
 
-// formScan finds fields in what is written to it. It accepts what url.ParseQuery
-// does.
+// formScan finds fields in the text that is written to it. It accepts the same forms
+// as url.ParseQuery.
 type formScan struct {
-	unchecked bool // escapes in values are not looked at
+	unchecked bool // escapes in values are not checked
 	begun     bool // with something other than white space
 	fields    []formField
-	parts     int    // with those that are empty
+	parts     int    // including empty ones
 	names     int    // bytes of all names
-	name      []byte // of the field that was begun, as written
+	name      []byte // of the current field, as written
 	inValue   bool
 	start     int64 // of the value
-	digits    int   // that an escape in the value still lacks
+	digits    int   // missing digits of an escape in the value
 	pos       int64
 }
 
@@ -151,7 +150,7 @@ func (s *formScan) Write(p []byte) (int, error) {
 	}
 }
 
-// add takes in a part of a field.
+// add adds a part of a field.
 func (s *formScan) add(part []byte) error {
 	value := part
 	if !s.inValue {
@@ -180,12 +179,12 @@ func (s *formScan) escapes(part []byte) bool {
 	}
 	i := 0
 	for ; len(part)-i >= 8+2; i += 8 {
-		for ; len(part)-i >= 8+2+3 && part[i] == '%'; i += 3 { // they come in rows
+		for ; len(part)-i >= 8+2+3 && part[i] == '%'; i += 3 { // escapes are often consecutive
 			if !isHex[part[i+1]] || !isHex[part[i+2]] {
 				return false
 			}
 		}
-		// To look for each of many with IndexByte would take four times as long.
+		// Looking for each of many with IndexByte would take four times as long.
 		for found := equal(binary.LittleEndian.Uint64(part[i:]), '%'); found != 0; found &= found - 1 {
 			at := i + bits.TrailingZeros64(found)/8
 			if !isHex[part[at+1]] || !isHex[part[at+2]] {
@@ -265,7 +264,7 @@ func (f *formFields) single(name string) (*formField, error) {
 		}
 	}
 	if count > 1 {
-		return nil, Refuse(Malformed, "the form field %s comes %d times", name, count)
+		return nil, Refuse(Malformed, "the form field %s appears %d times", name, count)
 	}
 	return found, nil
 }
@@ -294,7 +293,7 @@ func (f *formFields) text(field *formField) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	b.Grow(int(size)) // as written it is longer
+	b.Grow(int(size)) // the escaped value is longer
 	scratch, err := f.write(&b, nil, field)
 	if err == nil {
 		err = flush(&b, scratch)
@@ -302,7 +301,7 @@ func (f *formFields) text(field *formField) (string, error) {
 	return b.String(), err
 }
 
-// write writes a value to w by way of scratch, as put does.
+// write writes a value to w through scratch, like put.
 func (f *formFields) write(w io.Writer, scratch []byte, field *formField) ([]byte, error) {
 	var err error
 	if f.raw != nil {
@@ -324,8 +323,8 @@ func (f *formFields) write(w io.Writer, scratch []byte, field *formField) ([]byt
 	return scratch, nil
 }
 
-// putUnescaped is put for text that is escaped, and returns how much of it was
-// taken: all, or up to an escape that is cut off.
+// putUnescaped is put for escaped text, and returns how much of it was used: all, or
+// up to an incomplete escape.
 func putUnescaped(w io.Writer, scratch, text []byte, last bool) ([]byte, int, error) {
 	taken := 0
 	for taken < len(text) {
@@ -351,7 +350,7 @@ func putUnescaped(w io.Writer, scratch, text []byte, last bool) ([]byte, int, er
 	return scratch, taken, nil
 }
 
-// wholeEscapes returns how much of text ends before an escape that is cut off.
+// wholeEscapes returns the length of text before an incomplete escape.
 func wholeEscapes(text []byte) int {
 	for i := 1; i <= 2 && i <= len(text); i++ {
 		if text[len(text)-i] == '%' {
@@ -361,12 +360,12 @@ func wholeEscapes(text []byte) int {
 	return len(text)
 }
 
-// escapedRun is how much is unescaped byte by byte before runs without escapes
-// are looked for again, in bytes: where there is one escape there are others.
+// escapedRun is how many bytes are unescaped one by one before runs without escapes
+// are looked for again, because escapes are often consecutive.
 const escapedRun = 64
 
-// appendUnescaped appends text without its escapes. It reports false if one is not
-// well-formed. Eight bytes at a time are copied where there are none.
+// appendUnescaped appends text without its escapes. It returns false if one is not
+// well-formed. Text without escapes is copied eight bytes at a time.
 func appendUnescaped(dst, text []byte) ([]byte, bool) {
 	n := len(dst)
 	dst = slices.Grow(dst, len(text))
@@ -414,7 +413,7 @@ var unplus = func() (plain [256]byte) {
 	return plain
 }()
 
-// unhex are the values of hexadecimal digits, noHex of all other bytes.
+// unhex are the values of hexadecimal digits, noHex for all other bytes.
 var unhex = func() (value [256]byte) {
 	for i := range value {
 		value[i] = noHex

@@ -9,7 +9,7 @@ import (
 )
 
 // Handshake is a request with which a provider checks a URL before it sends
-// deliveries there. It comes unsigned, so nothing of it reaches the app.
+// deliveries there. It is unsigned, so it is never forwarded.
 type Handshake struct {
 	// Which request it is, and how it is answered. Required.
 	//
@@ -36,7 +36,7 @@ type Handshake struct {
 	Origins []string `json:"origins,omitempty"`
 }
 
-// HandshakeKind is what a handshake looks like.
+// HandshakeKind is the kind of a handshake.
 type HandshakeKind string
 
 // The kinds of handshakes.
@@ -49,7 +49,7 @@ const (
 	HandshakeCloudEvents HandshakeKind = "cloudevents"
 )
 
-// WebHookOrigin is the header in which a sender of CloudEvents names itself.
+// WebHookOrigin is the header with the name of a sender of CloudEvents.
 const WebHookOrigin = "WebHook-Request-Origin"
 
 // Field returns where the field of the handshake is.
@@ -59,7 +59,7 @@ func (h *Handshake) Field() Field { return Field{From: h.From, Name: h.Name} }
 // the handshake.
 func (h *Handshake) ReadsBody() bool { return h.From == "form" || h.From == "json" }
 
-// places are where the field of each kind can be; nil if the kind has none.
+// places are the allowed places of each kind's field; nil if the kind has none.
 var places = map[HandshakeKind][]string{
 	HandshakeHead:        nil,
 	HandshakeGet:         nil,
@@ -108,16 +108,15 @@ func (h *Handshake) checkField(allowed []string) error {
 	return fmt.Errorf("%s needs a field: write %s and a name", h.Kind, strings.Join(allowed, " or "))
 }
 
-// isOrigin reports whether text is a DNS name, as a sender of CloudEvents names
-// itself.
+// isOrigin reports whether text is a DNS name, the form of CloudEvents origins.
 func isOrigin(text string) bool {
 	return text != "" && len(text) <= 253 && !strings.ContainsFunc(text, func(c rune) bool {
 		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '.'
 	})
 }
 
-// Possible reports from the headers and the URL whether a request may be the
-// handshake. signed reports whether it carries a signature.
+// Possible reports whether a request may be the handshake, from its headers and its
+// URL. signed is true if it has a signature.
 func (h *Handshake) Possible(r *Request, signed bool) bool {
 	switch h.Kind {
 	case HandshakeHead:
@@ -136,8 +135,8 @@ func (h *Handshake) Possible(r *Request, signed bool) bool {
 	return false
 }
 
-// mayHold reports whether the field can have the value of a ping, as far as the
-// headers say.
+// mayHold reports whether the field can have the value of a ping, according to the
+// headers.
 func (h *Handshake) mayHold(r *Request) bool {
 	switch h.From {
 	case "json":
@@ -148,7 +147,7 @@ func (h *Handshake) mayHold(r *Request) bool {
 	return h.Holds(r)
 }
 
-// present reports whether the header or parameter is there.
+// present reports whether the header or parameter exists.
 func (h *Handshake) present(r *Request) bool {
 	if h.From == "header" {
 		return len(r.Header.Values(h.Name)) > 0
@@ -162,8 +161,7 @@ func (h *Handshake) Holds(r *Request) bool {
 	return err == nil && text == h.Value
 }
 
-// Text returns the value of the field, empty if it is missing or comes more than
-// once.
+// Text returns the value of the field, empty if it is missing or duplicate.
 func (h *Handshake) Text(r *Request) (string, error) {
 	switch h.From {
 	case "header":
@@ -223,7 +221,7 @@ func queryOf(r *Request) url.Values {
 	return query
 }
 
-// TextAnswer sends text back as text, which no browser takes for a page.
+// TextAnswer returns text as plain text, which browsers do not render as a page.
 func TextAnswer(text string) *Answer {
 	return &Answer{
 		Status:      http.StatusOK,

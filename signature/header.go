@@ -55,16 +55,16 @@ type SignatureField struct {
 	Layout string `json:"-"`
 }
 
-// maxElements bounds the parts of one signature header, and with it the work
-// that a stranger can ask for.
+// maxElements limits the parts of one signature header, and with it the work for an
+// unsigned request.
 const maxElements = 32
 
-// maxNumber is the highest number that a numbered header may have.
+// maxNumber is the highest number of a numbered header.
 const maxNumber = 100
 
 func (f SignatureField) check() error {
 	if f.From == "element" {
-		return errors.New("the signature cannot stand in an element of itself: write header, query, form or json")
+		return errors.New("the signature cannot be in an element of itself: write header, query, form or json")
 	}
 	if err := f.Field.check(); err != nil {
 		return err
@@ -76,13 +76,13 @@ func (f SignatureField) check() error {
 	}
 	switch {
 	case f.Element != "" && f.Assign == "":
-		return fmt.Errorf("element %q needs to know what stands between a name and its value, as in: assign =", f.Element)
+		return fmt.Errorf("element %q requires assign, the text between a name and its value: write, for example, assign =", f.Element)
 	case f.Element == "" && f.Assign != "":
-		return fmt.Errorf("assign %q says that parts have names: write which of them are signatures, as in: element v1", f.Assign)
+		return fmt.Errorf("assign %q requires element, the name of the parts that are signatures: write, for example, element v1", f.Assign)
 	case f.Quoted && f.Assign == "":
-		return errors.New("quoted is for parts that have names: write what is between a name and its value, as in: assign =")
+		return errors.New("quoted requires assign, the text between a name and its value: write, for example, assign =")
 	case f.Separator == "" && (f.SetSeparator != "" || f.Positional != 0):
-		return errors.New("a list needs to know what separates its parts, as in: separator ,")
+		return errors.New("a list requires separator: write, for example, separator ,")
 	case f.Separator != "" && (f.Separator == f.SetSeparator || f.Separator == f.Assign):
 		return fmt.Errorf("the separator %q cannot separate anything else", f.Separator)
 	case f.Positional < 0 || f.Positional > maxElements:
@@ -91,10 +91,10 @@ func (f SignatureField) check() error {
 	return f.Encoding.check()
 }
 
-// list tells whether the value is a list of parts.
+// list reports whether the value is a list of parts.
 func (f *SignatureField) list() bool { return f.Separator != "" || f.Assign != "" }
 
-// signatureList is the parts of one list: signatures, and what has a name.
+// signatureList contains the parts of one list: signatures and named parts.
 type signatureList struct {
 	named      []namedElement
 	signatures []string
@@ -104,7 +104,7 @@ type signatureList struct {
 
 type namedElement struct{ name, value string }
 
-// single returns the value of a named part, which may come once.
+// single returns the value of a named part, which must be unique.
 func (l *signatureList) single(name string) (string, error) {
 	value, found := "", false
 	for _, n := range l.named {
@@ -119,7 +119,7 @@ func (l *signatureList) single(name string) (string, error) {
 	return value, nil
 }
 
-// forget lets go of the request and keeps the memory.
+// forget drops references to the request and keeps the memory.
 func (l *signatureList) forget() {
 	clear(l.named)
 	clear(l.signatures)
@@ -132,7 +132,7 @@ func (f *SignatureField) parse(v *values, text string) error {
 	if f.Prefix != "" {
 		rest, ok := f.cutPrefix(text)
 		if !ok && !f.PrefixOptional {
-			return Refuse(Malformed, "the signature does not begin with %s", f.Prefix)
+			return Refuse(Malformed, "the signature does not start with %s", f.Prefix)
 		}
 		text = rest
 	}
@@ -154,8 +154,8 @@ func (f *SignatureField) parse(v *values, text string) error {
 	return nil
 }
 
-// cutPrefix takes the prefix off. In Authorization it is the name of a scheme,
-// which is the same in any case (RFC 9110, 11.1).
+// cutPrefix removes the prefix. In Authorization it is the name of a scheme, which
+// matches in any letter case (RFC 9110, 11.1).
 func (f *SignatureField) cutPrefix(text string) (string, bool) {
 	n := len(f.Prefix)
 	if f.Name == "Authorization" && len(text) >= n && strings.EqualFold(text[:n], f.Prefix) {
@@ -164,8 +164,8 @@ func (f *SignatureField) cutPrefix(text string) (string, bool) {
 	return strings.CutPrefix(text, f.Prefix)
 }
 
-// addList returns the list that comes next. Where all of them sign the same
-// content, that is the first.
+// addList returns the next list. If all of them sign the same content, it is the
+// first.
 func (v *values) addList() (*signatureList, error) {
 	n := len(v.lists)
 	switch {
@@ -173,7 +173,7 @@ func (v *values) addList() (*signatureList, error) {
 	case n == maxSets:
 		return nil, Refuse(Malformed, "more than %d signature lists", maxSets)
 	case n < cap(v.lists):
-		v.lists = v.lists[:n+1] // with the memory that it had
+		v.lists = v.lists[:n+1] // reuses its memory
 	default:
 		v.lists = append(v.lists, signatureList{})
 	}
@@ -214,7 +214,7 @@ func (f *SignatureField) parseList(v *values, text string) error {
 			value, ok = unquoted(value, ok)
 		}
 		switch {
-		case !ok: // not for us: an unknown kind of part
+		case !ok: // ignored: an unknown kind of part
 		case name == f.Element:
 			list.signatures = append(list.signatures, value)
 		default:
@@ -224,7 +224,7 @@ func (f *SignatureField) parseList(v *values, text string) error {
 	return nil
 }
 
-// unquoted takes the double quotes off a value; false if it has none.
+// unquoted removes the double quotes of a value; false if it has none.
 func unquoted(text string, ok bool) (string, bool) {
 	if !ok || len(text) < 2 || text[0] != '"' || text[len(text)-1] != '"' {
 		return "", false
@@ -232,8 +232,7 @@ func unquoted(text string, ok bool) (string, bool) {
 	return text[1 : len(text)-1], true
 }
 
-// cutPart cuts text after its first part. Without a separator it is the only
-// one.
+// cutPart splits text after its first part. Without a separator there is only one.
 func cutPart(text, separator string) (part, rest string, more bool) {
 	if separator == "" {
 		return text, "", false
@@ -245,7 +244,7 @@ func (f *SignatureField) severalHeaders() bool {
 	return len(f.Also) > 0 || strings.HasSuffix(f.Name, "#")
 }
 
-// headerNames returns the headers that hold signatures in this request.
+// headerNames returns the headers with signatures in this request.
 func (f *SignatureField) headerNames(r *Request) []string {
 	if !f.severalHeaders() {
 		return []string{f.Name}
@@ -290,7 +289,7 @@ func (f *SignatureField) read(v *values) error {
 	return nil
 }
 
-// readHeader adds the lists of a header that may come once.
+// readHeader adds the lists of a header that must be unique.
 func (f *SignatureField) readHeader(v *values, name string) error {
 	text, err := headerValue(v.req.Header, name)
 	if err != nil || text == "" {
@@ -299,7 +298,7 @@ func (f *SignatureField) readHeader(v *values, name string) error {
 	return f.parse(v, text)
 }
 
-// readRepeated adds the lists of a header that may come several times.
+// readRepeated adds the lists of a header that can be repeated.
 func (f *SignatureField) readRepeated(v *values) error {
 	for _, value := range v.req.Header[f.Name] {
 		text := textproto.TrimString(value)

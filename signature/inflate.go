@@ -29,7 +29,7 @@ func writeInflated(w io.Writer, r *Request) error {
 		return writeBody(w, r.Body)
 	case "gzip":
 	default:
-		return Refuse(Malformed, "the body is encoded in %q, not in gzip", encoding)
+		return Refuse(Malformed, "the body has the encoding %q instead of gzip", encoding)
 	}
 	src := r.Body.Open()
 	defer src.Close()
@@ -37,7 +37,7 @@ func writeInflated(w io.Writer, r *Request) error {
 	buffered := bufio.NewReader(readErr)
 	zr, err := gzip.NewReader(buffered)
 	if err == nil {
-		// Of several members an app might read the first alone.
+		// An app might read only the first of several members.
 		zr.Multistream(false)
 		var n int64
 		limit := min(max(maxInflated, r.MaxInflated), freeInflated+maxInflation*r.Body.Size())
@@ -48,7 +48,7 @@ func writeInflated(w io.Writer, r *Request) error {
 	}
 	if err == nil {
 		if _, more := buffered.Peek(1); more == nil {
-			return Refuse(Malformed, "something follows the compressed body")
+			return Refuse(Malformed, "data after the compressed body")
 		}
 	}
 	if readErr.err != nil {
@@ -60,8 +60,7 @@ func writeInflated(w io.Writer, r *Request) error {
 	return nil
 }
 
-// errorKeeper keeps what went wrong with reading, to tell it from what is
-// wrong with the data.
+// errorKeeper records read errors, to distinguish them from invalid data.
 type errorKeeper struct {
 	r   io.Reader
 	err error

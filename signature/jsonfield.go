@@ -12,33 +12,33 @@ import (
 	"unicode/utf8"
 )
 
-// JSONPaths finds scalar values in a JSON document in one pass and bounded
-// memory, without building the document: a body may be megabytes in a file,
-// and all that is wanted of it is an ID near its beginning. encoding/json
-// would hold all of it; the scan ends at the last value that is wanted.
+// JSONPaths finds scalar values in a JSON document in one pass and bounded memory,
+// without building the document: a body can have megabytes in a file, of which only
+// an ID near the beginning is needed. encoding/json would keep all of it; the scan
+// stops at the last wanted value.
 //
-// Of a member that comes twice the first counts. Strings are unescaped,
-// numbers are as written, true and false are the words; null, objects and
-// arrays count as absent, and so does a value longer than 64 KiB. A document
-// that breaks off or is not JSON yields what was found up to there. What is
-// found depends on the document alone, not on how it arrives.
+// The first of duplicate members counts. Strings are unescaped, numbers are as
+// written, true and false are these words; null, objects, arrays and values longer
+// than 64 KiB count as absent. An incomplete or invalid document yields the values
+// found before the error. The result depends only on the document, not on how it is
+// read.
 type JSONPaths struct {
 	names    []string
 	segments [][]string
-	indexes  [][]int  // the segments as array indexes, -1 for those that are none
-	ends     []uint64 // by depth: the paths that have no more segments
+	indexes  [][]int  // the segments as array indexes, -1 for others
+	ends     []uint64 // by depth: the paths that end there
 }
 
 const (
 	maxJSONValue = 64 << 10
-	maxJSONPaths = 64 // the width of the mask that says which paths are alive
+	maxJSONPaths = 64 // the width of the mask of live paths
 	jsonReadSize = 32 << 10
 )
 
 // NewJSONPaths compiles paths: member names and array indexes joined by dots.
 func NewJSONPaths(paths []string) (*JSONPaths, error) {
 	if len(paths) > maxJSONPaths {
-		return nil, errors.New("too many JSON paths: 64 are the most")
+		return nil, errors.New("too many JSON paths: at most 64")
 	}
 	p := &JSONPaths{names: paths}
 	for i, path := range paths {
@@ -60,7 +60,7 @@ func NewJSONPaths(paths []string) (*JSONPaths, error) {
 	return p, nil
 }
 
-// arrayIndex returns the number that s is the decimal of, -1 if it is none.
+// arrayIndex returns the number in s, -1 if s is not a number.
 func arrayIndex(s string) int {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 0 || strconv.Itoa(n) != s {
@@ -69,30 +69,30 @@ func arrayIndex(s string) int {
 	return n
 }
 
-// Find returns a value for each path, in their order, empty for those that are
-// absent. An error means that the body could not be read.
+// Find returns a value for each path, in their order, empty if absent. An error means
+// that the body could not be read.
 func (p *JSONPaths) Find(b Body) ([]string, error) {
 	var s jsonScan
 	return s.find(nil, p, b)
 }
 
-// jsonScan is one pass over one document. Its methods return false when the
-// scan is over: everything found, the end of input, or not JSON.
+// jsonScan is one pass over one document. Its methods return false at the end of the
+// scan: everything found, the end of input, or invalid JSON.
 type jsonScan struct {
 	paths *JSONPaths
 	want  uint64 // the paths not yet found
 	buf   []byte
 	pos   int
-	src   io.Reader // nil: buf is all there is
+	src   io.Reader // nil: buf is the whole input
 	err   error
-	text  []byte // a string or number that lies across two reads
+	text  []byte // a string or number that spans two reads
 	plain []byte // a string without its escapes
-	found []byte // the short values that were found, one after the other
-	spans []span // by path: where in found its value is
+	found []byte // the short values, concatenated
+	spans []span // by path: the position of its value in found
 	long  []longValue
 }
 
-// longValue is a value that is kept by itself, so that it is copied once.
+// longValue is a value that is kept separately, so that it is copied once.
 type longValue struct {
 	path  int
 	value string
@@ -116,7 +116,7 @@ func (s *jsonScan) find(dst []string, p *JSONPaths, b Body) ([]string, error) {
 		defer r.Close()
 		s.src, s.buf = r, make([]byte, 0, jsonReadSize)
 	}
-	// Nothing can be found in what is no container, however long it is.
+	// Only a container has paths.
 	if c, ok := s.token(); ok && s.want != 0 && (c == '{' || c == '[') {
 		s.value(s.want, 0)
 	}
@@ -134,7 +134,7 @@ func (s *jsonScan) find(dst []string, p *JSONPaths, b Body) ([]string, error) {
 	return dst, s.err
 }
 
-// fill makes sure that there is a byte at pos.
+// fill ensures that there is a byte at pos.
 func (s *jsonScan) fill() bool {
 	for s.pos == len(s.buf) {
 		if s.src == nil {
@@ -176,7 +176,7 @@ func (s *jsonScan) value(alive uint64, depth int) bool {
 	}
 	switch c {
 	case '{', '[':
-		s.want &^= alive & s.paths.ends[depth] // a container is no scalar
+		s.want &^= alive & s.paths.ends[depth] // a container is not a scalar
 		if alive &= s.want; alive == 0 {
 			return s.want != 0 && s.skip(c)
 		}
@@ -197,8 +197,8 @@ func (s *jsonScan) value(alive uint64, depth int) bool {
 	}
 }
 
-// keep records a scalar for the paths that end here and drops those that
-// would have to go deeper: of members that come twice the first counts.
+// keep records a scalar for the paths that end here and drops those that continue:
+// the first of duplicate members counts.
 func (s *jsonScan) keep(alive uint64, depth int, text []byte) bool {
 	s.want &^= alive
 	if alive &= s.paths.ends[depth]; alive != 0 && len(text) > maxShared {
@@ -237,7 +237,7 @@ func (s *jsonScan) object(alive uint64, depth int) bool {
 		if !s.value(next, depth+1) {
 			return false
 		}
-		s.want &^= next // absent deeper down: a second member of this name does not count
+		s.want &^= next // absent inside: a second member of this name does not count
 		if s.want == 0 {
 			return false
 		}
@@ -346,7 +346,7 @@ func (s *jsonScan) str() ([]byte, bool) {
 	return nil, false
 }
 
-// escapedStr goes on with a string from its first backslash on.
+// escapedStr continues with a string from its first backslash on.
 func (s *jsonScan) escapedStr() ([]byte, bool) {
 	escaped := false
 	for s.fill() {
@@ -365,11 +365,11 @@ func (s *jsonScan) escapedStr() ([]byte, bool) {
 	return nil, false
 }
 
-// take adds to text, up to one byte more than a value may have.
+// take adds to text, up to one byte more than the limit of a value.
 func (s *jsonScan) take(b []byte) {
 	room := maxJSONValue + 1 - len(s.text)
 	if len(s.text) > 0 && cap(s.text)-len(s.text) < min(room, len(b)) {
-		s.text = slices.Grow(s.text, room) // once, and not step by step
+		s.text = slices.Grow(s.text, room) // once, instead of step by step
 	}
 	s.text = append(s.text, b[:min(room, len(b))]...)
 }
@@ -383,7 +383,7 @@ func limited(text []byte) []byte {
 }
 
 // unescape returns a string without its escapes, as encoding/json does, or
-// nothing if it is not well-formed. The bytes are good until the next string.
+// nothing if it is not well-formed. The bytes are valid until the next string.
 func (s *jsonScan) unescape(raw []byte) []byte {
 	if raw == nil {
 		return nil
@@ -402,15 +402,15 @@ func (s *jsonScan) unescape(raw []byte) []byte {
 		case c < utf8.RuneSelf:
 			s.plain, raw = append(s.plain, c), raw[1:]
 		default:
-			r, n := utf8.DecodeRune(raw) // what is not UTF-8 is replaced
+			r, n := utf8.DecodeRune(raw) // invalid UTF-8 is replaced
 			s.plain, raw = utf8.AppendRune(s.plain, r), raw[n:]
 		}
 	}
 	return s.plain
 }
 
-// escapedRune returns the character that an escape spells, and how many bytes
-// the escape has, 0 if it is none.
+// escapedRune returns the character of an escape, and the length of the escape in
+// bytes, 0 if it is invalid.
 func escapedRune(raw []byte) (rune, int) {
 	if len(raw) < 2 {
 		return 0, 0
@@ -478,7 +478,7 @@ func bareEnd(b []byte) int {
 	return len(b)
 }
 
-// skip consumes a value that nobody asked for and that begins with c.
+// skip consumes an unneeded value that starts with c.
 func (s *jsonScan) skip(c byte) bool {
 	switch c {
 	case '{', '[':
@@ -491,7 +491,7 @@ func (s *jsonScan) skip(c byte) bool {
 	return ok
 }
 
-// nested consumes up to where depth open brackets have been closed.
+// nested consumes up to the end of depth open brackets.
 func (s *jsonScan) nested(depth int) bool {
 	k := skipper{depth: depth}
 	for s.fill() {
@@ -524,8 +524,8 @@ func (s *jsonScan) skipStr() bool {
 	return false
 }
 
-// endOfStr consumes the rest of a string byte by byte. To look for the next
-// quote anew behind every backslash would cost the square of their number.
+// endOfStr consumes the rest of a string byte by byte. Looking for the next quote
+// after every backslash would have quadratic cost.
 func (s *jsonScan) endOfStr() bool {
 	escaped := false
 	for s.fill() {

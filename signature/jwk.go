@@ -12,7 +12,7 @@ import (
 	"math/big"
 )
 
-// jwk is a public key as JSON (RFC 7517), as far as it is of use here.
+// jwk is the used part of a public key in JSON (RFC 7517).
 type jwk struct {
 	Type  string `json:"kty"`
 	Curve string `json:"crv"`
@@ -30,7 +30,7 @@ func parseJWK(a Algorithm, text string) (crypto.PublicKey, error) {
 		return nil, errors.New("the public key is not a well-formed JSON Web Key: copy it again from the provider")
 	}
 	if k.D != "" {
-		return nil, errors.New("the JSON Web Key is private: configure the public one, and have the provider make a new pair")
+		return nil, errors.New("the JSON Web Key is private: configure the public key, and let the provider create a new pair")
 	}
 	public, err := k.public()
 	if err != nil {
@@ -55,7 +55,7 @@ func (k *jwk) public() (crypto.PublicKey, error) {
 		}
 		public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
 		if err != nil {
-			return nil, errors.New("the JSON Web Key is no point of its curve")
+			return nil, errors.New("the JSON Web Key is not a point on its curve")
 		}
 		return public, nil
 	case k.Type == "RSA":
@@ -67,5 +67,5 @@ func (k *jwk) public() (crypto.PublicKey, error) {
 		}
 		return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent.Int64())}, nil
 	}
-	return nil, errors.New("the JSON Web Key is of a kind that no algorithm here uses: Ed25519, P-256 or RSA")
+	return nil, errors.New("unsupported JSON Web Key: use Ed25519, P-256 or RSA")
 }

@@ -43,10 +43,10 @@ func TestPublicKeysAsJSONWebKeys(t *testing.T) {
 		{"Ed25519", Ed25519, okp, ""},
 		{"P-256", ECDSAP256SHA256, ec, ""},
 		{"RSA", RSASHA256, rsaKey, ""},
-		{"of another algorithm", Ed25519, ec, "not for ed25519"},
+		{"of another algorithm", Ed25519, ec, "does not match ed25519"},
 		{"private", Ed25519, strings.Replace(okp, "{", `{"d":"AA",`, 1), "private"},
-		{"symmetric", Ed25519, `{"kty":"oct","k":"AA"}`, "no algorithm"},
-		{"off the curve", ECDSAP256SHA256, strings.Replace(ec, text(point[33:]), text(point[1:33]), 1), "no point"},
+		{"symmetric", Ed25519, `{"kty":"oct","k":"AA"}`, "unsupported"},
+		{"off the curve", ECDSAP256SHA256, strings.Replace(ec, text(point[33:]), text(point[1:33]), 1), "not a point"},
 		{"short", Ed25519, `{"kty":"OKP","crv":"Ed25519","x":"AA"}`, "32 bytes"},
 		{"broken off", Ed25519, okp[:20], "well-formed"},
 	} {

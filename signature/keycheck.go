@@ -11,21 +11,21 @@ import (
 	"fmt"
 )
 
-// Limits of keys. One operation with an RSA key costs the square of its length,
-// and certificates can come from the request, so kind and size of every key are
-// checked before its first use, wherever the key is from.
+// Limits of keys. The cost of an operation with an RSA key is quadratic in its
+// length, and certificates can come from the request. Kind and size of every key
+// are therefore checked before its first use, wherever it is from.
 const (
 	// minRSABits: shorter keys have been factored.
 	minRSABits = 1024
-	// maxRSABits: longer keys cost milliseconds, and no provider has one.
+	// maxRSABits: longer keys cost milliseconds, and no provider uses one.
 	maxRSABits = 8192
-	// maxKeyText bounds a public key in bytes, as PEM, JSON Web Key or DER. A
-	// certificate with an RSA key of 8192 bits has about 4 KiB.
+	// maxKeyText is the maximum length of a public key in bytes, as PEM, JSON Web
+	// Key or DER. A certificate with an RSA key of 8192 bits has about 4 KiB.
 	maxKeyText = 32 << 10
-	// maxCertificate bounds a certificate in bytes of DER.
+	// maxCertificate is the maximum length of a certificate in bytes of DER.
 	maxCertificate = 8 << 10
-	// maxCertificateNames bounds the names, and the name constraints, of a
-	// certificate: each name is compared with each constraint.
+	// maxCertificateNames limits the names, and the name constraints, of a
+	// certificate, because each name is compared with each constraint.
 	maxCertificateNames = 100
 )
 
@@ -52,9 +52,9 @@ func CheckPublicKey(public crypto.PublicKey) error {
 func checkRSA(p *rsa.PublicKey) error {
 	switch bits := p.N.BitLen(); {
 	case bits < minRSABits:
-		return fmt.Errorf("an RSA key of %d bits can be broken: use one of 2048 or more", bits)
+		return fmt.Errorf("an RSA key of %d bits is too short: use at least 2048 bits", bits)
 	case bits > maxRSABits:
-		return fmt.Errorf("an RSA key of %d bits is too long: use one of at most %d", bits, maxRSABits)
+		return fmt.Errorf("an RSA key of %d bits is too long: use at most %d", bits, maxRSABits)
 	case p.E < 3 || p.E%2 == 0 || p.E > 1<<31-1:
 		return fmt.Errorf("the RSA exponent %d is not an odd number from 3 to 2147483647", p.E)
 	}
@@ -73,8 +73,8 @@ func ParsePKIX(der []byte) (crypto.PublicKey, error) {
 	return public, CheckPublicKey(public)
 }
 
-// ParseCertificate parses a certificate and checks its key, its size and how
-// many names it has.
+// ParseCertificate parses a certificate and checks its key, its size and the number
+// of its names.
 func ParseCertificate(der []byte) (*x509.Certificate, error) {
 	if len(der) > maxCertificate {
 		return nil, fmt.Errorf("a certificate of %d bytes is too long: at most %d", len(der), maxCertificate)

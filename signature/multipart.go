@@ -12,24 +12,23 @@ import (
 	"strings"
 )
 
-// Nothing is known of the sender while a body is looked into, so all of this is
-// bounded: what is kept of a body is the wanted fields, and each part costs no
-// more than a header.
+// The sender is unknown while a body is parsed, so everything here is limited: only
+// the wanted fields of a body are kept, and each part costs no more than a header.
 const (
-	// maxParts bounds the parts of a body, as maxFields does the fields of a form:
+	// maxParts limits the parts of a body, like maxFields the fields of a form:
 	// Mailgun sends every header of a mail as a part.
 	maxParts = maxFields
-	// maxPartHeader bounds the header of a part in bytes, and each of its lines.
-	// The name of a file can be long.
+	// maxPartHeader limits the header of a part in bytes, and each of its lines.
+	// A file name can be long.
 	maxPartHeader = 8 << 10
-	// maxPartValue bounds a wanted field in bytes.
+	// maxPartValue limits a wanted field in bytes.
 	maxPartValue = 1 << 10
 )
 
-// MultipartFields returns the values of these fields of a body that is
-// multipart/form-data, empty where there is none. Each may come once, plainly:
-// not as a file, not encoded, and not under another name that some parser takes
-// for it. The body is read from its start to its end, and not kept.
+// MultipartFields returns the values of these fields of a multipart/form-data body,
+// empty if absent. Each must be unique and plain: not a file, not encoded, and not
+// under another name that some parsers treat as the same. The body is read once and
+// not kept.
 func MultipartFields(r *Request, names ...string) (map[string]string, error) {
 	boundary, err := multipartBoundary(r)
 	if err != nil {
@@ -96,8 +95,8 @@ var crlf = []byte("\r\n")
 
 var errCutOff = Refuse(Malformed, "the body ends before its last boundary")
 
-// line returns the next line with its line break, or as much of it as the
-// buffer holds; whole says that it is all of it.
+// line returns the next line with its line break, or as much of it as fits into the
+// buffer; whole reports whether it is complete.
 func (m *multipartReader) line() (text []byte, whole bool, err error) {
 	text, err = m.in.ReadSlice('\n')
 	switch {
@@ -124,7 +123,7 @@ func (m *multipartReader) isDelimiter(line []byte) (is, closing bool) {
 	return len(bytes.Trim(rest, " \t\r\n")) == 0, closing
 }
 
-// start reads the first delimiter. Nothing may be before it.
+// start reads the first delimiter, which must be at the start.
 func (m *multipartReader) start() error {
 	line, whole, err := m.line()
 	if err != nil {
@@ -132,12 +131,12 @@ func (m *multipartReader) start() error {
 	}
 	is, closing := m.isDelimiter(line)
 	if !whole || !is || closing || !bytes.HasSuffix(line, crlf) {
-		return Refuse(Malformed, "the body does not begin with its boundary")
+		return Refuse(Malformed, "the body does not start with its boundary")
 	}
 	return nil
 }
 
-// header reads the header of a part and returns which of the names it has.
+// header reads the header of a part and returns its name, if it is a wanted one.
 func (m *multipartReader) header(names []string) (name string, wanted bool, err error) {
 	var disposition, encoding string
 	for total := 0; ; {
@@ -172,7 +171,7 @@ func (m *multipartReader) header(names []string) (name string, wanted bool, err 
 	return wantedPart(names, disposition, encoding)
 }
 
-// wantedPart returns which of the names a part has, and whether it has one.
+// wantedPart returns the wanted name of a part, and whether it has one.
 func wantedPart(names []string, disposition, encoding string) (string, bool, error) {
 	kind, params, err := mime.ParseMediaType(disposition)
 	if err != nil || kind != "form-data" {
@@ -181,7 +180,7 @@ func wantedPart(names []string, disposition, encoding string) (string, bool, err
 	name := params["name"]
 	for _, other := range names {
 		if name != other && SameToSomeParser(name, other) {
-			return "", false, Refuse(Malformed, "a second part could be read in place of %s", other)
+			return "", false, Refuse(Malformed, "a second part could be read instead of %s", other)
 		}
 	}
 	if !slices.Contains(names, name) {
@@ -215,8 +214,8 @@ func (m *multipartReader) content(wanted bool) (string, error) {
 	}
 }
 
-// finish refuses what follows the closing delimiter: a parser that does not stop
-// there would read more parts.
+// finish refuses data after the closing delimiter: a parser that does not stop there
+// would read more parts.
 func (m *multipartReader) finish() error {
 	for {
 		line, _, err := m.line()
@@ -227,7 +226,7 @@ func (m *multipartReader) finish() error {
 			return err
 		}
 		if len(bytes.Trim(line, " \t\r\n")) > 0 {
-			return Refuse(Malformed, "the body goes on after its last boundary")
+			return Refuse(Malformed, "the body continues after its last boundary")
 		}
 	}
 }

@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// Place writes a value where a field is, for making deliveries: a header, a
+// Place writes a value into the place of a field, to make deliveries: a header, a
 // query parameter, a form field or a JSON member.
 func Place(r *Request, f Field, value string) error { return (&signer{r: r}).place(f, value) }
 
-// place writes a value where a field stands.
+// place writes a value into the place of a field.
 func (s *signer) place(f Field, value string) error {
 	switch f.From {
 	case "header":
@@ -51,7 +51,7 @@ func (s *signer) placeElement(name, value string) {
 	s.elements = append(s.elements, namedElement{name, value})
 }
 
-// withQuery sets one parameter and leaves the others as they are written.
+// withQuery sets one parameter and leaves the others unchanged.
 func withQuery(target, name, value string) string {
 	path, query, _ := strings.Cut(target, "?")
 	var kept []string
@@ -73,7 +73,7 @@ func (s *signer) placeInForm(name, value string) error {
 	}
 	form, err := url.ParseQuery(string(raw))
 	if err != nil || bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) {
-		return fmt.Errorf("the %s stands in a form: the body must be one, such as a=b&c=d", name)
+		return fmt.Errorf("the %s is in a form: the body must be a form, such as a=b&c=d", name)
 	}
 	form.Set(name, value)
 	s.r.Body = BytesBody(form.Encode())
@@ -93,7 +93,7 @@ func (s *signer) placeInJSON(path, value string) error {
 	decoder.UseNumber()
 	var document any
 	if err := decoder.Decode(&document); err != nil {
-		return fmt.Errorf("%s stands in the body, which is not JSON: %w", path, err)
+		return fmt.Errorf("%s is in the body, which is not JSON: %w", path, err)
 	}
 	document, err = withJSON(document, strings.Split(path, "."), value)
 	if err != nil {
@@ -112,8 +112,8 @@ func (s *signer) placeInJSON(path, value string) error {
 	return nil
 }
 
-// withJSON returns the document with a value at the path, making the objects
-// on the way. A number stays a number.
+// withJSON returns the document with a value at the path, and creates missing
+// objects. A number stays a number.
 func withJSON(document any, path []string, value string) (any, error) {
 	if len(path) == 0 {
 		if _, number := document.(json.Number); number && json.Valid([]byte(value)) {

@@ -2,41 +2,40 @@ package signature
 
 import "fmt"
 
-// Refusal says that a request is not a genuine, fresh delivery. Any other
-// error of this package means that nothing could be decided.
+// Refusal means that a request is not a genuine, fresh delivery. Any other error of
+// this package means that the delivery could not be checked.
 type Refusal struct {
 	Kind RefusalKind
-	// Reason is for the operator: what to look at. It holds neither secrets
-	// nor signatures, expected or received, and is never sent to the sender.
+	// Reason is for the operator: what to check. It contains neither secrets nor
+	// signatures, expected or received, and is never sent to the sender.
 	Reason string
-	// Handshake: the request is a handshake, which an option must allow. Reason
-	// names it.
+	// Handshake: the request is a handshake that an option can allow. Reason
+	// names the option.
 	Handshake bool
 }
 
-// RefusalKind is the outcome that a refusal leads to.
+// RefusalKind is the outcome of a refusal.
 type RefusalKind string
 
 // The kinds of refusal.
 const (
-	// MissingSignature: the request carries no signature.
+	// MissingSignature: the request has no signature.
 	MissingSignature RefusalKind = "missing_signature"
-	// InvalidSignature: no configured secret made the signature.
+	// InvalidSignature: the signature matches no configured secret.
 	InvalidSignature RefusalKind = "invalid_signature"
 	// Stale: the timestamp is further from now than the tolerance.
 	Stale RefusalKind = "stale"
-	// Malformed: the scheme cannot read the headers or the body.
+	// Malformed: the headers or the body cannot be parsed.
 	Malformed RefusalKind = "malformed"
-	// Undecided: the endpoint has no secret yet, so that the provider must try
-	// again.
+	// Undecided: the endpoint has no secret yet, so that the provider must retry.
 	Undecided RefusalKind = "undecided"
 )
 
 // Error implements error.
 func (r *Refusal) Error() string { return string(r.Kind) + ": " + r.Reason }
 
-// Refuse makes a Refusal; format and args make its reason. Of each text among
-// args at most 48 characters are quoted, because it may come with the request.
+// Refuse returns a Refusal; format and args are its reason. At most 48 characters of
+// each text in args are quoted, because it may be from the request.
 func Refuse(kind RefusalKind, format string, args ...any) error {
 	for i, arg := range args {
 		args[i] = quotableArg(arg)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Scheme is how a provider signs, as data. The presets are values of this
-// type, and the `custom` provider fills one in from the config.
+// Scheme is how a provider signs, as data. The presets are values of this type, and
+// the `custom` provider fills one in from the config.
 type Scheme struct {
 	// `hmac-sha1`, `hmac-sha256`, `hmac-sha384`, `hmac-sha512`, `ed25519`,
 	// `ecdsa-p256-sha256`, `rsa-sha1`, `rsa-sha256`, `rsa-sha512`,
@@ -67,21 +67,21 @@ type Scheme struct {
 	// The requests with which the provider checks the URL, and how they are
 	// answered. Default: none.
 	Handshakes []Handshake `json:"handshakes,omitempty"`
-	// ValuesCoverBody says that the {value.NAME} of the signed content are
-	// made of the whole body. Only code can say so, hence not the config.
+	// ValuesCoverBody: the {value.NAME} of the signed content cover the whole
+	// body. Only code can guarantee this, so it is not in the config.
 	ValuesCoverBody bool `json:"-"`
-	// ValuesCover are further fields that they are made of.
+	// ValuesCover are further fields that they cover.
 	ValuesCover []Field `json:"-"`
-	// OptionalValue is the NAME of a {value.NAME} that may be empty.
+	// OptionalValue is the NAME of a {value.NAME} that can be empty.
 	OptionalValue string `json:"-"`
 }
 
-// signsNothing: whoever knows the secret says what he likes.
+// signsNothing reports whether the algorithm sends the secret instead of a signature.
 func (s *Scheme) signsNothing() bool {
 	return s.Algorithm == Token || s.Algorithm == Basic
 }
 
-// Accepts tells whether a secret can belong to this scheme, by its prefix.
+// Accepts reports whether a secret can belong to this scheme, by its prefix.
 func (s *Scheme) Accepts(secret Secret) bool { return s.Key.matches(secret) }
 
 // canonical returns a copy with canonical header names and defaults filled in.
@@ -148,7 +148,7 @@ func (s *Scheme) check() error {
 		return errors.New("whole_form: no field of a form is signed: write, for example, signed {form.payload}")
 	}
 	if s.NoBody && (s.WholeForm || s.JSONBody || s.RefuseEmpty) {
-		return errors.New("no_body: another option says that there is a body")
+		return errors.New("no_body conflicts with an option that reads the body")
 	}
 	if err := s.When.check(); err != nil {
 		return err
@@ -185,7 +185,7 @@ func (s *Scheme) check() error {
 	return nil
 }
 
-// fields returns what the scheme reads beside signature and timestamp.
+// fields returns the fields of the scheme besides signature and timestamp.
 func (s *Scheme) fields() []Field {
 	var fields []Field
 	for _, f := range []*Field{s.ID, s.Event, s.Action, s.KeyID} {
@@ -202,7 +202,7 @@ func (s *Scheme) checkElement(f Field) error {
 		return nil
 	}
 	if !s.Signature.list() {
-		return fmt.Errorf("%s: the signature is no list with elements: say what separates its parts, as in: separator ,", f)
+		return fmt.Errorf("%s: the signature is not a list: write its separator, for example: separator ,", f)
 	}
 	if f.Name == s.Signature.Element {
 		return fmt.Errorf("%s: that element is the signature itself", f)
@@ -210,7 +210,7 @@ func (s *Scheme) checkElement(f Field) error {
 	return nil
 }
 
-// Check reports what is wrong with the scheme, whatever the secrets.
+// Check returns the error of an invalid scheme, independent of the secrets.
 func (s Scheme) Check() error {
 	s = s.canonical()
 	if err := s.check(); err != nil {
@@ -219,17 +219,17 @@ func (s Scheme) Check() error {
 	return (&Verifier{scheme: s}).prepare()
 }
 
-// Compile joins the scheme with secrets. tolerance replaces the scheme's own
-// unless it is 0; it is at most 366 days. Secrets that belong to another scheme
-// ([Scheme.Accepts]) are an error, as are no secrets and the same key twice,
-// however it is spelled.
+// Compile combines the scheme with secrets. tolerance replaces the scheme's own
+// unless it is 0; it is at most 366 days. Secrets of another scheme
+// ([Scheme.Accepts]), no secrets, and duplicate keys, however they are encoded, are
+// errors.
 func (s Scheme) Compile(secrets []Secret, tolerance time.Duration) (*Verifier, error) {
 	s = s.canonical()
 	if err := s.check(); err != nil {
 		return nil, err
 	}
 	if len(secrets) == 0 {
-		return nil, errors.New("no secret: write one after the provider's name, or as `secret` in its block")
+		return nil, errors.New("missing secret: write one after the provider's name, or as `secret` in its block")
 	}
 	if tolerance < 0 || tolerance > maxTolerance {
 		return nil, fmt.Errorf("a tolerance of %s is not between 1s and %s", tolerance, maxTolerance)
@@ -242,7 +242,7 @@ func (s Scheme) Compile(secrets []Secret, tolerance time.Duration) (*Verifier, e
 		}
 		for _, other := range v.keys {
 			if k.identity.Fingerprint == other.identity.Fingerprint {
-				return nil, errors.New("the same secret stands there twice: remove one")
+				return nil, errors.New("duplicate secret: remove one")
 			}
 		}
 		k.name = k.identity.Label
@@ -257,7 +257,7 @@ func (s Scheme) Compile(secrets []Secret, tolerance time.Duration) (*Verifier, e
 	return v, nil
 }
 
-// prepare derives what every request would otherwise work out again.
+// prepare precomputes what does not depend on the request.
 func (v *Verifier) prepare() error {
 	s := &v.scheme
 	var err error
@@ -265,7 +265,7 @@ func (v *Verifier) prepare() error {
 		return err
 	}
 	if !s.signsNothing() && v.template.constant() {
-		return errors.New("the signed content is the same for every delivery: nothing would be verified")
+		return errors.New("the signed content is the same for every delivery: no delivery would be verified")
 	}
 	var paths []string
 	addField := func(f Field) {
@@ -283,7 +283,7 @@ func (v *Verifier) prepare() error {
 	}
 	v.wholeJSON = s.JSONBody || (v.template.open && slices.ContainsFunc(s.fields(), func(f Field) bool { return f.From == "json" }))
 	if v.template.open && !v.wholeJSON {
-		v.template.raw = false // where its fields begin cannot be told
+		v.template.raw = false // the boundaries of its fields are ambiguous
 	}
 	v.allForm = s.WholeForm || slices.ContainsFunc(v.template.parts, func(p part) bool { return p.name == "form_sorted" })
 	v.slow = s.Algorithm.slow() && v.template.hashesText()
@@ -312,8 +312,8 @@ func (v *Verifier) prepare() error {
 	return err
 }
 
-// Covers says what the scheme covers, as a [Verifier] made from it would; of a
-// scheme that cannot be compiled, nothing.
+// Covers returns what the scheme covers, like a [Verifier] of it; the zero value for
+// an invalid scheme.
 func (s Scheme) Covers() Traits {
 	v := &Verifier{scheme: s.canonical()}
 	if err := v.scheme.check(); err != nil {
@@ -325,21 +325,21 @@ func (s Scheme) Covers() Traits {
 	return v.traits
 }
 
-// Traits says what a scheme covers.
+// Traits is what a scheme covers.
 type Traits struct {
 	HasID, IDSigned               bool
 	HasEvent, EventSigned         bool
 	HasTimestamp, TimestampSigned bool
 	BodySigned                    bool
-	// URLSigned: the URL is part of what is signed.
+	// URLSigned: the URL is part of the signed content.
 	URLSigned bool
 	// Tolerance of the signed timestamp, 0 without one.
 	Tolerance time.Duration
-	// Lifetime is how long a copy can still be accepted after the delivery
-	// was, where the tolerance does not say it: tokens expire. 0: unknown.
+	// Lifetime is how long a copy can be accepted after the delivery, if it is
+	// not limited by the tolerance: tokens expire. 0: unknown.
 	Lifetime time.Duration
 }
 
-// MinWindow is how long a handled delivery must be remembered at least, so that
-// no copy of it is accepted later. 0: no time is signed.
+// MinWindow is the minimum time for which a handled delivery must be remembered, so
+// that no copy of it is accepted later. 0: no time is signed.
 func (t Traits) MinWindow() time.Duration { return max(2*t.Tolerance, t.Lifetime) }

@@ -11,15 +11,15 @@ import (
 	"unicode"
 )
 
-// Identity tells secrets apart without giving them away: a digest of the key
-// and, for people, its label or position.
+// Identity distinguishes secrets without revealing them: a digest of the key and,
+// for people, its label or position.
 type Identity struct {
 	Label       string
 	Fingerprint [32]byte
 }
 
-// String returns the label: a fingerprint in a log would let its readers try
-// out weak secrets.
+// String returns the label: with a fingerprint, readers of a log could guess weak
+// secrets.
 func (i Identity) String() string { return i.Label }
 
 // GoString implements fmt.GoStringer.
@@ -31,7 +31,7 @@ func (i Identity) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(i.Label)) 
 // MarshalText implements encoding.TextMarshaler, and with it JSON.
 func (i Identity) MarshalText() ([]byte, error) { return []byte(i.Label), nil }
 
-// fingerprint is what tells key from key.
+// fingerprint returns a digest that identifies a key.
 func fingerprint(key []byte) [32]byte {
 	h := sha256.New()
 	h.Write([]byte("verify_webhook secret 1\x00"))
@@ -39,21 +39,20 @@ func fingerprint(key []byte) [32]byte {
 	return [32]byte(h.Sum(nil))
 }
 
-// Secret is a shared secret or a public key with its label. It prints and
-// marshals as "REDACTED", wherever it stands, and cannot be compared with ==, which would not take
+// Secret is a shared secret or a public key with its label. It always prints and
+// marshals as "REDACTED", and cannot be compared with ==, which would not take
 // constant time.
 type Secret struct {
 	_     [0]func()
 	label string
-	// A function, because fmt and its like call no method of an unexported
-	// field, but print what is in it: of a function, an address.
+	// A function, because fmt and similar packages print the content of an
+	// unexported field without calling its methods: for a function, an address.
 	value func() []byte
 }
 
 // NewSecret wraps the text of a secret as the provider shows it. The label is
-// optional and shows up in logs. A secret that is empty, blank or surrounded
-// by white space is an error: nobody means it, and with an empty key everybody
-// can sign.
+// optional and appears in logs. An empty or blank secret, and one with white space
+// around it, is an error: anyone can sign with an empty key.
 func NewSecret(value, label string) (Secret, error) {
 	if strings.TrimSpace(value) == "" {
 		return Secret{}, errors.New("the secret is empty: set the environment variable or file that it comes from")
@@ -62,12 +61,12 @@ func NewSecret(value, label string) (Secret, error) {
 		return Secret{}, errors.New("the secret begins or ends with white space: remove it (a file may end with one line break)")
 	}
 	if strings.ContainsFunc(label, func(c rune) bool { return !unicode.IsPrint(c) }) {
-		return Secret{}, errors.New("the label of a secret has characters that cannot be printed")
+		return Secret{}, errors.New("the label of a secret contains unprintable characters")
 	}
 	return Secret{label: label, value: func() []byte { return []byte(value) }}, nil
 }
 
-// uncheckedSecret wraps text that NewSecret may refuse.
+// uncheckedSecret wraps text without the checks of NewSecret.
 func uncheckedSecret(value string) Secret {
 	return Secret{value: func() []byte { return []byte(value) }}
 }
@@ -75,7 +74,7 @@ func uncheckedSecret(value string) Secret {
 // Label returns the label, which may be empty.
 func (s Secret) Label() string { return s.label }
 
-// Reveal returns the secret itself, for computing signatures and nothing else.
+// Reveal returns the secret itself, only for computing signatures.
 func (s Secret) Reveal() []byte {
 	if s.value == nil {
 		return nil
@@ -86,9 +85,9 @@ func (s Secret) Reveal() []byte {
 // Equal compares two secrets in constant time.
 func (s Secret) Equal(t Secret) bool { return subtle.ConstantTimeCompare(s.Reveal(), t.Reveal()) == 1 }
 
-// Identity returns the identity of the secret as it is written. That under
-// which deliveries are remembered is the key's own, [Verifier.Secrets]: it is
-// the same however the key is spelled.
+// Identity returns the identity of the secret as it is written. Deliveries are
+// remembered under the key's identity, [Verifier.Secrets], which does not depend on
+// the encoding.
 func (s Secret) Identity() Identity {
 	return Identity{Label: s.label, Fingerprint: fingerprint(s.Reveal())}
 }
@@ -107,7 +106,7 @@ func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 // MarshalText implements encoding.TextMarshaler, and with it JSON.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// KeyFormat says how the text of a secret becomes key bytes.
+// KeyFormat is how the text of a secret is decoded to key bytes.
 type KeyFormat struct {
 	// The encoding of the secret: `utf8` (none), `hex`, `base64` (standard
 	// or URL-safe, padded or not) or `pair` (the name of the key, a colon and the
@@ -119,7 +118,7 @@ type KeyFormat struct {
 	// Require the prefix: a secret without it belongs to another scheme.
 	// Default: false.
 	PrefixRequired bool `json:"prefix_required,omitempty"`
-	// OtherPrefix begins the secrets of another scheme.
+	// OtherPrefix is the prefix of another scheme's secrets.
 	OtherPrefix string `json:"-"`
 }
 
@@ -130,12 +129,12 @@ func (f KeyFormat) check() error {
 		return fmt.Errorf("unknown key encoding %q: write utf8, hex, base64 or pair", f.Encoding)
 	}
 	if f.PrefixRequired && f.Prefix == "" {
-		return errors.New("a key prefix is required, but none is named")
+		return errors.New("prefix required needs a prefix: write prefix <text>")
 	}
 	return nil
 }
 
-// matches tells whether a secret can belong to this format.
+// matches reports whether a secret can belong to this format.
 func (f KeyFormat) matches(s Secret) bool {
 	text := string(s.Reveal())
 	if f.OtherPrefix != "" && strings.HasPrefix(text, f.OtherPrefix) {
@@ -148,7 +147,7 @@ func (f KeyFormat) matches(s Secret) bool {
 func (f KeyFormat) Decode(s Secret) ([]byte, error) {
 	text, found := strings.CutPrefix(string(s.Reveal()), f.Prefix)
 	if f.PrefixRequired && !found {
-		return nil, fmt.Errorf("the secret must begin with %s", f.Prefix)
+		return nil, fmt.Errorf("the secret must start with %s", f.Prefix)
 	}
 	var key []byte
 	var err error
@@ -187,8 +186,8 @@ func (f KeyFormat) name(s Secret) string {
 	return name
 }
 
-// decodeKeyBase64 accepts either alphabet, with or without padding: a secret
-// is the operator's, so leniency gives nothing to an attacker.
+// decodeKeyBase64 accepts either alphabet, with or without padding: secrets come
+// from the operator, so this does not help an attacker.
 func decodeKeyBase64(text string) ([]byte, error) {
 	text = strings.TrimRight(strings.NewReplacer("-", "+", "_", "/").Replace(text), "=")
 	return base64.RawStdEncoding.DecodeString(text)

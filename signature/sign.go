@@ -20,34 +20,32 @@ import (
 	"time"
 )
 
-// SigningKey is what a delivery is signed with.
+// SigningKey is the key for signing deliveries.
 type SigningKey struct {
-	// Secret is shared with the receiver. Its label is sent where the scheme
-	// names the key.
+	// Secret is shared with the receiver. Its label is sent as the key ID if the
+	// scheme has one.
 	Secret Secret
-	// Private is the private key, for the algorithms that have one: an
+	// Private is the private key, for asymmetric algorithms: an
 	// ed25519.PrivateKey, *ecdsa.PrivateKey or *rsa.PrivateKey.
 	Private crypto.Signer
 }
 
-// Draft is what a delivery is to say of itself.
+// Draft is the content of a delivery to make.
 type Draft struct {
-	// ID is the delivery ID, Event the event type. Empty: what the request
-	// says already, or an example where the signature needs one.
+	// ID is the delivery ID, Event the event type. Empty: that of the request, or
+	// an example if the signature needs one.
 	ID, Event string
 	// Time is when the delivery is signed.
 	Time time.Time
-	// Parts are values that are in the signature header beside the signature,
-	// by name.
+	// Parts are the other values in the signature header, by name.
 	Parts map[string]string
-	// Prepare, if set, works out Values when all else is in its place.
+	// Prepare, if set, computes Values after everything else is in place.
 	Prepare func(*Request) error
 }
 
-// Sign makes r what the provider would have sent: it puts ID, event type and
-// time where the scheme has them, and then the signature. What stands in the
-// body changes the body, which must then be JSON or a form. It is for trying
-// out receivers; r must have a Header and a Body.
+// Sign turns r into a delivery like the provider's: it sets ID, event type, time and
+// then the signature. Values in the body change the body, which must then be JSON or
+// a form. It is for testing receivers; r must have a Header and a Body.
 func (s Scheme) Sign(r *Request, key SigningKey, d Draft) error {
 	s = s.canonical()
 	if err := s.check(); err != nil {
@@ -77,11 +75,11 @@ func (s Scheme) Sign(r *Request, key SigningKey, d Draft) error {
 type signer struct {
 	v *Verifier
 	r *Request
-	// elements are the parts that stand beside the signature.
+	// elements are the other parts of the signature header.
 	elements []namedElement
 }
 
-// fill puts everything in its place but the signature.
+// fill sets everything except the signature.
 func (s *signer) fill(key SigningKey, d Draft) error {
 	scheme := &s.v.scheme
 	s.condition()
@@ -110,7 +108,7 @@ func (s *signer) fill(key SigningKey, d Draft) error {
 	return s.fillSigned("example" + d.ID)
 }
 
-// condition makes the request one that the scheme is for.
+// condition makes the request match the scheme's condition.
 func (s *signer) condition() {
 	c := s.v.scheme.When
 	if c == nil || s.v.scheme.Applies(s.r) {
@@ -124,7 +122,7 @@ func (s *signer) condition() {
 	}
 }
 
-// fillSigned gives an example to every field that is signed and still missing.
+// fillSigned sets an example for every signed field that is missing.
 func (s *signer) fillSigned(example string) error {
 	var missing []Field
 	vals := s.values()
@@ -150,7 +148,7 @@ func (s *signer) fillSigned(example string) error {
 	return nil
 }
 
-// dropUnsignedFields leaves of a form what the provider would have sent.
+// dropUnsignedFields removes the form fields that the provider does not send.
 func (s *signer) dropUnsignedFields() error {
 	form, err := s.r.Form()
 	if err != nil {
@@ -164,14 +162,14 @@ func (s *signer) dropUnsignedFields() error {
 	return nil
 }
 
-// values reads the request as it is now.
+// values reads the current request.
 func (s *signer) values() *values {
 	vals := newValues(s.r, s.v)
 	vals.turnTo(&signatureList{named: s.elements})
 	return vals
 }
 
-// sign returns the signature as the scheme spells it.
+// sign returns the signature in the scheme's encoding.
 func (s *signer) sign(key SigningKey) (string, error) {
 	scheme := &s.v.scheme
 	switch scheme.Algorithm {
@@ -194,7 +192,7 @@ func signContent(s *Scheme, t *template, vals *values, key SigningKey) ([]byte, 
 	return signing.content(vals)
 }
 
-// list returns the signature with the parts that stand beside it.
+// list returns the signature with the other parts of its header.
 func (s *signer) list(text string) string {
 	f := &s.v.scheme.Signature
 	if !f.list() {
@@ -219,7 +217,7 @@ func (s *signer) list(text string) string {
 	return strings.Join(append(parts, text), f.Separator)
 }
 
-// named writes a part that has a name.
+// named writes a named part.
 func (f *SignatureField) named(name, value string) string {
 	if f.Quoted {
 		value = `"` + value + `"`
@@ -258,8 +256,8 @@ func formatTimestamp(format string, t time.Time) string {
 	}
 }
 
-// GenerateKey makes a key pair for an algorithm that has one, and returns the
-// public key as an operator would configure it.
+// GenerateKey generates a key pair for an asymmetric algorithm, and returns the
+// public key in the form of the config.
 func GenerateKey(a Algorithm, format KeyFormat) (private crypto.Signer, public string, err error) {
 	switch a {
 	case Ed25519:
@@ -278,8 +276,7 @@ func GenerateKey(a Algorithm, format KeyFormat) (private crypto.Signer, public s
 	return private, public, err
 }
 
-// PublicKeyText returns the public key to a private one as an operator would
-// configure it.
+// PublicKeyText returns the public key of a private one in the form of the config.
 func PublicKeyText(private crypto.Signer, format KeyFormat) (string, error) {
 	if public, ok := private.Public().(ed25519.PublicKey); ok {
 		return format.Prefix + base64.StdEncoding.EncodeToString(public), nil
@@ -308,7 +305,7 @@ func ParsePrivateKey(text []byte) (crypto.Signer, error) {
 		private, err = x509.ParsePKCS8PrivateKey(block.Bytes)
 	}
 	if err != nil {
-		return nil, errors.New("the private key cannot be read: it must be PKCS #8, PKCS #1 or SEC 1, without a passphrase")
+		return nil, errors.New("the private key cannot be parsed: use PKCS #8, PKCS #1 or SEC 1, without a passphrase")
 	}
 	signer, ok := private.(crypto.Signer)
 	if !ok {

@@ -32,36 +32,36 @@ import (
 
 // Request is a delivery as its provider sent it.
 type Request struct {
-	// Method, Scheme, Host and RequestURI are as they reached the server,
+	// Method, Scheme, Host and RequestURI are those of the original request,
 	// before any rewrite. RequestURI is path and query as written.
 	Method, Scheme, Host, RequestURI string
-	// PublicURL is the URL as the provider knows it, where the operator has
-	// set it. Empty: Scheme, Host and RequestURI say it. Without a path, that
-	// of the request counts; without a query, likewise.
+	// PublicURL is the URL that the provider calls, if the operator has
+	// configured it. Empty: Scheme, Host and RequestURI are used. A missing path
+	// or query is that of the request.
 	PublicURL string
 	Header    http.Header
-	// WebSocket: the request asks to open a WebSocket. The headers by which it does
-	// are not among those of Header.
+	// WebSocket: the request opens a WebSocket. Header does not contain the
+	// headers for that.
 	WebSocket bool
 	// Body is nil while only the headers have been read.
 	Body Body
-	// MaxBody is set by CheckHeaders of a provider if the request is no
-	// delivery, but may be a handshake: a longer body makes it neither. 0: the
-	// body may be as long as that of a delivery.
+	// MaxBody is set by CheckHeaders of a provider if the request is not a
+	// delivery, but may be a handshake: with a longer body it is neither. 0: the
+	// limit is that of a delivery.
 	MaxBody int64
 	// SlowHash is set by CheckHeaders of a provider if the body will be hashed with
-	// SHA-384 or SHA-512, for Ed25519 too. The default of max_body is smaller then.
+	// SHA-384 or SHA-512, including Ed25519. The default of max_body is then smaller.
 	SlowHash bool
-	// MaxInflated is how long a body may be when it is uncompressed, in bytes, where
-	// that is more than 25 MiB.
+	// MaxInflated is the maximum uncompressed length of a body in bytes, if it is
+	// more than 25 MiB.
 	MaxInflated int64
-	// AcceptHandshake: the operator accepts unsigned handshakes at this moment,
-	// whatever the config says.
+	// AcceptHandshake: the operator accepts unsigned handshakes now, independent
+	// of the config.
 	AcceptHandshake bool
-	// Now is the time to judge timestamps by.
+	// Now is the time for checking timestamps.
 	Now time.Time
-	// Values are what the provider's own code has worked out, for
-	// {value.NAME} in the signed content.
+	// Values are computed by the provider's own code, for {value.NAME} in the
+	// signed content.
 	Values     map[string]string
 	form       url.Values // see Form
 	formRead   bool
@@ -69,11 +69,11 @@ type Request struct {
 	fieldsRead bool
 }
 
-// URL is what a scheme that signs the URL signs: the URL that the request was
-// sent to, or PublicURL, with the path and the query of the request unless
-// PublicURL has its own. Scheme and host are those of PublicURL, whatever the
-// request says. A PublicURL without a path stays as it is written for the path
-// "/": some providers sign the URL as it was typed in.
+// URL returns the URL for schemes that sign it: the URL of the request, or PublicURL
+// with the path and the query of the request unless PublicURL has its own. Scheme
+// and host are those of PublicURL, whatever the request contains. A PublicURL without
+// a path is unchanged for the path "/", because some providers sign the URL as it was
+// entered.
 func (r *Request) URL() string {
 	if r.PublicURL == "" {
 		return r.Scheme + "://" + r.Host + r.RequestURI
@@ -93,9 +93,9 @@ func (r *Request) URL() string {
 	}
 }
 
-// WithRootPath returns PublicURL with the path "/" if it has no path and the
-// request is for "/", otherwise "". Providers that do not sign the URL as it was
-// typed in sign this.
+// WithRootPath returns PublicURL with the path "/" if it has no path and the request
+// is for "/", otherwise "". Providers that do not sign the URL as it was entered sign
+// this one.
 func (r *Request) WithRootPath() string {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	base, query, found := strings.Cut(r.PublicURL, "?")
@@ -142,7 +142,7 @@ func (r *Request) requestTarget() string {
 	return uri
 }
 
-// split returns the host of URL and what follows it.
+// split returns the host of URL and the rest after it.
 func (r *Request) split() (host, uri string) {
 	if r.PublicURL == "" {
 		return r.Host, r.RequestURI
@@ -168,10 +168,10 @@ type Body interface {
 	Open() io.ReadCloser
 }
 
-// A Charger is a Body with a budget, against which its copies count.
+// A Charger is a Body whose copies count against a budget.
 type Charger interface {
 	// Charge takes n bytes from the budget until the request has been verified.
-	// The error says that the budget has no room.
+	// The error means that the budget is exhausted.
 	Charge(n int64) error
 }
 
@@ -207,8 +207,7 @@ func (b BytesBody) WriteTo(w io.Writer) (int64, error) {
 // Open implements Body.
 func (b BytesBody) Open() io.ReadCloser { return io.NopCloser(bytes.NewReader(b)) }
 
-// Delivery is what verification found out. Everything in it is the
-// provider's word; what the signature does not cover is listed in Unsigned.
+// Delivery is the result of verification.
 type Delivery struct {
 	// ID is the delivery ID, empty if there is none.
 	ID string
@@ -218,18 +217,18 @@ type Delivery struct {
 	Event string
 	// EventSigned: the signature covers the event type.
 	EventSigned bool
-	// Timestamp is when the delivery was signed, the zero time if the scheme
-	// does not say. TimestampSigned: the signature covers it.
+	// Timestamp is when the delivery was signed, the zero time if there is none.
+	// TimestampSigned: the signature covers it.
 	Timestamp       time.Time
 	TimestampSigned bool
-	// Matches holds, for every secret that has signed the delivery, its
-	// identity and a digest of what it authenticates, in the order of the
-	// config. There is at least one.
+	// Matches contains, for every secret that has signed the delivery, its
+	// identity and a digest of the signed content, in the order of the config.
+	// There is at least one.
 	Matches []Match
-	// Contents holds the digest of the signed content under every configured
-	// secret of the scheme that verified, in the order of the config, so that
-	// a delivery is recognized when its retry is signed with another secret.
-	// Nil if Matches says the same.
+	// Contents contains the digest of the signed content under every configured
+	// secret of the scheme that verified, in the order of the config, so that a
+	// retry that is signed with another secret is recognized. Nil if it equals
+	// Matches.
 	Contents []Match
 	// Repeats: another delivery can have the same content, so that the
 	// content alone does not identify this one.
@@ -237,19 +236,19 @@ type Delivery struct {
 	// AlsoContent: equal content is the same delivery although the ID is signed,
 	// because a retry can have another ID.
 	AlsoContent bool
-	// Answer is what to send for a handshake. Not nil: the delivery goes no
-	// further.
+	// Answer is the response to a handshake. If it is not nil, the delivery is
+	// not forwarded.
 	Answer *Answer
-	// Notice says which option makes the endpoint answer a handshake that goes to
-	// the app, empty if the delivery is none.
+	// Notice names the option with which the endpoint answers a handshake that
+	// is otherwise forwarded; empty for other deliveries.
 	Notice string
 
-	// Room for one match, which is the rule: so a delivery is one allocation.
+	// Memory for one match, the usual number, so that a delivery is one allocation.
 	match  [1]Match
 	digest [sha512.Size]byte
 }
 
-// Match is one secret that has signed the delivery.
+// Match is a secret that has signed the delivery.
 type Match struct {
 	// Secret identifies the secret.
 	Secret Identity
@@ -273,12 +272,12 @@ type Answer struct {
 	Header      http.Header
 	Body        []byte
 	// Secret is the secret that the provider has sent with the handshake. It is
-	// kept for the operator to look at. It is never used, logged or sent.
+	// kept for the operator, and never used, logged or sent.
 	Secret string
 }
 
-// BodyBytes returns the whole body, reading it into memory if need be. The
-// caller must not change or keep it.
+// BodyBytes returns the whole body, and reads it into memory if necessary. The caller
+// must not change or keep it.
 func BodyBytes(b Body) ([]byte, error) {
 	if p := b.Bytes(); p != nil {
 		return p, nil

@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// Signing signs request after request with one key: scheme and key are
-// compiled once. Several goroutines may use it at the same time.
+// Signing signs requests with one key: scheme and key are compiled once. It is safe
+// for concurrent use.
 type Signing struct {
 	v *Verifier
 	// One of them is set.
@@ -32,7 +32,7 @@ func (s Scheme) CompileSigning(k SigningKey) (*Signing, error) {
 	return v.signing(k)
 }
 
-// signing joins the scheme with a key to sign with.
+// signing combines the scheme with a signing key.
 func (v *Verifier) signing(k SigningKey) (*Signing, error) {
 	s := &v.scheme
 	if !s.Algorithm.Asymmetric() {
@@ -40,18 +40,18 @@ func (v *Verifier) signing(k SigningKey) (*Signing, error) {
 		return &Signing{v: v, key: own}, err
 	}
 	if k.Private == nil {
-		return nil, fmt.Errorf("%s is made with a private key", s.Algorithm)
+		return nil, fmt.Errorf("%s needs a private key", s.Algorithm)
 	}
 	_, err := checkPublicKey(s.Algorithm, k.Private.Public())
 	return &Signing{v: v, private: k.Private}, err
 }
 
-// Sign returns the signature of r, as it stands in the header of the scheme. All
-// that it covers must be in its place.
+// Sign returns the value of the scheme's signature header for r. Everything that it
+// covers must be in place.
 func (s *Signing) Sign(r *Request) (string, error) {
 	scheme := &s.v.scheme
 	if scheme.Signature.Positional > 0 {
-		return "", errors.New("the scheme has other parts beside the signature")
+		return "", errors.New("the signature header has other parts")
 	}
 	vals := newValues(r, s.v)
 	vals.turnTo(&signatureList{})
@@ -77,7 +77,7 @@ func (s *Signing) content(vals *values) ([]byte, error) {
 		return nil, err
 	}
 	options := a.hash()
-	if a == Ed25519 { // which signs the content itself
+	if a == Ed25519 { // it signs the content itself
 		options = 0
 	}
 	return s.private.Sign(rand.Reader, content, options)

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// A template spells what is signed: literal text and {variables}.
+// A template is the signed content: literal text and {variables}.
 //
 //	{body}               the body, byte for byte
 //	{body_base64}        the body in base64
@@ -19,15 +19,15 @@ import (
 //	                     {body_sha256_base64} in base64
 //	{body_escaped}       the body, escaped as a JSON string, as JSON.stringify does
 //	{body_inflated}      the body, uncompressed if its Content-Encoding is gzip
-//	{timestamp} {id}     as received, from where the scheme says they stand
-//	{method} {url}       {url} as the provider knows it
+//	{timestamp} {id}     as received, from their fields
+//	{method} {url}       {url} is the URL that the provider calls
 //	{path} {query} {host}
 //	{request_target}     path and query, as in the request line
 //	{header.NAME} {element.NAME} {query.NAME} {form.NAME} {json.PATH}
 //	{form_sorted}        name and value of every form field, sorted by name,
-//	                     with nothing in between
-//	{value.NAME}         what the provider's own code has worked out
-//	{key} {key_name}     the key that is tried, and its name (key encoding pair)
+//	                     without separators
+//	{value.NAME}         computed by the provider's own code
+//	{key} {key_name}     the current key, and its name (key encoding pair)
 //	{lf}                 a line feed
 type template struct {
 	parts []part
@@ -35,7 +35,7 @@ type template struct {
 	covered map[Field]bool
 	body    bool // the body is covered, in whole
 	raw     bool // … as its own bytes, and so is every field in it
-	open    bool // … but the content does not say where it begins or ends
+	open    bool // … but its boundaries in the content are ambiguous
 	query   bool // the query is covered
 	target  bool // the URL, or a part of it, is covered
 }
@@ -45,7 +45,7 @@ type part struct {
 	name    string // a variable other than a field
 	field   Field
 	guard   string // text that the field must not contain
-	// mayBeEmpty: what the provider's code has worked out may be nothing.
+	// mayBeEmpty: the computed value can be empty.
 	mayBeEmpty bool
 }
 
@@ -65,7 +65,7 @@ func parseTemplate(text string, s *Scheme) (*template, error) {
 		}
 		end := strings.IndexByte(text, '}')
 		if end < 0 {
-			return nil, errors.New("the signed content has a { without its }")
+			return nil, errors.New("the signed content has a { without a }")
 		}
 		if err := t.addVariable(text[1:end], s); err != nil {
 			return nil, err
@@ -95,7 +95,7 @@ func (t *template) addVariable(name string, s *Scheme) error {
 	case "body_inflated":
 		t.body = true
 	case "form_sorted":
-		// Nothing says where its fields begin and end: they can be changed.
+		// The boundaries of its fields are ambiguous: they can be changed.
 	case "url", "query", "request_target":
 		t.query, t.target = true, true
 	case "path", "host":
@@ -103,10 +103,10 @@ func (t *template) addVariable(name string, s *Scheme) error {
 	case "method":
 	case "key", "key_name":
 		if s.Algorithm.Asymmetric() || s.signsNothing() {
-			return fmt.Errorf("the signed content has {%s}, but with %s nothing of the key can be in it", name, s.Algorithm)
+			return fmt.Errorf("the signed content has {%s}, which %s does not support", name, s.Algorithm)
 		}
 		if name == "key_name" && s.Key.Encoding != "pair" {
-			return errors.New("the signed content has {key_name}, but only with the key encoding pair a key has a name")
+			return errors.New("the signed content has {key_name}, which requires the key encoding pair")
 		}
 	default:
 		f, err := templateField(name, s)
@@ -124,7 +124,7 @@ func (t *template) addVariable(name string, s *Scheme) error {
 	return nil
 }
 
-// coverValues notes what the {value.NAME} are made of.
+// coverValues records what the {value.NAME} cover.
 func (t *template) coverValues(s *Scheme) {
 	if s.ValuesCoverBody {
 		t.body, t.raw = true, true
@@ -134,17 +134,17 @@ func (t *template) coverValues(s *Scheme) {
 	}
 }
 
-// templateField returns the field that a variable stands for.
+// templateField returns the field of a variable.
 func templateField(name string, s *Scheme) (Field, error) {
 	switch name {
 	case "timestamp":
 		if s.Timestamp == nil {
-			return Field{}, errors.New("the signed content has {timestamp}, but the scheme does not say where the timestamp stands")
+			return Field{}, errors.New("the signed content has {timestamp}, but the scheme has no timestamp field")
 		}
 		return s.Timestamp.Field, nil
 	case "id":
 		if s.ID == nil {
-			return Field{}, errors.New("the signed content has {id}, but the scheme does not say where the delivery ID stands")
+			return Field{}, errors.New("the signed content has {id}, but the scheme has no ID field")
 		}
 		return *s.ID, nil
 	}
@@ -159,12 +159,11 @@ func templateField(name string, s *Scheme) (Field, error) {
 	return f, nil
 }
 
-// setGuards makes sure that it can be told from the signed content where the
-// ID and the timestamp begin and end. Otherwise one signature is good for
-// several readings: "a" + ".1.x" and "a.1" + ".x" are signed alike. So what
-// stands before them must not contain the text that separates it from what
-// follows. Where nothing separates an ID, the signature does not cover it:
-// then deliveries are told apart by their digest too.
+// setGuards ensures that the boundaries of the ID and the timestamp in the signed
+// content are unambiguous. Otherwise one signature is valid for several readings:
+// "a" + ".1.x" and "a.1" + ".x" have the same signature. The value before them must
+// therefore not contain the separator. If an ID has no separator, the signature does
+// not cover it, and deliveries are also distinguished by their digest.
 func (t *template) setGuards(s *Scheme) {
 	last := -1
 	for i, p := range t.parts {
@@ -173,8 +172,8 @@ func (t *template) setGuards(s *Scheme) {
 		}
 	}
 	for i := range t.parts[:last+1] {
-		// What code has worked out may hold anything, so it has no guard, and
-		// an ID behind it does not count as covered.
+		// A computed value can contain anything, so it has no guard, and an ID
+		// after it does not count as covered.
 		if p := &t.parts[i]; p.field.From != "" && p.field.From != "value" && !s.isTimestamp(p.field) {
 			p.guard = t.guardAfter(i, s)
 		}
@@ -186,12 +185,12 @@ func (t *template) setGuards(s *Scheme) {
 
 func (s *Scheme) isID(f Field) bool { return s.ID != nil && f == *s.ID }
 
-// isTimestamp: f is checked for being a time close to now, and has no choice
-// of lengths.
+// isTimestamp reports whether f is checked to be a time close to now, which fixes its
+// length.
 func (s *Scheme) isTimestamp(f Field) bool { return s.Timestamp != nil && f == s.Timestamp.Field }
 
-// guardAfter returns what the field at i must not contain, so that its end can
-// be found; empty if nothing would help.
+// guardAfter returns the text that the field at i must not contain, so that its end
+// is unambiguous; empty if there is none.
 func (t *template) guardAfter(i int, s *Scheme) string {
 	if i+1 == len(t.parts) {
 		return ""
@@ -201,14 +200,14 @@ func (t *template) guardAfter(i int, s *Scheme) string {
 		return separatorGuard(next.literal)
 	}
 	if s.isTimestamp(next.field) && (s.Timestamp.Format == "rfc3339" || s.Timestamp.Format == "iso8601") {
-		// The field would have to swallow a whole time to end elsewhere.
+		// The field would have to contain a whole time to end elsewhere.
 		return ":"
 	}
 	return ""
 }
 
-// separatorGuard returns the separator, or only its first byte if the field's
-// end and a part of it could look like the whole.
+// separatorGuard returns the separator, or only its first byte if the field's end
+// together with a part of it could look like the whole.
 func separatorGuard(separator string) string {
 	for n := 1; n < len(separator); n++ {
 		if strings.HasSuffix(separator, separator[:n]) {
@@ -218,15 +217,15 @@ func separatorGuard(separator string) string {
 	return separator
 }
 
-// placed tells whether the ID's place can be told from the signed content,
-// reading from its beginning or from its end.
+// placed reports whether the ID's position in the signed content is unambiguous,
+// read from the beginning or from the end.
 func (t *template) placed(s *Scheme) bool {
 	i := slices.IndexFunc(t.parts, func(p part) bool { return s.isID(p.field) })
 	if i < 0 {
-		return true // it is in what the provider's code has worked out
+		return true // it is in the computed value
 	}
 	delimited := func(p part) bool {
-		// An ISO 8601 time may end without a mark of its own.
+		// An ISO 8601 time can end without a mark.
 		time := s.isTimestamp(p.field) && s.Timestamp.Format != "iso8601"
 		return p.literal != "" || p.guard != "" || time || p.hasOneLength()
 	}
@@ -244,11 +243,10 @@ func (t *template) placed(s *Scheme) bool {
 	return true
 }
 
-// bodyIsOpen reports whether bytes could move between the body and what is
-// signed next to it: {url}{body} reads alike wherever the body begins. A
-// timestamp next to it has no choice of lengths, a hash has one length, and what
-// is guarded cannot contain what follows it. A literal between them alone does
-// not help: the body can contain it.
+// bodyIsOpen reports whether bytes can move between the body and its neighbor in the
+// signed content: {url}{body} is the same wherever the body starts. A timestamp
+// next to it and a hash have a fixed length, and a guarded value cannot contain its
+// separator. A literal between them does not help, because the body can contain it.
 func (t *template) bodyIsOpen(s *Scheme) bool {
 	i := slices.IndexFunc(t.parts, func(p part) bool { return p.name == "body" || p.name == "body_inflated" || p.name == "body_base64" })
 	if i < 0 {
@@ -267,8 +265,8 @@ func (t *template) bodyIsOpen(s *Scheme) bool {
 	return (len(before) > 0 && !fixed(before[len(before)-1])) || (len(after) > 0 && !fixed(after[0]))
 }
 
-// hasOneLength reports whether the part is as long for every request: the hash of
-// the body, or what belongs to the secret.
+// hasOneLength reports whether the part has the same length for every request: the
+// hash of the body, or a part of the secret.
 func (p part) hasOneLength() bool {
 	return p.ofSecret() || p.name == "body_sha256" || p.name == "body_sha256_hex" || p.name == "body_sha256_base64"
 }
@@ -278,8 +276,7 @@ func (p part) hasOneLength() bool {
 func (p part) ofSecret() bool { return p.name == "key" || p.name == "key_name" }
 
 // escapedIsOpen is bodyIsOpen for an escaped body, which ends at the first quote:
-// between it and any other part there must be one, or what a provider's code
-// has put there.
+// there must be one, or a computed value, between it and any other part.
 func (t *template) escapedIsOpen() bool {
 	i := slices.IndexFunc(t.parts, func(p part) bool { return p.name == "body_escaped" })
 	if i < 0 {
@@ -289,15 +286,15 @@ func (t *template) escapedIsOpen() bool {
 	return (i > 0 && !closes(t.parts[i-1])) || (i+1 < len(t.parts) && !closes(t.parts[i+1]))
 }
 
-// hashesText reports whether text of the body itself is hashed: a hash of it, or
-// what is in headers and URL, is short.
+// hashesText reports whether the body's own text is hashed: a hash of it, headers and
+// URL are short.
 func (t *template) hashesText() bool {
 	return t.holdsBody() || slices.ContainsFunc(t.parts, func(p part) bool {
 		return p.name == "form_sorted" || p.field.From == "form" || p.field.From == "value"
 	})
 }
 
-// signsMethod reports whether the method is part of what is signed.
+// signsMethod reports whether the method is signed.
 func (t *template) signsMethod() bool {
 	return slices.ContainsFunc(t.parts, func(p part) bool { return p.name == "method" })
 }
@@ -313,7 +310,7 @@ func (t *template) signedNames(from string) []string {
 	return names
 }
 
-// covers tells whether the signature authenticates a field.
+// covers reports whether the signature covers a field.
 func (t *template) covers(f Field) bool {
 	switch {
 	case t.covered[f]:
@@ -326,7 +323,7 @@ func (t *template) covers(f Field) bool {
 	return false
 }
 
-// constant tells whether every delivery would be signed alike.
+// constant reports whether the signed content is the same for every delivery.
 func (t *template) constant() bool {
 	return !slices.ContainsFunc(t.parts, func(p part) bool { return p.literal == "" && !p.ofSecret() })
 }
@@ -340,8 +337,8 @@ func (t *template) fields(add func(Field)) {
 	}
 }
 
-// write writes the signed content. scratch gathers what comes between bodies,
-// so that a hash sees few writes; it is returned for its capacity.
+// write writes the signed content. scratch collects short parts, so that a hash gets
+// few writes; it is returned for its capacity.
 func (t *template) write(w io.Writer, v *values, scratch []byte) ([]byte, error) {
 	scratch = scratch[:0]
 	for i := range t.parts {
@@ -388,7 +385,7 @@ func (t *template) write(w io.Writer, v *values, scratch []byte) ([]byte, error)
 	return scratch, flush(w, scratch)
 }
 
-// guarded returns the value of a field that is signed.
+// guarded returns the value of a signed field.
 func (v *values) guarded(p *part) (string, error) {
 	text, err := v.get(p.field)
 	if err != nil {
@@ -404,16 +401,15 @@ func missing(p *part) error {
 	return Refuse(Malformed, "the signature covers the %s, which is missing", p.field)
 }
 
-// checkGuard refuses a value that contains what separates it from the next.
+// checkGuard refuses a value that contains its separator.
 func checkGuard(p *part, text string) error {
 	if p.guard != "" && strings.Contains(text, p.guard) {
-		return Refuse(Malformed, "the %s contains %q, which separates it from what follows", p.field, p.guard)
+		return Refuse(Malformed, "the %s contains %q, which is its separator", p.field, p.guard)
 	}
 	return nil
 }
 
-// writeFormField writes a form field that is signed, in one piece only if it has
-// a guard.
+// writeFormField writes a signed form field, in one piece only if it has a guard.
 func (v *values) writeFormField(w io.Writer, scratch []byte, p *part) ([]byte, error) {
 	form, field, err := v.formField(p.field.Name)
 	if err != nil {
@@ -435,11 +431,11 @@ func (v *values) writeFormField(w io.Writer, scratch []byte, p *part) ([]byte, e
 	return put(w, scratch, text)
 }
 
-// maxGathered is how much is gathered for one write, in bytes.
+// maxGathered is the size of one collected write, in bytes.
 const maxGathered = 16 << 10
 
-// put appends text to scratch, and writes what has been gathered whenever that
-// is long: a long value is hashed without another copy of it.
+// put appends text to scratch, and writes scratch when it is long, so that a long
+// value is hashed without another copy.
 func put(w io.Writer, scratch []byte, text string) ([]byte, error) {
 	for len(scratch)+len(text) > maxGathered {
 		n := max(0, maxGathered-len(scratch))
@@ -492,8 +488,7 @@ func writeBase64(w io.Writer, b Body) error {
 	return encoder.Close()
 }
 
-// variable returns the value of a variable that is neither a field nor the
-// body.
+// variable returns the value of a variable that is neither a field nor the body.
 func (v *values) variable(name string) (string, error) {
 	host, path, query := v.req.target()
 	switch name {

@@ -8,13 +8,12 @@ import (
 	"time"
 )
 
-// DefaultTolerance is how far a signed timestamp may be from now, either way,
-// where neither scheme nor operator says otherwise: what Stripe, Slack and the
-// Standard Webhooks libraries use.
+// DefaultTolerance is the default maximum difference between a signed timestamp and
+// now, in both directions: that of Stripe, Slack and the Standard Webhooks libraries.
 const DefaultTolerance = 5 * time.Minute
 
-// maxTolerance bounds what counts as fresh. Past a year a timestamp says
-// nothing, and its decimal digits would no longer tell where it ends.
+// maxTolerance is the largest tolerance. Beyond a year a timestamp has no meaning,
+// and its number of decimal digits would no longer be fixed.
 const maxTolerance = 366 * 24 * time.Hour
 
 // TimestampField is the place of the signed time, and its format.
@@ -44,9 +43,9 @@ func (f TimestampField) check() error {
 	return f.Field.check()
 }
 
-// parseTimestamp reads a time. Numbers are plain decimals: no sign, no
-// fraction, no leading zero, no more digits than a time of this era has, so
-// nothing overflows and milliseconds are not taken for seconds.
+// parseTimestamp parses a time. Numbers are plain decimals: no sign, no fraction, no
+// leading zero, and at most the digits of a current time, so that nothing overflows
+// and milliseconds are not taken for seconds.
 func parseTimestamp(format, text string) (time.Time, error) {
 	const longest = 64 // bytes, more than any time has
 	if len(text) > longest {
@@ -62,7 +61,7 @@ func parseTimestamp(format, text string) (time.Time, error) {
 		return parseRFC3339(text)
 	case "http_date":
 		t, err := time.Parse(http.TimeFormat, text)
-		// Go does not look at the day of the week.
+		// Go does not check the day of the week.
 		if err != nil || t.Year() < 1970 || t.Format(http.TimeFormat) != text {
 			return time.Time{}, Refuse(Malformed, "the timestamp is not an HTTP date")
 		}
@@ -82,9 +81,8 @@ func parseTimestamp(format, text string) (time.Time, error) {
 	}
 }
 
-// parseRFC3339 reads a time of the strict form. Go alone would also take an
-// hour of one digit, a comma before the fraction, and any number of digits
-// behind it.
+// parseRFC3339 parses the strict format. Go also accepts an hour of one digit, a
+// comma before the fraction, and any number of digits after it.
 func parseRFC3339(text string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil || t.Year() < 1970 || len(text) > len(time.RFC3339Nano) || strings.Contains(text, ",") || text[len("2006-01-02T15")] != ':' {
@@ -103,7 +101,7 @@ func plainDecimal(text string, maxDigits int) (int64, bool) {
 
 // checkFresh refuses a time that is more than tolerance from now.
 func checkFresh(t, now time.Time, tolerance time.Duration) error {
-	// Sub saturates, at 292 years, and does not wrap.
+	// Sub saturates at 292 years and does not wrap.
 	switch age := now.Sub(t); {
 	case age > tolerance:
 		return Refuse(Stale, "signed %s ago, which is more than the tolerance of %s: a late retry, a replay, or a clock that is ahead", age.Round(time.Second), tolerance)

@@ -10,16 +10,16 @@ import (
 	"sync"
 )
 
-// values reads what one request says: signature lists, fields, the body. It
-// works everything out at most once, however many secrets and signatures
-// there are, and what it works in is used again by later requests.
+// values reads signature lists, fields and body of one request. It computes each
+// value at most once, however many secrets and signatures there are, and its memory
+// is reused by later requests.
 type values struct {
 	req   *Request
-	paths *JSONPaths // every JSON path that the scheme will ask for
+	paths *JSONPaths // every JSON path of the scheme
 
 	lists   []signatureList
 	current *signatureList // the list that elements are read from
-	key     *key           // the secret that is tried
+	key     *key           // the current secret
 	merge   bool           // all signatures go into one list
 	allForm bool           // every field of the form is read
 	parts   int            // of all lists
@@ -35,14 +35,14 @@ type values struct {
 
 	bodySum     [sha256.Size]byte
 	bodySummed  bool
-	content     []byte // what the current list signs, for public keys
+	content     []byte // the signed content of the current list, for public keys
 	contentRead bool
 	scratch     []byte
 }
 
 var valuesPool = sync.Pool{New: func() any { return new(values) }}
 
-// keptScratch is the largest buffer that waits for the next request.
+// keptScratch is the largest buffer that is kept for the next request.
 const keptScratch = 64 << 10
 
 func newValues(r *Request, v *Verifier) *values {
@@ -51,8 +51,8 @@ func newValues(r *Request, v *Verifier) *values {
 	return vals
 }
 
-// release forgets the request and keeps the memory. It goes field by field:
-// to assign the whole struct would cost more than all the rest.
+// release drops the request and keeps the memory. It clears field by field, because
+// assigning the whole struct costs more than everything else.
 func (v *values) release() {
 	for i := range v.lists {
 		v.lists[i].forget()
@@ -85,12 +85,12 @@ func (v *values) release() {
 	valuesPool.Put(v)
 }
 
-// get returns the value of a field, empty if it is not there.
+// get returns the value of a field, empty if absent.
 func (v *values) get(f Field) (string, error) {
 	switch f.From {
 	case "header":
 		if f.Name == "Host" {
-			return v.req.Host, nil // where net/http keeps it
+			return v.req.Host, nil // net/http keeps it there
 		}
 		return headerValue(v.req.Header, f.Name)
 	case "query":
@@ -114,7 +114,7 @@ func (v *values) get(f Field) (string, error) {
 	return "", nil
 }
 
-// queryValue returns a single-valued parameter of the URL that is signed.
+// queryValue returns a single-valued parameter of the signed URL.
 func (v *values) queryValue(name string) (string, error) {
 	if !v.queryRead {
 		_, _, raw := v.req.target()
@@ -181,8 +181,8 @@ func (v *values) bodySHA256() ([]byte, error) {
 	return v.bodySum[:], nil
 }
 
-// signedContent returns what a signature of algorithm a is checked against:
-// the content that the current list signs, for Ed25519, or else its hash.
+// signedContent returns the input for checking a signature of algorithm a: the signed
+// content of the current list for Ed25519, otherwise its hash.
 func (v *values) signedContent(a Algorithm, t *template) ([]byte, error) {
 	if v.contentRead {
 		return v.content, nil
@@ -201,7 +201,7 @@ func (v *values) signedContent(a Algorithm, t *template) ([]byte, error) {
 	return v.content, nil
 }
 
-// gather puts the signed content together in memory, once.
+// gather writes the signed content to memory, once.
 func (v *values) gather(t *template) ([]byte, error) {
 	size := int64(0)
 	if t.holdsBody() {
@@ -223,7 +223,7 @@ func (t *template) holdsBody() bool {
 	})
 }
 
-// turnTo makes list the one that elements are read from.
+// turnTo makes list the current one, from which elements are read.
 func (v *values) turnTo(list *signatureList) {
 	v.current, v.contentRead = list, false
 }

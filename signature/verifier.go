@@ -18,28 +18,28 @@ type Verifier struct {
 	paths     *JSONPaths
 	tolerance time.Duration
 	traits    Traits
-	perList   bool // what is signed depends on the signature's own list
+	perList   bool // the signed content depends on the signature's list
 	wholeJSON bool // the body must be one complete JSON document
 	allForm   bool // every field of the form is signed
 	slow      bool // the body is hashed with SHA-512 or SHA-384
 }
 
 const (
-	// maxSets bounds how often one secret hashes one body.
+	// maxSets limits how often one secret hashes one body.
 	maxSets = 4
-	// maxID and maxEvent bound what counts as an ID or an event type. No
-	// provider's is longer; a longer one counts as absent, and the digest
-	// stands in for it.
+	// maxID and maxEvent are the maximum lengths of an ID and an event type. No
+	// provider's is longer; a longer one counts as absent, and the digest is
+	// used instead.
 	maxID    = 512
 	maxEvent = 256
 )
 
-// Format implements fmt.Formatter: no verb prints what the keys are made of.
+// Format implements fmt.Formatter: no verb prints the keys.
 func (v *Verifier) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "verifier of %s with %d secrets", v.scheme.Algorithm, len(v.keys))
 }
 
-// Traits says what the scheme covers.
+// Traits returns what the scheme covers.
 func (v *Verifier) Traits() Traits { return v.traits }
 
 // Secrets returns the identities of the secrets, in the order of the config.
@@ -51,9 +51,8 @@ func (v *Verifier) Secrets() []Identity {
 	return ids
 }
 
-// Present tells whether the request carries what looks like a signature of
-// this scheme. A signature that stands elsewhere than in a header counts as
-// present.
+// Present reports whether the request seems to have a signature of this scheme. A
+// signature outside a header counts as present.
 func (v *Verifier) Present(r *Request) bool {
 	f := &v.scheme.Signature
 	if f.From != "header" {
@@ -79,9 +78,8 @@ func anyValue(values []string) bool {
 	return false
 }
 
-// CheckHeaders refuses what the headers alone give away: no signature, one
-// that cannot be read, a stale timestamp. It does not touch the body. It sets
-// SlowHash of the request.
+// CheckHeaders refuses a missing or unreadable signature and a stale timestamp, from
+// the headers alone. It does not read the body. It sets SlowHash of the request.
 func (v *Verifier) CheckHeaders(r *Request) error {
 	if err := v.checkRequired(r); err != nil {
 		return err
@@ -111,14 +109,14 @@ func (v *Verifier) checkRequired(r *Request) error {
 	return nil
 }
 
-// candidates reads the signature lists, decodes the signatures and checks the
-// timestamps that go with them, unless those stand in the body.
+// candidates reads the signature lists, decodes the signatures and checks their
+// timestamps, unless those are in the body.
 func (v *Verifier) candidates(vals *values) error {
 	if err := v.scheme.Signature.read(vals); err != nil {
 		return err
 	}
 	if len(vals.lists) == 0 {
-		return Refuse(MissingSignature, "no %s: the sender is not the provider, or the webhook has no secret there", v.scheme.Signature.Field)
+		return Refuse(MissingSignature, "missing %s: the request is not from the provider, or no secret is set for the webhook there", v.scheme.Signature.Field)
 	}
 	total := 0
 	for i := range vals.lists {
@@ -159,8 +157,8 @@ func (v *Verifier) decode(vals *values, list *signatureList) error {
 	return err
 }
 
-// decodeSignature appends the bytes of a signature to dst; for the algorithms
-// that sign nothing, the text that was sent.
+// decodeSignature appends the bytes of a signature to dst; for algorithms that sign
+// nothing, the received text.
 func (v *Verifier) decodeSignature(dst []byte, text string) ([]byte, bool) {
 	switch v.scheme.Algorithm {
 	case Token:
@@ -180,7 +178,7 @@ func (v *Verifier) decodeSignature(dst []byte, text string) ([]byte, bool) {
 	return sig, ok && (size == 0 || len(sig)-len(dst) == size)
 }
 
-// cutBasic takes the word Basic, in any case, off an Authorization header.
+// cutBasic removes the word Basic, in any letter case, from an Authorization header.
 func cutBasic(text string) (string, bool) {
 	const word = "basic "
 	if len(text) < len(word) || !strings.EqualFold(text[:len(word)], word) {
@@ -189,7 +187,7 @@ func cutBasic(text string) (string, bool) {
 	return strings.TrimLeft(text[len(word):], " "), true
 }
 
-// timestamp reads the time of signing, and checks it if it is signed.
+// timestamp returns the time of signing, and checks it if it is signed.
 func (v *Verifier) timestamp(vals *values) (time.Time, error) {
 	f := v.scheme.Timestamp
 	text, err := vals.get(f.Field)
@@ -204,7 +202,7 @@ func (v *Verifier) timestamp(vals *values) (time.Time, error) {
 	}
 	t, err := parseTimestamp(f.Format, text)
 	if !v.traits.TimestampSigned {
-		return t, nil // nothing rests on it
+		return t, nil // it has no effect
 	}
 	if err != nil {
 		return time.Time{}, err
@@ -212,8 +210,8 @@ func (v *Verifier) timestamp(vals *values) (time.Time, error) {
 	return t, checkFresh(t, vals.req.Now, v.tolerance)
 }
 
-// Verify checks a request with its body. It returns a [Refusal] as error if
-// the request is not genuine and fresh.
+// Verify verifies a request with its body. It returns a [Refusal] as error if the
+// request is not genuine and fresh.
 func (v *Verifier) Verify(r *Request) (*Delivery, error) {
 	if r.Body == nil {
 		return nil, errors.New("the body has not been read")
@@ -251,27 +249,26 @@ func (v *Verifier) Verify(r *Request) (*Delivery, error) {
 	return d, nil
 }
 
-// unmatched says why no secret made the signature.
+// unmatched returns the refusal of a signature that matches no secret.
 func (v *Verifier) unmatched(vals *values) error {
 	if v.scheme.KeyID == nil || slices.ContainsFunc(v.keys, func(k *key) bool { return k.name == "" }) {
-		return Refuse(InvalidSignature, "no configured secret made this signature: another secret, or the body was changed on its way")
+		return Refuse(InvalidSignature, "signature mismatch: the secret differs, or the body was modified in transit")
 	}
 	id, err := v.keyID(vals)
 	switch {
 	case err != nil:
 		return err
 	case id == "":
-		return Refuse(InvalidSignature, "no %s, which names the secret that the provider signed with", v.scheme.KeyID)
+		return Refuse(InvalidSignature, "missing %s, the provider's key ID", v.scheme.KeyID)
 	case !slices.ContainsFunc(v.keys, func(k *key) bool { return k.name == id }):
-		return Refuse(InvalidSignature, "the %s names the key %q, and no secret has that label", v.scheme.KeyID, id)
+		return Refuse(InvalidSignature, "the %s contains the key ID %q, and no secret has that label", v.scheme.KeyID, id)
 	}
-	return Refuse(InvalidSignature, "the secret whose label the %s names did not make this signature: another secret, or the body was changed on its way", v.scheme.KeyID)
+	return Refuse(InvalidSignature, "signature mismatch for the secret with the label in %s: the secret differs, or the body was modified in transit", v.scheme.KeyID)
 }
 
-// match tries the secrets on one list. One secret matches one signature at
-// the most, so that the search ends when either has run out. Where several
-// secrets have signed, all are recorded: each signature alone could be sent
-// again later.
+// match tries the secrets on one list. One secret matches at most one signature, so
+// the search ends when either is exhausted. If several secrets have signed, all are
+// recorded, because each signature alone could be resent later.
 func (v *Verifier) match(vals *values, list *signatureList, d *Delivery) error {
 	vals.turnTo(list)
 	keyID, err := v.keyID(vals)
@@ -325,7 +322,7 @@ func (v *Verifier) addContents(vals *values, d *Delivery, matches []Match) error
 	return nil
 }
 
-// keyID returns the provider's name of the secret that it signed with.
+// keyID returns the provider's key ID.
 func (v *Verifier) keyID(vals *values) (string, error) {
 	if v.scheme.KeyID == nil {
 		return "", nil
@@ -333,7 +330,7 @@ func (v *Verifier) keyID(vals *values) (string, error) {
 	return vals.get(*v.scheme.KeyID)
 }
 
-// describe fills in what the delivery says of itself.
+// describe fills in ID, event type and timestamp of the delivery.
 func (v *Verifier) describe(vals *values, d *Delivery) (err error) {
 	d.IDSigned, d.EventSigned, d.TimestampSigned = v.traits.IDSigned, v.traits.EventSigned, v.traits.TimestampSigned
 	if d.ID, err = bounded(vals, v.scheme.ID, maxID); err != nil {
@@ -357,9 +354,8 @@ func (v *Verifier) describe(vals *values, d *Delivery) (err error) {
 	return err
 }
 
-// bounded returns the value of a field that says what the delivery is. One
-// that could not stand in a header, where the app will read it, counts as
-// absent, as does one that is too long.
+// bounded returns the value of a field that describes the delivery. A value that is
+// too long, or invalid in a header, where the app reads it, counts as absent.
 func bounded(vals *values, f *Field, limit int) (string, error) {
 	if f == nil {
 		return "", nil
@@ -371,7 +367,7 @@ func bounded(vals *values, f *Field, limit int) (string, error) {
 	return text, nil
 }
 
-// fitsHeader tells whether text can be the value of a header.
+// fitsHeader reports whether text can be the value of a header.
 func fitsHeader(text string) bool {
 	for i := range len(text) {
 		if c := text[i]; c < ' ' || c == 0x7f {

@@ -42,7 +42,7 @@ func TestSendPrintsOutcomeAndReasonOfTheRunningCaddy(t *testing.T) {
 		ok   bool
 	}{
 		{"genuine", []string{"--secret", sendSecret}, []string{"  200 in ", "  verified\n"}, true},
-		{"another secret", []string{"--secret", "another"}, []string{"  401 in ", "invalid_signature: no configured secret made this signature", "1 of 1 did not get the expected response"}, false},
+		{"another secret", []string{"--secret", "another"}, []string{"  401 in ", "invalid_signature: signature mismatch", "1 of 1 did not get the expected response"}, false},
 		{"altered", []string{"--secret", sendSecret, "--tamper"}, []string{"invalid_signature: "}, true},
 		{"twice", []string{"--secret", sendSecret, "--replay"}, []string{"  verified, then 200 "}, true},
 		{"a path without an endpoint", []string{"--secret", sendSecret, "--url", site + "/webhooks/gihtub"}, []string{"  200 in ", "not verified by any endpoint", "no endpoint at /webhooks/gihtub has received the delivery", "the running config has: /webhooks/github github"}, false},
