@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // A signature does not cover everything that an app can read. The checks in this
@@ -133,15 +134,25 @@ func checkLookalikes(names iter.Seq[string], what, name string) error {
 // leading white space, ends a name at a NUL or [, and converts dots and spaces to
 // underscores; other parsers ignore letter case.
 func SameToSomeParser(other, name string) bool {
-	return strings.EqualFold(other, name) || strings.EqualFold(asPHP(other), asPHP(name))
+	return strings.EqualFold(other, name) || sameToPHP(other, name)
 }
 
-func asPHP(name string) string {
+func sameToPHP(other, name string) bool {
+	other, name = cutAsPHP(other), cutAsPHP(name)
+	// Names that fold to the same have as many characters. A longer name is not
+	// copied: a sender can make it very long.
+	if len(other) > utf8.UTFMax*len(name) || len(name) > utf8.UTFMax*len(other) {
+		return false
+	}
+	return strings.EqualFold(phpReplacer.Replace(other), phpReplacer.Replace(name))
+}
+
+func cutAsPHP(name string) string {
 	name = strings.TrimLeft(name, " \t\r\n\v\f")
 	if end := strings.IndexAny(name, "\x00["); end > 0 || (end == 0 && name[0] == 0) {
 		name = name[:end]
 	}
-	return phpReplacer.Replace(name)
+	return name
 }
 
 var phpReplacer = strings.NewReplacer(".", "_", " ", "_")
