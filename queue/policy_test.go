@@ -94,13 +94,13 @@ func TestPolicyCheck(t *testing.T) {
 		t.Error(err)
 	}
 	for want, change := range map[string]func(*Policy){
-		"missing retry delays":         func(p *Policy) { p.Schedule = nil },
-		"invalid retry delay 0s":       func(p *Policy) { p.Schedule = []time.Duration{time.Second, 0} },
-		"invalid retry delay -1s":      func(p *Policy) { p.Schedule = []time.Duration{-time.Second} },
-		"invalid jitter 1":             func(p *Policy) { p.Jitter = 1 },
-		"invalid jitter -0.1":          func(p *Policy) { p.Jitter = -0.1 },
-		"invalid give_up 0s":           func(p *Policy) { p.GiveUp = 0 },
-		"invalid bound of Retry-After": func(p *Policy) { p.MaxRetryAfter = -1 },
+		"missing retry delays":           func(p *Policy) { p.Schedule = nil },
+		"invalid retry delay 0s":         func(p *Policy) { p.Schedule = []time.Duration{time.Second, 0} },
+		"invalid retry delay -1s":        func(p *Policy) { p.Schedule = []time.Duration{-time.Second} },
+		"invalid jitter 1":               func(p *Policy) { p.Jitter = 1 },
+		"invalid jitter -0.1":            func(p *Policy) { p.Jitter = -0.1 },
+		"invalid give_up 0s":             func(p *Policy) { p.GiveUp = 0 },
+		"invalid maximum of Retry-After": func(p *Policy) { p.MaxRetryAfter = -1 },
 	} {
 		p := DefaultPolicy()
 		change(&p)
@@ -140,7 +140,7 @@ func TestFullErrors(t *testing.T) {
 	for what, want := range map[string]string{
 		FullEntries: "queue is full: max_entries 5 is reached",
 		FullBytes:   "queue is full: max_bytes 5 is reached",
-		FullDisk:    "queue is full: less than 5 bytes would be free on its disk",
+		FullDisk:    "queue is full: less than 5 bytes would remain free on its disk",
 		FullMemory:  "queue is full: redis has reached maxmemory",
 	} {
 		err := error(&FullError{What: what, Limit: 5})

@@ -1,5 +1,5 @@
--- Changes entries: ARGV[1] is retry, discard or forget, their keys follow.
--- Returns how many there were.
+-- Changes entries: ARGV[1] is retry, discard or forget; their keys follow.
+-- Returns how many were changed.
 local n = 0
 for i = 2, #ARGV do
   local key = ARGV[i]

@@ -180,7 +180,7 @@ func TestWarnings(t *testing.T) {
 	}{
 		"safe":         {safe, ""},
 		"evicts":       {append(safe[2:len(safe):len(safe)], "--maxmemory-policy", "allkeys-lru"), "set maxmemory-policy to noeviction"},
-		"no AOF":       {safe[:2], "keeps no append-only file"},
+		"no AOF":       {safe[:2], "redis has no append-only file"},
 		"every second": {append(safe[:4:4], "--appendfsync", "everysec"), "appendfsync everysec"},
 		"no fsync":     {append(safe[:4:4], "--appendfsync", "no"), "appendfsync no"},
 	} {

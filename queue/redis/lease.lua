@@ -1,6 +1,7 @@
--- Leases up to ARGV[1] entries for ARGV[2] milliseconds. Their tokens begin with
--- ARGV[3]. Returns the time until the next one is due, or -1; the clock; and of
--- each entry its key and its fields, which follow in ARGV.
+-- Leases up to ARGV[1] entries for ARGV[2] milliseconds. Their tokens begin
+-- with ARGV[3]. Returns the time until the next entry is due, or -1; the clock;
+-- and the key and the fields of each entry. The names of the fields follow in
+-- ARGV.
 if redis.call('EXISTS', M) == 0 or redis.call('HGET', M, 'p') == '1' then return {-1, int(now)} end
 local fields = {}
 for i = 4, #ARGV do fields[#fields+1] = ARGV[i] end

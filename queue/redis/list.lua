@@ -1,6 +1,7 @@
--- Returns the clock, and of up to ARGV[3] entries after the sequence number
--- ARGV[1] their sequence number, key, state and fields, which follow. ARGV[2] is
--- n for the newest first. ARGV[4] has the letters of the states that can match.
+-- Returns the clock, and for up to ARGV[3] entries after the sequence number
+-- ARGV[1] their sequence number, key, state and fields, whose names follow.
+-- ARGV[2] is n for newest first. ARGV[4] contains the letters of the states
+-- that can match.
 local after, newest, max, states = ARGV[1], ARGV[2] == 'n', tonumber(ARGV[3]), ARGV[4]
 local fields = {}
 for i = 5, #ARGV do fields[#fields+1] = ARGV[i] end

@@ -47,6 +47,7 @@ var ErrUnavailable = redisclient.ErrUnavailable
 // Options are the settings of a [Store].
 type Options struct {
 	// URL is the address of Redis with the credentials:
+	//
 	//	redis://user:password@host:6379/0
 	//	rediss://host:6380                           over TLS
 	//	unix:///run/redis/redis.sock?db=1
