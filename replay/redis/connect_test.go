@@ -42,11 +42,11 @@ func TestALostConnectionIsLoggedOnceAndSoIsItsReturn(t *testing.T) {
 	server.Start()
 	server.Await("the store to be back", func() bool {
 		_, err := store.Lookup(t.Context(), delivery(1).All())
-		return err == nil && book.count("redis is back") == 1
+		return err == nil && book.count("redis is available again") == 1
 	})
 	wantState(t, store, 1, replay.Handled)
 	handle(t, store, 2)
-	if lost, back := book.count("redis is lost"), book.count("redis is back"); lost != 1 || back != 1 {
+	if lost, back := book.count("redis is unavailable"), book.count("redis is available again"); lost != 1 || back != 1 {
 		t.Errorf("logged %d times lost and %d times back, want once each", lost, back)
 	}
 }
@@ -67,7 +67,7 @@ func TestARedisThatIsDownAtStartIsWaitedFor(t *testing.T) {
 		return err == nil
 	})
 	handle(t, store, 1)
-	if lost := book.count("redis is lost"); lost != 1 {
+	if lost := book.count("redis is unavailable"); lost != 1 {
 		t.Errorf("logged %d times lost, want once", lost)
 	}
 }

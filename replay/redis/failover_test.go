@@ -140,7 +140,7 @@ func TestOpenConnectionsLeaveAnOldPrimary(t *testing.T) {
 					t.Errorf("Claim of a copy of delivery %d = %v, %v; want a duplicate", n, v, err)
 				}
 			}
-			if again, lost := book.count("reconnecting"), book.count("redis is lost"); again != 1 || lost != 0 {
+			if again, lost := book.count("reconnecting"), book.count("redis is unavailable"); again != 1 || lost != 0 {
 				t.Errorf("logged %d times reconnecting and %d times lost, want once and never", again, lost)
 			}
 		})
@@ -229,7 +229,7 @@ func TestAnAddressThatLeadsToAReplicaIsTriedAgain(t *testing.T) {
 	if got, most := address.accepted.Load(), atOnce*int64(2+time.Since(began)/redisclient.RenewEvery); got > most {
 		t.Errorf("200 calls took %d connections, want at most %d in this time", got, most)
 	}
-	if lost := book.count("redis is lost"); lost != 1 {
+	if lost := book.count("redis is unavailable"); lost != 1 {
 		t.Errorf("logged %d times lost, want once", lost)
 	}
 	address.to.Store(primary.Address)
