@@ -165,7 +165,7 @@ func TestAURLThatCannotBeReadIsAnErrorWithoutThePassword(t *testing.T) {
 		"redis://user:hunter2@host:port/0":         "invalid port",
 		"http://user:hunter2@host":                 "scheme",
 		"redis://user:hunter2@host/zero":           "database",
-		"redis://user:hunter2@host?tiemout=1s":     `unknown option "tiemout"`,
+		"redis://user:hunter2@host?tiemout=1s":     `unrecognized option: "tiemout"`,
 		"unix://":                                  "path",
 		"redis://user:hunter2@host:6379\x7f/0":     "invalid",
 		"rediss://user:hunter2@host?skip_verify=x": "skip verify",
