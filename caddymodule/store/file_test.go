@@ -94,7 +94,7 @@ func TestAFileThatCannotBeUsedSaysWhatToDo(t *testing.T) {
 	writeFile(t, damaged, "not a bolt file")
 	for store, want := range map[string][]string{
 		`{"type":"file","path":"` + locked + `"}`:                         {locked, "another process", "caddy reload"},
-		`{"type":"file","path":"` + damaged + `"}`:                        {damaged, "damaged", "restore it, or move it away"},
+		`{"type":"file","path":"` + damaged + `"}`:                        {damaged, "damaged", "restore a backup, or move the file away"},
 		`{"type":"file","path":"` + filepath.Join(damaged, "x.db") + `"}`: {"folder", "must be writable"},
 		`{"type":"file","path":"` + filepath.Dir(damaged) + `"}`:          {"is a folder", "replays.db"},
 		`{"type":"file","path":"{env.WEBHOOK_UNSET}/x.db"}`:               {"WEBHOOK_UNSET"},

@@ -20,7 +20,7 @@ func TestOnlyPermissiveLicensesAreAccepted(t *testing.T) {
 		{"MPL, which mentions the GPL", "m", "Mozilla Public License Version 2.0 Covered Software GNU Affero General Public License", "", "under MPL-2.0, which is not permissive"},
 		{"MPL with a reason", "github.com/go-sql-driver/mysql", "Mozilla Public License Version 2.0 Covered Software", "MPL-2.0", ""},
 		{"a reason applies to one license only", "github.com/go-sql-driver/mysql", "GNU AFFERO GENERAL PUBLIC LICENSE", "", "not permissive"},
-		{"unknown", "m", "All rights reserved.", "", "not recognized"},
+		{"unknown", "m", "All rights reserved.", "", "unrecognized license"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := classify(test.module, test.text)

@@ -14,8 +14,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// TestSystemCallsOfACommit counts what the disk is asked for: bbolt syncs once
-// before, and once after, it writes the page that makes a transaction count.
+// TestSystemCallsOfACommit counts the system calls on the disk: bbolt syncs
+// once before and once after it writes the meta page that makes a transaction
+// valid.
 func TestSystemCallsOfACommit(t *testing.T) {
 	for name, test := range map[string]struct {
 		do   func(t *testing.T, store *Store)
@@ -30,11 +31,11 @@ func TestSystemCallsOfACommit(t *testing.T) {
 			},
 			want: syscalls.Counts{},
 		},
-		"a lone claim and commit": {
+		"a single claim and commit": {
 			do:   func(t *testing.T, store *Store) { costCommit(t, store, 2000) },
 			want: syscalls.Counts{"fdatasync replay.db": 2, "pwrite64 replay.db": 5},
 		},
-		"256 that are committed together": {
+		"256 commits together": {
 			do:   func(t *testing.T, store *Store) { commitTogether(t, store, 2000, 256) },
 			want: syscalls.Counts{"fdatasync replay.db": 2, "pwrite64 replay.db": 8},
 		},
@@ -52,7 +53,7 @@ func TestSystemCallsOfACommit(t *testing.T) {
 			got := syscalls.Of(t, func(begin, end func()) {
 				store := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "replay.db")})
 				costCommit(t, store, 0)
-				commitTogether(t, store, 1, maxGroup) // so that its pages are those of a file in use
+				commitTogether(t, store, 1, maxGroup) // so that the file has the pages of a file in use
 				begin()
 				test.do(t, store)
 				end()
@@ -64,7 +65,7 @@ func TestSystemCallsOfACommit(t *testing.T) {
 	}
 }
 
-// costKeys are those of a delivery whose ID is not signed.
+// costKeys are the keys of a delivery with an unsigned ID.
 func costKeys(n uint16) replay.Keys {
 	key := func(kind byte) replay.Key { return replay.Key{byte(n), byte(n >> 8), kind} }
 	return replay.Keys{Blocking: []replay.Key{key(1)}, Notes: []replay.Key{key(2)}}
@@ -87,7 +88,8 @@ func costCommit(t *testing.T, store *Store, n uint16) {
 	}
 }
 
-// commitTogether commits n deliveries that have come while the writer was busy.
+// commitTogether commits n deliveries in one group, which gathers while the
+// writer is busy.
 func commitTogether(t *testing.T, store *Store, first, n uint16) {
 	t.Helper()
 	var group []*request
