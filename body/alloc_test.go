@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The race detector makes pools forget at random, so it cannot be on here.
+// With the race detector, pools drop random elements, so it must be off here.
 func TestBodyInMemoryCostsTwoAllocations(t *testing.T) {
 	budget := NewBudget(plenty, 0)
 	limits := Limits{MaxSize: 1 << 20, InMemory: 1 << 20}
