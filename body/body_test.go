@@ -286,10 +286,10 @@ func TestTransportCanReadTheBodyAfterTheResponse(t *testing.T) {
 // sendBody releases the body when it has the response, like the handler. Then
 // it waits for the readers that it opened.
 func sendBody(t *testing.T, transport http.RoundTripper, url string, b *Body, want []byte, handlerCloses bool) {
-	var given []*lent
+	var opened []*trackedReader
 	open := func() (io.ReadCloser, error) {
-		r := &lent{ReadCloser: b.Open(), t: t, want: want, closed: make(chan struct{})}
-		given = append(given, r)
+		r := &trackedReader{ReadCloser: b.Open(), t: t, want: want, closed: make(chan struct{})}
+		opened = append(opened, r)
 		return r, nil
 	}
 	r, _ := open()
@@ -307,7 +307,7 @@ func sendBody(t *testing.T, transport http.RoundTripper, url string, b *Body, wa
 	}
 
 	b.Release()
-	for _, r := range given {
+	for _, r := range opened {
 		if handlerCloses {
 			r.Close()
 		}
@@ -317,14 +317,14 @@ func sendBody(t *testing.T, transport http.RoundTripper, url string, b *Body, wa
 }
 
 // waitForRead returns when no call of Read is in progress.
-func (l *lent) waitForRead() {
-	l.reading.Lock()
-	defer l.reading.Unlock()
+func (r *trackedReader) waitForRead() {
+	r.reading.Lock()
+	defer r.reading.Unlock()
 }
 
-// lent is a reader that checks the bytes that are read. After Close, holding
-// the lock of reading means that no call of Read is in progress.
-type lent struct {
+// trackedReader is a reader that checks the bytes that are read. After Close,
+// holding the lock of reading means that no call of Read is in progress.
+type trackedReader struct {
 	io.ReadCloser
 	t       *testing.T
 	want    []byte
@@ -333,19 +333,19 @@ type lent struct {
 	closed  chan struct{}
 }
 
-func (l *lent) Read(p []byte) (int, error) {
-	l.reading.Lock()
-	defer l.reading.Unlock()
-	n, err := l.ReadCloser.Read(p)
-	if !bytes.HasPrefix(l.want, p[:n]) {
-		l.t.Error("bytes of another body")
+func (r *trackedReader) Read(p []byte) (int, error) {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	n, err := r.ReadCloser.Read(p)
+	if !bytes.HasPrefix(r.want, p[:n]) {
+		r.t.Error("bytes of another body")
 	}
-	l.want = l.want[n:]
+	r.want = r.want[n:]
 	return n, err
 }
 
-func (l *lent) Close() error {
-	err := l.ReadCloser.Close()
-	l.closing.Do(func() { close(l.closed) })
+func (r *trackedReader) Close() error {
+	err := r.ReadCloser.Close()
+	r.closing.Do(func() { close(r.closed) })
 	return err
 }

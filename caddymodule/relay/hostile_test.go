@@ -55,11 +55,11 @@ func TestATransferCanTakeLongerThanTheHeartbeatTimeout(t *testing.T) {
 }
 
 func TestAResponseThatCannotBeRelayedFailsImmediately(t *testing.T) {
-	for name, test := range map[string]struct{ answer, proxy string }{
-		"a status that HTTP does not have": {answer: "HTTP/1.1 999 X\r\nContent-Length: 0\r\n\r\n"},
-		"another protocol":                 {answer: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"},
-		"too long a head":                  {answer: "HTTP/1.1 200 OK\r\nX-Long: " + strings.Repeat("x", 1200<<10) + "\r\nContent-Length: 0\r\n\r\n"},
-		"a proxy that rejects it":          {answer: "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + strings.Repeat("x", 5000), proxy: "413"},
+	for name, test := range map[string]struct{ response, proxy string }{
+		"a status that HTTP does not have": {response: "HTTP/1.1 999 X\r\nContent-Length: 0\r\n\r\n"},
+		"another protocol":                 {response: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"},
+		"too long a head":                  {response: "HTTP/1.1 200 OK\r\nX-Long: " + strings.Repeat("x", 1200<<10) + "\r\nContent-Length: 0\r\n\r\n"},
+		"a proxy that rejects it":          {response: "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + strings.Repeat("x", 5000), proxy: "413"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := startServer(t, func(s *server) { s.options = "timeout 10s" })
@@ -69,13 +69,13 @@ func TestAResponseThatCannotBeRelayedFailsImmediately(t *testing.T) {
 				}
 			})
 			l.await(listen.Connected)
-			l.answers(func(w http.ResponseWriter, _ *http.Request) {
+			l.responds(func(w http.ResponseWriter, _ *http.Request) {
 				conn, _, err := http.NewResponseController(w).Hijack()
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				_, _ = conn.Write([]byte(test.answer)) // the client may have disconnected
+				_, _ = conn.Write([]byte(test.response)) // the client may have disconnected
 				_ = conn.Close()
 			})
 			if got := s.send("1", "body", nil); got.status != 502 {

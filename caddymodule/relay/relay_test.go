@@ -192,7 +192,7 @@ type laptop struct {
 	ended   chan error
 
 	mu       sync.Mutex
-	answer   http.HandlerFunc
+	response http.HandlerFunc
 	arrivals []arrival
 }
 
@@ -211,14 +211,14 @@ func (s *server) laptop(path string) *laptop {
 func (s *server) laptopWith(path string, change func(*listen.Listener)) *laptop {
 	s.t.Helper()
 	l := &laptop{t: s.t, reports: make(chan listen.Report, 1000), ended: make(chan error, 1)}
-	l.answer = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }
+	l.response = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }
 	l.app = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		l.mu.Lock()
 		l.arrivals = append(l.arrivals, arrival{r.Method, r.RequestURI, r.Header.Clone(), body})
-		answer := l.answer
+		response := l.response
 		l.mu.Unlock()
-		answer(w, r)
+		response(w, r)
 	}))
 	s.t.Cleanup(l.app.Close)
 	to, err := url.Parse(l.app.URL + path)
@@ -262,10 +262,10 @@ func (l *laptop) await(kind string) listen.Report {
 	}
 }
 
-func (l *laptop) answers(answer http.HandlerFunc) {
+func (l *laptop) responds(response http.HandlerFunc) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.answer = answer
+	l.response = response
 }
 
 func (l *laptop) seen() []arrival {
@@ -278,7 +278,7 @@ func TestTheProviderReceivesTheLaptopsResponseByteForByte(t *testing.T) {
 	s := startServer(t, nil)
 	l := s.laptop("/webhooks/github")
 	l.await(listen.Connected)
-	l.answers(func(w http.ResponseWriter, _ *http.Request) {
+	l.responds(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header()["X-Two"] = []string{"1", "2"}
 		w.Header().Set("Content-Type", "application/octet-stream")
 		w.WriteHeader(http.StatusCreated)
@@ -333,11 +333,11 @@ func TestTheLaptopsStatusDecidesWhetherADeliveryIsHandled(t *testing.T) {
 	s := startServer(t, nil)
 	l := s.laptop("/")
 	l.await(listen.Connected)
-	l.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	l.responds(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 	if got := s.send("1", "body", nil); got.status != 500 {
 		t.Errorf("status %d", got.status)
 	}
-	l.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	l.responds(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	for _, want := range []int{204, 200} { // the second is a duplicate
 		if got := s.send("1", "body", nil); got.status != want {
 			t.Errorf("status %d, want %d", got.status, want)
@@ -349,7 +349,7 @@ func TestTheLaptopsStatusDecidesWhetherADeliveryIsHandled(t *testing.T) {
 }
 
 func TestAnAppThatDoesNotRespondIsAFailure(t *testing.T) {
-	for name, answer := range map[string]http.HandlerFunc{
+	for name, response := range map[string]http.HandlerFunc{
 		"it disconnects":           func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"its response is too long": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, mostAnswer+1)) },
 		"its response is truncated": func(w http.ResponseWriter, _ *http.Request) {
@@ -361,7 +361,7 @@ func TestAnAppThatDoesNotRespondIsAFailure(t *testing.T) {
 			s := startServer(t, nil)
 			l := s.laptop("/")
 			l.await(listen.Connected)
-			l.answers(answer)
+			l.responds(response)
 			if got := s.send("1", "body", nil); got.status != 502 {
 				t.Errorf("status %d", got.status)
 			}
@@ -534,7 +534,7 @@ func TestAResponseCanArriveThroughANewerConfig(t *testing.T) {
 	l := s.laptop("/")
 	l.await(listen.Connected)
 	arrived, release := make(chan struct{}), make(chan struct{})
-	l.answers(func(w http.ResponseWriter, _ *http.Request) {
+	l.responds(func(w http.ResponseWriter, _ *http.Request) {
 		close(arrived)
 		<-release
 		w.WriteHeader(http.StatusCreated)
@@ -619,7 +619,7 @@ func (r *raw) next(kind string) sse.Event {
 	}
 }
 
-func (r *raw) answer(session, id, text string) int {
+func (r *raw) respond(session, id, text string) int {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), "POST", "http://"+r.s.address+"/relay?answer="+id, strings.NewReader(text))
 	if err != nil {
@@ -647,8 +647,8 @@ func TestTheProtocolCanBeUsedWithoutTheClient(t *testing.T) {
 		t.Errorf("the delivery is %q, %v", text, err)
 	}
 	for _, step := range []struct {
-		name, session, id, answer string
-		status                    int
+		name, session, id, response string
+		status                      int
 	}{
 		{"another session", "session-of-another-one", e.ID, "HTTP/1.1 200 OK\r\n\r\n", 410},
 		{"another delivery", "session-written-by-hand", e.ID + "0", "HTTP/1.1 200 OK\r\n\r\n", 410},
@@ -660,7 +660,7 @@ func TestTheProtocolCanBeUsedWithoutTheClient(t *testing.T) {
 		{"a response", "session-written-by-hand", e.ID, "HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nX-Hop: 1\r\nX-End: 2\r\n\r\nby hand", 204},
 		{"a second response", "session-written-by-hand", e.ID, "HTTP/1.1 200 OK\r\n\r\n", 410},
 	} {
-		if status := l.answer(step.session, step.id, step.answer); status != step.status {
+		if status := l.respond(step.session, step.id, step.response); status != step.status {
 			t.Errorf("%s: status %d, want %d", step.name, status, step.status)
 		}
 	}
@@ -686,7 +686,7 @@ func TestOnlyDeliveriesThatWereNotReceivedAreResent(t *testing.T) {
 		t.Errorf("%s is resent, want %s", again.ID, second.ID)
 	}
 	for _, id := range []string{first.ID, second.ID} {
-		if status := two.answer("session-that-comes-back", id, "HTTP/1.1 200 OK\r\n\r\n"); status != 204 {
+		if status := two.respond("session-that-comes-back", id, "HTTP/1.1 200 OK\r\n\r\n"); status != 204 {
 			t.Errorf("the status of the response is %d", status)
 		}
 	}
@@ -729,7 +729,7 @@ func TestTooManyConcurrentDeliveriesAreRejected(t *testing.T) {
 	if got := s.send("2", "second", nil); got.status != 503 {
 		t.Errorf("status %d", got.status)
 	}
-	l.answer("session-that-is-slow", e.ID, "HTTP/1.1 200 OK\r\n\r\n")
+	l.respond("session-that-is-slow", e.ID, "HTTP/1.1 200 OK\r\n\r\n")
 	if got := <-first; got.status != 200 {
 		t.Errorf("status %d", got.status)
 	}
@@ -743,7 +743,7 @@ func TestTheWaitForAResponseIsLimited(t *testing.T) {
 		t.Errorf("status %d", got.status)
 	}
 	e := l.next("delivery")
-	if status := l.answer("session-that-is-slow", e.ID, "HTTP/1.1 200 OK\r\n\r\n"); status != 410 {
+	if status := l.respond("session-that-is-slow", e.ID, "HTTP/1.1 200 OK\r\n\r\n"); status != 410 {
 		t.Errorf("the status of the late response is %d", status)
 	}
 }

@@ -58,7 +58,7 @@ type site struct {
 
 	mu       sync.Mutex
 	requests []received
-	answer   int
+	response int
 }
 
 type received struct {
@@ -70,13 +70,13 @@ type received struct {
 // and reverse_proxy, and the given options of verify_webhook.
 func start(t *testing.T, options, directives string) *site {
 	t.Helper()
-	s := &site{t: t, log: filepath.Join(t.TempDir(), "caddy.log"), address: process.Address(t), answer: 200}
+	s := &site{t: t, log: filepath.Join(t.TempDir(), "caddy.log"), address: process.Address(t), response: 200}
 	s.app = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.requests = append(s.requests, received{r.Header.Clone(), body})
-		w.WriteHeader(s.answer)
+		w.WriteHeader(s.response)
 	}))
 	t.Cleanup(s.app.Close)
 	s.load(fmt.Sprintf("verify_webhook github {env.SIGN_TEST_GITHUB} {\nreplay {\nstore memory\n}\n%s\n}\n%s", options, directives))
@@ -200,7 +200,7 @@ func TestADeliveryIsSignedAsStandardWebhooksSays(t *testing.T) {
 
 func TestARetryHasTheSameID(t *testing.T) {
 	s := start(t, "", "webhook_sign "+first)
-	s.answer = 500
+	s.response = 500
 	s.send("1", "body", nil)
 	one := s.arrived()
 	s.send("1", "body", nil)

@@ -28,8 +28,8 @@ func TestSystemCallsOfADelivery(t *testing.T) {
 		"duplicate, memory": {"memory", duplicate, syscalls.Counts{"write socket": 2}},
 		"duplicate, file":   {file, duplicate, syscalls.Counts{"write socket": 2}},
 		"duplicate, redis":  {redis, duplicate, syscalls.Counts{"write socket": 3}},
-		"app fails, file":   {file, refusedByApp, syscalls.Counts{"write socket": 5}},
-		"app fails, redis":  {redis, refusedByApp, syscalls.Counts{"write socket": 7}},
+		"app fails, file":   {file, failedByApp, syscalls.Counts{"write socket": 5}},
+		"app fails, redis":  {redis, failedByApp, syscalls.Counts{"write socket": 7}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := syscalls.Of(t, func(begin, end func()) {
@@ -42,8 +42,8 @@ func TestSystemCallsOfADelivery(t *testing.T) {
 				}
 				s := start(t, store)
 				s.once("first", 1) // connects, and loads scripts
-				refusedByApp(s)
-				s.answer.Store(nil)
+				failedByApp(s)
+				s.response.Store(nil)
 				begin()
 				test.do(s)
 				end()
@@ -67,8 +67,8 @@ func accepted(s *site) { s.once("second", 1) }
 
 func duplicate(s *site) { s.once("first", 0) }
 
-func refusedByApp(s *site) {
-	s.answer.Store(new(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })))
+func failedByApp(s *site) {
+	s.response.Store(new(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })))
 	if status := s.send("second"); status != http.StatusInternalServerError {
 		s.t.Errorf("status %d, want the app's 500", status)
 	}

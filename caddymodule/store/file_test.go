@@ -175,20 +175,20 @@ func TestAFileIsClosedAfterTheLastClaimInFlight(t *testing.T) {
 	before, after := filepath.Join(folder, "before.db"), filepath.Join(folder, "after.db")
 	c := start(t, "file "+before)
 	working, finish := make(chan struct{}), make(chan struct{})
-	c.answer.Store(new(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	c.response.Store(new(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		close(working)
 		<-finish
 	})))
-	answered := make(chan int)
-	go func() { answered <- c.send("slow") }()
+	finished := make(chan int)
+	go func() { finished <- c.send("slow") }()
 	<-working
-	c.answer.Store(nil)
+	c.response.Store(nil)
 
 	c.load("file " + after)
 	openFile(t, before)
 	openFile(t, after)
 	close(finish)
-	if status := <-answered; status != 200 {
+	if status := <-finished; status != 200 {
 		t.Errorf("the sender got %d", status)
 	}
 	s, err := file.Open(file.Options{Path: before}) // waits for the file to be closed

@@ -55,12 +55,12 @@ func inEmptyHome(run func() int) int {
 // site is a Caddy instance in this process, with one endpoint in front of an
 // app.
 type site struct {
-	t       *testing.T
-	address string
-	log     string // the file of all its logs
-	app     *httptest.Server
-	reached atomic.Int64
-	answer  atomic.Pointer[http.HandlerFunc] // response of the app; nil: 200
+	t        *testing.T
+	address  string
+	log      string // the file of all its logs
+	app      *httptest.Server
+	reached  atomic.Int64
+	response atomic.Pointer[http.HandlerFunc] // response of the app; nil: 200
 }
 
 // start runs a site. store is the argument of `store` in the Caddyfile; empty
@@ -70,8 +70,8 @@ func start(t *testing.T, store string) *site {
 	s := &site{t: t, log: filepath.Join(t.TempDir(), "caddy.log")}
 	s.app = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.reached.Add(1)
-		if answer := s.answer.Load(); answer != nil {
-			(*answer)(w, r)
+		if response := s.response.Load(); response != nil {
+			(*response)(w, r)
 		}
 	}))
 	t.Cleanup(s.app.Close)

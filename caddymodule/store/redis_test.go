@@ -111,7 +111,7 @@ func TestTheErrorForAnInvalidRedisStoreContainsNoSecret(t *testing.T) {
 	writeFile(t, noPEM, "nothing")
 	before := redisConnections()
 	for store, want := range map[string]string{
-		`{"type":"redis"}`: "no url",
+		`{"type":"redis"}`: "missing url",
 		`{"type":"redis","url":"redis://h","timeout":-1}`:                                       "negative",
 		`{"type":"redis","url":"http://:{env.REDIS_PASSWORD}@h"}`:                               "URL",
 		`{"type":"redis","url":"redis://:{env.REDIS_PASSWORD}@h?adr=x"}`:                        "adr",

@@ -185,7 +185,7 @@ var bodyScript = rueidis.NewLuaScriptRetryable(`
 redis.call('SETRANGE', KEYS[1], ARGV[1], ARGV[2])
 return redis.call('PEXPIRE', KEYS[1], ARGV[3])`)
 
-// largeBody is a body under a key of its own.
+// largeBody is a body under a separate key.
 type largeBody struct {
 	store *Store
 	key   string

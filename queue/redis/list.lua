@@ -21,12 +21,12 @@ table.sort(found, function(a, b)
   if newest then return a[2] > b[2] end
   return a[2] < b[2]
 end)
-local answer = {int(now)}
+local reply = {int(now)}
 for i = 1, math.min(#found, max) do
   local key = found[i][1]
-  answer[#answer+1] = int(found[i][2])
-  answer[#answer+1] = key
-  answer[#answer+1] = state(key)
-  answer[#answer+1] = redis.call('HMGET', ekey(key), unpack(fields))
+  reply[#reply+1] = int(found[i][2])
+  reply[#reply+1] = key
+  reply[#reply+1] = state(key)
+  reply[#reply+1] = redis.call('HMGET', ekey(key), unpack(fields))
 end
-return answer
+return reply

@@ -183,7 +183,7 @@ func (s *Store) Put(ctx context.Context, put queue.Put) (queue.PutResult, error)
 	if put.Accepted.IsZero() {
 		put.Accepted = time.Now()
 	}
-	answer, err := s.run(ctx, putScript, put.Queue,
+	reply, err := s.run(ctx, putScript, put.Queue,
 		put.Key, queue.NewKey(), string(request), string(body.inline), body.name,
 		number(put.BodySize), number(int64(len(request))+put.BodySize), number(int64(body.sum)),
 		number(put.Accepted.UnixMilli()), milliseconds(put.Delay), milliseconds(put.Remember),
@@ -192,10 +192,10 @@ func (s *Store) Put(ctx context.Context, put queue.Put) (queue.PutResult, error)
 	if err = s.failed(ctx, "putting", err); err != nil {
 		return queue.PutResult{}, err // the body expires unless the entry was stored
 	}
-	if answer != "n" {
+	if reply != "n" {
 		s.dropBody(ctx, put.Queue, body.name)
 	}
-	switch answer {
+	switch reply {
 	case "n":
 		return queue.PutResult{Key: put.Key}, nil
 	case "E":
@@ -205,7 +205,7 @@ func (s *Store) Put(ctx context.Context, put queue.Put) (queue.PutResult, error)
 	case "L":
 		return queue.PutResult{}, fmt.Errorf("putting: %w: redis lost a body while it was being stored", queue.ErrUnavailable)
 	}
-	state, err := stateOf(answer)
+	state, err := stateOf(reply)
 	return queue.PutResult{Key: put.Key, Existing: state}, err
 }
 
@@ -234,22 +234,22 @@ func (s *Store) Lease(ctx context.Context, name string, n int, lease time.Durati
 	}
 	prefix := queue.NewKey() + "."
 	args := append([]string{strconv.Itoa(max(n, 0)), milliseconds(lease), prefix}, allFields...)
-	answer, err := s.run(ctx, leaseScript, name, args...).ToArray()
+	reply, err := s.run(ctx, leaseScript, name, args...).ToArray()
 	if err = s.failed(ctx, "leasing", err); err != nil {
 		return nil, 0, err
 	}
-	if len(answer) < 2 {
+	if len(reply) < 2 {
 		return nil, 0, errUnreadable
 	}
-	next, err := answer[0].AsInt64()
+	next, err := reply[0].AsInt64()
 	if err != nil {
 		return nil, 0, errUnreadable
 	}
-	now := integer(answer[1])
+	now := integer(reply[1])
 	var leases []queue.Lease
-	for i := 2; i+1 < len(answer); i += 2 {
-		key, _ := answer[i].ToString()
-		fields, err := answer[i+1].ToArray()
+	for i := 2; i+1 < len(reply); i += 2 {
+		key, _ := reply[i].ToString()
+		fields, err := reply[i+1].ToArray()
 		if err != nil {
 			return nil, 0, errUnreadable
 		}
@@ -293,12 +293,12 @@ func (s *Store) Finish(ctx context.Context, l queue.Lease, o queue.Outcome) erro
 		o.Result.At = time.Now()
 	}
 	action := letters[o.Action]
-	answer, err := s.run(ctx, finishScript, l.Entry.Queue, l.Entry.Key, l.Token, action, milliseconds(o.Delay), counted,
+	reply, err := s.run(ctx, finishScript, l.Entry.Queue, l.Entry.Key, l.Token, action, milliseconds(o.Delay), counted,
 		strconv.Itoa(o.Result.Status), queue.Shorten(o.Result.Error), number(o.Result.At.UnixMilli()), queue.NewKey()).ToString()
 	if err = s.failed(ctx, "finishing", err); err != nil {
 		return err
 	}
-	if answer == "o" || answer == action && (o.Action == queue.Deliver || o.Action == queue.Discard) {
+	if reply == "o" || reply == action && (o.Action == queue.Deliver || o.Action == queue.Discard) {
 		return nil
 	}
 	return queue.ErrNotLeased
@@ -310,22 +310,22 @@ func (s *Store) look(ctx context.Context, name, key string, fields ...string) (n
 	if err := queue.CheckName(name); err != nil {
 		return 0, 0, nil, err
 	}
-	answer, err := s.run(ctx, lookScript, name, append([]string{key}, fields...)...).ToArray()
+	reply, err := s.run(ctx, lookScript, name, append([]string{key}, fields...)...).ToArray()
 	if err = s.failed(ctx, "looking up", err); err != nil {
 		return 0, 0, nil, err
 	}
-	if len(answer) < 2 {
+	if len(reply) < 2 {
 		return 0, 0, nil, errUnreadable
 	}
-	letter, _ := answer[1].ToString()
+	letter, _ := reply[1].ToString()
 	if state, err = stateOf(letter); err != nil || state == 0 {
 		return 0, 0, nil, err
 	}
-	if len(answer) < 3 {
+	if len(reply) < 3 {
 		return 0, 0, nil, errUnreadable
 	}
-	values, err = answer[2].ToArray()
-	return integer(answer[0]), state, values, err
+	values, err = reply[2].ToArray()
+	return integer(reply[0]), state, values, err
 }
 
 // Get implements [queue.Queue].
@@ -400,25 +400,25 @@ func (s *Store) listPart(ctx context.Context, filter *queue.Filter, after *uint6
 	}
 	// One more entry shows whether there is a next page.
 	args := append([]string{strconv.FormatUint(*after, 10), order, strconv.Itoa(part + 1), states}, metaFields...)
-	answer, err := s.run(ctx, listScript, filter.Queue, args...).ToArray()
+	reply, err := s.run(ctx, listScript, filter.Queue, args...).ToArray()
 	if err = s.failed(ctx, "listing", err); err != nil {
 		return false, err
 	}
 	page.Next = ""
 	const width = 4
-	for i := 1; i+width <= len(answer); i += width {
+	for i := 1; i+width <= len(reply); i += width {
 		if i > part*width || len(page.Entries) == filter.Limit {
 			return true, nil
 		}
-		*after = uint64(integer(answer[i]))
-		key, _ := answer[i+1].ToString()
-		letter, _ := answer[i+2].ToString()
+		*after = uint64(integer(reply[i]))
+		key, _ := reply[i+1].ToString()
+		letter, _ := reply[i+2].ToString()
 		state, err := stateOf(letter)
-		fields, failed := answer[i+3].ToArray()
+		fields, failed := reply[i+3].ToArray()
 		if err != nil || failed != nil {
 			continue
 		}
-		if e := entryOf(filter.Queue, key, state, integer(answer[0]), fields); filter.Matches(&e) {
+		if e := entryOf(filter.Queue, key, state, integer(reply[0]), fields); filter.Matches(&e) {
 			page.Entries = append(page.Entries, e)
 		}
 	}
@@ -468,20 +468,20 @@ func (s *Store) Stats(ctx context.Context, name string) (queue.Stats, error) {
 	if err := queue.CheckName(name); err != nil {
 		return queue.Stats{}, err
 	}
-	answer, err := s.run(ctx, statsScript, name).ToArray()
+	reply, err := s.run(ctx, statsScript, name).ToArray()
 	if err = s.failed(ctx, "counting", err); err != nil {
 		return queue.Stats{}, err
 	}
-	if len(answer) != 8 {
+	if len(reply) != 8 {
 		return queue.Stats{}, errUnreadable
 	}
 	stats := queue.Stats{
-		Waiting: integer(answer[1]), Dead: integer(answer[2]), Tombstones: integer(answer[3]), Bytes: integer(answer[4]),
-		InFlight: integer(answer[5]), Paused: integer(answer[7]) == 1,
+		Waiting: integer(reply[1]), Dead: integer(reply[2]), Tombstones: integer(reply[3]), Bytes: integer(reply[4]),
+		InFlight: integer(reply[5]), Paused: integer(reply[7]) == 1,
 	}
 	stats.Waiting -= stats.InFlight
-	if put := integer(answer[6]); put != 0 {
-		stats.OldestWaiting = time.Duration(max(integer(answer[0])-put, 0)) * time.Millisecond
+	if put := integer(reply[6]); put != 0 {
+		stats.OldestWaiting = time.Duration(max(integer(reply[0])-put, 0)) * time.Millisecond
 	}
 	return stats, nil
 }

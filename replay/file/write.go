@@ -71,7 +71,7 @@ func (s *Store) signal() {
 }
 
 // take returns the next group of requests, and whether the store is closed and
-// no more will follow. A request to forget keys is a group of its own, because
+// no more will follow. A request to forget keys is a separate group, because
 // what it writes depends on how the commits before it changed the ledger.
 func (s *Store) take() (group []*request, last bool) {
 	s.mu.Lock()

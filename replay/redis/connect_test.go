@@ -147,7 +147,7 @@ func TestAUserWithoutPTTLStillCommits(t *testing.T) {
 
 func TestRejectedCredentialsAreAnErrorAtStart(t *testing.T) {
 	server := redistest.Start(t, "--requirepass", "right")
-	for _, url := range []string{"redis://" + server.Address, "redis://:hunter2@" + server.Address, "redis://nobody:hunter2@" + server.Address} {
+	for _, url := range []string{"redis://" + server.Address, "redis://:hunter2@" + server.Address, "redis://unknown:hunter2@" + server.Address} {
 		store, err := New(Options{URL: url})
 		if err == nil {
 			_ = store.Close()

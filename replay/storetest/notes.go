@@ -38,7 +38,7 @@ var notes = map[string]func(*testing.T, Subject){
 		}
 	},
 
-	"a note needs no claim of its own": func(t *testing.T, s Subject) {
+	"a note needs no claim": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		d := arrival(t, store, 1, 0)
 		d.claim(replay.Ours)
