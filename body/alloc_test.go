@@ -9,7 +9,7 @@ import (
 )
 
 // With the race detector, pools drop random elements, so it must be off here.
-func TestBodyInMemoryCostsTwoAllocations(t *testing.T) {
+func TestABodyInMemoryNeedsTwoAllocations(t *testing.T) {
 	budget := NewBudget(plenty, 0)
 	limits := Limits{MaxSize: 1 << 20, InMemory: 1 << 20}
 	for _, size := range []int64{0, 1 << 10, 64 << 10, 1 << 20} {

@@ -182,8 +182,8 @@ func (b *Body) drop() {
 	}
 }
 
-// free releases all resources. The fields keep their values: late users may
-// still read them, and hold stops them.
+// free releases all resources. The fields keep their values: a late user
+// can still read them, and hold returns false.
 func (b *Body) free() {
 	if b.file != nil {
 		b.file.close()

@@ -70,7 +70,7 @@ func TestAnOpenReaderSurvivesRelease(t *testing.T) {
 	}
 }
 
-func TestLateUsersGetAnErrorAndNoBytes(t *testing.T) {
+func TestUseAfterReleaseReturnsAnErrorAndNoBytes(t *testing.T) {
 	for place, limits := range places {
 		for name, othersOpen := range map[string]bool{"last": false, "with another reader open": true} {
 			t.Run(place+"/"+name, func(t *testing.T) {

@@ -371,7 +371,7 @@ func TestBodiesAreRejectedIfBothBudgetsAreExhausted(t *testing.T) {
 	b.Release()
 }
 
-func TestFailingDiskIsNotTheSendersFault(t *testing.T) {
+func TestAFailingDiskIsErrBudget(t *testing.T) {
 	budget := NewBudget(plenty, plenty)
 	limits := Limits{MaxSize: plenty, Dir: filepath.Join(t.TempDir(), "missing")}
 	_, err := Read(strings.NewReader("x"), 1, limits, budget)
@@ -381,7 +381,7 @@ func TestFailingDiskIsNotTheSendersFault(t *testing.T) {
 	mustBeFree(t, budget)
 }
 
-func TestResizeCountsFromTheNextBodyOn(t *testing.T) {
+func TestResizeAppliesFromTheNextBody(t *testing.T) {
 	budget := NewBudget(minBuffer, 0)
 	limits := Limits{MaxSize: plenty, InMemory: plenty, Dir: t.TempDir()}
 	read := func() (*Body, error) { return Read(strings.NewReader("x"), 1, limits, budget) }

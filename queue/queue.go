@@ -1,5 +1,5 @@
 // Package queue stores verified deliveries durably until the app has handled
-// them, so that Caddy can respond to the provider at once.
+// them, so that Caddy can respond to the provider immediately.
 //
 // An entry is waiting until it is due, in flight while a worker holds its
 // lease, and then delivered, waiting again, or dead. If a worker dies, its

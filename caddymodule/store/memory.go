@@ -17,7 +17,7 @@ import (
 func init() { caddy.RegisterModule(Memory{}) }
 
 // Memory remembers deliveries in this process. It survives a config reload, but
-// not a restart: what was handled before a restart can be replayed after it.
+// not a restart: deliveries handled before a restart can be replayed after it.
 //
 // Syntax:
 //

@@ -18,7 +18,7 @@ func redisConnections() int {
 	return redisStores.Len()
 }
 
-func TestARedisIsOneStoreAcrossReloadsAndItsPasswordIsShownNowhere(t *testing.T) {
+func TestReloadsShareOneRedisStoreAndShowNoPassword(t *testing.T) {
 	t.Setenv("REDIS_PASSWORD", redisPassword)
 	address := redisserver.Start(t, redisPassword)
 	url := "redis://:{env.REDIS_PASSWORD}@" + address

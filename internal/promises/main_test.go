@@ -53,7 +53,7 @@ func TestAPromiseNeedsATestThatExists(t *testing.T) {
 	}
 }
 
-func TestThePageOnPromisesIsFresh(t *testing.T) {
+func TestThePromisesPageIsUpToDate(t *testing.T) {
 	root := os.DirFS("../..")
 	tests, err := findTests(root)
 	if err != nil {

@@ -43,7 +43,7 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// dialer returns a function that dials as option says and tracks the
+// dialer returns a function that dials according to option and tracks the
 // connection.
 func (c *connections) dialer(option *rueidis.ClientOption) func(context.Context, string, *net.Dialer, *tls.Config) (net.Conn, error) {
 	dial := option.DialCtxFn // set for a unix URL

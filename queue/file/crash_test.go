@@ -262,7 +262,7 @@ func TestEverythingIsPrivate(t *testing.T) {
 	}
 }
 
-func TestBodyFilesThatNothingRefersToAreRemoved(t *testing.T) {
+func TestUnreferencedBodyFilesAreRemoved(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "queue.db")
 	store := mustOpen(t, Options{Path: path, MinFree: -1})
 	put(t, store, large("k"))
@@ -333,7 +333,7 @@ func TestTooLittleDiskSpaceIsFull(t *testing.T) {
 	put(t, store, small("k"))
 }
 
-func TestAFileThatBreaksWhileInUseIsAnError(t *testing.T) {
+func TestAFileDamagedWhileInUseIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "queue.db")
 	store := mustOpen(t, Options{Path: path, MinFree: -1})
 	for n := range 200 {
@@ -352,7 +352,7 @@ func TestAFileThatBreaksWhileInUseIsAnError(t *testing.T) {
 	}
 }
 
-func TestASecondProcessIsToldWhatToDo(t *testing.T) {
+func TestTheErrorForALockedFileSaysWhatToDo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "queue.db")
 	mustOpen(t, Options{Path: path})
 	_, err := Open(Options{Path: path, LockTimeout: 10 * time.Millisecond})
@@ -361,7 +361,7 @@ func TestASecondProcessIsToldWhatToDo(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsNoQueueIsNotReplaced(t *testing.T) {
+func TestAFileThatIsNotAQueueIsNotReplaced(t *testing.T) {
 	for what, content := range map[string]string{"empty": "", "text": strings.Repeat("text", 10_000)} {
 		path := filepath.Join(t.TempDir(), "queue.db")
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {

@@ -21,7 +21,7 @@ import (
 // A limit on the size of files simulates a full disk. The test runs in a
 // separate process, because the limit applies to the whole process and the tool
 // that runs the tests also writes files.
-func TestAFullDiskRefusesEntriesAndLosesNone(t *testing.T) {
+func TestAFullDiskRejectsEntriesAndLosesNone(t *testing.T) {
 	const inChild = "QUEUE_FILE_FULL_DISK"
 	if os.Getenv(inChild) == "" {
 		child := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")

@@ -10,7 +10,7 @@ for i = 2, #ARGV do
       n = n + 1
     end
   elseif s == 'w' or s == 'd' then
-    redis.call('ZREM', LEASED, key) -- which has expired
+    redis.call('ZREM', LEASED, key) -- expired
     redis.call('HDEL', ekey(key), 'tok')
     if ARGV[1] == 'discard' then
       finish(key, 'X')

@@ -38,7 +38,7 @@ func take(t *testing.T, s *Store, n int, lease time.Duration) []queue.Lease {
 	return leases
 }
 
-func TestAServerThatIsKilledLosesNothingThatWasAcknowledged(t *testing.T) {
+func TestAKilledServerLosesNoAcknowledgedEntry(t *testing.T) {
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
 	store := mustOpen(t, Options{URL: server.URL(), Timeout: 300 * time.Millisecond})
 	var mu sync.Mutex

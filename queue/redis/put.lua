@@ -14,7 +14,7 @@ if maxentries > 0 and num(c[1]) + num(c[2]) >= maxentries then return 'E' end
 if maxbytes > 0 and num(c[3]) + num(size) > maxbytes then return 'B' end
 if bodyname ~= '' and redis.call('STRLEN', T .. ':b:' .. bodyname) ~= tonumber(bodysize) then return 'L' end
 local seq = redis.call('HINCRBY', M, 'seq', 1)
-if redis.call('EXISTS', ekey(key)) == 1 then entomb(key) end -- which has expired
+if redis.call('EXISTS', ekey(key)) == 1 then entomb(key) end -- expired
 tick()
 local due = int(now + num(delay))
 redis.call('HSET', ekey(key), 's', 'w', 'n', nonce, 'r', request, 'b', body, 'bk', bodyname, 'bs', bodysize, 'size', size, 'sum', sum,

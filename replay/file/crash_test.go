@@ -88,7 +88,7 @@ func commitForever(path string) {
 	all.Wait()
 }
 
-func TestACommitIsWholeAfterKill(t *testing.T) {
+func TestACommitIsCompleteAfterAKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "replay.db")
 	r := rand.New(rand.NewPCG(1, 2))
 	committed := map[work]uint32{}
@@ -160,7 +160,7 @@ func commitAndKill(t *testing.T, path string, after int, committed map[work]uint
 	}
 }
 
-func TestAFullDiskRefusesDeliveriesUntilThereIsRoom(t *testing.T) {
+func TestAFullDiskRejectsDeliveriesUntilSpaceIsFreed(t *testing.T) {
 	signal.Ignore(syscall.SIGXFSZ)
 	var before syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
@@ -228,7 +228,7 @@ func (b *logBook) Write(p []byte) (int, error) {
 
 // A page that is unreadable, because the disk fails or the file was truncated,
 // must not crash the server.
-func TestAFileThatBreaksWhileInUseIsAnError(t *testing.T) {
+func TestAFileDamagedWhileInUseIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "replay.db")
 	store := mustOpen(t, Options{Path: path})
 	handle(t, store, 1)

@@ -48,7 +48,7 @@ func TestOpenCreatesAPrivateFile(t *testing.T) {
 	}
 }
 
-func TestASecondProcessIsToldWhatToDo(t *testing.T) {
+func TestTheErrorForALockedFileSaysWhatToDo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "replay.db")
 	mustOpen(t, Options{Path: path})
 	_, err := Open(Options{Path: path, LockTimeout: 10 * time.Millisecond})
@@ -158,7 +158,7 @@ func fill(b []byte) {
 	}
 }
 
-func TestAnotherDatabaseIsRefused(t *testing.T) {
+func TestAnotherDatabaseIsRejected(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "other.db")
 	db, err := bolt.Open(path, 0o600, nil)
 	if err != nil {
@@ -175,7 +175,7 @@ func TestAnotherDatabaseIsRefused(t *testing.T) {
 	wantError(t, err, nil, path, "not a replay file")
 }
 
-func TestAnotherFormatVersionIsRefused(t *testing.T) {
+func TestAnotherFormatVersionIsRejected(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "replay.db")
 	if err := mustOpen(t, Options{Path: path}).Close(); err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func TestAnotherFormatVersionIsRefused(t *testing.T) {
 
 // Even root cannot write an immutable file. For other users, the mode is
 // sufficient.
-func TestAReadOnlyFileIsRefused(t *testing.T) {
+func TestAReadOnlyFileIsRejected(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "replay.db")
 	if err := mustOpen(t, Options{Path: path}).Close(); err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 
 // A store and its file must agree after any sequence of operations: each step
 // is followed by a crash.
-func TestTheFileSaysWhatTheStoreRemembers(t *testing.T) {
+func TestTheFileAgreesWithTheStore(t *testing.T) {
 	type step func(*testing.T, *Store)
 	commit := func(blocking, note byte, window time.Duration) step {
 		return func(t *testing.T, store *Store) {
@@ -93,7 +93,7 @@ func agree(t *testing.T, store, after *Store, step int) {
 
 // Several commits with the same note, and requests to forget it, can be in one
 // group.
-func TestTheFileSaysWhatTheStoreRemembersOfOneGroup(t *testing.T) {
+func TestTheFileAgreesWithTheStoreAfterOneGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "replay.db")
 		store := mustOpen(t, Options{Path: path})

@@ -16,7 +16,7 @@ import (
 // ID and the content of a delivery. Deliveries that it handled must still count
 // as handled, whether their keys are now blocking keys or notes, both or only
 // one of them.
-func TestAFileOfTheVersionBeforeNotesCounts(t *testing.T) {
+func TestDeliveriesInAFileWithoutNotesStillCount(t *testing.T) {
 	before := func(kind replay.Kind, n int) replay.Key {
 		return replay.NewKey("before", []byte("secret"), kind, binary.BigEndian.AppendUint64(nil, uint64(n)))
 	}

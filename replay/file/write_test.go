@@ -101,7 +101,7 @@ func TestACommitWhoseCallerHasLeftIsStillMade(t *testing.T) {
 	}
 }
 
-func TestAClosedStoreRefuses(t *testing.T) {
+func TestAClosedStoreRejectsCalls(t *testing.T) {
 	store := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "replay.db")})
 	keys := replay.Keys{Blocking: []replay.Key{{1}}}
 	owner := replay.NewOwner()
@@ -125,7 +125,7 @@ func TestAClosedStoreRefuses(t *testing.T) {
 	}
 }
 
-func TestSpaceIsUsedAgain(t *testing.T) {
+func TestSpaceIsReused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "replay.db")
 		store := mustOpen(t, Options{Path: path})
