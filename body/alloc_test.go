@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The race detector makes pools forget at random, so it cannot be on here.
-func TestBodyInMemoryCostsTwoAllocations(t *testing.T) {
+// With the race detector, pools drop random elements, so it must be off here.
+func TestABodyInMemoryNeedsTwoAllocations(t *testing.T) {
 	budget := NewBudget(plenty, 0)
 	limits := Limits{MaxSize: 1 << 20, InMemory: 1 << 20}
 	for _, size := range []int64{0, 1 << 10, 64 << 10, 1 << 20} {

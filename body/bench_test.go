@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// One body's life: read, passed over once for the signature, read again by a
-// transport, given back.
+// BenchmarkBody measures a body from start to end: read, read for the
+// signature, read by a transport, and released.
 func BenchmarkBody(b *testing.B) {
 	for _, bench := range []struct {
 		size     int64

@@ -1,16 +1,16 @@
-// Package body holds a request body that has been read once and may be read
-// again: by whoever checks its signature, by the next handler, and by a
-// transport that sends it a second time.
+// Package body stores a request body that is read once from the network and can
+// then be read several times: to verify its signature, by the next handler, and
+// by a transport that resends it.
 //
-// A [Body] lives in a pooled buffer or, past a threshold, in a temporary file
-// that no name leads to. What all bodies occupy together is bounded by a
-// [Budget]. Every user of a body has a hold on it: the owner until
-// [Body.Release], each reader until its Close. The buffer returns to its pool,
-// the file is closed and the budget is given back when the last hold is gone,
-// and not before, whatever the order and the goroutines: net/http's transport
-// may still read a request's body after the handler has returned.
+// A [Body] is in a pooled buffer or, above a threshold, in an unlinked
+// temporary file. A [Budget] limits the total size of all bodies. Every user of
+// a body has a reference to it: the owner until [Body.Release], each reader
+// until its Close. When the last reference is dropped, the buffer returns to
+// its pool, the file is closed and the budget is released. This works in any
+// order and on any goroutine, because net/http's transport can still read a
+// request's body after the handler has returned.
 //
-// The package starts no goroutines and knows nothing of HTTP servers.
+// The package starts no goroutines and does not depend on HTTP servers.
 package body
 
 import (
@@ -21,55 +21,55 @@ import (
 )
 
 var (
-	// ErrTooLarge says that the body is longer than [Limits.MaxSize].
+	// ErrTooLarge: the body is longer than [Limits.MaxSize].
 	ErrTooLarge = errors.New("body is longer than its limit")
 
-	// ErrBudget says that the body can be held neither in memory nor on disk:
-	// the [Budget] is used up, or the temporary file could not be made or
-	// written (then the operating system's error is wrapped too). It is never
-	// the sender's fault; a later try may succeed.
+	// ErrBudget: the body can be stored neither in memory nor on disk, because
+	// the [Budget] is exhausted or the temporary file could not be created or
+	// written (then the operating system's error is also wrapped). The sender
+	// is not at fault; a retry can succeed.
 	ErrBudget = errors.New("no room to hold the body")
 
-	// ErrClosed says that a body was used after Release, or a reader after Close.
+	// ErrClosed: a body was used after Release, or a reader after Close.
 	ErrClosed = errors.New("body is closed")
 )
 
-// Limits bound one body.
+// Limits limit one body.
 type Limits struct {
-	// MaxSize is the longest body that is accepted, in bytes. At 0 or less only
-	// an empty body is.
+	// MaxSize is the maximum size of a body in bytes. At 0 or less, only an
+	// empty body is accepted.
 	MaxSize int64
 
-	// InMemory is how long a body may be, in bytes, to be held in memory. A
-	// longer one goes to a temporary file; at 0 or less every body does that is
-	// not empty.
+	// InMemory is the maximum size in bytes of a body in memory. A longer one
+	// is stored in a temporary file. At 0 or less, every body that is not empty
+	// is stored in a file.
 	InMemory int64
 
-	// Dir is the directory of temporary files; empty means [os.TempDir]. On a
-	// tmpfs the "disk" budget is memory.
+	// Dir is the directory of temporary files; empty means [os.TempDir]. If it
+	// is on a tmpfs, the "disk" budget uses memory.
 	Dir string
 }
 
 func (l Limits) normalized() Limits {
-	// One less than the largest, so that one byte more can be counted.
+	// One less than the maximum, so that one more byte can be counted.
 	l.MaxSize = min(max(l.MaxSize, 0), math.MaxInt64-1)
 	l.InMemory = max(l.InMemory, 0)
 	return l
 }
 
-// Body is a request body, complete and unchanging. Make one with [Read]. All
-// methods may be called from several goroutines at once.
+// Body is a complete, immutable request body. Create one with [Read]. All
+// methods are safe for concurrent use.
 type Body struct {
 	budget   *Budget
 	size     int64
 	buf      *buffer      // nil if the body is empty or in the file
 	file     *spool       // nil if the body is in memory
-	memory   int64        // bytes of the memory budget held
-	disk     int64        // bytes of the disk budget held
-	charged  atomic.Int64 // bytes of the memory budget held for copies
+	memory   int64        // bytes of the memory budget in use
+	disk     int64        // bytes of the disk budget in use
+	charged  atomic.Int64 // bytes of the memory budget in use for copies
 	holds    atomic.Int64
 	released atomic.Bool
-	probe    [1]byte // see filling.run; here because it would escape alone
+	probe    [1]byte // see filling.run; a field, because a local variable would escape
 }
 
 // Size returns the length of the body in bytes.
@@ -79,8 +79,8 @@ func (b *Body) Size() int64 { return b.size }
 func (b *Body) Spooled() bool { return b.file != nil }
 
 // Bytes returns the body if it is in memory (not nil, even if it is empty), and
-// nil if it is in a file or has been released. The slice must not be changed,
-// nor used after Release.
+// nil if it is in a file or has been released. The caller must not change the
+// slice, nor use it after Release.
 func (b *Body) Bytes() []byte {
 	if b.file != nil || b.released.Load() {
 		return nil
@@ -95,8 +95,8 @@ func (b *Body) inMemory() []byte {
 	return b.buf.data[:b.size:b.size]
 }
 
-// WriteTo writes the whole body to w, from its start at every call. After
-// Release it returns [ErrClosed].
+// WriteTo writes the whole body to w, each time from its start. After Release
+// it returns [ErrClosed].
 func (b *Body) WriteTo(w io.Writer) (int64, error) {
 	if b.released.Load() || !b.hold() {
 		return 0, ErrClosed
@@ -125,13 +125,13 @@ func (b *Body) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// Open returns a reader of the body from its start, independent of all others.
-// It also implements [io.WriterTo]. It must be closed, or what the body
-// occupies is never given back; closing it twice does no harm.
+// Open returns an independent reader that starts at the beginning of the body.
+// It also implements [io.WriterTo]. The caller must close it to release the
+// memory or file of the body; it can be closed twice.
 //
-// Close may be called at any time, also while another goroutine reads: it
-// never waits, and what is read after it is [ErrClosed]. Otherwise a reader is
-// for one goroutine at a time. After Release, Open returns a closed reader.
+// Close can be called at any time, also while another goroutine reads. It never
+// waits, and later reads return [ErrClosed]. Otherwise a reader is not safe for
+// concurrent use. After Release, Open returns a closed reader.
 func (b *Body) Open() io.ReadCloser {
 	r := &reader{body: b}
 	if b.released.Load() || !b.hold() {
@@ -140,17 +140,17 @@ func (b *Body) Open() io.ReadCloser {
 	return r
 }
 
-// Release gives up the owner's hold. Readers that are open live on. Only the
-// first call counts.
+// Release drops the owner's reference. Open readers remain usable. Only the
+// first call has an effect.
 func (b *Body) Release() {
 	if b.released.CompareAndSwap(false, true) {
 		b.drop()
 	}
 }
 
-// Charge takes n bytes from the memory budget, for a copy of the body or of a
-// part of it that somebody is about to make. The error is [ErrBudget] if there
-// is no room. What was charged is given back by Settle, or with the body.
+// Charge takes n bytes from the memory budget for a copy of the body, or of a
+// part of it, that the caller is about to make. It returns [ErrBudget] if the
+// budget is exhausted. The bytes are released by Settle, or with the body.
 func (b *Body) Charge(n int64) error {
 	if !b.budget.memory.take(max(n, 0)) {
 		return ErrBudget
@@ -159,11 +159,11 @@ func (b *Body) Charge(n int64) error {
 	return nil
 }
 
-// Settle gives back what was charged for copies that are no longer used.
+// Settle releases the bytes charged for copies that are no longer in use.
 func (b *Body) Settle() { b.budget.memory.give(b.charged.Swap(0)) }
 
-// hold adds a hold, unless the last one is gone: nothing brings back a buffer
-// that may already be another body's.
+// hold adds a reference, unless the last one was dropped: its buffer may
+// already be used by another body.
 func (b *Body) hold() bool {
 	for {
 		n := b.holds.Load()
@@ -182,8 +182,8 @@ func (b *Body) drop() {
 	}
 }
 
-// free gives everything back. The fields keep their values: late users may
-// still look at them, and are stopped by hold.
+// free releases all resources. The fields keep their values: a late user
+// can still read them, and hold returns false.
 func (b *Body) free() {
 	if b.file != nil {
 		b.file.close()
@@ -196,7 +196,8 @@ func (b *Body) free() {
 	b.budget.disk.give(b.disk)
 }
 
-// readAt fills p from offset off, as [io.ReaderAt] does. The caller has a hold.
+// readAt fills p from offset off, like [io.ReaderAt]. The caller has a
+// reference.
 func (b *Body) readAt(p []byte, off int64) (int, error) {
 	if off >= b.size {
 		return 0, io.EOF
@@ -209,12 +210,13 @@ func (b *Body) readAt(p []byte, off int64) (int, error) {
 		return n, nil
 	}
 	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF // somebody cut the file short
+		err = io.ErrUnexpectedEOF // the file was truncated
 	}
 	return 0, err
 }
 
-// writeFrom writes what follows off to w until stop is set. The caller has a hold.
+// writeFrom writes the body from off to w until stop is set. The caller has a
+// reference.
 func (b *Body) writeFrom(off int64, w io.Writer, stop *atomic.Bool) (int64, error) {
 	if off >= b.size {
 		return 0, nil

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// The two places a body can be in.
+// The two locations of a body.
 var places = map[string]Limits{
 	"memory": {MaxSize: 4 << 20, InMemory: 4 << 20},
 	"file":   {MaxSize: 4 << 20},
@@ -33,7 +33,7 @@ func held(budget *Budget) bool {
 	return memory+disk > 0
 }
 
-func TestBodyIsGivenBackWithTheLastHoldWhateverTheOrder(t *testing.T) {
+func TestBodyIsReleasedWithTheLastReferenceInAnyOrder(t *testing.T) {
 	for place, limits := range places {
 		orders := [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}
 		for _, order := range orders {
@@ -43,7 +43,7 @@ func TestBodyIsGivenBackWithTheLastHoldWhateverTheOrder(t *testing.T) {
 			holds := []func(){b.Release, func() { first.Close() }, func() { second.Close() }}
 			for _, i := range order {
 				if !held(budget) {
-					t.Fatalf("%s, order %v: given back too early", place, order)
+					t.Fatalf("%s, order %v: released too early", place, order)
 				}
 				holds[i]()
 				holds[i]() // counts once
@@ -53,7 +53,7 @@ func TestBodyIsGivenBackWithTheLastHoldWhateverTheOrder(t *testing.T) {
 	}
 }
 
-func TestReaderThatIsOpenSurvivesRelease(t *testing.T) {
+func TestAnOpenReaderSurvivesRelease(t *testing.T) {
 	for place, limits := range places {
 		budget := NewBudget(plenty, plenty)
 		want := pattern(200_000, 1)
@@ -70,7 +70,7 @@ func TestReaderThatIsOpenSurvivesRelease(t *testing.T) {
 	}
 }
 
-func TestLateUsersGetAnErrorAndNoBytes(t *testing.T) {
+func TestUseAfterReleaseReturnsAnErrorAndNoBytes(t *testing.T) {
 	for place, limits := range places {
 		for name, othersOpen := range map[string]bool{"last": false, "with another reader open": true} {
 			t.Run(place+"/"+name, func(t *testing.T) {
@@ -99,22 +99,22 @@ func TestLateUsersGetAnErrorAndNoBytes(t *testing.T) {
 					}
 				}
 				if b.Bytes() != nil {
-					t.Error("Bytes shows a buffer that is not ours any more")
+					t.Error("Bytes returns a buffer after Release")
 				}
 				if held(budget) != othersOpen {
-					t.Error("a late reader changed what is held")
+					t.Error("a late reader changed the bytes in use")
 				}
 			})
 		}
 	}
 }
 
-func TestBytesCannotReachWhatAFormerBodyLeft(t *testing.T) {
+func TestBytesCannotReachDataOfAnEarlierBody(t *testing.T) {
 	budget := NewBudget(plenty, 0)
 	b := mustRead(t, []byte("short"), places["memory"], budget)
 	defer b.Release()
 	if p := b.Bytes(); cap(p) != len(p) {
-		t.Errorf("%d bytes lie behind the body's %d", cap(p)-len(p), len(p))
+		t.Errorf("%d bytes of capacity beyond the %d of the body", cap(p)-len(p), len(p))
 	}
 }
 
@@ -122,7 +122,7 @@ type writeFunc func([]byte) (int, error)
 
 func (f writeFunc) Write(p []byte) (int, error) { return f(p) }
 
-func TestCloseInTheMiddleOfACallNeitherWaitsNorTakesTheBuffer(t *testing.T) {
+func TestCloseDuringACallNeitherWaitsNorReleasesTheBuffer(t *testing.T) {
 	for place, limits := range places {
 		for _, of := range []string{"reader", "body"} {
 			t.Run(place+"/"+of, func(t *testing.T) {
@@ -135,7 +135,7 @@ func TestCloseInTheMiddleOfACallNeitherWaitsNorTakesTheBuffer(t *testing.T) {
 					r.Close()
 					b.Release()
 					if !held(budget) {
-						t.Error("given back while it is being written")
+						t.Error("released while it is being written")
 					}
 					mustRead(t, pattern(2*spoolBuffer, 2), limits, budget).Release() // would reuse the buffer
 					return out.Write(p)
@@ -149,7 +149,7 @@ func TestCloseInTheMiddleOfACallNeitherWaitsNorTakesTheBuffer(t *testing.T) {
 					t.Error(err)
 				}
 				if err == nil && n != int64(len(want)) || !bytes.HasPrefix(want, out.Bytes()) || n != int64(out.Len()) {
-					t.Errorf("%d bytes were written, error %v, and they are the body's: %t", n, err, bytes.HasPrefix(want, out.Bytes()))
+					t.Errorf("%d bytes were written, error %v, equal to the body: %t", n, err, bytes.HasPrefix(want, out.Bytes()))
 				}
 				if place == "file" && out.Len() == len(want) {
 					t.Error("the file was written to its end after Close")
@@ -160,11 +160,11 @@ func TestCloseInTheMiddleOfACallNeitherWaitsNorTakesTheBuffer(t *testing.T) {
 	}
 }
 
-func TestNothingBringsBackABodyWhoseLastHoldIsGone(t *testing.T) {
+func TestABodyWithoutReferencesCannotBeUsed(t *testing.T) {
 	b := mustRead(t, []byte("payload"), places["memory"], NewBudget(plenty, 0))
 	b.Release()
 	if b.hold() {
-		t.Error("a buffer that may be another body's can be held again")
+		t.Error("a reference was added to a released buffer")
 	}
 }
 
@@ -186,10 +186,11 @@ func TestWriteToReportsWhatTheWriterDid(t *testing.T) {
 	}
 }
 
-// Many bodies of one size class come and go, so that their buffers are reused
-// at once; readers are closed by one goroutine while another reads. No reader
-// may ever see a byte of another body. The race detector watches.
-func TestReadersRacingWithCloseSeeOnlyTheirOwnBody(t *testing.T) {
+// Many bodies of one size class are created and released, so that their buffers
+// are reused immediately. One goroutine closes readers while another reads. No
+// reader must ever see a byte of another body. The race detector checks the
+// accesses.
+func TestReadersThatRaceWithCloseSeeOnlyTheirOwnBody(t *testing.T) {
 	const size = 20_000
 	for place, limits := range places {
 		t.Run(place, func(t *testing.T) {
@@ -210,7 +211,8 @@ func TestReadersRacingWithCloseSeeOnlyTheirOwnBody(t *testing.T) {
 	}
 }
 
-// passBody reads one body whose bytes are all mark, and closes it under its readers.
+// passBody reads one body whose bytes are all mark, and closes it while its
+// readers read.
 func passBody(t *testing.T, mark byte, size int, limits Limits, budget *Budget) {
 	b, err := Read(bytes.NewReader(bytes.Repeat([]byte{mark}, size)), int64(size), limits, budget)
 	if err != nil {
@@ -246,9 +248,9 @@ func passBody(t *testing.T, mark byte, size int, limits Limits, budget *Budget) 
 	users.Wait()
 }
 
-// An upstream that answers without reading leaves the transport's goroutine
-// with the body, while the handler goes on and releases it.
-func TestTransportMaySendOnAfterTheAnswer(t *testing.T) {
+// If an upstream responds without reading the body, the transport's goroutine
+// still uses the body when the handler releases it.
+func TestTransportCanReadTheBodyAfterTheResponse(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
@@ -281,13 +283,13 @@ func TestTransportMaySendOnAfterTheAnswer(t *testing.T) {
 	}
 }
 
-// sendBody does what the handler does: it gives up the body as soon as it has
-// the answer. Then it waits for the readers that it has given away.
+// sendBody releases the body when it has the response, like the handler. Then
+// it waits for the readers that it opened.
 func sendBody(t *testing.T, transport http.RoundTripper, url string, b *Body, want []byte, handlerCloses bool) {
-	var given []*lent
+	var opened []*trackedReader
 	open := func() (io.ReadCloser, error) {
-		r := &lent{ReadCloser: b.Open(), t: t, want: want, closed: make(chan struct{})}
-		given = append(given, r)
+		r := &trackedReader{ReadCloser: b.Open(), t: t, want: want, closed: make(chan struct{})}
+		opened = append(opened, r)
 		return r, nil
 	}
 	r, _ := open()
@@ -298,31 +300,31 @@ func sendBody(t *testing.T, transport http.RoundTripper, url string, b *Body, wa
 	}
 	req.ContentLength = b.Size()
 	req.GetBody = open
-	// An upstream that closes while the transport writes may be an error: it is
-	// none of the body's business.
+	// An error is permitted: the upstream closes the connection while the
+	// transport writes.
 	if res, err := transport.RoundTrip(req); err == nil {
 		res.Body.Close()
 	}
 
 	b.Release()
-	for _, r := range given {
+	for _, r := range opened {
 		if handlerCloses {
 			r.Close()
 		}
 		<-r.closed
-		r.waitForRead() // one that had begun has its hold until it ends
+		r.waitForRead() // a call in progress has a reference until it ends
 	}
 }
 
-// waitForRead returns when nobody is in Read.
-func (l *lent) waitForRead() {
-	l.reading.Lock()
-	defer l.reading.Unlock()
+// waitForRead returns when no call of Read is in progress.
+func (r *trackedReader) waitForRead() {
+	r.reading.Lock()
+	defer r.reading.Unlock()
 }
 
-// lent is a reader that checks what is read, and that can be waited for: who
-// has locked reading after Close knows that nobody is in Read any more.
-type lent struct {
+// trackedReader is a reader that checks the bytes that are read. After Close,
+// holding the lock of reading means that no call of Read is in progress.
+type trackedReader struct {
 	io.ReadCloser
 	t       *testing.T
 	want    []byte
@@ -331,19 +333,19 @@ type lent struct {
 	closed  chan struct{}
 }
 
-func (l *lent) Read(p []byte) (int, error) {
-	l.reading.Lock()
-	defer l.reading.Unlock()
-	n, err := l.ReadCloser.Read(p)
-	if !bytes.HasPrefix(l.want, p[:n]) {
-		l.t.Error("bytes of another body")
+func (r *trackedReader) Read(p []byte) (int, error) {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	n, err := r.ReadCloser.Read(p)
+	if !bytes.HasPrefix(r.want, p[:n]) {
+		r.t.Error("bytes of another body")
 	}
-	l.want = l.want[n:]
+	r.want = r.want[n:]
 	return n, err
 }
 
-func (l *lent) Close() error {
-	err := l.ReadCloser.Close()
-	l.closing.Do(func() { close(l.closed) })
+func (r *trackedReader) Close() error {
+	err := r.ReadCloser.Close()
+	r.closing.Do(func() { close(r.closed) })
 	return err
 }

@@ -2,46 +2,46 @@ package body
 
 import "sync/atomic"
 
-// Budget bounds what all bodies that are held at one moment occupy together.
-// It is meant to be one per process. Share a pointer; all methods may be called
-// from several goroutines at once.
+// Budget limits the total size of all bodies that exist at a time. Use one per
+// process, and share a pointer. All methods are safe for concurrent use.
 //
 // Memory is counted by the size of the buffers: that of the body rounded up to
-// a power of two, or past 1 MiB to 64 KiB (a body of unknown length may have up
-// to four times its size). Disk is counted in steps of 64 KiB. Two things are not
-// counted: buffers that rest in the pool until the next garbage collections
-// take them, and 4 KiB for each body that is being copied to or from a file
-// while no memory is left. The latter lasts as long as the copying, and
-// net/http spends more on a connection.
+// a power of two, or above 1 MiB to a multiple of 64 KiB (a body of unknown
+// length can use up to four times its size). Disk is counted in steps of 64
+// KiB. Two things are not counted: unused buffers in the pool until the next
+// garbage collections free them, and 4 KiB for each body that is being copied
+// to or from a file while the memory budget is exhausted. The latter are used
+// only during the copy, and net/http uses more for a connection.
 //
-// As every file takes a step of disk at least, the disk budget also bounds the
-// files that are open: 1 GiB is 16,384 of them.
+// Every file uses at least one step of disk, so the disk budget also limits the
+// number of open files: 1 GiB allows 16,384.
 type Budget struct {
 	memory, disk account
 }
 
-// NewBudget returns a budget of so many bytes in memory and on disk. At 0 or
-// less none may be used.
+// NewBudget returns a budget with the given bytes of memory and disk. A limit
+// of 0 or less permits none.
 func NewBudget(memory, disk int64) *Budget {
 	b := new(Budget)
 	b.Resize(memory, disk)
 	return b
 }
 
-// Resize changes the limits. Bodies that are held keep what they have, even if
-// it is more than that.
+// Resize changes the limits. Existing bodies keep their memory and disk, even
+// if they exceed the new limits.
 func (b *Budget) Resize(memory, disk int64) {
 	b.memory.limit.Store(max(memory, 0))
 	b.disk.limit.Store(max(disk, 0))
 }
 
-// InUse returns how many bytes are held in memory and on disk.
+// InUse returns the bytes of memory and disk in use.
 func (b *Budget) InUse() (memory, disk int64) {
 	return b.memory.used.Load(), b.disk.used.Load()
 }
 
-// copyBuffer returns a buffer to copy to or from a file with, and what was
-// charged for it: with no memory left, the smallest one is free of charge.
+// copyBuffer returns a buffer for copying to or from a file, and its charge. If
+// the memory budget is exhausted, it returns the smallest buffer without a
+// charge.
 func (b *Budget) copyBuffer() (buf *buffer, charge int64) {
 	if b.memory.take(spoolBuffer) {
 		return newBuffer(spoolBuffer), spoolBuffer
@@ -54,7 +54,7 @@ type account struct {
 	used, limit atomic.Int64
 }
 
-// take charges n bytes, or nothing if that would pass the limit.
+// take charges n bytes, or nothing if that would exceed the limit.
 func (a *account) take(n int64) bool {
 	for {
 		used := a.used.Load()

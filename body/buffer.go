@@ -6,22 +6,23 @@ import (
 )
 
 const (
-	minBuffer = 4 << 10 // the smallest that is pooled; all are powers of two
-	maxBuffer = 1 << 20 // the largest that is pooled
+	minBuffer = 4 << 10 // the smallest pooled size; all are powers of two
+	maxBuffer = 1 << 20 // the largest pooled size
 
 	minBufferBits = 12
 )
 
-// pools has one pool for each power of two from minBuffer to maxBuffer.
+// pools contains one pool for each power of two from minBuffer to maxBuffer.
 var pools [9]sync.Pool
 
-// buffer is what pools hold: the pointer goes in and out without allocating,
-// which a slice would not.
+// buffer is the element of the pools. A pointer can be stored without an
+// allocation, a slice cannot.
 type buffer struct {
 	data []byte
 }
 
-// bufferSize returns the length of the buffer that newBuffer gives for n bytes.
+// bufferSize returns the length of the buffer that newBuffer returns for n
+// bytes.
 func bufferSize(n int64) int64 {
 	switch {
 	case n <= minBuffer:
@@ -33,8 +34,8 @@ func bufferSize(n int64) int64 {
 	}
 }
 
-// newBuffer returns a buffer of bufferSize(n) bytes. They are whatever a former
-// body left there: only what has been written may be shown to anybody.
+// newBuffer returns a buffer of bufferSize(n) bytes. It may contain data of an
+// earlier body, so only bytes that were written must be exposed.
 func newBuffer(n int64) *buffer {
 	size := bufferSize(n)
 	if size <= maxBuffer {
@@ -45,7 +46,8 @@ func newBuffer(n int64) *buffer {
 	return &buffer{data: make([]byte, size)}
 }
 
-// recycle returns the buffer to its pool, or to the garbage collector.
+// recycle returns the buffer to its pool, or leaves it to the garbage
+// collector.
 func (b *buffer) recycle() {
 	if len(b.data) <= maxBuffer {
 		pools[poolOf(int64(len(b.data)))].Put(b)

@@ -8,31 +8,32 @@ import (
 )
 
 const (
-	// A buffer grows to this many times its size at once: so no sender makes us
-	// hold more than that many times what it has sent (and minBuffer at first).
-	// The declared length says where growing ends, hence the longer steps: 1 MiB
-	// is there after 4 KiB and 64 KiB, and 7 % of it has been copied. Without it
-	// short steps waste less.
+	// A buffer grows at once to this many times its size. So a sender can
+	// occupy at most that many times the bytes that it has sent (and minBuffer
+	// at first). The declared length limits the growth, so longer steps are
+	// possible: 1 MiB is reached after 4 KiB and 64 KiB, and only 7 % of it is
+	// copied. Without a declared length, short steps waste less memory.
 	growDeclared = 16
 	growUnknown  = 4
 
-	// maxEmptyReads is how often a reader may return neither data nor an error.
+	// maxEmptyReads is the maximum number of successive reads that return
+	// neither data nor an error.
 	maxEmptyReads = 100
 )
 
 var errBadCount = errors.New("reader returned an impossible count")
 
 // Read reads r to its end and returns the body, which the caller must Release.
-// declared is the Content-Length, -1 if unknown: a hint for the size of
-// buffers, that is never trusted to hold memory for what has not come.
+// declared is the Content-Length, -1 if unknown. It is a hint for the size of
+// buffers and is not trusted: buffers grow with the bytes received.
 //
-// Bodies of up to [Limits.InMemory] bytes are held in memory while the budget
-// has any, all others in a temporary file.
+// Bodies of up to [Limits.InMemory] bytes are stored in memory while the budget
+// allows it, all others in a temporary file.
 //
-// The error is [ErrTooLarge] if the body or its declared length is more than
-// [Limits.MaxSize]: no more than one byte past it is read. It is [ErrBudget] if
-// there is no room. Any other error comes from r and is wrapped. After an error
-// nothing is held. budget must not be nil.
+// The error is [ErrTooLarge] if the body or its declared length is larger than
+// [Limits.MaxSize]; at most one byte more is read. It is [ErrBudget] if the
+// budget is exhausted. Any other error is from r and is wrapped. After an error
+// no resources are in use. budget must not be nil.
 func Read(r io.Reader, declared int64, limits Limits, budget *Budget) (*Body, error) {
 	limits = limits.normalized()
 	if declared > limits.MaxSize {
@@ -42,7 +43,7 @@ func Read(r io.Reader, declared int64, limits Limits, budget *Budget) (*Body, er
 	b.holds.Store(1)
 
 	complete := false
-	defer func() { // also if r panics, as http.ErrAbortHandler does
+	defer func() { // also runs if r panics, as http.ErrAbortHandler does
 		if !complete {
 			b.drop()
 		}
@@ -55,15 +56,15 @@ func Read(r io.Reader, declared int64, limits Limits, budget *Budget) (*Body, er
 	return b, nil
 }
 
-// filling is a body while it is being read: first into its buffer, which grows;
-// when the buffer may not grow, through it into the file.
+// filling is a body that is being read: first into its buffer, which grows, and
+// if the buffer cannot grow, through it into the file.
 type filling struct {
 	*Body
 	r        io.Reader
 	declared int64
 	limits   Limits
 
-	n int // bytes in the buffer; those of size that are not are in the file
+	n int // bytes in the buffer; the rest of size is in the file
 }
 
 func (f *filling) run() error {
@@ -77,13 +78,13 @@ func (f *filling) run() error {
 		}
 		probing := len(room) == 0
 		if probing {
-			// Nothing more is expected: look before paying for room.
+			// The end is expected: check before charging more memory.
 			room = f.probe[:]
 		}
 
 		n, err := f.r.Read(room)
 		if n < 0 || n > len(room) {
-			return errBadCount // what lies behind is another body's
+			return errBadCount // memory beyond it belongs to another body
 		}
 		if n > 0 {
 			empty = 0
@@ -104,7 +105,8 @@ func (f *filling) run() error {
 	return fmt.Errorf("reading body: %w", io.ErrNoProgress)
 }
 
-// room is the part of the buffer to read into, at most one byte past MaxSize.
+// room returns the part of the buffer to read into, at most one byte beyond
+// MaxSize.
 func (f *filling) room() []byte {
 	if f.buf == nil {
 		if f.declared == 0 {
@@ -116,7 +118,7 @@ func (f *filling) room() []byte {
 	return free[:min(int64(len(free)), f.limits.MaxSize-f.size+1)]
 }
 
-// accept takes in n bytes that are in the buffer, or in probe.
+// accept adds n bytes that are in the buffer, or in probe.
 func (f *filling) accept(n int, probing bool) error {
 	if int64(n) > f.limits.MaxSize-f.size {
 		return ErrTooLarge
@@ -132,8 +134,8 @@ func (f *filling) accept(n int, probing bool) error {
 	return nil
 }
 
-// firstBuffer starts small even without limit or budget: some buffer is needed
-// for copying to the file as well.
+// firstBuffer starts small even without a limit or budget, because copying to
+// the file also needs a buffer.
 func (f *filling) firstBuffer() {
 	if f.budget.memory.take(minBuffer) {
 		f.memory = minBuffer
@@ -141,7 +143,7 @@ func (f *filling) firstBuffer() {
 	f.buf = newBuffer(minBuffer)
 }
 
-// makeRoom is called when the buffer is full, or not there.
+// makeRoom is called when the buffer is full or not allocated.
 func (f *filling) makeRoom() error {
 	if f.buf == nil {
 		f.firstBuffer()
@@ -153,8 +155,8 @@ func (f *filling) makeRoom() error {
 	return f.spill()
 }
 
-// grow moves to a bigger buffer, if one is allowed and the budget has both, as
-// both are there for the copying.
+// grow moves to a larger buffer, if permitted and the budget allows both,
+// because both exist during the copy.
 func (f *filling) grow() bool {
 	if f.file != nil {
 		return false
@@ -178,13 +180,13 @@ func (f *filling) nextSize() int64 {
 		if f.declared <= f.limits.InMemory {
 			end = f.declared
 		} else {
-			end = spoolBuffer // on its way to the file
+			end = spoolBuffer // to be written to the file
 		}
 	}
 	return bufferSize(min(f.memory*factor, end, f.limits.MaxSize))
 }
 
-// spill moves what is in the buffer to the end of the file.
+// spill moves the contents of the buffer to the end of the file.
 func (f *filling) spill() error {
 	if missing := f.size - f.disk; missing > 0 {
 		missing = roundUp(missing, spoolStep)
@@ -204,7 +206,7 @@ func (f *filling) spill() error {
 		return fmt.Errorf("%w: writing the temporary file: %w", ErrBudget, err)
 	}
 	f.n = 0
-	if f.memory > spoolBuffer { // the rest needs no more than this
+	if f.memory > spoolBuffer { // sufficient for the rest
 		f.dropBuffer()
 		f.buf, f.memory = f.budget.copyBuffer()
 	}

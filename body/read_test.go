@@ -19,7 +19,7 @@ import (
 
 const plenty = 1 << 40
 
-// pattern returns n bytes that differ from place to place and from seed to seed.
+// pattern returns n bytes that depend on their position and the seed.
 func pattern(n int, seed uint64) []byte {
 	p := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16)}).Read(p)
@@ -29,11 +29,11 @@ func pattern(n int, seed uint64) []byte {
 func mustBeFree(t *testing.T, budget *Budget) {
 	t.Helper()
 	if memory, disk := budget.InUse(); memory != 0 || disk != 0 {
-		t.Fatalf("%d bytes of memory and %d of disk are still held", memory, disk)
+		t.Fatalf("%d bytes of memory and %d of disk are still in use", memory, disk)
 	}
 }
 
-// mustEqual reads the body in every way there is.
+// mustEqual reads the body in all ways and compares it.
 func mustEqual(t *testing.T, b *Body, want []byte) {
 	t.Helper()
 	if b.Size() != int64(len(want)) {
@@ -112,7 +112,7 @@ func TestBodyEqualsItsSource(t *testing.T) {
 	}
 }
 
-func TestBodyPastThePooledSizesIsHeldInMemory(t *testing.T) {
+func TestBodyAboveThePooledSizesIsInMemory(t *testing.T) {
 	want := pattern(3<<19, 5)
 	for _, declared := range []int64{-1, int64(len(want))} {
 		budget := NewBudget(plenty, 0)
@@ -126,7 +126,7 @@ func TestBodyPastThePooledSizesIsHeldInMemory(t *testing.T) {
 	}
 }
 
-func TestDeclaredBodyOccupiesItsOwnSizeOnly(t *testing.T) {
+func TestBodyOfDeclaredLengthUsesOnlyItsSize(t *testing.T) {
 	for size, want := range map[int64]int64{
 		0: 0, 1: 4 << 10, 4 << 10: 4 << 10, 5000: 8 << 10, 8 << 10: 8 << 10, 64 << 10: 64 << 10,
 		100_000: 128 << 10, 1 << 20: 1 << 20, 1<<20 + 1: 1<<20 + 64<<10,
@@ -137,7 +137,7 @@ func TestDeclaredBodyOccupiesItsOwnSizeOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		if memory, _ := budget.InUse(); memory != want {
-			t.Errorf("%d bytes occupy %d, want %d", size, memory, want)
+			t.Errorf("%d bytes use %d, want %d", size, memory, want)
 		}
 		b.Release()
 	}
@@ -154,7 +154,7 @@ func (w watched) Read(p []byte) (int, error) {
 	return w.Reader.Read(p)
 }
 
-func TestSenderHoldsLittleMoreThanWhatItHasSent(t *testing.T) {
+func TestBuffersAreLimitedByTheReceivedBytes(t *testing.T) {
 	const size = 4 << 20
 	for _, test := range []struct {
 		declared, factor, inMemory int64
@@ -170,7 +170,7 @@ func TestSenderHoldsLittleMoreThanWhatItHasSent(t *testing.T) {
 		source := watched{iotest.HalfReader(bytes.NewReader(make([]byte, size))), func(int) {
 			memory, disk := budget.InUse()
 			if memory > max(minBuffer, test.factor*arrived) || disk > arrived+spoolStep {
-				t.Fatalf("%+v: after %d bytes %d of memory and %d of disk are held", test, arrived, memory, disk)
+				t.Fatalf("%+v: after %d bytes, %d of memory and %d of disk are in use", test, arrived, memory, disk)
 			}
 		}}
 		counted := io.TeeReader(source, counter{&arrived})
@@ -190,7 +190,7 @@ func (c counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestLongBodyLeavesTheBigBufferWhenItGoesToTheFile(t *testing.T) {
+func TestALargeBodyReleasesItsBufferWhenItMovesToTheFile(t *testing.T) {
 	budget := NewBudget(plenty, plenty)
 	var last int64
 	source := watched{bytes.NewReader(make([]byte, 3<<20)), func(int) { last, _ = budget.InUse() }}
@@ -199,13 +199,13 @@ func TestLongBodyLeavesTheBigBufferWhenItGoesToTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if memory, disk := budget.InUse(); last != spoolBuffer || memory != 0 || disk != 3<<20 {
-		t.Errorf("held at the end of copying %d, after it %d and %d on disk", last, memory, disk)
+		t.Errorf("%d bytes in use at the end of copying, after it %d and %d on disk", last, memory, disk)
 	}
 	b.Release()
 	mustBeFree(t, budget)
 }
 
-func TestBodyLongerThanMaxSizeIsRefused(t *testing.T) {
+func TestBodyLongerThanMaxSizeIsRejected(t *testing.T) {
 	for _, maxSize := range []int64{math.MinInt64, 0, 1, 4095, 4096, 4097, 100_000, 1 << 20} {
 		for _, inMemory := range []int64{0, plenty} {
 			budget := NewBudget(plenty, plenty)
@@ -215,7 +215,7 @@ func TestBodyLongerThanMaxSizeIsRefused(t *testing.T) {
 			for _, declared := range []int64{-1, 0, allowed} {
 				source := strings.NewReader(strings.Repeat("x", int(allowed)+100))
 				if _, err := Read(source, declared, limits, budget); !errors.Is(err, ErrTooLarge) {
-					t.Fatalf("one byte past %d, declared %d: %v", maxSize, declared, err)
+					t.Fatalf("one byte above %d, declared %d: %v", maxSize, declared, err)
 				}
 				if read := allowed + 100 - int64(source.Len()); read > allowed+1 {
 					t.Errorf("limit %d, declared %d: %d bytes were read", maxSize, declared, read)
@@ -229,9 +229,9 @@ func TestBodyLongerThanMaxSizeIsRefused(t *testing.T) {
 				b.Release()
 			}
 
-			untouched := iotest.ErrReader(errors.New("was read"))
+			untouched := iotest.ErrReader(errors.New("reader was read"))
 			if _, err := Read(untouched, allowed+1, limits, budget); err != ErrTooLarge {
-				t.Errorf("a declared length past %d: %v", maxSize, err)
+				t.Errorf("a declared length above %d: %v", maxSize, err)
 			}
 			mustBeFree(t, budget)
 		}
@@ -242,7 +242,7 @@ type statusError struct{ status int }
 
 func (statusError) Error() string { return "some status" }
 
-func TestErrorOfTheReaderReachesTheCallerAndNothingIsHeld(t *testing.T) {
+func TestErrorOfTheReaderIsReturnedAndNothingIsInUse(t *testing.T) {
 	for _, sent := range []int{0, 1, minBuffer, 100_000, 2 << 20} {
 		for _, declared := range []int64{-1, 4 << 20} {
 			for _, cause := range []error{&http.MaxBytesError{Limit: 7}, os.ErrDeadlineExceeded, statusError{413}, io.ErrUnexpectedEOF} {
@@ -250,7 +250,7 @@ func TestErrorOfTheReaderReachesTheCallerAndNothingIsHeld(t *testing.T) {
 				source := io.MultiReader(bytes.NewReader(make([]byte, sent)), iotest.ErrReader(cause))
 				_, err := Read(source, declared, Limits{MaxSize: 8 << 20, InMemory: 1 << 20, Dir: t.TempDir()}, budget)
 				if !errors.Is(err, cause) || errors.Is(err, ErrBudget) || errors.Is(err, ErrTooLarge) {
-					t.Errorf("%v came out as %v", cause, err)
+					t.Errorf("%v was returned as %v", cause, err)
 				}
 				mustBeFree(t, budget)
 			}
@@ -258,7 +258,7 @@ func TestErrorOfTheReaderReachesTheCallerAndNothingIsHeld(t *testing.T) {
 	}
 	_, err := Read(iotest.ErrReader(&http.MaxBytesError{Limit: 7}), -1, Limits{MaxSize: 9}, NewBudget(0, 0))
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); !ok || tooLarge.Limit != 7 {
-		t.Errorf("*http.MaxBytesError is not reached: %v", err)
+		t.Errorf("*http.MaxBytesError is not wrapped: %v", err)
 	}
 }
 
@@ -266,11 +266,11 @@ type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
-func TestFaultyReaderDoesNoHarm(t *testing.T) {
+func TestFaultyReadersAreErrors(t *testing.T) {
 	for name, read := range map[string]readFunc{
 		"more than asked for": func(p []byte) (int, error) { return len(p) + 1, nil },
-		"less than nothing":   func([]byte) (int, error) { return -1, nil },
-		"nothing for ever":    func([]byte) (int, error) { return 0, nil },
+		"a negative count":    func([]byte) (int, error) { return -1, nil },
+		"no data repeatedly":  func([]byte) (int, error) { return 0, nil },
 	} {
 		budget := NewBudget(plenty, plenty)
 		if _, err := Read(read, -1, Limits{MaxSize: 1 << 20, InMemory: 1 << 20}, budget); err == nil {
@@ -280,7 +280,7 @@ func TestFaultyReaderDoesNoHarm(t *testing.T) {
 	}
 }
 
-func TestPanicOfTheReaderLeavesNothingHeld(t *testing.T) {
+func TestPanicOfTheReaderReleasesEverything(t *testing.T) {
 	budget := NewBudget(plenty, plenty)
 	source := io.MultiReader(bytes.NewReader(make([]byte, 1<<20)), readFunc(func([]byte) (int, error) { panic(http.ErrAbortHandler) }))
 	func() {
@@ -294,7 +294,7 @@ func TestPanicOfTheReaderLeavesNothingHeld(t *testing.T) {
 	mustBeFree(t, budget)
 }
 
-func TestWithoutMemoryBodiesGoToTheFile(t *testing.T) {
+func TestBodiesAreOnDiskIfTheMemoryBudgetIsExhausted(t *testing.T) {
 	for _, memory := range []int64{-1, 0, minBuffer - 1, minBuffer, 50_000, 100_000} {
 		for _, declared := range []int64{-1, 200_000} {
 			budget := NewBudget(memory, plenty)
@@ -304,11 +304,11 @@ func TestWithoutMemoryBodiesGoToTheFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !b.Spooled() {
-				t.Errorf("with %d bytes of memory the body is held there", memory)
+				t.Errorf("with %d bytes of memory the body is in memory", memory)
 			}
 			mustEqual(t, b, want)
 			if used, _ := budget.InUse(); used != 0 {
-				t.Errorf("a body on disk holds %d bytes of memory", used)
+				t.Errorf("a body on disk uses %d bytes of memory", used)
 			}
 			b.Release()
 			mustBeFree(t, budget)
@@ -325,7 +325,7 @@ func TestSmallBodyOnDiskIsChargedAWholeStep(t *testing.T) {
 	}
 }
 
-func TestEmptyBodyOccupiesNothing(t *testing.T) {
+func TestEmptyBodyUsesNoBudget(t *testing.T) {
 	for _, declared := range []int64{-1, 0, 1} {
 		budget := NewBudget(plenty, plenty)
 		b, err := Read(http.NoBody, declared, Limits{MaxSize: plenty, InMemory: plenty}, budget)
@@ -339,7 +339,7 @@ func TestEmptyBodyOccupiesNothing(t *testing.T) {
 	}
 }
 
-func TestBodyReturnsToMemoryWhenThereIsSomeAgain(t *testing.T) {
+func TestABodyIsInMemoryIfTheBudgetIsFreedInTime(t *testing.T) {
 	budget := NewBudget(0, plenty)
 	want := pattern(100_000, 1)
 	source := watched{bytes.NewReader(want), func(int) { budget.Resize(plenty, plenty) }}
@@ -348,14 +348,14 @@ func TestBodyReturnsToMemoryWhenThereIsSomeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	if b.Spooled() {
-		t.Error("went to the file though memory was there before it had to")
+		t.Error("the body is on disk, although memory was freed before it was needed")
 	}
 	mustEqual(t, b, want)
 	b.Release()
 	mustBeFree(t, budget)
 }
 
-func TestWithoutMemoryAndDiskBodiesAreRefused(t *testing.T) {
+func TestBodiesAreRejectedIfBothBudgetsAreExhausted(t *testing.T) {
 	for _, disk := range []int64{-1, 0, spoolStep - 1, spoolStep} {
 		budget := NewBudget(0, disk)
 		_, err := Read(bytes.NewReader(make([]byte, 100_000)), -1, Limits{MaxSize: plenty, InMemory: plenty, Dir: t.TempDir()}, budget)
@@ -371,7 +371,7 @@ func TestWithoutMemoryAndDiskBodiesAreRefused(t *testing.T) {
 	b.Release()
 }
 
-func TestFailingDiskIsNotTheSendersFault(t *testing.T) {
+func TestAFailingDiskIsErrBudget(t *testing.T) {
 	budget := NewBudget(plenty, plenty)
 	limits := Limits{MaxSize: plenty, Dir: filepath.Join(t.TempDir(), "missing")}
 	_, err := Read(strings.NewReader("x"), 1, limits, budget)
@@ -381,7 +381,7 @@ func TestFailingDiskIsNotTheSendersFault(t *testing.T) {
 	mustBeFree(t, budget)
 }
 
-func TestResizeCountsFromTheNextBodyOn(t *testing.T) {
+func TestResizeAppliesFromTheNextBody(t *testing.T) {
 	budget := NewBudget(minBuffer, 0)
 	limits := Limits{MaxSize: plenty, InMemory: plenty, Dir: t.TempDir()}
 	read := func() (*Body, error) { return Read(strings.NewReader("x"), 1, limits, budget) }
@@ -391,18 +391,18 @@ func TestResizeCountsFromTheNextBodyOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := read(); !errors.Is(err, ErrBudget) {
-		t.Fatalf("a second body found room: %v", err)
+		t.Fatalf("a second body was accepted: %v", err)
 	}
 	budget.Resize(2*minBuffer, 0)
 	second, err := read()
 	if err != nil {
-		t.Fatalf("after making room: %v", err)
+		t.Fatalf("after freeing memory: %v", err)
 	}
 	budget.Resize(0, 0)
 	mustEqual(t, first, []byte("x"))
 	first.Release()
 	if _, err := read(); !errors.Is(err, ErrBudget) {
-		t.Fatalf("a body found room in nothing: %v", err)
+		t.Fatalf("a body was accepted without a budget: %v", err)
 	}
 	second.Release()
 	mustBeFree(t, budget)
@@ -415,15 +415,15 @@ func TestTemporaryFileHasNoName(t *testing.T) {
 		t.Fatal(err)
 	}
 	if runtime.GOOS != "windows" && !isEmpty(t, dir) {
-		t.Error("the file can be found in its directory")
+		t.Error("the file has a name in its directory")
 	}
 	b.Release()
 	if !isEmpty(t, dir) {
-		t.Error("the file is left behind")
+		t.Error("the file still exists")
 	}
 }
 
-func TestFileThatKeepsItsNameIsPrivateAndRemovedAtTheEnd(t *testing.T) {
+func TestAFileThatCannotBeUnlinkedIsPrivateAndRemovedOnClose(t *testing.T) {
 	dir := t.TempDir()
 	s, err := newSpool(dir, func(string) error { return errors.New("in use") })
 	if err != nil {
@@ -438,7 +438,7 @@ func TestFileThatKeepsItsNameIsPrivateAndRemovedAtTheEnd(t *testing.T) {
 	}
 	s.close()
 	if !isEmpty(t, dir) {
-		t.Error("the file is left behind")
+		t.Error("the file still exists")
 	}
 }
 
@@ -451,8 +451,9 @@ func isEmpty(t *testing.T, dir string) bool {
 	return len(entries) == 0
 }
 
-// FuzzRead: whatever the chunks, the limits and the budget, the body is the
-// source or there is a reason, and the budget is whole again afterwards.
+// FuzzRead checks that for any chunks, limits and budget the body equals its
+// source or there is an error with a reason, and that the whole budget is free
+// afterwards.
 func FuzzRead(f *testing.F) {
 	f.Add(uint32(0), uint64(1), int64(-1), int64(100), int64(100), int64(100), int64(100))
 	f.Add(uint32(5000), uint64(2), int64(5000), int64(1<<20), int64(4096), int64(1<<20), int64(1<<20))
@@ -467,20 +468,20 @@ func FuzzRead(f *testing.F) {
 		switch {
 		case err == nil:
 			if int64(len(want)) > maxSize && len(want) > 0 {
-				t.Fatalf("%d bytes passed a limit of %d", len(want), maxSize)
+				t.Fatalf("%d bytes were accepted with a limit of %d", len(want), maxSize)
 			}
 			if !b.Spooled() && int64(len(want)) > max(inMemory, 0) {
-				t.Fatalf("%d bytes are in memory, %d may be", len(want), inMemory)
+				t.Fatalf("%d bytes are in memory, want at most %d", len(want), inMemory)
 			}
 			mustEqual(t, b, want)
 			b.Release()
 		case errors.Is(err, ErrTooLarge):
 			if int64(len(want)) <= maxSize && declared <= max(maxSize, 0) {
-				t.Fatalf("%d bytes, declared %d, are too large for %d", len(want), declared, maxSize)
+				t.Fatalf("%d bytes, declared %d, are rejected with a limit of %d", len(want), declared, maxSize)
 			}
 		case errors.Is(err, ErrBudget):
 			if disk >= int64(len(want))+spoolStep {
-				t.Fatalf("%d bytes found no room in %d", len(want), disk)
+				t.Fatalf("%d bytes were rejected with a disk budget of %d", len(want), disk)
 			}
 		default:
 			t.Fatal(err)
@@ -489,8 +490,8 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// chunked returns a reader that gives p in pieces of all sizes, none included,
-// and its end sometimes with the last piece.
+// chunked returns a reader that returns p in pieces of any size, also empty
+// ones, and sometimes EOF with the last piece.
 func chunked(p []byte, seed uint64) io.Reader {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	return readFunc(func(room []byte) (int, error) {

@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// reader reads one body from its start. From Open to Close it has a hold; each
-// call takes one more for as long as it lasts. So Close can come in the middle
-// of a call without waiting for it, and the call still ends on a live buffer.
+// reader reads one body from its start. It has a reference from Open to Close;
+// each call adds one for its duration. So Close can be called during another
+// call without waiting for it, and that call still uses a valid buffer.
 type reader struct {
 	body   *Body
 	off    int64
@@ -24,7 +24,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteTo writes what has not been read yet.
+// WriteTo writes the unread part.
 func (r *reader) WriteTo(w io.Writer) (int64, error) {
 	if r.closed.Load() || !r.body.hold() {
 		return 0, ErrClosed

@@ -6,15 +6,15 @@ import (
 )
 
 const (
-	// MaxKeys is the most keys of one call.
+	// MaxKeys is the maximum number of keys in one call.
 	MaxKeys = 1000
 
 	defaultPage = 100
 	maxPage     = 1000
 )
 
-// Check sets the defaults of the filter and returns where the page begins. It
-// fails with [ErrInvalid].
+// Check sets the defaults of the filter and returns the position at which the
+// page begins. It fails with [ErrInvalid].
 func (f *Filter) Check() (after uint64, err error) {
 	if err := CheckName(f.Queue); err != nil {
 		return 0, err
@@ -22,7 +22,7 @@ func (f *Filter) Check() (after uint64, err error) {
 	switch f.State {
 	case 0, Waiting, InFlight, Dead:
 	default:
-		return 0, fmt.Errorf("%w: entries that are %v are not listed: use waiting, in_flight or dead", ErrInvalid, f.State)
+		return 0, fmt.Errorf("%w: entries in state %v cannot be listed: use waiting, in_flight or dead", ErrInvalid, f.State)
 	}
 	if f.Limit <= 0 {
 		f.Limit = defaultPage
@@ -33,25 +33,24 @@ func (f *Filter) Check() (after uint64, err error) {
 	}
 	after, err = strconv.ParseUint(f.After, 36, 63)
 	if err != nil || after == 0 {
-		return 0, fmt.Errorf("%w: %q is not the end of a page", ErrInvalid, f.After)
+		return 0, fmt.Errorf("%w: invalid page cursor %q", ErrInvalid, f.After)
 	}
 	return after, nil
 }
 
-// CheckKeys returns an [ErrInvalid] if an operation cannot take so many keys of
-// a queue.
+// CheckKeys returns an [ErrInvalid] if there are too many keys for one call.
 func CheckKeys(name string, keys []string) error {
 	if len(keys) > MaxKeys {
-		return fmt.Errorf("%w: %d keys at a time, at most %d", ErrInvalid, len(keys), MaxKeys)
+		return fmt.Errorf("%w: too many keys: %d, expected at most %d", ErrInvalid, len(keys), MaxKeys)
 	}
 	return CheckName(name)
 }
 
-// Cursor is the opposite of what [Filter.Check] reads: the position of an entry
-// in the order of acceptance, as [Page.Next].
+// Cursor returns the [Page.Next] of an entry from its position in the order of
+// acceptance. [Filter.Check] reads it.
 func Cursor(sequence uint64) string { return strconv.FormatUint(sequence, 36) }
 
-// Matches reports whether an entry is selected.
+// Matches reports whether the filter selects an entry.
 func (f *Filter) Matches(e *Entry) bool {
 	switch {
 	case f.State != 0 && e.State != f.State,

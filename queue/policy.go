@@ -26,25 +26,26 @@ func DefaultSchedule() []time.Duration {
 	}
 }
 
-// Policy says when a failed delivery is tried again.
+// Policy determines when a failed delivery is retried.
 type Policy struct {
-	// Schedule are the delays before the second attempt, the third one and so
-	// on. The last one is repeated.
+	// Schedule contains the delays before the second attempt, the third attempt
+	// and so on. The last delay is repeated.
 	Schedule []time.Duration
-	// Jitter is by how much a delay varies: 0.2 means up to 20 % more or less.
+	// Jitter is the maximum random change of a delay: 0.2 means up to 20 % more
+	// or less.
 	Jitter float64
-	// GiveUp is the age at which the attempts end.
+	// GiveUp is the age at which retries end.
 	GiveUp time.Duration
-	// MaxRetryAfter bounds what a Retry-After header can ask for.
+	// MaxRetryAfter limits the delay that a Retry-After header can request.
 	MaxRetryAfter time.Duration
 }
 
-// DefaultPolicy returns the policy of a queue without settings of its own.
+// DefaultPolicy returns the default policy of a queue.
 func DefaultPolicy() Policy {
 	return Policy{Schedule: DefaultSchedule(), Jitter: DefaultJitter, GiveUp: DefaultGiveUp, MaxRetryAfter: DefaultMaxRetryAfter}
 }
 
-// Check returns what is wrong with the policy.
+// Check returns an error if the policy is invalid.
 func (p Policy) Check() error {
 	switch {
 	case len(p.Schedule) == 0:
@@ -56,19 +57,19 @@ func (p Policy) Check() error {
 	case p.GiveUp <= 0:
 		return fmt.Errorf("invalid give_up %v: use a duration above 0", p.GiveUp)
 	case p.MaxRetryAfter < 0:
-		return fmt.Errorf("invalid bound of Retry-After %v: use 0 or more", p.MaxRetryAfter)
+		return fmt.Errorf("invalid maximum of Retry-After %v: use 0 or more", p.MaxRetryAfter)
 	}
 	return nil
 }
 
 // Next returns how long to wait before the next attempt, or false to give up.
-// failures are those that count, with the one that has just happened if it
-// does ([Entry.Failures] is the number before it). age is [Entry.RetryAge] now,
-// retryAfter what the app has asked for, and random returns a number of at
-// least 0 and less than 1.
+// failures is the number of counted failures, including the latest one if it
+// counts ([Entry.Failures] excludes it). age is the current [Entry.RetryAge],
+// retryAfter the delay that the app requested, and random returns a number of
+// at least 0 and less than 1.
 //
-// The last attempt is made at the age of GiveUp, however long the delay would
-// be.
+// The last attempt is made at the age GiveUp, even if the delay would be
+// longer.
 func (p Policy) Next(failures int, age, retryAfter time.Duration, random func() float64) (time.Duration, bool) {
 	left := p.GiveUp - age
 	if left <= 0 {
@@ -79,9 +80,9 @@ func (p Policy) Next(failures int, age, retryAfter time.Duration, random func() 
 	return min(max(delay, min(retryAfter, p.MaxRetryAfter)), left), true
 }
 
-// ParseRetryAfter reads the Retry-After header of a response: a number of
+// ParseRetryAfter parses the Retry-After header of a response: a number of
 // seconds, or an HTTP date. The result is at least 0 and at most bound. It
-// reports whether the header could be read.
+// reports whether the header is valid.
 func ParseRetryAfter(value string, now time.Time, bound time.Duration) (time.Duration, bool) {
 	value = strings.TrimSpace(value)
 	if value == "" {
@@ -104,7 +105,7 @@ func ParseRetryAfter(value string, now time.Time, bound time.Duration) (time.Dur
 	return min(max(at.Sub(now), 0), bound), true
 }
 
-// NewKey returns a random key, for an entry whose delivery has none.
+// NewKey returns a random key, for an entry whose delivery has no key.
 func NewKey() string {
 	var random [16]byte
 	_, _ = rand.Read(random[:])
@@ -118,7 +119,7 @@ func (p *Put) Check() error {
 	case CheckName(p.Queue) != nil:
 		return CheckName(p.Queue)
 	case len(p.Key) > MaxKeyLength:
-		return fmt.Errorf("%w: its key has %d bytes, more than %d", ErrInvalid, len(p.Key), MaxKeyLength)
+		return fmt.Errorf("%w: its key has %d bytes: expected at most %d", ErrInvalid, len(p.Key), MaxKeyLength)
 	case p.BodySize < 0:
 		return fmt.Errorf("%w: its body has an unknown size", ErrInvalid)
 	case p.BodySize > 0 && p.Body == nil:
@@ -127,16 +128,16 @@ func (p *Put) Check() error {
 	return nil
 }
 
-// CheckName returns an [ErrInvalid] if name cannot be the name of a queue.
+// CheckName returns an [ErrInvalid] if name is not a valid queue name.
 func CheckName(name string) error {
 	if name == "" || len(name) > MaxNameLength {
-		return fmt.Errorf("%w: a queue name has 1 to %d bytes", ErrInvalid, MaxNameLength)
+		return fmt.Errorf("%w: invalid queue name: expected 1 to %d bytes", ErrInvalid, MaxNameLength)
 	}
 	return nil
 }
 
-// Shorten cuts the text of an error off after [MaxErrorLength] bytes, and makes
-// it valid UTF-8.
+// Shorten truncates the text of an error to [MaxErrorLength] bytes and makes it
+// valid UTF-8.
 func Shorten(text string) string {
 	if len(text) > MaxErrorLength {
 		text = text[:MaxErrorLength]

@@ -26,15 +26,15 @@ func TestNext(t *testing.T) {
 		{"the second failure", 2, 0, 0, 0.5, 30 * time.Second},
 		{"the last delay", 9, day, 0, 0.5, 12 * time.Hour},
 		{"the last delay is repeated", 10, day, 0, 0.5, 12 * time.Hour},
-		{"and again", 1000, day, 0, 0.5, 12 * time.Hour},
+		{"the last delay is repeated indefinitely", 1000, day, 0, 0.5, 12 * time.Hour},
 		{"20 % less", 2, 0, 0, 0, 24 * time.Second},
 		{"nearly 20 % more", 2, 0, 0, 0.999999, 35999988 * time.Microsecond},
 		{"Retry-After is later", 1, 0, time.Minute, 0.5, time.Minute},
 		{"Retry-After is earlier", 3, 0, time.Minute, 0.5, 2 * time.Minute},
-		{"Retry-After is bounded", 1, 0, 100 * time.Hour, 0.5, time.Hour},
+		{"Retry-After is limited", 1, 0, 100 * time.Hour, 0.5, time.Hour},
 		{"the last attempt is at give_up", 9, 3*day - time.Hour, 0, 0.5, time.Hour},
-		{"also with Retry-After", 1, 3*day - time.Minute, time.Hour, 0.5, time.Minute},
-		{"old enough", 9, 3 * day, 0, 0.5, 0},
+		{"the last attempt is at give_up despite Retry-After", 1, 3*day - time.Minute, time.Hour, 0.5, time.Minute},
+		{"older than give_up", 9, 3 * day, 0, 0.5, 0},
 		{"older", 1, 4 * day, 0, 0.5, 0},
 	} {
 		got, again := p.Next(c.failures, c.age, c.after, fixed(c.random))
@@ -84,7 +84,7 @@ func TestParseRetryAfter(t *testing.T) {
 	}
 	for _, value := range []string{"", " ", "-1", "+1", "1.5", "1 2", "soon", "1s", "0x10", "Thu, 26 Nov 2026"} {
 		if got, ok := ParseRetryAfter(value, now, bound); ok || got != 0 {
-			t.Errorf("%q: %v, %t; want that it cannot be read", value, got, ok)
+			t.Errorf("%q: %v, %t; want invalid", value, got, ok)
 		}
 	}
 }
@@ -94,13 +94,13 @@ func TestPolicyCheck(t *testing.T) {
 		t.Error(err)
 	}
 	for want, change := range map[string]func(*Policy){
-		"missing retry delays":         func(p *Policy) { p.Schedule = nil },
-		"invalid retry delay 0s":       func(p *Policy) { p.Schedule = []time.Duration{time.Second, 0} },
-		"invalid retry delay -1s":      func(p *Policy) { p.Schedule = []time.Duration{-time.Second} },
-		"invalid jitter 1":             func(p *Policy) { p.Jitter = 1 },
-		"invalid jitter -0.1":          func(p *Policy) { p.Jitter = -0.1 },
-		"invalid give_up 0s":           func(p *Policy) { p.GiveUp = 0 },
-		"invalid bound of Retry-After": func(p *Policy) { p.MaxRetryAfter = -1 },
+		"missing retry delays":           func(p *Policy) { p.Schedule = nil },
+		"invalid retry delay 0s":         func(p *Policy) { p.Schedule = []time.Duration{time.Second, 0} },
+		"invalid retry delay -1s":        func(p *Policy) { p.Schedule = []time.Duration{-time.Second} },
+		"invalid jitter 1":               func(p *Policy) { p.Jitter = 1 },
+		"invalid jitter -0.1":            func(p *Policy) { p.Jitter = -0.1 },
+		"invalid give_up 0s":             func(p *Policy) { p.GiveUp = 0 },
+		"invalid maximum of Retry-After": func(p *Policy) { p.MaxRetryAfter = -1 },
 	} {
 		p := DefaultPolicy()
 		change(&p)
@@ -140,7 +140,7 @@ func TestFullErrors(t *testing.T) {
 	for what, want := range map[string]string{
 		FullEntries: "queue is full: max_entries 5 is reached",
 		FullBytes:   "queue is full: max_bytes 5 is reached",
-		FullDisk:    "queue is full: less than 5 bytes would be free on its disk",
+		FullDisk:    "queue is full: less than 5 bytes would remain free on its disk",
 		FullMemory:  "queue is full: redis has reached maxmemory",
 	} {
 		err := error(&FullError{What: what, Limit: 5})

@@ -1,11 +1,12 @@
 // Package queue stores verified deliveries durably until the app has handled
-// them, so that the provider can be answered at once.
+// them, so that Caddy can respond to the provider immediately.
 //
-// An entry is waiting until it is due, in flight while a worker holds its lease,
-// and then delivered, waiting again, or dead. An entry whose worker dies is
-// waiting again when its lease ends. Delivered and discarded entries leave a
-// tombstone, so that a retry of the provider does not queue them a second time.
-// The package does not know signatures, replay stores or HTTP servers.
+// An entry is waiting until it is due, in flight while a worker holds its
+// lease, and then delivered, waiting again, or dead. If a worker dies, its
+// entry is waiting again when the lease expires. Delivered and discarded
+// entries leave a tombstone, so that a retry of the provider is not queued as a
+// second entry. The package does not depend on signatures, replay stores or
+// HTTP servers.
 package queue
 
 import (
@@ -22,15 +23,15 @@ type State uint8
 
 // The states of an entry.
 const (
-	// Waiting: it is delivered when it is due.
+	// Waiting: it will be delivered when it is due.
 	Waiting State = 1 + iota
-	// InFlight: a worker holds its lease.
+	// InFlight: a worker holds the lease.
 	InFlight
-	// Delivered: the app has handled it. Only a tombstone is left.
+	// Delivered: the app has handled it. Only a tombstone remains.
 	Delivered
-	// Dead: the retries ended. It is kept with its body, and can be retried.
+	// Dead: retries have ended. It is kept with its body, and can be retried.
 	Dead
-	// Discarded: an operator has given it up. Only a tombstone is left.
+	// Discarded: an operator has discarded it. Only a tombstone remains.
 	Discarded
 )
 
@@ -44,7 +45,7 @@ func (s State) String() string {
 	return stateNames[s]
 }
 
-// ParseState is the opposite of [State.String]. It also takes "in flight".
+// ParseState is the inverse of [State.String]. It also accepts "in flight".
 func ParseState(text string) (State, error) {
 	for state := Waiting; state <= Discarded; state++ {
 		if text == stateNames[state] || state == InFlight && text == "in flight" {
@@ -54,70 +55,71 @@ func ParseState(text string) (State, error) {
 	return 0, fmt.Errorf("unknown state %q: use waiting, in_flight, delivered, dead or discarded", text)
 }
 
-// Limits of what an entry holds. [Queue.Put] refuses more with [ErrInvalid].
+// Limits of an entry. [Queue.Put] rejects larger ones with [ErrInvalid].
 const (
 	MaxNameLength  = 128
 	MaxKeyLength   = 256
-	MaxRequestSize = 2 << 20 // all but the body
-	// MaxErrorLength is where the text of a [Result] is cut off.
+	MaxRequestSize = 2 << 20 // without the body
+	// MaxErrorLength is the length to which the error of a [Result] is
+	// truncated.
 	MaxErrorLength = 512
 )
 
 // Request is the request of a delivery without its body. It never changes.
 type Request struct {
 	Method string
-	// OriginalURI is the request URI as received, URI as it was rewritten
-	// where the delivery was queued.
+	// OriginalURI is the request URI as received. URI is the rewritten one at
+	// the time when the delivery was queued.
 	OriginalURI string
 	URI         string
 	Proto       string // HTTP/1.1
 	Host        string
 	RemoteAddr  string
 	TLS         bool // received over TLS
-	// Header has the identity headers too. The values of a name keep their
+	// Header includes the identity headers. The values of a name keep their
 	// order.
 	Header http.Header
-	// Attributes are small values that the caller needs to deliver the
-	// request: the trace that it belongs to, for instance.
+	// Attributes are small values that the caller needs to deliver the request,
+	// such as its trace ID.
 	Attributes map[string]string
 }
 
-// Result is how an attempt ended.
+// Result is the result of an attempt.
 type Result struct {
-	Status int    // of the response; 0 without one
-	Error  string // cut off after [MaxErrorLength] bytes; empty if there was none
+	Status int    // of the response; 0 if there was none
+	Error  string // truncated to [MaxErrorLength] bytes; empty if there was none
 	At     time.Time
 }
 
-// Entry is a delivery in a queue. Its queue and its key identify it.
+// Entry is a delivery in a queue. It is identified by its queue and its key.
 type Entry struct {
 	Queue string
 	Key   string
 	State State
-	// Request is zero in the entry of a tombstone, and in entries that
-	// [Queue.List] returns.
+	// Request is zero in entries of tombstones and in entries that [Queue.List]
+	// returns.
 	Request  Request
 	BodySize int64
-	// Accepted is when it was put, by the wall clock: for people.
+	// Accepted is the wall-clock time of the put. It is for display only.
 	Accepted time.Time
-	// Age is how long ago it was put, RetryAge how long ago it was put or, if
-	// that was later, retried by hand. Both are measured by the engine's clock,
-	// which steps of the wall clock do not disturb: for decisions.
+	// Age is the time since the put, RetryAge the time since the put or the
+	// last manual retry. Both are measured by the engine's clock, which steps
+	// of the wall clock do not affect, and are used for decisions.
 	Age, RetryAge time.Duration
-	// DueIn is how long until it is due; 0 or less means that it is due.
+	// DueIn is the time until it is due; 0 or less means that it is due.
 	DueIn time.Duration
-	// Attempts counts the attempts to deliver it that the app has seen: refused
-	// connections do not count. Failures are those of them that the schedule of
-	// retries counts: since it was put or last retried by hand.
+	// Attempts counts the attempts that reached the app: refused connections do
+	// not count. Failures counts those that the retry schedule counts, since
+	// the put or the last manual retry.
 	Attempts, Failures int
-	// Last is how the last attempt ended; zero before the first one.
+	// Last is the result of the last attempt; zero before the first one.
 	Last Result
 }
 
-// Put is what [Queue.Put] stores.
+// Put is the argument of [Queue.Put].
 type Put struct {
 	Queue string
-	// Key identifies the delivery. If it is empty, a random one is made.
+	// Key identifies the delivery. If it is empty, a random key is generated.
 	Key     string
 	Request Request
 	// Body is read once, to its end. It must have exactly BodySize bytes.
@@ -125,22 +127,21 @@ type Put struct {
 	BodySize int64
 	// Accepted is when the delivery was received. Default now.
 	Accepted time.Time
-	// Delay is how long until the entry is due. Default now.
+	// Delay is the time until the entry is due. Default 0.
 	Delay time.Duration
-	// Remember is how long, counted from the put, its key is remembered once
-	// it is delivered or discarded: the window of the replay store.
+	// Remember is how long after the put the tombstone is kept once the entry
+	// is delivered or discarded: the window of the replay store.
 	Remember time.Duration
 	Limits   Limits
 }
 
-// Limits bound one queue, which is what a queue name stands for. Zero values
-// mean no limit.
+// Limits limit one queue, by queue name. Zero values mean no limit.
 type Limits struct {
-	// MaxEntries bounds entries that are waiting, in flight or dead.
+	// MaxEntries limits entries that are waiting, in flight or dead.
 	MaxEntries int64
-	// MaxBytes bounds what they hold: requests and bodies.
+	// MaxBytes limits the total size of their requests and bodies.
 	MaxBytes int64
-	// MaxTombstones bounds tombstones: the oldest are removed first. Default
+	// MaxTombstones limits tombstones: the oldest are removed first. Default
 	// [DefaultMaxTombstones].
 	MaxTombstones int64
 }
@@ -148,57 +149,57 @@ type Limits struct {
 // DefaultMaxTombstones is the default of [Limits.MaxTombstones].
 const DefaultMaxTombstones = 4_000_000
 
-// PutResult is what [Queue.Put] has done.
+// PutResult is the result of [Queue.Put].
 type PutResult struct {
 	Key string
-	// Existing is the state of the entry, or of the tombstone, that already
-	// had the key; 0 if the entry is new.
+	// Existing is the state of the entry or tombstone that already had the key;
+	// 0 if the entry is new.
 	Existing State
 }
 
-// Lease is an entry that the caller holds until [Queue.Finish], or until the
-// lease expires.
+// Lease is an entry that is leased to the caller until [Queue.Finish], or until
+// the lease expires.
 type Lease struct {
 	Entry Entry
-	// Token tells this lease from later ones of the same entry.
+	// Token distinguishes this lease from later leases of the same entry.
 	Token string
-	// Body can be opened more than once, until the lease is finished.
+	// Body can be opened several times, until the lease is finished.
 	Body Body
 }
 
 // Body is the body of an entry.
 type Body interface {
 	Size() int64
-	// Open returns a stream that the caller closes. Reading it returns
+	// Open returns a stream, which the caller must close. Reading it returns
 	// [ErrDamaged] if a byte was changed or is missing.
 	Open(ctx context.Context) (io.ReadCloser, error)
 }
 
-// Action is what becomes of an entry whose lease ends.
+// Action is what happens to an entry when its lease ends.
 type Action uint8
 
 // The actions.
 const (
 	// Deliver: the app has handled it; the entry becomes [Delivered].
 	Deliver Action = 1 + iota
-	// Retry: it is waiting again, and due after [Outcome.Delay].
+	// Retry: it is waiting again and due after [Outcome.Delay].
 	Retry
 	// Bury: the entry becomes [Dead].
 	Bury
 	// Discard: the entry becomes [Discarded].
 	Discard
-	// PutBack: it is waiting again and due at once; there was no attempt.
+	// PutBack: it is waiting again and due at once; no attempt was made.
 	PutBack
 )
 
-// Outcome is how a lease ends.
+// Outcome is the outcome of a lease.
 type Outcome struct {
 	Action Action
 	Delay  time.Duration // of Retry
-	// Uncounted: the attempt counts neither as one nor as a failure of the
-	// schedule, because the app refused the connection.
+	// Uncounted: the attempt counts neither as an attempt nor as a failure of
+	// the schedule, because the app refused the connection.
 	Uncounted bool
-	// Result is how the attempt ended. PutBack ignores it.
+	// Result is the result of the attempt. PutBack ignores it.
 	Result Result
 }
 
@@ -206,26 +207,27 @@ type Outcome struct {
 type Filter struct {
 	Queue string
 	// State is Waiting, InFlight or Dead; 0 selects all three. Delivered and
-	// discarded entries are not listed: look one up with [Queue.Get].
+	// discarded entries cannot be listed: use [Queue.Get].
 	State State
-	// MinAge and MaxAge bound [Entry.Age].
+	// MinAge and MaxAge limit [Entry.Age].
 	MinAge, MaxAge time.Duration
-	// Status is the status of the last attempt, [NoResponse] selects entries
+	// Status is the status of the last attempt. [NoResponse] selects entries
 	// whose last attempt got no response.
 	Status int
-	// NewestFirst reverses the order, which is the one of acceptance.
+	// NewestFirst reverses the order. Default: the order of acceptance.
 	NewestFirst bool
-	// Limit is the most entries of a page. Default 100, at most 1,000.
+	// Limit is the maximum number of entries in a page. Default 100, at most
+	// 1,000.
 	Limit int
-	// After is [Page.Next] of the page before.
+	// After is [Page.Next] of the previous page.
 	After string
 }
 
-// NoResponse is the [Filter.Status] of an attempt without a response.
+// NoResponse is the [Filter.Status] of an attempt that got no response.
 const NoResponse = -1
 
-// Page is a part of a list. A page may hold fewer entries than its limit, or
-// none, and still have a next one: how much is searched for it is bounded.
+// Page is a part of a list. It can contain fewer entries than its limit, or
+// none, and still have a next page, because the search for one page is limited.
 type Page struct {
 	Entries []Entry
 	Next    string // empty on the last page
@@ -234,9 +236,10 @@ type Page struct {
 // Stats are the counts of one queue.
 type Stats struct {
 	Waiting, InFlight, Dead int64
-	// Tombstones are delivered and discarded entries whose keys are remembered.
+	// Tombstones is the number of delivered and discarded entries whose keys
+	// are stored.
 	Tombstones int64
-	// Bytes are held by entries that are waiting, in flight or dead.
+	// Bytes is the total size of entries that are waiting, in flight or dead.
 	Bytes int64
 	// OldestWaiting is the age of the oldest entry that is waiting or in
 	// flight; 0 if there is none.
@@ -244,95 +247,96 @@ type Stats struct {
 	Paused        bool
 }
 
-// Queue is a durable store of queues by name. Its methods can be used
-// concurrently. Names are 1 to [MaxNameLength] bytes long.
+// Queue is a durable store of named queues. Its methods are safe for concurrent
+// use. Names are 1 to [MaxNameLength] bytes long.
 type Queue interface {
-	// Put stores an entry durably before it returns. If its key is known, as
-	// an entry or as a tombstone, it changes nothing and returns its state,
-	// even if the queue is full.
-	// It fails with [ErrFull] if there is no room, [ErrInvalid] if the entry
-	// cannot be stored, and any other error if it may work later; the entry
-	// may then be stored all the same, which a second Put finds out.
+	// Put stores an entry durably before it returns. If an entry or a tombstone
+	// already has the key, Put changes nothing and returns its state, even if
+	// the queue is full. It returns [ErrFull] if a limit is reached and
+	// [ErrInvalid] if the entry can never be stored. After any other error a
+	// retry can succeed. The entry may have been stored despite the error; a
+	// second Put then returns its state.
 	Put(ctx context.Context, put Put) (PutResult, error)
 
-	// Lease takes up to n due entries of a queue, in the order in which they
-	// are due, for as long as lease. It returns how long until the next one is
-	// due: 0 if one is due now, negative if nothing is waiting or the queue is
+	// Lease leases up to n due entries of a queue, in the order in which they
+	// are due, for the duration lease. It returns the time until the next entry
+	// is due: 0 if one is due now, negative if none is waiting or the queue is
 	// paused. Entries that are put later, also by another process, are not
 	// announced.
 	Lease(ctx context.Context, name string, n int, lease time.Duration) (leases []Lease, next time.Duration, err error)
 
-	// Renew lets a lease expire no earlier than after lease from now. It fails
-	// with [ErrNotLeased] if the entry was leased to another caller meanwhile,
-	// or is no longer there.
+	// Renew extends a lease to at least now+lease. It returns [ErrNotLeased] if
+	// the entry was leased to another caller meanwhile or no longer exists.
 	Renew(ctx context.Context, l Lease, lease time.Duration) error
 
-	// Finish ends a lease, durably before it returns. A lease that has expired
-	// can still be finished while the entry was not leased again; otherwise it
-	// fails with [ErrNotLeased]. Finishing it a second time fails so too,
-	// except that Deliver and Discard then succeed if the entry has become that.
+	// Finish ends a lease, durably before it returns. An expired lease can be
+	// finished as long as the entry has not been leased again; otherwise Finish
+	// returns [ErrNotLeased]. So does a second call, except that Deliver and
+	// Discard succeed if the entry already has that state.
 	Finish(ctx context.Context, l Lease, outcome Outcome) error
 
-	// Get returns an entry, with its request, or what its tombstone holds.
-	// It fails with [ErrNotFound].
+	// Get returns an entry with its request, or the contents of its tombstone.
+	// It returns [ErrNotFound] if there is neither.
 	Get(ctx context.Context, name, key string) (Entry, error)
-	// Body returns the body of an entry. It fails with [ErrNotFound].
+	// Body returns the body of an entry. It returns [ErrNotFound] if there is
+	// none.
 	Body(ctx context.Context, name, key string) (Body, error)
 	// List returns a page of entries, without their requests.
 	List(ctx context.Context, filter Filter) (Page, error)
 	// Retry makes entries that are dead or waiting due now. Their schedule and
-	// their RetryAge begin anew; Attempts are kept. It returns how many there
-	// were. Other keys are ignored. At most 1,000 keys at a time.
+	// RetryAge restart; Attempts are kept. It returns how many entries it
+	// changed, and ignores other keys. It accepts at most 1,000 keys.
 	Retry(ctx context.Context, name string, keys []string) (int, error)
-	// Discard gives up entries that are dead or waiting, like Retry.
+	// Discard discards entries that are dead or waiting, like Retry.
 	Discard(ctx context.Context, name string, keys []string) (int, error)
 	// Forget removes tombstones, so that the same deliveries can be queued
-	// again. It returns how many there were. At most 1,000 keys at a time.
+	// again. It returns how many it removed. It accepts at most 1,000 keys.
 	Forget(ctx context.Context, name string, keys []string) (int, error)
-	// SetPaused durably stops Lease from taking entries, or lets it do so
-	// again. Leases are not ended.
+	// SetPaused durably pauses or resumes a queue. Lease returns no entries of
+	// a paused queue. Existing leases are not ended.
 	SetPaused(ctx context.Context, name string, paused bool) error
 
 	// Stats returns the counts of a queue; zero if the name is unknown.
 	Stats(ctx context.Context, name string) (Stats, error)
-	// Names returns the names of all queues that hold something or are paused,
-	// sorted.
+	// Names returns the sorted names of all queues that are not empty or are
+	// paused.
 	Names(ctx context.Context) ([]string, error)
-	// Expire removes tombstones whose time is over and entries that have been
-	// dead for keep, a bounded number at a time. It reports whether there may
-	// be more.
+	// Expire removes expired tombstones and entries that have been dead for
+	// keep, a limited number per call. It reports whether there may be more.
 	Expire(ctx context.Context, name string, keep time.Duration) (more bool, err error)
 
-	// Close finishes calls that are under way. What is in flight is waiting
-	// again when the queue is opened next, or when its lease expires.
+	// Close completes pending calls. Entries in flight are waiting again when
+	// the queue is opened next, or when their leases expire.
 	Close() error
 }
 
-// Warner is an engine that knows what about its surroundings endangers entries.
+// Warner is implemented by engines that can detect settings that endanger
+// entries.
 type Warner interface {
-	// Warnings returns sentences for the log, the empty list if all is well.
+	// Warnings returns warnings for the log, or an empty list.
 	Warnings(ctx context.Context) []string
 }
 
-// Errors of all engines. What they wrap says more.
+// Errors of all engines. Errors that wrap them have more details.
 var (
 	// ErrFull: a limit is reached; see [FullError].
 	ErrFull = errors.New("queue is full")
-	// ErrUnavailable: the engine cannot read or write now.
+	// ErrUnavailable: the engine cannot read or write at the moment.
 	ErrUnavailable = errors.New("queue is unavailable")
 	// ErrInvalid: the entry can never be stored.
 	ErrInvalid = errors.New("invalid entry")
-	// ErrNotLeased: the lease was lost to another caller, or has ended.
-	ErrNotLeased = errors.New("the entry is not leased to this caller")
+	// ErrNotLeased: the entry is leased to another caller, or the lease has
+	// ended.
+	ErrNotLeased = errors.New("entry is not leased to this caller")
 	// ErrNotFound: there is no such entry.
 	ErrNotFound = errors.New("no such entry")
-	// ErrDamaged: what is stored is not what was put.
+	// ErrDamaged: the stored data is not what was put.
 	ErrDamaged = errors.New("damaged")
 	// ErrClosed: the queue is closed.
 	ErrClosed = errors.New("queue is closed")
 )
 
-// What a [FullError] can name.
+// Values of [FullError.What].
 const (
 	FullEntries = "max_entries"
 	FullBytes   = "max_bytes"
@@ -340,10 +344,10 @@ const (
 	FullMemory  = "maxmemory"
 )
 
-// FullError is an [ErrFull] that says what is full.
+// FullError is an [ErrFull] that names the limit.
 type FullError struct {
 	What  string // one of the Full constants
-	Limit int64  // 0 if it is not known
+	Limit int64  // 0 if unknown
 }
 
 // Error implements error.
@@ -352,7 +356,7 @@ func (e *FullError) Error() string {
 	case e.What == FullDisk && e.Limit == 0:
 		return fmt.Sprintf("%v: its disk is full", ErrFull)
 	case e.What == FullDisk:
-		return fmt.Sprintf("%v: less than %d bytes would be free on its disk", ErrFull, e.Limit)
+		return fmt.Sprintf("%v: less than %d bytes would remain free on its disk", ErrFull, e.Limit)
 	case e.What == FullMemory:
 		return fmt.Sprintf("%v: redis has reached maxmemory", ErrFull)
 	default:
@@ -360,5 +364,5 @@ func (e *FullError) Error() string {
 	}
 }
 
-// Unwrap makes it an [ErrFull].
+// Unwrap returns [ErrFull].
 func (e *FullError) Unwrap() error { return ErrFull }

@@ -1,12 +1,12 @@
-// Package replay remembers which deliveries are being handled and which have
-// been, so that one delivery reaches the app once.
+// Package replay records which deliveries are in progress and which were
+// handled, so that each delivery reaches the app once.
 //
-// A delivery is identified by its [Keys]. A [Store] claims the blocking ones all
-// or none; the owner of the claim commits it when the app has succeeded, which
-// makes the keys "handled" for a window, or releases it when the app has
-// failed, which makes them free again. A claim that is neither committed nor
-// released expires with its lease. The package does not know signatures or
-// HTTP servers.
+// A delivery is identified by its [Keys]. A [Store] claims either all of its
+// blocking keys or none. The owner of the claim commits it when the app has
+// succeeded, which marks the keys as handled for a window, or releases it when
+// the app has failed, which frees the keys. A claim that is neither committed
+// nor released expires with its lease. The package does not depend on
+// signatures or HTTP servers.
 package replay
 
 import (
@@ -20,20 +20,21 @@ import (
 	"time"
 )
 
-// KeySize is the length of a [Key] in bytes. 128 bits of a SHA-256 digest
-// leave an accidental collision among 10^10 keys at odds of 1 to 10^19; nobody
-// can search for one without the secret that signs deliveries.
+// KeySize is the length of a [Key] in bytes. Among 10^10 keys of 128 bits of a
+// SHA-256 digest, the probability of an accidental collision is 1 in 10^19. An
+// attacker cannot search for a collision without the secret that signs
+// deliveries.
 const KeySize = 16
 
 // Key names one property (an ID or a digest) of one delivery.
 type Key [KeySize]byte
 
-// String returns the key in unpadded URL-safe base64. It reveals nothing of
-// what was hashed.
+// String returns the key in unpadded URL-safe base64. The text does not reveal
+// the hashed input.
 func (k Key) String() string { return base64.RawURLEncoding.EncodeToString(k[:]) }
 
-// Kind says what a key is made of, so that an ID which looks like a digest is
-// still another key.
+// Kind is the type of value that a key is derived from. It keeps an ID that
+// looks like a digest distinct from that digest.
 type Kind byte
 
 // The kinds of key.
@@ -42,20 +43,20 @@ const (
 	KindID Kind = 'i'
 	// KindContent is a digest of the signed content.
 	KindContent Kind = 'd'
-	// KindBoth is a digest of delivery ID and content together, where
-	// neither alone identifies a delivery.
+	// KindBoth is a digest of delivery ID and content together, for deliveries
+	// that neither identifies alone.
 	KindBoth Kind = 'c'
 	// KindPass is a one-time redelivery pass: a delivery with this ID is
-	// accepted although its content was handled.
+	// accepted even if its content was handled.
 	KindPass Kind = 'p'
-	// KindPassUse is claimed while such a pass is used, so that one of
+	// KindPassUse is claimed while such a pass is used, so that only one of
 	// several concurrent copies uses it.
 	KindPassUse Kind = 'u'
 )
 
-// NewKey derives a key. Every part goes in with its length, so that no two
-// different lists of parts are ever hashed alike. secret is an identity of the
-// secret that signed, never the secret itself.
+// NewKey derives a key. Every part is hashed with its length, so that two
+// different lists of parts never have the same input. secret is an identifier
+// of the signing secret, never the secret itself.
 func NewKey(namespace string, secret []byte, kind Kind, value []byte) Key {
 	h := sha256.New()
 	var n [8]byte
@@ -71,13 +72,13 @@ func NewKey(namespace string, secret []byte, kind Kind, value []byte) Key {
 
 // Keys are the keys of one delivery.
 //
-// Blocking keys identify it: they are claimed all or none, and one that was
-// handled means that the delivery was. There is more than one while several
-// secrets are configured.
+// Blocking keys identify the delivery. They are claimed all or none, and if one
+// of them was handled, the delivery was handled. There are several while
+// several secrets are configured.
 //
-// Notes are keys that do not identify a delivery (an unsigned ID), but say
-// something about one that was handled. They are written at commit and never
-// block a claim.
+// Notes are keys that do not identify a delivery, such as an unsigned ID, but
+// describe one that was handled. They are written at commit and never block a
+// claim.
 type Keys struct {
 	Blocking []Key
 	Notes    []Key
@@ -89,14 +90,14 @@ func (k Keys) All() []Key {
 	return append(append(all, k.Blocking...), k.Notes...)
 }
 
-// State is what a store knows of one key.
+// State is the state of one key in a store.
 type State uint8
 
 // The states of a key.
 const (
-	// Free: never seen, released, or forgotten after its window or lease.
+	// Free: never seen, released, forgotten, or expired.
 	Free State = iota
-	// Claimed: a delivery with this key is being handled at this moment.
+	// Claimed: a delivery with this key is in progress.
 	Claimed
 	// Handled: a delivery with this key was handled within its window.
 	Handled
@@ -131,11 +132,11 @@ const (
 	InProgress
 )
 
-// Judge turns the states of a delivery's keys, as they were before the
-// attempt, into a verdict. Only a blocking key can stop a delivery; a note
-// that was handled distinguishes a duplicate from a replay under another ID,
-// and means nothing alone. A key that is claimed comes last: the delivery
-// that holds it may still fail.
+// Judge returns the verdict for a delivery from the states that its keys had
+// before the attempt. Only a blocking key can stop a delivery. A handled note
+// distinguishes a duplicate from a replay under another ID, and means nothing
+// alone. Handled keys take precedence over claimed ones, because the delivery
+// that claimed a key can still fail.
 func Judge(blocking, notes []State) Verdict {
 	switch {
 	case slices.Contains(blocking, Handled):
@@ -150,8 +151,8 @@ func Judge(blocking, notes []State) Verdict {
 	}
 }
 
-// Owner is the token of one claim. Whoever ends or renews a claim shows it, so
-// that a former owner, late, changes nothing.
+// Owner is the token of one claim. It is required to end or renew the claim, so
+// that a late call by a former owner changes nothing.
 type Owner [16]byte
 
 // NewOwner returns a random token.
@@ -161,99 +162,99 @@ func NewOwner() Owner {
 	return o
 }
 
-// Resolution says how a claim ended.
+// Resolution is how a claim ended.
 type Resolution struct {
-	// State is Handled after a commit, Free after a release or when the
-	// lease ran out, Claimed if the wait ended before the claim did.
+	// State is Handled after a commit, Free after a release or an expired
+	// lease, and Claimed if the wait ended before the claim did.
 	State State
-	// Status is the HTTP status that the app answered with, 0 if unknown.
+	// Status is the HTTP status of the app's response, 0 if unknown.
 	Status int
 }
 
 // Errors that a Store returns. Any other error means that the store could not
-// do what was asked, or cannot say whether it did.
+// perform the operation, or that its result is unknown.
 var (
-	// ErrNotOwner: the claim has ended or is held by somebody else now.
-	ErrNotOwner = errors.New("claim is not held by this owner any more")
-	// ErrFull: the store is at its configured limit and forgets nothing
-	// that its window still covers.
+	// ErrNotOwner: the claim has ended or belongs to another owner.
+	ErrNotOwner = errors.New("claim is no longer held by this owner")
+	// ErrFull: the store has reached its configured limit, and all handled keys
+	// are still within their windows.
 	ErrFull = errors.New("replay store is full")
-	// ErrNoKeys: the delivery has no blocking keys, so nothing could tell it
-	// from any other.
+	// ErrNoKeys: the delivery has no blocking keys, so it cannot be
+	// distinguished from others.
 	ErrNoKeys = errors.New("delivery has no blocking keys")
 )
 
-// Store keeps claims and handled deliveries. Its methods are safe for
-// concurrent use, honour ctx, and each is atomic over all keys given. So are
-// those of the interfaces that a store may implement as well: [Lookuper],
-// [Forgetter] and [StatsReporter].
+// Store stores claims and handled deliveries. Its methods are safe for
+// concurrent use and honour ctx. Each one is atomic over all of its keys. The
+// same holds for the optional interfaces [Lookuper], [Forgetter] and
+// [StatsReporter].
 //
-// Stores read the time from a clock of their own, which must survive steps of
-// the wall clock where the store lives in this process.
+// A store uses its own clock. If the store is in this process, steps of the
+// wall clock must not affect it.
 type Store interface {
-	// Claim claims all blocking keys for owner until now+lease, if every one
-	// of them is Free; otherwise it changes nothing. It returns the verdict
-	// of [Judge] over the states that it found. ErrFull if the new keys,
-	// notes included, would exceed the store's limit. Called again after an
-	// error, with the same owner, it may find its own work done: a claim of
-	// the same owner counts as Free and is renewed.
+	// Claim claims all blocking keys for owner until now+lease if all of them
+	// are Free; otherwise it changes nothing. It returns the verdict of [Judge]
+	// over the states before the call. It returns ErrFull if the new keys,
+	// notes included, would exceed the store's limit. It can be retried with
+	// the same owner after an error: a claim of the same owner counts as Free
+	// and is renewed.
 	Claim(ctx context.Context, keys Keys, owner Owner, lease time.Duration) (Verdict, error)
 
-	// Renew makes the claim live until now+lease. ErrNotOwner if any of the
-	// blocking keys is not claimed by owner.
+	// Renew extends the claim to now+lease. It returns ErrNotOwner if any of
+	// the blocking keys is not claimed by owner.
 	Renew(ctx context.Context, keys Keys, owner Owner, lease time.Duration) error
 
-	// Commit turns the claim into Handled, remembered until now+window, and
-	// writes the notes; a note that is remembered for longer already stays
-	// so. On return it is as durable as the store promises. status is the
-	// app's, for copies that wait. ErrNotOwner if any of the blocking keys is
-	// not claimed by owner; then nothing has changed. Called again after an
-	// error, with the same owner, it may find its own work done: that is
-	// success. Notes may be lost without an error where the store is short
-	// of memory, as they never decide whether a delivery is forwarded.
+	// Commit turns the claim into Handled until now+window and writes the
+	// notes. A note with a later expiry keeps it. When Commit returns, the
+	// result is as durable as the store guarantees. status is that of the app's
+	// response, for waiting copies. Commit returns ErrNotOwner, and changes
+	// nothing, if any of the blocking keys is not claimed by owner. It can be
+	// retried with the same owner after an error: if the first call succeeded,
+	// so does the retry. If the store is short of memory, notes can be lost
+	// without an error, because they never decide whether a delivery is
+	// forwarded.
 	Commit(ctx context.Context, keys Keys, owner Owner, window time.Duration, status int) error
 
-	// Release frees every blocking key that owner still holds; others, and
-	// the notes, it leaves alone, without an error. status is the app's, 0
-	// if there is none.
+	// Release frees every blocking key that owner holds. It leaves other keys
+	// and the notes unchanged, without an error. status is that of the app's
+	// response, 0 if there is none.
 	Release(ctx context.Context, keys Keys, owner Owner, status int) error
 
-	// Wait returns when none of the blocking keys is Claimed any more, at
-	// once if none is, or when ctx ends (State Claimed, no error). Of several
-	// resolutions it returns the one that comes first in keys.Blocking. The
-	// status is set if the store still knows it.
+	// Wait returns when none of the blocking keys is Claimed, or when ctx ends
+	// (State Claimed, no error). If there are several resolutions, it returns
+	// the one of the first key in keys.Blocking. The status is set if the store
+	// still has it.
 	Wait(ctx context.Context, keys Keys) (Resolution, error)
 }
 
-// Lookuper is implemented by stores that can look keys up. Without it nothing
-// can be asked about a delivery ID, and there are no redelivery passes.
+// Lookuper is implemented by stores that can look keys up. Without it, delivery
+// IDs cannot be looked up and there are no redelivery passes.
 type Lookuper interface {
 	// Lookup returns the state of every key, in the order given.
 	Lookup(ctx context.Context, keys []Key) ([]State, error)
 }
 
-// Forgetter is implemented by stores that can forget handled keys. Without it
-// no handled delivery can be made acceptable again.
+// Forgetter is implemented by stores that can forget handled keys. Without it,
+// a handled delivery cannot be accepted a second time.
 type Forgetter interface {
-	// Forget makes every key Free that is Handled and returns how many were.
-	// It does not touch claims.
+	// Forget frees every key that is Handled and returns how many it freed. It
+	// does not change claims.
 	Forget(ctx context.Context, keys []Key) (int, error)
 }
 
 // StatsReporter is implemented by stores that have metrics.
 type StatsReporter interface {
-	// Stats returns what the store holds, cheaply.
+	// Stats returns the counts of the store. It is cheap.
 	Stats() Stats
 }
 
-// Stats is what a store holds.
+// Stats are the counts of a store.
 type Stats struct {
-	// Remembered is the number of handled keys, -1 if the store does not
-	// know. Keys whose window has passed may still count for a while.
+	// Remembered is the number of handled keys, -1 if unknown. Keys whose
+	// window has passed may still count for a while.
 	Remembered int64
 	// Claimed is the number of keys that are claimed now, -1 if unknown.
 	Claimed int64
-	// Capacity is the most keys that the store will hold, 0 for no limit, -1
-	// if unknown.
+	// Capacity is the maximum number of keys, 0 for no limit, -1 if unknown.
 	Capacity int64
 }

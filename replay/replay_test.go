@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestKeysDifferWhereverAnyPartDiffers(t *testing.T) {
+func TestKeysDifferIfAnyPartDiffers(t *testing.T) {
 	type parts struct {
 		namespace, secret string
 		kind              Kind
@@ -37,8 +37,8 @@ func TestKeysDifferWhereverAnyPartDiffers(t *testing.T) {
 	}
 }
 
-// Keys are stored for weeks: a change of their derivation would forget
-// everything at an upgrade.
+// Keys are stored for weeks: if their derivation changed, an upgrade would lose
+// all of them.
 func TestKeyDerivationNeverChanges(t *testing.T) {
 	got := NewKey("stripe", []byte("fingerprint"), KindID, []byte("evt_1")).String()
 	const want = "EEaLFkq5DLAD3kUcsDcn7g"
@@ -74,25 +74,25 @@ func TestJudge(t *testing.T) {
 		blocking, notes []State
 		want            Verdict
 	}{
-		{"everything free is ours", states(Free), states(Free), Ours},
-		{"a free blocking key alone is ours", states(Free), nil, Ours},
-		{"a handled note alone means nothing", states(Free), states(Handled), Ours},
-		{"a claimed note alone means nothing", states(Free), states(Claimed), Ours},
-		{"no blocking key, no verdict against it", nil, states(Handled), Ours},
+		{"all keys free: ours", states(Free), states(Free), Ours},
+		{"a free blocking key without a note: ours", states(Free), nil, Ours},
+		{"a handled note alone: ours", states(Free), states(Handled), Ours},
+		{"a claimed note alone: ours", states(Free), states(Claimed), Ours},
+		{"no blocking key: ours", nil, states(Handled), Ours},
 
-		{"a handled key without a note is a duplicate", states(Handled), nil, Duplicate},
-		{"a handled key with a handled note is a duplicate", states(Handled), states(Handled), Duplicate},
-		{"one handled note of several is enough", states(Handled), states(Free, Handled), Duplicate},
-		{"one handled key of several is enough", states(Free, Handled), nil, Duplicate},
-		{"a handled key outweighs a claimed one", states(Claimed, Handled), nil, Duplicate},
+		{"a handled key without a note: duplicate", states(Handled), nil, Duplicate},
+		{"a handled key with a handled note: duplicate", states(Handled), states(Handled), Duplicate},
+		{"one of several notes handled: duplicate", states(Handled), states(Free, Handled), Duplicate},
+		{"one of several keys handled: duplicate", states(Free, Handled), nil, Duplicate},
+		{"a handled key and a claimed one: duplicate", states(Claimed, Handled), nil, Duplicate},
 
-		{"a handled key under another note is a replay", states(Handled), states(Free), Replayed},
-		{"a note that is claimed is not handled", states(Handled), states(Claimed), Replayed},
-		{"one handled key of several under another note is a replay", states(Free, Handled), states(Free, Free), Replayed},
+		{"a handled key with another note: replayed", states(Handled), states(Free), Replayed},
+		{"a handled key with a claimed note: replayed", states(Handled), states(Claimed), Replayed},
+		{"one of several keys handled, with another note: replayed", states(Free, Handled), states(Free, Free), Replayed},
 
-		{"a claimed key is in progress", states(Claimed), nil, InProgress},
-		{"a claimed key is in progress whatever the note", states(Claimed), states(Handled), InProgress},
-		{"one claimed key of several is enough", states(Free, Claimed), states(Free, Free), InProgress},
+		{"a claimed key: in progress", states(Claimed), nil, InProgress},
+		{"a claimed key with a handled note: in progress", states(Claimed), states(Handled), InProgress},
+		{"one of several keys claimed: in progress", states(Free, Claimed), states(Free, Free), InProgress},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/command/listen"
 )
 
-// slowLine is a transport whose answers arrive piece by piece.
+// slowLine is a transport whose responses arrive in small pieces.
 type slowLine struct{ http.RoundTripper }
 
 func (s slowLine) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -36,11 +36,11 @@ type slowBody struct{ io.ReadCloser }
 
 func (s slowBody) Read(p []byte) (int, error) {
 	n, err := s.ReadCloser.Read(p[:min(len(p), 32<<10)])
-	time.Sleep(20 * time.Millisecond) // what the line takes
+	time.Sleep(20 * time.Millisecond) // the delay of the line
 	return n, err
 }
 
-func TestADeliveryThatTakesLongerThanASilenceMayArrives(t *testing.T) {
+func TestATransferCanTakeLongerThanTheHeartbeatTimeout(t *testing.T) {
 	s := startServer(t, func(s *server) { s.options = "timeout 20s" }) // a heartbeat is 300ms
 	l := s.laptopWith("/", func(c *listen.Listener) {
 		c.Remote = &http.Client{Transport: slowLine{&http.Transport{}}}
@@ -50,16 +50,16 @@ func TestADeliveryThatTakesLongerThanASilenceMayArrives(t *testing.T) {
 		t.Errorf("status %d", got.status)
 	}
 	if n := len(l.seen()); n != 1 {
-		t.Errorf("it reached the app %d times", n)
+		t.Errorf("the delivery reached the app %d times", n)
 	}
 }
 
-func TestAnAnswerThatARelayCannotCarryIsAFailureAtOnce(t *testing.T) {
-	for name, test := range map[string]struct{ answer, proxy string }{
-		"a status that HTTP does not have": {answer: "HTTP/1.1 999 X\r\nContent-Length: 0\r\n\r\n"},
-		"another protocol":                 {answer: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"},
-		"too long a head":                  {answer: "HTTP/1.1 200 OK\r\nX-Long: " + strings.Repeat("x", 1200<<10) + "\r\nContent-Length: 0\r\n\r\n"},
-		"a proxy that refuses it":          {answer: "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + strings.Repeat("x", 5000), proxy: "413"},
+func TestAResponseThatCannotBeRelayedFailsImmediately(t *testing.T) {
+	for name, test := range map[string]struct{ response, proxy string }{
+		"a status that HTTP does not have": {response: "HTTP/1.1 999 X\r\nContent-Length: 0\r\n\r\n"},
+		"another protocol":                 {response: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"},
+		"too long a head":                  {response: "HTTP/1.1 200 OK\r\nX-Long: " + strings.Repeat("x", 1200<<10) + "\r\nContent-Length: 0\r\n\r\n"},
+		"a proxy that rejects it":          {response: "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + strings.Repeat("x", 5000), proxy: "413"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := startServer(t, func(s *server) { s.options = "timeout 10s" })
@@ -69,26 +69,26 @@ func TestAnAnswerThatARelayCannotCarryIsAFailureAtOnce(t *testing.T) {
 				}
 			})
 			l.await(listen.Connected)
-			l.answers(func(w http.ResponseWriter, _ *http.Request) {
+			l.responds(func(w http.ResponseWriter, _ *http.Request) {
 				conn, _, err := http.NewResponseController(w).Hijack()
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				_, _ = conn.Write([]byte(test.answer)) // the client may have hung up
+				_, _ = conn.Write([]byte(test.response)) // the client may have disconnected
 				_ = conn.Close()
 			})
 			if got := s.send("1", "body", nil); got.status != 502 {
 				t.Errorf("status %d, want 502", got.status)
 			}
 			if r := l.await(listen.Delivered); r.Delivery.Error == "" {
-				t.Errorf("the laptop is shown %+v", r.Delivery)
+				t.Errorf("the laptop reports %+v", r.Delivery)
 			}
 		})
 	}
 }
 
-// smallUploads refuses long bodies, as a proxy in front of Caddy might.
+// smallUploads rejects long bodies, like a proxy in front of Caddy.
 type smallUploads struct{ http.RoundTripper }
 
 func (s smallUploads) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -98,9 +98,9 @@ func (s smallUploads) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.RoundTripper.RoundTrip(r)
 }
 
-// TestABodyThatCannotBeReadEndsNoStream: the body of the gate has another length
-// than a handler behind it says.
-func TestABodyThatCannotBeReadEndsNoStream(t *testing.T) {
+// A later handler replaces the body, so that its length differs from that of
+// the verified body.
+func TestAnUnreadableBodyDoesNotEndTheStream(t *testing.T) {
 	s := startServer(t, func(s *server) { s.before = "request_body {\nset longer-than-it-was\n}" })
 	l := s.raw("session-of-the-test", "")
 	l.next("hello")
@@ -112,11 +112,11 @@ func TestABodyThatCannotBeReadEndsNoStream(t *testing.T) {
 	r := relays.take(s.name)
 	defer relays.giveBack(r)
 	if !r.signOfLife("session-of-the-test") {
-		t.Error("the listener is gone")
+		t.Error("the listener was disconnected")
 	}
 }
 
-func TestAnotherTokenEndsTheStreamsOfTheFormer(t *testing.T) {
+func TestAChangedTokenEndsStreamsOfTheOldOne(t *testing.T) {
 	s := startServer(t, func(s *server) { s.listen = "" })
 	l := s.raw("session-of-the-test", "")
 	l.next("hello")
@@ -124,11 +124,11 @@ func TestAnotherTokenEndsTheStreamsOfTheFormer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if bye := l.next("bye"); !strings.Contains(string(bye.Data), farewellRevoked) {
-		t.Errorf("it is told %s", bye.Data)
+		t.Errorf("the goodbye event is %s", bye.Data)
 	}
 }
 
-func TestEncodeDoesNotHoldEventsBack(t *testing.T) {
+func TestEncodeDoesNotDelayEvents(t *testing.T) {
 	s := startServer(t, func(s *server) { s.site = "encode {\nminimum_length 1\ngzip\n}" })
 	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.address+"/relay", nil)
 	if err != nil {
@@ -147,7 +147,7 @@ func TestEncodeDoesNotHoldEventsBack(t *testing.T) {
 	}
 }
 
-// series returns the value of a relay's series, and whether there is one.
+// series returns the value of a relay's series, and reports whether it exists.
 func series(t *testing.T, c prometheus.Collector, relay string) (float64, bool) {
 	t.Helper()
 	found := make(chan prometheus.Metric, 1000)
@@ -167,10 +167,10 @@ func series(t *testing.T, c prometheus.Collector, relay string) (float64, bool) 
 	return 0, false
 }
 
-func TestTheMetricsOfARelayLastAsLongAsItsConfig(t *testing.T) {
+func TestTheMetricsOfARelayExistAsLongAsItsConfig(t *testing.T) {
 	s := startServer(t, nil)
 	if value, there := series(t, connected, s.name); !there || value != 0 {
-		t.Errorf("before anybody has listened: %v, %t", value, there)
+		t.Errorf("before a machine has connected: %v, %t", value, there)
 	}
 	l := s.laptop("/")
 	l.await(listen.Connected)
@@ -188,13 +188,13 @@ func TestTheMetricsOfARelayLastAsLongAsItsConfig(t *testing.T) {
 	s.load()
 	for name, c := range map[string]prometheus.Collector{"connected": connected, "deliveries": relayed, "refused": refused} {
 		if _, there := series(t, c, former); there {
-			t.Errorf("%s: the series is still there", name)
+			t.Errorf("%s: the series still exists", name)
 		}
 	}
 	relays.mu.Lock()
 	defer relays.mu.Unlock()
 	if _, there := relays.relays[former]; there {
-		t.Error("the relay is still there")
+		t.Error("the relay still exists")
 	}
 }
 
@@ -207,7 +207,7 @@ func TestASiteWithTwoServersHasOneRelay(t *testing.T) {
 	}
 }
 
-func TestAMessageIsOneRequestWhateverIsInIt(t *testing.T) {
+func TestAMessageIsExactlyOneRequest(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*http.Request)
 		want   func(*http.Request) bool
@@ -220,7 +220,7 @@ func TestAMessageIsOneRequestWhateverIsInIt(t *testing.T) {
 			func(r *http.Request) { r.Header.Set("X-A", "1\r\nX-B: 2\r\n\r\nGET / HTTP/1.1") },
 			func(r *http.Request) bool { return r.Header.Get("X-B") == "" },
 		},
-		"a name that is none": {
+		"an invalid name": {
 			func(r *http.Request) { r.Header["X-A: 1\r\nX-B"] = []string{"2"} },
 			func(r *http.Request) bool { return r.Header.Get("X-B") == "" && r.Header.Get("X-A") == "" },
 		},
@@ -240,7 +240,7 @@ func TestAMessageIsOneRequestWhateverIsInIt(t *testing.T) {
 			func(r *http.Request) { r.RemoteAddr = "[fe80::1%eth0]:1" },
 			func(r *http.Request) bool { return r.Header.Get("X-Forwarded-For") == "fe80::1" },
 		},
-		"a client that says where it is": {
+		"a client that sends its own address": {
 			func(r *http.Request) { r.Header["X-Forwarded-For"] = []string{"10.0.0.1"} },
 			func(r *http.Request) bool { return r.Header.Get("X-Forwarded-For") == "192.0.2.1" },
 		},
@@ -266,7 +266,7 @@ func TestAMessageIsOneRequestWhateverIsInIt(t *testing.T) {
 	}
 }
 
-func TestAServerThatWantsImpossibleHeartbeatsIsRefused(t *testing.T) {
+func TestInvalidHeartbeatsOfAServerAreRejected(t *testing.T) {
 	for _, heartbeat := range []string{"0", "-1", "1e300", `"x"`} {
 		t.Run(heartbeat, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -285,9 +285,8 @@ func TestAServerThatWantsImpossibleHeartbeatsIsRefused(t *testing.T) {
 	}
 }
 
-// TestAListenerThatDoesNotReadIsNotWaitedFor: it sends signs of life, but what is
-// sent to it goes nowhere.
-func TestAListenerThatDoesNotReadIsNotWaitedFor(t *testing.T) {
+// The listener sends heartbeats but does not read the stream.
+func TestAListenerThatDoesNotReadIsDisconnected(t *testing.T) {
 	s := startServer(t, func(s *server) { s.options = "timeout 1m" })
 	l := s.raw("session-of-the-test", "")
 	l.next("hello")
@@ -307,7 +306,7 @@ func TestAListenerThatDoesNotReadIsNotWaitedFor(t *testing.T) {
 			select {
 			case <-ended:
 				return
-			case <-time.After(50 * time.Millisecond): // the signs of life of a hostile listener
+			case <-time.After(50 * time.Millisecond): // the heartbeats of a hostile listener
 			}
 		}
 	}()
@@ -320,7 +319,7 @@ func TestAListenerThatDoesNotReadIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-func TestADeliveryThatWasPartlySentIsTakenBack(t *testing.T) {
+func TestAPartlySentDeliveryIsRequeued(t *testing.T) {
 	machine := func(session string) *listener {
 		return &listener{session: session, heartbeat: time.Hour, logger: zap.NewNop()}
 	}
@@ -329,58 +328,58 @@ func TestADeliveryThatWasPartlySentIsTakenBack(t *testing.T) {
 		l, s, _, _ = r.attach(machine("first"), "")
 		d, err := r.enter(message{}, 1, nil)
 		if err != nil || r.next(l, s) != d || r.next(l, s) != nil {
-			t.Fatalf("it is not sent once: %v", err)
+			t.Fatalf("the delivery is not sent exactly once: %v", err)
 		}
 		return r, l, s, d
 	}
-	t.Run("and waits for the listener", func(t *testing.T) {
+	t.Run("it waits for the listener", func(t *testing.T) {
 		r, l, s, d := begin()
 		r.takeBack(d, l, s)
 		r.detach(l, s)
 		if l, s, _, _ := r.attach(machine("first"), ""); r.next(l, s) != d {
-			t.Error("it is not sent again")
+			t.Error("the delivery is not resent")
 		}
 	})
-	t.Run("and goes to a newer listener", func(t *testing.T) {
+	t.Run("a newer listener gets it", func(t *testing.T) {
 		r, l, s, d := begin()
 		newer, stream, _, _ := r.attach(machine("second"), "")
 		if r.next(newer, stream) != nil {
-			t.Error("it is sent to two")
+			t.Error("the delivery is sent to two listeners")
 		}
 		r.takeBack(d, l, s)
 		if r.next(newer, stream) != d {
-			t.Error("it is not sent to the newer one")
+			t.Error("the delivery is not sent to the newer listener")
 		}
 	})
-	t.Run("unless a newer stream of the listener sends it", func(t *testing.T) {
+	t.Run("a newer stream of the listener sends it", func(t *testing.T) {
 		r, _, s, d := begin()
 		l, newer, _, _ := r.attach(machine("first"), "")
 		if r.next(l, newer) != d {
-			t.Fatal("it is not sent again")
+			t.Fatal("the delivery is not resent")
 		}
 		r.takeBack(d, l, s)
 		if r.next(l, newer) != nil {
-			t.Error("it is sent twice")
+			t.Error("the delivery is sent twice")
 		}
 	})
-	t.Run("and fails when nobody listens any more", func(t *testing.T) {
+	t.Run("it fails when no machine is listening any longer", func(t *testing.T) {
 		r, l, s, d := begin()
 		r.dismiss("first")
 		r.takeBack(d, l, s)
 		if o := <-d.answered; !errors.Is(o.err, errLost) {
-			t.Errorf("it ends with %v", o.err)
+			t.Errorf("the delivery ends with %v", o.err)
 		}
 	})
 }
 
-func TestARespondBesideTheRelayIsForWhenNobodyListens(t *testing.T) {
+func TestAFallbackHandlerIsUsedOnlyIfNoMachineIsListening(t *testing.T) {
 	s := startServer(t, func(s *server) { s.behind = "respond 299" })
 	if got := s.send("1", "body 1", nil); got.status != 299 {
-		t.Errorf("while nobody listens: status %d", got.status)
+		t.Errorf("no machine listening: status %d", got.status)
 	}
 	l := s.laptop("/")
 	l.await(listen.Connected)
 	if got := s.send("2", "body 2", nil); got.status != 202 {
-		t.Errorf("while a machine listens: status %d", got.status)
+		t.Errorf("a machine listening: status %d", got.status)
 	}
 }

@@ -53,15 +53,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// server is a Caddy in this process with a relay.
+// server is a Caddy instance in this process with a relay.
 type server struct {
 	t       *testing.T
 	address string
 	log     string
-	name    string // of the relay: another for each test, since relays are of the process
-	token   string // the file that the token is in
+	name    string // of the relay: unique per test, because the process shares relays
+	token   string // the file of the token
 	before  string // directives between verify_webhook and webhook_relay
-	behind  string // directives behind webhook_relay
+	behind  string // directives after webhook_relay
 	site    string // directives of the site
 	second  bool   // the site has a second server
 	options string // of webhook_relay
@@ -91,14 +91,14 @@ func startServer(t *testing.T, change func(*server)) *server {
 	return s
 }
 
-// load replaces the running config, as a reload does.
+// load replaces the running config, like a reload.
 func (s *server) load() {
 	s.t.Helper()
 	second := ""
 	if s.second {
 		second = ", http://" + process.Address(s.t)
 	}
-	// request_body would come before verify_webhook.
+	// By default, request_body is before verify_webhook.
 	route, end := "", ""
 	if s.before != "" {
 		route, end = "route {", "}"
@@ -145,7 +145,7 @@ http://%s%s {
 	}
 }
 
-// got is what the provider got.
+// got is the response that the provider received.
 type got struct {
 	status int
 	header http.Header
@@ -164,8 +164,8 @@ func (s *server) send(id, body string, header http.Header) got {
 	r.Header.Set("X-GitHub-Delivery", id)
 	r.Header.Set("X-GitHub-Event", "push")
 	r.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
-	// A reload breaks a connection now and then, as that of any Caddy: a
-	// provider would send the delivery again.
+	// A reload can break a connection, as in any Caddy. A provider would resend
+	// the delivery.
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
 	r.Header.Set("Idempotency-Key", id)
 	resp, err := http.DefaultClient.Do(r)
@@ -183,7 +183,7 @@ func (s *server) send(id, body string, header http.Header) got {
 	return got{resp.StatusCode, resp.Header, string(content)}
 }
 
-// laptop is a machine that listens.
+// laptop is a listening machine.
 type laptop struct {
 	t       *testing.T
 	app     *httptest.Server
@@ -192,7 +192,7 @@ type laptop struct {
 	ended   chan error
 
 	mu       sync.Mutex
-	answer   http.HandlerFunc
+	response http.HandlerFunc
 	arrivals []arrival
 }
 
@@ -207,18 +207,18 @@ func (s *server) laptop(path string) *laptop {
 	return s.laptopWith(path, func(*listen.Listener) {})
 }
 
-// laptopWith is a laptop with a change of how it listens.
+// laptopWith starts a laptop with changed settings.
 func (s *server) laptopWith(path string, change func(*listen.Listener)) *laptop {
 	s.t.Helper()
 	l := &laptop{t: s.t, reports: make(chan listen.Report, 1000), ended: make(chan error, 1)}
-	l.answer = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }
+	l.response = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }
 	l.app = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		l.mu.Lock()
 		l.arrivals = append(l.arrivals, arrival{r.Method, r.RequestURI, r.Header.Clone(), body})
-		answer := l.answer
+		response := l.response
 		l.mu.Unlock()
-		answer(w, r)
+		response(w, r)
 	}))
 	s.t.Cleanup(l.app.Close)
 	to, err := url.Parse(l.app.URL + path)
@@ -246,7 +246,7 @@ func (s *server) laptopWith(path string, change func(*listen.Listener)) *laptop 
 	return l
 }
 
-// await waits for a report of a kind, and returns it.
+// await waits for a report of the given kind and returns it.
 func (l *laptop) await(kind string) listen.Report {
 	l.t.Helper()
 	deadline := time.After(within)
@@ -262,10 +262,10 @@ func (l *laptop) await(kind string) listen.Report {
 	}
 }
 
-func (l *laptop) answers(answer http.HandlerFunc) {
+func (l *laptop) responds(response http.HandlerFunc) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.answer = answer
+	l.response = response
 }
 
 func (l *laptop) seen() []arrival {
@@ -274,11 +274,11 @@ func (l *laptop) seen() []arrival {
 	return append([]arrival(nil), l.arrivals...)
 }
 
-func TestTheLaptopsAnswerIsTheProvidersByteForByte(t *testing.T) {
+func TestTheProviderReceivesTheLaptopsResponseByteForByte(t *testing.T) {
 	s := startServer(t, nil)
 	l := s.laptop("/webhooks/github")
 	l.await(listen.Connected)
-	l.answers(func(w http.ResponseWriter, _ *http.Request) {
+	l.responds(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header()["X-Two"] = []string{"1", "2"}
 		w.Header().Set("Content-Type", "application/octet-stream")
 		w.WriteHeader(http.StatusCreated)
@@ -319,7 +319,7 @@ func TestTheLaptopsAnswerIsTheProvidersByteForByte(t *testing.T) {
 	}
 }
 
-func TestATargetWithoutAPathKeepsTheProviders(t *testing.T) {
+func TestATargetWithoutAPathKeepsThePathOfTheRequest(t *testing.T) {
 	s := startServer(t, nil)
 	l := s.laptop("")
 	l.await(listen.Connected)
@@ -333,11 +333,11 @@ func TestTheLaptopsStatusDecidesWhetherADeliveryIsHandled(t *testing.T) {
 	s := startServer(t, nil)
 	l := s.laptop("/")
 	l.await(listen.Connected)
-	l.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	l.responds(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 	if got := s.send("1", "body", nil); got.status != 500 {
 		t.Errorf("status %d", got.status)
 	}
-	l.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	l.responds(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	for _, want := range []int{204, 200} { // the second is a duplicate
 		if got := s.send("1", "body", nil); got.status != want {
 			t.Errorf("status %d, want %d", got.status, want)
@@ -348,11 +348,11 @@ func TestTheLaptopsStatusDecidesWhetherADeliveryIsHandled(t *testing.T) {
 	}
 }
 
-func TestAnAppThatDoesNotAnswerIsAFailure(t *testing.T) {
-	for name, answer := range map[string]http.HandlerFunc{
-		"it hangs up":           func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-		"its answer is endless": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, mostAnswer+1)) },
-		"its answer breaks off": func(w http.ResponseWriter, _ *http.Request) {
+func TestAnAppThatDoesNotRespondIsAFailure(t *testing.T) {
+	for name, response := range map[string]http.HandlerFunc{
+		"it disconnects":           func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"its response is too long": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, mostAnswer+1)) },
+		"its response is truncated": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = w.Write([]byte("half"))
 		},
@@ -361,7 +361,7 @@ func TestAnAppThatDoesNotAnswerIsAFailure(t *testing.T) {
 			s := startServer(t, nil)
 			l := s.laptop("/")
 			l.await(listen.Connected)
-			l.answers(answer)
+			l.responds(response)
 			if got := s.send("1", "body", nil); got.status != 502 {
 				t.Errorf("status %d", got.status)
 			}
@@ -372,15 +372,15 @@ func TestAnAppThatDoesNotAnswerIsAFailure(t *testing.T) {
 	}
 }
 
-func TestWhileNobodyListensTheNextHandlerIsAsked(t *testing.T) {
+func TestIfNoMachineIsListeningTheNextHandlerIsUsed(t *testing.T) {
 	for name, test := range map[string]struct {
 		behind string
 		status int
 	}{
-		"there is none":           {"", 503},
-		"a staging app":           {"respond staging 202", 202},
-		"one that fails":          {"error 500", 500},
-		"one that does not match": {"respond /elsewhere staging 202", 503},
+		"no handler":                    {"", 503},
+		"a staging app":                 {"respond staging 202", 202},
+		"a failing handler":             {"error 500", 500},
+		"a handler that does not match": {"respond /elsewhere staging 202", 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := startServer(t, func(s *server) { s.behind = test.behind })
@@ -389,13 +389,13 @@ func TestWhileNobodyListensTheNextHandlerIsAsked(t *testing.T) {
 				t.Errorf("status %d, want %d", got.status, test.status)
 			}
 			if got.status == 503 && got.header.Get("Retry-After") == "" {
-				t.Error("there is no Retry-After")
+				t.Error("missing Retry-After")
 			}
 		})
 	}
 }
 
-func TestOnlyWhatWasVerifiedIsRelayed(t *testing.T) {
+func TestOnlyVerifiedDeliveriesAreRelayed(t *testing.T) {
 	s := startServer(t, nil)
 	l := s.laptop("/")
 	l.await(listen.Connected)
@@ -415,7 +415,7 @@ func TestOnlyWhatWasVerifiedIsRelayed(t *testing.T) {
 	}
 }
 
-func TestWhoMayListen(t *testing.T) {
+func TestOnlyAMachineWithTheTokenCanListen(t *testing.T) {
 	s := startServer(t, nil)
 	good := http.Header{"Authorization": {"Bearer 0123456789abcdef"}, headerSession: {"a session of the test"}}
 	good.Set(headerSession, "session-of-the-test")
@@ -424,16 +424,16 @@ func TestWhoMayListen(t *testing.T) {
 		method string
 		status int
 	}{
-		"no token":              {func(h http.Header) { h.Del("Authorization") }, "GET", 401},
-		"another token":         {func(h http.Header) { h.Set("Authorization", "Bearer 0123456789abcdee") }, "GET", 401},
-		"the beginning of it":   {func(h http.Header) { h.Set("Authorization", "Bearer 0123456789") }, "GET", 401},
-		"another scheme":        {func(h http.Header) { h.Set("Authorization", "Basic 0123456789abcdef") }, "GET", 401},
-		"two of them":           {func(h http.Header) { h["Authorization"] = []string{"Bearer x", "Bearer 0123456789abcdef"} }, "GET", 401},
-		"an answer without it":  {func(h http.Header) { h.Del("Authorization") }, "POST", 401},
-		"no session":            {func(h http.Header) { h.Del(headerSession) }, "GET", 400},
-		"a session like a path": {func(h http.Header) { h.Set(headerSession, "../../../../../etc") }, "GET", 400},
-		"another method":        {func(http.Header) {}, "PUT", 405},
-		"nobody of this name":   {func(http.Header) {}, "POST", 410},
+		"no token":                   {func(h http.Header) { h.Del("Authorization") }, "GET", 401},
+		"another token":              {func(h http.Header) { h.Set("Authorization", "Bearer 0123456789abcdee") }, "GET", 401},
+		"a prefix of the token":      {func(h http.Header) { h.Set("Authorization", "Bearer 0123456789") }, "GET", 401},
+		"another scheme":             {func(h http.Header) { h.Set("Authorization", "Basic 0123456789abcdef") }, "GET", 401},
+		"two tokens":                 {func(h http.Header) { h["Authorization"] = []string{"Bearer x", "Bearer 0123456789abcdef"} }, "GET", 401},
+		"a response without a token": {func(h http.Header) { h.Del("Authorization") }, "POST", 401},
+		"no session":                 {func(h http.Header) { h.Del(headerSession) }, "GET", 400},
+		"a session like a path":      {func(h http.Header) { h.Set(headerSession, "../../../../../etc") }, "GET", 400},
+		"another method":             {func(http.Header) {}, "PUT", 405},
+		"an unknown session":         {func(http.Header) {}, "POST", 410},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := http.NewRequestWithContext(t.Context(), test.method, "http://"+s.address+"/relay", nil)
@@ -454,18 +454,18 @@ func TestWhoMayListen(t *testing.T) {
 	}
 }
 
-func TestATokenDoesNotTravelInTheClear(t *testing.T) {
+func TestATokenIsNotSentInPlaintext(t *testing.T) {
 	for name, test := range map[string]struct {
 		remote, forwarded string
 		trusted, secure   bool
 	}{
-		"this machine":       {"127.0.0.1:1", "", false, true},
-		"this machine, IPv6": {"[::1]:1", "", false, true},
-		"another":            {"192.0.2.1:1", "", false, false},
-		"this machine, for a proxy that got it without": {"127.0.0.1:1", "http", false, false},
-		"another, and it says https":                    {"192.0.2.1:1", "https", false, false},
-		"a trusted proxy that got it by TLS":            {"192.0.2.1:1", "https", true, true},
-		"a trusted proxy that got it without":           {"192.0.2.1:1", "http", true, false},
+		"this machine":                          {"127.0.0.1:1", "", false, true},
+		"this machine, IPv6":                    {"[::1]:1", "", false, true},
+		"another machine":                       {"192.0.2.1:1", "", false, false},
+		"this machine, for a proxy without TLS": {"127.0.0.1:1", "http", false, false},
+		"another machine that claims https":     {"192.0.2.1:1", "https", false, false},
+		"a trusted proxy with TLS":              {"192.0.2.1:1", "https", true, true},
+		"a trusted proxy without TLS":           {"192.0.2.1:1", "http", true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := httptest.NewRequest("GET", "http://example.com/relay", nil)
@@ -480,7 +480,7 @@ func TestATokenDoesNotTravelInTheClear(t *testing.T) {
 	}
 }
 
-func TestANewerListenerReplacesTheOlder(t *testing.T) {
+func TestANewerListenerReplacesTheOlderOne(t *testing.T) {
 	s := startServer(t, nil)
 	one := s.laptop("/")
 	one.await(listen.Connected)
@@ -493,10 +493,10 @@ func TestANewerListenerReplacesTheOlder(t *testing.T) {
 			t.Errorf("the older one ended with %v", err)
 		}
 		if told := one.await(listen.Disconnected); strings.Contains(told.Text, "connecting again") {
-			t.Errorf("it shows %q, and ends", told.Text)
+			t.Errorf("it reports %q, but it ended", told.Text)
 		}
 	case <-time.After(within):
-		t.Fatal("the older one was not told")
+		t.Fatal("the older one was not notified")
 	}
 	if got := s.send("1", "body", nil); got.status != 202 {
 		t.Errorf("status %d", got.status)
@@ -506,7 +506,7 @@ func TestANewerListenerReplacesTheOlder(t *testing.T) {
 	}
 }
 
-func TestAReloadLosesNothingAndStopsAtOnce(t *testing.T) {
+func TestAReloadLosesNothingAndEndsImmediately(t *testing.T) {
 	s := startServer(t, nil)
 	l := s.laptop("/")
 	l.await(listen.Connected)
@@ -529,12 +529,12 @@ func TestAReloadLosesNothingAndStopsAtOnce(t *testing.T) {
 	}
 }
 
-func TestAnAnswerMayComeThroughANewerConfig(t *testing.T) {
+func TestAResponseCanArriveThroughANewerConfig(t *testing.T) {
 	s := startServer(t, nil)
 	l := s.laptop("/")
 	l.await(listen.Connected)
 	arrived, release := make(chan struct{}), make(chan struct{})
-	l.answers(func(w http.ResponseWriter, _ *http.Request) {
+	l.responds(func(w http.ResponseWriter, _ *http.Request) {
 		close(arrived)
 		<-release
 		w.WriteHeader(http.StatusCreated)
@@ -550,7 +550,7 @@ func TestAnAnswerMayComeThroughANewerConfig(t *testing.T) {
 	}
 }
 
-func TestATokenIsReadAgainWhenItsFileChanges(t *testing.T) {
+func TestATokenFileIsReloadedWhenItChanges(t *testing.T) {
 	s := startServer(t, nil)
 	if err := os.WriteFile(s.token, []byte("another-token-and-longer"), 0o600); err != nil {
 		t.Fatal(err)
@@ -572,13 +572,13 @@ func TestATokenIsReadAgainWhenItsFileChanges(t *testing.T) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("the old token is still good")
+			t.Fatal("the old token is still accepted")
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 }
 
-// raw is a listener that is written by hand, as a user of curl might.
+// raw is a listener without the client library, like a user of curl.
 type raw struct {
 	t      *testing.T
 	s      *server
@@ -605,7 +605,7 @@ func (s *server) raw(session, lastID string) *raw {
 	return &raw{s.t, s, sse.NewReader(resp.Body, 1<<20), resp}
 }
 
-// next returns the next event of a kind.
+// next returns the next event of the given kind.
 func (r *raw) next(kind string) sse.Event {
 	r.t.Helper()
 	for {
@@ -619,7 +619,7 @@ func (r *raw) next(kind string) sse.Event {
 	}
 }
 
-func (r *raw) answer(session, id, text string) int {
+func (r *raw) respond(session, id, text string) int {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), "POST", "http://"+r.s.address+"/relay?answer="+id, strings.NewReader(text))
 	if err != nil {
@@ -635,7 +635,7 @@ func (r *raw) answer(session, id, text string) int {
 	return resp.StatusCode
 }
 
-func TestTheProtocolCanBeSpokenByHand(t *testing.T) {
+func TestTheProtocolCanBeUsedWithoutTheClient(t *testing.T) {
 	s := startServer(t, func(s *server) { s.listen = "" })
 	l := s.raw("session-written-by-hand", "")
 	l.next("hello")
@@ -647,20 +647,20 @@ func TestTheProtocolCanBeSpokenByHand(t *testing.T) {
 		t.Errorf("the delivery is %q, %v", text, err)
 	}
 	for _, step := range []struct {
-		name, session, id, answer string
-		status                    int
+		name, session, id, response string
+		status                      int
 	}{
 		{"another session", "session-of-another-one", e.ID, "HTTP/1.1 200 OK\r\n\r\n", 410},
 		{"another delivery", "session-written-by-hand", e.ID + "0", "HTTP/1.1 200 OK\r\n\r\n", 410},
-		{"no HTTP", "session-written-by-hand", e.ID, "200", 400},
+		{"not HTTP", "session-written-by-hand", e.ID, "200", 400},
 		{"an informational status", "session-written-by-hand", e.ID, "HTTP/1.1 101 Switching Protocols\r\n\r\n", 400},
-		{"a body that is cut off", "session-written-by-hand", e.ID, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", 400},
+		{"a truncated body", "session-written-by-hand", e.ID, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", 400},
 		{"too long a body", "session-written-by-hand", e.ID, "HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat("x", mostAnswer+1), 400},
 		{"too long a head", "session-written-by-hand", e.ID, "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", mostHead+mostAnswer), 400},
-		{"an answer", "session-written-by-hand", e.ID, "HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nX-Hop: 1\r\nX-End: 2\r\n\r\nby hand", 204},
-		{"the same again", "session-written-by-hand", e.ID, "HTTP/1.1 200 OK\r\n\r\n", 410},
+		{"a response", "session-written-by-hand", e.ID, "HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nX-Hop: 1\r\nX-End: 2\r\n\r\nby hand", 204},
+		{"a second response", "session-written-by-hand", e.ID, "HTTP/1.1 200 OK\r\n\r\n", 410},
 	} {
-		if status := l.answer(step.session, step.id, step.answer); status != step.status {
+		if status := l.respond(step.session, step.id, step.response); status != step.status {
 			t.Errorf("%s: status %d, want %d", step.name, status, step.status)
 		}
 	}
@@ -669,7 +669,7 @@ func TestTheProtocolCanBeSpokenByHand(t *testing.T) {
 	}
 }
 
-func TestWhatWasNotReceivedComesAgainAndWhatWasDoesNot(t *testing.T) {
+func TestOnlyDeliveriesThatWereNotReceivedAreResent(t *testing.T) {
 	s := startServer(t, func(s *server) { s.listen = "" })
 	one := s.raw("session-that-comes-back", "")
 	one.next("hello")
@@ -677,17 +677,17 @@ func TestWhatWasNotReceivedComesAgainAndWhatWasDoesNot(t *testing.T) {
 	go func() { results <- s.send("1", "first", nil) }()
 	first := one.next("delivery")
 	go func() { results <- s.send("2", "second", nil) }()
-	second := one.next("delivery") // and it breaks off before we know of it
+	second := one.next("delivery") // the stream breaks before it is acknowledged
 	one.resp.Body.Close()
 	two := s.raw("session-that-comes-back", first.ID)
 	two.next("hello")
 	again := two.next("delivery")
 	if again.ID != second.ID || !bytes.Equal(again.Data, second.Data) {
-		t.Errorf("%s comes again, want %s", again.ID, second.ID)
+		t.Errorf("%s is resent, want %s", again.ID, second.ID)
 	}
 	for _, id := range []string{first.ID, second.ID} {
-		if status := two.answer("session-that-comes-back", id, "HTTP/1.1 200 OK\r\n\r\n"); status != 204 {
-			t.Errorf("the answer gets %d", status)
+		if status := two.respond("session-that-comes-back", id, "HTTP/1.1 200 OK\r\n\r\n"); status != 204 {
+			t.Errorf("the status of the response is %d", status)
 		}
 	}
 	for range 2 {
@@ -697,17 +697,17 @@ func TestWhatWasNotReceivedComesAgainAndWhatWasDoesNot(t *testing.T) {
 	}
 }
 
-func TestAListenerThatFallsSilentIsNotWaitedFor(t *testing.T) {
+func TestASilentListenerIsDisconnected(t *testing.T) {
 	s := startServer(t, func(s *server) { s.listen = "heartbeat 200ms" })
 	l := s.raw("session-that-falls-silent", "")
 	l.next("hello")
-	// It reads, but sends no sign of life.
+	// It reads, but sends no heartbeat.
 	if got := s.send("1", "body", nil); got.status != 503 || got.header.Get("Retry-After") == "" {
 		t.Errorf("the provider got %+v", got)
 	}
 	bye := l.next("bye")
 	if !strings.Contains(string(bye.Data), "silent") {
-		t.Errorf("it is told %s", bye.Data)
+		t.Errorf("the goodbye event is %s", bye.Data)
 	}
 	if got := s.send("2", "body 2", nil); got.status != 503 {
 		t.Errorf("afterwards: status %d", got.status)
@@ -719,7 +719,7 @@ func TestAListenerThatFallsSilentIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-func TestTooManyDeliveriesAtOnceAreSentAway(t *testing.T) {
+func TestTooManyConcurrentDeliveriesAreRejected(t *testing.T) {
 	s := startServer(t, func(s *server) { s.options, s.listen = "max_in_flight 1", "" })
 	l := s.raw("session-that-is-slow", "")
 	l.next("hello")
@@ -729,13 +729,13 @@ func TestTooManyDeliveriesAtOnceAreSentAway(t *testing.T) {
 	if got := s.send("2", "second", nil); got.status != 503 {
 		t.Errorf("status %d", got.status)
 	}
-	l.answer("session-that-is-slow", e.ID, "HTTP/1.1 200 OK\r\n\r\n")
+	l.respond("session-that-is-slow", e.ID, "HTTP/1.1 200 OK\r\n\r\n")
 	if got := <-first; got.status != 200 {
 		t.Errorf("status %d", got.status)
 	}
 }
 
-func TestAnAnswerThatTakesTooLongIsNotWaitedFor(t *testing.T) {
+func TestTheWaitForAResponseIsLimited(t *testing.T) {
 	s := startServer(t, func(s *server) { s.options, s.listen = "timeout 100ms", "" })
 	l := s.raw("session-that-is-slow", "")
 	l.next("hello")
@@ -743,12 +743,12 @@ func TestAnAnswerThatTakesTooLongIsNotWaitedFor(t *testing.T) {
 		t.Errorf("status %d", got.status)
 	}
 	e := l.next("delivery")
-	if status := l.answer("session-that-is-slow", e.ID, "HTTP/1.1 200 OK\r\n\r\n"); status != 410 {
-		t.Errorf("the late answer gets %d", status)
+	if status := l.respond("session-that-is-slow", e.ID, "HTTP/1.1 200 OK\r\n\r\n"); status != 410 {
+		t.Errorf("the status of the late response is %d", status)
 	}
 }
 
-func TestConfigsThatCannotBeMeantAreErrors(t *testing.T) {
+func TestInvalidConfigsAreErrors(t *testing.T) {
 	for site, want := range map[string]string{
 		"webhook_relay":                                                  "missing name",
 		"webhook_relay a b":                                              "too many arguments",
@@ -784,7 +784,7 @@ func validate(config []byte) error {
 	return caddy.Validate(&c)
 }
 
-func TestNumbersOfDeliveriesAreThoseOfThisProcess(t *testing.T) {
+func TestDeliveryIDsOfOtherProcessesAreNotAccepted(t *testing.T) {
 	r := &relay{epoch: "ABCDEFGH"}
 	for id, want := range map[string]uint64{"ABCDEFGH-7": 7, "": 0, "HGFEDCBA-7": 0, "ABCDEFGH": 0, "ABCDEFGH-": 0} {
 		if got := r.numberOf(id); got != want {
@@ -810,7 +810,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 		for _, name := range hopByHop {
 			if len(w.Header()[name]) > 0 && name != "Content-Length" {
-				t.Fatalf("%s is passed on", name)
+				t.Fatalf("%s is forwarded", name)
 			}
 		}
 	})

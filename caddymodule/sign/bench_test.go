@@ -14,13 +14,13 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// signer returns what signs a request with secrets, again and again.
+// signer returns a function that signs a request with secrets repeatedly.
 func signer(t testing.TB, size int, secrets ...string) func() {
 	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	t.Cleanup(cancel)
 	h := new(Handler)
-	for i, secret := range secrets { // one that is written out would be warned of
+	for i, secret := range secrets { // a plaintext secret would cause a warning
 		name := fmt.Sprint("SIGN_BENCH_", i)
 		t.Setenv(name, secret)
 		h.Secrets = append(h.Secrets, provider.Secret{Secret: "{env." + name + "}"})
@@ -39,7 +39,8 @@ func signer(t testing.TB, size int, secrets ...string) func() {
 	}
 }
 
-// What a signature costs above the same request without one.
+// BenchmarkSign measures the cost of a signature compared with an unsigned
+// request.
 func BenchmarkSign(b *testing.B) {
 	private := "whsk_" + base64.StdEncoding.EncodeToString(seed)
 	for name, secrets := range map[string][]string{

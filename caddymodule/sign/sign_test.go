@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// site is a Caddy in this process that signs for an app.
+// site is a Caddy instance in this process that signs deliveries for an app.
 type site struct {
 	t       *testing.T
 	address string
@@ -58,7 +58,7 @@ type site struct {
 
 	mu       sync.Mutex
 	requests []received
-	answer   int
+	response int
 }
 
 type received struct {
@@ -66,17 +66,17 @@ type received struct {
 	body   []byte
 }
 
-// start runs a Caddy with these directives between verify_webhook and
-// reverse_proxy, and these options of verify_webhook.
+// start runs a Caddy instance with the given directives between verify_webhook
+// and reverse_proxy, and the given options of verify_webhook.
 func start(t *testing.T, options, directives string) *site {
 	t.Helper()
-	s := &site{t: t, log: filepath.Join(t.TempDir(), "caddy.log"), address: process.Address(t), answer: 200}
+	s := &site{t: t, log: filepath.Join(t.TempDir(), "caddy.log"), address: process.Address(t), response: 200}
 	s.app = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.requests = append(s.requests, received{r.Header.Clone(), body})
-		w.WriteHeader(s.answer)
+		w.WriteHeader(s.response)
 	}))
 	t.Cleanup(s.app.Close)
 	s.load(fmt.Sprintf("verify_webhook github {env.SIGN_TEST_GITHUB} {\nreplay {\nstore memory\n}\n%s\n}\n%s", options, directives))
@@ -112,7 +112,7 @@ http://%s {
 	}
 }
 
-// send sends a delivery of GitHub's and returns the status.
+// send sends a GitHub delivery and returns the status.
 func (s *site) send(id, body string, header http.Header) int {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://"+s.address+"/in", strings.NewReader(body))
@@ -134,7 +134,7 @@ func (s *site) send(id, body string, header http.Header) int {
 	return resp.StatusCode
 }
 
-// arrived returns the one request that has reached the app since the last call.
+// arrived returns the only request that reached the app since the last call.
 func (s *site) arrived() received {
 	s.t.Helper()
 	s.mu.Lock()
@@ -147,8 +147,8 @@ func (s *site) arrived() received {
 	return r
 }
 
-// signedWith checks a v1 signature as the specification says, without any of the
-// code that made it.
+// signedWith checks a v1 signature against the specification, independently of
+// the code under test.
 func (r received) signedWith(secret string) bool {
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	if err != nil {
@@ -173,7 +173,7 @@ func TestADeliveryIsSignedAsStandardWebhooksSays(t *testing.T) {
 		"a short body":        `{"action":"opened"}`,
 		"an empty body":       "",
 		"any bytes":           "\x00\xff.\r\n",
-		"a body on the disk":  strings.Repeat("x", 3<<20),
+		"a body on disk":      strings.Repeat("x", 3<<20),
 		"dots, as separators": "1.2.3",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -182,7 +182,7 @@ func TestADeliveryIsSignedAsStandardWebhooksSays(t *testing.T) {
 			}
 			got := s.arrived()
 			if string(got.body) != body {
-				t.Errorf("the app got %d other bytes", len(got.body))
+				t.Errorf("the app received a different body of %d bytes", len(got.body))
 			}
 			if !got.signedWith(first) {
 				t.Errorf("the signature is %q", got.header.Get("webhook-signature"))
@@ -200,7 +200,7 @@ func TestADeliveryIsSignedAsStandardWebhooksSays(t *testing.T) {
 
 func TestARetryHasTheSameID(t *testing.T) {
 	s := start(t, "", "webhook_sign "+first)
-	s.answer = 500
+	s.response = 500
 	s.send("1", "body", nil)
 	one := s.arrived()
 	s.send("1", "body", nil)
@@ -209,7 +209,7 @@ func TestARetryHasTheSameID(t *testing.T) {
 	}
 }
 
-func TestADeliveryThatNothingTellsFromACopyHasAnIDOfItsOwn(t *testing.T) {
+func TestADeliveryThatCannotBeDistinguishedFromACopyHasAUniqueID(t *testing.T) {
 	s := start(t, "", "")
 	s.load("verify_webhook github {env.SIGN_TEST_GITHUB} {\nreplay {\nstore memory\ncontent repeats\n}\n}\nwebhook_sign " + first)
 	s.send("", "body", nil)
@@ -220,7 +220,7 @@ func TestADeliveryThatNothingTellsFromACopyHasAnIDOfItsOwn(t *testing.T) {
 		t.Errorf("the IDs are %q and %q", a, b)
 	}
 	if !one.signedWith(first) {
-		t.Error("it is not signed")
+		t.Error("the delivery is not signed")
 	}
 }
 
@@ -242,10 +242,10 @@ func TestSeveralSecretsEachAddASignature(t *testing.T) {
 			return
 		}
 	}
-	t.Error("there is no Ed25519 signature")
+	t.Error("missing Ed25519 signature")
 }
 
-func TestWhatASenderPutsUnderOurNamesIsRemoved(t *testing.T) {
+func TestClientSuppliedSignatureHeadersAreStripped(t *testing.T) {
 	s := start(t, "", "webhook_sign "+first)
 	s.send("1", "body", http.Header{
 		"Webhook-Id": {"forged"}, "Webhook-Timestamp": {"1"}, "Webhook-Signature": {"v1,forged", "v1,again"},
@@ -265,7 +265,7 @@ func TestWhatASenderPutsUnderOurNamesIsRemoved(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatWasVerifiedIsSigned(t *testing.T) {
+func TestOnlyVerifiedDeliveriesAreSigned(t *testing.T) {
 	forged := http.Header{"X-Hub-Signature-256": {"sha256=" + strings.Repeat("0", 64)}}
 	for name, options := range map[string]string{"monitor": "mode monitor", "enforce": ""} {
 		t.Run(name, func(t *testing.T) {
@@ -274,7 +274,7 @@ func TestOnlyWhatWasVerifiedIsSigned(t *testing.T) {
 				t.Errorf("status %d", status)
 			}
 			if len(s.requests) != 0 {
-				t.Error("it reached the app")
+				t.Error("the delivery reached the app")
 			}
 		})
 	}
@@ -286,7 +286,7 @@ func TestOnlyWhatWasVerifiedIsSigned(t *testing.T) {
 		}
 		log, err := os.ReadFile(s.log)
 		if err != nil || !strings.Contains(string(log), "write verify_webhook before webhook_sign") {
-			t.Errorf("the log does not say what to write: %v", err)
+			t.Errorf("the log does not contain the advice: %v", err)
 		}
 		if strings.Contains(string(log), first) {
 			t.Error("the secret is in the log")
@@ -294,7 +294,7 @@ func TestOnlyWhatWasVerifiedIsSigned(t *testing.T) {
 	})
 }
 
-func TestASecretFromAFileIsReadAgainWhenItChanges(t *testing.T) {
+func TestASecretFileIsReloadedWhenItChanges(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	write := func(text string) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -324,13 +324,13 @@ func TestASecretFromAFileIsReadAgainWhenItChanges(t *testing.T) {
 			write(step.file)
 			time.Sleep(time.Minute)
 			if !signed().signedWith(step.secret) {
-				t.Errorf("with %q in the file it is not signed with %s", step.file, step.secret)
+				t.Errorf("with %q in the file, the delivery is not signed with %s", step.file, step.secret)
 			}
 		}
 	})
 }
 
-func TestSecretsThatCannotBeMeantAreErrors(t *testing.T) {
+func TestInvalidSecretsAreErrors(t *testing.T) {
 	long := base64.StdEncoding.EncodeToString(make([]byte, 65))
 	for text, want := range map[string]string{
 		"webhook_sign":                                  "write `webhook_sign {env.NAME}`",
@@ -373,7 +373,7 @@ func TestABodyThatAnotherHandlerHasReplacedIsNotSigned(t *testing.T) {
 				t.Errorf("status %d", status)
 			}
 			if len(s.requests) != 0 {
-				t.Error("it reached the app")
+				t.Error("the delivery reached the app")
 			}
 		})
 	}
@@ -390,6 +390,6 @@ func TestABodyThatCannotBeReadAgainIsNotSigned(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := h.sign(httptest.NewRequest(http.MethodPost, "/", strings.NewReader("body")), "1"); err == nil {
-		t.Error("there is no error")
+		t.Error("no error")
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/syscalls"
 )
 
-// TestSystemCallsOfADelivery counts what a delivery costs from the sender to the
-// app and back, all of which run in one process here: who sends and the app write
-// once each, Caddy to the app twice (headers and body) and to the sender once.
-// The stores add to that what they say to the disk, or to Redis.
+// TestSystemCallsOfADelivery counts the system calls of a delivery from the
+// sender to the app and back, all in one process here. Sender and app write
+// once each; Caddy writes to the app twice (headers and body) and to the sender
+// once. The stores add their calls to the disk or to Redis.
 func TestSystemCallsOfADelivery(t *testing.T) {
 	const file, redis, password = "replays.db", "redis", "secret"
 	for name, test := range map[string]struct {
@@ -22,14 +22,14 @@ func TestSystemCallsOfADelivery(t *testing.T) {
 		do    func(s *site)
 		want  syscalls.Counts
 	}{
-		"memory":             {"memory", accepted, syscalls.Counts{"write socket": 5}},
-		"file":               {file, accepted, syscalls.Counts{"write socket": 5, "fdatasync " + file: 2}},
-		"redis":              {redis, accepted, syscalls.Counts{"write socket": 7}},
-		"duplicate, memory":  {"memory", duplicate, syscalls.Counts{"write socket": 2}},
-		"duplicate, file":    {file, duplicate, syscalls.Counts{"write socket": 2}},
-		"duplicate, redis":   {redis, duplicate, syscalls.Counts{"write socket": 3}},
-		"app refuses, file":  {file, refusedByApp, syscalls.Counts{"write socket": 5}},
-		"app refuses, redis": {redis, refusedByApp, syscalls.Counts{"write socket": 7}},
+		"memory":            {"memory", accepted, syscalls.Counts{"write socket": 5}},
+		"file":              {file, accepted, syscalls.Counts{"write socket": 5, "fdatasync " + file: 2}},
+		"redis":             {redis, accepted, syscalls.Counts{"write socket": 7}},
+		"duplicate, memory": {"memory", duplicate, syscalls.Counts{"write socket": 2}},
+		"duplicate, file":   {file, duplicate, syscalls.Counts{"write socket": 2}},
+		"duplicate, redis":  {redis, duplicate, syscalls.Counts{"write socket": 3}},
+		"app fails, file":   {file, failedByApp, syscalls.Counts{"write socket": 5}},
+		"app fails, redis":  {redis, failedByApp, syscalls.Counts{"write socket": 7}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := syscalls.Of(t, func(begin, end func()) {
@@ -42,22 +42,22 @@ func TestSystemCallsOfADelivery(t *testing.T) {
 				}
 				s := start(t, store)
 				s.once("first", 1) // connects, and loads scripts
-				refusedByApp(s)
-				s.answer.Store(nil)
+				failedByApp(s)
+				s.response.Store(nil)
 				begin()
 				test.do(s)
 				end()
 			})
 			for call := range test.want {
 				if got[call] != test.want[call] {
-					t.Errorf("%q was done %d times, want %d", call, got[call], test.want[call])
+					t.Errorf("%q was called %d times, want %d", call, got[call], test.want[call])
 				}
 			}
 			if syncs := got["fdatasync "+file] + got["fsync "+file]; syncs != test.want["fdatasync "+file] {
 				t.Errorf("the file was synced %d times, want %d", syncs, test.want["fdatasync "+file])
 			}
 			if pages := got["pwrite64 "+file]; pages > 5 {
-				t.Errorf("%d pages were written, want 5 at most", pages)
+				t.Errorf("%d pages were written, want at most 5", pages)
 			}
 		})
 	}
@@ -67,8 +67,8 @@ func accepted(s *site) { s.once("second", 1) }
 
 func duplicate(s *site) { s.once("first", 0) }
 
-func refusedByApp(s *site) {
-	s.answer.Store(new(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })))
+func failedByApp(s *site) {
+	s.response.Store(new(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })))
 	if status := s.send("second"); status != http.StatusInternalServerError {
 		s.t.Errorf("status %d, want the app's 500", status)
 	}

@@ -40,14 +40,14 @@ type File struct {
 	// `verify_webhook/replays.db` in Caddy's data folder.
 	Path string `json:"path,omitempty"`
 
-	// How many keys can be remembered; a delivery has one or two. If that many
-	// are within their window, new deliveries get 503: no key is forgotten
-	// early. If configs that share a store differ, the last one loaded applies.
-	// Default: 4000000, which can take 200 MB of memory and as much
-	// disk space.
+	// The maximum number of stored keys; a delivery has one or two. If that
+	// many keys are within their window, new deliveries get 503: no key is
+	// forgotten early. If configs that share a store differ, the last one
+	// loaded applies. Default: 4000000, which can use 200 MB of memory and as
+	// much disk space.
 	MaxEntries int64 `json:"max_entries,omitempty"`
 
-	path string // as it is known to the pool
+	path string // the key in the pool
 	slot *pool.Slot[*file.Store]
 }
 

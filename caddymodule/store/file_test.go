@@ -26,14 +26,14 @@ func TestTheDefaultStoreIsAFileInCaddysDataFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info.Mode().Perm() != 0o600 {
-		t.Errorf("others can read it: %s", info.Mode())
+		t.Errorf("other users can read the file: %s", info.Mode())
 	}
 	if folder, err := os.Stat(filepath.Dir(path)); err != nil || folder.Mode().Perm() != 0o700 {
-		t.Errorf("others can look into its folder: %s, %v", folder.Mode(), err)
+		t.Errorf("other users can read its folder: %s, %v", folder.Mode(), err)
 	}
 }
 
-func TestAFileIsOneStoreUnderAllItsNamesAndSettings(t *testing.T) {
+func TestAllNamesAndSettingsOfAFileShareOneStore(t *testing.T) {
 	real := t.TempDir()
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(real, link); err != nil {
@@ -51,14 +51,14 @@ func TestAFileIsOneStoreUnderAllItsNamesAndSettings(t *testing.T) {
 	}
 }
 
-func TestAFileIsClosedWithItsLastConfigAndRemembersForTheNext(t *testing.T) {
+func TestAFileIsClosedWithItsLastConfigAndKeepsItsDeliveries(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
 	c := start(t, "file "+path)
 	c.once("1", 1)
 	c.load("memory " + t.Name())
 	s, err := file.Open(file.Options{Path: path})
 	if err != nil {
-		t.Fatalf("the file is still held: %v", err)
+		t.Fatalf("the file is still locked: %v", err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -67,11 +67,11 @@ func TestAFileIsClosedWithItsLastConfigAndRemembersForTheNext(t *testing.T) {
 	c.once("1", 0)
 }
 
-func TestAConfigThatFailsLeavesTheRunningStoreAsItWas(t *testing.T) {
+func TestAConfigThatFailsDoesNotChangeTheRunningStore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
 	c := start(t, "file "+path+" {\nmax_entries 2000\n}")
 	c.once("1", 1)
-	config := c.config("file "+path+" {\nmax_entries 3000\n}", "verify_webhook github {env."+secretVariable+"}") // shares its secret: refused
+	config := c.config("file "+path+" {\nmax_entries 3000\n}", "verify_webhook github {env."+secretVariable+"}") // shares its secret: rejected
 	if err := caddy.Load(config, true); err == nil {
 		t.Fatal("the broken config was accepted")
 	}
@@ -79,13 +79,13 @@ func TestAConfigThatFailsLeavesTheRunningStoreAsItWas(t *testing.T) {
 	c.once("2", 1)
 	capacity := openFile(t, path).Stats().Capacity
 	if capacity != 2000 {
-		t.Errorf("the running config's max_entries 2000 has become %d", capacity)
+		t.Errorf("max_entries of the running config is %d, want 2000", capacity)
 	}
 }
 
-func TestAFileThatCannotBeUsedSaysWhatToDo(t *testing.T) {
+func TestTheErrorForAnUnusableFileSaysWhatToDo(t *testing.T) {
 	locked := filepath.Join(t.TempDir(), "locked.db")
-	other, err := file.Open(file.Options{Path: locked}) // as another process would
+	other, err := file.Open(file.Options{Path: locked}) // simulates another process
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestAFileThatCannotBeUsedSaysWhatToDo(t *testing.T) {
 	writeFile(t, damaged, "not a bolt file")
 	for store, want := range map[string][]string{
 		`{"type":"file","path":"` + locked + `"}`:                         {locked, "another process", "caddy reload"},
-		`{"type":"file","path":"` + damaged + `"}`:                        {damaged, "damaged", "restore it, or move it away"},
+		`{"type":"file","path":"` + damaged + `"}`:                        {damaged, "damaged", "restore a backup, or move the file away"},
 		`{"type":"file","path":"` + filepath.Join(damaged, "x.db") + `"}`: {"folder", "must be writable"},
 		`{"type":"file","path":"` + filepath.Dir(damaged) + `"}`:          {"is a folder", "replays.db"},
 		`{"type":"file","path":"{env.WEBHOOK_UNSET}/x.db"}`:               {"WEBHOOK_UNSET"},
@@ -112,15 +112,15 @@ func TestAFileThatCannotBeUsedSaysWhatToDo(t *testing.T) {
 		}
 	}
 	if n := fileStores.Len(); n > 0 {
-		t.Errorf("%d files are open still", n)
+		t.Errorf("%d files are still open", n)
 	}
 }
 
-// `caddy validate` is run beside a running Caddy, before it is installed, and by
-// users who are not Caddy's.
-func TestValidatingLeavesFilesAlone(t *testing.T) {
+// `caddy validate` is run next to a running Caddy, before installation, and by
+// other users than Caddy's.
+func TestValidatingDoesNotChangeFiles(t *testing.T) {
 	locked := filepath.Join(t.TempDir(), "locked.db")
-	other, err := file.Open(file.Options{Path: locked}) // as a running Caddy would
+	other, err := file.Open(file.Options{Path: locked}) // simulates a running Caddy
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,16 +144,16 @@ func TestValidatingLeavesFilesAlone(t *testing.T) {
 		t.Errorf("a folder was created: %v", err)
 	}
 	if p, err := os.ReadFile(damaged); err != nil || string(p) != "not a bolt file" {
-		t.Errorf("the damaged file has become %q, %v", p, err)
+		t.Errorf("the damaged file contains %q, %v", p, err)
 	}
 	if capacity := openFile(t, running).Stats().Capacity; capacity != 2000 {
-		t.Errorf("the running config's max_entries 2000 has become %d", capacity)
+		t.Errorf("max_entries of the running config is %d, want 2000", capacity)
 	}
 	c.once("1", 1)
 	c.once("1", 0)
 }
 
-func TestAFolderThatIsMissingIsCreatedWhenTheConfigStarts(t *testing.T) {
+func TestAMissingFolderIsCreatedWhenTheConfigStarts(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(t.TempDir(), link); err != nil {
 		t.Fatal(err)
@@ -168,35 +168,35 @@ func TestAFolderThatIsMissingIsCreatedWhenTheConfigStarts(t *testing.T) {
 	c.once("1", 0)
 }
 
-// The app may still be working when a reload gives its endpoint another store,
-// and the grace period is over.
+// The app can still be working when a reload has changed the store of its
+// endpoint and the grace period is over.
 func TestAFileIsClosedAfterTheLastClaimInFlight(t *testing.T) {
 	folder := t.TempDir()
 	before, after := filepath.Join(folder, "before.db"), filepath.Join(folder, "after.db")
 	c := start(t, "file "+before)
 	working, finish := make(chan struct{}), make(chan struct{})
-	c.answer.Store(new(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	c.response.Store(new(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		close(working)
 		<-finish
 	})))
-	answered := make(chan int)
-	go func() { answered <- c.send("slow") }()
+	finished := make(chan int)
+	go func() { finished <- c.send("slow") }()
 	<-working
-	c.answer.Store(nil)
+	c.response.Store(nil)
 
 	c.load("file " + after)
 	openFile(t, before)
 	openFile(t, after)
 	close(finish)
-	if status := <-answered; status != 200 {
+	if status := <-finished; status != 200 {
 		t.Errorf("the sender got %d", status)
 	}
 	s, err := file.Open(file.Options{Path: before}) // waits for the file to be closed
 	if err != nil {
-		t.Fatalf("the file is still held: %v", err)
+		t.Fatalf("the file is still locked: %v", err)
 	}
 	if n := s.Stats().Remembered; n == 0 {
-		t.Error("the delivery is not remembered")
+		t.Error("the delivery is not stored")
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -205,7 +205,7 @@ func TestAFileIsClosedAfterTheLastClaimInFlight(t *testing.T) {
 	c.once("slow", 0)
 }
 
-// openFile returns a store that must be open.
+// openFile returns a store, which must be open.
 func openFile(t *testing.T, path string) *file.Store {
 	t.Helper()
 	store, ok := fileStores.Get(path)

@@ -10,14 +10,14 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// FolderError says what to do about a folder that a file cannot be in.
+// FolderError adds advice to an error about the folder of a file.
 func FolderError(err error) error {
-	return fmt.Errorf("creating the folder of the file: %w; it must be writable for the user that runs Caddy", err)
+	return fmt.Errorf("creating the folder of the file: %w; it must be writable by the user that runs Caddy", err)
 }
 
-// FilePath returns the one name of a file that may have several. The file and
-// its folder need not exist. Without a configured path it is the file of that
-// name in Caddy's data folder.
+// FilePath returns the canonical path of a file. The file and its folder need
+// not exist. If configured is empty, it is the file called name in Caddy's data
+// folder.
 func FilePath(configured, name string) (string, error) {
 	path := filepath.Join(caddy.AppDataDir(), "verify_webhook", name)
 	if configured != "" {
@@ -36,8 +36,8 @@ func FilePath(configured, name string) (string, error) {
 		if err == nil {
 			return filepath.Join(real, missing), checkFolder(real, missing, name)
 		}
-		// A folder that this user cannot read is checked when the store
-		// opens: another user may validate the config.
+		// If this user cannot read a folder, it is checked when the store
+		// opens: another user may be validating the config.
 		unknown := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
 		if !unknown || existing == filepath.Dir(existing) {
 			return "", FolderError(err)
@@ -46,9 +46,9 @@ func FilePath(configured, name string) (string, error) {
 	}
 }
 
-// checkFolder rejects a path that no file can be created at: what exists of it
-// must be a folder if anything of it is missing, and a file otherwise. name is
-// an example of a file's name.
+// checkFolder rejects a path at which no file can be created: the existing part
+// must be a folder if a part is missing, and a file otherwise. name is an
+// example of a file name.
 func checkFolder(existing, missing, name string) error {
 	info, err := os.Stat(existing)
 	switch {

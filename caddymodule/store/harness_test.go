@@ -52,25 +52,26 @@ func inEmptyHome(run func() int) int {
 	return run()
 }
 
-// site is a Caddy in this process, with one endpoint in front of an app.
+// site is a Caddy instance in this process, with one endpoint in front of an
+// app.
 type site struct {
-	t       *testing.T
-	address string
-	log     string // the file with all its logs
-	app     *httptest.Server
-	reached atomic.Int64
-	answer  atomic.Pointer[http.HandlerFunc] // the app's; nil: 200
+	t        *testing.T
+	address  string
+	log      string // the file of all its logs
+	app      *httptest.Server
+	reached  atomic.Int64
+	response atomic.Pointer[http.HandlerFunc] // response of the app; nil: 200
 }
 
-// start runs a site. store is what comes after `store` in the Caddyfile; the
-// default one if it is empty.
+// start runs a site. store is the argument of `store` in the Caddyfile; empty
+// means the default store.
 func start(t *testing.T, store string) *site {
 	t.Helper()
 	s := &site{t: t, log: filepath.Join(t.TempDir(), "caddy.log")}
 	s.app = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.reached.Add(1)
-		if answer := s.answer.Load(); answer != nil {
-			(*answer)(w, r)
+		if response := s.response.Load(); response != nil {
+			(*response)(w, r)
 		}
 	}))
 	t.Cleanup(s.app.Close)
@@ -84,7 +85,7 @@ func start(t *testing.T, store string) *site {
 	return s
 }
 
-// load replaces the running config, as a reload does.
+// load replaces the running config, like a reload.
 func (s *site) load(store string) {
 	s.t.Helper()
 	if err := caddy.Load(s.config(store, ""), true); err != nil {
@@ -92,7 +93,7 @@ func (s *site) load(store string) {
 	}
 }
 
-// config is the JSON of the site. more is added to it.
+// config returns the JSON of the site. more is appended to its Caddyfile.
 func (s *site) config(store, more string) []byte {
 	s.t.Helper()
 	if store != "" {
@@ -126,7 +127,7 @@ http://:%s {
 	return config
 }
 
-// validate does what `caddy validate` does.
+// validate validates a config like `caddy validate`.
 func validate(t *testing.T, config []byte) error {
 	t.Helper()
 	c := new(caddy.Config)
@@ -136,8 +137,9 @@ func validate(t *testing.T, config []byte) error {
 	return caddy.Validate(c)
 }
 
-// send sends a delivery, and again when its connection is lost, as providers do:
-// a connection can be in the queue of a socket that a reload closes.
+// send sends a delivery, and resends it when its connection is lost, like a
+// provider: a reload closes connections that are still in the queue of a
+// socket.
 func (s *site) send(id string) (status int) {
 	content := `{"number":"` + id + `"}`
 	mac := hmac.New(sha256.New, []byte(secret))
@@ -160,7 +162,7 @@ func (s *site) send(id string) (status int) {
 	return 0
 }
 
-// once sends a delivery that should reach the app so many times.
+// once sends a delivery that must reach the app the given number of times.
 func (s *site) once(id string, want int) {
 	s.t.Helper()
 	before := s.reached.Load()
@@ -170,7 +172,7 @@ func (s *site) once(id string, want int) {
 	}
 }
 
-// logged returns the log so far.
+// logged returns the log.
 func (s *site) logged() string {
 	s.t.Helper()
 	p, err := os.ReadFile(s.log)
@@ -187,8 +189,8 @@ func writeFile(t *testing.T, path, text string) {
 	}
 }
 
-// loadStore loads a config whose default store is as given in JSON, without any
-// server, and returns the error.
+// loadStore loads a config with a default store in JSON and without servers,
+// and returns the error.
 func loadStore(store string) error {
 	return caddy.Load([]byte(`{"admin":{"disabled":true,"config":{"persist":false}},"logging":{"logs":{"default":{"writer":{"output":"discard"}}}},
 		"apps":{"http":{"servers":{"s":{"listen":["unix//`+os.Getenv("HOME")+`/site.sock"],"automatic_https":{"disable":true},"routes":[{"handle":[

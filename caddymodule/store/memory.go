@@ -17,7 +17,7 @@ import (
 func init() { caddy.RegisterModule(Memory{}) }
 
 // Memory remembers deliveries in this process. It survives a config reload, but
-// not a restart: what was handled before a restart can be replayed after it.
+// not a restart: deliveries handled before a restart can be replayed after it.
 //
 // Syntax:
 //
@@ -29,10 +29,10 @@ type Memory struct {
 	// one store. Default: none.
 	Name string `json:"name,omitempty"`
 
-	// How many keys can be remembered; a delivery has one or two. If that many
-	// are within their window, new deliveries get 503: no key is forgotten
-	// early. If configs that share a store differ, the last one loaded applies.
-	// Default: 4000000, which can take 200 MB of memory.
+	// The maximum number of stored keys; a delivery has one or two. If that
+	// many keys are within their window, new deliveries get 503: no key is
+	// forgotten early. If configs that share a store differ, the last one
+	// loaded applies. Default: 4000000, which can use 200 MB of memory.
 	MaxEntries int64 `json:"max_entries,omitempty"`
 
 	slot *pool.Slot[*memory.Store]

@@ -68,8 +68,8 @@ func (r *Redis) provision(ctx caddy.Context) error {
 	r.options = redis.Options{URL: address.URL, Prefix: r.Prefix, Timeout: time.Duration(r.Timeout), TLS: config, Logger: logger}
 	r.slot = &pool.Slot[*redis.Store]{
 		Pool: redisStores,
-		// What was claimed and handled is in Redis, not in the connection: a
-		// new password or certificate may well make a new one.
+		// Claims and handled deliveries are in Redis, not in the connection, so
+		// a new password or certificate can open a new one.
 		Key:  address.Identity,
 		Open: func() (*redis.Store, error) { return redis.New(r.options) },
 		Apply: func(s *redis.Store) {

@@ -18,7 +18,7 @@ func redisConnections() int {
 	return redisStores.Len()
 }
 
-func TestARedisIsOneStoreAcrossReloadsAndItsPasswordIsShownNowhere(t *testing.T) {
+func TestReloadsShareOneRedisStoreAndShowNoPassword(t *testing.T) {
 	t.Setenv("REDIS_PASSWORD", redisPassword)
 	address := redisserver.Start(t, redisPassword)
 	url := "redis://:{env.REDIS_PASSWORD}@" + address
@@ -28,7 +28,7 @@ func TestARedisIsOneStoreAcrossReloadsAndItsPasswordIsShownNowhere(t *testing.T)
 		c.load("redis " + url + options)
 		c.once("1", 0)
 		if n := redisConnections(); n != 1 {
-			t.Errorf("%d connections after the same store was set otherwise", n)
+			t.Errorf("%d connections after a reload with other settings of the same store", n)
 		}
 	}
 	c.load("redis " + url + " {\nprefix another\n}")
@@ -46,12 +46,12 @@ func TestARedisIsOneStoreAcrossReloadsAndItsPasswordIsShownNowhere(t *testing.T)
 	c.once("1", 0)
 	for name, text := range map[string]string{"the config": string(config), "the log": c.logged(), "the error": err.Error(), "a label": metricLabels(t)} {
 		if strings.Contains(text, redisPassword) || strings.Contains(text, escapeLogin(redisPassword)) {
-			t.Errorf("%s shows the password", name)
+			t.Errorf("%s contains the password", name)
 		}
 	}
 }
 
-// metricLabels are the labels of all series.
+// metricLabels returns the labels of all series.
 func metricLabels(t *testing.T) string {
 	t.Helper()
 	ctx := caddy.ActiveContext()
@@ -75,17 +75,17 @@ func TestPlaceholdersInARedisURLAreTakenLiterally(t *testing.T) {
 		"{env.REDIS_WHOLE}":                                             "redis://me:secret@host:1/2",
 	} {
 		if got, err := resolveURL(raw); err != nil || got != want {
-			t.Errorf("%s becomes %s (%v), want %s", raw, got, err, want)
+			t.Errorf("%s resolves to %s (%v), want %s", raw, got, err, want)
 		}
 	}
 	for _, bad := range []string{"", "redis://{env.REDIS_UNSET}", "redis://:{env.REDIS_UNSET}@h", "redis://h?db={env.REDIS_UNSET}", "redis://{http.host}"} {
 		if got, err := resolveURL(bad); err == nil {
-			t.Errorf("%s becomes %s", bad, got)
+			t.Errorf("%s resolves to %s, want an error", bad, got)
 		}
 	}
 }
 
-func TestARedisIsNamedByWhatItHoldsWithoutItsLogin(t *testing.T) {
+func TestTheNameOfARedisStoreContainsNoCredentials(t *testing.T) {
 	for url, want := range map[string]string{
 		"redis://me:secret@h:6379/2":                              "h:6379/2 shop",
 		"redis://h:1?addr=i:2&master_set=m&sentinel_password=sec": "h:1,i:2 m shop",
@@ -100,18 +100,18 @@ func TestARedisIsNamedByWhatItHoldsWithoutItsLogin(t *testing.T) {
 		"redis://me:{env.X}@h": false, "redis://h": false, "{env.X}": false, "redis://h?sentinel_password={env.X}": false,
 	} {
 		if hasPassword(url) != written {
-			t.Errorf("%s: a password is written out: %t, want %t", url, !written, written)
+			t.Errorf("%s: plaintext password: %t, want %t", url, !written, written)
 		}
 	}
 }
 
-func TestARedisStoreThatCannotWorkIsRefusedWithoutItsSecret(t *testing.T) {
+func TestTheErrorForAnInvalidRedisStoreContainsNoSecret(t *testing.T) {
 	t.Setenv("REDIS_PASSWORD", redisPassword)
 	noPEM := filepath.Join(t.TempDir(), "ca.pem")
 	writeFile(t, noPEM, "nothing")
 	before := redisConnections()
 	for store, want := range map[string]string{
-		`{"type":"redis"}`: "no url",
+		`{"type":"redis"}`: "missing url",
 		`{"type":"redis","url":"redis://h","timeout":-1}`:                                       "negative",
 		`{"type":"redis","url":"http://:{env.REDIS_PASSWORD}@h"}`:                               "URL",
 		`{"type":"redis","url":"redis://:{env.REDIS_PASSWORD}@h?adr=x"}`:                        "adr",
@@ -128,11 +128,11 @@ func TestARedisStoreThatCannotWorkIsRefusedWithoutItsSecret(t *testing.T) {
 			t.Errorf("%s: %v; want %q", store, err, want)
 		}
 		if strings.Contains(err.Error(), redisPassword) || strings.Contains(err.Error(), escapeLogin(redisPassword)) {
-			t.Errorf("%s: the error shows the password: %v", store, err)
+			t.Errorf("%s: the error contains the password: %v", store, err)
 		}
 	}
 	if n := redisConnections(); n != before {
-		t.Errorf("%d connections are left of what was refused", n-before)
+		t.Errorf("%d connections of rejected configs are still open", n-before)
 	}
 }
 
@@ -146,7 +146,7 @@ func TestValidatingDoesNotConnectToRedis(t *testing.T) {
 		defer close(connected)
 		if conn, err := server.Accept(); err == nil {
 			conn.Close()
-			t.Error("a config that is validated has connected")
+			t.Error("validating a config connected to redis")
 		}
 	}()
 	c := start(t, "memory "+t.Name())
@@ -156,6 +156,6 @@ func TestValidatingDoesNotConnectToRedis(t *testing.T) {
 	server.Close()
 	<-connected
 	if err := validate(t, c.config("redis redis://h?adr=x", "")); err == nil || !strings.Contains(err.Error(), "adr") {
-		t.Errorf("a URL that cannot be used: %v", err)
+		t.Errorf("an invalid URL: %v", err)
 	}
 }

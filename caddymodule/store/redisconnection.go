@@ -18,8 +18,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 )
 
-// RedisConnection is the address of Redis with its credentials, which the replay
-// store and the queue have in common.
+// RedisConnection is the address and credentials of Redis. The replay store and
+// the queue use it.
 type RedisConnection struct {
 	// The address and the credentials of Redis:
 	// `redis://user:password@host:6379/0`, `rediss://…` over TLS, or
@@ -33,8 +33,8 @@ type RedisConnection struct {
 	// nothing. Default: `verify_webhook`.
 	Prefix string `json:"prefix,omitempty"`
 
-	// How long a call can take. If configs that share a store differ, the last
-	// one loaded applies. Default: 1s.
+	// The timeout of a call. If configs that share a store differ, the last one
+	// loaded applies. Default: 1s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	// A PEM file with the certificates to trust. Default: those of the system.
@@ -52,18 +52,18 @@ type RedisConnection struct {
 	TLSServerName string `json:"tls_server_name,omitempty"`
 }
 
-// RedisAddress is a Redis whose placeholders are replaced.
+// RedisAddress is a Redis address with its placeholders replaced.
 type RedisAddress struct {
 	URL string
-	// Identity differs for connections that cannot stand for each other: other
-	// servers, prefixes, logins or certificates.
+	// Identity differs between connections that are not interchangeable: those
+	// to other servers, or with other prefixes, credentials or certificates.
 	Identity string
-	// Name names what is stored, without what logs in.
+	// Name identifies the store, without credentials.
 	Name string
 }
 
-// Resolve replaces placeholders and reads the files of the TLS settings, nil if
-// there are none. option is the Caddyfile's option, for errors.
+// Resolve replaces placeholders and reads the TLS settings, nil if there are
+// none. option is the name of the Caddyfile option, for errors.
 func (r *RedisConnection) Resolve(option string) (RedisAddress, *tls.Config, error) {
 	address, err := resolveURL(r.URL)
 	if errors.Is(err, errNoURL) {
@@ -81,14 +81,14 @@ func (r *RedisConnection) Resolve(option string) (RedisAddress, *tls.Config, err
 	return RedisAddress{address, string(identity.Sum(nil)), redisName(address, r.Prefix)}, config, nil
 }
 
-// WarnOfPassword logs a warning if the config holds a plaintext password.
+// WarnOfPassword logs a warning if the config contains a plaintext password.
 func (r *RedisConnection) WarnOfPassword(logger *slog.Logger) {
 	if hasPassword(r.URL) {
 		logger.Warn("a plaintext password is in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead")
 	}
 }
 
-// CheckTimeout rejects a timeout that is negative or too short to be meant.
+// CheckTimeout rejects a timeout that is negative or too short.
 func (r *RedisConnection) CheckTimeout() error {
 	if r.Timeout < 0 {
 		return fmt.Errorf("timeout %s is negative", time.Duration(r.Timeout))
@@ -96,10 +96,10 @@ func (r *RedisConnection) CheckTimeout() error {
 	return option.AtLeast("timeout", r.Timeout, time.Millisecond, "1s")
 }
 
-var errNoURL = errors.New("no url")
+var errNoURL = errors.New("missing url")
 
-// checkRedisURL refuses an address without the scheme that it must begin with. A
-// placeholder may hold it.
+// checkRedisURL rejects an address without a supported scheme. An address that
+// begins with a placeholder is accepted.
 func checkRedisURL(raw string) error {
 	for _, scheme := range []string{"redis://", "rediss://", "unix://", "redis+sentinel://", "{"} {
 		if strings.HasPrefix(raw, scheme) {
@@ -107,13 +107,13 @@ func checkRedisURL(raw string) error {
 		}
 	}
 	if strings.Contains(raw, "://") || strings.Contains(raw, "@") {
-		return nil // the client says what is wrong, and without what may be a password
+		return nil // the client explains the error without showing a password
 	}
 	return fmt.Errorf("%s is not a URL: write, for example, redis redis://%[1]s", raw)
 }
 
-// resolveURL replaces placeholders, and escapes what they hold where it would
-// be taken for a part of the URL.
+// resolveURL replaces placeholders. It escapes their values if they could be
+// mistaken for another part of the URL.
 func resolveURL(raw string) (string, error) {
 	if raw == "" {
 		return "", errNoURL
@@ -145,12 +145,12 @@ func resolveURL(raw string) (string, error) {
 	return text, nil
 }
 
-// escapeLogin escapes whatever means something to a URL.
+// escapeLogin escapes all characters that have a meaning in a URL.
 func escapeLogin(value string) string {
 	return strings.ReplaceAll(url.QueryEscape(value), "+", "%20")
 }
 
-// cutOutside cuts at the first separator that stands in no placeholder.
+// cutOutside cuts at the first separator outside placeholders.
 func cutOutside(text string, separator byte) (before, after string, found bool) {
 	depth := 0
 	for i := range len(text) {
@@ -190,7 +190,7 @@ func replacePart(part string, escape func(string) string) (string, error) {
 	return out.String(), nil
 }
 
-// hasPassword tells whether a URL holds a password that is no placeholder.
+// hasPassword reports whether a URL contains a plaintext password.
 func hasPassword(raw string) bool {
 	rest, query, _ := cutOutside(raw, '?')
 	_, afterScheme, _ := strings.Cut(rest, "://")
@@ -203,11 +203,11 @@ func hasPassword(raw string) bool {
 	return found && !strings.HasPrefix(password, "{")
 }
 
-// redisName names a store by what it holds, without what logs in.
+// redisName returns the name of a store, without credentials.
 func redisName(address, prefix string) string {
 	u, err := url.Parse(address)
 	if err != nil {
-		return prefix // redis.New will say what is wrong
+		return prefix // redis.New reports the error
 	}
 	query := u.Query()
 	name := strings.Join(append([]string{u.Host}, query["addr"]...), ",") + u.Path
@@ -220,8 +220,8 @@ func redisName(address, prefix string) string {
 	return name + " " + prefix
 }
 
-// tls reads the TLS settings, nil if there are none. It shows every file that
-// it reads to seen.
+// tls reads the TLS settings, nil if there are none. It passes the contents of
+// every file to seen.
 func (r *RedisConnection) tls(seen func(file []byte)) (*tls.Config, error) {
 	if r.TLSTrust == "" && r.TLSCertificate == "" && r.TLSKey == "" && r.TLSServerName == "" {
 		return nil, nil
@@ -235,14 +235,14 @@ func (r *RedisConnection) tls(seen func(file []byte)) (*tls.Config, error) {
 		seen(trusted)
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(trusted) {
-			return nil, fmt.Errorf("tls_trust: %s holds no PEM certificate", r.TLSTrust)
+			return nil, fmt.Errorf("tls_trust: no PEM certificate in %s", r.TLSTrust)
 		}
 	}
 	if r.TLSCertificate == "" && r.TLSKey == "" {
 		return config, nil
 	}
 	if r.TLSCertificate == "" || r.TLSKey == "" {
-		return nil, errors.New("tls_client_auth needs a certificate and its key")
+		return nil, errors.New("tls_client_auth requires a certificate and its key")
 	}
 	certificate, err := os.ReadFile(r.TLSCertificate)
 	if err != nil {
@@ -262,8 +262,8 @@ func (r *RedisConnection) tls(seen func(file []byte)) (*tls.Config, error) {
 	return config, nil
 }
 
-// Unmarshal reads the Caddyfile. name is the option that the type is written
-// after, for errors.
+// Unmarshal parses the Caddyfile. name is the option before the type, for
+// errors.
 func (r *RedisConnection) Unmarshal(d *caddyfile.Dispenser, name string) error {
 	d.Next() // the store's type
 	switch args := d.RemainingArgs(); {

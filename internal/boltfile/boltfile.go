@@ -1,10 +1,10 @@
-// Package boltfile opens the bbolt files of this module and writes to them. A
-// [Writer] writes in groups: writes that come together share one transaction and
-// its fsync, and a lone one does not wait for company.
+// Package boltfile opens and writes the bbolt files of this module. A [Writer]
+// groups writes: concurrent writes share one transaction and its fsync, and a
+// single write does not wait for others.
 //
-// A file that is damaged, or that breaks while it is in use, is an error and
-// never a panic: bbolt panics, or touches memory beyond the end of the file,
-// where a damaged page leads it astray.
+// A file that is damaged, or becomes unreadable while in use, results in an
+// error, never a panic. bbolt itself panics, or accesses memory beyond the end
+// of the file, when a damaged page misleads it.
 package boltfile
 
 import (
@@ -22,11 +22,11 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// Errors of opening and using a file. What they wrap says more.
+// Errors of opening and using a file. Errors that wrap them have more details.
 var (
 	// ErrLocked: another process has the file open.
 	ErrLocked = errors.New("already in use by another process")
-	// ErrDamaged: the file is not as it was left.
+	// ErrDamaged: the contents of the file are not what was written.
 	ErrDamaged = errors.New("damaged")
 	// ErrUnwritable: the last write failed and none has succeeded since.
 	ErrUnwritable = errors.New("cannot be written")
@@ -39,19 +39,21 @@ type Options struct {
 	// Path is the file. It is created with mode 0600 if it does not exist,
 	// and its folder with mode 0700.
 	Path string
-	// LockTimeout is how long Open waits for another process, or for a file
-	// of this process that is closing, to let go of it.
+	// LockTimeout is how long Open waits for another process, or for a file of
+	// this process that is closing, to unlock the file.
 	LockTimeout time.Duration
-	// Kind is what the file is called in messages, as in "replay file".
+	// Kind is the name of the file in messages, such as "replay file".
 	Kind string
-	// Format is stored in a new file and required of an existing one.
+	// Format is stored in a new file. An existing file must have the same
+	// format.
 	Format string
-	// Loss says what the operator loses who moves a damaged file away.
+	// Loss states what is lost if the operator moves a damaged file away.
 	Loss string
-	// Impact says in the log what happens while it cannot be written.
+	// Impact states, for the log, what happens while the file cannot be
+	// written.
 	Impact string
-	// Load, if it is set, reads an existing file before Open returns. Whatever
-	// it panics with is [ErrDamaged].
+	// Load, if set, reads an existing file before Open returns. A panic in it
+	// becomes [ErrDamaged].
 	Load func(tx *bolt.Tx, handle *os.File) error
 }
 
@@ -61,21 +63,21 @@ type DB struct {
 	options Options
 	logger  atomic.Pointer[slog.Logger]
 	trouble atomic.Pointer[trouble]
-	views   atomic.Uint64 // how many read transactions there were
+	views   atomic.Uint64 // number of read transactions
 }
 
-// minFileSize is what bbolt makes of a new file: four pages.
+// minFileSize is the size of a new bbolt file: four pages.
 const minFileSize = 4 * 4096
 
 var (
-	// FormatBucket holds the format; Load finds it among the buckets.
+	// FormatBucket contains the format. Load also sees it among the buckets.
 	FormatBucket = []byte("format")
 	versionKey   = []byte("version")
 	probeKey     = []byte("probe")
 )
 
-// Open opens the file, or creates it if there is none. It never replaces a file
-// that it cannot read.
+// Open opens the file, or creates it if it does not exist. It never replaces a
+// file that it cannot read.
 func Open(o Options) (*DB, error) {
 	d := &DB{options: o}
 	err := create(o)
@@ -99,7 +101,7 @@ func (d *DB) open() (err error) {
 		case err == nil:
 		case d.bolt != nil:
 			_ = d.bolt.Close()
-		case handle != nil: // bbolt has closed it, unless it panicked
+		case handle != nil: // bbolt closes it, unless it panics
 			unlock(handle)
 			_ = handle.Close()
 		}
@@ -109,7 +111,7 @@ func (d *DB) open() (err error) {
 		FreelistType:   bolt.FreelistMapType,
 		NoFreelistSync: false, // changed by chooseFreelistSync
 		OpenFile: func(path string, flag int, mode os.FileMode) (*os.File, error) {
-			opened, err := os.OpenFile(path, flag&^os.O_CREATE, mode) //nolint:gosec // the path is the operator's own setting
+			opened, err := os.OpenFile(path, flag&^os.O_CREATE, mode) //nolint:gosec // the operator configures the path
 			if err != nil {
 				return nil, err
 			}
@@ -118,7 +120,7 @@ func (d *DB) open() (err error) {
 			if err != nil {
 				return nil, err
 			}
-			if info.Size() < minFileSize { // bbolt would take an empty one for new
+			if info.Size() < minFileSize { // bbolt would initialize an empty file
 				return nil, fmt.Errorf("%w: the file has only %d bytes", ErrDamaged, info.Size())
 			}
 			return opened, nil
@@ -133,7 +135,7 @@ func (d *DB) open() (err error) {
 			return err
 		}
 		if info.Size() < tx.Size() {
-			return fmt.Errorf("%w: the file ends after %d of %d bytes", ErrDamaged, info.Size(), tx.Size())
+			return fmt.Errorf("%w: the file is truncated to %d of %d bytes", ErrDamaged, info.Size(), tx.Size())
 		}
 		if err := d.options.checkFormat(tx); err != nil || d.options.Load == nil {
 			return err
@@ -145,16 +147,16 @@ func (d *DB) open() (err error) {
 func (o *Options) checkFormat(tx *bolt.Tx) error {
 	bucket := tx.Bucket(FormatBucket)
 	if bucket == nil {
-		return fmt.Errorf("this is not a %s but another bbolt file; choose another path", o.Kind)
+		return fmt.Errorf("not a %s but another bbolt file; choose another path", o.Kind)
 	}
 	if v := bucket.Get(versionKey); string(v) != o.Format {
-		return fmt.Errorf("its format is %q, this version reads %q; use the version that wrote it, or choose another path", v, o.Format)
+		return fmt.Errorf("unsupported format %q, expected %q; use the version that wrote it, or choose another path", v, o.Format)
 	}
 	return nil
 }
 
-// create makes a new file if there is none. It is made under another name and
-// then linked, so that a crash never leaves a file that is half made.
+// create creates a new file if none exists. It writes the file under another
+// name and then links it, so that a crash never leaves an incomplete file.
 func create(o Options) error {
 	if _, err := os.Stat(o.Path); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -174,7 +176,8 @@ func create(o Options) error {
 	if err := initialise(temp.Name(), o); err != nil {
 		return err
 	}
-	// Unlike a rename, a link never replaces what another process made.
+	// Unlike a rename, a link never replaces a file that another process
+	// created.
 	if err := os.Link(temp.Name(), o.Path); err != nil && !errors.Is(err, fs.ErrExist) {
 		if err := os.Rename(temp.Name(), o.Path); err != nil {
 			return err
@@ -198,42 +201,42 @@ func initialise(path string, o Options) error {
 	return errors.Join(err, db.Close())
 }
 
-// SyncDir makes a new name in dir durable, where the system can.
+// SyncDir makes a new name in dir durable if the system supports it.
 func SyncDir(dir string) error {
-	folder, err := os.Open(dir) //nolint:gosec // the path is the operator's own setting
+	folder, err := os.Open(dir) //nolint:gosec // the operator configures the path
 	if err != nil {
 		return err
 	}
-	_ = folder.Sync() // not every system can
+	_ = folder.Sync() // not supported on every system
 	return folder.Close()
 }
 
-// Explain says what to do about an error of opening.
+// Explain adds to an error of opening what to do about it.
 func (o *Options) Explain(err error) error {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return fmt.Errorf("%w; use `caddy reload` to change the configuration of the running Caddy, or give this instance a path of its own", ErrLocked)
+		return fmt.Errorf("%w; use `caddy reload` to change the configuration of the running Caddy, or configure another path for this instance", ErrLocked)
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
 		err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	case readOnly(err):
-		return fmt.Errorf("%w; the file and its folder must be writable for the user that runs Caddy, on a disk that is not read-only", err)
+		return fmt.Errorf("%w; the file and its folder must be writable by the user that runs Caddy, on a disk that is not read-only", err)
 	case DiskFull(err):
-		return fmt.Errorf("%w; free some space on its disk", err)
+		return fmt.Errorf("%w; free up space on its disk", err)
 	}
 	if errors.Is(err, ErrDamaged) {
-		return fmt.Errorf("%w; it is not replaced automatically: restore it, or move it away to start with an empty one, knowing that %s", err, o.Loss)
+		return fmt.Errorf("%w; it is not replaced automatically: restore a backup, or move the file away to start with an empty one; %s", err, o.Loss)
 	}
 	return err
 }
 
-// SetLogger sets where it is logged that the file cannot be written, and that
-// it can again. nil, as at first, logs nothing.
+// SetLogger sets the logger that reports when the file becomes unwritable and
+// when it can be written again. nil, the default, logs nothing.
 func (d *DB) SetLogger(l *slog.Logger) { d.logger.Store(l) }
 
-// unmapEvery is after how many read transactions the pages of the file are
-// taken out of the memory of this process. A look-up of a random key maps up to
-// 64 KiB around it; without this a process would seem to use as much memory as
-// the file has. The pages stay in the system's cache.
+// unmapEvery is the number of read transactions after which the pages of the
+// file are removed from the memory of this process. Reading a random key maps
+// up to 64 KiB around it. Without this the process would seem to use as much
+// memory as the size of the file. The pages remain in the system's cache.
 const unmapEvery = 1024
 
 // View runs a read transaction.
@@ -249,7 +252,7 @@ func (d *DB) View(do func(*bolt.Tx) error) (err error) {
 	}()
 	err = d.bolt.View(func(tx *bolt.Tx) error {
 		if d.views.Add(1)%unmapEvery == 0 {
-			defer unmapPages(d.bolt.Info().Data, tx.Size()) // the transaction keeps the mapping where it is
+			defer unmapPages(d.bolt.Info().Data, tx.Size()) // the transaction keeps the mapping in place
 		}
 		return do(tx)
 	})
@@ -261,7 +264,7 @@ func (d *DB) View(do func(*bolt.Tx) error) (err error) {
 
 func (d *DB) closedError() error { return fmt.Errorf("%s is %w", d.options.Kind, ErrClosed) }
 
-// Trouble returns why the last write failed, nil if it did not.
+// Trouble returns the error of the last write, nil if it succeeded.
 func (d *DB) Trouble() error {
 	if t := d.trouble.Load(); t != nil {
 		return t.err
@@ -269,20 +272,20 @@ func (d *DB) Trouble() error {
 	return nil
 }
 
-// Bolt returns the database below, for tests.
+// Bolt returns the underlying database, for tests.
 func (d *DB) Bolt() *bolt.DB { return d.bolt }
 
-// Close closes the file when its last write has ended. Calls that come later
-// fail with [ErrClosed].
+// Close closes the file after its last write has ended. Later calls fail with
+// [ErrClosed].
 func (d *DB) Close() error {
 	wasBroken := d.Broken()
 	if !wasBroken && d.bolt.NoFreelistSync {
-		d.bolt.NoFreelistSync = false // so that opening it is fast
+		d.bolt.NoFreelistSync = false // so that opening the file is fast
 		_ = d.Update(func(*bolt.Tx) error { return nil })
 	}
 	d.trouble.Store(&trouble{err: d.closedError(), final: true})
 	if wasBroken {
-		return nil // bbolt may still hold its locks: it would never return
+		return nil // bbolt may still hold its locks, and Close would block forever
 	}
 	if err := d.bolt.Close(); err != nil {
 		return fmt.Errorf("closing %s: %w", d.options.Kind, err)

@@ -18,6 +18,6 @@ func DiskFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
-// unlock lets go of the lock that bbolt has taken. Closing f is not enough
-// while the file is still mapped.
+// unlock releases bbolt's lock. Closing f is not enough while the file is still
+// mapped.
 func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }

@@ -12,11 +12,11 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// ProbeEvery is how often a file that could not be written should be tried.
+// ProbeEvery is how often to retry writing to an unwritable file.
 const ProbeEvery = time.Second
 
-// trouble is why the file cannot be written. It is final if no later write
-// can succeed.
+// trouble is the error that makes the file unwritable. It is final if no later
+// write can succeed.
 type trouble struct {
 	err   error
 	final bool
@@ -28,7 +28,7 @@ func (d *DB) Broken() bool {
 	return t != nil && t.final
 }
 
-// Probe tries whether the file can be written again.
+// Probe checks whether the file can be written again.
 func (d *DB) Probe() {
 	_ = d.Update(func(tx *bolt.Tx) error {
 		bucket := tx.Bucket(FormatBucket)
@@ -54,7 +54,7 @@ func (d *DB) Update(do func(*bolt.Tx) error) error {
 	}
 	err = fmt.Errorf("%s %w: %w", d.options.Kind, ErrUnwritable, err)
 	if DiskFull(err) {
-		err = fmt.Errorf("%w; free some space on its disk", err)
+		err = fmt.Errorf("%w; free up space on its disk", err)
 	}
 	if d.trouble.Swap(&trouble{err, final}) == nil {
 		d.log(slog.LevelError, d.options.Kind+" cannot be written; "+d.options.Impact, slog.Any("error", err))
@@ -62,8 +62,8 @@ func (d *DB) Update(do func(*bolt.Tx) error) error {
 	return err
 }
 
-// tryUpdate turns a panic of bbolt, which means a damaged page or a disk that
-// cannot be read, into a final error.
+// tryUpdate converts a panic of bbolt, which means a damaged page or an
+// unreadable disk, to a final error.
 func (d *DB) tryUpdate(do func(*bolt.Tx) error) (err error, final bool) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -76,16 +76,17 @@ func (d *DB) tryUpdate(do func(*bolt.Tx) error) (err error, final bool) {
 }
 
 const (
-	// manyFree is how many free pages make a list of 32 KiB.
+	// manyFree is the number of free pages at which their list has 32 KiB.
 	manyFree = 4096
-	// fewUsed is how many pages, of 256 MiB, are read in less than a second.
+	// fewUsed is the number of pages, 256 MiB, that are read in less than a
+	// second.
 	fewUsed = 1 << 16
 )
 
-// chooseFreelistSync leaves the list of free pages out of the next transaction
-// if writing it would cost more than the transaction itself: when a file has
-// been much larger than it is now. Opening the file after a crash then reads
-// all pages that are in use, so this must be few.
+// chooseFreelistSync omits the list of free pages from the next transaction if
+// writing it would cost more than the transaction itself, which is the case
+// when a file was once much larger. Opening the file after a crash then reads
+// all used pages, so there must be few of them.
 func (d *DB) chooseFreelistSync() {
 	stats := d.bolt.Stats()
 	free := stats.FreePageN + stats.PendingPageN

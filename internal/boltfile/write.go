@@ -12,11 +12,12 @@ import (
 )
 
 const (
-	// maxGroup bounds a transaction, maxPending what waits for the disk.
+	// maxGroup limits the writes of a transaction, maxPending the waiting
+	// writes.
 	maxGroup   = 1024
 	maxPending = 1 << 16
-	// patience is how long a patient write waits for others, maxPatient how
-	// many of them do.
+	// patience is how long a patient write waits for others, maxPatient the
+	// maximum number of patient writes that wait.
 	patience   = 5 * time.Millisecond
 	maxPatient = 16
 )
@@ -27,13 +28,13 @@ type Writer struct {
 
 	mu      sync.Mutex
 	pending []*write
-	patient int         // how many writes have been added that wait for others
-	due     bool        // the pending writes wait no longer
-	timer   *time.Timer // makes them due
+	patient int         // number of pending writes that can wait for others
+	due     bool        // the pending writes must not wait any longer
+	timer   *time.Timer // sets due
 	closed  bool
 
-	wake    chan struct{} // something is pending, or closed is set
-	stopped chan struct{} // the goroutine that writes has ended
+	wake    chan struct{} // a write is pending, or closed is set
+	stopped chan struct{} // closed when the writing goroutine has ended
 }
 
 // OpenWriter opens a file as [Open] does.
@@ -49,8 +50,8 @@ func OpenWriter(o Options) (*Writer, error) {
 	return w, nil
 }
 
-// Close finishes the writes that are under way and closes the file. Calls that
-// come later fail with [ErrClosed].
+// Close completes pending writes and closes the file. Later calls fail with
+// [ErrClosed].
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	again := w.closed
@@ -64,29 +65,30 @@ func (w *Writer) Close() error {
 	return w.DB.Close()
 }
 
-// A Change is what one caller does in a transaction that it may share. If it
-// returns refused, it must have changed nothing, and the transaction goes on
-// without it. If it returns an error, the whole transaction fails.
+// A Change is one caller's part of a transaction, which it can share with
+// others. If it returns refused, it must have changed nothing, and the
+// transaction continues without it. If it returns an error, the whole
+// transaction fails.
 type Change func(tx *bolt.Tx) (refused, err error)
 
-// write is a change on its way to the disk.
+// write is a pending change.
 type write struct {
 	change  Change
 	refused error
 	done    chan error
 }
 
-// Write makes a change durable before it returns. If ctx ends first the change
-// may still be made. after, if it is not nil, is called with the result before
-// Write returns and, if ctx ends first, later.
+// Write makes a change durable before it returns. If ctx ends first, the change
+// may still be made. If after is not nil, it is called with the result, before
+// Write returns or, if ctx ends first, later.
 func (w *Writer) Write(ctx context.Context, change Change, after func(error)) error {
 	return w.writeOne(ctx, change, after, false)
 }
 
-// WritePatiently is [Writer.Write] for a change that can wait: it shares the
-// transaction of the next write that cannot, or of others that can, and begins
-// one after 5 ms at the latest. So it costs a lone write that comes meanwhile
-// no time.
+// WritePatiently is [Writer.Write] for a change that can wait. It shares the
+// transaction of the next write that cannot wait, or of others that can, and
+// starts a transaction after at most 5 ms. So it does not delay a concurrent
+// single write.
 func (w *Writer) WritePatiently(ctx context.Context, change Change, after func(error)) error {
 	return w.writeOne(ctx, change, after, true)
 }
@@ -121,7 +123,7 @@ func (w *Writer) submit(one *write, patient bool) error {
 		return w.closedError()
 	}
 	if len(w.pending) >= maxPending {
-		return fmt.Errorf("%s %w: %d writes wait for the disk", w.options.Kind, ErrUnwritable, len(w.pending))
+		return fmt.Errorf("%s %w: %d writes are waiting for the disk", w.options.Kind, ErrUnwritable, len(w.pending))
 	}
 	w.pending = append(w.pending, one)
 	if patient {
@@ -137,7 +139,7 @@ func (w *Writer) submit(one *write, patient bool) error {
 	return nil
 }
 
-// hurry makes patient writes due.
+// hurry sets due.
 func (w *Writer) hurry() {
 	w.mu.Lock()
 	w.due = true
@@ -152,8 +154,8 @@ func (w *Writer) signal() {
 	}
 }
 
-// take returns the next group of writes, none if all can wait, and whether the
-// file is closed and there will be no more.
+// take returns the next group of writes, or none if all can wait, and whether
+// the file is closed and no more writes will follow.
 func (w *Writer) take() (group []*write, last bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -170,11 +172,11 @@ func (w *Writer) take() (group []*write, last bool) {
 	return group, w.closed && n == 0
 }
 
-// write is the one goroutine that writes. While it is writing a group, the
-// next one gathers.
+// write is the only goroutine that writes. While it writes a group, the next
+// one gathers.
 func (w *Writer) write() {
 	defer close(w.stopped)
-	debug.SetPanicOnFault(true) // reading a mapped page may fail
+	debug.SetPanicOnFault(true) // reading a mapped page can fail
 	probe := time.NewTicker(ProbeEvery)
 	defer probe.Stop()
 	for {
@@ -200,10 +202,11 @@ func (w *Writer) write() {
 	}
 }
 
-// gather lets other goroutines run before the next group is taken. On busy
-// cores some of them have a write to share the fsync; on idle ones there are
-// none, and a lone write loses no time. Once is for those that the last group
-// has woken, twice for those that waited behind them.
+// gather yields to other goroutines before the next group is taken. On busy
+// cores some of them have a write that can share the fsync. On idle cores there
+// are none, and a single write is not delayed. The first yield is for
+// goroutines that the last group has woken, the second for those that waited
+// behind them.
 func gather() {
 	runtime.Gosched()
 	runtime.Gosched()

@@ -11,7 +11,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// written records in which transactions changes were made.
+// written records the transactions in which changes were made.
 type written struct {
 	mu  sync.Mutex
 	ids []int
@@ -24,7 +24,7 @@ func (w *written) change(tx *bolt.Tx) (refused, err error) {
 	return nil, nil
 }
 
-// transactions returns how many changes each transaction had.
+// transactions returns the number of changes in each transaction.
 func (w *written) transactions() (sizes []int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -44,12 +44,12 @@ func TestPatientWritesShareTransactions(t *testing.T) {
 		close           bool
 		waits           time.Duration // until all are durable
 	}{
-		{name: "a lone one waits for others and is then written", patient: 1, waits: patience},
-		{name: "several share a transaction", patient: maxPatient - 1, waits: patience},
-		{name: "many wait no longer", patient: maxPatient},
-		{name: "one that cannot wait takes them along", patient: 3, urgent: 1},
+		{name: "a single write waits for others and is then written", patient: 1, waits: patience},
+		{name: "several writes share a transaction", patient: maxPatient - 1, waits: patience},
+		{name: "the maximum of waiting writes is written at once", patient: maxPatient},
+		{name: "an urgent write shares its transaction with them", patient: 3, urgent: 1},
 		{name: "closing the file writes them", patient: 3, close: true},
-		{name: "one that cannot wait does not", urgent: 1},
+		{name: "an urgent write does not wait", urgent: 1},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -80,10 +80,10 @@ func TestPatientWritesShareTransactions(t *testing.T) {
 				}
 				writes.Wait()
 				if waited := time.Since(began); waited != test.waits {
-					t.Errorf("they took %v, want %v", waited, test.waits)
+					t.Errorf("the writes took %v, want %v", waited, test.waits)
 				}
 				if sizes := got.transactions(); len(sizes) != 1 || sizes[0] != test.patient+test.urgent {
-					t.Errorf("the transactions have %v changes, want %d in one", sizes, test.patient+test.urgent)
+					t.Errorf("changes per transaction: %v, want %d in one", sizes, test.patient+test.urgent)
 				}
 				if !test.close {
 					if err := w.Close(); err != nil {
@@ -95,7 +95,8 @@ func TestPatientWritesShareTransactions(t *testing.T) {
 	}
 }
 
-// TestReadingGoesOnWhilePagesAreUnmapped reads more often than pages are unmapped.
+// TestReadingGoesOnWhilePagesAreUnmapped reads more often than pages are
+// unmapped.
 func TestReadingGoesOnWhilePagesAreUnmapped(t *testing.T) {
 	w, err := OpenWriter(Options{Path: filepath.Join(t.TempDir(), "test.db"), LockTimeout: time.Second, Kind: "test file", Format: "test"})
 	if err != nil {
@@ -104,7 +105,7 @@ func TestReadingGoesOnWhilePagesAreUnmapped(t *testing.T) {
 	defer w.Close()
 	name, value := []byte("bucket"), make([]byte, 64<<10)
 	var work sync.WaitGroup
-	work.Go(func() { // the file grows, and is mapped elsewhere, meanwhile
+	work.Go(func() { // meanwhile the file grows and is mapped elsewhere
 		for i := range byte(100) {
 			err := w.Write(t.Context(), func(tx *bolt.Tx) (refused, err error) {
 				bucket, err := tx.CreateBucketIfNotExists(name)
@@ -125,7 +126,7 @@ func TestReadingGoesOnWhilePagesAreUnmapped(t *testing.T) {
 					if bucket := tx.Bucket(name); bucket != nil {
 						return bucket.ForEach(func(_, got []byte) error {
 							if len(got) != len(value) || got[0] != 0 || got[len(got)-1] != 0 {
-								t.Error("a value is not what was written")
+								t.Error("a value differs from what was written")
 							}
 							return nil
 						})

@@ -1,5 +1,5 @@
-// Command licenses writes the licenses of what the caddy binary links: the
-// modules and the Go standard library. It reads the license files of the module
+// Command licenses writes the licenses of the modules and the Go standard
+// library that the caddy binary links. It reads the license files in the module
 // cache, and fails if a license is missing, unrecognized or not permissive.
 package main
 
@@ -20,7 +20,8 @@ import (
 	"strings"
 )
 
-// platforms are those of the releases. Some modules are linked only on one.
+// platforms are the platforms of the releases. Some modules are linked only on
+// one of them.
 var platforms = []string{
 	"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64", "windows/amd64", "windows/arm64", "freebsd/amd64", "freebsd/arm64",
 }
@@ -63,7 +64,7 @@ type linkedModule struct {
 	Replace *linkedModule `json:"Replace"`
 }
 
-// linkedPackages returns the packages of other modules that a package links, on
+// linkedPackages returns the packages of other modules that a package links on
 // any of the platforms.
 func linkedPackages(ctx context.Context, pkg string) ([]linkedPackage, error) {
 	var all []linkedPackage
@@ -91,15 +92,15 @@ func linkedPackages(ctx context.Context, pkg string) ([]linkedPackage, error) {
 	return all, nil
 }
 
-// notice is the text of a license, with the modules that are under it.
+// notice is the text of a license, with the modules that it applies to.
 type notice struct {
-	license string // as SPDX names it; empty for a NOTICE
+	license string // the SPDX identifier; empty for a NOTICE
 	text    string
 	modules []string
 }
 
-// licenseFile is the name of a file that holds a license or must be distributed
-// with it.
+// licenseFile matches the names of files that contain a license or must be
+// distributed with it.
 var licenseFile = regexp.MustCompile(`(?i)^(licen[sc]e|copying|notice|unlicense)([.-].*)?$`)
 
 // collect reads the license files of each package's folder and of the folders
@@ -149,8 +150,8 @@ func addStandardLibrary(ctx context.Context, byText map[string]*notice) error {
 	return err
 }
 
-// readFolder adds the license files of a folder, and reports whether one is a
-// license.
+// readFolder adds the license files of a folder, and reports whether one of
+// them is a license.
 func readFolder(byText map[string]*notice, dir, module string) (bool, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -184,14 +185,14 @@ func readFolder(byText map[string]*notice, dir, module string) (bool, error) {
 	return found, nil
 }
 
-// kinds are the licenses that are recognized, by sentences that they have. The
-// first that matches counts.
+// kinds are the recognized licenses, each with sentences of its text. The first
+// match counts.
 var kinds = []struct {
 	name       string
 	permissive bool
 	sentences  []string
 }{
-	// It mentions those that follow.
+	// The MPL mentions the licenses below.
 	{"MPL-2.0", false, []string{"Mozilla Public License Version 2.0", "Covered Software"}},
 	{"AGPL", false, []string{"GNU AFFERO GENERAL PUBLIC LICENSE"}},
 	{"LGPL", false, []string{"GNU LESSER GENERAL PUBLIC LICENSE"}},
@@ -209,7 +210,7 @@ var kinds = []struct {
 	{"Unlicense", true, []string{"This is free and unencumbered software released into the public domain"}},
 }
 
-// accepted are modules under another license, each with the reason why it can be
+// accepted are modules under other licenses, each with the reason why it can be
 // linked.
 var accepted = map[string]struct{ license, reason string }{
 	"github.com/go-sql-driver/mysql": {"MPL-2.0", "linked by Caddy, unmodified; its source is at its module path"},
@@ -223,20 +224,20 @@ func classify(module, text string) (string, error) {
 			continue
 		}
 		if !kind.permissive && accepted[module].license != kind.name {
-			return "", fmt.Errorf("%s is under %s, which is not permissive: replace the module, or name it with a reason in `accepted`", module, kind.name)
+			return "", fmt.Errorf("%s is under %s, which is not permissive: replace the module, or add it to `accepted` with a reason", module, kind.name)
 		}
 		return kind.name, nil
 	}
-	return "", fmt.Errorf("%s is under a license that is not recognized: read it, and add it to `kinds`", module)
+	return "", fmt.Errorf("%s is under an unrecognized license: read it, and add it to `kinds`", module)
 }
 
 const head = `Third-party licenses
 
-The caddy binary of this repository links the modules below. This file is made
-by "go generate ./caddy" from their license files; go.mod has their versions.
+The caddy binary of this repository links the modules below. This file was generated
+by "go generate ./caddy" from their license files; go.mod contains their versions.
 `
 
-// write writes the modules with their licenses, then each text once.
+// write writes the modules with their licenses, then each license text once.
 func write(w *bytes.Buffer, notices []*notice) {
 	w.WriteString(head)
 	licenses := make(map[string][]string)

@@ -11,7 +11,7 @@ func TestOnlyPermissiveLicensesAreAccepted(t *testing.T) {
 	mit := "Permission is hereby granted, free of charge,\nto any person obtaining a copy of this software"
 	bsd := "Redistribution and use in source and binary forms, with or without"
 	for _, test := range []struct{ name, module, text, want, err string }{
-		{"MIT, in other lines", "m", mit, "MIT", ""},
+		{"MIT with different line breaks", "m", mit, "MIT", ""},
 		{"BSD with two clauses", "m", bsd, "BSD-2-Clause", ""},
 		{"BSD with three clauses", "m", bsd + " may be used to endorse or promote products", "BSD-3-Clause", ""},
 		{"Apache", "m", "Apache License\n   Version 2.0, January 2004", "Apache-2.0", ""},
@@ -19,8 +19,8 @@ func TestOnlyPermissiveLicensesAreAccepted(t *testing.T) {
 		{"AGPL", "m", "GNU AFFERO GENERAL PUBLIC LICENSE", "", "not permissive"},
 		{"MPL, which mentions the GPL", "m", "Mozilla Public License Version 2.0 Covered Software GNU Affero General Public License", "", "under MPL-2.0, which is not permissive"},
 		{"MPL with a reason", "github.com/go-sql-driver/mysql", "Mozilla Public License Version 2.0 Covered Software", "MPL-2.0", ""},
-		{"the reason is for one license", "github.com/go-sql-driver/mysql", "GNU AFFERO GENERAL PUBLIC LICENSE", "", "not permissive"},
-		{"unknown", "m", "All rights reserved.", "", "not recognized"},
+		{"a reason applies to one license only", "github.com/go-sql-driver/mysql", "GNU AFFERO GENERAL PUBLIC LICENSE", "", "not permissive"},
+		{"unknown", "m", "All rights reserved.", "", "unrecognized license"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := classify(test.module, test.text)

@@ -8,7 +8,7 @@ import (
 	"testing/fstest"
 )
 
-// files are a repository with one invariant and two tests of one name.
+// files are a repository with one invariant and two tests of the same name.
 func files() fstest.MapFS {
 	return fstest.MapFS{
 		"docs/architecture.md": {Data: []byte("# A\n\n## Invariants\n\n| # | Invariant | Tests |\n| --- | --- | --- |\n| 1 | It holds. | `TestInvariant01Holds` |\n\n## Other\n")},
@@ -22,15 +22,15 @@ func TestAPromiseNeedsATestThatExists(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		tests   []string
-		want    string // in the error, empty for none
+		want    string // in the error, empty if there is none
 		written string
 	}{
 		{"one test", []string{"FuzzIt"}, "", "[`FuzzIt`](../b/b_test.go)"},
-		{"the folder tells two apart", []string{"a.TestTwice"}, "", "[`TestTwice`](../a/a_test.go)"},
-		{"none", nil, "no test is behind", ""},
-		{"one that does not exist", []string{"TestGone"}, "there is no test TestGone", ""},
-		{"one in another folder", []string{"b.TestInvariant01Holds"}, "there is no test", ""},
-		{"two of one name", []string{"TestTwice"}, "more than one test TestTwice", ""},
+		{"a folder selects one of two tests", []string{"a.TestTwice"}, "", "[`TestTwice`](../a/a_test.go)"},
+		{"no test", nil, "no test checks", ""},
+		{"a test that does not exist", []string{"TestGone"}, "no test named TestGone", ""},
+		{"a test in another folder", []string{"b.TestInvariant01Holds"}, "no test named", ""},
+		{"two tests of the same name", []string{"TestTwice"}, "several tests are named TestTwice", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			tests, err := findTests(files())
@@ -47,13 +47,13 @@ func TestAPromiseNeedsATestThatExists(t *testing.T) {
 			case test.want == "" && err != nil, test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
 				t.Errorf("got %v, want %q", err, test.want)
 			case test.want == "" && !strings.Contains(page.String(), test.written):
-				t.Errorf("the page lacks %s:\n%s", test.written, page.String())
+				t.Errorf("the page does not contain %s:\n%s", test.written, page.String())
 			}
 		})
 	}
 }
 
-func TestThePageOnPromisesIsFresh(t *testing.T) {
+func TestThePromisesPageIsUpToDate(t *testing.T) {
 	root := os.DirFS("../..")
 	tests, err := findTests(root)
 	if err != nil {

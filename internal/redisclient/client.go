@@ -1,6 +1,6 @@
-// Package redisclient is what the Redis engines of this module share: a client
-// that keeps itself connected, knows whether Redis serves, and leaves a server
-// that is no longer the primary.
+// Package redisclient is a client for the Redis engines of this module. It
+// reconnects automatically, tracks whether Redis is available, and disconnects
+// from a server that is no longer the primary.
 package redisclient
 
 import (
@@ -19,28 +19,28 @@ import (
 // DefaultTimeout is the default of [Options.Timeout].
 const DefaultTimeout = time.Second
 
-// ErrUnavailable means that Redis could not be asked, or did not answer in
-// time, or answered that it cannot serve.
+// ErrUnavailable means that Redis could not be reached, did not respond in
+// time, or responded that it cannot serve requests.
 var ErrUnavailable = errors.New("redis is unavailable")
 
 // Options are the settings of a [Client].
 type Options struct {
-	// URL says where Redis is and how to log in.
+	// URL is the address of Redis with the credentials.
 	URL string
-	// Timeout bounds every call, connecting included. Default 1 s.
+	// Timeout limits every call, including connecting. Default 1 s.
 	Timeout time.Duration
 	// TLS replaces the TLS settings of a rediss URL. Optional.
 	TLS *tls.Config
-	// Logger is told when the connection is lost and regained, once each.
+	// Logger logs when the connection is lost and restored, once each.
 	Logger *slog.Logger
-	// Impact says in the log what it means that Redis is lost.
+	// Impact states, for the log, what happens while Redis is unavailable.
 	Impact string
-	// Check is called for every server when the client has connected to it,
-	// or connected again, to warn about its settings. logger may be nil.
+	// Check is called for every server after the client has connected or
+	// reconnected to it, to log warnings about its settings. logger may be nil.
 	Check func(ctx context.Context, node rueidis.Client, logger *slog.Logger, address string)
 }
 
-// Client is a connection to Redis, which connects itself again.
+// Client is a connection to Redis that reconnects automatically.
 type Client struct {
 	option  rueidis.ClientOption
 	timeout atomic.Int64
@@ -58,7 +58,8 @@ type Client struct {
 // SetLogger replaces [Options.Logger]; nil logs nothing.
 func (c *Client) SetLogger(l *slog.Logger) { c.health.logger.Store(l) }
 
-// SetTimeout replaces [Options.Timeout] for calls; connecting keeps the old.
+// SetTimeout replaces [Options.Timeout] for calls. Connecting keeps the old
+// one.
 func (c *Client) SetTimeout(d time.Duration) {
 	if d <= 0 {
 		d = DefaultTimeout
@@ -66,13 +67,13 @@ func (c *Client) SetTimeout(d time.Duration) {
 	c.timeout.Store(int64(d))
 }
 
-// Timeout returns how long a call may take.
+// Timeout returns the maximum duration of a call.
 func (c *Client) Timeout() time.Duration { return time.Duration(c.timeout.Load()) }
 
 // Closed reports whether the client is closed.
 func (c *Client) Closed() bool { return c.lifetime.Err() != nil }
 
-// Raw returns the client below, nil while there is none.
+// Raw returns the underlying client, or nil before the first connection.
 func (c *Client) Raw() rueidis.Client {
 	if client := c.client.Load(); client != nil {
 		return *client
@@ -80,7 +81,7 @@ func (c *Client) Raw() rueidis.Client {
 	return nil
 }
 
-// Close closes the connections. Calls that come later fail.
+// Close closes the connections. Later calls fail.
 func (c *Client) Close() {
 	c.mu.Lock()
 	c.end()
@@ -91,7 +92,7 @@ func (c *Client) Close() {
 	}
 }
 
-// Background runs do beside the calls, unless the client is closed.
+// Background runs do concurrently with calls, unless the client is closed.
 func (c *Client) Background(do func(context.Context)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,15 +101,15 @@ func (c *Client) Background(do func(context.Context)) {
 	}
 }
 
-// Exec runs a script: a second time, on new connections, if the server turns
-// out not to be the primary any more.
+// Exec runs a script. If the server turns out not to be the primary, Exec
+// repeats it on new connections.
 func (c *Client) Exec(ctx context.Context, script *rueidis.Lua, keys []string, args ...string) rueidis.RedisResult {
 	return c.Do(ctx, func(ctx context.Context, client rueidis.Client) rueidis.RedisResult {
 		return script.Exec(ctx, client, keys, args)
 	})
 }
 
-// Do makes a call that may be repeated, as Exec runs a script.
+// Do makes a repeatable call in the same way as Exec.
 func (c *Client) Do(ctx context.Context, call func(context.Context, rueidis.Client) rueidis.RedisResult) rueidis.RedisResult {
 	client := c.client.Load()
 	if client == nil {
@@ -124,7 +125,7 @@ func (c *Client) Do(ctx context.Context, call func(context.Context, rueidis.Clie
 	others, closed := c.conns.renew(began)
 	if closed {
 		c.health.reconnecting(result.Error())
-		c.Background(c.checkServer) // of the server that answers now
+		c.Background(c.checkServer) // checks the server that responds now
 	}
 	if !others {
 		return result
@@ -132,10 +133,10 @@ func (c *Client) Do(ctx context.Context, call func(context.Context, rueidis.Clie
 	return call(ctx, *client)
 }
 
-// Failed observes the outcome of a call, and explains an error. One that says
-// that the server is full, see [Full], is returned as it is.
+// Failed records the result of a call and adds details to an error. An error
+// that says that the server is full, see [Full], is returned unchanged.
 func (c *Client) Failed(ctx context.Context, doing string, err error) error {
-	if err == nil || ctx.Err() == nil { // a caller who has left proves nothing
+	if err == nil || ctx.Err() == nil { // a canceled call does not show that redis is unavailable
 		c.health.observe(err)
 	}
 	if err == nil || Full(err) {

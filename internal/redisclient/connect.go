@@ -12,10 +12,10 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// New returns a client that is connected, or that goes on trying: a Redis that
-// cannot be reached at this moment is not an error but is logged, and calls
-// fail with [ErrUnavailable] meanwhile. A URL that cannot be read, and a
-// server that refuses the login, are errors.
+// New returns a client. If Redis cannot be reached, New logs this, and the
+// client keeps trying to connect; until then calls fail with [ErrUnavailable].
+// New returns an error if the URL is invalid or the server rejects the
+// credentials.
 func New(o Options) (*Client, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
@@ -28,7 +28,7 @@ func New(o Options) (*Client, error) {
 	c := &Client{option: option, check: o.Check, lifetime: ctx, end: cancel}
 	c.option.DialCtxFn = c.conns.dialer(&option)
 	c.health.impact = o.Impact
-	c.health.regained = func() { c.Background(c.checkServer) }
+	c.health.recovered = func() { c.Background(c.checkServer) }
 	c.SetTimeout(o.Timeout)
 	c.SetLogger(o.Logger)
 	if err := c.connect(ctx); err != nil {
@@ -41,14 +41,13 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
-// CheckURL returns the error with which [New] would reject the options before it
-// connects.
+// CheckURL returns the error that [New] would return before it connects.
 func (o Options) CheckURL() error {
 	_, err := clientOption(o)
 	return err
 }
 
-// HashTag makes prefix, or a part of it, the hash tag of all keys.
+// HashTag makes prefix, or the part of it in braces, the hash tag of all keys.
 func HashTag(prefix string) string {
 	if open := strings.IndexByte(prefix, '{'); open >= 0 && strings.IndexByte(prefix[open:], '}') > 1 {
 		return prefix
@@ -56,7 +55,7 @@ func HashTag(prefix string) string {
 	return "{" + strings.NewReplacer("{", "", "}", "").Replace(prefix) + "}"
 }
 
-// connect makes the client, which then keeps itself connected.
+// connect creates the client, which then reconnects automatically.
 func (c *Client) connect(ctx context.Context) error {
 	client, err := rueidis.NewClient(c.option)
 	c.health.observe(err)
@@ -81,7 +80,8 @@ func (c *Client) keepConnecting(ctx context.Context) {
 	}
 }
 
-// refused reports whether the server has answered and no waiting will help.
+// refused reports whether the server has responded with an error that waiting
+// cannot fix.
 func refused(err error) bool {
 	reply, ok := rueidis.IsRedisErr(err)
 	if !ok {
@@ -94,7 +94,7 @@ func refused(err error) bool {
 	return slices.Contains([]string{"WRONGPASS", "NOAUTH", "NOPERM", "DENIED", "ERR"}, code)
 }
 
-// queryOptions are what may stand behind the question mark of a URL.
+// queryOptions are the options accepted in the query of a URL.
 var queryOptions = []string{
 	"addr", "client_name", "db", "master_set", "protocol", "sentinel_password", "sentinel_username", "skip_verify",
 }
@@ -102,7 +102,7 @@ var queryOptions = []string{
 func clientOption(o Options) (rueidis.ClientOption, error) {
 	option, err := readURL(o)
 	if err != nil {
-		return option, fmt.Errorf("reading redis URL: %w", err)
+		return option, fmt.Errorf("invalid redis URL: %w", err)
 	}
 	return option, nil
 }
@@ -110,7 +110,7 @@ func clientOption(o Options) (rueidis.ClientOption, error) {
 func readURL(o Options) (rueidis.ClientOption, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
-		// The error quotes the URL, and with it the password.
+		// url.Error quotes the URL, including the password.
 		if parse, ok := errors.AsType[*url.Error](err); ok {
 			err = parse.Err
 		}
@@ -119,11 +119,11 @@ func readURL(o Options) (rueidis.ClientOption, error) {
 	query := u.Query()
 	for name := range query {
 		if !slices.Contains(queryOptions, name) {
-			return rueidis.ClientOption{}, fmt.Errorf("unknown option %q; there are %s", name, strings.Join(queryOptions, ", "))
+			return rueidis.ClientOption{}, fmt.Errorf("unrecognized option: %q; use one of %s", name, strings.Join(queryOptions, ", "))
 		}
 	}
 	if u.Scheme == "unix" && u.Path == "" {
-		return rueidis.ClientOption{}, errors.New("a unix URL needs a path, as in unix:///run/redis/redis.sock")
+		return rueidis.ClientOption{}, errors.New("missing path: write, for example, unix:///run/redis/redis.sock")
 	}
 	option, err := rueidis.ParseURL(o.URL)
 	if err != nil {
@@ -131,7 +131,7 @@ func readURL(o Options) (rueidis.ClientOption, error) {
 	}
 	if o.TLS != nil {
 		if option.TLSConfig == nil {
-			return option, errors.New("TLS settings need a rediss:// URL")
+			return option, errors.New("TLS settings require a rediss:// URL")
 		}
 		config := o.TLS.Clone()
 		if config.ServerName == "" {
@@ -155,9 +155,9 @@ func readURL(o Options) (rueidis.ClientOption, error) {
 	return option, nil
 }
 
-// retryDelay lets the client send a script again when a connection turns out
-// to be broken, or a Cluster to be moving, but not hammer a server that is
-// down. The timeout of the call bounds it all.
+// retryDelay makes the client resend a script when a connection is broken or a
+// Cluster is moving slots, without flooding a server that is down. The timeout
+// of the call limits all retries.
 func retryDelay(attempts int, _ rueidis.Completed, _ error) time.Duration {
 	if attempts > 3 {
 		return -1
@@ -165,7 +165,8 @@ func retryDelay(attempts int, _ rueidis.Completed, _ error) time.Duration {
 	return time.Duration(attempts) * 20 * time.Millisecond
 }
 
-// checkServer runs the check on every node: any may hold the keys one day.
+// checkServer runs the check on every node, because any of them can become the
+// owner of the keys.
 func (c *Client) checkServer(ctx context.Context) {
 	client := c.client.Load()
 	if client == nil || c.check == nil {

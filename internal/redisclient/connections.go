@@ -12,24 +12,23 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// connections are the open connections of a client. They are kept so that they
-// can be closed when the server at their other end turns out not to be the
-// primary: where one address leads to whichever server is the primary now, a
-// new connection leads there, and an open one may stay with the old primary for
-// as long as that runs. The client then connects again and repeats the calls
-// that were under way, which the scripts permit.
+// connections are the open connections of a client. They are tracked so that
+// they can be closed when the server turns out not to be the primary. If an
+// address always leads to the current primary, a new connection reaches it, but
+// an open one can stay with the old primary for as long as that runs. The
+// client then reconnects and repeats pending calls, which the scripts permit.
 type connections struct {
 	mu      sync.Mutex
 	open    map[*connection]bool
 	renewed time.Time
 }
 
-// RenewEvery is the least time between two renewals, so that an address that
-// leads to replicas for long is not flooded with connections.
+// RenewEvery is the minimum interval between two renewals. It prevents a flood
+// of connections while an address leads to replicas for a long time.
 const RenewEvery = 500 * time.Millisecond
 
-// connection is an open connection. raw is the one below TLS: closing that
-// never waits for the other end.
+// connection is an open connection. raw is the connection below TLS: closing it
+// does not wait for the peer.
 type connection struct {
 	net.Conn
 	raw net.Conn
@@ -44,9 +43,10 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// dialer makes a function that dials as option says and keeps the connection.
+// dialer returns a function that dials according to option and tracks the
+// connection.
 func (c *connections) dialer(option *rueidis.ClientOption) func(context.Context, string, *net.Dialer, *tls.Config) (net.Conn, error) {
-	dial := option.DialCtxFn // of a unix URL
+	dial := option.DialCtxFn // set for a unix URL
 	if dial == nil {
 		dial = dialTCP
 	}
@@ -80,10 +80,10 @@ func (c *connections) add(conn net.Conn) net.Conn {
 	return kept
 }
 
-// renew closes all connections, for a call that began at a time, unless they
-// have been closed since or a short time before. It reports whether the call
-// can be repeated on other connections than before, and whether this call of
-// renew has closed them.
+// renew closes all connections for a call that began at the given time, unless
+// they were closed since then or shortly before. It reports whether the call
+// can be repeated on other connections, and whether this call of renew closed
+// the old ones.
 func (c *connections) renew(began time.Time) (others, closed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,21 +101,20 @@ func (c *connections) renew(began time.Time) (others, closed bool) {
 	return true, true
 }
 
-// wrongServer are the errors of a server that does not take writes in the role
-// that it has: a replica, a replica whose primary is down or that is loading
-// what the new primary has, and a primary that has lost its replicas, as it
-// does when they have elected another one. Another server may be the primary
-// now.
+// wrongServer are the error codes of a server that rejects writes because of
+// its role: a replica, a replica whose primary is down or that is still loading
+// the primary's data, and a primary that has lost its replicas because they
+// elected another one. Another server may be the primary now.
 var wrongServer = []string{"READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS"}
 
-// fromWrongServer reports whether a new connection may lead to a server that
-// can do what this one has refused.
+// fromWrongServer reports whether err is due to the role of the server, so that
+// a new connection may reach a server that accepts the call.
 func fromWrongServer(err error) bool {
 	return err != nil && slices.ContainsFunc(wrongServer, func(code string) bool { return Replied(err, code) })
 }
 
 // Replied reports whether err is a reply of Redis with this code. Before
-// version 7 a script wraps what its command replies in a sentence of its own.
+// version 7, a script wraps the reply of its command in a sentence.
 func Replied(err error, code string) bool {
 	reply, ok := rueidis.IsRedisErr(err)
 	return ok && (strings.HasPrefix(reply.Error(), code+" ") || strings.Contains(reply.Error(), ": -"+code+" "))

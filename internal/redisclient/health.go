@@ -10,27 +10,27 @@ import (
 	"time"
 )
 
-// health knows whether Redis serves, and logs when that changes: once each,
-// however many calls fail meanwhile.
+// health tracks whether Redis is available and logs each change once,
+// regardless of how many calls fail.
 type health struct {
-	logger   atomic.Pointer[slog.Logger]
-	impact   string // what its loss means, for the log
-	regained func() // called after each recovery; set before the first call
+	logger    atomic.Pointer[slog.Logger]
+	impact    string // what happens while redis is unavailable, for the log
+	recovered func() // called after each recovery; set before the first call
 
 	lost  atomic.Bool
 	mu    sync.Mutex
 	cause error     // the latest failure
-	at    time.Time // and when it was
+	at    time.Time // when it occurred
 }
 
-// settled is how long no call must have failed before Redis counts as
-// regained: one that serves now and then is logged as lost once.
+// settled is how long calls must succeed before Redis counts as available. If
+// it works intermittently, the loss is logged once.
 const settled = time.Second
 
-// observe notes the outcome of a call.
+// observe records the result of a call.
 func (h *health) observe(err error) {
 	if err == nil && !h.lost.Load() {
-		return // the way of nearly every call
+		return // nearly every call
 	}
 	if err != nil && !unavailable(err) {
 		return
@@ -40,7 +40,7 @@ func (h *health) observe(err error) {
 	if err != nil {
 		h.cause, h.at = err, time.Now()
 		if !h.lost.Swap(true) {
-			h.log(slog.LevelError, "redis is lost; "+h.impact, slog.Any("error", err))
+			h.log(slog.LevelError, "redis is unavailable;  "+h.impact, slog.Any("error", err))
 		}
 		return
 	}
@@ -48,14 +48,14 @@ func (h *health) observe(err error) {
 		return
 	}
 	h.lost.Store(false)
-	h.log(slog.LevelInfo, "redis is back")
-	if h.regained != nil {
-		h.regained()
+	h.log(slog.LevelInfo, "redis is available again")
+	if h.recovered != nil {
+		h.recovered()
 	}
 }
 
-// unavailable tells a failure of Redis from a caller that has gone away and
-// from a server that is merely full.
+// unavailable reports whether err is a failure of Redis, rather than a canceled
+// call or a server that is only out of memory.
 func unavailable(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, errNotConnected) {
 		return false
@@ -63,21 +63,21 @@ func unavailable(err error) bool {
 	return !Full(err)
 }
 
-// Full reports whether a server refused a write because it has reached
+// Full reports whether a server rejected a write because it has reached
 // maxmemory.
 func Full(err error) bool { return Replied(err, "OOM") }
 
-// reconnecting logs why all connections are closed, unless redis counts as lost
-// anyway.
+// reconnecting logs why all connections are closed, unless Redis is already
+// logged as unavailable.
 func (h *health) reconnecting(cause error) {
 	if !h.lost.Load() {
-		h.log(slog.LevelWarn, "redis refuses writes in the role that it has now; reconnecting", slog.Any("error", cause))
+		h.log(slog.LevelWarn, "redis rejects writes because of its current role; reconnecting", slog.Any("error", cause))
 	}
 }
 
 var errNotConnected = errors.New("not connected")
 
-// notConnected is the error of a call before the first connection.
+// notConnected returns the error for calls before the first connection.
 func (h *health) notConnected() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/redisclient/redistest"
 )
 
-func TestConnectionsAreRenewedOnceForAllCallsAndNotTooOften(t *testing.T) {
+func TestConnectionsAreRenewedOncePerFailoverAndNotTooOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var conns connections
 		dial := func() net.Conn {
@@ -43,7 +43,7 @@ func TestConnectionsAreRenewedOnceForAllCallsAndNotTooOften(t *testing.T) {
 			t.Error("a connection to the old primary is still open")
 		}
 		third := dial()
-		wantRenewal(began, true, false) // another call of that time
+		wantRenewal(began, true, false) // another call that began at that time
 		wantRenewal(time.Now(), false, false)
 		if !open(third) {
 			t.Error("a new connection is closed because of an old one")
@@ -54,12 +54,12 @@ func TestConnectionsAreRenewedOnceForAllCallsAndNotTooOften(t *testing.T) {
 			t.Error("a connection to the old primary is still open")
 		}
 		if len(conns.open) != 0 {
-			t.Errorf("%d connections are kept, want none", len(conns.open))
+			t.Errorf("%d connections are tracked, want none", len(conns.open))
 		}
 	})
 }
 
-func TestAServerInTheWrongRoleIsToldFromOneThatFailsInTheWordsOfEveryVersion(t *testing.T) {
+func TestErrorsOfAServerInTheWrongRoleAreRecognizedInEveryVersion(t *testing.T) {
 	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{redistest.Start(t).Address}, ForceSingleClient: true, DisableCache: true})
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestAServerInTheWrongRoleIsToldFromOneThatFailsInTheWordsOfEveryVersion(t *
 		"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.":                                               false,
 		"CLUSTERDOWN The cluster is down":                                                                                                      false,
 		"NOPERM User hooks has no permissions to run the 'eval' command":                                                                       false,
-		"ERR a reply that has READONLY in it":                                                                                                  false,
+		"ERR a reply that contains READONLY":                                                                                                   false,
 		"WRONGTYPE Operation against a key holding the wrong kind of value":                                                                    false,
 	} {
 		err := client.Do(t.Context(), client.B().Eval().Script("return redis.error_reply(ARGV[1])").Numkeys(0).Arg(reply).Build()).Error()
@@ -93,7 +93,7 @@ func TestAServerInTheWrongRoleIsToldFromOneThatFailsInTheWordsOfEveryVersion(t *
 	}
 }
 
-func TestAFullServerIsToldFromOneThatFailsInTheWordsOfEveryVersion(t *testing.T) {
+func TestErrorsOfAFullServerAreRecognizedInEveryVersion(t *testing.T) {
 	server := redistest.Start(t)
 	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{server.Address}, ForceSingleClient: true, DisableCache: true})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestAllocations bounds what an accepted entry costs the garbage collector.
+// TestAllocations limits the allocations of an accepted entry.
 func TestAllocations(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	s := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), MinFree: -1})
@@ -19,8 +19,8 @@ func TestAllocations(t *testing.T) {
 		together int
 		most     float64
 	}{
-		{"a lone put, with its transaction", 1, 300},
-		{"one of 256 that come together", 256, 110},
+		{"a single put with its transaction", 1, 300},
+		{"one of 256 concurrent puts", 256, 110},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := testing.AllocsPerRun(20, func() {

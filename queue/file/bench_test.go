@@ -41,7 +41,7 @@ func benchPut(b *testing.B, s *Store) {
 	}
 }
 
-// concurrently runs do from so many goroutines, b.N times altogether.
+// concurrently runs do from the given number of goroutines, b.N times in total.
 func concurrently(b *testing.B, goroutines int, do func()) {
 	b.Helper()
 	b.SetParallelism(max(1, goroutines/runtime.GOMAXPROCS(0)))
@@ -58,8 +58,8 @@ func concurrently(b *testing.B, goroutines int, do func()) {
 	})
 }
 
-// BenchmarkPut measures accepted entries of 1 KiB, beside the commits of a
-// replay file, with which the answer to a provider otherwise waits.
+// BenchmarkPut measures accepted entries of 1 KiB, compared with commits of a
+// replay file, on which responses to providers depend without a queue.
 func BenchmarkPut(b *testing.B) {
 	for _, c := range []int{1, 32, 256} {
 		b.Run(fmt.Sprintf("queue/c=%d", c), func(b *testing.B) {
@@ -84,7 +84,7 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
-// fill stores entries in few transactions.
+// fill stores entries in a few transactions.
 func fill(b *testing.B, s *Store, n int) {
 	b.Helper()
 	r := benchRequest()
@@ -112,8 +112,8 @@ func fill(b *testing.B, s *Store, n int) {
 	}
 }
 
-// BenchmarkWaiting measures what a call costs with little and with much waiting:
-// a lone one, and one of many at the same time.
+// BenchmarkWaiting measures the cost of a call with few and with many waiting
+// entries: a single call, and one of many concurrent calls.
 func BenchmarkWaiting(b *testing.B) {
 	for _, n := range []int{1_000, 1_000_000} {
 		path := filepath.Join(b.TempDir(), "queue.db")
@@ -145,7 +145,7 @@ func BenchmarkWaiting(b *testing.B) {
 					if err := s.Finish(context.Background(), leases[0], queue.Outcome{Action: queue.Deliver}); err != nil {
 						b.Error(err)
 					}
-					benchPut(b, s) // so that as much is waiting afterwards
+					benchPut(b, s) // so that the number of waiting entries stays the same
 				})
 			})
 		}
@@ -157,7 +157,7 @@ func BenchmarkWaiting(b *testing.B) {
 	}
 }
 
-// report prints what the queue occupies.
+// report prints the memory and disk usage of the queue.
 func report(b *testing.B, s *Store, path string) {
 	b.Helper()
 	runtime.GC()

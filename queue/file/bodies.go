@@ -23,21 +23,21 @@ import (
 // maxInline is the largest body that is stored in the bbolt file.
 const maxInline = 64 << 10
 
-// bodies are the files of large bodies. Each is complete and durable before the
-// transaction that refers to it begins, and is removed after the one that does
-// not any more. So a crash leaves files that nothing refers to, never an entry
-// without its body.
+// bodies are the files of large bodies. A file is complete and durable before
+// the transaction that refers to it begins, and is removed after the
+// transaction that no longer refers to it. So a crash can leave unreferenced
+// files, but never an entry without its body.
 type bodies struct {
 	dir     string
 	file    *boltfile.Writer
-	process string // begins the names of this process
+	process string // prefix of the file names of this process
 	count   atomic.Uint64
 
 	closing chan struct{}
 	running sync.WaitGroup
 }
 
-// openBodies also begins to remove the files that nothing refers to.
+// openBodies opens the folder and starts to remove unreferenced files.
 func openBodies(dir string, file *boltfile.Writer) (*bodies, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func openBodies(dir string, file *boltfile.Writer) (*bodies, error) {
 		return nil, err
 	}
 	b := &bodies{dir: dir, file: file, process: randomName() + "-", closing: make(chan struct{})}
-	handle, err := os.Open(dir) //nolint:gosec // the path is the operator's own setting
+	handle, err := os.Open(dir) //nolint:gosec // the operator configures the path
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (b *bodies) close() {
 	b.running.Wait()
 }
 
-// tidy removes what earlier processes have left, a part of the folder at a time.
+// tidy removes files of earlier processes, a part of the folder at a time.
 func (b *bodies) tidy(folder *os.File) {
 	defer folder.Close()
 	for {
@@ -123,16 +123,16 @@ func (b *bodies) writeFile(name string, put *queue.Put) (sum uint32, err error) 
 
 func (b *bodies) path(name string) string { return filepath.Join(b.dir, name) }
 
-// remove deletes a file that nothing refers to. If that fails, a later process
-// does it.
+// remove deletes an unreferenced file. If that fails, a later process deletes
+// it.
 func (b *bodies) remove(name string) {
 	if name != "" {
 		_ = os.Remove(b.path(name))
 	}
 }
 
-// abandon deletes a file unless something refers to it: a write that has failed
-// may have reached the disk.
+// abandon deletes a file unless an entry refers to it: a failed write may have
+// reached the disk.
 func (b *bodies) abandon(name string) {
 	if name == "" {
 		return
@@ -148,13 +148,13 @@ func (b *bodies) abandon(name string) {
 	}
 }
 
-// body returns the body of an entry. inline belongs to the transaction.
+// body returns the body of an entry. inline is valid during the transaction.
 func (b *bodies) body(m *meta, inline []byte) (queue.Body, error) {
 	if m.file != "" {
 		return fileBody{path: b.path(m.file), size: m.bodySize, sum: m.sum}, nil
 	}
 	if int64(len(inline)) != m.bodySize || record.Sum(inline) != m.sum {
-		return nil, fmt.Errorf("%w: the checksum of a body does not match", queue.ErrDamaged)
+		return nil, fmt.Errorf("%w: body checksum mismatch", queue.ErrDamaged)
 	}
 	return record.Memory(append([]byte(nil), inline...)), nil
 }
@@ -172,7 +172,7 @@ func (b fileBody) Size() int64 { return b.size }
 func (b fileBody) Open(context.Context) (io.ReadCloser, error) {
 	f, err := os.Open(b.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: the file of a body is missing: %w", queue.ErrDamaged, err)
+		return nil, fmt.Errorf("%w: missing body file: %w", queue.ErrDamaged, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", queue.ErrUnavailable, err)

@@ -14,8 +14,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
-// transactions returns how many write transactions there have been. Each syncs
-// the file twice.
+// transactions returns the number of write transactions. Each syncs the file
+// twice.
 func transactions(t *testing.T, s *Store) (n int) {
 	t.Helper()
 	if err := s.file.View(func(tx *bolt.Tx) error {
@@ -53,23 +53,23 @@ func costFinish(t *testing.T, s *Store, l queue.Lease) {
 	}
 }
 
-// TestTransactionsPerDelivery counts what the disk has to make durable.
+// TestTransactionsPerDelivery counts durable transactions.
 func TestTransactionsPerDelivery(t *testing.T) {
 	tests := []struct {
 		name string
-		// begin prepares, do starts calls that come together.
+		// begin prepares, do starts concurrent calls.
 		begin, do func(t *testing.T, s *Store, start func(call func()))
 		want      int
 	}{
 		{
-			name: "a lone put",
+			name: "a single put",
 			do: func(t *testing.T, s *Store, start func(func())) {
 				start(func() { costPut(t, s) })
 			},
 			want: 1,
 		},
 		{
-			name: "256 puts that come together",
+			name: "256 concurrent puts",
 			do: func(t *testing.T, s *Store, start func(func())) {
 				for range 256 {
 					start(func() { costPut(t, s) })
@@ -118,7 +118,7 @@ func TestTransactionsPerDelivery(t *testing.T) {
 				if test.begin != nil {
 					test.begin(t, s, nil)
 				}
-				// They come together while another transaction is under way.
+				// The calls gather while another transaction is in progress.
 				under, release := make(chan struct{}), make(chan struct{})
 				var calls sync.WaitGroup
 				calls.Go(func() {

@@ -20,7 +20,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
-// victimPath makes the test program put and deliver until it is killed.
+// victimPath is the environment variable that makes the test program put and
+// deliver entries until it is killed.
 const victimPath = "QUEUE_FILE_VICTIM"
 
 func TestMain(m *testing.M) {
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// progress is printed for each entry as soon as a call for it has returned.
+// progress is printed for each entry when a call for it has returned.
 type progress struct {
 	Key string `json:"key"`
 	// State is waiting, delivered, dead, or retried.
@@ -46,7 +47,7 @@ func bodyFor(key string) []byte {
 	return bytes.Repeat([]byte(key), size/len(key)+1)
 }
 
-// workForever puts new entries from several goroutines and ends them in every way.
+// workForever puts entries from several goroutines and ends them in every way.
 func workForever(path string) {
 	store, err := Open(Options{Path: path, MinFree: -1})
 	if err != nil {
@@ -106,7 +107,7 @@ func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 	for range 6 {
 		workAndKill(t, path, 200+r.IntN(600), known)
 		store := mustOpen(t, Options{Path: path, MinFree: -1})
-		store.bodies.running.Wait() // until what the other has left is removed
+		store.bodies.running.Wait() // until the files of the killed process are removed
 		for key, state := range known {
 			checkSurvivor(t, store, key, state)
 		}
@@ -118,8 +119,8 @@ func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 	t.Logf("%d entries acknowledged in 6 processes that were killed, 0 lost", len(known))
 }
 
-// checkSurvivor checks an entry of which a killed process has said something. It
-// may have done more that it could not say.
+// checkSurvivor checks an entry that a killed process has reported. The process
+// may have done more that it could not report.
 func checkSurvivor(t *testing.T, store *Store, key, state string) {
 	t.Helper()
 	e, err := store.Get(t.Context(), "q", key)
@@ -150,7 +151,8 @@ func checkSurvivor(t *testing.T, store *Store, key, state string) {
 	}
 }
 
-// checkWhole checks that the counts are right and no body file is left over.
+// checkWhole checks that the counts are correct and no body file is
+// unreferenced.
 func checkWhole(t *testing.T, store *Store) {
 	t.Helper()
 	var waiting, dead, large int64
@@ -184,8 +186,8 @@ func checkWhole(t *testing.T, store *Store) {
 	}
 }
 
-// workAndKill lets another process work, kills it after it has said so much, and
-// adds what it has said.
+// workAndKill starts another process, kills it after the given number of
+// reports, and records the reports.
 func workAndKill(t *testing.T, path string, after int, known map[string]string) {
 	t.Helper()
 	victim := exec.Command(os.Args[0])
@@ -202,9 +204,9 @@ func workAndKill(t *testing.T, path string, after int, known map[string]string) 
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		var p progress
 		if json.Unmarshal(lines.Bytes(), &p) != nil {
-			break // the last line was cut off
+			break // the last line is incomplete
 		}
-		if p.State != "waiting" || known[p.Key] == "" { // two goroutines may say it in the other order
+		if p.State != "waiting" || known[p.Key] == "" { // two goroutines can report in the other order
 			known[p.Key] = p.State
 		}
 		if count++; count == after {
@@ -260,21 +262,21 @@ func TestEverythingIsPrivate(t *testing.T) {
 	}
 }
 
-func TestBodyFilesThatNothingRefersToAreRemoved(t *testing.T) {
+func TestUnreferencedBodyFilesAreRemoved(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "queue.db")
 	store := mustOpen(t, Options{Path: path, MinFree: -1})
 	put(t, store, large("k"))
-	put(t, store, large("k")) // leaves nothing
+	put(t, store, large("k")) // stores no second file
 	if _, err := store.Put(t.Context(), queue.Put{Queue: "q", Key: "l", Body: strings.NewReader("short"), BodySize: maxInline + 1}); !errors.Is(err, queue.ErrInvalid) {
 		t.Fatal(err)
 	}
 	if files := bodyFiles(t, path); len(files) != 1 {
-		t.Fatalf("there are the files %v, want one", files)
+		t.Fatalf("files: %v, want one", files)
 	}
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"0123456789abcdef-1", "torn", "x"} { // what a crash leaves
+	for _, name := range []string{"0123456789abcdef-1", "torn", "x"} { // files that a crash leaves behind
 		if err := os.WriteFile(filepath.Join(path+".bodies", name), []byte("torn"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -282,13 +284,13 @@ func TestBodyFilesThatNothingRefersToAreRemoved(t *testing.T) {
 	store = mustOpen(t, Options{Path: path, MinFree: -1})
 	store.bodies.running.Wait()
 	if files := bodyFiles(t, path); len(files) != 1 {
-		t.Fatalf("there are the files %v, want one", files)
+		t.Fatalf("files: %v, want one", files)
 	}
 	if n, err := store.Discard(t.Context(), "q", []string{"k"}); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
 	if files := bodyFiles(t, path); len(files) != 0 {
-		t.Fatalf("there are the files %v, want none", files)
+		t.Fatalf("files: %v, want none", files)
 	}
 }
 
@@ -331,7 +333,7 @@ func TestTooLittleDiskSpaceIsFull(t *testing.T) {
 	put(t, store, small("k"))
 }
 
-func TestAFileThatBreaksWhileInUseIsAnError(t *testing.T) {
+func TestAFileDamagedWhileInUseIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "queue.db")
 	store := mustOpen(t, Options{Path: path, MinFree: -1})
 	for n := range 200 {
@@ -350,7 +352,7 @@ func TestAFileThatBreaksWhileInUseIsAnError(t *testing.T) {
 	}
 }
 
-func TestASecondProcessIsToldWhatToDo(t *testing.T) {
+func TestTheErrorForALockedFileSaysWhatToDo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "queue.db")
 	mustOpen(t, Options{Path: path})
 	_, err := Open(Options{Path: path, LockTimeout: 10 * time.Millisecond})
@@ -359,7 +361,7 @@ func TestASecondProcessIsToldWhatToDo(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsNoQueueIsNotReplaced(t *testing.T) {
+func TestAFileThatIsNotAQueueIsNotReplaced(t *testing.T) {
 	for what, content := range map[string]string{"empty": "", "text": strings.Repeat("text", 10_000)} {
 		path := filepath.Join(t.TempDir(), "queue.db")
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -374,8 +376,8 @@ func TestAFileThatIsNoQueueIsNotReplaced(t *testing.T) {
 	}
 }
 
-// A file that was large once still opens fast and takes entries, after a crash
-// too: the list of its free pages is then not in it.
+// A file that was once large still opens fast and accepts entries, even after a
+// crash, when it does not contain the list of its free pages.
 func TestAFileThatWasLargeOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "queue.db")
 	store := mustOpen(t, Options{Path: path, MinFree: -1})
@@ -417,6 +419,6 @@ func TestAFileThatWasLargeOnce(t *testing.T) {
 		}
 	}
 	if after, err := os.Stat(path); err != nil || after.Size() != before.Size() {
-		t.Errorf("the file has grown from %d to %d bytes, though it had room", before.Size(), after.Size())
+		t.Errorf("the file grew from %d to %d bytes although it had free pages", before.Size(), after.Size())
 	}
 }

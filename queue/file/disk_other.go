@@ -2,5 +2,5 @@
 
 package file
 
-// freeBytes cannot be known here: a write that fails tells that the disk is full.
+// freeBytes is unknown here. A full disk is detected by a failed write.
 func freeBytes(string) (free int64, known bool) { return 0, false }

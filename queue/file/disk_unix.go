@@ -4,8 +4,8 @@ package file
 
 import "syscall"
 
-// freeBytes returns how much space the user of this process can use on the disk
-// of dir.
+// freeBytes returns the space on the disk of dir that the user of this process
+// can use.
 func freeBytes(dir string) (free int64, known bool) {
 	var stat syscall.Statfs_t
 	if syscall.Statfs(dir, &stat) != nil {

@@ -1,10 +1,10 @@
-// Package file is a queue in one bbolt file, with a folder beside it for large
-// bodies. Everything is on disk before a call returns; calls that come together
-// share one transaction and its fsync.
+// Package file is a queue in one bbolt file, with a folder next to it for large
+// bodies. Everything is on disk before a call returns. Concurrent calls share
+// one transaction and its fsync.
 //
-// Leases live in memory, because the file is locked to this process: what was in
-// flight when the process ended is waiting again. Nothing else is kept in
-// memory, and opening reads nothing but the clock.
+// Leases are in memory, because the file is locked by this process: entries
+// that were in flight when the process ended are waiting again. Nothing else is
+// kept in memory, and opening the file reads only the clock.
 package file
 
 import (
@@ -33,7 +33,7 @@ const (
 	DefaultMinFree     = 128 << 20
 )
 
-// Errors of opening a queue file. What they wrap says more.
+// Errors of opening a queue file. Errors that wrap them have more details.
 var (
 	ErrLocked  = boltfile.ErrLocked
 	ErrDamaged = boltfile.ErrDamaged
@@ -45,12 +45,12 @@ type Options struct {
 	// its folder with mode 0700. Large bodies are files in the folder of the
 	// same name with ".bodies" appended.
 	Path string
-	// MinFree is how much disk space must stay free: an entry that would leave
-	// less is refused with [queue.ErrFull]. Default 128 MiB, negative for no
-	// check.
+	// MinFree is the disk space that must stay free: an entry that would leave
+	// less is rejected with [queue.ErrFull]. Default 128 MiB; a negative value
+	// disables the check.
 	MinFree int64
-	// LockTimeout is how long Open waits for another process, or for a queue
-	// of this process that is closing, to let go of the file. Default 3 s.
+	// LockTimeout is how long Open waits for another process, or for a queue of
+	// this process that is closing, to unlock the file. Default 3 s.
 	LockTimeout time.Duration
 
 	wall func() time.Time // the wall clock; tests set it
@@ -58,16 +58,16 @@ type Options struct {
 
 // Store is a [queue.Queue] in a file.
 //
-// It counts time by the monotonic clock and stores it, so that its clock never
-// goes back: neither while it runs nor from one process to the next. When it is
-// opened, the clock is set to the wall clock if that is ahead.
+// Its clock is based on the monotonic clock and is stored, so that it never
+// goes back: neither while the process runs nor from one process to the next.
+// When the file is opened, the clock is set to the wall clock if that is ahead.
 type Store struct {
 	file    *boltfile.Writer
 	bodies  *bodies
 	minFree atomic.Int64
 	wall    func() time.Time
 
-	opened time.Time // with a monotonic reading
+	opened time.Time // has a monotonic reading
 	base   int64     // the engine's clock when it was opened, in milliseconds
 
 	process string // distinguishes the tokens of leases
@@ -77,14 +77,15 @@ type Store struct {
 	flows map[string]*flow // by queue name
 }
 
-// flow is what is in flight in one queue, by sequence number.
+// flow is the set of entries of one queue that are in flight, by sequence
+// number.
 type flow struct {
 	mu   sync.Mutex
 	held map[uint64]*held
 }
 
-// held is a lease, or, while it is being ended or an operator changes the
-// entry, what keeps others from leasing it.
+// held is a lease. It is also a lock on an entry while its lease is being ended
+// or an operator changes it.
 type held struct {
 	token   string
 	expires time.Time
@@ -95,8 +96,8 @@ func (h *held) free(now time.Time) bool { return h == nil || !h.busy && !now.Bef
 
 var _ queue.Queue = (*Store)(nil)
 
-// Open opens the file, or creates it if there is none. It never replaces a file
-// that it cannot read.
+// Open opens the file, or creates it if it does not exist. It never replaces a
+// file that it cannot read.
 func Open(o Options) (*Store, error) {
 	if o.LockTimeout <= 0 {
 		o.LockTimeout = DefaultLockTimeout
@@ -106,8 +107,8 @@ func Open(o Options) (*Store, error) {
 	}
 	file, err := boltfile.OpenWriter(boltfile.Options{
 		Path: o.Path, LockTimeout: o.LockTimeout, Kind: "queue file", Format: formatVersion,
-		Loss:   "deliveries that wait in it are then not delivered",
-		Impact: "deliveries are refused until it can",
+		Loss:   "deliveries waiting in it will not be delivered",
+		Impact: "deliveries are rejected until it can be written",
 	})
 	if err != nil {
 		return nil, err
@@ -153,11 +154,11 @@ func (s *Store) SetMinFree(bytes int64) {
 	s.minFree.Store(bytes)
 }
 
-// SetLogger sets where it is logged that the file cannot be written, and that
-// it can again. nil, as at first, logs nothing.
+// SetLogger sets the logger that reports when the file becomes unwritable and
+// when it can be written again. nil, the default, logs nothing.
 func (s *Store) SetLogger(l *slog.Logger) { s.file.SetLogger(l) }
 
-// now is the engine's clock, in milliseconds.
+// now returns the engine's clock in milliseconds.
 func (s *Store) now() int64 { return s.base + time.Since(s.opened).Milliseconds() }
 
 func (s *Store) flow(name string) *flow {
@@ -178,23 +179,23 @@ func (s *Store) Close() error {
 }
 
 // update runs a change with the buckets of one queue. after is called with the
-// result, see [boltfile.Writer.Write].
+// result, as in [boltfile.Writer.Write].
 func (s *Store) update(ctx context.Context, name string, change func(*shelf) (refused, err error), after func(error)) error {
 	return outward(s.file.Write(ctx, s.onShelf(name, change), after))
 }
 
-// updatePatiently is update for a change that can wait for others, see
+// updatePatiently is update for a change that can wait for others, as in
 // [boltfile.Writer.WritePatiently].
 func (s *Store) updatePatiently(ctx context.Context, name string, change func(*shelf) (refused, err error), after func(error)) error {
 	return outward(s.file.WritePatiently(ctx, s.onShelf(name, change), after))
 }
 
-// onShelf makes a change of one queue a change of the file.
+// onShelf turns a change of one queue into a change of the file.
 func (s *Store) onShelf(name string, change func(*shelf) (refused, err error)) boltfile.Change {
 	return func(tx *bolt.Tx) (refused, err error) {
 		shelf, err := openShelf(tx, name)
 		if errors.Is(err, queue.ErrDamaged) {
-			return err, nil // other queues can go on
+			return err, nil // does not affect other queues
 		}
 		if err != nil {
 			return nil, err
@@ -210,7 +211,7 @@ func (s *Store) onShelf(name string, change func(*shelf) (refused, err error)) b
 }
 
 // view runs a read transaction with the buckets of one queue. It does nothing
-// if there is no such queue.
+// if the queue does not exist.
 func (s *Store) view(name string, do func(*shelf) error) error {
 	if err := queue.CheckName(name); err != nil {
 		return err
@@ -224,7 +225,7 @@ func (s *Store) view(name string, do func(*shelf) error) error {
 	}))
 }
 
-// outward turns errors of the file into those of package queue.
+// outward converts errors of the file to those of package queue.
 func outward(err error) error {
 	switch {
 	case err == nil, errors.Is(err, queue.ErrFull), errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrUnavailable):
@@ -253,7 +254,7 @@ func (s *Store) Put(ctx context.Context, put queue.Put) (queue.PutResult, error)
 		return queue.PutResult{}, err
 	}
 	size := int64(len(request)) + put.BodySize
-	// What can be answered without writing is.
+	// Respond without writing if possible.
 	known, full, err := s.check(put.Queue, put.Key, &put.Limits, size)
 	if err != nil || known != 0 {
 		result.Existing = known
@@ -299,12 +300,12 @@ func (s *Store) Put(ctx context.Context, put queue.Put) (queue.PutResult, error)
 	return result, nil
 }
 
-// errExists refuses a put whose key is known.
-var errExists = errors.New("the key is known")
+// errExists rejects a put whose key already exists.
+var errExists = errors.New("the key already exists")
 
 // checkDisk returns an error if an entry of this size would leave too little
-// disk space. A bbolt file needs more than an entry has, and it needs some to
-// delete entries too; MinFree is there for that.
+// disk space. A bbolt file needs more space than its entries, and also needs
+// space to delete entries; MinFree reserves it.
 func (s *Store) checkDisk(size int64) error {
 	limit := s.minFree.Load()
 	if limit < 0 {
@@ -317,8 +318,8 @@ func (s *Store) checkDisk(size int64) error {
 	return nil
 }
 
-// check returns the state of the entry, or of the tombstone, that has the key,
-// and whether there is room for a new one.
+// check returns the state of the entry or tombstone that has the key, and an
+// error if there is no room for a new entry.
 func (s *Store) check(name, key string, limits *queue.Limits, size int64) (state queue.State, full, err error) {
 	err = s.view(name, func(q *shelf) error {
 		state = q.state(key, s.now())
@@ -328,7 +329,7 @@ func (s *Store) check(name, key string, limits *queue.Limits, size int64) (state
 	return s.seen(name, key, state), full, err
 }
 
-// state returns the state of the entry, or of the tombstone, that has the key.
+// state returns the state of the entry or tombstone that has the key.
 func (s *Store) state(name, key string) (state queue.State, err error) {
 	err = s.view(name, func(q *shelf) error {
 		state = q.state(key, s.now())
@@ -337,7 +338,7 @@ func (s *Store) state(name, key string) (state queue.State, err error) {
 	return s.seen(name, key, state), err
 }
 
-// seen turns waiting into in flight if the entry is leased.
+// seen changes waiting to in flight if the entry is leased.
 func (s *Store) seen(name, key string, state queue.State) queue.State {
 	if state != queue.Waiting {
 		return state

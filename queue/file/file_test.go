@@ -88,8 +88,8 @@ func mustOpen(t testing.TB, o Options) *Store {
 	return store
 }
 
-// crash returns a copy of the file, and of the bodies, as they are at this
-// moment: what a process that was killed leaves behind.
+// crash returns a copy of the file and the bodies in their current state, as
+// after the process was killed.
 func crash(t *testing.T, path string) string {
 	t.Helper()
 	after := filepath.Join(t.TempDir(), "after.db")

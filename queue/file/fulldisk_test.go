@@ -18,10 +18,10 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
-// A disk that is full is stood in for by a limit on the size of files, in a
-// process of its own: the limit is one of the process, and the tool that runs the
-// tests writes files too.
-func TestAFullDiskRefusesEntriesAndLosesNone(t *testing.T) {
+// A limit on the size of files simulates a full disk. The test runs in a
+// separate process, because the limit applies to the whole process and the tool
+// that runs the tests also writes files.
+func TestAFullDiskRejectsEntriesAndLosesNone(t *testing.T) {
 	const inChild = "QUEUE_FILE_FULL_DISK"
 	if os.Getenv(inChild) == "" {
 		child := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
@@ -73,7 +73,7 @@ func TestAFullDiskRefusesEntriesAndLosesNone(t *testing.T) {
 	put(t, store, small("a"))
 	put(t, store, large("b"))
 	if files := bodyFiles(t, path); len(files) != 1 {
-		t.Errorf("there are the files %v, want one", files)
+		t.Errorf("files: %v, want one", files)
 	}
 	if text := log.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "cannot be written") || !strings.Contains(text, "can be written again") {
 		t.Errorf("log is %q, want the loss and the recovery once each", text)

@@ -13,22 +13,23 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/queue/internal/record"
 )
 
-// The file holds the buckets "clock" with the engine's clock, "bodies" with the
-// names of the body files that entries have, and "queues" with a bucket for each
-// queue name. In that, the key "counts" has the counts, and these buckets are:
+// The file contains the buckets "clock" with the engine's clock, "bodies" with
+// the names of the body files of entries, and "queues" with a bucket for each
+// queue name. In that bucket, the key "counts" contains the counts, and these
+// buckets are:
 //
 //	waiting  sequence          → meta
 //	dead     sequence          → meta
 //	payload  sequence          → the length of the request and the request, then the body unless it is a file
-//	due      due, sequence     → nothing: what is waiting, in the order to deliver it
-//	deaths   died, sequence    → nothing: what is dead, in the order to remove it
+//	due      due, sequence     → nothing: waiting entries, in delivery order
+//	deaths   died, sequence    → nothing: dead entries, in removal order
 //	keys     key               → 'e' and the sequence of an entry, or 't' and the meta of a tombstone
-//	tombs    until, key        → nothing: tombstones, in the order to remove them
+//	tombs    until, key        → nothing: tombstones, in removal order
 //
-// An entry keeps its sequence number for life, so that lists are in the order
-// of acceptance. Sequences and times are big-endian with 8 bytes, times are
-// milliseconds of the engine's clock. So every call reads and writes a few
-// pages, however much is waiting.
+// An entry keeps its sequence number until it is removed, so that lists are in
+// the order of acceptance. Sequences and times are big-endian with 8 bytes;
+// times are milliseconds of the engine's clock. Every call reads and writes
+// only a few pages, regardless of the size of the queue.
 const formatVersion = "verify_webhook queue file 1"
 
 var (
@@ -67,7 +68,7 @@ type shelf struct {
 	counts  counts
 }
 
-// openShelf opens a queue to change it, and creates it if there is none.
+// openShelf opens a queue for writing, and creates it if it does not exist.
 func openShelf(tx *bolt.Tx, name string) (*shelf, error) {
 	if found, err := readShelf(tx, name); found != nil || err != nil {
 		return found, err
@@ -84,7 +85,7 @@ func openShelf(tx *bolt.Tx, name string) (*shelf, error) {
 	return readShelf(tx, name)
 }
 
-// readShelf returns nil if there is no such queue.
+// readShelf returns nil if the queue does not exist.
 func readShelf(tx *bolt.Tx, name string) (*shelf, error) {
 	s := &shelf{tx: tx, bucket: tx.Bucket(queuesBucket).Bucket([]byte(name))}
 	if s.bucket == nil {
@@ -93,8 +94,8 @@ func readShelf(tx *bolt.Tx, name string) (*shelf, error) {
 	return s, s.counts.parse(s.bucket.Get(countsKey))
 }
 
-// in returns one of the buckets. What is appended to is filled: the sequence
-// always grows.
+// in returns one of the buckets. Buckets with increasing keys are filled,
+// because their keys are only appended.
 func (s *shelf) in(bucket int) *bolt.Bucket {
 	if s.buckets[bucket] == nil {
 		b := s.bucket.Bucket(bucketNames[bucket])
@@ -147,8 +148,8 @@ func (s *shelf) sequence(key string) (uint64, bool) {
 	return binary.BigEndian.Uint64(value[1:]), true
 }
 
-// find returns the entry that has a sequence number, and the bucket that it is
-// in: waiting or dead.
+// find returns the entry with a sequence number and its bucket: waiting or
+// dead.
 func (s *shelf) find(sequence uint64) (m meta, bucket int, err error) {
 	for _, bucket := range []int{waiting, dead} {
 		if value := s.in(bucket).Get(number(sequence)); value != nil {
@@ -161,7 +162,7 @@ func (s *shelf) find(sequence uint64) (m meta, bucket int, err error) {
 
 // add stores a new entry.
 func (s *shelf) add(m *meta, request, body []byte) error {
-	if old, ok := s.tombstone(m.key); ok { // it has expired
+	if old, ok := s.tombstone(m.key); ok { // expired
 		if err := s.forget(&old); err != nil {
 			return err
 		}
@@ -187,7 +188,7 @@ func (s *shelf) add(m *meta, request, body []byte) error {
 	return s.enter(sequence, m)
 }
 
-// enter adds an entry to the buckets of its state, leave removes it from them.
+// enter adds an entry to the buckets of its state; leave removes it from them.
 func (s *shelf) enter(sequence uint64, m *meta) error {
 	bucket, index, at := s.place(m, 1)
 	if err := s.in(bucket).Put(number(sequence), m.encode()); err != nil {
@@ -204,7 +205,7 @@ func (s *shelf) leave(sequence uint64, m *meta) error {
 	return s.in(index).Delete(pair(at, sequence))
 }
 
-// place returns where an entry is stored, and counts it.
+// place returns the bucket of an entry and counts the entry.
 func (s *shelf) place(m *meta, change int64) (bucket, index int, at int64) {
 	if m.state == queue.Dead {
 		s.counts.dead += change
@@ -223,8 +224,8 @@ func (s *shelf) move(sequence uint64, m *meta, change func(*meta)) error {
 	return s.enter(sequence, m)
 }
 
-// remove deletes an entry with all that belongs to it but its body file, which
-// the caller removes after the transaction.
+// remove deletes an entry with all its data except its body file, which the
+// caller removes after the transaction.
 func (s *shelf) remove(sequence uint64, m *meta) error {
 	if err := s.leave(sequence, m); err != nil {
 		return err
@@ -242,7 +243,7 @@ func (s *shelf) remove(sequence uint64, m *meta) error {
 }
 
 // bury removes an entry and leaves a tombstone, unless its key need not be
-// remembered any more.
+// remembered any longer.
 func (s *shelf) bury(sequence uint64, m *meta, state queue.State, now int64, maxTombstones int64) error {
 	if err := s.remove(sequence, m); err != nil {
 		return err
@@ -273,7 +274,7 @@ func (s *shelf) forget(m *meta) error {
 	return s.in(tombs).Delete(append(number(m.until()), m.key...))
 }
 
-// removeTombstone removes the one that ends first.
+// removeTombstone removes the tombstone that expires first.
 func (s *shelf) removeTombstone() error {
 	name, _ := s.in(tombs).Cursor().First()
 	if name == nil {
@@ -288,13 +289,13 @@ func (s *shelf) removeTombstone() error {
 	return s.in(tombs).Delete(name)
 }
 
-// payload returns the request and the body of an entry, as long as the
-// transaction lasts.
+// payload returns the request and the body of an entry. They are valid during
+// the transaction.
 func (s *shelf) payload(sequence uint64) (request, body []byte, err error) {
 	value := s.in(payload).Get(number(sequence))
 	n, used := binary.Uvarint(value)
 	if used <= 0 || n > uint64(len(value)-used) {
-		return nil, nil, fmt.Errorf("%w: the request of an entry is missing", queue.ErrDamaged)
+		return nil, nil, fmt.Errorf("%w: missing request of an entry", queue.ErrDamaged)
 	}
 	return value[used : used+int(n)], value[used+int(n):], nil
 }
@@ -313,10 +314,10 @@ func parsePair(name []byte) (at int64, sequence uint64) {
 	return int64(binary.BigEndian.Uint64(name)), binary.BigEndian.Uint64(name[8:])
 }
 
-// counts are kept in the transactions that change what they count.
+// counts are updated in the transactions that change what they count.
 type counts struct {
 	waiting, dead, tombstones, bytes int64
-	maxTombstones                    int64 // of the last put
+	maxTombstones                    int64 // set by the last put
 	paused                           bool
 }
 
@@ -338,12 +339,12 @@ func (c *counts) parse(b []byte) error {
 	d := record.NewDecoder(b)
 	*c = counts{waiting: d.Int(), dead: d.Int(), tombstones: d.Int(), bytes: d.Int(), maxTombstones: d.Int(), paused: d.Uint() != 0}
 	if !d.Done() {
-		return fmt.Errorf("%w: the counts of a queue cannot be read", queue.ErrDamaged)
+		return fmt.Errorf("%w: cannot decode the counts of a queue", queue.ErrDamaged)
 	}
 	return nil
 }
 
-// room returns an error if an entry of this size has no room.
+// room returns an error if a limit leaves no room for an entry of this size.
 func (c *counts) room(limits *queue.Limits, size int64) error {
 	if limits.MaxEntries > 0 && c.waiting+c.dead >= limits.MaxEntries {
 		return &queue.FullError{What: queue.FullEntries, Limit: limits.MaxEntries}
@@ -364,25 +365,25 @@ func (c *counts) tombstoneLimit() int64 {
 
 func (c *counts) empty() bool { return c.waiting+c.dead+c.tombstones == 0 && !c.paused }
 
-// meta is what changes of an entry, and what tombstones keep of it. Times are
-// milliseconds, by the engine's clock unless said otherwise.
+// meta is the part of an entry that changes, and the contents of a tombstone.
+// Times are milliseconds of the engine's clock unless stated otherwise.
 type meta struct {
 	state              queue.State
 	key                string
 	accepted           int64 // by the wall clock
 	put, since, due    int64
-	ended              int64 // when it died, was delivered or discarded
+	ended              int64 // when it became dead, delivered or discarded
 	remember           int64
 	attempts, failures int
 	status             int
 	error              string
 	at                 int64 // of the last attempt, by the wall clock; 0 before it
 	bodySize, size     int64
-	file               string // of the body; empty if it is in the payload
+	file               string // of the body; empty if the body is in the payload
 	sum                uint32 // CRC-32C of the body
 }
 
-// until is when a tombstone of it expires.
+// until is when the tombstone of this entry expires.
 func (m *meta) until() int64 { return m.put + m.remember }
 
 func (m *meta) encode() []byte {
@@ -406,12 +407,12 @@ func parseMeta(b []byte) (meta, error) {
 		error: d.String(), file: d.String(),
 	}
 	if !d.Done() || m.state < queue.Waiting || m.state > queue.Discarded {
-		return meta{}, fmt.Errorf("%w: an entry cannot be read", queue.ErrDamaged)
+		return meta{}, fmt.Errorf("%w: cannot decode an entry", queue.ErrDamaged)
 	}
 	return m, nil
 }
 
-// attempt adds how an attempt ended.
+// attempt records the result of an attempt.
 func (m *meta) attempt(o *queue.Outcome, wall time.Time) {
 	if !o.Uncounted {
 		m.attempts++
@@ -423,7 +424,7 @@ func (m *meta) attempt(o *queue.Outcome, wall time.Time) {
 	m.status, m.error, m.at = o.Result.Status, queue.Shorten(o.Result.Error), o.Result.At.UnixMilli()
 }
 
-// entry returns what the caller sees of m, but the request.
+// entry returns the queue.Entry of m, without the request.
 func (m *meta) entry(name string, now int64) queue.Entry {
 	e := queue.Entry{
 		Queue: name, Key: m.key, State: m.state, BodySize: m.bodySize, Accepted: time.UnixMilli(m.accepted),

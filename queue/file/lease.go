@@ -17,16 +17,17 @@ import (
 
 // Lease implements [queue.Queue]. It writes nothing.
 func (s *Store) Lease(ctx context.Context, name string, n int, lease time.Duration) (leases []queue.Lease, next time.Duration, err error) {
-	// Without this, entries would be delivered whose delivery cannot be recorded.
+	// Without this check, entries would be delivered without a durable record
+	// of it.
 	if err := s.file.Trouble(); err != nil {
 		return nil, 0, outward(err)
 	}
 	f := s.flow(name)
 	var broken []damage
 	next = -1
-	// What is in flight is looked up under the lock, and the transaction begins
-	// after it is taken: an entry that is no longer held is no longer waiting in
-	// it either, if it was delivered.
+	// The entries in flight are read under the lock before the transaction
+	// begins: an entry that is no longer held, because it was delivered, is
+	// also no longer waiting in the transaction.
 	f.mu.Lock()
 	err = s.view(name, func(q *shelf) error {
 		if !q.counts.paused {
@@ -43,7 +44,7 @@ func (s *Store) Lease(ctx context.Context, name string, n int, lease time.Durati
 	return leases, next, err
 }
 
-// damage is an entry that cannot be delivered, because it cannot be read.
+// damage is an entry that cannot be delivered because it is unreadable.
 type damage struct {
 	lease queue.Lease
 	err   error
@@ -72,7 +73,7 @@ func (s *Store) lease(f *flow, q *shelf, name string, n int, lease time.Duration
 		}
 		leases = append(leases, l)
 	}
-	for _, h := range f.held { // a lease that expires makes an entry due
+	for _, h := range f.held { // an entry is due when its lease expires
 		if left := h.expires.Sub(clock); !h.busy && (next < 0 || left < next) {
 			next = max(left, 0)
 		}
@@ -80,8 +81,8 @@ func (s *Store) lease(f *flow, q *shelf, name string, n int, lease time.Duration
 	return leases, broken, next
 }
 
-// read returns an entry with its request and its body. It returns what can be
-// read, and an error if something cannot.
+// read returns an entry with its request and its body. If a part is unreadable,
+// it returns the rest and an error.
 func (s *Store) read(q *shelf, name string, sequence uint64, now int64) (queue.Lease, error) {
 	m, _, err := q.find(sequence)
 	if err != nil {
@@ -100,16 +101,17 @@ func (s *Store) read(q *shelf, name string, sequence uint64, now int64) (queue.L
 	return l, errors.Join(err, bodyErr)
 }
 
-// buryDamaged takes an entry that cannot be read out of the way of the others.
+// buryDamaged marks an unreadable entry as dead, so that it does not block
+// others.
 func (s *Store) buryDamaged(ctx context.Context, name string, d damage) error {
-	if d.lease.Entry.Key == "" { // not even what it is can be read
+	if d.lease.Entry.Key == "" { // its key is unreadable too
 		return s.dropIndex(ctx, name, d.lease.Token)
 	}
 	return s.Finish(ctx, d.lease, queue.Outcome{Action: queue.Bury, Uncounted: true, Result: queue.Result{Error: d.err.Error()}})
 }
 
-// dropIndex lets no lease find an entry again that cannot be read. What can be
-// read of it stays in the file.
+// dropIndex removes an unreadable entry from the index of due entries, so that
+// it is not leased again. Its readable data remains in the file.
 func (s *Store) dropIndex(ctx context.Context, name, token string) error {
 	sequence := sequenceOf(token)
 	defer s.flow(name).unclaim([]uint64{sequence})
@@ -161,8 +163,8 @@ func (s *Store) Finish(ctx context.Context, l queue.Lease, outcome queue.Outcome
 		return nil
 	}
 	file := ""
-	// Until it is recorded the entry is held, so a provider's put, which is
-	// answered only when it is durable, goes first.
+	// The entry stays leased until this is recorded. A provider waits for the
+	// result of a put, so puts have priority.
 	return s.updatePatiently(ctx, name, func(q *shelf) (refused, err error) {
 		m, bucket, err := q.find(sequence)
 		if err != nil || bucket != waiting {
@@ -196,9 +198,9 @@ func (s *Store) finish(q *shelf, sequence uint64, m *meta, outcome *queue.Outcom
 	return "", q.move(sequence, m, func(m *meta) { *m = changed })
 }
 
-// finishFor replaces an entry by a tombstone that has what changed says.
+// finishFor replaces an entry by a tombstone with the contents of changed.
 func (s *shelf) finishFor(sequence uint64, m, changed *meta, state queue.State, now int64) error {
-	changed.due, changed.state = m.due, m.state // where it is to be removed from
+	changed.due, changed.state = m.due, m.state // select the buckets to remove it from
 	return s.bury(sequence, changed, state, now, s.counts.tombstoneLimit())
 }
 
@@ -215,7 +217,8 @@ func (s *Store) finished(name, key string, action queue.Action) error {
 	}
 }
 
-// end lets no other caller lease the entry while its lease is being ended.
+// end prevents other callers from leasing the entry while its lease is being
+// ended.
 func (f *flow) end(sequence uint64, token string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -227,7 +230,7 @@ func (f *flow) end(sequence uint64, token string) bool {
 	return true
 }
 
-// done ends a lease, or keeps it if ending it has failed.
+// done ends a lease, or keeps it if ending it failed.
 func (f *flow) done(sequence uint64, token string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -241,8 +244,8 @@ func (f *flow) done(sequence uint64, token string, err error) {
 	}
 }
 
-// claim lets no caller lease an entry while an operator changes it. It fails if
-// the entry is in flight.
+// claim prevents others from leasing an entry while an operator changes it. It
+// fails if the entry is in flight.
 func (f *flow) claim(sequence uint64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -355,7 +358,7 @@ func (s *Store) Names(context.Context) (names []string, err error) {
 	return names, err
 }
 
-// maxSearch bounds how many entries are read for one page.
+// maxSearch is the maximum number of entries read for one page.
 const maxSearch = 10_000
 
 // List implements [queue.Queue].
@@ -398,7 +401,7 @@ func (s *Store) List(_ context.Context, filter queue.Filter) (page queue.Page, e
 	return page, err
 }
 
-// lister merges the entries that are waiting and those that are dead.
+// lister merges waiting and dead entries.
 type lister struct {
 	cursors []*bolt.Cursor
 	keys    [][]byte
@@ -472,8 +475,8 @@ func (s *Store) Discard(ctx context.Context, name string, list []string) (int, e
 	})
 }
 
-// change changes the entries that are dead or waiting. change returns the body
-// file that is no longer needed.
+// change changes entries that are dead or waiting. The function change returns
+// the body file that is no longer needed.
 func (s *Store) change(ctx context.Context, name string, list []string, change func(*shelf, uint64, *meta) (string, error)) (int, error) {
 	if err := queue.CheckKeys(name, list); err != nil {
 		return 0, err
@@ -552,10 +555,10 @@ func (s *Store) SetPaused(ctx context.Context, name string, paused bool) error {
 	}, nil)
 }
 
-// maxExpired bounds what one call of Expire removes.
+// maxExpired is the maximum number of removals per call of Expire.
 const maxExpired = 500
 
-// Expire implements [queue.Queue]. It writes only if there is something to do.
+// Expire implements [queue.Queue]. It writes only if something has expired.
 func (s *Store) Expire(ctx context.Context, name string, keep time.Duration) (more bool, err error) {
 	now := s.now()
 	before := now - milliseconds(keep)
@@ -590,7 +593,7 @@ func (s *Store) Expire(ctx context.Context, name string, keep time.Duration) (mo
 	return more, err
 }
 
-// expired returns the first name of an index if its time has come.
+// expired returns the first name of an index if it has expired.
 func (s *shelf) expired(index int, before int64) []byte {
 	name, _ := s.in(index).Cursor().First()
 	if len(name) < 8 || int64(binary.BigEndian.Uint64(name)) > before {
@@ -608,7 +611,7 @@ func (s *shelf) expireDead(before int64) (files []string, err error) {
 		}
 		_, sequence := parsePair(name)
 		m, _, err := s.find(sequence)
-		if err != nil { // it cannot be read: let it not block the others
+		if err != nil { // unreadable: it must not block others
 			if err := s.in(deaths).Delete(bytes.Clone(name)); err != nil {
 				return nil, err
 			}

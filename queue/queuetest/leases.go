@@ -29,7 +29,7 @@ func nextDue(t *testing.T, q queue.Queue) time.Duration {
 }
 
 var leases = map[string]func(*testing.T, Instance){
-	"what is due comes in the order in which it is due": func(t *testing.T, q Instance) {
+	"entries are leased in the order in which they are due": func(t *testing.T, q Instance) {
 		for _, c := range []struct {
 			key   string
 			delay time.Duration
@@ -43,12 +43,12 @@ var leases = map[string]func(*testing.T, Instance){
 		q.Advance(t, 30*time.Minute)
 		take(t, q, "b", "c")
 		q.Advance(t, 40*time.Minute)
-		taken := takeAll(t, q, 10) // the lease of a has ended too
+		taken := takeAll(t, q, 10) // the lease of a has expired too
 		if got := fmt.Sprint(keysOf(taken)); got != "[a d]" {
 			t.Errorf("took %v", got)
 		}
 	},
-	"at most n at a time": func(t *testing.T, q Instance) {
+	"at most n entries are leased": func(t *testing.T, q Instance) {
 		for n := range 5 {
 			mustPut(t, q, newPut(strconv.Itoa(n)))
 		}
@@ -56,14 +56,14 @@ var leases = map[string]func(*testing.T, Instance){
 		for _, want := range []int{2, 2, 1, 0} {
 			taken := takeAll(t, q, 2)
 			if len(taken) != want {
-				t.Fatalf("took %d, want %d", len(taken), want)
+				t.Fatalf("leased %d, want %d", len(taken), want)
 			}
 			for _, l := range taken {
 				seen[l.Entry.Key] = true
 			}
 		}
 		if len(seen) != 5 {
-			t.Errorf("took %v", seen)
+			t.Errorf("leased %v", seen)
 		}
 	},
 	"lease says when the next entry is due": func(t *testing.T, q Instance) {
@@ -88,7 +88,7 @@ var leases = map[string]func(*testing.T, Instance){
 			t.Errorf("with an empty queue: %v", next)
 		}
 	},
-	"of many callers one gets each entry": func(t *testing.T, q Instance) {
+	"each entry is leased by one of many callers": func(t *testing.T, q Instance) {
 		for n := range 40 {
 			mustPut(t, q, newPut(strconv.Itoa(n)))
 		}
@@ -120,15 +120,15 @@ var leases = map[string]func(*testing.T, Instance){
 		all.Wait()
 		for key, n := range got {
 			if n != 1 {
-				t.Errorf("entry %s was taken %d times", key, n)
+				t.Errorf("entry %s was leased %d times", key, n)
 			}
 		}
 		if len(got) != 40 {
-			t.Errorf("%d entries of 40 were taken", len(got))
+			t.Errorf("%d of 40 entries were leased", len(got))
 		}
 		counts(t, q, 0, 0, 0, 40)
 	},
-	"a lease that expires gives the entry to the next": func(t *testing.T, q Instance) {
+	"an entry can be leased again when its lease expires": func(t *testing.T, q Instance) {
 		mustPut(t, q, newPut("k"))
 		old := take(t, q, "k")[0]
 		counts(t, q, 0, 1, 0, 0)
@@ -146,9 +146,9 @@ var leases = map[string]func(*testing.T, Instance){
 		wantError(t, "Renew by the former holder", q.Renew(t.Context(), old, lease), queue.ErrNotLeased)
 		hasState(t, q, "k", queue.InFlight)
 		finish(t, q, renewed, queue.Outcome{Action: queue.Deliver})
-		finish(t, q, old, queue.Outcome{Action: queue.Deliver}) // it is
+		finish(t, q, old, queue.Outcome{Action: queue.Deliver}) // it is delivered
 	},
-	"a lease that has expired can be finished while nobody else has it": func(t *testing.T, q Instance) {
+	"an expired lease can be finished if the entry was not leased again": func(t *testing.T, q Instance) {
 		for _, action := range []queue.Action{queue.PutBack, queue.Retry, queue.Deliver} {
 			if action == queue.PutBack {
 				mustPut(t, q, newPut("k"))
@@ -159,7 +159,7 @@ var leases = map[string]func(*testing.T, Instance){
 		}
 		hasState(t, q, "k", queue.Delivered)
 	},
-	"a renewed lease lasts": func(t *testing.T, q Instance) {
+	"a renewed lease remains valid": func(t *testing.T, q Instance) {
 		mustPut(t, q, newPut("k"))
 		l := take(t, q, "k")[0]
 		for range 3 {
@@ -174,7 +174,7 @@ var leases = map[string]func(*testing.T, Instance){
 		q.Advance(t, lease-time.Minute)
 		take(t, q)
 		q.Advance(t, 2*time.Minute)
-		if err := q.Renew(t.Context(), l, lease); err != nil { // nobody else has it
+		if err := q.Renew(t.Context(), l, lease); err != nil { // the entry was not leased again
 			t.Fatal(err)
 		}
 		take(t, q)
@@ -184,7 +184,7 @@ var leases = map[string]func(*testing.T, Instance){
 }
 
 var ends = map[string]func(*testing.T, Instance){
-	"an attempt that fails is waiting until it is due again": func(t *testing.T, q Instance) {
+	"after a failed attempt the entry waits until it is due again": func(t *testing.T, q Instance) {
 		mustPut(t, q, newPut("k"))
 		at := time.UnixMilli(1_790_000_000_000)
 		finish(t, q, take(t, q, "k")[0], queue.Outcome{
@@ -204,7 +204,7 @@ var ends = map[string]func(*testing.T, Instance){
 			t.Errorf("the entry is %+v", l.Entry)
 		}
 	},
-	"what an attempt counts as": func(t *testing.T, q Instance) {
+	"attempts and failures are counted": func(t *testing.T, q Instance) {
 		mustPut(t, q, newPut("k"))
 		for _, step := range []struct {
 			outcome            queue.Outcome
@@ -224,7 +224,7 @@ var ends = map[string]func(*testing.T, Instance){
 			}
 		}
 	},
-	"a dead entry is kept whole and not delivered": func(t *testing.T, q Instance) {
+	"a dead entry keeps its request and body and is not leased": func(t *testing.T, q Instance) {
 		mustPut(t, q, newPut("k"))
 		bury(t, q, "k")
 		e := hasState(t, q, "k", queue.Dead)
@@ -242,7 +242,7 @@ var ends = map[string]func(*testing.T, Instance){
 		mustPut(t, q, newPut("k"))
 		l := take(t, q, "k")[0]
 		finish(t, q, l, queue.Outcome{Action: queue.PutBack})
-		wantError(t, "Finish again", q.Finish(t.Context(), l, queue.Outcome{Action: queue.PutBack}), queue.ErrNotLeased)
+		wantError(t, "second Finish", q.Finish(t.Context(), l, queue.Outcome{Action: queue.PutBack}), queue.ErrNotLeased)
 		take(t, q, "k")
 	},
 	"finishing twice": func(t *testing.T, q Instance) {
@@ -262,7 +262,7 @@ var ends = map[string]func(*testing.T, Instance){
 			wantError(t, fmt.Sprint(c), q.Finish(t.Context(), l, queue.Outcome{Action: c.again}), c.want)
 		}
 	},
-	"a long error is cut off": func(t *testing.T, q Instance) {
+	"a long error is truncated": func(t *testing.T, q Instance) {
 		mustPut(t, q, newPut("k"))
 		long := make([]byte, 10*queue.MaxErrorLength)
 		for i := range long {

@@ -13,7 +13,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
-// model is a queue as simple as can be, which says what the others must do.
+// model is the simplest possible queue. It is the reference for the others.
 type model struct {
 	now     time.Duration
 	entries map[string]*modelEntry
@@ -26,7 +26,7 @@ type modelEntry struct {
 	ended              time.Duration
 	attempts, failures int
 	token              string        // of the last lease
-	leased             time.Duration // until then
+	leased             time.Duration // expiry of the lease
 }
 
 func (e *modelEntry) tombstone() bool {
@@ -45,7 +45,7 @@ func (m *model) state(key string) queue.State {
 	}
 }
 
-// expire removes what has had its time.
+// expire removes expired entries and tombstones.
 func (m *model) expire(keep time.Duration) {
 	for key, e := range m.entries {
 		switch {
@@ -56,7 +56,7 @@ func (m *model) expire(keep time.Duration) {
 	}
 }
 
-// finish ends an entry, of which a tombstone is left for a time.
+// finish ends an entry and leaves a tombstone for a while.
 func (m *model) finish(key string, state queue.State) {
 	e := m.entries[key]
 	e.state, e.token = state, ""
@@ -65,7 +65,8 @@ func (m *model) finish(key string, state queue.State) {
 	}
 }
 
-// due returns what can be leased, in the order in which it is due.
+// due returns the entries that can be leased, in the order in which they are
+// due.
 func (m *model) due() (keys []string) {
 	for key, e := range m.entries {
 		if m.state(key) == queue.Waiting && e.due <= m.now && !m.paused {
@@ -76,7 +77,8 @@ func (m *model) due() (keys []string) {
 	return keys
 }
 
-// agreement: random operations do to a queue what they do to the model.
+// agreement checks that random operations have the same results in a queue and
+// in the model.
 var agreement = map[string]func(*testing.T, Instance){
 	"a queue agrees with the model": func(t *testing.T, q Instance) {
 		for seed := range uint64(6) {
@@ -90,9 +92,9 @@ var agreement = map[string]func(*testing.T, Instance){
 	},
 }
 
-// comparison does the same to a queue and to the model. Time passes in steps of
-// 20 minutes, and what begins or ends lies between them, so that what an engine
-// rounds makes no difference.
+// comparison performs the same operations on a queue and on the model. Time
+// advances in steps of 20 minutes, and leases and other times begin and end
+// between the steps, so that rounding in an engine makes no difference.
 type comparison struct {
 	t      *testing.T
 	r      *rand.Rand
@@ -175,7 +177,7 @@ func (c *comparison) lease() {
 	}
 	for i, l := range taken {
 		e := c.model.entries[l.Entry.Key]
-		// Those that are due at the same time may come in any order.
+		// Entries that are due at the same time can have any order.
 		if e == nil || !slices.Contains(due, l.Entry.Key) || e.due != c.model.entries[due[i]].due {
 			c.fail("Lease(%d) = %v; due are %v", n, keysOf(taken), due)
 		}
@@ -198,7 +200,7 @@ func (c *comparison) near(what string, got, want time.Duration) {
 	}
 }
 
-// anyLease returns one that was taken, which may be lost by now.
+// anyLease returns one of the leases, which may have ended.
 func (c *comparison) anyLease() (queue.Lease, bool) {
 	if len(c.leases) == 0 {
 		return queue.Lease{}, false
@@ -324,7 +326,8 @@ func (c *comparison) pause() {
 	}
 }
 
-// crash opens the queue again. Leases may outlive that or not: all end first.
+// crash reopens the queue. Leases may or may not survive a crash, so all are
+// ended first.
 func (c *comparison) crash() {
 	for _, l := range c.leases {
 		if e := c.model.entries[l.Entry.Key]; e != nil && e.token == l.Token {
@@ -354,7 +357,7 @@ func (c *comparison) compare() {
 		switch {
 		case !e.tombstone():
 		case c.model.state(key) == 0:
-			expired++ // may still be counted
+			expired++ // may still count
 		default:
 			tombstones++
 		}
@@ -366,7 +369,7 @@ func (c *comparison) compare() {
 	}
 }
 
-// empty removes everything, so that the counts begin at 0 again.
+// empty removes everything, so that the counts restart at 0.
 func (c *comparison) empty() {
 	c.q.Advance(c.t, 10*remember)
 	c.model.now += 10 * remember

@@ -21,7 +21,7 @@ func full(t *testing.T, q queue.Queue, put queue.Put, what string) {
 }
 
 var bounds = map[string]func(*testing.T, Instance){
-	"the number of entries is bounded": func(t *testing.T, q Instance) {
+	"the number of entries is limited": func(t *testing.T, q Instance) {
 		limited := func(key string) queue.Put {
 			put := newPut(key)
 			put.Limits.MaxEntries = 3
@@ -33,19 +33,19 @@ var bounds = map[string]func(*testing.T, Instance){
 		l := take(t, q, "in flight")[0]
 		mustPut(t, q, limited("waiting"))
 		full(t, q, limited("more"), queue.FullEntries)
-		result, err := q.Put(t.Context(), limited("waiting")) // known
+		result, err := q.Put(t.Context(), limited("waiting")) // the key exists
 		if err != nil || result.Existing != queue.Waiting {
-			t.Fatalf("Put of a known key = %+v, %v", result, err)
+			t.Fatalf("Put of an existing key = %+v, %v", result, err)
 		}
 		finish(t, q, l, queue.Outcome{Action: queue.Deliver})
 		mustPut(t, q, limited("more"))
-		full(t, q, limited("still more"), queue.FullEntries)
+		full(t, q, limited("one more"), queue.FullEntries)
 		other := limited("more")
-		other.Queue = "other" // has limits of its own
+		other.Queue = "other" // has its own limits
 		mustPut(t, q, other)
 		mustPut(t, q, newPut("without a limit"))
 	},
-	"the bytes are bounded": func(t *testing.T, q Instance) {
+	"the number of bytes is limited": func(t *testing.T, q Instance) {
 		limited := func(key string, size int) queue.Put {
 			put := newPut(key)
 			put.Body, put.BodySize = bytes.NewReader(bodyOf(size)), int64(size)
@@ -65,7 +65,7 @@ var bounds = map[string]func(*testing.T, Instance){
 		counts(t, q, 0, 0, 0, 2)
 		mustPut(t, q, limited("more", 200_000))
 	},
-	"tombstones are bounded: the oldest go": func(t *testing.T, q Instance) {
+	"tombstones are limited: the oldest are removed": func(t *testing.T, q Instance) {
 		for n := range 5 {
 			put := newPut(strconv.Itoa(n))
 			put.Limits.MaxTombstones = 3
@@ -78,7 +78,7 @@ var bounds = map[string]func(*testing.T, Instance){
 		hasState(t, q, "1", 0)
 		hasState(t, q, "2", queue.Delivered)
 	},
-	"dead entries go when they have been kept": func(t *testing.T, q Instance) {
+	"dead entries are removed after their retention": func(t *testing.T, q Instance) {
 		const keep = 30 * 24 * time.Hour
 		put := newPut("big")
 		put.Body, put.BodySize = bytes.NewReader(bodyOf(1<<20)), 1<<20
@@ -101,7 +101,7 @@ var bounds = map[string]func(*testing.T, Instance){
 		}
 		counts(t, q, 2, 0, 0, 0)
 	},
-	"expiring is bounded and says whether there is more": func(t *testing.T, q Instance) {
+	"Expire is limited and reports whether there is more": func(t *testing.T, q Instance) {
 		const n = 1200
 		for range n {
 			mustPut(t, q, newPut(""))
@@ -202,7 +202,7 @@ var operating = map[string]func(*testing.T, Instance){
 			}
 		}
 	},
-	"a listed entry has no request, and says the rest": func(t *testing.T, q Instance) {
+	"a listed entry has everything but its request": func(t *testing.T, q Instance) {
 		mustPut(t, q, newPut("k"))
 		finish(t, q, take(t, q, "k")[0], queue.Outcome{Action: queue.Retry, Delay: time.Hour, Result: queue.Result{Status: 500, Error: "no"}})
 		page, err := q.List(t.Context(), queue.Filter{Queue: name})
@@ -215,7 +215,7 @@ var operating = map[string]func(*testing.T, Instance){
 			t.Errorf("the entry is %+v", e)
 		}
 	},
-	"filters that cannot be": func(t *testing.T, q Instance) {
+	"invalid filters": func(t *testing.T, q Instance) {
 		for _, f := range []queue.Filter{{}, {Queue: name, State: queue.Delivered}, {Queue: name, State: queue.Discarded}, {Queue: name, After: "!"}} {
 			_, err := q.List(t.Context(), f)
 			wantError(t, "List", err, queue.ErrInvalid)
@@ -224,7 +224,7 @@ var operating = map[string]func(*testing.T, Instance){
 			t.Errorf("List of an unknown queue = %+v, %v", page, err)
 		}
 	},
-	"retry makes entries due and begins their schedule anew": func(t *testing.T, q Instance) {
+	"retry makes entries due and restarts their schedule": func(t *testing.T, q Instance) {
 		mustPut(t, q, newPut("dead"))
 		bury(t, q, "dead")
 		put := newPut("later")
@@ -250,7 +250,7 @@ var operating = map[string]func(*testing.T, Instance){
 		}
 		counts(t, q, 0, 3, 0, 1)
 	},
-	"discard gives entries up": func(t *testing.T, q Instance) {
+	"discard removes entries that are dead or waiting": func(t *testing.T, q Instance) {
 		for _, key := range []string{"dead", "in flight", "waiting"} {
 			mustPut(t, q, newPut(key))
 			switch key {
@@ -270,7 +270,7 @@ var operating = map[string]func(*testing.T, Instance){
 			t.Errorf("Retry of discarded entries = %d, %v", n, err)
 		}
 	},
-	"too many keys at a time": func(t *testing.T, q Instance) {
+	"too many keys in one call": func(t *testing.T, q Instance) {
 		for _, do := range []func() (int, error){
 			func() (int, error) { return q.Retry(t.Context(), name, make([]string, queue.MaxKeys+1)) },
 			func() (int, error) { return q.Discard(t.Context(), name, make([]string, queue.MaxKeys+1)) },
@@ -280,7 +280,7 @@ var operating = map[string]func(*testing.T, Instance){
 			wantError(t, "too many keys", err, queue.ErrInvalid)
 		}
 	},
-	"a paused queue takes entries and gives none": func(t *testing.T, q Instance) {
+	"a paused queue accepts entries and leases none": func(t *testing.T, q Instance) {
 		mustPut(t, q, newPut("in flight"))
 		l := take(t, q, "in flight")[0]
 		if err := q.SetPaused(t.Context(), name, true); err != nil {
@@ -293,7 +293,7 @@ var operating = map[string]func(*testing.T, Instance){
 		}
 		finish(t, q, l, queue.Outcome{Action: queue.Deliver})
 		if !counts(t, q, 1, 0, 0, 1).Paused {
-			t.Error("Stats do not say that it is paused")
+			t.Error("Stats do not report that it is paused")
 		}
 		if err := q.SetPaused(t.Context(), name, false); err != nil {
 			t.Fatal(err)
@@ -420,7 +420,7 @@ var crashes = map[string]func(*testing.T, Instance){
 		}
 
 		q = q.Reopen(t)
-		q.Advance(t, lease+time.Minute) // of big, which was in flight
+		q.Advance(t, lease+time.Minute) // big was in flight
 		counts(t, q, 3, 0, 1, 1)
 		exists(t, q, "delivered", queue.Delivered)
 		exists(t, q, "dead", queue.Dead)
@@ -441,13 +441,13 @@ var crashes = map[string]func(*testing.T, Instance){
 		counts(t, q, 1, 2, 1, 1)
 		q.Advance(t, 24*time.Hour)
 		if taken := takeAll(t, q, 10); len(taken) != 3 {
-			t.Errorf("a day later %v are due", keysOf(taken))
+			t.Errorf("a day later, due entries are %v", keysOf(taken))
 		}
 		if s, err := q.Stats(t.Context(), "paused"); err != nil || !s.Paused || s.Waiting != 1 {
 			t.Errorf("Stats = %+v, %v", s, err)
 		}
 	},
-	"steps of the clock lose nothing and hold nothing up": func(t *testing.T, q Instance) {
+	"steps of the clock lose and delay nothing": func(t *testing.T, q Instance) {
 		const step = 400 * 24 * time.Hour
 		put := newPut("later")
 		put.Delay = 30 * time.Minute
@@ -470,16 +470,16 @@ var crashes = map[string]func(*testing.T, Instance){
 		exists(t, q, "delivered", queue.Delivered)
 		e := hasState(t, q, "later", queue.Waiting)
 		if e.DueIn > 0 {
-			t.Errorf("an entry is due in %v, later than it was to be", e.DueIn)
+			t.Errorf("an entry is due in %v, later than expected", e.DueIn)
 		}
 		deliver(t, q, "later")
 		q.StepClock(t, step)
 		mustPut(t, q, newPut("after"))
 		if got := takeAll(t, q, 10); !slices.Contains(keysOf(got), "after") {
-			t.Errorf("took %v", keysOf(got))
+			t.Errorf("leased %v", keysOf(got))
 		}
 	},
-	"a closed queue refuses": func(t *testing.T, q Instance) {
+	"a closed queue rejects calls": func(t *testing.T, q Instance) {
 		mustPut(t, q, newPut("k"))
 		l := take(t, q, "k")[0]
 		if err := q.Close(); err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 var puts = map[string]func(*testing.T, Instance){
-	"an entry comes back as it was put": func(t *testing.T, q Instance) {
+	"an entry is returned as it was put": func(t *testing.T, q Instance) {
 		put := newPut("k")
 		put.Accepted = time.UnixMilli(1_790_000_000_123)
 		mustPut(t, q, put)
@@ -28,7 +28,7 @@ var puts = map[string]func(*testing.T, Instance){
 			t.Errorf("the entry is %+v", l.Entry)
 		}
 	},
-	"a request that is empty": func(t *testing.T, q Instance) {
+	"an empty request": func(t *testing.T, q Instance) {
 		mustPut(t, q, queue.Put{Queue: name, Key: "k"})
 		l := take(t, q, "k")[0]
 		if l.Entry.Request.Method != "" || len(l.Entry.Request.Header) != 0 || l.Entry.Accepted.IsZero() {
@@ -56,7 +56,7 @@ var puts = map[string]func(*testing.T, Instance){
 		}
 		counts(t, q, 0, 0, 0, 8)
 	},
-	"a body with another size than announced is not stored": func(t *testing.T, q Instance) {
+	"a body whose size differs from BodySize is rejected": func(t *testing.T, q Instance) {
 		for _, size := range []int{10, 200 << 10, 3 << 20} {
 			for _, off := range []int64{-1, 1} {
 				put := newPut("k")
@@ -72,7 +72,7 @@ var puts = map[string]func(*testing.T, Instance){
 		hasState(t, q, "k", 0)
 		counts(t, q, 0, 0, 0, 0)
 	},
-	"what can never be stored is refused": func(t *testing.T, q Instance) {
+	"invalid entries are rejected": func(t *testing.T, q Instance) {
 		for what, change := range map[string]func(*queue.Put){
 			"no name":             func(p *queue.Put) { p.Queue = "" },
 			"a long name":         func(p *queue.Put) { p.Queue = strings.Repeat("n", queue.MaxNameLength+1) },
@@ -104,7 +104,7 @@ var puts = map[string]func(*testing.T, Instance){
 			t.Errorf("Names = %q, %v", names, err)
 		}
 	},
-	"a put without a key gets a random one": func(t *testing.T, q Instance) {
+	"a put without a key gets a random key": func(t *testing.T, q Instance) {
 		a, b := mustPut(t, q, newPut("")), mustPut(t, q, newPut(""))
 		if a == b || len(a) != 22 {
 			t.Errorf("keys %q and %q", a, b)
@@ -112,7 +112,7 @@ var puts = map[string]func(*testing.T, Instance){
 		hasState(t, q, a, queue.Waiting)
 		counts(t, q, 2, 0, 0, 0)
 	},
-	"a known key changes nothing in any state": func(t *testing.T, q Instance) {
+	"a put of an existing key changes nothing in any state": func(t *testing.T, q Instance) {
 		mustPut(t, q, newPut("k"))
 		exists(t, q, "k", queue.Waiting)
 		l := take(t, q, "k")[0]
@@ -145,7 +145,7 @@ var puts = map[string]func(*testing.T, Instance){
 			t.Errorf("Get = %v, %v", e.State, err)
 		}
 	},
-	"of many puts of one key one is stored": func(t *testing.T, q Instance) {
+	"one of many concurrent puts of a key is stored": func(t *testing.T, q Instance) {
 		var all sync.WaitGroup
 		results := make([]queue.PutResult, 20)
 		for i := range results {
@@ -164,11 +164,11 @@ var puts = map[string]func(*testing.T, Instance){
 			}
 		}
 		if stored != 1 {
-			t.Errorf("%d of the puts say that they stored the entry", stored)
+			t.Errorf("%d of the puts report that they stored the entry", stored)
 		}
 		counts(t, q, 1, 0, 0, 0)
 	},
-	"the key of a delivered entry is remembered for its time, counted from the put": func(t *testing.T, q Instance) {
+	"the tombstone of a delivered entry is kept for Remember after the put": func(t *testing.T, q Instance) {
 		for _, c := range []struct {
 			state  queue.State
 			finish queue.Action
@@ -198,7 +198,7 @@ var puts = map[string]func(*testing.T, Instance){
 			}
 		}
 	},
-	"nothing is remembered of an entry that was delivered later than that": func(t *testing.T, q Instance) {
+	"an entry that is delivered after Remember leaves no tombstone": func(t *testing.T, q Instance) {
 		mustPut(t, q, newPut("k"))
 		q.Advance(t, remember+time.Minute)
 		exists(t, q, "k", queue.Waiting)

@@ -1,5 +1,5 @@
-// Package queuetest is the conformance suite of queues: what [queue.Queue]
-// promises, written as tests that every engine runs.
+// Package queuetest is the conformance suite of queues. Every engine runs its
+// tests of [queue.Queue].
 package queuetest
 
 import (
@@ -17,30 +17,30 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
-// Subject is an engine that is put to the test.
+// Subject is an engine to test.
 type Subject struct {
 	// Open returns an empty queue that is closed with t.
 	Open func(t *testing.T) Instance
 	// Bubble runs every test with the fake time of testing/synctest. An engine
-	// that talks over the network cannot be tested in it.
+	// that uses the network cannot be tested in it.
 	Bubble bool
 }
 
-// Instance is one queue and what the tests need to do to it.
+// Instance is one queue with the operations that the tests need.
 type Instance struct {
 	queue.Queue
-	// Advance makes d pass for the queue.
+	// Advance advances the queue's time by d.
 	Advance func(t *testing.T, d time.Duration)
-	// Reopen leaves the queue as a crash would and opens it again.
+	// Reopen reopens the queue without closing it, as after a crash.
 	Reopen func(t *testing.T) Instance
-	// StepClock makes the clock jump that the engine reads.
+	// StepClock changes the clock that the engine reads.
 	StepClock func(t *testing.T, d time.Duration)
-	// Corrupt changes a byte of what is stored of the body of an entry.
+	// Corrupt changes a byte of the stored body of an entry.
 	Corrupt func(t *testing.T, name, key string)
 }
 
-// Times used throughout: long enough that none of them runs out unless a test
-// lets it, whatever the machine does meanwhile.
+// Times used in all tests. They are so long that none of them expires on a slow
+// machine unless a test advances the time.
 const (
 	lease    = time.Hour
 	remember = 24 * time.Hour
@@ -63,7 +63,8 @@ func Run(t *testing.T, subject Subject) {
 	}
 }
 
-// request is one that has everything, with values that no encoding may change.
+// request is a request with every field set, with values that the encoding must
+// preserve.
 func request() queue.Request {
 	return queue.Request{
 		Method: http.MethodPost, OriginalURI: "/webhooks/shopify?x=%2F&x=1", URI: "/shopify", Proto: "HTTP/2.0",
@@ -87,7 +88,7 @@ func bodyOf(size int) []byte {
 	return b
 }
 
-// newPut is an entry with a small body.
+// newPut returns an entry with a small body.
 func newPut(key string) queue.Put {
 	body := "body of " + key
 	return queue.Put{
@@ -104,7 +105,7 @@ func mustPut(t *testing.T, q queue.Queue, put queue.Put) string {
 	return result.Key
 }
 
-// exists checks that a put changes nothing, because the key is known.
+// exists checks that a put changes nothing, because the key exists.
 func exists(t *testing.T, q queue.Queue, key string, want queue.State) {
 	t.Helper()
 	result, err := q.Put(t.Context(), newPut(key))
@@ -113,7 +114,7 @@ func exists(t *testing.T, q queue.Queue, key string, want queue.State) {
 	}
 }
 
-// take leases exactly the entries that have these keys.
+// take leases exactly the entries with these keys.
 func take(t *testing.T, q queue.Queue, keys ...string) []queue.Lease {
 	t.Helper()
 	taken, _, err := q.Lease(t.Context(), name, len(keys)+1, lease)
@@ -144,7 +145,7 @@ func deliver(t *testing.T, q queue.Queue, key string) {
 	finish(t, q, take(t, q, key)[0], queue.Outcome{Action: queue.Deliver, Result: queue.Result{Status: 200}})
 }
 
-// bury leases one entry, which is dead then.
+// bury leases one entry and makes it dead.
 func bury(t *testing.T, q queue.Queue, key string) {
 	t.Helper()
 	finish(t, q, take(t, q, key)[0], queue.Outcome{Action: queue.Bury, Result: queue.Result{Status: 410}})
@@ -173,7 +174,7 @@ func counts(t *testing.T, q queue.Queue, waiting, inFlight, dead, tombstones int
 		t.Fatalf("Stats = %+v, %v; want %d waiting, %d in flight, %d dead, %d tombstones", s, err, waiting, inFlight, dead, tombstones)
 	}
 	if waiting+inFlight+dead == 0 && s.Bytes != 0 {
-		t.Fatalf("an empty queue holds %d bytes", s.Bytes)
+		t.Fatalf("an empty queue has %d bytes", s.Bytes)
 	}
 	return s
 }
@@ -218,7 +219,7 @@ func sameBody(t *testing.T, b queue.Body, want []byte) {
 	}
 }
 
-// near checks a duration that real time makes a little longer or shorter.
+// near compares durations with a tolerance for the time that the test takes.
 func near(t *testing.T, what string, got, want time.Duration) {
 	t.Helper()
 	if d := got - want; d < -time.Minute || d > time.Minute {

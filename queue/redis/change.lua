@@ -1,5 +1,5 @@
--- Changes entries: ARGV[1] is retry, discard or forget, their keys follow.
--- Returns how many there were.
+-- Changes entries: ARGV[1] is retry, discard or forget; their keys follow.
+-- Returns how many were changed.
 local n = 0
 for i = 2, #ARGV do
   local key = ARGV[i]
@@ -10,7 +10,7 @@ for i = 2, #ARGV do
       n = n + 1
     end
   elseif s == 'w' or s == 'd' then
-    redis.call('ZREM', LEASED, key) -- which has expired
+    redis.call('ZREM', LEASED, key) -- expired
     redis.call('HDEL', ekey(key), 'tok')
     if ARGV[1] == 'discard' then
       finish(key, 'X')

@@ -14,7 +14,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/queue/internal/record"
 )
 
-// The fields of an entry that are read, and where they are in the answer.
+// The fields of an entry that are read, and their positions in the response.
 var (
 	metaFields = []string{"acc", "put", "since", "due", "att", "fail", "st", "err", "at", "bs"}
 	allFields  = append(slices.Clip(metaFields), "r", "b", "bk", "sum")
@@ -38,7 +38,7 @@ const (
 	fieldCount
 )
 
-// entryOf returns what the caller sees of an entry, but its request.
+// entryOf returns the queue.Entry, without its request.
 func entryOf(name, key string, state queue.State, now int64, f []rueidis.RedisMessage) queue.Entry {
 	if len(f) < request {
 		return queue.Entry{Queue: name, Key: key, State: state}
@@ -61,8 +61,8 @@ func entryOf(name, key string, state queue.State, now int64, f []rueidis.RedisMe
 
 func duration(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
 
-// read returns an entry with its request and its body. It returns what can be
-// read, and an error if something cannot.
+// read returns an entry with its request and its body. If a part is unreadable,
+// it returns the rest and an error.
 func (s *Store) read(name, key string, state queue.State, now int64, f []rueidis.RedisMessage) (queue.Lease, error) {
 	l := queue.Lease{Entry: entryOf(name, key, state, now, f)}
 	if state == queue.Delivered || state == queue.Discarded {
@@ -89,21 +89,22 @@ func (s *Store) body(name string, size int64, f []rueidis.RedisMessage) (queue.B
 	inline, _ := f[inlineBody].ToString()
 	body := record.Memory(inline)
 	if body.Size() != size || record.Sum(body) != sum {
-		return nil, fmt.Errorf("%w: the checksum of a body does not match", queue.ErrDamaged)
+		return nil, fmt.Errorf("%w: body checksum mismatch", queue.ErrDamaged)
 	}
 	return body, nil
 }
 
 const (
-	// maxInline is the largest body that is stored in the hash of its entry.
+	// maxInline is the maximum size of a body that is stored in the hash of its
+	// entry.
 	maxInline = 64 << 10
-	// bodyPart is how much of a large body one call writes or reads.
+	// bodyPart is the number of bytes of a large body written or read per call.
 	bodyPart = 256 << 10
-	// bodyLife is how long a large body lives that no entry refers to.
+	// bodyLife is the lifetime of a large body without an entry.
 	bodyLife = 10 * time.Minute
 )
 
-// stored is a body that is ready for the script that puts its entry.
+// stored is a body that is ready to be put with its entry.
 type stored struct {
 	inline []byte
 	name   string
@@ -112,8 +113,8 @@ type stored struct {
 
 func (s *Store) bodyKey(name, body string) string { return s.tag(name) + ":b:" + body }
 
-// storeBody writes a large body under a key that expires, until its entry is
-// put: after a crash nothing is left of it.
+// storeBody writes a large body under a key that expires unless its entry is
+// put, so that a crash leaves no data behind.
 func (s *Store) storeBody(ctx context.Context, put *queue.Put) (stored, error) {
 	if put.BodySize <= maxInline {
 		body, err := record.ReadBody(put.Body, put.BodySize)
@@ -132,7 +133,7 @@ func (s *Store) storeBody(ctx context.Context, put *queue.Put) (stored, error) {
 	return stored{name: name, sum: sum}, nil
 }
 
-// dropBody removes a large body. If that fails, it expires.
+// dropBody removes a large body. If that fails, the body expires.
 func (s *Store) dropBody(ctx context.Context, queue, name string) {
 	if name == "" {
 		return
@@ -145,7 +146,7 @@ func (s *Store) dropBody(ctx context.Context, queue, name string) {
 
 // bodyWriter writes a body in parts.
 type bodyWriter struct {
-	ctx    context.Context //nolint:containedctx // an io.Writer has no other way
+	ctx    context.Context //nolint:containedctx // io.Writer has no context parameter
 	store  *Store
 	key    string
 	offset int64
@@ -169,7 +170,7 @@ func (w *bodyWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// flush writes a part at its place, so that it can be written again.
+// flush writes a part at its offset, so that it can be retried.
 func (w *bodyWriter) flush() error {
 	if len(w.buffer) == 0 {
 		return nil
@@ -184,7 +185,7 @@ var bodyScript = rueidis.NewLuaScriptRetryable(`
 redis.call('SETRANGE', KEYS[1], ARGV[1], ARGV[2])
 return redis.call('PEXPIRE', KEYS[1], ARGV[3])`)
 
-// largeBody is a body under a key of its own.
+// largeBody is a body under a separate key.
 type largeBody struct {
 	store *Store
 	key   string
@@ -202,7 +203,7 @@ func (b *largeBody) Open(ctx context.Context) (io.ReadCloser, error) {
 
 // bodyReader reads a body in parts.
 type bodyReader struct {
-	ctx    context.Context //nolint:containedctx // an io.Reader has no other way
+	ctx    context.Context //nolint:containedctx // io.Reader has no context parameter
 	body   *largeBody
 	offset int64
 	buffer string
@@ -233,7 +234,7 @@ func (r *bodyReader) fill() (err error) {
 	}
 	r.offset += int64(len(r.buffer))
 	if r.buffer == "" {
-		return io.EOF // it is shorter than it was, or gone
+		return io.EOF // truncated or expired
 	}
 	return nil
 }

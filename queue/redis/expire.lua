@@ -1,5 +1,5 @@
--- Removes up to ARGV[2] tombstones whose time is over, and as many entries that
--- have been dead for ARGV[1] milliseconds. Returns whether there may be more.
+-- Removes up to ARGV[2] expired tombstones, and up to ARGV[2] entries that have
+-- been dead for ARGV[1] milliseconds. Returns whether there may be more.
 local before, max = int(now - num(ARGV[1])), num(ARGV[2])
 local tombs = redis.call('ZRANGEBYSCORE', TOMBS, '-inf', int(now), 'LIMIT', 0, max)
 for _, key in ipairs(tombs) do entomb(key) end

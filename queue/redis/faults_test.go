@@ -38,7 +38,7 @@ func take(t *testing.T, s *Store, n int, lease time.Duration) []queue.Lease {
 	return leases
 }
 
-func TestAServerThatIsKilledLosesNothingThatWasAcknowledged(t *testing.T) {
+func TestAKilledServerLosesNoAcknowledgedEntry(t *testing.T) {
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
 	store := mustOpen(t, Options{URL: server.URL(), Timeout: 300 * time.Millisecond})
 	var mu sync.Mutex
@@ -76,7 +76,7 @@ func TestAServerThatIsKilledLosesNothingThatWasAcknowledged(t *testing.T) {
 		killed.Store(true)
 		all.Wait()
 		server.Start()
-		server.Await("the queue to be back", func() bool {
+		server.Await("the queue to recover", func() bool {
 			_, err := store.Stats(t.Context(), name)
 			return err == nil
 		})
@@ -89,7 +89,7 @@ func TestAServerThatIsKilledLosesNothingThatWasAcknowledged(t *testing.T) {
 	t.Logf("%d entries acknowledged, the server killed 3 times, 0 lost", len(acknowledged))
 }
 
-func TestWhatADeadInstanceHadInFlightComesBack(t *testing.T) {
+func TestEntriesInFlightAtADeadInstanceAreLeasedAgain(t *testing.T) {
 	url := redistest.Start(t).URL()
 	first, second := mustOpen(t, Options{URL: url}), mustOpen(t, Options{URL: url})
 	for n := range 20 {
@@ -103,10 +103,10 @@ func TestWhatADeadInstanceHadInFlightComesBack(t *testing.T) {
 	if len(seen) != 20 {
 		t.Fatalf("two instances have %v in flight, want each entry once", seen)
 	}
-	stepClocks(t, first, lease+time.Second) // nobody renews
+	stepClocks(t, first, lease+time.Second) // no instance renews
 	back := take(t, second, 100, lease)
 	if len(back) != 20 {
-		t.Errorf("%d entries came back, want 20", len(back))
+		t.Errorf("%d entries were leased again, want 20", len(back))
 	}
 	for _, l := range back {
 		if err := second.Finish(t.Context(), l, queue.Outcome{Action: queue.Deliver}); err != nil {
@@ -115,7 +115,7 @@ func TestWhatADeadInstanceHadInFlightComesBack(t *testing.T) {
 	}
 }
 
-func TestAServerThatIsFullRefusesEntriesButEndsLeases(t *testing.T) {
+func TestAFullServerRejectsEntriesAndEndsLeases(t *testing.T) {
 	server := redistest.Start(t, "--maxmemory-policy", "noeviction")
 	store := mustOpen(t, Options{URL: server.URL()})
 	for n := range 6 {
@@ -132,10 +132,10 @@ func TestAServerThatIsFullRefusesEntriesButEndsLeases(t *testing.T) {
 		}
 	}
 	if result, err := store.Put(t.Context(), newPut("5")); err != nil || result.Existing != queue.Waiting {
-		t.Errorf("Put of a known key = %+v, %v", result, err)
+		t.Errorf("Put of an existing key = %+v, %v", result, err)
 	}
 	if got := take(t, store, 5, time.Hour); len(got) != 1 {
-		t.Errorf("%d leases, want the one that was left", len(got))
+		t.Errorf("%d leases, want the remaining one", len(got))
 	}
 	for i, action := range []queue.Action{queue.Deliver, queue.Retry, queue.Bury, queue.Discard, queue.PutBack} {
 		if err := store.Renew(t.Context(), leases[i], 2*time.Hour); err != nil {
@@ -156,7 +156,7 @@ func TestAServerThatIsFullRefusesEntriesButEndsLeases(t *testing.T) {
 	}
 }
 
-func TestAnAddressWhoseServerIsAReplicaNowIsUnavailable(t *testing.T) {
+func TestAServerThatBecomesAReplicaIsUnavailable(t *testing.T) {
 	server, other := redistest.Start(t), redistest.Start(t)
 	store := mustOpen(t, Options{URL: server.URL()})
 	mustPut(t, store, newPut("k"))
@@ -166,7 +166,7 @@ func TestAnAddressWhoseServerIsAReplicaNowIsUnavailable(t *testing.T) {
 		t.Errorf("Put = %v, want ErrUnavailable", err)
 	}
 	server.MustDo("REPLICAOF", "NO", "ONE")
-	server.Await("the queue to be back", func() bool {
+	server.Await("the queue to recover", func() bool {
 		_, err := store.Put(t.Context(), newPut("l"))
 		return err == nil
 	})
@@ -180,7 +180,7 @@ func TestWarnings(t *testing.T) {
 	}{
 		"safe":         {safe, ""},
 		"evicts":       {append(safe[2:len(safe):len(safe)], "--maxmemory-policy", "allkeys-lru"), "set maxmemory-policy to noeviction"},
-		"no AOF":       {safe[:2], "keeps no append-only file"},
+		"no AOF":       {safe[:2], "redis has no append-only file"},
 		"every second": {append(safe[:4:4], "--appendfsync", "everysec"), "appendfsync everysec"},
 		"no fsync":     {append(safe[:4:4], "--appendfsync", "no"), "appendfsync no"},
 	} {
@@ -196,19 +196,19 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-func TestReplicasAreWarnedOf(t *testing.T) {
+func TestReplicasAreWarnedAbout(t *testing.T) {
 	primary := redistest.Start(t, "--repl-diskless-sync-delay", "0", "--appendonly", "yes", "--appendfsync", "always")
 	host, port, _ := strings.Cut(primary.Address, ":")
-	redistest.Start(t, "--replicaof", host, port).Await("the replica to be in step", func() bool {
+	redistest.Start(t, "--replicaof", host, port).Await("the replica to be synchronized", func() bool {
 		return strings.Contains(primary.Do("INFO", "replication"), "connected_slaves:1")
 	})
 	got := mustOpen(t, Options{URL: primary.URL()}).Warnings(t.Context())
 	if len(got) != 1 || !strings.Contains(got[0], "failover can lose") {
-		t.Errorf("warnings %q, want one of replicas", got)
+		t.Errorf("warnings %q, want one about replicas", got)
 	}
 }
 
-func TestARedisThatIsDownAtStartIsWaitedFor(t *testing.T) {
+func TestTheQueueConnectsToARedisThatIsDownAtStart(t *testing.T) {
 	server := redistest.Start(t)
 	server.Kill()
 	store := mustOpen(t, Options{URL: server.URL(), Timeout: 300 * time.Millisecond})
@@ -232,14 +232,14 @@ func TestALargeBodyWithoutAnEntryExpires(t *testing.T) {
 		p.Body, p.BodySize = bytes.NewReader(make([]byte, 1<<20)), 1<<20
 		return p
 	}
-	if _, err := store.storeBody(t.Context(), new(body())); err != nil { // and then a crash
+	if _, err := store.storeBody(t.Context(), new(body())); err != nil { // then a crash
 		t.Fatal(err)
 	}
 	mustPut(t, store, body())
-	mustPut(t, store, body()) // known: nothing is stored for it
+	mustPut(t, store, body()) // the key exists: its body is not stored
 	keys, err := do(t, store, "KEYS", store.tag(name)+":b:*").AsStrSlice()
 	if err != nil || len(keys) != 2 {
-		t.Fatalf("there are the bodies %q, %v; want two", keys, err)
+		t.Fatalf("bodies: %q, %v; want two", keys, err)
 	}
 	forever := 0
 	for _, key := range keys {
@@ -254,7 +254,7 @@ func TestALargeBodyWithoutAnEntryExpires(t *testing.T) {
 		}
 	}
 	if forever != 1 {
-		t.Errorf("%d bodies do not expire, want the one of the entry", forever)
+		t.Errorf("%d bodies do not expire, want only that of the entry", forever)
 	}
 }
 
@@ -266,7 +266,7 @@ func TestTheKeysOfAQueueShareAHashTag(t *testing.T) {
 	}
 }
 
-func TestAUserWithLittleMoreThanThePrefix(t *testing.T) {
+func TestAUserWithMinimalPermissions(t *testing.T) {
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	server.MustDo(append([]string{"ACL", "SETUSER", "hooks", "on", ">password", "resetkeys", "~{verify_webhook_queue*", "nocommands"}, permissions...)...)
 	var log bytes.Buffer
@@ -308,7 +308,7 @@ func TestAUserWithLittleMoreThanThePrefix(t *testing.T) {
 	}
 }
 
-// permissions are what a user needs, as docs/queue.md says.
+// permissions are the permissions that a user needs according to docs/queue.md.
 var permissions = []string{
 	"+eval", "+evalsha", "+hello", "+ping", "+info", "+config|get", "+time", "+exists", "+del", "+unlink", "+persist", "+pexpire",
 	"+hget", "+hset", "+hdel", "+hmget", "+hincrby", "+sadd", "+smembers", "+setrange", "+getrange", "+strlen",

@@ -1,6 +1,6 @@
--- Ends the lease ARGV[2] of the entry ARGV[1]. ARGV[3] is what becomes of it: D,
--- X, d, w or p (put back). ARGV[9] tells a call from a repetition of it. Returns
--- o, or the state of the key if the lease is not held.
+-- Ends the lease ARGV[2] of the entry ARGV[1]. ARGV[3] is its next state: D, X,
+-- d, w or p (put back). ARGV[9] identifies the call, so that it can be
+-- repeated. Returns o, or the state of the key if the lease is not held.
 local key, token, action, delay, counted = ARGV[1], ARGV[2], ARGV[3], num(ARGV[4]), num(ARGV[5])
 local e = redis.call('HMGET', ekey(key), 'tok', 'ft', 'seq', 'due')
 if e[1] ~= token then

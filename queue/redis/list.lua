@@ -1,6 +1,7 @@
--- Returns the clock, and of up to ARGV[3] entries after the sequence number
--- ARGV[1] their sequence number, key, state and fields, which follow. ARGV[2] is
--- n for the newest first. ARGV[4] has the letters of the states that can match.
+-- Returns the clock, and for up to ARGV[3] entries after the sequence number
+-- ARGV[1] their sequence number, key, state and fields, whose names follow.
+-- ARGV[2] is n for newest first. ARGV[4] contains the letters of the states
+-- that can match.
 local after, newest, max, states = ARGV[1], ARGV[2] == 'n', tonumber(ARGV[3]), ARGV[4]
 local fields = {}
 for i = 5, #ARGV do fields[#fields+1] = ARGV[i] end
@@ -20,12 +21,12 @@ table.sort(found, function(a, b)
   if newest then return a[2] > b[2] end
   return a[2] < b[2]
 end)
-local answer = {int(now)}
+local reply = {int(now)}
 for i = 1, math.min(#found, max) do
   local key = found[i][1]
-  answer[#answer+1] = int(found[i][2])
-  answer[#answer+1] = key
-  answer[#answer+1] = state(key)
-  answer[#answer+1] = redis.call('HMGET', ekey(key), unpack(fields))
+  reply[#reply+1] = int(found[i][2])
+  reply[#reply+1] = key
+  reply[#reply+1] = state(key)
+  reply[#reply+1] = redis.call('HMGET', ekey(key), unpack(fields))
 end
-return answer
+return reply

@@ -1,4 +1,5 @@
--- Returns the clock, the state of the entry ARGV[1] and its fields, which follow.
+-- Returns the clock, the state of the entry ARGV[1] and its fields, whose names
+-- follow.
 local fields = {}
 for i = 2, #ARGV do fields[#fields+1] = ARGV[i] end
 local s = state(ARGV[1])

@@ -1,19 +1,19 @@
--- KEYS[1] is the hash of the queue's counts; all other keys begin as it does,
--- and so lie in the same slot:
---   :due     what is waiting, by when it is due
---   :leased  what is in flight, by when its lease expires
---   :live    what is waiting or in flight, :dead what is dead, by sequence
---   :deaths  what is dead, by when it died
---   :tombs   tombstones, by when they expire
---   :e:KEY   a hash: the entry or tombstone that has the key
+-- KEYS[1] is the hash of the queue's counts. All other keys have the same
+-- prefix and are therefore in the same slot:
+--   :due     waiting entries, by due time
+--   :leased  entries in flight, by expiry of the lease
+--   :live    entries waiting or in flight, :dead dead entries, by sequence
+--   :deaths  dead entries, by time of death
+--   :tombs   tombstones, by expiry
+--   :e:KEY   a hash: the entry or tombstone of the key
 --   :b:NAME  a large body
 -- States are w (waiting or in flight), d (dead), D (delivered), X (discarded).
--- Times are milliseconds of the queue's clock: the server's, which is corrected
--- so that it never goes back, not even in a failover to a server that is behind.
+-- Times are milliseconds of the queue's clock: the server's clock, corrected so
+-- that it never goes back, not even in a failover to a server that is behind.
 --
--- A server that has reached maxmemory refuses a script only at its first write,
--- and only a command that can need memory. So what ends something begins by
--- removing.
+-- A server that has reached maxmemory rejects a script only at its first write,
+-- and only if that command can need memory. So scripts that free memory start
+-- with a removal.
 local M = KEYS[1]
 local T = string.sub(M, 1, -3)
 local DUE, LEASED, LIVE, DEAD, DEATHS, TOMBS = T .. ':due', T .. ':leased', T .. ':live', T .. ':dead', T .. ':deaths', T .. ':tombs'
@@ -36,7 +36,7 @@ end
 local function ekey(key) return T .. ':e:' .. key end
 local function count(field, n) redis.call('HINCRBY', M, field, int(n)) end
 
--- state returns the state of a key; i if it is in flight, nothing if its
+-- state returns the state of a key: i if it is in flight, nothing if its
 -- tombstone has expired.
 local function state(key)
   local e = redis.call('HMGET', ekey(key), 's', 'put', 'rem')
@@ -53,7 +53,7 @@ local function entomb(key)
   count('t', -1)
 end
 
--- remove takes an entry out of the indexes and the counts, with its body.
+-- remove deletes an entry from the indexes and the counts, with its body.
 local function remove(key)
   local e = redis.call('HMGET', ekey(key), 's', 'size', 'bk')
   for _, index in ipairs({DUE, LEASED, LIVE, DEAD, DEATHS}) do redis.call('ZREM', index, key) end
@@ -63,7 +63,7 @@ local function remove(key)
 end
 
 -- finish removes an entry and leaves a tombstone, unless its key need not be
--- remembered any more.
+-- remembered any longer.
 local function finish(key, ending)
   remove(key)
   local e = redis.call('HMGET', ekey(key), 'put', 'rem')
@@ -72,7 +72,7 @@ local function finish(key, ending)
     redis.call('DEL', ekey(key))
     return
   end
-  -- A new hash of short values takes a third of what is left of the old one.
+  -- A new hash of short values uses a third of the memory of the old one.
   local t = redis.call('HMGET', ekey(key), 'acc', 'att', 'fail', 'st', 'at', 'bs', 'ft', 'err')
   redis.call('DEL', ekey(key))
   redis.call('HSET', ekey(key), 's', ending, 'put', e[1], 'rem', e[2], 'acc', t[1] or '', 'att', t[2] or '', 'fail', t[3] or '',

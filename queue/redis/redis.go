@@ -1,12 +1,14 @@
-// Package redis is a queue in Redis or Valkey, which several Caddy instances
-// share: Redis 6.2 or later, alone, behind Sentinel or as a Cluster.
+// Package redis is a queue in Redis or Valkey that several Caddy instances can
+// share. It requires Redis 6.2 or later: standalone, behind Sentinel or as a
+// Cluster.
 //
-// Every operation is one Lua script. All keys of one queue share a hash tag, so
-// that a queue lies in one slot of a Cluster; queues with different names spread
-// over the nodes. Leases and everything else that depends on time is measured
-// by the server's clock. The prelude of the scripts says how a queue is stored.
+// Every operation is one Lua script. All keys of a queue share a hash tag, so
+// that a queue is in one slot of a Cluster. Queues with different names are
+// spread over the nodes. Leases and all other times are measured by the
+// server's clock. The prelude of the scripts describes how a queue is stored.
 //
-// An entry is as durable as the server makes it: see [Store.Warnings].
+// Durability of an entry depends on the server's settings: see
+// [Store.Warnings].
 package redis
 
 import (
@@ -38,19 +40,21 @@ const (
 
 // Options are the settings of a [Store].
 type Options struct {
-	// URL says where Redis is and how to log in, as for the replay store.
+	// URL is the address of Redis with the credentials, as for the replay
+	// store.
 	URL string
-	// Prefix begins every Redis key. With the name of the queue, in braces, it
-	// is the hash tag. Default "verify_webhook_queue".
+	// Prefix is the beginning of every Redis key. Together with the name of the
+	// queue, in braces, it is the hash tag. Default "verify_webhook_queue".
 	Prefix string
-	// Timeout bounds every call, connecting included, and every part of a
+	// Timeout limits every call, including connecting, and every part of a
 	// large body. Default 1 s.
 	Timeout time.Duration
-	// TLS replaces the TLS settings of a rediss URL: other roots, a client
-	// certificate. Optional.
+	// TLS replaces the TLS settings of a rediss URL, for example to set other
+	// roots or a client certificate. Optional.
 	TLS *tls.Config
-	// Logger is told when the connection is lost and regained, once each, and
-	// what about the server endangers entries. [Store.SetLogger] replaces it.
+	// Logger logs when the connection is lost and restored, once each, and
+	// settings of the server that endanger entries. [Store.SetLogger] replaces
+	// it.
 	Logger *slog.Logger
 }
 
@@ -68,10 +72,10 @@ var (
 	_ queue.Warner = (*Store)(nil)
 )
 
-// New returns a queue that is connected, or that goes on trying: a Redis that
-// cannot be reached at this moment is not an error but is logged, and calls
-// fail with [queue.ErrUnavailable] meanwhile. A URL that cannot be read, and a
-// server that refuses the login, are errors.
+// New returns a queue. If Redis cannot be reached, New logs this, and the queue
+// keeps trying to connect; until then calls fail with [queue.ErrUnavailable].
+// New returns an error if the URL is invalid or the server rejects the
+// credentials.
 func New(o Options) (*Store, error) {
 	client, err := redisclient.New(o.client())
 	if err != nil {
@@ -81,21 +85,21 @@ func New(o Options) (*Store, error) {
 	return &Store{client: client, prefix: cmp.Or(prefix, DefaultPrefix), named: map[string]time.Time{}}, nil
 }
 
-// Check returns the error with which [New] would reject the options before it
-// connects.
+// Check returns the error that [New] would return before it connects.
 func (o Options) Check() error { return o.client().CheckURL() }
 
 func (o Options) client() redisclient.Options {
 	return redisclient.Options{
 		URL: o.URL, Timeout: o.Timeout, TLS: o.TLS, Logger: o.Logger,
-		Impact: "deliveries are refused, and none is delivered, until it is back", Check: logWarnings,
+		Impact: "deliveries are rejected, and queued ones wait, until it is available", Check: logWarnings,
 	}
 }
 
 // SetLogger replaces [Options.Logger]; nil logs nothing.
 func (s *Store) SetLogger(l *slog.Logger) { s.client.SetLogger(l) }
 
-// SetTimeout replaces [Options.Timeout] for calls; connecting keeps the old.
+// SetTimeout replaces [Options.Timeout] for calls. Connecting keeps the old
+// one.
 func (s *Store) SetTimeout(d time.Duration) { s.client.SetTimeout(d) }
 
 // Close implements [queue.Queue].
@@ -104,8 +108,8 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// tag begins all keys of a queue. The name is escaped: a brace would end the
-// hash tag, and with a colon two queues could have the same key.
+// tag returns the prefix of all keys of a queue. The name is escaped, because a
+// brace would end the hash tag and a colon could make keys of two queues equal.
 func (s *Store) tag(name string) string { return "{" + s.prefix + ":" + url.QueryEscape(name) + "}" }
 
 func (s *Store) namesKey() string { return "{" + s.prefix + "}:names" }
@@ -115,7 +119,7 @@ func (s *Store) run(ctx context.Context, script *rueidis.Lua, name string, args 
 	return s.client.Exec(ctx, script, []string{s.tag(name) + ":m"}, args...)
 }
 
-// failed observes the outcome of a call, and explains an error.
+// failed records the result of a call and adds details to an error.
 func (s *Store) failed(ctx context.Context, doing string, err error) error {
 	if err != nil && s.client.Closed() {
 		return queue.ErrClosed
@@ -131,12 +135,12 @@ func (s *Store) failed(ctx context.Context, doing string, err error) error {
 	}
 }
 
-// addName makes a queue known to [Store.Names], now and then again: a failover
-// may have lost it.
+// addName adds a queue to the names that [Store.Names] returns. It repeats this
+// every minute, because a failover can lose the name.
 func (s *Store) addName(ctx context.Context, name string) error {
-	const again = time.Minute
+	const interval = time.Minute
 	s.mu.Lock()
-	known := time.Since(s.named[name]) < again
+	known := time.Since(s.named[name]) < interval
 	s.mu.Unlock()
 	if known {
 		return nil
@@ -167,7 +171,7 @@ func (s *Store) Put(ctx context.Context, put queue.Put) (queue.PutResult, error)
 	if err := s.addName(ctx, put.Queue); err != nil {
 		return queue.PutResult{}, err
 	}
-	if put.BodySize > maxInline { // do not store a large one for nothing
+	if put.BodySize > maxInline { // check first, to avoid storing a large body in vain
 		if _, state, _, err := s.look(ctx, put.Queue, put.Key, "s"); err != nil || state != 0 {
 			return queue.PutResult{Key: put.Key, Existing: state}, err
 		}
@@ -179,19 +183,19 @@ func (s *Store) Put(ctx context.Context, put queue.Put) (queue.PutResult, error)
 	if put.Accepted.IsZero() {
 		put.Accepted = time.Now()
 	}
-	answer, err := s.run(ctx, putScript, put.Queue,
+	reply, err := s.run(ctx, putScript, put.Queue,
 		put.Key, queue.NewKey(), string(request), string(body.inline), body.name,
 		number(put.BodySize), number(int64(len(request))+put.BodySize), number(int64(body.sum)),
 		number(put.Accepted.UnixMilli()), milliseconds(put.Delay), milliseconds(put.Remember),
 		number(put.Limits.MaxEntries), number(put.Limits.MaxBytes), number(cmp.Or(put.Limits.MaxTombstones, queue.DefaultMaxTombstones)),
 	).ToString()
 	if err = s.failed(ctx, "putting", err); err != nil {
-		return queue.PutResult{}, err // the body expires, unless the entry was stored
+		return queue.PutResult{}, err // the body expires unless the entry was stored
 	}
-	if answer != "n" {
+	if reply != "n" {
 		s.dropBody(ctx, put.Queue, body.name)
 	}
-	switch answer {
+	switch reply {
 	case "n":
 		return queue.PutResult{Key: put.Key}, nil
 	case "E":
@@ -199,9 +203,9 @@ func (s *Store) Put(ctx context.Context, put queue.Put) (queue.PutResult, error)
 	case "B":
 		return queue.PutResult{}, &queue.FullError{What: queue.FullBytes, Limit: put.Limits.MaxBytes}
 	case "L":
-		return queue.PutResult{}, fmt.Errorf("putting: %w: redis has lost a body while it was stored", queue.ErrUnavailable)
+		return queue.PutResult{}, fmt.Errorf("putting: %w: redis lost a body while it was being stored", queue.ErrUnavailable)
 	}
-	state, err := stateOf(answer)
+	state, err := stateOf(reply)
 	return queue.PutResult{Key: put.Key, Existing: state}, err
 }
 
@@ -220,7 +224,7 @@ func stateOf(letter string) (queue.State, error) {
 	case "X":
 		return queue.Discarded, nil
 	}
-	return 0, fmt.Errorf("%w: redis has an entry in the unknown state %q", queue.ErrDamaged, letter)
+	return 0, fmt.Errorf("%w: unknown state of an entry in redis: %q", queue.ErrDamaged, letter)
 }
 
 // Lease implements [queue.Queue].
@@ -230,28 +234,28 @@ func (s *Store) Lease(ctx context.Context, name string, n int, lease time.Durati
 	}
 	prefix := queue.NewKey() + "."
 	args := append([]string{strconv.Itoa(max(n, 0)), milliseconds(lease), prefix}, allFields...)
-	answer, err := s.run(ctx, leaseScript, name, args...).ToArray()
+	reply, err := s.run(ctx, leaseScript, name, args...).ToArray()
 	if err = s.failed(ctx, "leasing", err); err != nil {
 		return nil, 0, err
 	}
-	if len(answer) < 2 {
+	if len(reply) < 2 {
 		return nil, 0, errUnreadable
 	}
-	next, err := answer[0].AsInt64()
+	next, err := reply[0].AsInt64()
 	if err != nil {
 		return nil, 0, errUnreadable
 	}
-	now := integer(answer[1])
+	now := integer(reply[1])
 	var leases []queue.Lease
-	for i := 2; i+1 < len(answer); i += 2 {
-		key, _ := answer[i].ToString()
-		fields, err := answer[i+1].ToArray()
+	for i := 2; i+1 < len(reply); i += 2 {
+		key, _ := reply[i].ToString()
+		fields, err := reply[i+1].ToArray()
 		if err != nil {
 			return nil, 0, errUnreadable
 		}
 		l, err := s.read(name, key, queue.InFlight, now, fields)
 		l.Token = prefix + strconv.Itoa(i/2)
-		if err != nil { // take it out of the way of the others
+		if err != nil { // mark it dead, so that it does not block others
 			err = s.Finish(ctx, l, queue.Outcome{Action: queue.Bury, Uncounted: true, Result: queue.Result{Error: err.Error()}})
 			if err != nil {
 				return leases, 0, err
@@ -263,8 +267,8 @@ func (s *Store) Lease(ctx context.Context, name string, n int, lease time.Durati
 	return leases, max(time.Duration(next)*time.Millisecond, -1), nil
 }
 
-// errUnreadable is an answer of a script that is not what it returns.
-var errUnreadable = fmt.Errorf("%w: redis has returned an answer that cannot be read", queue.ErrUnavailable)
+// errUnreadable reports a script response in an unexpected format.
+var errUnreadable = fmt.Errorf("%w: unexpected response from redis", queue.ErrUnavailable)
 
 // Renew implements [queue.Queue].
 func (s *Store) Renew(ctx context.Context, l queue.Lease, lease time.Duration) error {
@@ -289,12 +293,12 @@ func (s *Store) Finish(ctx context.Context, l queue.Lease, o queue.Outcome) erro
 		o.Result.At = time.Now()
 	}
 	action := letters[o.Action]
-	answer, err := s.run(ctx, finishScript, l.Entry.Queue, l.Entry.Key, l.Token, action, milliseconds(o.Delay), counted,
+	reply, err := s.run(ctx, finishScript, l.Entry.Queue, l.Entry.Key, l.Token, action, milliseconds(o.Delay), counted,
 		strconv.Itoa(o.Result.Status), queue.Shorten(o.Result.Error), number(o.Result.At.UnixMilli()), queue.NewKey()).ToString()
 	if err = s.failed(ctx, "finishing", err); err != nil {
 		return err
 	}
-	if answer == "o" || answer == action && (o.Action == queue.Deliver || o.Action == queue.Discard) {
+	if reply == "o" || reply == action && (o.Action == queue.Deliver || o.Action == queue.Discard) {
 		return nil
 	}
 	return queue.ErrNotLeased
@@ -306,22 +310,22 @@ func (s *Store) look(ctx context.Context, name, key string, fields ...string) (n
 	if err := queue.CheckName(name); err != nil {
 		return 0, 0, nil, err
 	}
-	answer, err := s.run(ctx, lookScript, name, append([]string{key}, fields...)...).ToArray()
+	reply, err := s.run(ctx, lookScript, name, append([]string{key}, fields...)...).ToArray()
 	if err = s.failed(ctx, "looking up", err); err != nil {
 		return 0, 0, nil, err
 	}
-	if len(answer) < 2 {
+	if len(reply) < 2 {
 		return 0, 0, nil, errUnreadable
 	}
-	letter, _ := answer[1].ToString()
+	letter, _ := reply[1].ToString()
 	if state, err = stateOf(letter); err != nil || state == 0 {
 		return 0, 0, nil, err
 	}
-	if len(answer) < 3 {
+	if len(reply) < 3 {
 		return 0, 0, nil, errUnreadable
 	}
-	values, err = answer[2].ToArray()
-	return integer(answer[0]), state, values, err
+	values, err = reply[2].ToArray()
+	return integer(reply[0]), state, values, err
 }
 
 // Get implements [queue.Queue].
@@ -380,8 +384,8 @@ func (s *Store) List(ctx context.Context, filter queue.Filter) (page queue.Page,
 	return page, nil
 }
 
-// listPart adds what matches of a part of the list, and reports whether there
-// may be more after it.
+// listPart adds the matching entries of a part of the list, and reports whether
+// there may be more after it.
 func (s *Store) listPart(ctx context.Context, filter *queue.Filter, after *uint64, part int, page *queue.Page) (more bool, err error) {
 	order, states := "o", "wd"
 	if filter.NewestFirst {
@@ -394,27 +398,27 @@ func (s *Store) listPart(ctx context.Context, filter *queue.Filter, after *uint6
 		states = "d"
 	default:
 	}
-	// One more tells whether there is a next page.
+	// One more entry shows whether there is a next page.
 	args := append([]string{strconv.FormatUint(*after, 10), order, strconv.Itoa(part + 1), states}, metaFields...)
-	answer, err := s.run(ctx, listScript, filter.Queue, args...).ToArray()
+	reply, err := s.run(ctx, listScript, filter.Queue, args...).ToArray()
 	if err = s.failed(ctx, "listing", err); err != nil {
 		return false, err
 	}
 	page.Next = ""
 	const width = 4
-	for i := 1; i+width <= len(answer); i += width {
+	for i := 1; i+width <= len(reply); i += width {
 		if i > part*width || len(page.Entries) == filter.Limit {
 			return true, nil
 		}
-		*after = uint64(integer(answer[i]))
-		key, _ := answer[i+1].ToString()
-		letter, _ := answer[i+2].ToString()
+		*after = uint64(integer(reply[i]))
+		key, _ := reply[i+1].ToString()
+		letter, _ := reply[i+2].ToString()
 		state, err := stateOf(letter)
-		fields, failed := answer[i+3].ToArray()
+		fields, failed := reply[i+3].ToArray()
 		if err != nil || failed != nil {
 			continue
 		}
-		if e := entryOf(filter.Queue, key, state, integer(answer[0]), fields); filter.Matches(&e) {
+		if e := entryOf(filter.Queue, key, state, integer(reply[0]), fields); filter.Matches(&e) {
 			page.Entries = append(page.Entries, e)
 		}
 	}
@@ -464,20 +468,20 @@ func (s *Store) Stats(ctx context.Context, name string) (queue.Stats, error) {
 	if err := queue.CheckName(name); err != nil {
 		return queue.Stats{}, err
 	}
-	answer, err := s.run(ctx, statsScript, name).ToArray()
+	reply, err := s.run(ctx, statsScript, name).ToArray()
 	if err = s.failed(ctx, "counting", err); err != nil {
 		return queue.Stats{}, err
 	}
-	if len(answer) != 8 {
+	if len(reply) != 8 {
 		return queue.Stats{}, errUnreadable
 	}
 	stats := queue.Stats{
-		Waiting: integer(answer[1]), Dead: integer(answer[2]), Tombstones: integer(answer[3]), Bytes: integer(answer[4]),
-		InFlight: integer(answer[5]), Paused: integer(answer[7]) == 1,
+		Waiting: integer(reply[1]), Dead: integer(reply[2]), Tombstones: integer(reply[3]), Bytes: integer(reply[4]),
+		InFlight: integer(reply[5]), Paused: integer(reply[7]) == 1,
 	}
 	stats.Waiting -= stats.InFlight
-	if put := integer(answer[6]); put != 0 {
-		stats.OldestWaiting = time.Duration(max(integer(answer[0])-put, 0)) * time.Millisecond
+	if put := integer(reply[6]); put != 0 {
+		stats.OldestWaiting = time.Duration(max(integer(reply[0])-put, 0)) * time.Millisecond
 	}
 	return stats, nil
 }
@@ -504,7 +508,7 @@ func (s *Store) Names(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// maxExpired bounds what one call of Expire removes.
+// maxExpired is the maximum number of removals per call of Expire.
 const maxExpired = 500
 
 // Expire implements [queue.Queue].
@@ -518,12 +522,12 @@ func (s *Store) Expire(ctx context.Context, name string, keep time.Duration) (mo
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }
 
-// milliseconds rounds up: nothing ends early.
+// milliseconds rounds up, so that nothing expires early.
 func milliseconds(d time.Duration) string {
 	return number(int64(max(d, 0)/time.Millisecond) + min(int64(max(d, 0)%time.Millisecond), 1))
 }
 
-// integer reads a number that a script returns as text or as a number.
+// integer parses a number that a script returns as text or as a number.
 func integer(m rueidis.RedisMessage) int64 {
 	n, _ := m.AsInt64()
 	return n

@@ -36,7 +36,7 @@ func instance(t *testing.T, o Options) queuetest.Instance {
 		Advance:   func(t *testing.T, d time.Duration) { stepClocks(t, store, d) },
 		StepClock: func(t *testing.T, d time.Duration) { stepClocks(t, store, d) },
 		Reopen: func(t *testing.T) queuetest.Instance {
-			return instance(t, o) // the other just stays, as after a crash
+			return instance(t, o) // the old one stays open, as after a crash
 		},
 		Corrupt: func(t *testing.T, name, key string) { corrupt(t, store, name, key) },
 	}
@@ -64,8 +64,8 @@ func do(t *testing.T, s *Store, command ...string) rueidis.RedisResult {
 	})
 }
 
-// stepClocks makes the clock of the server jump, as all queues see it: the
-// difference between their clock and that of the server changes.
+// stepClocks simulates a step of the server's clock for all queues by changing
+// the difference between their clock and that of the server.
 func stepClocks(t *testing.T, s *Store, d time.Duration) {
 	t.Helper()
 	names, err := do(t, s, "SMEMBERS", s.namesKey()).AsStrSlice()

@@ -1,5 +1,5 @@
--- Prolongs the lease ARGV[2] of the entry ARGV[1] to ARGV[3] milliseconds from
--- now. Returns whether it is still held, or was not given to another.
+-- Extends the lease ARGV[2] of the entry ARGV[1] to ARGV[3] milliseconds from
+-- now. Returns whether it is held, or has expired without another lease.
 local key = ARGV[1]
 if redis.call('HGET', ekey(key), 'tok') ~= ARGV[2] then return 0 end
 local expires = now + num(ARGV[3])

@@ -6,11 +6,12 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// The scripts. Each begins with the prelude, which says how a queue is stored.
+// The scripts. Each begins with the prelude, which describes how a queue is
+// stored.
 //
-// The client sends a script again when a connection breaks before the answer.
-// All may be run twice with the same effect; a second lease takes other
-// entries, and those of the first come back when their lease expires.
+// The client resends a script when a connection breaks before the response. All
+// scripts are idempotent, except that a second lease leases other entries;
+// those of the first are leased again when their leases expire.
 var (
 	//go:embed prelude.lua
 	prelude string

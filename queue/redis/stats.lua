@@ -1,4 +1,4 @@
--- Returns the clock, the counts, how many leases have not expired, when the
+-- Returns the clock, the counts, the number of unexpired leases, when the
 -- oldest entry that is not dead was put, and whether the queue is paused.
 local c = redis.call('HMGET', M, 'w', 'd', 't', 'b', 'p')
 local oldest = redis.call('ZRANGE', LIVE, 0, 0)[1]

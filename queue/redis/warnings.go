@@ -10,8 +10,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/redisclient"
 )
 
-// Warnings implements [queue.Warner]: what about the servers endangers entries.
-// It returns nothing while none can be asked.
+// Warnings implements [queue.Warner]. It returns the settings of the servers
+// that endanger entries, and nothing while no server can be reached.
 func (s *Store) Warnings(ctx context.Context) (warnings []string) {
 	client := s.client.Raw()
 	if client == nil {
@@ -48,7 +48,7 @@ func warningsOf(ctx context.Context, node rueidis.Client) (warnings []string) {
 		warnings = append(warnings, w)
 	}
 	if n := redisclient.InfoField(info, "connected_slaves"); n != "" && n != "0" {
-		warnings = append(warnings, "redis has replicas, which it does not wait for: a failover can lose deliveries that were accepted just before it, and deliver again what was delivered then")
+		warnings = append(warnings, "redis replicates asynchronously: a failover can lose deliveries that were accepted just before it, and repeat deliveries that were delivered just before it")
 	}
 	return warnings
 }
@@ -56,14 +56,14 @@ func warningsOf(ctx context.Context, node rueidis.Client) (warnings []string) {
 func fsyncWarning(ctx context.Context, node rueidis.Client, info string) string {
 	const advice = ": set appendonly to yes and appendfsync to always"
 	if redisclient.InfoField(info, "aof_enabled") != "1" {
-		return "redis keeps no append-only file: deliveries that were accepted since its last snapshot are lost when it restarts" + advice
+		return "redis has no append-only file: deliveries accepted since its last snapshot are lost when it restarts" + advice
 	}
 	setting, err := node.Do(ctx, node.B().ConfigGet().Parameter("appendfsync").Build()).AsStrMap()
 	switch fsync := setting["appendfsync"]; {
 	case err != nil:
-		return "cannot read appendfsync of redis: unless it is always, a crash of its machine loses deliveries that were accepted just before it"
+		return "cannot read appendfsync of redis: unless it is always, a crash of its machine can lose deliveries that were accepted just before it"
 	case fsync != "always":
-		return fmt.Sprintf("redis writes accepted deliveries to its disk later (appendfsync %s): a crash of its machine loses those of about the last second", fsync) + advice
+		return fmt.Sprintf("redis writes accepted deliveries to disk with a delay (appendfsync %s): a crash of its machine can lose those of about the last second", fsync) + advice
 	}
 	return ""
 }

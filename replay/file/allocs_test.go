@@ -9,19 +9,19 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay/storetest"
 )
 
-// TestAllocations bounds what the garbage collector has to do for a delivery:
-// nothing but the request for a claim, and for a lone commit all of bbolt's
-// transaction.
+// TestAllocations limits the allocations of a delivery: a claim makes none, and
+// a single commit those of a bbolt transaction and its request.
 func TestAllocations(t *testing.T) {
 	store := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "replay.db")})
 	claim, commit := storetest.Allocations(t, store)
-	t.Logf("%v allocations for a claim, %v for a lone commit", claim, commit)
+	t.Logf("%v allocations for a claim, %v for a single commit", claim, commit)
 	if claim != 0 || commit > 110 {
-		t.Errorf("%v allocations for a claim and %v for a lone commit, want none and at most 110", claim, commit)
+		t.Errorf("%v allocations for a claim and %v for a single commit, want none and at most 110", claim, commit)
 	}
 }
 
-// TestAllocationsTogether bounds the same for one of 256 that share a transaction.
+// TestAllocationsTogether limits the allocations of one of 256 commits that
+// share a transaction.
 func TestAllocationsTogether(t *testing.T) {
 	const together, runs = 256, 20
 	store := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "replay.db")})

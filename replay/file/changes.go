@@ -6,8 +6,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// changes are records on their way to the disk, by the period they belong to
-// and in the order in which they take effect.
+// changes are records to be written, by their period and in the order in which
+// they take effect.
 type changes map[uint32][]change
 
 type change struct {
@@ -27,7 +27,7 @@ func (c changes) write(tx *bolt.Tx) error {
 		if err != nil {
 			return err
 		}
-		bucket.FillPercent = 1 // nothing is ever inserted between
+		bucket.FillPercent = 1 // keys are only appended
 		for len(list) > 0 {
 			kind, n := list[0].kind, 1
 			for n < min(len(list), maxChunk) && list[n].kind == kind {

@@ -12,8 +12,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// TestSystemCallsOfACommit counts what the disk is asked for: bbolt syncs once
-// before, and once after, it writes the page that makes a transaction count.
+// TestSystemCallsOfACommit counts the system calls on the disk: bbolt syncs
+// once before and once after it writes the meta page that makes a transaction
+// valid.
 func TestSystemCallsOfACommit(t *testing.T) {
 	for name, test := range map[string]struct {
 		do   func(t *testing.T, store *Store)
@@ -28,11 +29,11 @@ func TestSystemCallsOfACommit(t *testing.T) {
 			},
 			want: syscalls.Counts{},
 		},
-		"a lone claim and commit": {
+		"a single claim and commit": {
 			do:   func(t *testing.T, store *Store) { costCommit(t, store, 2000) },
 			want: syscalls.Counts{"fdatasync replay.db": 2, "pwrite64 replay.db": 5},
 		},
-		"256 that are committed together": {
+		"256 commits together": {
 			do:   func(t *testing.T, store *Store) { commitTogether(t, store, 2000, 256) },
 			want: syscalls.Counts{"fdatasync replay.db": 2, "pwrite64 replay.db": 8},
 		},
@@ -50,7 +51,7 @@ func TestSystemCallsOfACommit(t *testing.T) {
 			got := syscalls.Of(t, func(begin, end func()) {
 				store := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "replay.db")})
 				costCommit(t, store, 0)
-				commitTogether(t, store, 1, maxGroup) // so that its pages are those of a file in use
+				commitTogether(t, store, 1, maxGroup) // so that the file has the pages of a file in use
 				begin()
 				test.do(t, store)
 				end()

@@ -25,7 +25,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// victimPath tells a copy of the test binary that it is to be killed.
+// victimPath is the environment variable with the file of a victim: a copy of
+// the test binary that will be killed.
 const victimPath = "REPLAY_FILE_VICTIM"
 
 func TestMain(m *testing.M) {
@@ -35,14 +36,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// work is what one goroutine of a victim does: delivery after delivery.
+// work is the sequence of deliveries of one goroutine of a victim.
 type work struct {
 	Process replay.Owner `json:"process"`
 	Worker  byte         `json:"worker"`
 }
 
-// keys are those of its nth delivery: signed under two secrets, with an ID that
-// is not signed.
+// keys returns the keys of its nth delivery, which is signed under two secrets
+// and has an unsigned ID.
 func (w work) keys(n uint32) replay.Keys {
 	key := func(kind byte) replay.Key {
 		seed := append(w.Process[:], w.Worker, kind)
@@ -51,7 +52,7 @@ func (w work) keys(n uint32) replay.Keys {
 	return replay.Keys{Blocking: []replay.Key{key(0), key(1)}, Notes: []replay.Key{key(2), key(3)}}
 }
 
-// progress is printed for each delivery as soon as it is committed.
+// progress is printed for each delivery when it is committed.
 type progress struct {
 	Work      work   `json:"work"`
 	Committed uint32 `json:"committed"`
@@ -87,7 +88,7 @@ func commitForever(path string) {
 	all.Wait()
 }
 
-func TestACommitIsWholeAfterKill(t *testing.T) {
+func TestACommitIsCompleteAfterAKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "replay.db")
 	r := rand.New(rand.NewPCG(1, 2))
 	committed := map[work]uint32{}
@@ -97,10 +98,10 @@ func TestACommitIsWholeAfterKill(t *testing.T) {
 		for w, last := range committed {
 			for n := uint32(1); n <= last; n++ {
 				if got := stateOf(t, store, w.keys(n)); got != replay.Handled {
-					t.Fatalf("delivery %d of %d that were committed is %v after a kill", n, last, got)
+					t.Fatalf("committed delivery %d of %d is %v after a kill", n, last, got)
 				}
 			}
-			stateOf(t, store, w.keys(last+1)) // which may have been under way
+			stateOf(t, store, w.keys(last+1)) // may have been in progress
 			if got := stateOf(t, store, w.keys(last+2)); got != replay.Free {
 				t.Fatalf("a delivery that was never claimed is %v", got)
 			}
@@ -111,7 +112,7 @@ func TestACommitIsWholeAfterKill(t *testing.T) {
 	}
 }
 
-// stateOf returns the state that all keys of a delivery have.
+// stateOf returns the state of all keys of a delivery.
 func stateOf(t *testing.T, store *Store, keys replay.Keys) replay.State {
 	t.Helper()
 	states, err := store.Lookup(t.Context(), keys.All())
@@ -120,14 +121,14 @@ func stateOf(t *testing.T, store *Store, keys replay.Keys) replay.State {
 	}
 	for _, state := range states {
 		if state != states[0] {
-			t.Fatalf("a delivery is half committed: its keys are %v", states)
+			t.Fatalf("partial commit: the keys of a delivery are %v", states)
 		}
 	}
 	return states[0]
 }
 
-// commitAndKill lets another process commit, kills it after so many commits,
-// and adds what it has committed.
+// commitAndKill starts a process that commits deliveries, kills it after the
+// given number of commits, and records what it has committed.
 func commitAndKill(t *testing.T, path string, after int, committed map[work]uint32) {
 	t.Helper()
 	victim := exec.Command(os.Args[0])
@@ -144,7 +145,7 @@ func commitAndKill(t *testing.T, path string, after int, committed map[work]uint
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		var p progress
 		if json.Unmarshal(lines.Bytes(), &p) != nil {
-			break // the last line was cut off
+			break // the last line is incomplete
 		}
 		committed[p.Work] = p.Committed
 		if count++; count == after {
@@ -159,7 +160,7 @@ func commitAndKill(t *testing.T, path string, after int, committed map[work]uint
 	}
 }
 
-func TestAFullDiskRefusesDeliveriesUntilThereIsRoom(t *testing.T) {
+func TestAFullDiskRejectsDeliveriesUntilSpaceIsFreed(t *testing.T) {
 	signal.Ignore(syscall.SIGXFSZ)
 	var before syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
@@ -189,13 +190,13 @@ func TestAFullDiskRefusesDeliveriesUntilThereIsRoom(t *testing.T) {
 		}
 		for range 3 {
 			err := store.Commit(t.Context(), keys, owner, time.Hour, 200)
-			wantError(t, err, ErrUnwritable, "free some space")
+			wantError(t, err, ErrUnwritable, "free up space")
 		}
 		if v, err := store.ledger.Claim(keys, replay.NewOwner(), time.Minute); v != replay.InProgress || err != nil {
-			t.Errorf("after a failed commit: %v, %v; want the claim to stay", v, err)
+			t.Errorf("after a failed commit: %v, %v; want the claim to remain", v, err)
 		}
 		_, err := store.Claim(t.Context(), replay.Keys{Blocking: []replay.Key{{3}}}, replay.NewOwner(), time.Minute)
-		wantError(t, err, ErrUnwritable, "free some space")
+		wantError(t, err, ErrUnwritable, "free up space")
 
 		limit(before)
 		time.Sleep(2 * boltfile.ProbeEvery)
@@ -225,9 +226,9 @@ func (b *logBook) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A page that cannot be read, because the disk fails or somebody cut the file,
-// must not take the whole server down.
-func TestAFileThatBreaksWhileInUseIsAnError(t *testing.T) {
+// A page that is unreadable, because the disk fails or the file was truncated,
+// must not crash the server.
+func TestAFileDamagedWhileInUseIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "replay.db")
 	store := mustOpen(t, Options{Path: path})
 	handle(t, store, 1)

@@ -1,10 +1,10 @@
-// Package file is a replay store in one bbolt file, which outlives the
-// process: the default one.
+// Package file is a replay store in one bbolt file that survives a restart. It
+// is the default store.
 //
-// Claims live in memory, for the file is locked to this process. A commit is
-// on disk before it returns; commits that come together share one transaction
-// and its fsync, and a lone one does not wait for company. All that is handled
-// is indexed in memory too, so that no look-up reads the disk.
+// Claims are in memory, because the file is locked by this process. A commit is
+// on disk before it returns. Concurrent commits share one transaction and its
+// fsync; a single commit does not wait for others. All handled keys are also
+// indexed in memory, so that no lookup reads the disk.
 package file
 
 import (
@@ -25,14 +25,15 @@ const (
 	DefaultLockTimeout = 3 * time.Second
 )
 
-// Errors of opening and using a replay file. What they wrap says more.
+// Errors of opening and using a replay file. Errors that wrap them have more
+// details.
 var (
 	// ErrLocked: another process has the file open.
 	ErrLocked = boltfile.ErrLocked
-	// ErrDamaged: the file is not as this package has left it.
+	// ErrDamaged: the contents of the file are not what this package wrote.
 	ErrDamaged = boltfile.ErrDamaged
 	// ErrUnwritable: the last write failed and none has succeeded since.
-	// Deliveries are refused rather than let through unrecorded.
+	// Deliveries are rejected, because they could not be recorded.
 	ErrUnwritable = boltfile.ErrUnwritable
 	// ErrClosed: the store is closed.
 	ErrClosed = boltfile.ErrClosed
@@ -43,16 +44,16 @@ type Options struct {
 	// Path is the file. It is created with mode 0600 if it does not exist,
 	// and its folder with mode 0700.
 	Path string
-	// MaxEntries is the most keys that the store holds, claimed and handled
-	// together. A delivery has one key, or two if its ID is not signed; twice
-	// as many while two secrets are configured. A key takes at most 48 bytes
-	// of memory and about 50 on disk, so the default of 4,000,000 keys means
-	// about 180 MB, which is used only once so many are remembered. A store
-	// at its limit refuses new deliveries with [replay.ErrFull] until a
-	// window passes; it never forgets early.
+	// MaxEntries is the maximum number of keys, claimed and handled together. A
+	// delivery has one key, or two if its ID is not signed, and twice as many
+	// while two secrets are configured. A key uses at most 48 bytes of memory
+	// and about 50 bytes on disk. So the default of 4,000,000 keys uses about
+	// 180 MB of memory once that many are stored. A store at its limit rejects
+	// new deliveries with [replay.ErrFull] until a window passes; it never
+	// forgets a key early.
 	MaxEntries int64
-	// LockTimeout is how long Open waits for another process, or for a store
-	// of this process that is closing, to let go of the file. Default 3 s.
+	// LockTimeout is how long Open waits for another process, or for a store of
+	// this process that is closing, to unlock the file. Default 3 s.
 	LockTimeout time.Duration
 
 	wall func() time.Time // the wall clock; tests set it
@@ -60,11 +61,12 @@ type Options struct {
 
 // Store is a [replay.Store] in a file.
 //
-// Windows are kept in wall-clock time, rounded up to a second, as they outlive
-// the process. While it runs the store counts time by the monotonic clock, so
-// that a step of the wall clock makes it forget nothing; between two runs it
-// has to believe the wall clock. Nothing but a wall clock that was behind when
-// a delivery was handled, or is ahead when the store is opened, forgets early.
+// Windows are stored in wall-clock time, rounded up to a second, because they
+// survive the process. While the process runs, the store uses the monotonic
+// clock, so that a step of the wall clock does not expire keys early. Between
+// two runs it relies on the wall clock. A key expires early only if the wall
+// clock was behind when the delivery was handled, or is ahead when the store is
+// opened.
 type Store struct {
 	ledger *ledger.Ledger
 	db     *boltfile.DB
@@ -74,9 +76,9 @@ type Store struct {
 	pending []*request
 	closed  bool
 
-	wake    chan struct{} // something is pending, or closed is set
-	stopped chan struct{} // the writer has ended
-	oldest  uint32        // the writer's: first period that may be on disk
+	wake    chan struct{} // a request is pending, or closed is set
+	stopped chan struct{} // closed when the writer has ended
+	oldest  uint32        // first period that may be on disk; used by the writer only
 }
 
 var (
@@ -86,16 +88,16 @@ var (
 	_ replay.StatsReporter = (*Store)(nil)
 )
 
-// SetMaxEntries changes [Options.MaxEntries]. Lowering it forgets nothing: the
-// store is full until enough windows have passed.
+// SetMaxEntries changes [Options.MaxEntries]. A lower limit removes no keys:
+// the store is full until enough windows have passed.
 func (s *Store) SetMaxEntries(n int64) { s.ledger.SetLimit(n) }
 
-// SetLogger tells the store where to log that the file cannot be written, and
-// that it can again. nil, as at first, logs nothing.
+// SetLogger sets the logger that reports when the file becomes unwritable and
+// when it can be written again. nil, the default, logs nothing.
 func (s *Store) SetLogger(l *slog.Logger) { s.db.SetLogger(l) }
 
-// Claim implements [replay.Store]. It fails with [ErrUnwritable] while
-// commits would fail.
+// Claim implements [replay.Store]. It returns [ErrUnwritable] while commits
+// would fail.
 func (s *Store) Claim(_ context.Context, keys replay.Keys, owner replay.Owner, lease time.Duration) (replay.Verdict, error) {
 	if err := s.db.Trouble(); err != nil {
 		return 0, err
@@ -108,10 +110,10 @@ func (s *Store) Renew(_ context.Context, keys replay.Keys, owner replay.Owner, l
 	return s.ledger.Renew(keys, owner, lease)
 }
 
-// Commit implements [replay.Store]. On return without an error the commit
-// survives a crash of the process and of the machine, as far as the disk
-// keeps its word. A failed one leaves the claim to its lease. If ctx ends
-// first the commit may still succeed.
+// Commit implements [replay.Store]. After it returns without an error, the
+// commit survives a crash of the process and, if the disk honours fsync, of the
+// machine. If it fails, the claim remains until its lease expires. If ctx ends
+// first, the commit may still succeed.
 func (s *Store) Commit(ctx context.Context, keys replay.Keys, owner replay.Owner, window time.Duration, status int) error {
 	done, err := s.ledger.Pin(keys, owner)
 	if done || err != nil {
@@ -162,8 +164,8 @@ func (s *Store) Forget(ctx context.Context, keys []replay.Key) (int, error) {
 // Stats implements [replay.StatsReporter].
 func (s *Store) Stats() replay.Stats { return s.ledger.Stats() }
 
-// Close finishes the commits that are under way and closes the file. Calls
-// that come later fail with [ErrClosed].
+// Close completes pending commits and closes the file. Later calls fail with
+// [ErrClosed].
 func (s *Store) Close() error {
 	s.mu.Lock()
 	again := s.closed

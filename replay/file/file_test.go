@@ -49,8 +49,8 @@ func mustOpen(t testing.TB, o Options) *Store {
 	return store
 }
 
-// crash returns a copy of the file as it is at this moment: what a process
-// that was killed leaves behind.
+// crash returns a copy of the file in its current state, as after the process
+// was killed.
 func crash(t *testing.T, path string) string {
 	t.Helper()
 	content, err := os.ReadFile(path)

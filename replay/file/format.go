@@ -8,20 +8,20 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// The file holds one bucket "format", whose key "version" has the value
+// The file contains one bucket "format", whose key "version" has the value
 // formatVersion, and one bucket for each period of time in which keys expire,
 // named 'p' and the number of the period. Its keys are 1, 2, 3 … (its own
-// sequence), its values chunks: commits append to the end of a bucket, in whole
-// pages, and expiry drops a bucket in one piece.
+// sequence), its values chunks. Commits append to the end of a bucket, in whole
+// pages, and expiry deletes a whole bucket.
 //
-// A chunk is a kind byte, records of 16 bytes key and 4 bytes expiry (Unix
-// time), and the CRC-32C of all that. A chunk of kind forgotten undoes the
-// records with the same key and expiry before it. Of several records that are
-// left of one key the latest expiry counts. Numbers are big-endian.
+// A chunk is a kind byte, records of a 16-byte key and a 4-byte expiry (Unix
+// time), and the CRC-32C of all that. A chunk of kind forgotten cancels earlier
+// records with the same key and expiry. If several records of one key remain,
+// the latest expiry counts. Numbers are big-endian.
 //
-// Blocking keys and notes are stored alike. A note that is prolonged is
-// forgotten under its old expiry, so that forgetting a key later has to undo
-// one record only.
+// Blocking keys and notes have the same format. When the expiry of a note is
+// extended, its old record is forgotten, so that forgetting the key later needs
+// to cancel only one record.
 const (
 	formatVersion = "verify_webhook replay file 1"
 
@@ -32,7 +32,7 @@ const (
 	kindForgotten = 'f'
 
 	recordSize = replay.KeySize + 4
-	// maxChunk keeps a chunk within a page, where many share one.
+	// maxChunk keeps a chunk within a page, so that pages can hold many.
 	maxChunk = 64
 )
 
@@ -43,10 +43,10 @@ type record struct {
 	expiry uint32
 }
 
-// periodOf returns the period that an expiry lies in.
+// periodOf returns the period of an expiry.
 func periodOf(expiry uint32) uint32 { return expiry / periodSeconds }
 
-// periodOver reports whether all that can lie in a period has expired.
+// periodOver reports whether all keys of a period have expired.
 func periodOver(period, now uint32) bool { return period < periodOf(now) }
 
 func periodName(period uint32) []byte {
@@ -62,7 +62,7 @@ func parsePeriodName(name []byte) (period uint32, ok bool) {
 
 func sequenceKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// chunk encodes the records of changes of one kind.
+// chunk encodes records of one kind.
 func chunk(kind byte, list []change) []byte {
 	b := make([]byte, 1, 1+len(list)*recordSize+crc32.Size)
 	b[0] = kind
@@ -73,17 +73,17 @@ func chunk(kind byte, list []change) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
-// parseChunk decodes a chunk into records, whose memory it uses again.
+// parseChunk decodes a chunk into records, reusing their memory.
 func parseChunk(b []byte, records []record) (kind byte, _ []record, err error) {
 	body := len(b) - crc32.Size
 	if body < 1 || (body-1)%recordSize != 0 {
-		return 0, nil, fmt.Errorf("%w: a chunk of %d bytes", ErrDamaged, len(b))
+		return 0, nil, fmt.Errorf("%w: invalid chunk size: %d bytes", ErrDamaged, len(b))
 	}
 	if crc32.Checksum(b[:body], castagnoli) != binary.BigEndian.Uint32(b[body:]) {
-		return 0, nil, fmt.Errorf("%w: a chunk has a wrong checksum", ErrDamaged)
+		return 0, nil, fmt.Errorf("%w: chunk checksum mismatch", ErrDamaged)
 	}
 	if b[0] != kindHandled && b[0] != kindForgotten {
-		return 0, nil, fmt.Errorf("%w: a chunk of unknown kind %q", ErrDamaged, b[0])
+		return 0, nil, fmt.Errorf("%w: unknown chunk kind %q", ErrDamaged, b[0])
 	}
 	records = records[:0]
 	for at := 1; at < body; at += recordSize {

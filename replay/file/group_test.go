@@ -9,7 +9,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// costKeys are those of a delivery whose ID is not signed.
+// costKeys are the keys of a delivery with an unsigned ID.
 func costKeys(n uint16) replay.Keys {
 	key := func(kind byte) replay.Key { return replay.Key{byte(n), byte(n >> 8), kind} }
 	return replay.Keys{Blocking: []replay.Key{key(1)}, Notes: []replay.Key{key(2)}}
@@ -32,7 +32,8 @@ func costCommit(t *testing.T, store *Store, n uint16) {
 	}
 }
 
-// commitTogether commits n deliveries that have come while the writer was busy.
+// commitTogether commits n deliveries in one group, which gathers while the
+// writer is busy.
 func commitTogether(t *testing.T, store *Store, first, n uint16) {
 	t.Helper()
 	var group []*request

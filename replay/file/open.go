@@ -13,8 +13,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay/internal/ledger"
 )
 
-// Open opens the file, or creates it if there is none, and reads what is
-// handled into memory. It never replaces a file that it cannot read.
+// Open opens the file, or creates it if it does not exist, and reads the
+// handled keys into memory. It never replaces a file that it cannot read.
 func Open(o Options) (*Store, error) {
 	if o.LockTimeout <= 0 {
 		o.LockTimeout = DefaultLockTimeout
@@ -32,8 +32,8 @@ func Open(o Options) (*Store, error) {
 	var err error
 	s.db, err = boltfile.Open(boltfile.Options{
 		Path: o.Path, LockTimeout: o.LockTimeout, Kind: "replay file", Format: formatVersion, Load: s.load,
-		Loss:   "deliveries handled before can then be replayed",
-		Impact: "deliveries are refused until it can",
+		Loss:   "deliveries that were handled before can then be replayed",
+		Impact: "deliveries are rejected until it can be written",
 	})
 	if err != nil {
 		return nil, err
@@ -61,15 +61,15 @@ func (s *Store) load(tx *bolt.Tx, handle *os.File) error {
 	return nil
 }
 
-// readAhead reads the file from beginning to end: bbolt maps it for random
-// access, so that loading it from a cold disk would fetch page after page.
+// readAhead reads the file from beginning to end. bbolt maps it for random
+// access, so that loading it from a cold disk would read one page at a time.
 func readAhead(handle *os.File, size int64) error {
 	_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.NewSectionReader(handle, 0, size), make([]byte, 1<<20))
 	return err
 }
 
 // survey returns the periods that are not over yet, and how many records they
-// hold.
+// contain.
 func (s *Store) survey(tx *bolt.Tx) (periods []uint32, records int, err error) {
 	now := s.ledger.Now()
 	cursor := tx.Cursor()
@@ -79,7 +79,7 @@ func (s *Store) survey(tx *bolt.Tx) (periods []uint32, records int, err error) {
 		}
 		period, ok := parsePeriodName(name)
 		if !ok || value != nil {
-			return nil, 0, fmt.Errorf("%w: it has an unknown bucket %q", ErrDamaged, name)
+			return nil, 0, fmt.Errorf("%w: unknown bucket %q", ErrDamaged, name)
 		}
 		s.oldest = min(s.oldest, period)
 		if periodOver(period, now) {
@@ -127,9 +127,9 @@ func loadPeriod(bucket *bolt.Bucket, loader *ledger.Loader) error {
 }
 
 // forgottenIn returns the records that were forgotten in a period, each with
-// the number of the last chunk that says so. They undo records of their own
-// period only: the same key may be in another, with the expiry of a commit
-// before or after.
+// the number of the last chunk that cancels it. These cancel records of their
+// own period only: another period can contain the same key with the expiry of
+// an earlier or later commit.
 func forgottenIn(bucket *bolt.Bucket) (map[record]uint64, error) {
 	var forgotten map[record]uint64
 	count := uint64(0)

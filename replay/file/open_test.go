@@ -16,7 +16,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// handle claims and commits the nth of a test's keys.
+// handle claims and commits the nth key of a test.
 func handle(t *testing.T, store *Store, n byte) replay.Keys {
 	t.Helper()
 	keys := replay.Keys{Blocking: []replay.Key{{n}}, Notes: []replay.Key{{n, 1}}}
@@ -44,15 +44,15 @@ func TestOpenCreatesAPrivateFile(t *testing.T) {
 	}
 	left, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(left) != 1 {
-		t.Errorf("the folder holds %v, want the file alone", left)
+		t.Errorf("the folder contains %v, want only the file", left)
 	}
 }
 
-func TestASecondProcessIsToldWhatToDo(t *testing.T) {
+func TestTheErrorForALockedFileSaysWhatToDo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "replay.db")
 	mustOpen(t, Options{Path: path})
 	_, err := Open(Options{Path: path, LockTimeout: 10 * time.Millisecond})
-	wantError(t, err, ErrLocked, path, "already in use by another process", "caddy reload", "path of its own")
+	wantError(t, err, ErrLocked, path, "already in use by another process", "caddy reload", "another path")
 }
 
 func TestOpenWaitsForAStoreThatIsClosing(t *testing.T) {
@@ -140,9 +140,9 @@ func TestADamagedFileIsNeverReplaced(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for range 2 { // the failed attempt must let go of the lock
+			for range 2 { // the failed attempt must release the lock
 				_, err := Open(Options{Path: path, LockTimeout: 10 * time.Millisecond})
-				wantError(t, err, ErrDamaged, path, "restore it, or move it away")
+				wantError(t, err, ErrDamaged, path, "restore a backup, or move the file away")
 			}
 			after, err := os.ReadFile(path)
 			if err != nil || string(after) != string(before) {
@@ -158,7 +158,7 @@ func fill(b []byte) {
 	}
 }
 
-func TestAnotherDatabaseIsRefused(t *testing.T) {
+func TestAnotherDatabaseIsRejected(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "other.db")
 	db, err := bolt.Open(path, 0o600, nil)
 	if err != nil {
@@ -175,7 +175,7 @@ func TestAnotherDatabaseIsRefused(t *testing.T) {
 	wantError(t, err, nil, path, "not a replay file")
 }
 
-func TestAnotherFormatVersionIsRefused(t *testing.T) {
+func TestAnotherFormatVersionIsRejected(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "replay.db")
 	if err := mustOpen(t, Options{Path: path}).Close(); err != nil {
 		t.Fatal(err)
@@ -194,9 +194,9 @@ func TestAnotherFormatVersionIsRefused(t *testing.T) {
 	wantError(t, err, nil, path, "replay file 9", "use the version that wrote it")
 }
 
-// An immutable file is one that even root cannot write; other users need no
-// more than its mode.
-func TestAReadOnlyFileIsRefused(t *testing.T) {
+// Even root cannot write an immutable file. For other users, the mode is
+// sufficient.
+func TestAReadOnlyFileIsRejected(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "replay.db")
 	if err := mustOpen(t, Options{Path: path}).Close(); err != nil {
 		t.Fatal(err)
@@ -217,8 +217,8 @@ func TestAReadOnlyFileIsRefused(t *testing.T) {
 	wantError(t, err, fs.ErrPermission, path, "must be writable")
 }
 
-// checkReadOnlyAdvice is for a disk on which nothing can be made read-only to
-// root: it checks what an error of the system would be turned into.
+// checkReadOnlyAdvice is used if files cannot be made read-only for root: it
+// checks how a system error is explained.
 func checkReadOnlyAdvice(t *testing.T) {
 	wantError(t, new(boltfile.Options).Explain(&fs.PathError{Op: "open", Err: fs.ErrPermission}), fs.ErrPermission, "must be writable")
 }

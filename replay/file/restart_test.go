@@ -9,9 +9,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// What a store remembers and what its file says are the same, whatever has
-// happened to a key before: each step is followed by a crash.
-func TestTheFileSaysWhatTheStoreRemembers(t *testing.T) {
+// A store and its file must agree after any sequence of operations: each step
+// is followed by a crash.
+func TestTheFileAgreesWithTheStore(t *testing.T) {
 	type step func(*testing.T, *Store)
 	commit := func(blocking, note byte, window time.Duration) step {
 		return func(t *testing.T, store *Store) {
@@ -54,17 +54,17 @@ func TestTheFileSaysWhatTheStoreRemembers(t *testing.T) {
 
 	const note = 9
 	for name, steps := range map[string][]step{
-		"forgotten, and handled again with a longer window":  {commit(1, 0, time.Hour), forget(1), commit(1, 0, 5*time.Hour), wait(2 * time.Hour)},
-		"forgotten, and handled again with a shorter window": {commit(1, 0, 5*time.Hour), forget(1), commit(1, 0, 2*time.Hour), wait(time.Hour)},
-		"forgotten, and handled again in the same second":    {commit(1, 0, time.Hour), forget(1), commit(1, 0, time.Hour)},
-		"forgotten twice in one second":                      {commit(1, 0, time.Hour), forget(1), commit(1, 0, time.Hour), forget(1)},
-		"a note again, later":                                {commit(1, note, 2*time.Hour), wait(time.Hour), commit(2, note, 2*time.Hour), wait(90 * time.Minute)},
-		"a note again, with a shorter window":                {commit(1, note, 5*time.Hour), commit(2, note, time.Hour), wait(2 * time.Hour)},
-		"a note again, forgotten":                            {commit(1, note, 2*time.Hour), wait(time.Hour), commit(2, note, 2*time.Hour), forget(note)},
-		"a note again in the same period, forgotten":         {commit(1, note, 2*time.Hour), wait(time.Second), commit(2, note, 2*time.Hour), forget(note)},
-		"a note whose key is claimed":                        {claimed(note, commit(1, note, time.Hour))},
-		"a note forgotten, and written again":                {commit(1, note, 2*time.Hour), forget(note), commit(2, note, time.Hour)},
-		"a note forgotten, and written again with a longer":  {commit(1, note, time.Hour), forget(note), commit(2, note, 4*time.Hour), wait(2 * time.Hour), forget(note)},
+		"forgotten, then handled with a longer window":            {commit(1, 0, time.Hour), forget(1), commit(1, 0, 5*time.Hour), wait(2 * time.Hour)},
+		"forgotten, then handled with a shorter window":           {commit(1, 0, 5*time.Hour), forget(1), commit(1, 0, 2*time.Hour), wait(time.Hour)},
+		"forgotten, then handled in the same second":              {commit(1, 0, time.Hour), forget(1), commit(1, 0, time.Hour)},
+		"forgotten twice in one second":                           {commit(1, 0, time.Hour), forget(1), commit(1, 0, time.Hour), forget(1)},
+		"a note written again later":                              {commit(1, note, 2*time.Hour), wait(time.Hour), commit(2, note, 2*time.Hour), wait(90 * time.Minute)},
+		"a note written again with a shorter window":              {commit(1, note, 5*time.Hour), commit(2, note, time.Hour), wait(2 * time.Hour)},
+		"a note written again, then forgotten":                    {commit(1, note, 2*time.Hour), wait(time.Hour), commit(2, note, 2*time.Hour), forget(note)},
+		"a note written again in the same period, then forgotten": {commit(1, note, 2*time.Hour), wait(time.Second), commit(2, note, 2*time.Hour), forget(note)},
+		"a note whose key is claimed":                             {claimed(note, commit(1, note, time.Hour))},
+		"a note forgotten, then written":                          {commit(1, note, 2*time.Hour), forget(note), commit(2, note, time.Hour)},
+		"a note forgotten, then written with a longer window":     {commit(1, note, time.Hour), forget(note), commit(2, note, 4*time.Hour), wait(2 * time.Hour), forget(note)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -79,21 +79,21 @@ func TestTheFileSaysWhatTheStoreRemembers(t *testing.T) {
 	}
 }
 
-// agree checks that two stores remember the same keys for the same time.
+// agree checks that two stores have the same keys with the same expiries.
 func agree(t *testing.T, store, after *Store, step int) {
 	t.Helper()
 	keys := []replay.Key{{1}, {2}, {3}, {4}, {9}}
 	want, got := store.ledger.Entries(keys), after.ledger.Entries(keys)
 	for i := range keys {
 		if got[i] != want[i] {
-			t.Errorf("after step %d key %d is %+v, and after a crash %+v", step, keys[i][0], want[i], got[i])
+			t.Errorf("after step %d key %d is %+v, after a crash %+v", step, keys[i][0], want[i], got[i])
 		}
 	}
 }
 
-// Several commits with one note, and forgettings of it, may wait for the disk
-// together.
-func TestTheFileSaysWhatTheStoreRemembersOfOneGroup(t *testing.T) {
+// Several commits with the same note, and requests to forget it, can be in one
+// group.
+func TestTheFileAgreesWithTheStoreAfterOneGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "replay.db")
 		store := mustOpen(t, Options{Path: path})

@@ -12,16 +12,17 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// The file in testdata was written by the version before notes, which claimed
-// the ID and the content of a delivery alike. What was handled then still
-// counts: as blocking keys, as notes, and one without the other.
-func TestAFileOfTheVersionBeforeNotesCounts(t *testing.T) {
+// The version that wrote the file in testdata had no notes and claimed both the
+// ID and the content of a delivery. Deliveries that it handled must still count
+// as handled, whether their keys are now blocking keys or notes, both or only
+// one of them.
+func TestDeliveriesInAFileWithoutNotesStillCount(t *testing.T) {
 	before := func(kind replay.Kind, n int) replay.Key {
 		return replay.NewKey("before", []byte("secret"), kind, binary.BigEndian.AppendUint64(nil, uint64(n)))
 	}
 	id := func(n int) []replay.Key { return []replay.Key{before(replay.KindID, n)} }
 	content := func(n int) []replay.Key { return []replay.Key{before(replay.KindContent, n)} }
-	const none = 0 // the number of a delivery that was not there
+	const none = 0 // the number of an unknown delivery
 
 	for name, deliveries := range map[string]struct {
 		first, last int

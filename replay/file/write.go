@@ -15,14 +15,15 @@ import (
 )
 
 const (
-	// maxGroup bounds a transaction, maxPending what waits for the disk.
+	// maxGroup limits the requests of a transaction, maxPending the waiting
+	// requests.
 	maxGroup   = 1024
 	maxPending = 1 << 16
-	// tidyEvery is how often an idle store looks for what has expired.
+	// tidyEvery is how often an idle store removes expired keys.
 	tidyEvery = 10 * time.Minute
 )
 
-// request is a commit, or a forgetting, on its way to the disk.
+// request is a commit, or a call to forget keys, for the writer.
 type request struct {
 	keys   replay.Keys
 	owner  replay.Owner
@@ -30,7 +31,7 @@ type request struct {
 	status int
 	expiry uint32
 
-	forget    []replay.Key // in place of all above
+	forget    []replay.Key // set instead of all above
 	forgotten int
 
 	done chan error
@@ -47,7 +48,7 @@ func (r *request) wait(ctx context.Context) error {
 	}
 }
 
-// submit hands r to the writer.
+// submit passes r to the writer.
 func (s *Store) submit(r *request) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,7 +56,7 @@ func (s *Store) submit(r *request) error {
 		return ErrClosed
 	}
 	if len(s.pending) >= maxPending {
-		return fmt.Errorf("%w: %d commits wait for the disk", ErrUnwritable, len(s.pending))
+		return fmt.Errorf("%w: %d commits are waiting for the disk", ErrUnwritable, len(s.pending))
 	}
 	s.pending = append(s.pending, r)
 	s.signal()
@@ -69,9 +70,9 @@ func (s *Store) signal() {
 	}
 }
 
-// take returns the next group of requests, and whether the store is closed
-// and there will be no more. A forgetting is a group of its own: what it
-// writes depends on what the commits before it have changed in the ledger.
+// take returns the next group of requests, and whether the store is closed and
+// no more will follow. A request to forget keys is a separate group, because
+// what it writes depends on how the commits before it changed the ledger.
 func (s *Store) take() (group []*request, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,11 +91,12 @@ func (s *Store) take() (group []*request, last bool) {
 	return group, s.closed && n == 0
 }
 
-// write is the one goroutine that writes. While it is writing a group, the
-// next one gathers: nobody waits for company, and all who come share an fsync.
+// write is the only goroutine that writes. While it writes a group, the next
+// one gathers. Requests never wait for others, and all that are pending share
+// an fsync.
 func (s *Store) write() {
 	defer close(s.stopped)
-	debug.SetPanicOnFault(true) // reading a mapped page may fail
+	debug.SetPanicOnFault(true) // reading a mapped page can fail
 	tidy := time.NewTicker(tidyEvery)
 	defer tidy.Stop()
 	probe := time.NewTicker(boltfile.ProbeEvery)
@@ -126,10 +128,11 @@ func (s *Store) write() {
 	}
 }
 
-// gather lets whoever can run do so before the next group is taken. On busy
-// cores those are deliveries, some with a commit to share the fsync; on idle
-// ones nobody, and a lone commit loses no time. Once is for those that the last
-// group has woken, twice for those who waited behind them.
+// gather yields to other goroutines before the next group is taken. On busy
+// cores some of them handle deliveries whose commit can share the fsync. On
+// idle cores there are none, and a single commit is not delayed. The first
+// yield is for goroutines that the last group has woken, the second for those
+// that waited behind them.
 func gather() {
 	runtime.Gosched()
 	runtime.Gosched()
@@ -153,7 +156,7 @@ func (s *Store) commit(group []*request) {
 }
 
 func (s *Store) addHandled(changes changes, group []*request) {
-	var noted map[replay.Key]uint32 // by this group
+	var noted map[replay.Key]uint32 // written by this group
 	for _, r := range group {
 		r.expiry = s.expiry(r.window)
 		for _, key := range r.keys.Blocking {
@@ -180,7 +183,7 @@ func (s *Store) addHandled(changes changes, group []*request) {
 	}
 }
 
-// addForgotten adds what of keys is handled, under the expiry it is stored with.
+// addForgotten adds the handled ones of keys, with their stored expiry.
 func (s *Store) addForgotten(changes changes, keys []replay.Key) {
 	for i, entry := range s.ledger.Entries(keys) {
 		if entry.State == replay.Handled {
@@ -189,16 +192,16 @@ func (s *Store) addForgotten(changes changes, keys []replay.Key) {
 	}
 }
 
-// expiry is when a window that begins now ends, by whichever clock is ahead.
-// So if the wall clock was behind when the store was opened, and has been set
-// right since, the next process forgets nothing early.
+// expiry returns when a window that begins now ends, by whichever clock is
+// ahead. So if the wall clock was behind when the store was opened, and has
+// been corrected since, no key expires early in the next process.
 func (s *Store) expiry(window time.Duration) uint32 {
 	running := s.ledger.Expiry(window)
 	ahead := int64(unixSecond(s.wall())) - int64(s.ledger.Now())
 	return uint32(min(int64(running)+max(ahead, 0), 1<<32-1))
 }
 
-// finish applies r to the ledger, unless writing it has failed.
+// finish applies r to the ledger, unless writing it failed.
 func (s *Store) finish(r *request, err error) error {
 	switch {
 	case r.forget != nil && err == nil:
@@ -214,7 +217,7 @@ func (s *Store) finish(r *request, err error) error {
 	}
 }
 
-// expire drops one period that is over, if there is one. One at a time:
+// expire deletes one period that is over, if any. It deletes only one, because
 // commits wait meanwhile.
 func (s *Store) expire() {
 	if !periodOver(s.oldest, s.ledger.Now()) || s.db.Trouble() != nil {
@@ -236,7 +239,7 @@ func (s *Store) expire() {
 	})
 	s.oldest = oldest
 	if periodOver(oldest, s.ledger.Now()) {
-		s.signal() // there may be more: come back after those who wait
+		s.signal() // there may be more; waiting requests go first
 	}
 }
 

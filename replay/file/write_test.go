@@ -25,7 +25,7 @@ func TestConcurrentCommitsShareATransaction(t *testing.T) {
 		}
 	}
 	before := transactions(t, store)
-	// Nothing can be written while this transaction is open, so all gather.
+	// Nothing can be written while this transaction is open, so all commits gather.
 	blocker, err := store.db.Bolt().Begin(true)
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func TestConcurrentCommitsShareATransaction(t *testing.T) {
 	}
 	submit(0)
 	for !taken() {
-		runtime.Gosched() // the writer takes the first, and cannot write it
+		runtime.Gosched() // the writer takes the first commit and cannot write it
 	}
 	for n := range keys[1:] {
 		submit(n + 1)
@@ -74,7 +74,7 @@ func transactions(t *testing.T, store *Store) int {
 	return tx.ID()
 }
 
-func TestACommitThatNobodyWaitsForIsStillMade(t *testing.T) {
+func TestACommitWhoseCallerHasLeftIsStillMade(t *testing.T) {
 	store := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "replay.db")})
 	keys := replay.Keys{Blocking: []replay.Key{{1}}}
 	owner := replay.NewOwner()
@@ -94,14 +94,14 @@ func TestACommitThatNobodyWaitsForIsStillMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := store.Commit(t.Context(), keys, owner, time.Hour, 200); err != nil {
-		t.Errorf("the commit again: %v", err)
+		t.Errorf("retried commit: %v", err)
 	}
 	if states, _ := store.Lookup(t.Context(), keys.Blocking); states[0] != replay.Handled {
 		t.Errorf("state = %v, want handled", states[0])
 	}
 }
 
-func TestAClosedStoreRefuses(t *testing.T) {
+func TestAClosedStoreRejectsCalls(t *testing.T) {
 	store := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "replay.db")})
 	keys := replay.Keys{Blocking: []replay.Key{{1}}}
 	owner := replay.NewOwner()
@@ -125,7 +125,7 @@ func TestAClosedStoreRefuses(t *testing.T) {
 	}
 }
 
-func TestSpaceIsUsedAgain(t *testing.T) {
+func TestSpaceIsReused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "replay.db")
 		store := mustOpen(t, Options{Path: path})
@@ -149,11 +149,11 @@ func TestSpaceIsUsedAgain(t *testing.T) {
 			sizes = append(sizes, info.Size())
 		}
 		if last := sizes[len(sizes)-1]; last > sizes[0] {
-			t.Errorf("the file grew from day to day: %v", sizes)
+			t.Errorf("the file grew every day: %v", sizes)
 		}
 		time.Sleep(24 * time.Hour)
 		if got := store.Stats().Remembered; got != 0 {
-			t.Errorf("%d keys are remembered a day later", got)
+			t.Errorf("%d keys are still stored a day later", got)
 		}
 		synctest.Wait()
 		if got := periods(t, store); got != 0 {

@@ -1,5 +1,5 @@
-// Package memory is a replay store in the memory of this process: the
-// fastest one, which forgets everything when the process ends.
+// Package memory is a replay store in the memory of this process. It is the
+// fastest store, and its contents are lost when the process ends.
 package memory
 
 import (
@@ -10,22 +10,22 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay/internal/ledger"
 )
 
-// DefaultMaxEntries is the limit of a store that is given none.
+// DefaultMaxEntries is the default of [Options.MaxEntries].
 const DefaultMaxEntries = ledger.DefaultMaxKeys
 
 // Options are the settings of a [Store].
 type Options struct {
-	// MaxEntries is the most keys that the store holds, claimed and handled
-	// together. A delivery has one key, or two if its ID is not signed; twice
-	// as many while two secrets are configured. A key takes at most 48 bytes, so the default of 4,000,000
-	// keys means about 180 MB, which is used only once so many are
-	// remembered. A store at its limit refuses new deliveries with
-	// [replay.ErrFull] until a window passes; it never forgets early.
+	// MaxEntries is the maximum number of keys, claimed and handled together. A
+	// delivery has one key, or two if its ID is not signed, and twice as many
+	// while two secrets are configured. A key uses at most 48 bytes. So the
+	// default of 4,000,000 keys uses about 180 MB once that many are stored. A
+	// store at its limit rejects new deliveries with [replay.ErrFull] until a
+	// window passes; it never forgets a key early.
 	MaxEntries int64
 }
 
 // Store is a [replay.Store] in memory. Its clock is monotonic: steps of the
-// wall clock do not show. Create it with [New]; it needs no closing.
+// wall clock have no effect. Create it with [New]; it need not be closed.
 type Store struct {
 	ledger *ledger.Ledger
 }
@@ -42,8 +42,8 @@ func New(o Options) *Store {
 	return &Store{ledger.New(o.MaxEntries, 1)}
 }
 
-// SetMaxEntries changes [Options.MaxEntries]. Lowering it forgets nothing: the
-// store is full until enough windows have passed.
+// SetMaxEntries changes [Options.MaxEntries]. A lower limit removes no keys:
+// the store is full until enough windows have passed.
 func (s *Store) SetMaxEntries(n int64) { s.ledger.SetLimit(n) }
 
 // Claim implements [replay.Store].

@@ -9,7 +9,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay/storetest"
 )
 
-// TestAllocations bounds what two calls of a script cost the garbage collector.
+// TestAllocations limits the allocations of two script calls.
 func TestAllocations(t *testing.T) {
 	claim, commit := storetest.Allocations(t, mustOpen(t, Options{URL: redistest.Start(t).URL(), Timeout: redistest.Patience}))
 	t.Logf("%v allocations for a claim, %v for its commit", claim, commit)

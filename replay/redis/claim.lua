@@ -1,6 +1,6 @@
--- Claims every blocking key for ARGV[2] for ARGV[3] milliseconds, if all are
--- free. Returns a state letter for each key as it was: free, claimed, handled.
--- A note is free or handled.
+-- Claims every blocking key by owner ARGV[2] for ARGV[3] milliseconds if all of
+-- them are free. Returns the previous state of each key as a letter: free,
+-- claimed or handled. A note is free or handled.
 local last = 3 * ARGV[1]
 local states, free = {}, true
 for i = 1, #KEYS, 3 do

@@ -1,6 +1,7 @@
--- Turns the claim of ARGV[2] into handled for ARGV[3] milliseconds, and writes
--- the notes. ARGV[4] is the ending, told for ARGV[5] milliseconds.
--- Returns whether that owner holds, or has committed, every blocking key.
+-- Turns the claim of owner ARGV[2] into handled for ARGV[3] milliseconds, and
+-- writes the notes. ARGV[4] is the resolution, stored for ARGV[5] milliseconds.
+-- Returns whether the owner has claimed, or already committed, every blocking
+-- key.
 local last = 3 * ARGV[1]
 for i = 1, last, 3 do
   if redis.call('GET', KEYS[i]) ~= ARGV[2] and redis.call('GET', KEYS[i+1]) ~= ARGV[2] then return 0 end
@@ -12,9 +13,9 @@ for i = 1, last, 3 do
     redis.pcall('SET', KEYS[i+2], ARGV[4], 'PX', ARGV[5])
   end
 end
--- Nothing below may fail the commit: a server that is full does without the
--- note, and so does one whose ACL does not permit PTTL with an expiry that
--- could be earlier. A key that is claimed belongs to its owner.
+-- The commit must not fail from here on. The note is skipped if the server is
+-- out of memory, or if its ACL does not permit PTTL and the expiry might be
+-- earlier. A claimed key belongs to its owner.
 for i = last + 1, #KEYS, 3 do
   if redis.call('EXISTS', KEYS[i]) == 0 then
     if redis.call('EXISTS', KEYS[i+1]) == 0 then

@@ -24,7 +24,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-func TestALostConnectionIsLoggedOnceAndSoIsItsReturn(t *testing.T) {
+func TestALostConnectionIsLoggedOnceAndSoIsItsRecovery(t *testing.T) {
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	var book logBook
 	store := mustOpen(t, Options{URL: server.URL(), Timeout: 300 * time.Millisecond, Logger: book.logger()})
@@ -40,18 +40,18 @@ func TestALostConnectionIsLoggedOnceAndSoIsItsReturn(t *testing.T) {
 	}
 	all.Wait()
 	server.Start()
-	server.Await("the store to be back", func() bool {
+	server.Await("the store to recover", func() bool {
 		_, err := store.Lookup(t.Context(), delivery(1).All())
-		return err == nil && book.count("redis is back") == 1
+		return err == nil && book.count("redis is available again") == 1
 	})
 	wantState(t, store, 1, replay.Handled)
 	handle(t, store, 2)
-	if lost, back := book.count("redis is lost"), book.count("redis is back"); lost != 1 || back != 1 {
-		t.Errorf("logged %d times lost and %d times back, want once each", lost, back)
+	if lost, recovered := book.count("redis is unavailable"), book.count("redis is available again"); lost != 1 || recovered != 1 {
+		t.Errorf("logged %d losses and %d recoveries, want one each", lost, recovered)
 	}
 }
 
-func TestARedisThatIsDownAtStartIsWaitedFor(t *testing.T) {
+func TestTheStoreConnectsToARedisThatIsDownAtStart(t *testing.T) {
 	server := redistest.Start(t)
 	server.Kill()
 	var book logBook
@@ -67,12 +67,12 @@ func TestARedisThatIsDownAtStartIsWaitedFor(t *testing.T) {
 		return err == nil
 	})
 	handle(t, store, 1)
-	if lost := book.count("redis is lost"); lost != 1 {
-		t.Errorf("logged %d times lost, want once", lost)
+	if lost := book.count("redis is unavailable"); lost != 1 {
+		t.Errorf("logged %d losses, want one", lost)
 	}
 }
 
-// A server that takes the call and never answers.
+// A server that accepts the call and never responds.
 func TestACallEndsWithItsTimeout(t *testing.T) {
 	server := redistest.Start(t)
 	store := mustOpen(t, Options{URL: server.URL(), Timeout: 200 * time.Millisecond})
@@ -89,12 +89,12 @@ func TestACallEndsWithItsTimeout(t *testing.T) {
 	}
 }
 
-func TestEvictionIsWarnedOf(t *testing.T) {
+func TestAnEvictionPolicyIsWarnedAbout(t *testing.T) {
 	for policy, want := range map[string]int{"noeviction": 0, "allkeys-lru": 1, "volatile-ttl": 1} {
 		var book logBook
 		mustOpen(t, Options{URL: redistest.Start(t, "--maxmemory-policy", policy).URL(), Logger: book.logger()})
 		if got := book.count("set maxmemory-policy to noeviction"); got != want {
-			t.Errorf("with %s there are %d warnings, want %d", policy, got, want)
+			t.Errorf("policy %s: %d warnings, want %d", policy, got, want)
 		}
 	}
 }
@@ -112,7 +112,7 @@ func TestUnixSocket(t *testing.T) {
 	}
 }
 
-func TestAUserWithLittleMoreThanThePrefix(t *testing.T) {
+func TestAUserWithMinimalPermissions(t *testing.T) {
 	server := redistest.Start(t)
 	server.MustDo("ACL", "SETUSER", "hooks", "on", ">pass:w/rd", "resetkeys", "~{verify_webhook}:*", "nocommands",
 		"+get", "+set", "+del", "+exists", "+rename", "+pexpire", "+pttl", "+eval", "+evalsha", "+hello", "+ping", "+info")
@@ -128,7 +128,7 @@ func TestAUserWithLittleMoreThanThePrefix(t *testing.T) {
 	}
 }
 
-// The versions before notes did not need PTTL, and users may not permit it.
+// Versions before notes did not need PTTL, so existing ACLs may not permit it.
 func TestAUserWithoutPTTLStillCommits(t *testing.T) {
 	server := redistest.Start(t)
 	server.MustDo("ACL", "SETUSER", "hooks", "on", ">password", "~{verify_webhook}:*", "+@all", "-pttl")
@@ -145,27 +145,27 @@ func TestAUserWithoutPTTLStillCommits(t *testing.T) {
 	}
 }
 
-func TestARefusedLoginIsAnErrorAtStart(t *testing.T) {
+func TestRejectedCredentialsAreAnErrorAtStart(t *testing.T) {
 	server := redistest.Start(t, "--requirepass", "right")
-	for _, url := range []string{"redis://" + server.Address, "redis://:hunter2@" + server.Address, "redis://nobody:hunter2@" + server.Address} {
+	for _, url := range []string{"redis://" + server.Address, "redis://:hunter2@" + server.Address, "redis://unknown:hunter2@" + server.Address} {
 		store, err := New(Options{URL: url})
 		if err == nil {
 			_ = store.Close()
-			t.Errorf("%s was let in", url)
+			t.Errorf("%s: connected, want an error", url)
 			continue
 		}
 		if strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("error %q shows the password", err)
+			t.Errorf("error %q contains the password", err)
 		}
 	}
 }
 
-func TestAURLThatCannotBeReadIsAnErrorWithoutThePassword(t *testing.T) {
+func TestTheErrorForAnInvalidURLDoesNotContainThePassword(t *testing.T) {
 	for url, want := range map[string]string{
 		"redis://user:hunter2@host:port/0":         "invalid port",
 		"http://user:hunter2@host":                 "scheme",
 		"redis://user:hunter2@host/zero":           "database",
-		"redis://user:hunter2@host?tiemout=1s":     `unknown option "tiemout"`,
+		"redis://user:hunter2@host?tiemout=1s":     `unrecognized option: "tiemout"`,
 		"unix://":                                  "path",
 		"redis://user:hunter2@host:6379\x7f/0":     "invalid",
 		"rediss://user:hunter2@host?skip_verify=x": "skip verify",
@@ -192,15 +192,15 @@ func TestTLSVerifiesTheServer(t *testing.T) {
 	handle(t, store, 1)
 	wantState(t, store, 1, replay.Handled)
 
-	stranger := mustOpen(t, Options{URL: "rediss://" + address, Timeout: 300 * time.Millisecond})
+	untrusting := mustOpen(t, Options{URL: "rediss://" + address, Timeout: 300 * time.Millisecond})
 	for end := time.Now().Add(20 * time.Second); ; {
-		_, err := stranger.Lookup(t.Context(), delivery(1).All())
+		_, err := untrusting.Lookup(t.Context(), delivery(1).All())
 		if err != nil && strings.Contains(err.Error(), "certificate") {
 			return
 		}
-		// On a busy machine the handshake has perhaps not got that far.
+		// On a busy machine the timeout can end before the handshake.
 		if err == nil || time.Now().After(end) {
-			t.Fatalf("with an unknown certificate: %v, want an error that says so", err)
+			t.Fatalf("with an unknown certificate: %v, want an error about the certificate", err)
 		}
 	}
 }
@@ -234,7 +234,7 @@ func selfSigned(t *testing.T, dir string) (path string, roots *x509.CertPool) {
 	return path, roots
 }
 
-// What is not Redis at all must not be mistaken for it.
+// A server that is not Redis must not be treated as Redis.
 func TestAnHTTPServerIsNotRedis(t *testing.T) {
 	web := httptest.NewServer(http.NotFoundHandler())
 	defer web.Close()
@@ -244,6 +244,6 @@ func TestAnHTTPServerIsNotRedis(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 	if _, err := store.Claim(t.Context(), delivery(1), replay.NewOwner(), time.Minute); err == nil {
-		t.Error("a web server was taken for Redis")
+		t.Error("an HTTP server was accepted as Redis")
 	}
 }

@@ -17,9 +17,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// forwarder is one address in front of several servers, as a managed Redis or a
-// Kubernetes Service has it: a new connection leads to the primary of that
-// moment, an open one stays where it is.
+// forwarder is one address for several servers, like that of a managed Redis or
+// a Kubernetes Service: a new connection leads to the current primary, and an
+// open one stays with its server.
 type forwarder struct {
 	address  string
 	to       atomic.Value // the address of a server
@@ -69,22 +69,22 @@ func (f *forwarder) forward(client net.Conn) {
 	both.Wait()
 }
 
-// startPair starts a primary and a replica of it that is in step.
+// startPair starts a primary and a synchronized replica of it.
 func startPair(t *testing.T, args ...string) (primary, replica *redistest.Server) {
 	t.Helper()
 	primary = redistest.Start(t, append([]string{"--repl-diskless-sync-delay", "0"}, args...)...)
 	host, port, _ := strings.Cut(primary.Address, ":")
 	replica = redistest.Start(t, append([]string{"--replicaof", host, port}, args...)...)
-	replica.Await("the replica to be in step", func() bool {
+	replica.Await("the replica to be synchronized", func() bool {
 		return strings.Contains(replica.Do("INFO", "replication"), "master_link_status:up")
 	})
 	return primary, replica
 }
 
-// However an old primary refuses after a failover: the open connections leave
-// it, and no call fails. A claim that the new primary never got is claimed
-// again by its owner and committed.
-func TestOpenConnectionsLeaveAnOldPrimary(t *testing.T) {
+// Regardless of how an old primary rejects calls after a failover, the open
+// connections to it are closed and no call fails. A claim that was not
+// replicated to the new primary is claimed again by its owner and committed.
+func TestConnectionsToAnOldPrimaryAreClosed(t *testing.T) {
 	for name, demote := range map[string]func(t *testing.T, old, now *redistest.Server){
 		"a replica": func(_ *testing.T, old, now *redistest.Server) {
 			host, port, _ := strings.Cut(now.Address, ":")
@@ -117,19 +117,19 @@ func TestOpenConnectionsLeaveAnOldPrimary(t *testing.T) {
 				all.Go(func() {
 					owner := replay.NewOwner()
 					if v, err := store.Claim(t.Context(), delivery(n+10), owner, time.Minute); v != replay.Ours || err != nil {
-						t.Errorf("Claim = %v, %v; want it to be ours", v, err)
+						t.Errorf("Claim = %v, %v; want ours", v, err)
 					}
 				})
 			}
 			all.Wait()
 			if err := store.Commit(t.Context(), delivery(2), replicated, time.Hour, 200); err != nil {
-				t.Errorf("Commit of a claim that was replicated: %v", err)
+				t.Errorf("Commit of a replicated claim: %v", err)
 			}
 			if err := store.Commit(t.Context(), delivery(3), lost, time.Hour, 200); !errors.Is(err, replay.ErrNotOwner) {
-				t.Errorf("Commit of a claim that was lost = %v, want ErrNotOwner", err)
+				t.Errorf("Commit of a lost claim = %v, want ErrNotOwner", err)
 			}
 			if v, err := store.Claim(t.Context(), delivery(3), lost, time.Minute); v != replay.Ours || err != nil {
-				t.Errorf("Claim by its owner = %v, %v; want it to be ours", v, err)
+				t.Errorf("Claim by its owner = %v, %v; want ours", v, err)
 			}
 			if err := store.Commit(t.Context(), delivery(3), lost, time.Hour, 200); err != nil {
 				t.Errorf("Commit: %v", err)
@@ -140,15 +140,15 @@ func TestOpenConnectionsLeaveAnOldPrimary(t *testing.T) {
 					t.Errorf("Claim of a copy of delivery %d = %v, %v; want a duplicate", n, v, err)
 				}
 			}
-			if again, lost := book.count("reconnecting"), book.count("redis is lost"); again != 1 || lost != 0 {
-				t.Errorf("logged %d times reconnecting and %d times lost, want once and never", again, lost)
+			if again, lost := book.count("reconnecting"), book.count("redis is unavailable"); again != 1 || lost != 0 {
+				t.Errorf("logged %d reconnections and %d losses, want one and none", again, lost)
 			}
 		})
 	}
 }
 
-// The first call after a failover may be any.
-func TestEveryCallLeavesAnOldPrimary(t *testing.T) {
+// Any call can be the first one after a failover.
+func TestEveryCallClosesConnectionsToAnOldPrimary(t *testing.T) {
 	for name, call := range map[string]func(*Store, replay.Keys, replay.Owner) error{
 		"claim": func(store *Store, keys replay.Keys, owner replay.Owner) error {
 			_, err := store.Claim(t.Context(), keys, owner, time.Minute)
@@ -194,7 +194,7 @@ func TestEveryCallLeavesAnOldPrimary(t *testing.T) {
 	}
 }
 
-func TestOpenConnectionsOverTLSLeaveAnOldPrimary(t *testing.T) {
+func TestTLSConnectionsToAnOldPrimaryAreClosed(t *testing.T) {
 	certificate, roots := selfSigned(t, t.TempDir())
 	start := func() (plain *redistest.Server, secure string) {
 		port := strconv.Itoa(redistest.FreePort(t))
@@ -212,9 +212,10 @@ func TestOpenConnectionsOverTLSLeaveAnOldPrimary(t *testing.T) {
 	handle(t, store, 2)
 }
 
-// While the address itself leads to a replica, deliveries are refused, at few
-// new connections, and the first that comes once it leads to a primary is not.
-func TestAnAddressThatLeadsToAReplicaIsTriedAgain(t *testing.T) {
+// While the address leads to a replica, deliveries are rejected with few new
+// connections. The first delivery after the address leads to a primary is
+// accepted.
+func TestAnAddressThatLeadsToAReplicaIsRetried(t *testing.T) {
 	primary, replica := startPair(t)
 	address := startForwarder(t, replica.Address)
 	var book logBook
@@ -225,12 +226,12 @@ func TestAnAddressThatLeadsToAReplicaIsTriedAgain(t *testing.T) {
 			t.Fatalf("Claim = %v, want ErrUnavailable because of READONLY", err)
 		}
 	}
-	const atOnce = 5 // connections that the client has
+	const atOnce = 5 // connections of the client
 	if got, most := address.accepted.Load(), atOnce*int64(2+time.Since(began)/redisclient.RenewEvery); got > most {
-		t.Errorf("200 calls took %d connections, want at most %d in this time", got, most)
+		t.Errorf("200 calls opened %d connections, want at most %d in this time", got, most)
 	}
-	if lost := book.count("redis is lost"); lost != 1 {
-		t.Errorf("logged %d times lost, want once", lost)
+	if lost := book.count("redis is unavailable"); lost != 1 {
+		t.Errorf("logged %d losses, want one", lost)
 	}
 	address.to.Store(primary.Address)
 	primary.Await("the store to reach the primary", func() bool {

@@ -1,4 +1,4 @@
--- Makes handled keys free. Returns how many there were.
+-- Frees handled keys. Returns how many it freed.
 local n = 0
 for i = 1, #KEYS, 3 do
   if redis.call('DEL', KEYS[i+1]) == 1 then

@@ -1,5 +1,5 @@
--- Returns for each key its state letter, followed by the status of the last
--- ending if it has led to this state.
+-- Returns the state letter of each key, followed by the status of the last
+-- resolution if that led to this state.
 local found = {}
 for i = 1, #KEYS, 3 do
   local state = 'f'
@@ -8,8 +8,8 @@ for i = 1, #KEYS, 3 do
   elseif redis.call('EXISTS', KEYS[i]) == 1 then
     state = 'c'
   end
-  local ending = redis.call('GET', KEYS[i+2])
-  if ending and string.sub(ending, 1, 1) == state then state = ending end
+  local resolution = redis.call('GET', KEYS[i+2])
+  if resolution and string.sub(resolution, 1, 1) == state then state = resolution end
   found[#found+1] = state
 end
 return found

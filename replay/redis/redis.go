@@ -1,20 +1,21 @@
-// Package redis is a replay store in Redis or Valkey, which several Caddys
-// share: Redis 6.2 or later, alone, behind Sentinel or as a Cluster.
+// Package redis is a replay store in Redis or Valkey that several Caddy
+// instances can share. It requires Redis 6.2 or later: standalone, behind
+// Sentinel or as a Cluster.
 //
-// Every operation is one Lua script and so atomic over all keys of a delivery.
-// A blocking key has three Redis keys: "c" holds the owner while it is claimed,
-// "h" the owner who committed it while it is handled, "e" for a minute how the
-// last claim ended, for those who wait. A note has "h" only. None is ever
-// without an expiry, which the server keeps by its own clock.
+// Every operation is one Lua script and therefore atomic over all keys of a
+// delivery. A blocking key has three Redis keys: "c" contains the owner while
+// the key is claimed, "h" the owner that committed it while it is handled, and
+// "e" for a minute how the last claim ended, for waiting copies. A note has
+// only "h". Every Redis key has an expiry, by the server's clock.
 //
-// A script in a Cluster may touch one slot only, and the keys of one delivery
-// are digests that would lie anywhere. Claiming them one by one and undoing
-// what a conflict leaves over would be atomic neither for those who look
-// meanwhile nor after a crash between two commits, where a delivery's ID would
-// be handled and its content not. So all keys of a store share a hash tag,
-// their prefix, and lie in one slot: a Cluster gives a store its availability,
-// and one node's memory and throughput. Stores with different prefixes spread
-// over the nodes.
+// In a Cluster, a script can access only one slot, and the keys of a delivery
+// are digests that would be in different slots. Claiming them one by one, and
+// undoing partial claims after a conflict, would not be atomic for concurrent
+// readers, nor after a crash between two commits: a delivery's ID would be
+// handled and its content not. So all keys of a store share a hash tag, their
+// prefix, and are in one slot. A Cluster provides a store with availability,
+// and with the memory and throughput of one node. Stores with different
+// prefixes are spread over the nodes.
 package redis
 
 import (
@@ -39,13 +40,13 @@ const (
 	DefaultTimeout = redisclient.DefaultTimeout
 )
 
-// ErrUnavailable means that Redis could not be asked, or did not answer in
-// time, or answered that it cannot serve.
+// ErrUnavailable means that Redis could not be reached, did not respond in
+// time, or responded that it cannot serve requests.
 var ErrUnavailable = redisclient.ErrUnavailable
 
 // Options are the settings of a [Store].
 type Options struct {
-	// URL says where Redis is and how to log in:
+	// URL is the address of Redis with the credentials:
 	//
 	//	redis://user:password@host:6379/0
 	//	rediss://host:6380                           over TLS
@@ -55,19 +56,18 @@ type Options struct {
 	//
 	// Further query options: protocol (2 to avoid RESP3), client_name,
 	// skip_verify (of the TLS certificate), sentinel_username and
-	// sentinel_password. With one address, a Cluster is recognised by itself.
+	// sentinel_password. With one address, a Cluster is detected automatically.
 	URL string
-	// Prefix begins every Redis key and, in braces, is their hash tag. A
-	// prefix that has braces itself is used as it is. Default
-	// "verify_webhook".
+	// Prefix is the beginning of every Redis key and, in braces, its hash tag.
+	// A prefix that contains braces is used as it is. Default "verify_webhook".
 	Prefix string
-	// Timeout bounds every call, connecting included. Default 1 s.
+	// Timeout limits every call, including connecting. Default 1 s.
 	Timeout time.Duration
-	// TLS replaces the TLS settings of a rediss URL: other roots, a client
-	// certificate. Optional.
+	// TLS replaces the TLS settings of a rediss URL, for example to set other
+	// roots or a client certificate. Optional.
 	TLS *tls.Config
-	// Logger is told when the connection is lost and regained, once each,
-	// and if the server may evict keys. [Store.SetLogger] replaces it.
+	// Logger logs when the connection is lost and restored, once each, and if
+	// the server may evict keys. [Store.SetLogger] replaces it.
 	Logger *slog.Logger
 }
 
@@ -75,7 +75,7 @@ type Options struct {
 type Store struct {
 	client  *redisclient.Client
 	prefix  string
-	undoing chan struct{} // bounds releases in the background
+	undoing chan struct{} // limits releases in the background
 }
 
 var (
@@ -85,10 +85,9 @@ var (
 	_ replay.StatsReporter = (*Store)(nil)
 )
 
-// New returns a store that is connected, or that goes on trying: a Redis that
-// cannot be reached at this moment is not an error but is logged, and calls
-// fail with [ErrUnavailable] meanwhile. A URL that cannot be read, and a
-// server that refuses the login, are errors.
+// New returns a store. If Redis cannot be reached, New logs this, and the store
+// keeps trying to connect; until then calls fail with [ErrUnavailable]. New
+// returns an error if the URL is invalid or the server rejects the credentials.
 func New(o Options) (*Store, error) {
 	client, err := redisclient.New(o.client())
 	if err != nil {
@@ -97,19 +96,18 @@ func New(o Options) (*Store, error) {
 	return &Store{client: client, prefix: redisclient.HashTag(cmp.Or(o.Prefix, DefaultPrefix)), undoing: make(chan struct{}, 64)}, nil
 }
 
-// Check returns the error with which [New] would reject the options before it
-// connects.
+// Check returns the error that [New] would return before it connects.
 func (o Options) Check() error { return o.client().CheckURL() }
 
 func (o Options) client() redisclient.Options {
 	return redisclient.Options{
 		URL: o.URL, Timeout: o.Timeout, TLS: o.TLS, Logger: o.Logger,
-		Impact: "deliveries are refused until it is back", Check: checkEviction,
+		Impact: "deliveries are rejected until it is available", Check: checkEviction,
 	}
 }
 
-// checkEviction warns if a server that is short of memory may throw away what
-// is remembered.
+// checkEviction logs a warning if the server may evict keys when it is short of
+// memory.
 func checkEviction(ctx context.Context, node rueidis.Client, logger *slog.Logger, address string) {
 	policy, err := redisclient.Policy(ctx, node)
 	switch {
@@ -125,7 +123,8 @@ func checkEviction(ctx context.Context, node rueidis.Client, logger *slog.Logger
 // SetLogger replaces [Options.Logger]; nil logs nothing.
 func (s *Store) SetLogger(l *slog.Logger) { s.client.SetLogger(l) }
 
-// SetTimeout replaces [Options.Timeout] for calls; connecting keeps the old.
+// SetTimeout replaces [Options.Timeout] for calls. Connecting keeps the old
+// one.
 func (s *Store) SetTimeout(d time.Duration) { s.client.SetTimeout(d) }
 
 // Claim implements [replay.Store].
@@ -151,13 +150,13 @@ func (s *Store) Claim(ctx context.Context, keys replay.Keys, owner replay.Owner,
 	return replay.Judge(states[:len(keys.Blocking)], states[len(keys.Blocking):]), nil
 }
 
-// undo releases in the background what a claim without an answer may have
-// claimed: nobody would work on it, and copies would wait for its lease.
+// undo releases in the background the keys that a claim without a response may
+// have claimed. Otherwise copies would wait until its lease expires.
 func (s *Store) undo(keys replay.Keys, owner replay.Owner) {
 	select {
 	case s.undoing <- struct{}{}:
 	default:
-		return // so many are lost already: leave it to the lease
+		return // too many are pending; the lease will expire
 	}
 	s.client.Background(func(ctx context.Context) {
 		defer func() { <-s.undoing }()
@@ -175,7 +174,7 @@ func (s *Store) Renew(ctx context.Context, keys replay.Keys, owner replay.Owner,
 }
 
 // Commit implements [replay.Store]. It is as durable as the server's
-// persistence and replication make it.
+// persistence and replication.
 func (s *Store) Commit(ctx context.Context, keys replay.Keys, owner replay.Owner, window time.Duration, status int) error {
 	if len(keys.Blocking) == 0 {
 		return replay.ErrNoKeys
@@ -184,7 +183,7 @@ func (s *Store) Commit(ctx context.Context, keys replay.Keys, owner replay.Owner
 	return s.asOwner(ctx, "committing", held, err)
 }
 
-// asOwner returns the error of a script that returns whether the caller holds
+// asOwner returns the error for a script that returns whether the caller owns
 // the claim.
 func (s *Store) asOwner(ctx context.Context, doing string, held int64, err error) error {
 	if err = s.failed(ctx, doing, err); err != nil {
@@ -204,17 +203,17 @@ func (s *Store) Release(ctx context.Context, keys replay.Keys, owner replay.Owne
 	return s.failed(ctx, "releasing", s.run(ctx, releaseScript, keys.Blocking, string(owner[:]), resolution('f', status), resolutionLife).Error())
 }
 
-// Bounds of the time between two looks at a claim that is waited for.
+// Limits of the delay between two polls of a claim.
 const (
-	firstLook = 10 * time.Millisecond
-	lastLook  = 250 * time.Millisecond
+	firstPoll = 10 * time.Millisecond
+	lastPoll  = 250 * time.Millisecond
 )
 
-// Wait implements [replay.Store]. It looks again and again, every quarter of a
-// second in the end: a message that tells of the resolution could be lost.
+// Wait implements [replay.Store]. It polls, because a notification could be
+// lost. The delay grows to a quarter of a second.
 func (s *Store) Wait(ctx context.Context, keys replay.Keys) (replay.Resolution, error) {
-	seen := make([]bool, len(keys.Blocking)) // claimed at some look
-	for pause := firstLook; ; pause = min(pause*3/2, lastLook) {
+	seen := make([]bool, len(keys.Blocking)) // claimed at some poll
+	for pause := firstPoll; ; pause = min(pause*3/2, lastPoll) {
 		resolutions, err := s.look(ctx, keys.Blocking)
 		if err != nil && ctx.Err() == nil {
 			return replay.Resolution{}, err
@@ -233,7 +232,7 @@ func (s *Store) Wait(ctx context.Context, keys replay.Keys) (replay.Resolution, 
 }
 
 // conclude returns the resolution of the first key that has one, if none is
-// claimed any more.
+// claimed any longer.
 func conclude(resolutions []replay.Resolution, seen []bool) (first replay.Resolution, over bool) {
 	over = true
 	for i, e := range resolutions {
@@ -265,8 +264,8 @@ func (s *Store) Lookup(ctx context.Context, keys []replay.Key) ([]replay.State, 
 	return states, nil
 }
 
-// look returns the state of every key and, if it is known, the status that
-// the last claim ended with.
+// look returns the state of every key and, if known, the status of its last
+// resolution.
 func (s *Store) look(ctx context.Context, keys []replay.Key) ([]replay.Resolution, error) {
 	if len(keys) == 0 {
 		return nil, nil
@@ -298,13 +297,13 @@ func (s *Store) Forget(ctx context.Context, keys []replay.Key) (int, error) {
 	return int(n), s.failed(ctx, "forgetting", err)
 }
 
-// Stats implements [replay.StatsReporter]. Redis is not asked: it does not count the
-// keys of one prefix.
+// Stats implements [replay.StatsReporter]. It does not query Redis, which does
+// not count the keys of a prefix.
 func (s *Store) Stats() replay.Stats {
 	return replay.Stats{Remembered: -1, Claimed: -1}
 }
 
-// Close closes the connections. Calls that come later fail.
+// Close closes the connections. Later calls fail.
 func (s *Store) Close() error {
 	s.client.Close()
 	return nil
@@ -315,7 +314,7 @@ func (s *Store) run(ctx context.Context, script *rueidis.Lua, keys []replay.Key,
 	return s.client.Exec(ctx, script, s.names(keys), args...)
 }
 
-// failed observes the outcome of a call, and explains an error.
+// failed records the result of a call and adds details to an error.
 func (s *Store) failed(ctx context.Context, doing string, err error) error {
 	err = s.client.Failed(ctx, doing, err)
 	if redisclient.Full(err) {
@@ -336,7 +335,7 @@ func (s *Store) names(keys []replay.Key) []string {
 
 func blockingCount(keys replay.Keys) string { return strconv.Itoa(len(keys.Blocking)) }
 
-// milliseconds rounds up: nothing ends early, and 0 would be an error.
+// milliseconds rounds up, so that nothing expires early and the result is never 0, which Redis rejects.
 func milliseconds(d time.Duration) string {
 	return strconv.FormatInt(max(1, int64((d+time.Millisecond-1)/time.Millisecond)), 10)
 }
@@ -351,7 +350,7 @@ func stateOf(letter byte) replay.State {
 		return replay.Free
 	case 'h':
 		return replay.Handled
-	default: // what is not understood is at least not free
+	default: // an unknown state is not free
 		return replay.Claimed
 	}
 }

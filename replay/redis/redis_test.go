@@ -50,7 +50,7 @@ func instance(t *testing.T, o Options) storetest.Instance {
 		Store:   store,
 		Advance: func(t *testing.T, d time.Duration) { advance(t, store, d) },
 		Reopen: func(t *testing.T) storetest.Instance {
-			return instance(t, o) // the other just stays: a crash says no goodbye
+			return instance(t, o) // the old one stays open, as after a crash
 		},
 	}
 }
@@ -77,8 +77,8 @@ for _, key in ipairs(KEYS) do
 end
 return 1`)
 
-// advance lets time pass without waiting: it shortens the life of every key.
-// On the way it proves that none is without an expiry.
+// advance simulates the passage of time by shortening the expiry of every key.
+// It also checks that every key has an expiry.
 func advance(t *testing.T, store *Store, d time.Duration) {
 	t.Helper()
 	client := store.client.Raw()
@@ -96,7 +96,7 @@ func advance(t *testing.T, store *Store, d time.Duration) {
 	}
 }
 
-// delivery returns the nth delivery's keys.
+// delivery returns the keys of the nth delivery.
 func delivery(n int) replay.Keys {
 	return replay.Keys{Blocking: []replay.Key{{byte(n), byte(n >> 8)}}, Notes: []replay.Key{{byte(n), byte(n >> 8), 1}}}
 }
@@ -120,7 +120,7 @@ func wantState(t *testing.T, store *Store, n int, want replay.State) {
 	}
 }
 
-func TestTwoStoresOnOneRedisShareWhatIsHandled(t *testing.T) {
+func TestTwoStoresOnOneRedisShareHandledDeliveries(t *testing.T) {
 	url := redistest.Start(t).URL()
 	first, second := mustOpen(t, Options{URL: url}), mustOpen(t, Options{URL: url})
 	var ours atomic.Int32
@@ -142,7 +142,7 @@ func TestTwoStoresOnOneRedisShareWhatIsHandled(t *testing.T) {
 	}
 	all.Wait()
 	if got := ours.Load(); got != deliveries {
-		t.Errorf("%d deliveries were given out %d times", deliveries, got)
+		t.Errorf("%d deliveries were claimed %d times", deliveries, got)
 	}
 }
 
@@ -153,7 +153,7 @@ func TestStoresWithDifferentPrefixesShareNothing(t *testing.T) {
 	wantState(t, second, 1, replay.Free)
 }
 
-func TestKeysCarryTheirPrefixAsHashTag(t *testing.T) {
+func TestTheHashTagOfKeysIsTheirPrefix(t *testing.T) {
 	for prefix, want := range map[string]string{
 		"":          "{verify_webhook}",
 		"shop":      "{shop}",
@@ -163,12 +163,12 @@ func TestKeysCarryTheirPrefixAsHashTag(t *testing.T) {
 		"half{open": "{halfopen}",
 	} {
 		if got := redisclient.HashTag(cmp.Or(prefix, DefaultPrefix)); got != want {
-			t.Errorf("prefix %q makes %q, want %q", prefix, got, want)
+			t.Errorf("hash tag of prefix %q is %q, want %q", prefix, got, want)
 		}
 	}
 }
 
-func TestAServerThatIsFullRefusesButEndsClaims(t *testing.T) {
+func TestAFullServerRejectsNewClaimsAndEndsExistingOnes(t *testing.T) {
 	server := redistest.Start(t, "--maxmemory-policy", "noeviction")
 	store := mustOpen(t, Options{URL: server.URL()})
 	handle(t, store, 1)
@@ -198,7 +198,7 @@ func TestAServerThatIsFullRefusesButEndsClaims(t *testing.T) {
 	advance(t, store, time.Second)
 }
 
-func TestSentinelLeadsToTheNewMaster(t *testing.T) {
+func TestSentinelLeadsToTheNewPrimary(t *testing.T) {
 	master := redistest.Start(t, "--repl-diskless-sync-delay", "0")
 	host, port, _ := strings.Cut(master.Address, ":")
 	replica := redistest.Start(t, "--replicaof", host, port)
@@ -208,8 +208,8 @@ func TestSentinelLeadsToTheNewMaster(t *testing.T) {
 		t.Fatal(err)
 	}
 	sentinel := redistest.StartSentinel(t, config)
-	replica.Await("the replica to be in step", func() bool { return strings.Contains(replica.Do("INFO", "replication"), "master_link_status:up") })
-	sentinel.Await("the sentinel to know the replica", func() bool {
+	replica.Await("the replica to be synchronized", func() bool { return strings.Contains(replica.Do("INFO", "replication"), "master_link_status:up") })
+	sentinel.Await("the sentinel to discover the replica", func() bool {
 		return strings.Contains(sentinel.Do("INFO", "sentinel"), "slaves=1")
 	})
 
@@ -217,7 +217,7 @@ func TestSentinelLeadsToTheNewMaster(t *testing.T) {
 	handle(t, store, 1)
 	replica.Await("the delivery to be replicated", func() bool { return strings.Contains(replica.Do("INFO", "keyspace"), "keys=3") })
 	master.Kill()
-	replica.Await("the new master to serve", func() bool {
+	replica.Await("the new primary to respond", func() bool {
 		_, err := store.Claim(context.Background(), delivery(2), replay.NewOwner(), time.Minute)
 		return err == nil
 	})
@@ -225,7 +225,7 @@ func TestSentinelLeadsToTheNewMaster(t *testing.T) {
 	handle(t, store, 3)
 }
 
-// logBook keeps what is logged.
+// logBook records log lines.
 type logBook struct {
 	mu    sync.Mutex
 	lines []string

@@ -1,5 +1,5 @@
--- Frees every key that ARGV[1] holds.
--- ARGV[2] is the ending, told for ARGV[3] milliseconds.
+-- Frees every key that owner ARGV[1] has claimed. ARGV[2] is the resolution,
+-- stored for ARGV[3] milliseconds.
 for i = 1, #KEYS, 3 do
   if redis.call('GET', KEYS[i]) == ARGV[1] then
     redis.call('DEL', KEYS[i])

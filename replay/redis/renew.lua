@@ -1,5 +1,5 @@
--- Prolongs the claim of ARGV[1] to ARGV[2] milliseconds from now.
--- Returns whether that owner holds every key.
+-- Extends the claim of owner ARGV[1] to ARGV[2] milliseconds from now. Returns
+-- whether that owner has claimed every key.
 for i = 1, #KEYS, 3 do
   if redis.call('GET', KEYS[i]) ~= ARGV[1] then return 0 end
 end

@@ -6,18 +6,18 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// resolutionLife is how long a store tells how a claim ended, in milliseconds.
+// resolutionLife is how long a resolution is stored, in milliseconds.
 const resolutionLife = "60000"
 
-// The scripts. KEYS are the names of every key, three by three: claimed,
-// handled, resolution. Claim and commit get the blocking keys, then the notes, and
-// how many are blocking in ARGV[1]; renew, release and wait get the blocking
+// The scripts. KEYS contains three names for each key: claimed, handled,
+// resolution. Claim and commit get the blocking keys, then the notes, and the
+// number of blocking keys in ARGV[1]. Renew, release and wait get the blocking
 // keys. The owner is the first argument after that.
 //
-// All may be run twice with the same effect, because the client sends a script
-// again when a connection breaks before the answer. None needs new memory to
-// end a claim: a server that is full ends it by renaming, and merely does
-// without the resolution and the notes (SET by pcall).
+// All scripts are idempotent, because the client resends a script when a
+// connection breaks before the response. Ending a claim needs no new memory: a
+// server that is out of memory renames the key and omits the resolution and the
+// notes (SET by pcall).
 var (
 	//go:embed claim.lua
 	claimSource string

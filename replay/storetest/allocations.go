@@ -8,9 +8,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// Allocations returns how many allocations a store makes for the claim of a
-// delivery with a blocking key and a note, and for a lone commit of it. Everything
-// that the process does is counted, so no other test may run at the same time.
+// Allocations returns the number of allocations for the claim of a delivery
+// with a blocking key and a note, and for a single commit of it. It counts
+// everything in the process, so no other test can run at the same time.
 func Allocations(t *testing.T, store replay.Store) (claim, commit float64) {
 	t.Helper()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which empties pools
@@ -31,7 +31,7 @@ func Allocations(t *testing.T, store replay.Store) (claim, commit float64) {
 			t.Errorf("Commit: %v", err)
 		}
 	}
-	for range 100 { // so that what grows has grown
+	for range 100 { // so that growing buffers have reached their size
 		var all sync.WaitGroup
 		for range 200 {
 			keys := delivery()

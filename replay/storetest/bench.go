@@ -7,9 +7,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// Bench measures what a store costs a delivery with a blocking key and a note:
-// claimed and committed, one after the other and many at once, and rejected as
-// a duplicate. The store must have room for all of them.
+// Bench measures the cost of a delivery with a blocking key and a note: claimed
+// and committed, one at a time and concurrently, and rejected as a duplicate.
+// The store must have room for all of them.
 func Bench(b *testing.B, store replay.Store) {
 	var last atomic.Int64
 	handle := func(b *testing.B) {
@@ -25,7 +25,7 @@ func Bench(b *testing.B, store replay.Store) {
 			b.Errorf("Commit: %v", err)
 		}
 	}
-	handle(b) // the first is the duplicate below
+	handle(b) // its copies are the duplicates below
 	b.Run("alone", func(b *testing.B) {
 		for b.Loop() {
 			handle(b)
@@ -49,5 +49,5 @@ func Bench(b *testing.B, store replay.Store) {
 	})
 }
 
-// atOnce is how many goroutines each core has.
+// atOnce is the number of goroutines per core.
 const atOnce = 128

@@ -10,7 +10,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// claims: who gets a delivery, and for how long.
+// claims tests which caller gets a claim, and for how long.
 var claims = map[string]func(*testing.T, Subject){
 	"a new delivery is ours": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
@@ -20,7 +20,7 @@ var claims = map[string]func(*testing.T, Subject){
 		d.states(replay.Claimed, replay.Free)
 	},
 
-	"a delivery without blocking keys is refused": func(t *testing.T, s Subject) {
+	"a delivery without blocking keys is rejected": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		for _, d := range []delivery{arrival(t, store, 0, 0), arrival(t, store, 0, 1)} {
 			if _, err := store.Claim(t.Context(), d.keys, d.owner, lease); !errors.Is(err, replay.ErrNoKeys) {
@@ -50,7 +50,7 @@ var claims = map[string]func(*testing.T, Subject){
 			d    delivery
 			want replay.Verdict
 		}{
-			{"the same again", arrival(t, store, 1, 1), replay.Duplicate},
+			{"the same keys", arrival(t, store, 1, 1), replay.Duplicate},
 			{"a handled key without a note", arrival(t, store, 1, 0), replay.Duplicate},
 			{"a handled key under a new note", arrival(t, store, 1, 9), replay.Replayed},
 			{"a handled key under a note in progress", arrival(t, store, 1, 2), replay.Replayed},
@@ -101,7 +101,7 @@ var claims = map[string]func(*testing.T, Subject){
 		}
 	},
 
-	"one key named twice is one key": func(t *testing.T, s Subject) {
+	"a duplicate key counts once": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		d := wide(t, store, 1, 1).noted(1, 1)
 		d.claim(replay.Ours)
@@ -130,7 +130,7 @@ var claims = map[string]func(*testing.T, Subject){
 		d.commit(200)
 	},
 
-	"of many copies at once exactly one is ours": func(t *testing.T, s Subject) {
+	"exactly one of many concurrent copies is ours": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		for n := 1; n <= 50; n++ {
 			var ours atomic.Int32
@@ -153,7 +153,7 @@ var claims = map[string]func(*testing.T, Subject){
 			}
 			all.Wait()
 			if got := ours.Load(); got != 1 {
-				t.Fatalf("delivery %d was given to %d owners", n, got)
+				t.Fatalf("delivery %d was claimed by %d owners", n, got)
 			}
 		}
 	},
@@ -204,7 +204,7 @@ var claims = map[string]func(*testing.T, Subject){
 		arrival(t, store, 1, 1).claim(replay.Ours)
 	},
 
-	"renewing prolongs a claim": func(t *testing.T, s Subject) {
+	"renewing extends a claim": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		d := arrival(t, store, 1, 1)
 		d.claimFor(lease, replay.Ours)
@@ -220,7 +220,7 @@ var claims = map[string]func(*testing.T, Subject){
 		arrival(t, store, 1, 1).claim(replay.Ours)
 	},
 
-	"a lease may be of any length": func(t *testing.T, s Subject) {
+	"a lease can have any length": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		arrival(t, store, 1, 0).claimFor(90*time.Second, replay.Ours)
 		arrival(t, store, 2, 0).claimFor(90*time.Minute, replay.Ours)
@@ -233,6 +233,6 @@ var claims = map[string]func(*testing.T, Subject){
 func enter(t *testing.T, holders *atomic.Int32) {
 	t.Helper()
 	if holders.Add(1) != 1 {
-		t.Error("two claims hold one key")
+		t.Error("two claims have the same key")
 	}
 }

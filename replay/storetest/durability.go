@@ -7,9 +7,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// durability: what outlives a crash, and a clock that is set.
+// durability tests what survives a crash and steps of the wall clock.
 var durability = map[string]func(*testing.T, Subject){
-	"handled deliveries outlive a crash": func(t *testing.T, s Subject) {
+	"handled deliveries survive a crash": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		if store.Reopen == nil {
 			return
@@ -28,7 +28,7 @@ var durability = map[string]func(*testing.T, Subject){
 		arrival(t, store, 1, 1).claim(replay.Ours)
 	},
 
-	"windows run on while the store is closed": func(t *testing.T, s Subject) {
+	"windows continue while the store is closed": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		if store.Reopen == nil {
 			return
@@ -44,7 +44,7 @@ var durability = map[string]func(*testing.T, Subject){
 		arrival(t, store, 2, 2).states(replay.Handled, replay.Handled)
 	},
 
-	"a claim outlives a crash no longer than its lease": func(t *testing.T, s Subject) {
+	"after a crash a claim lasts at most until its lease expires": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		if store.Reopen == nil {
 			return
@@ -84,7 +84,7 @@ var durability = map[string]func(*testing.T, Subject){
 		arrival(t, store, 2, 2).states(replay.Handled, replay.Handled)
 	},
 
-	"steps of the wall clock forget nothing early": func(t *testing.T, s Subject) {
+	"steps of the wall clock expire nothing early": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		if store.StepWallClock == nil {
 			return
@@ -102,7 +102,7 @@ var durability = map[string]func(*testing.T, Subject){
 		}
 	},
 
-	"a wall clock set back over a restart forgets nothing early": func(t *testing.T, s Subject) {
+	"a wall clock set back during a restart expires nothing early": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		if store.StepWallClock == nil || store.Reopen == nil {
 			return

@@ -8,9 +8,10 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// limits: memory is bounded, and never at the price of forgetting.
+// limits tests that memory is limited, and that a full store never forgets
+// handled deliveries early.
 var limits = map[string]func(*testing.T, Subject){
-	"a full store refuses and forgets nothing": bounded(func(t *testing.T, open func(limit int64) Instance) {
+	"a full store rejects deliveries and forgets nothing": bounded(func(t *testing.T, open func(limit int64) Instance) {
 		store := open(100)
 		for n := 1; n <= 50; n++ {
 			arrival(t, store, n, n).handle()
@@ -22,7 +23,7 @@ var limits = map[string]func(*testing.T, Subject){
 		}
 	}),
 
-	"claims count": bounded(func(t *testing.T, open func(limit int64) Instance) {
+	"claims count toward the limit": bounded(func(t *testing.T, open func(limit int64) Instance) {
 		store := open(3)
 		first := arrival(t, store, 1, 1)
 		first.claim(replay.Ours)
@@ -32,7 +33,7 @@ var limits = map[string]func(*testing.T, Subject){
 		arrival(t, store, 3, 3).claim(replay.Ours)
 	}),
 
-	"a refusal for want of room claims nothing": bounded(func(t *testing.T, open func(limit int64) Instance) {
+	"a rejected claim in a full store claims nothing": bounded(func(t *testing.T, open func(limit int64) Instance) {
 		store := open(3)
 		arrival(t, store, 1, 1).handle()
 		full(t, store, 2)
@@ -55,7 +56,7 @@ var limits = map[string]func(*testing.T, Subject){
 		full(t, store, 4)
 	}),
 
-	"room comes back with windows, leases and forgetting": bounded(func(t *testing.T, open func(limit int64) Instance) {
+	"windows, leases and forgetting free room": bounded(func(t *testing.T, open func(limit int64) Instance) {
 		store := open(100)
 		for n := 1; n <= 50; n++ {
 			arrival(t, store, n, n).handle()
@@ -91,7 +92,7 @@ var limits = map[string]func(*testing.T, Subject){
 		}
 	}),
 
-	"notes count at the claim": bounded(func(t *testing.T, open func(limit int64) Instance) {
+	"notes count toward the limit from the claim": bounded(func(t *testing.T, open func(limit int64) Instance) {
 		store := open(4)
 		arrival(t, store, 1, 1).noted(2, 2, 1).claim(replay.Ours)
 		full(t, store, 2)
@@ -99,14 +100,14 @@ var limits = map[string]func(*testing.T, Subject){
 		refusedForRoom(arrival(t, store, 3, 0))
 	}),
 
-	"a note that is handled needs no room": bounded(func(t *testing.T, open func(limit int64) Instance) {
+	"a handled note needs no room": bounded(func(t *testing.T, open func(limit int64) Instance) {
 		store := open(3)
 		arrival(t, store, 1, 1).handle()
 		arrival(t, store, 2, 1).handle()
 		refusedForRoom(arrival(t, store, 3, 1))
 	}),
 
-	"room for a note comes back with its claim": bounded(func(t *testing.T, open func(limit int64) Instance) {
+	"the end of a claim frees the room of its notes": bounded(func(t *testing.T, open func(limit int64) Instance) {
 		for name, end := range map[string]func(store Instance, d delivery){
 			"release":                      func(_ Instance, d delivery) { d.release(500) },
 			"lapse":                        func(store Instance, _ delivery) { store.Advance(t, lease+time.Minute) },
@@ -126,7 +127,7 @@ var limits = map[string]func(*testing.T, Subject){
 		}
 	}),
 
-	"a note that two deliveries share is one key": bounded(func(t *testing.T, open func(limit int64) Instance) {
+	"a note that two deliveries share counts once": bounded(func(t *testing.T, open func(limit int64) Instance) {
 		store := open(4)
 		first, second := arrival(t, store, 1, 1), arrival(t, store, 2, 1)
 		first.claim(replay.Ours)
@@ -140,11 +141,11 @@ var limits = map[string]func(*testing.T, Subject){
 		}
 	}),
 
-	"a commit has room, and never exceeds the limit": bounded(func(t *testing.T, open func(limit int64) Instance) {
+	"a commit always has room and never exceeds the limit": bounded(func(t *testing.T, open func(limit int64) Instance) {
 		store := open(4)
 		arrival(t, store, 1, 1).handle()
 		d := arrival(t, store, 2, 1)
-		d.claim(replay.Ours) // the note is handled: nothing is reserved for it
+		d.claim(replay.Ours) // the note is handled, so no room is reserved for it
 		if _, err := store.Forget(t.Context(), d.keys.Notes); err != nil {
 			t.Fatalf("Forget: %v", err)
 		}
@@ -167,7 +168,7 @@ var limits = map[string]func(*testing.T, Subject){
 		refusedForRoom(arrival(t, store, 2, 0))
 	}),
 
-	"stats count what is held": bounded(func(t *testing.T, open func(limit int64) Instance) {
+	"stats count claimed and handled keys": bounded(func(t *testing.T, open func(limit int64) Instance) {
 		store := open(1000)
 		arrival(t, store, 1, 1).handle()
 		arrival(t, store, 2, 2).claim(replay.Ours)
@@ -178,7 +179,8 @@ var limits = map[string]func(*testing.T, Subject){
 	}),
 }
 
-// bounded makes a test that a store without a limit passes by having none.
+// bounded returns a test that is reduced to a check of Capacity for a store
+// without a limit.
 func bounded(test func(*testing.T, func(limit int64) Instance)) func(*testing.T, Subject) {
 	return func(t *testing.T, s Subject) {
 		if s.Unbounded {
@@ -191,7 +193,7 @@ func bounded(test func(*testing.T, func(limit int64) Instance)) func(*testing.T,
 	}
 }
 
-// full checks that the nth delivery finds no room.
+// full checks that the nth delivery is rejected because the store is full.
 func full(t *testing.T, store Store, n int) {
 	t.Helper()
 	refusedForRoom(arrival(t, store, n, n))

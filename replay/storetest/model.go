@@ -12,12 +12,12 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// model is a store as simple as can be, which says what the others must do.
+// model is the simplest possible store. It is the reference for the others.
 type model struct {
 	now     time.Duration
 	claims  map[replay.Key]held
-	handled map[replay.Key]time.Duration // until when
-	limit   int                          // 0: none
+	handled map[replay.Key]time.Duration // expiry
+	limit   int                          // 0: no limit
 }
 
 type held struct {
@@ -30,7 +30,7 @@ func newModel(limit int) *model {
 	return &model{claims: map[replay.Key]held{}, handled: map[replay.Key]time.Duration{}, limit: limit}
 }
 
-// pass lets time pass.
+// pass advances the time.
 func (m *model) pass(d time.Duration) {
 	m.now += d
 	for key, c := range m.claims {
@@ -115,8 +115,8 @@ func (m *model) renew(keys replay.Keys, owner replay.Owner, lease time.Duration)
 	return nil
 }
 
-// commit also returns the notes for which nothing was reserved: a store that
-// is full may do without them.
+// commit also returns the notes without a reservation: a full store may omit
+// them.
 func (m *model) commit(keys replay.Keys, owner replay.Owner, window time.Duration) (optional []replay.Key, err error) {
 	if !m.holds(keys, owner) {
 		return nil, replay.ErrNotOwner
@@ -160,7 +160,8 @@ func (m *model) forget(keys []replay.Key) (n int) {
 	return n
 }
 
-// agreement: random operations do to a store what they do to the model.
+// agreement checks that random operations have the same results in a store and
+// in the model.
 var agreement = map[string]func(*testing.T, Subject){
 	"a store agrees with the model": func(t *testing.T, s Subject) {
 		for seed := range uint64(4) {
@@ -175,25 +176,25 @@ var agreement = map[string]func(*testing.T, Subject){
 			t.Logf("seed %d", seed)
 			r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // the same operations every time
 			limit := 4 + r.IntN(8)
-			// Nothing expires: a store may free room later than it forgets.
+			// Nothing expires: a store may free room after the expiry.
 			c := comparison{t: t, r: r, store: open(int64(limit)), model: newModel(limit), windows: 1000 * 24 * time.Hour, longest: 2 * time.Hour}
 			c.run(300)
 		}
 	}),
 }
 
-// comparison does the same to a store and to the model. Time passes in steps
-// of 20 minutes and ends of leases and windows lie between them, so that what
-// a store rounds makes no difference.
+// comparison performs the same operations on a store and on the model. Time
+// advances in steps of 20 minutes, and leases and windows end between the
+// steps, so that rounding in a store makes no difference.
 type comparison struct {
 	t       *testing.T
 	r       *rand.Rand
 	store   Instance
 	model   *model
 	windows time.Duration // the longest is about twice as long
-	longest time.Duration // that passes at a time
-	claims  []delivery    // that were ours, and may have lapsed
-	step    string        // what is being done, for messages
+	longest time.Duration // largest step of time
+	claims  []delivery    // claims that were ours and may have expired
+	step    string        // the current operation, for messages
 }
 
 func (c *comparison) run(steps int) {
@@ -225,8 +226,8 @@ const someKeys = 6
 
 func (c *comparison) anyKey(kind replay.Kind) replay.Key { return key(kind, 1+c.r.IntN(someKeys)) }
 
-// anyKeys has one or two blocking keys and up to two notes, of which now and
-// then one is a key that may be blocking elsewhere.
+// anyKeys returns one or two blocking keys and up to two notes. Sometimes one
+// of the notes is a key that can be a blocking key of another delivery.
 func (c *comparison) anyKeys() (keys replay.Keys) {
 	for range 1 + c.r.IntN(2) {
 		keys.Blocking = append(keys.Blocking, c.anyKey(replay.KindContent))
@@ -250,7 +251,7 @@ func (c *comparison) claim() {
 	c.claimAs(delivery{t: c.t, store: c.store, keys: c.anyKeys(), owner: replay.NewOwner()})
 }
 
-// claimAgain is what an owner does whose lease may have run out.
+// claimAgain repeats a claim of an owner whose lease may have expired.
 func (c *comparison) claimAgain() {
 	if i, ok := c.anyClaim(); ok {
 		c.claimAs(c.claims[i])
@@ -290,7 +291,7 @@ func (c *comparison) commit() {
 	optional, wantErr := c.model.commit(d.keys, d.owner, window)
 	times := 1
 	if wantErr == nil {
-		times += c.r.IntN(2) // a commit whose answer was lost
+		times += c.r.IntN(2) // a commit whose response was lost
 	}
 	for range times {
 		if err := c.store.Commit(c.t.Context(), d.keys, d.owner, window, 200); !errors.Is(err, wantErr) {
@@ -342,7 +343,8 @@ func (c *comparison) pass() {
 	c.store.Advance(c.t, d)
 }
 
-// crash opens the store again. Claims may outlive that or not: there are none.
+// crash reopens the store at a time without claims, because claims may or may
+// not survive a crash.
 func (c *comparison) crash() {
 	if c.store.Reopen == nil {
 		return

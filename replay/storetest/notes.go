@@ -7,9 +7,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// notes: keys that are written with a commit, and never block a claim.
+// notes tests keys that are written with a commit and never block a claim.
 var notes = map[string]func(*testing.T, Subject){
-	"a note is written by a commit and by nothing else": func(t *testing.T, s Subject) {
+	"only a commit writes a note": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		d := arrival(t, store, 1, 1)
 		d.claim(replay.Ours)
@@ -38,7 +38,7 @@ var notes = map[string]func(*testing.T, Subject){
 		}
 	},
 
-	"a note needs no claim of its own": func(t *testing.T, s Subject) {
+	"a note needs no claim": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		d := arrival(t, store, 1, 0)
 		d.claim(replay.Ours)
@@ -48,7 +48,7 @@ var notes = map[string]func(*testing.T, Subject){
 		d.commit(200)
 	},
 
-	"a note stays until its window ends": func(t *testing.T, s Subject) {
+	"a note remains until its window ends": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		arrival(t, store, 1, 1).handle()
 		store.Advance(t, window-time.Minute)
@@ -100,7 +100,7 @@ var notes = map[string]func(*testing.T, Subject){
 		arrival(t, store, 1, 1).claim(replay.Replayed)
 	},
 
-	"a key that is claimed is left to its owner": func(t *testing.T, s Subject) {
+	"a commit does not change a note that is claimed by another delivery": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		claimed := arrival(t, store, 1, 0)
 		claimed.claim(replay.Ours)

@@ -8,7 +8,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// resolutions: what commit, release and forget do, and to whom they listen.
+// resolutions tests the effects of commit, release and forget, and who can call
+// them.
 var resolutions = map[string]func(*testing.T, Subject){
 	"a committed delivery is handled": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
@@ -68,7 +69,7 @@ var resolutions = map[string]func(*testing.T, Subject){
 		}
 	},
 
-	"only the owner commits, renews and releases": func(t *testing.T, s Subject) {
+	"only the owner can commit, renew and release": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		owner := arrival(t, store, 1, 1)
 		owner.claim(replay.Ours)
@@ -90,7 +91,7 @@ var resolutions = map[string]func(*testing.T, Subject){
 		d.states(replay.Free, replay.Free)
 	},
 
-	"who released a claim cannot commit it": func(t *testing.T, s Subject) {
+	"a released claim cannot be committed": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		d := arrival(t, store, 1, 1)
 		d.claim(replay.Ours)
@@ -117,7 +118,7 @@ var resolutions = map[string]func(*testing.T, Subject){
 		heir.states(replay.Handled, replay.Handled)
 	},
 
-	"a commit that misses one key changes none": func(t *testing.T, s Subject) {
+	"a commit without one of its claims changes nothing": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		d := arrival(t, store, 1, 0)
 		d.claim(replay.Ours)
@@ -130,7 +131,7 @@ var resolutions = map[string]func(*testing.T, Subject){
 		wider.states(replay.Claimed, replay.Claimed, replay.Free)
 	},
 
-	"a release frees what is still held and nothing else": func(t *testing.T, s Subject) {
+	"a release frees only the keys that the owner still holds": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		d := arrival(t, store, 1, 0)
 		d.claim(replay.Ours)
@@ -142,7 +143,7 @@ var resolutions = map[string]func(*testing.T, Subject){
 		wider.states(replay.Free, replay.Claimed, replay.Handled, replay.Free, replay.Handled, replay.Free)
 	},
 
-	"forgetting makes handled deliveries acceptable again": func(t *testing.T, s Subject) {
+	"a forgotten delivery can be claimed again": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		handled, claimed := arrival(t, store, 1, 1), arrival(t, store, 2, 2)
 		handled.handle()
@@ -165,7 +166,7 @@ var resolutions = map[string]func(*testing.T, Subject){
 		again.states(replay.Handled, replay.Handled)
 	},
 
-	"looking up changes nothing": func(t *testing.T, s Subject) {
+	"a lookup changes nothing": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		for range 3 {
 			arrival(t, store, 1, 1).states(replay.Free, replay.Free)
@@ -177,7 +178,8 @@ var resolutions = map[string]func(*testing.T, Subject){
 	},
 }
 
-// refused checks that commit and renewal are refused as somebody else's.
+// refused checks that commit and renewal are rejected for a caller that is not
+// the owner.
 func (d delivery) refused() {
 	d.t.Helper()
 	if err := d.store.Commit(d.t.Context(), d.keys, d.owner, window, 200); !errors.Is(err, replay.ErrNotOwner) {

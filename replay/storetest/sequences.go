@@ -7,11 +7,11 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// layout makes the keys of a delivery that has an ID and some content. What
-// tells one provider's deliveries apart decides which keys block.
+// layout returns the keys of a delivery with an ID and some content. The
+// blocking keys depend on how a provider distinguishes its deliveries.
 type layout func(id, content int) replay.Keys
 
-// The layouts. An ID of 0 is none.
+// The layouts. An ID of 0 means that there is none.
 var (
 	signedID layout = func(id, _ int) replay.Keys {
 		return replay.Keys{Blocking: []replay.Key{key(replay.KindID, id)}}
@@ -31,7 +31,7 @@ var (
 	}
 )
 
-// under derives the same keys under several secrets.
+// under returns a layout that derives the same keys under several secrets.
 func under(of layout, secrets ...int) layout {
 	return func(id, content int) (all replay.Keys) {
 		for _, secret := range secrets {
@@ -48,36 +48,36 @@ func under(of layout, secrets ...int) layout {
 }
 
 func underSecret(k replay.Key, secret int) replay.Key {
-	k[0] ^= byte(secret) // spread enough: the shard of a ledger differs too
+	k[0] ^= byte(secret) // changes the shard of a ledger too
 	return k
 }
 
-// step is a delivery that arrives, what it is taken for, and what becomes of it
+// step is a delivery that arrives, its expected verdict, and what happens to it
 // if it is ours.
 type step struct {
 	id, content int
 	want        replay.Verdict
 	then        func(Instance, delivery)
-	as          layout // instead of the layout of the sequence
+	as          layout // overrides the layout of the sequence
 }
 
-// sequence is what arrives from a provider, one delivery after the other.
+// sequence is a series of deliveries from a provider.
 type sequence struct {
 	name   string
 	layout layout
 	steps  []step
 }
 
-// What can become of a delivery. Without any it is handled.
+// What can happen to a delivery. By default it is handled.
 var (
 	stays  = func(Instance, delivery) {}
 	fails  = func(_ Instance, d delivery) { d.release(500) }
 	lapses = func(store Instance, d delivery) { store.Advance(d.t, lease+time.Minute) }
 )
 
-// sequences: deliveries that arrive one after the other, for each way in which
-// a provider distinguishes them. Losing a genuine one is the worst that can
-// happen, letting a copy through is second.
+// sequences are series of deliveries for each way in which a provider
+// distinguishes them. The worst failure is to lose a genuine delivery; the
+// second worst is to accept a copy.
 var sequences = sequenceTests([]sequence{
 	{"signed ID: a retry", signedID, []step{
 		{id: 1, content: 1, want: replay.Ours},
@@ -99,7 +99,7 @@ var sequences = sequenceTests([]sequence{
 		{id: 1, content: 1, want: replay.Ours},
 		{id: 1, content: 1, want: replay.Duplicate},
 	}},
-	{"unsigned ID, content unique: a retry while the first is handled", uniqueContent, []step{
+	{"unsigned ID, content unique: a retry while the first is in progress", uniqueContent, []step{
 		{id: 1, content: 1, want: replay.Ours, then: stays},
 		{id: 1, content: 1, want: replay.InProgress},
 	}},
@@ -115,7 +115,7 @@ var sequences = sequenceTests([]sequence{
 		{id: 2, content: 1, want: replay.Replayed},
 		{id: 1, content: 1, want: replay.Duplicate},
 	}},
-	{"unsigned ID, content unique: a copy under another ID, at once", uniqueContent, []step{
+	{"unsigned ID, content unique: a concurrent copy under another ID", uniqueContent, []step{
 		{id: 1, content: 1, want: replay.Ours, then: stays},
 		{id: 2, content: 1, want: replay.InProgress},
 	}},
@@ -123,7 +123,7 @@ var sequences = sequenceTests([]sequence{
 		{id: 1, content: 1, want: replay.Ours},
 		{id: 0, content: 1, want: replay.Duplicate},
 	}},
-	{"unsigned ID, content unique: an ID that is not", uniqueContent, []step{
+	{"unsigned ID, content unique: a reused ID", uniqueContent, []step{
 		{id: 1, content: 1, want: replay.Ours},
 		{id: 1, content: 2, want: replay.Ours, then: stays},
 		{id: 1, content: 3, want: replay.Ours, then: fails},
@@ -134,11 +134,11 @@ var sequences = sequenceTests([]sequence{
 	}},
 	{"unsigned ID, content unique: a captured copy under another ID is first", uniqueContent, []step{
 		{id: 2, content: 1, want: replay.Ours},      // the attacker's
-		{id: 1, content: 1, want: replay.Replayed},  // the provider's: the app has it
-		{id: 2, content: 2, want: replay.Ours},      // a genuine one with the ID that the attacker took
+		{id: 1, content: 1, want: replay.Replayed},  // the provider's: the app has handled it
+		{id: 2, content: 2, want: replay.Ours},      // a genuine delivery with the attacker's ID
 		{id: 2, content: 2, want: replay.Duplicate}, // and its retry
-		{id: 1, content: 1, want: replay.Replayed},  // the provider tries again
-		{id: 1, content: 3, want: replay.Ours},      // and its ID is not burnt
+		{id: 1, content: 1, want: replay.Replayed},  // the provider retries
+		{id: 1, content: 3, want: replay.Ours},      // its ID is still usable
 	}},
 	{"unsigned ID, content unique: a captured copy under another ID is first, and fails", uniqueContent, []step{
 		{id: 2, content: 1, want: replay.Ours, then: fails},
@@ -181,12 +181,12 @@ var sequences = sequenceTests([]sequence{
 		{content: 1, want: replay.Duplicate},
 	}},
 
-	{"rotation: handled under the old secret, retried while there are both", under(uniqueContent, 1, 2), []step{
+	{"rotation: handled under the old secret, retried while both are set", under(uniqueContent, 1, 2), []step{
 		{id: 1, content: 1, want: replay.Ours, as: under(uniqueContent, 1)},
 		{id: 1, content: 1, want: replay.Duplicate},
 		{id: 2, content: 1, want: replay.Replayed},
 	}},
-	{"rotation: handled while there are both, retried under the new secret", under(uniqueContent, 1, 2), []step{
+	{"rotation: handled while both are set, retried under the new secret", under(uniqueContent, 1, 2), []step{
 		{id: 1, content: 1, want: replay.Ours},
 		{id: 1, content: 1, want: replay.Duplicate, as: under(uniqueContent, 2)},
 		{id: 2, content: 1, want: replay.Replayed, as: under(uniqueContent, 2)},

@@ -1,6 +1,5 @@
-// Package storetest is the conformance suite of replay stores: what
-// [replay.Store] and the optional interfaces promise, written as tests that
-// every store runs.
+// Package storetest is the conformance suite of replay stores. Every store runs
+// its tests of [replay.Store] and the optional interfaces.
 package storetest
 
 import (
@@ -15,20 +14,20 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// Subject is a kind of store that is put to the test.
+// Subject is a kind of store to test.
 type Subject struct {
-	// Open returns a store that knows nothing yet and is closed with t. A
-	// limit other than 0 is the most keys that it may hold.
+	// Open returns an empty store that is closed with t. A limit other than 0
+	// is the maximum number of its keys.
 	Open func(t *testing.T, limit int64) Instance
 	// Bubble runs every test with the fake time of testing/synctest. A store
-	// that talks over the network cannot be tested in it.
+	// that uses the network cannot be tested in it.
 	Bubble bool
-	// Unbounded: the store keeps no limit of its own.
+	// Unbounded: the store has no limit.
 	Unbounded bool
 }
 
-// Store is a store with the optional interfaces, by which the suite checks what
-// the others have done.
+// Store is a store with the optional interfaces, which the suite uses to check
+// the effects of the other methods.
 type Store interface {
 	replay.Store
 	replay.Lookuper
@@ -36,28 +35,28 @@ type Store interface {
 	replay.StatsReporter
 }
 
-// Instance is one store and what the tests need to do to it.
+// Instance is one store with the operations that the tests need.
 type Instance struct {
 	Store
-	// Advance makes d pass for the store.
+	// Advance advances the store's time by d.
 	Advance func(t *testing.T, d time.Duration)
 	// SetLimit changes the limit; nil if Subject.Unbounded.
 	SetLimit func(limit int64)
-	// Reopen closes the store as a crash would and opens it again; nil if
-	// what it knows ends with the process.
+	// Reopen reopens the store without closing it, as after a crash; nil if its
+	// contents do not survive the process.
 	Reopen func(t *testing.T) Instance
-	// StepWallClock makes the wall clock jump; nil if the store cannot see it.
+	// StepWallClock changes the wall clock; nil if the store does not use it.
 	StepWallClock func(d time.Duration)
 }
 
-// Times used throughout: long enough that none of them runs out unless a test
-// lets it, whatever the machine does meanwhile.
+// Times used in all tests. They are so long that none of them expires on a slow
+// machine unless a test advances the time.
 const (
 	lease  = time.Hour
 	window = 24 * time.Hour
 )
 
-// patience bounds waiting for something that is certain to happen.
+// patience is the maximum wait for an event that is certain to occur.
 const patience = 30 * time.Second
 
 // Run runs the suite.
@@ -76,7 +75,7 @@ func Run(t *testing.T, subject Subject) {
 	}
 }
 
-// delivery is a delivery as a test sees it: its keys, and one owner's view.
+// delivery is a delivery in a test: its keys and one owner.
 type delivery struct {
 	t     *testing.T
 	store Store
@@ -84,14 +83,14 @@ type delivery struct {
 	owner replay.Owner
 }
 
-// key returns the nth key: all keys with different n are different, and
-// spread as digests are.
+// key returns the nth key. Keys with different n are different, and distributed
+// like digests.
 func key(kind replay.Kind, n int) replay.Key {
 	return replay.NewKey("storetest", []byte("secret"), kind, binary.BigEndian.AppendUint64(nil, uint64(n)))
 }
 
-// arrival is a delivery with the nth blocking key and the mth note that has
-// just arrived, with an owner of its own. 0 leaves out the key or the note.
+// arrival is a new delivery with the nth blocking key, the mth note and a new
+// owner. 0 omits the key or the note.
 func arrival(t *testing.T, store Store, n, m int) delivery {
 	d := delivery{t: t, store: store, owner: replay.NewOwner()}
 	if n != 0 {
@@ -112,7 +111,7 @@ func wide(t *testing.T, store Store, keys ...int) delivery {
 	return d
 }
 
-// noted returns d with more notes.
+// noted returns d with additional notes.
 func (d delivery) noted(notes ...int) delivery {
 	d.keys.Notes = slices.Clone(d.keys.Notes)
 	for _, m := range notes {
@@ -160,7 +159,7 @@ func (d delivery) handle() {
 	d.commit(200)
 }
 
-// states checks the states of all keys, blocking ones first.
+// states checks the states of all keys, blocking keys first.
 func (d delivery) states(want ...replay.State) {
 	d.t.Helper()
 	got, err := d.store.Lookup(d.t.Context(), d.keys.All())
@@ -177,7 +176,7 @@ func (d delivery) states(want ...replay.State) {
 	}
 }
 
-// wait waits in the background.
+// wait calls Wait in the background.
 func (d delivery) wait(ctx context.Context) (result func() replay.Resolution) {
 	var resolution replay.Resolution
 	var err error

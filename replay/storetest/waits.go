@@ -8,10 +8,10 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// waits: what copies learn that wait for a claim. A copy may begin to wait
-// before or after the claim has ended: both must tell the same.
+// waits tests the resolutions that waiting copies receive. A copy can start to
+// wait before or after the claim has ended: the result must be the same.
 var waits = map[string]func(*testing.T, Subject){
-	"waiting for nothing ends at once": func(t *testing.T, s Subject) {
+	"waiting for an unclaimed delivery ends at once": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		d := arrival(t, store, 1, 1)
 		if got := d.wait(t.Context())(); got != (replay.Resolution{State: replay.Free}) {
@@ -23,7 +23,7 @@ var waits = map[string]func(*testing.T, Subject){
 		}
 	},
 
-	"many who wait learn of a commit": func(t *testing.T, s Subject) {
+	"all waiting copies receive a commit": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		owner := arrival(t, store, 1, 1)
 		owner.claim(replay.Ours)
@@ -36,7 +36,7 @@ var waits = map[string]func(*testing.T, Subject){
 		}
 	},
 
-	"many who wait learn of a release": func(t *testing.T, s Subject) {
+	"all waiting copies receive a release": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		owner := arrival(t, store, 1, 1)
 		owner.claim(replay.Ours)
@@ -59,7 +59,7 @@ var waits = map[string]func(*testing.T, Subject){
 		}
 	},
 
-	"waiting outlasts a lease that is renewed": func(t *testing.T, s Subject) {
+	"waiting continues while the lease is renewed": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		owner := arrival(t, store, 1, 1)
 		owner.claimFor(lease, replay.Ours)
@@ -86,7 +86,7 @@ var waits = map[string]func(*testing.T, Subject){
 		}
 	},
 
-	"waiting waits for every blocking key, and tells of the first": func(t *testing.T, s Subject) {
+	"waiting covers every blocking key and returns the resolution of the first": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		first, second := arrival(t, store, 1, 0), arrival(t, store, 2, 0)
 		first.claim(replay.Ours)
@@ -99,7 +99,7 @@ var waits = map[string]func(*testing.T, Subject){
 		}
 	},
 
-	"a wait for content learns of its commit under another ID": func(t *testing.T, s Subject) {
+	"a wait for content receives its commit under another ID": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		owner := arrival(t, store, 1, 1)
 		owner.claim(replay.Ours)
@@ -110,7 +110,7 @@ var waits = map[string]func(*testing.T, Subject){
 		}
 	},
 
-	"waiting does not wait for notes, nor tell of them": func(t *testing.T, s Subject) {
+	"waiting ignores notes": func(t *testing.T, s Subject) {
 		store := s.Open(t, 0)
 		arrival(t, store, 1, 1).handle()
 		arrival(t, store, 2, 2).claim(replay.Ours)
@@ -122,7 +122,7 @@ var waits = map[string]func(*testing.T, Subject){
 	},
 }
 
-// crowd lets many copies wait for delivery 1.
+// crowd starts many copies that wait for delivery 1.
 func crowd(t *testing.T, store Store) (results []func() replay.Resolution) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)

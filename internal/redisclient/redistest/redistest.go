@@ -18,10 +18,10 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/redisserver"
 )
 
-// Patience bounds waiting for a server to do what it certainly will.
+// Patience is the maximum wait for a server to reach an expected state.
 const Patience = 30 * time.Second
 
-// Server is a real Redis, or Valkey, on a loopback port of its own.
+// Server is a real Redis or Valkey server on its own loopback port.
 type Server struct {
 	t       testing.TB
 	Address string
@@ -31,9 +31,10 @@ type Server struct {
 	output  bytes.Buffer
 }
 
-// FreePort returns a port that nothing listens on at this moment. A Cluster node also
-// needs the one 10000 above. Both are below the ports that Linux uses for outgoing
-// connections, one of which could take it before the server listens.
+// FreePort returns a port on which nothing listens. A Cluster node also needs
+// the port 10000 above it. Both are below Linux's range for outgoing
+// connections, one of which could otherwise occupy it before the server
+// listens.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	for {
@@ -57,7 +58,7 @@ func isFree(t testing.TB, port int) bool {
 	return err == nil && l.Close() == nil
 }
 
-// Start starts a server with more arguments and waits until it answers.
+// Start starts a server with additional arguments and waits until it responds.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	port := FreePort(t)
@@ -78,7 +79,7 @@ func StartSentinel(t testing.TB, config string) *Server {
 	return s
 }
 
-// Start starts the process and waits until it answers.
+// Start starts the process and waits until it responds.
 func (s *Server) Start() {
 	s.t.Helper()
 	s.Launch()
@@ -92,14 +93,14 @@ func (s *Server) Start() {
 func (s *Server) Launch() {
 	s.t.Helper()
 	s.output.Reset()
-	s.process = exec.Command(redisserver.Binary(s.t), s.Args...) //nolint:gosec,noctx // the tests say what to start, and Kill ends it
+	s.process = exec.Command(redisserver.Binary(s.t), s.Args...) //nolint:gosec,noctx // the tests choose the arguments, and Kill ends the process
 	s.process.Stdout, s.process.Stderr = &s.output, &s.output
 	if err := s.process.Start(); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-// Kill ends the process at once, as a crash would.
+// Kill ends the process immediately, like a crash.
 func (s *Server) Kill() {
 	if s.process == nil {
 		return
@@ -109,8 +110,8 @@ func (s *Server) Kill() {
 	s.process = nil
 }
 
-// Do sends one command over a connection of its own and returns the reply, or
-// the error, as text.
+// Do sends one command over a new connection and returns the reply, or the
+// error, as text.
 func (s *Server) Do(command ...string) string {
 	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{s.Address}, ForceSingleClient: true, DisableCache: true})
 	if err != nil {
@@ -126,7 +127,8 @@ func (s *Server) Do(command ...string) string {
 	return reply.String()
 }
 
-// Text sends one command as Do does and returns the reply alone: a string or a number.
+// Text sends one command like Do and returns only the reply: a string or a
+// number.
 func (s *Server) Text(command ...string) string {
 	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{s.Address}, ForceSingleClient: true, DisableCache: true})
 	if err != nil {
@@ -142,7 +144,7 @@ func (s *Server) Text(command ...string) string {
 	return fmt.Sprint(reply)
 }
 
-// MustDo is do for a command that answers OK.
+// MustDo is Do for a command that must return OK.
 func (s *Server) MustDo(command ...string) {
 	s.t.Helper()
 	if got := s.Do(command...); !strings.Contains(got, "OK") {
@@ -156,7 +158,7 @@ func (s *Server) Await(what string, done func() bool) {
 	deadline := time.Now().Add(Patience)
 	for !done() {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("waiting for %s from %s: nothing in %v; it says: %s", what, s.Address, Patience, s.output.String())
+			s.t.Fatalf("timed out waiting for %s from %s after %v; its output: %s", what, s.Address, Patience, s.output.String())
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -186,7 +188,7 @@ func StartCluster(t *testing.T) []*Server {
 		nodes[0].MustDo("CLUSTER", "MEET", host, port)
 	}
 	for _, node := range nodes {
-		node.Await("a whole cluster", func() bool {
+		node.Await("a complete cluster", func() bool {
 			info := node.Do("CLUSTER", "INFO")
 			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d", len(nodes)))
 		})
@@ -194,8 +196,8 @@ func StartCluster(t *testing.T) []*Server {
 	return nodes
 }
 
-// AddReplicas gives each node of a Cluster a replica, and waits until all are in
-// step. The replica of a node has its index.
+// AddReplicas adds a replica to each node of a Cluster and waits until all are
+// synchronized. The replica of a node has its index.
 func AddReplicas(t *testing.T, nodes []*Server) []*Server {
 	t.Helper()
 	replicas := make([]*Server, len(nodes))
@@ -214,7 +216,7 @@ func AddReplicas(t *testing.T, nodes []*Server) []*Server {
 		replica.MustDo("CLUSTER", "REPLICATE", id)
 	}
 	for i, replica := range replicas {
-		replica.Await("the replica to be in step", func() bool {
+		replica.Await("the replica to be synchronized", func() bool {
 			return strings.Contains(replica.Do("INFO", "replication"), "master_link_status:up")
 		})
 		nodes[i].Await("all replicas to be known", func() bool {
@@ -225,15 +227,15 @@ func AddReplicas(t *testing.T, nodes []*Server) []*Server {
 	return replicas
 }
 
-// AwaitReplicated waits until the replica has all that its primary has acknowledged
-// so far.
+// AwaitReplicated waits until the replica has all writes that its primary has
+// acknowledged so far.
 func AwaitReplicated(primary, replica *Server) {
 	primary.t.Helper()
 	written := replicationOffset(primary, "master_repl_offset:")
-	replica.Await("what was written to be replicated", func() bool { return replicationOffset(replica, "slave_repl_offset:") >= written })
+	replica.Await("the writes to be replicated", func() bool { return replicationOffset(replica, "slave_repl_offset:") >= written })
 }
 
-// replicationOffset returns a number of INFO, -1 if it is not there.
+// replicationOffset returns a number from INFO, -1 if it is missing.
 func replicationOffset(s *Server, name string) int64 {
 	_, after, _ := strings.Cut(s.Text("INFO", "replication"), name)
 	digits := after[:len(after)-len(strings.TrimLeft(after, "0123456789"))]

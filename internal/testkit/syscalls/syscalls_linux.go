@@ -1,5 +1,5 @@
-// Package syscalls counts what a part of a test asks of the system: reads,
-// writes and syncs, by what they are done on. Tests hold budgets with it.
+// Package syscalls counts the system calls of a part of a test: reads, writes
+// and syncs, by the object they operate on. Tests use it to check budgets.
 package syscalls
 
 import (
@@ -15,30 +15,31 @@ import (
 	"unsafe"
 )
 
-// Counts are how many times a system call was made, by its name and what it was
-// made on: "fdatasync replay.db", "write socket".
+// Counts maps each system call and its object to the number of calls:
+// "fdatasync replay.db", "write socket".
 type Counts map[string]int
 
-// names are the system calls that are counted: those that move data, whose
-// number does not depend on when which thread runs. All of them begin with a
-// file descriptor.
+// names are the counted system calls: those that move data, whose number does
+// not depend on the scheduling of threads. The first argument of each is a file
+// descriptor.
 var names = map[uint64]string{
 	syscall.SYS_READ: "read", syscall.SYS_READV: "readv", syscall.SYS_PREAD64: "pread64",
 	syscall.SYS_WRITE: "write", syscall.SYS_WRITEV: "writev", syscall.SYS_PWRITE64: "pwrite64",
 	syscall.SYS_FSYNC: "fsync", syscall.SYS_FDATASYNC: "fdatasync", syscall.SYS_FTRUNCATE: "ftruncate",
 }
 
-// counted names the test that a process runs for another one, which counts.
+// counted is the environment variable that names the test to count, in the
+// process that runs it.
 const counted = "TEST_SYSCALLS_COUNTED"
 
-// Of returns what do does between begin and end. It runs the test once more in a
-// process of its own, where nothing else does the same; in that process Of runs
-// do and does not return.
+// Of returns the system calls that do makes between begin and end. It runs the
+// test again in a separate process, where nothing else makes such calls. In
+// that process Of runs do and does not return.
 func Of(t *testing.T, do func(begin, end func())) Counts {
 	t.Helper()
 	if os.Getenv(counted) == t.Name() {
 		do(mark, mark)
-		t.SkipNow() // the process that counts has the rest of the test
+		t.SkipNow() // the counting process runs the rest of the test
 	}
 	output, err := os.CreateTemp(t.TempDir(), "output")
 	if err != nil {
@@ -53,7 +54,7 @@ func Of(t *testing.T, do func(begin, end func())) Counts {
 	return counts
 }
 
-// mark is a system call that nothing else here makes.
+// mark makes a system call that nothing else here makes.
 func mark() { _ = syscall.Getppid() }
 
 const (
@@ -64,9 +65,9 @@ const (
 	entered        = 1          // PTRACE_SYSCALL_INFO_ENTRY
 )
 
-// trace runs a test in another process and counts.
+// trace runs a test in another process and counts its system calls.
 func trace(test string, output *os.File) (Counts, error) {
-	runtime.LockOSThread() // a process is traced by a thread
+	runtime.LockOSThread() // a thread traces a process
 	defer runtime.UnlockOSThread()
 	path := strings.Split(regexp.QuoteMeta(test), "/")
 	process, err := os.StartProcess(os.Args[0], []string{os.Args[0], "-test.run=^" + strings.Join(path, "$/^") + "$", "-test.count=1"}, &os.ProcAttr{
@@ -89,23 +90,23 @@ func trace(test string, output *os.File) (Counts, error) {
 	return follow(process.Pid)
 }
 
-// follow lets the threads of a stopped process run from one system call to the
+// follow resumes the threads of a stopped process from one system call to the
 // next until it ends.
 func follow(process int) (Counts, error) {
 	counts, counting, marks := Counts{}, false, 0
 	thread, signal := process, syscall.Signal(0)
 	for {
-		if err := syscall.PtraceSyscall(thread, int(signal)); err != nil && err != syscall.ESRCH { //nolint:errorlint // an Errno as it is
-			return nil, fmt.Errorf("continuing it: %w", err)
+		if err := syscall.PtraceSyscall(thread, int(signal)); err != nil && err != syscall.ESRCH { //nolint:errorlint // an unwrapped Errno
+			return nil, fmt.Errorf("resuming the process: %w", err)
 		}
 		status, stopped, err := nextStop(process, &thread)
 		switch {
 		case err != nil:
 			return nil, err
 		case !stopped && status.ExitStatus() != 0:
-			return nil, fmt.Errorf("it ended with status %d", status.ExitStatus())
+			return nil, fmt.Errorf("the process exited with status %d", status.ExitStatus())
 		case !stopped && marks != 2:
-			return nil, fmt.Errorf("it began or ended counting %d times, not twice", marks)
+			return nil, fmt.Errorf("the process began or ended counting %d times, want twice", marks)
 		case !stopped:
 			return counts, nil
 		}
@@ -130,31 +131,32 @@ func follow(process int) (Counts, error) {
 	}
 }
 
-// nextStop waits until a thread stops, or the process has ended.
+// nextStop waits until a thread stops or the process has ended.
 func nextStop(process int, thread *int) (status syscall.WaitStatus, stopped bool, err error) {
 	for {
 		*thread, err = syscall.Wait4(-1, &status, syscall.WALL|ofThisThread, nil)
 		switch {
-		case err == syscall.EINTR: //nolint:errorlint // an Errno as it is
+		case err == syscall.EINTR: //nolint:errorlint // an unwrapped Errno
 		case err != nil:
-			return status, false, fmt.Errorf("waiting for it: %w", err)
+			return status, false, fmt.Errorf("waiting for the process: %w", err)
 		case status.Stopped():
 			return status, true, nil
 		case *thread == process && status.Signaled():
-			return status, false, fmt.Errorf("it was ended by %v", status.Signal())
+			return status, false, fmt.Errorf("the process was killed by %v", status.Signal())
 		case *thread == process:
 			return status, false, nil
 		}
 	}
 }
 
-// syscallOf returns what a thread that is stopped at a system call calls, and
-// with which first argument; a number that no call has when it returns from one.
+// syscallOf returns the number and the first argument of the system call that a
+// stopped thread enters. When the thread returns from a call, the number is one
+// that no call has.
 func syscallOf(thread int) (number, first uint64, err error) {
 	var info [88]byte // struct ptrace_syscall_info
 	_, _, errno := syscall.Syscall6(syscall.SYS_PTRACE, getSyscallInfo, uintptr(thread), uintptr(len(info)), uintptr(unsafe.Pointer(&info)), 0, 0)
 	if errno != 0 && errno != syscall.ESRCH {
-		return 0, 0, fmt.Errorf("asking for its system call: %w", errno)
+		return 0, 0, fmt.Errorf("reading the system call: %w", errno)
 	}
 	if info[0] != entered {
 		return 1<<64 - 1, 0, nil
@@ -162,7 +164,8 @@ func syscallOf(thread int) (number, first uint64, err error) {
 	return binary.NativeEndian.Uint64(info[24:]), binary.NativeEndian.Uint64(info[32:]), nil
 }
 
-// object names what a descriptor is open on: a kind, or the last part of a path.
+// object returns the object of a file descriptor: a kind, or the last element
+// of a path.
 func object(thread int, descriptor uint64) string {
 	link, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", thread, descriptor))
 	if err != nil {

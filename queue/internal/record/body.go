@@ -35,17 +35,17 @@ func CopyBody(to io.Writer, body io.Reader, size int64) (sum uint32, err error) 
 
 func shortBody(err error, n, size int64) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: its body has %d bytes, not %d", queue.ErrInvalid, n, size)
+		return fmt.Errorf("%w: its body has %d bytes: expected %d", queue.ErrInvalid, n, size)
 	}
 	return err
 }
 
-// ends returns an error if there is more of a body than its size.
+// ends returns an error if a body is longer than its size.
 func ends(body io.Reader, size int64) error {
 	n, err := io.ReadFull(body, make([]byte, 1))
 	switch {
 	case n != 0:
-		return fmt.Errorf("%w: its body has more than %d bytes", queue.ErrInvalid, size)
+		return fmt.Errorf("%w: its body has more than the expected %d bytes", queue.ErrInvalid, size)
 	case errors.Is(err, io.EOF):
 		return nil
 	default:
@@ -67,8 +67,8 @@ func (m Memory) Open(context.Context) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(m)), nil
 }
 
-// Checked returns a stream that fails with [queue.ErrDamaged] unless it has
-// exactly these bytes.
+// Checked returns a stream that fails with [queue.ErrDamaged] unless it has the
+// expected size and checksum.
 func Checked(stream io.ReadCloser, size int64, sum uint32) io.ReadCloser {
 	return &checked{ReadCloser: stream, left: size, want: sum}
 }
@@ -86,9 +86,9 @@ func (c *checked) Read(b []byte) (int, error) {
 	c.left -= int64(n)
 	switch {
 	case c.left < 0, err == io.EOF && c.left > 0:
-		return 0, fmt.Errorf("%w: a body has another size than it was stored with", queue.ErrDamaged)
+		return 0, fmt.Errorf("%w: body size mismatch", queue.ErrDamaged)
 	case c.left == 0 && c.sum != c.want:
-		return 0, fmt.Errorf("%w: the checksum of a body does not match", queue.ErrDamaged)
+		return 0, fmt.Errorf("%w: body checksum mismatch", queue.ErrDamaged)
 	}
 	return n, err
 }

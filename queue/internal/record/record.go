@@ -1,5 +1,5 @@
-// Package record is how the engines store the request of an entry: one block of
-// bytes that is written once and never changed.
+// Package record encodes the request of an entry as one block of bytes that is
+// written once and never changed.
 package record
 
 import (
@@ -13,17 +13,17 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
-// A record is the version, the strings of the request, its flags, its header,
-// its attributes and the CRC-32C of all that. A string has its length before
-// it, a map the number of its names, each followed by its values. Numbers are
-// unsigned varints; names are sorted.
+// A record consists of the version, the strings of the request, its flags, its
+// header, its attributes and the CRC-32C of all that. A string is preceded by
+// its length, a map by the number of its names, each followed by its values.
+// Numbers are unsigned varints; names are sorted.
 const (
 	version  = 1
 	flagTLS  = 1
 	allFlags = flagTLS
 )
 
-// Castagnoli is the table of the checksums of all engines.
+// Castagnoli is the checksum table of all engines.
 var Castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Encode returns the record of a request. It fails with [queue.ErrInvalid] if
@@ -54,12 +54,12 @@ func Encode(r *queue.Request) ([]byte, error) {
 	}
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, Castagnoli))
 	if len(b) > queue.MaxRequestSize {
-		return nil, fmt.Errorf("%w: its request has %d bytes without the body, more than %d", queue.ErrInvalid, len(b), queue.MaxRequestSize)
+		return nil, fmt.Errorf("%w: its request has %d bytes without the body: expected at most %d", queue.ErrInvalid, len(b), queue.MaxRequestSize)
 	}
 	return b, nil
 }
 
-// size returns a little more than the length of a record.
+// size returns an upper estimate of the length of a record.
 func size(r *queue.Request) int {
 	n := 64 + len(r.Method) + len(r.OriginalURI) + len(r.URI) + len(r.Proto) + len(r.Host) + len(r.RemoteAddr)
 	for name, values := range r.Header {
@@ -74,14 +74,14 @@ func size(r *queue.Request) int {
 	return n
 }
 
-// Decode reads a record. It fails with [queue.ErrDamaged].
+// Decode decodes a record. It fails with [queue.ErrDamaged].
 func Decode(b []byte) (queue.Request, error) {
 	end := len(b) - crc32.Size
 	if end < 1 || crc32.Checksum(b[:end], Castagnoli) != binary.BigEndian.Uint32(b[end:]) {
-		return queue.Request{}, fmt.Errorf("%w: the checksum of a request does not match", queue.ErrDamaged)
+		return queue.Request{}, fmt.Errorf("%w: request checksum mismatch", queue.ErrDamaged)
 	}
 	if b[0] != version {
-		return queue.Request{}, fmt.Errorf("%w: a request in format %d, this version reads %d", queue.ErrDamaged, b[0], version)
+		return queue.Request{}, fmt.Errorf("%w: unsupported request format %d: expected %d", queue.ErrDamaged, b[0], version)
 	}
 	// All strings share one copy of the record.
 	d := Decoder{text: string(b[:end]), at: 1}
@@ -93,7 +93,7 @@ func Decode(b []byte) (queue.Request, error) {
 	r.Header = d.header()
 	r.Attributes = d.attributes()
 	if d.failed || d.at != len(d.text) || flags&^allFlags != 0 {
-		return queue.Request{}, fmt.Errorf("%w: a request cannot be read", queue.ErrDamaged)
+		return queue.Request{}, fmt.Errorf("%w: cannot decode the request", queue.ErrDamaged)
 	}
 	return r, nil
 }
@@ -124,12 +124,12 @@ func (d *Decoder) attributes() map[string]string {
 	return attributes
 }
 
-// AppendString appends the length of text, and text.
+// AppendString appends the length of text and the text.
 func AppendString(b []byte, text string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
-// Decoder reads what this package and the engines append. After a failure it
+// Decoder decodes what this package and the engines encode. After a failure it
 // returns zero values.
 type Decoder struct {
 	text   string
@@ -137,13 +137,13 @@ type Decoder struct {
 	failed bool
 }
 
-// NewDecoder returns a decoder of a copy of b.
+// NewDecoder returns a decoder for a copy of b.
 func NewDecoder(b []byte) *Decoder { return &Decoder{text: string(b)} }
 
-// Done reports whether all was read without a failure.
+// Done reports whether the whole input was decoded without a failure.
 func (d *Decoder) Done() bool { return !d.failed && d.at == len(d.text) }
 
-// String reads what [AppendString] has appended.
+// String decodes the result of [AppendString].
 func (d *Decoder) String() string {
 	n := d.Uint()
 	if d.failed || n > uint64(len(d.text)-d.at) {
@@ -155,7 +155,7 @@ func (d *Decoder) String() string {
 	return text
 }
 
-// Uint reads an unsigned varint.
+// Uint decodes an unsigned varint.
 func (d *Decoder) Uint() uint64 {
 	value, shift := uint64(0), 0
 	for !d.failed && d.at < len(d.text) && shift < 64 {
@@ -171,7 +171,7 @@ func (d *Decoder) Uint() uint64 {
 	return 0
 }
 
-// Int reads what [AppendInt] has appended.
+// Int decodes the result of [AppendInt].
 func (d *Decoder) Int() int64 {
 	n := d.Uint()
 	return int64(n>>1) ^ -int64(n&1)
@@ -182,7 +182,7 @@ func AppendInt(b []byte, n int64) []byte {
 	return binary.AppendVarint(b, n)
 }
 
-// count reads how many items follow: each has at least one byte.
+// count decodes the number of items that follow. Each has at least one byte.
 func (d *Decoder) count() int {
 	n := d.Uint()
 	if n > uint64(len(d.text)-d.at) {
@@ -192,7 +192,7 @@ func (d *Decoder) count() int {
 	return int(n)
 }
 
-// peek returns what count would, as a hint.
+// peek returns the next count as a hint, without consuming it.
 func (d *Decoder) peek() int {
 	ahead := *d
 	return ahead.count()

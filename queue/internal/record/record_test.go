@@ -22,7 +22,7 @@ func requests() []queue.Request {
 	}
 }
 
-func TestARequestIsReadAsItWasWritten(t *testing.T) {
+func TestARequestIsDecodedAsItWasEncoded(t *testing.T) {
 	for _, want := range requests() {
 		b, err := Encode(&want)
 		if err != nil {
@@ -30,7 +30,7 @@ func TestARequestIsReadAsItWasWritten(t *testing.T) {
 		}
 		again, _ := Encode(&want)
 		if string(again) != string(b) {
-			t.Error("the same request has two records")
+			t.Error("the same request has two different records")
 		}
 		if got, err := Decode(b); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("Decode = %.200v, %v; want %.200v", got, err, want)
@@ -50,7 +50,7 @@ func TestEveryByteOfARecordCounts(t *testing.T) {
 			t.Errorf("byte %d was changed: %v, want ErrDamaged", i, err)
 		}
 		if _, err := Decode(b[:i]); !errors.Is(err, queue.ErrDamaged) {
-			t.Errorf("cut off at byte %d: %v, want ErrDamaged", i, err)
+			t.Errorf("truncated at byte %d: %v, want ErrDamaged", i, err)
 		}
 	}
 }
@@ -68,8 +68,8 @@ func TestTheFormatIsTheSameInEveryVersion(t *testing.T) {
 	}
 }
 
-// FuzzDecode: whatever is stored, reading it ends, and what can be read is
-// written alike.
+// FuzzDecode checks that decoding any input terminates, and that a decoded
+// request is encoded the same way.
 func FuzzDecode(f *testing.F) {
 	for _, r := range requests()[:2] {
 		b, _ := Encode(&r)
@@ -86,11 +86,11 @@ func FuzzDecode(f *testing.F) {
 		}
 		b, err := Encode(&r)
 		if err != nil {
-			return // larger than an entry may be
+			return // larger than the maximum size of an entry
 		}
 		again, err := Decode(b)
 		if err != nil || !reflect.DeepEqual(again, r) {
-			t.Fatalf("written again it is %v, %v; want %v", again, err, r)
+			t.Fatalf("encoded and decoded again it is %v, %v; want %v", again, err, r)
 		}
 	})
 }

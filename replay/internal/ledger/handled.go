@@ -6,26 +6,26 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// handled are the handled keys of a shard, each with the second in which it is
-// forgotten. Neither keys nor values hold pointers, so the garbage collector
-// never reads the keys.
+// handled are the handled keys of a shard, each with the second in which it
+// expires. Neither keys nor values contain pointers, so the garbage collector
+// never scans the map.
 type handled struct {
 	expiries map[replay.Key]uint32
 	// earliest is the first second in which a sweep can find an expired key.
 	earliest uint32
-	// most is how many keys there have been since the map was made: a Go map
+	// most is the largest number of keys since the map was created: a Go map
 	// keeps the memory of its largest size.
 	most int
 }
 
-// minShrink is how many keys a map has had at least that is worth replacing.
+// minShrink is the smallest value of most at which the map is replaced.
 const minShrink = 64
 
-// grow makes room for n keys in an empty shard.
+// grow preallocates an empty shard for n keys.
 func (h *handled) grow(n int) { h.expiries = make(map[replay.Key]uint32, n) }
 
-// raise adds key and returns 1, or gives it expiry if that is later and returns
-// 0, or returns -1 if it changes nothing.
+// raise adds key and returns 1, or sets a later expiry and returns 0, or
+// returns -1 if it changes nothing.
 func (h *handled) raise(key replay.Key, expiry uint32) int {
 	old, known := h.expiries[key]
 	if known && old >= expiry {
@@ -45,7 +45,7 @@ func (h *handled) raise(key replay.Key, expiry uint32) int {
 	return 1
 }
 
-// sweep removes the keys that have expired and returns how many. It reads all
+// sweep removes expired keys and returns how many it removed. It reads all
 // keys, unless none can have expired.
 func (h *handled) sweep(now uint32) (removed int) {
 	if len(h.expiries) == 0 || h.earliest > now {
@@ -64,7 +64,7 @@ func (h *handled) sweep(now uint32) (removed int) {
 	return before - len(h.expiries)
 }
 
-// shrink gives memory back once most of the map is empty.
+// shrink frees memory if most of the map is empty.
 func (h *handled) shrink() {
 	if h.most < minShrink || len(h.expiries) >= h.most/4 {
 		return

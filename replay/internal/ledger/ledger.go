@@ -1,12 +1,12 @@
-// Package ledger keeps claims and handled keys in the memory of this process.
-// It is the whole of the memory store, and the claims and the index of the
-// file store.
+// Package ledger stores claims and handled keys in the memory of this process.
+// The memory store consists of a ledger; the file store uses one for its claims
+// and its index.
 //
-// Handled keys, of which there may be millions, are in maps without pointers,
-// split into shards by key; claims, of which there are as many as deliveries in
-// flight, in maps beside them. An operation locks the shards of all its keys, in
-// order, so it is atomic over them. Expired keys are removed by a sweep: claims
-// sweep one shard every second.
+// Handled keys, of which there can be millions, are in maps without pointers,
+// split into shards by key. Claims, of which there are as many as deliveries in
+// progress, are in separate maps. An operation locks the shards of all its
+// keys, in order, so it is atomic over them. A sweep removes expired keys:
+// claims sweep one shard every second.
 package ledger
 
 import (
@@ -20,39 +20,39 @@ import (
 
 // Defaults and limits.
 const (
-	// DefaultMaxKeys is the limit of a ledger that is given none: about
-	// 180 MB when it is reached.
+	// DefaultMaxKeys is the default limit of a ledger. A ledger of that size
+	// uses about 180 MB.
 	DefaultMaxKeys = 4_000_000
-	// BytesPerKey is the most memory that one handled key takes in a large
-	// ledger (measured: see bench/stores).
+	// BytesPerKey is the maximum memory of one handled key in a large ledger
+	// (measured: see bench/stores).
 	BytesPerKey = 48
 )
 
-// maxWindow keeps sums of times from overflowing.
+// maxWindow prevents an overflow of sums of times.
 const maxWindow = 100 * 365 * 24 * time.Hour
 
-// Ledger keeps claims and handled keys. The zero value is not usable; see New.
+// Ledger stores claims and handled keys. The zero value is not usable; see New.
 type Ledger struct {
-	start time.Time // carries a monotonic reading: steps of the wall clock do not show
+	start time.Time // has a monotonic reading, so steps of the wall clock have no effect
 	base  uint32
 
 	limit   atomic.Int64
 	held    atomic.Int64 // keys handled, claimed, or reserved for notes
 	claimed atomic.Int64 // of these, keys claimed
 	notes   atomic.Int64 // and reserved for the notes of claims
-	// reclaimed is the second in which a full ledger last looked for
-	// expired keys and found none: once a second is enough.
+	// reclaimed is the second in which a full ledger last found no expired
+	// keys: it searches at most once a second.
 	reclaimed atomic.Uint32
-	// swept counts the shards that claims have swept, one for each second
-	// since the start.
+	// swept counts the shards that claims have swept, one for each second since
+	// the start.
 	swept atomic.Uint32
 
 	shards [shardCount]shard
 }
 
-// New returns an empty ledger that holds at most limit keys, handled, claimed
-// and reserved for notes together; DefaultMaxKeys if limit is 0. base is the
-// present second on the scale of expiries: Unix time if they outlive the
+// New returns an empty ledger with at most limit keys: handled, claimed and
+// reserved for notes together. The limit is DefaultMaxKeys if limit is 0. base
+// is the current second on the scale of expiries: Unix time if they outlive the
 // process.
 func New(limit int64, base uint32) *Ledger {
 	l := &Ledger{start: time.Now(), base: max(base, 1)}
@@ -63,8 +63,8 @@ func New(limit int64, base uint32) *Ledger {
 	return l
 }
 
-// SetLimit changes how many keys the ledger holds at most; DefaultMaxKeys if
-// limit is 0. A limit below what it holds now forgets nothing.
+// SetLimit changes the maximum number of keys, DefaultMaxKeys if limit is 0. A
+// limit below the current number removes no keys.
 func (l *Ledger) SetLimit(limit int64) {
 	if limit <= 0 {
 		limit = DefaultMaxKeys
@@ -72,7 +72,7 @@ func (l *Ledger) SetLimit(limit int64) {
 	l.limit.Store(limit)
 }
 
-// instant is one moment on both scales of a ledger.
+// instant is a point in time on both scales of a ledger.
 type instant struct {
 	elapsed time.Duration // since the start: leases
 	second  uint32        // since the base: windows
@@ -83,11 +83,11 @@ func (l *Ledger) now() instant {
 	return instant{elapsed, l.base + uint32(elapsed/time.Second)}
 }
 
-// Now returns the present second on the scale of expiries.
+// Now returns the current second on the scale of expiries.
 func (l *Ledger) Now() uint32 { return l.now().second }
 
-// Expiry returns the second in which a window that begins now ends, rounded
-// up: nothing is forgotten early.
+// Expiry returns the second in which a window that begins now ends, rounded up
+// so that no key expires early.
 func (l *Ledger) Expiry(window time.Duration) uint32 {
 	window = min(max(window, 0), maxWindow)
 	end := int64(l.base) + int64((time.Since(l.start)+window+time.Second-1)/time.Second)
@@ -132,15 +132,14 @@ func (l *Ledger) claim(keys replay.Keys, owner replay.Owner, lease time.Duration
 }
 
 // blocking appends the states of the blocking keys as owner sees them, and
-// returns how many keys more than now are held once owner has claimed them,
-// without notes.
+// returns how many keys a claim by owner adds, without notes.
 func (l *Ledger) blocking(states []replay.State, keys replay.Keys, owner replay.Owner, now instant) (_ []replay.State, more int) {
 	for i, key := range keys.Blocking {
 		s := l.shardOf(key)
 		state, known := s.stateFor(l, key, owner, now)
 		states = append(states, state)
 		switch {
-		case slices.Contains(keys.Blocking[:i], key): // named twice
+		case slices.Contains(keys.Blocking[:i], key): // duplicate
 		case known:
 			more -= int(s.claims[key].notes) // reserved again with this claim
 		default:
@@ -150,8 +149,8 @@ func (l *Ledger) blocking(states []replay.State, keys replay.Keys, owner replay.
 	return states, more
 }
 
-// notable appends the states of the notes and returns how many of them would
-// be new keys.
+// notable appends the states of the notes and returns how many of them would be
+// new keys.
 func (l *Ledger) notable(states []replay.State, keys replay.Keys, now instant) (_ []replay.State, fresh int) {
 	for i, key := range keys.Notes {
 		state, _ := l.shardOf(key).state(l, key, now)
@@ -163,7 +162,7 @@ func (l *Ledger) notable(states []replay.State, keys replay.Keys, now instant) (
 	return states, fresh
 }
 
-// reserve counts n more keys as held, if there is room for them.
+// reserve adds n to the number of keys, if the limit allows it.
 func (l *Ledger) reserve(n int) bool {
 	if l.held.Add(int64(n)) > l.limit.Load() && n > 0 {
 		l.held.Add(-int64(n))
@@ -181,8 +180,8 @@ func (l *Ledger) Renew(keys replay.Keys, owner replay.Owner, lease time.Duration
 	})
 }
 
-// Pin makes the claim outlive its lease until Unpin or Commit, while a commit
-// is being made durable. done reports that owner has committed it already,
+// Pin keeps the claim past its lease until Unpin or Commit, while a commit is
+// being made durable. done reports that owner has already committed the claim
 // and that nothing was pinned.
 func (l *Ledger) Pin(keys replay.Keys, owner replay.Owner) (done bool, err error) {
 	if len(keys.Blocking) == 0 {
@@ -204,7 +203,7 @@ func (l *Ledger) Pin(keys replay.Keys, owner replay.Owner) (done bool, err error
 	return false, nil
 }
 
-// Unpin undoes one Pin after a commit that failed.
+// Unpin undoes one Pin after a failed commit.
 func (l *Ledger) Unpin(keys replay.Keys, owner replay.Owner) {
 	_ = l.ifHeld(keys, owner, func(s *shard, key replay.Key, now instant) {
 		c := s.claims[key]
@@ -216,7 +215,7 @@ func (l *Ledger) Unpin(keys replay.Keys, owner replay.Owner) {
 	})
 }
 
-// Commit is [replay.Store.Commit], with the second of [Ledger.Expiry] in place
+// Commit is [replay.Store.Commit], with the result of [Ledger.Expiry] instead
 // of the window.
 func (l *Ledger) Commit(keys replay.Keys, owner replay.Owner, expiry uint32, status int) error {
 	if len(keys.Blocking) == 0 {
@@ -229,12 +228,12 @@ func (l *Ledger) Commit(keys replay.Keys, owner replay.Owner, expiry uint32, sta
 	if done, err := l.owned(keys, owner, now); done || err != nil {
 		return err
 	}
-	room := 0 // held for this claim and not yet used
+	room := 0 // reserved for this claim and not yet used
 	for _, key := range keys.Blocking {
 		s := l.shardOf(key)
 		c, ok := s.claims[key]
 		if !ok {
-			continue // named twice
+			continue // duplicate
 		}
 		room += s.end(l, key, c, replay.Resolution{State: replay.Handled, Status: status}, now)
 		room -= l.remember(s, key, expiry)
@@ -246,16 +245,17 @@ func (l *Ledger) Commit(keys replay.Keys, owner replay.Owner, expiry uint32, sta
 	return nil
 }
 
-// remember makes key handled, until the later of expiry and what it had, and
-// returns how many keys the shard holds more, which the caller has counted.
+// remember marks key as handled until the later of expiry and its current
+// expiry. It returns how many keys this adds to the shard, which the caller has
+// counted.
 func (l *Ledger) remember(s *shard, key replay.Key, expiry uint32) int {
 	return max(0, s.handled.raise(key, expiry))
 }
 
-// note remembers a note and returns how much of the claim's reservation that
-// has used. A note that was handled at the claim, and has been forgotten since,
-// has nothing reserved: it is written only if there is room. A key that
-// is claimed belongs to the delivery that claimed it and is left alone.
+// note stores a note and returns how much of the claim's reservation it used. A
+// note that was handled at the claim, and has been forgotten since, has no
+// reservation: it is written only if the limit allows it. A claimed key belongs
+// to the delivery that claimed it and is not changed.
 func (l *Ledger) note(key replay.Key, expiry uint32, now instant, reserved bool) (used int) {
 	s := l.shardOf(key)
 	switch state, _ := s.state(l, key, now); {
@@ -272,7 +272,7 @@ func (l *Ledger) note(key replay.Key, expiry uint32, now instant, reserved bool)
 }
 
 // owned returns nil if owner holds every blocking key, and reports whether it
-// has committed them already. Their shards are locked.
+// has already committed them. Their shards are locked.
 func (l *Ledger) owned(keys replay.Keys, owner replay.Owner, now instant) (done bool, err error) {
 	switch {
 	case l.holds(keys, owner, now):
@@ -284,8 +284,8 @@ func (l *Ledger) owned(keys replay.Keys, owner replay.Owner, now instant) (done 
 	}
 }
 
-// committedBy reports whether the blocking keys were all committed by owner,
-// as far as the ledger still stores it. Their shards are locked.
+// committedBy reports whether owner committed all blocking keys, as far as the
+// ledger still stores it. Their shards are locked.
 func (l *Ledger) committedBy(keys replay.Keys, owner replay.Owner, now instant) bool {
 	for _, key := range keys.Blocking {
 		e, ok := l.shardOf(key).resolutions.find(key, now)
@@ -310,7 +310,8 @@ func (l *Ledger) Release(keys replay.Keys, owner replay.Owner, status int) {
 	}
 }
 
-// ifHeld calls do for every blocking key, under lock, if owner holds them all.
+// ifHeld calls do for every blocking key, under lock, if owner holds all of
+// them.
 func (l *Ledger) ifHeld(keys replay.Keys, owner replay.Owner, do func(*shard, replay.Key, instant)) error {
 	if len(keys.Blocking) == 0 {
 		return replay.ErrNoKeys
@@ -351,13 +352,13 @@ func (l *Ledger) Lookup(keys []replay.Key) []replay.State {
 	return states
 }
 
-// Entry is what a ledger stores of one key.
+// Entry is the stored state of one key.
 type Entry struct {
 	State  replay.State
-	Expiry uint32 // when the key is forgotten, if it is handled
+	Expiry uint32 // when the key expires, if it is handled
 }
 
-// Entries returns what the ledger stores of every key.
+// Entries returns the entries of all keys.
 func (l *Ledger) Entries(keys []replay.Key) []Entry {
 	now := l.now()
 	entries := make([]Entry, len(keys))
@@ -405,9 +406,9 @@ func (l *Ledger) Expire() {
 	}
 }
 
-// sweepNext sweeps one shard if fewer have been swept than seconds have passed.
-// So every shard is swept about every four minutes while deliveries arrive, and
-// a claim never sweeps more than one.
+// sweepNext sweeps one shard if fewer shards have been swept than seconds have
+// passed. So every shard is swept about every four minutes while deliveries
+// arrive, and a claim never sweeps more than one.
 func (l *Ledger) sweepNext(now instant) {
 	due, swept := now.second-l.base, l.swept.Load()
 	if swept >= due {
@@ -419,7 +420,7 @@ func (l *Ledger) sweepNext(now instant) {
 	}
 }
 
-// reclaim makes room in a full ledger, if anything in it has expired.
+// reclaim frees keys in a full ledger if any have expired.
 func (l *Ledger) reclaim(now instant) bool {
 	if l.reclaimed.Load() == now.second {
 		return false
@@ -436,12 +437,12 @@ func (l *Ledger) reclaim(now instant) bool {
 	return freed > 0
 }
 
-// reclaimEnough is how many keys one operation frees in a full ledger before
-// it goes on with its own work.
+// reclaimEnough is how many keys one operation frees in a full ledger before it
+// proceeds.
 const reclaimEnough = 1024
 
-// sweep removes what has expired from a shard and returns how many keys that
-// has freed.
+// sweep removes expired entries from a shard and returns how many keys this
+// freed.
 func (l *Ledger) sweep(s *shard, now instant) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -450,7 +451,7 @@ func (l *Ledger) sweep(s *shard, now instant) int {
 	return freed + s.dropDead(l, now)
 }
 
-// forget counts n keys that were held as gone.
+// forget subtracts n from the number of keys.
 func (l *Ledger) forget(n int) {
 	if n > 0 {
 		l.held.Add(-int64(n))

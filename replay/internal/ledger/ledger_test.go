@@ -30,7 +30,7 @@ func handle(t testing.TB, l *Ledger, key replay.Key, window time.Duration) {
 	}
 }
 
-func TestASweepRemovesWhatHasExpiredAndNothingElse(t *testing.T) {
+func TestASweepRemovesExactlyTheExpiredKeys(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var h handled
 	model := map[replay.Key]uint32{}
@@ -70,14 +70,14 @@ func TestASweepRemovesWhatHasExpiredAndNothingElse(t *testing.T) {
 				t.Fatalf("step %d: swept %d, want %d", step, got, want)
 			}
 			if !maps.Equal(h.expiries, model) {
-				t.Fatalf("step %d: other keys than the model's", step)
+				t.Fatalf("step %d: keys differ from the model", step)
 			}
 		}
 	}
 }
 
-// Whatever the windows, and however long nothing happens in between: what is
-// held after Expire is what is inside its window.
+// For any windows and any pauses between calls, the ledger contains exactly the
+// keys within their windows after Expire.
 func TestExpiryFollowsEveryWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
@@ -106,17 +106,17 @@ func TestExpiryFollowsEveryWindow(t *testing.T) {
 				if now < life.end {
 					least++
 					if l.Lookup([]replay.Key{key})[0] != replay.Handled {
-						t.Fatalf("forgotten %v early", life.end-now)
+						t.Fatalf("key expired %v early", life.end-now)
 					}
 				}
 				if now < life.late {
 					most++
 				} else if l.Lookup([]replay.Key{key})[0] != replay.Free {
-					t.Fatalf("remembered %v late", now-life.end)
+					t.Fatalf("key remained %v after its expiry", now-life.end)
 				}
 			}
 			if got := l.Stats().Remembered; got < least || got > most {
-				t.Fatalf("%d remembered, want %d to %d", got, least, most)
+				t.Fatalf("%d keys, want %d to %d", got, least, most)
 			}
 		}
 	})
@@ -144,13 +144,13 @@ func TestClaimsSweepOneShardASecond(t *testing.T) {
 				time.Sleep(test.pause)
 			}
 			if got := l.Stats().Remembered; got > test.most {
-				t.Errorf("%d remembered, want at most %d", got, test.most)
+				t.Errorf("%d keys, want at most %d", got, test.most)
 			}
 		}
 	})
 }
 
-func TestMemoryComesBackAfterExpiry(t *testing.T) {
+func TestMemoryIsFreedAfterExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 8))
 		l := New(0, 1)
@@ -168,7 +168,7 @@ func TestMemoryComesBackAfterExpiry(t *testing.T) {
 	})
 }
 
-func TestAKeyTakesAtMost48Bytes(t *testing.T) {
+func TestAKeyUsesAtMost48Bytes(t *testing.T) {
 	const keys = 2_000_000
 	r := rand.New(rand.NewPCG(9, 10))
 	heap := func() uint64 {
@@ -193,7 +193,7 @@ func TestAKeyTakesAtMost48Bytes(t *testing.T) {
 	runtime.KeepAlive(l)
 }
 
-func TestDeadClaimsDoNotPileUp(t *testing.T) {
+func TestExpiredClaimsDoNotAccumulate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(11, 12))
 		l := New(0, 1)
@@ -207,12 +207,12 @@ func TestDeadClaimsDoNotPileUp(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		if got := l.Stats().Claimed; got > shardCount*16*2 {
-			t.Errorf("%d claims are kept of which 1000 live", got)
+			t.Errorf("%d claims are stored, 1000 of them live", got)
 		}
 	})
 }
 
-// The lease may run out while a commit is being made durable.
+// The lease can expire while a commit is being made durable.
 func TestAPinnedClaimOutlivesItsLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(0, 1)

@@ -7,9 +7,10 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// Loader fills a ledger that nobody uses yet with keys that were handled
-// earlier. It sorts them by shard first, because a shard's map fits into the
-// processor's cache and the whole does not, and fills shards in parallel.
+// Loader fills a ledger that is not in use yet with keys that were handled
+// earlier. It first sorts them by shard, because a shard's map fits into the
+// processor's cache and the whole ledger does not, and fills shards in
+// parallel.
 type Loader struct {
 	ledger  *Ledger
 	now     instant
@@ -31,16 +32,16 @@ type batch struct {
 }
 
 const (
-	// loadBatch is how many keys of one shard are put in together: about
-	// as many as a shard of ten million keys has, so that its map comes
-	// into the cache once. The batches take 20 bytes a key until then.
+	// loadBatch is how many keys of one shard are inserted together: about as
+	// many as a shard of a ledger of ten million keys has, so that its map is
+	// loaded into the cache once. Until then the batches use 20 bytes a key.
 	loadBatch = 1 << 15
-	// maxFillers is how many goroutines can be of use to one that reads.
+	// maxFillers is the largest useful number of goroutines for one reader.
 	maxFillers = 4
 )
 
-// NewLoader returns a loader for about so many keys. [Loader.Finish] must be
-// called in the end.
+// NewLoader returns a loader for about n keys. The caller must call
+// [Loader.Finish].
 func (l *Ledger) NewLoader(expected int) *Loader {
 	b := &Loader{ledger: l, now: l.now(), room: min(expected/shardCount*9/8, loadBatch)}
 	for i := range l.shards {
@@ -54,14 +55,14 @@ func (l *Ledger) NewLoader(expected int) *Loader {
 	return b
 }
 
-// Add adds a key, unless it has expired. Of several expiries the latest counts.
+// Add adds a key, unless it has expired. The latest expiry of a key counts.
 func (b *Loader) Add(key replay.Key, expiry uint32) {
 	if expiry > b.now.second {
 		b.put(loaded{key, expiry})
 	}
 }
 
-// Finish puts in what is still in batches and waits until all is in.
+// Finish inserts the remaining batches and waits until all keys are inserted.
 func (b *Loader) Finish() {
 	for i := range b.ledger.shards {
 		b.flush(&b.ledger.shards[i])
@@ -89,8 +90,8 @@ func (b *Loader) put(r loaded) {
 	}
 }
 
-// flush hands a batch to the filler of its shard: always the same one, so that
-// batches stay in order.
+// flush sends a batch to the filler of its shard. A shard always has the same
+// filler, so that its batches stay in order.
 func (b *Loader) flush(s *shard) {
 	b.fillers[s.number%len(b.fillers)] <- batch{s, b.batches[s.number]}
 	b.batches[s.number] = nil

@@ -6,9 +6,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// resolutions are how the latest claims ended in one shard: enough for a copy
-// that asks a moment after its claim has ended, and for a commit that is
-// repeated because its answer was lost. The memory for them is bounded.
+// resolutions records how the latest claims in one shard ended. That serves a
+// copy that asks shortly after the claim has ended, and a commit that is
+// repeated because its result was lost. The memory is bounded.
 type resolutions struct {
 	ring []ended // grows to resolutionCount
 	next int
@@ -39,7 +39,7 @@ func (e *resolutions) add(key replay.Key, owner replay.Owner, resolution replay.
 // find returns the latest resolution of key.
 func (e *resolutions) find(key replay.Key, now instant) (latest ended, ok bool) {
 	for age := range e.ring {
-		r := e.ring[(e.next+len(e.ring)-1-age)%len(e.ring)] // the newest first
+		r := e.ring[(e.next+len(e.ring)-1-age)%len(e.ring)] // newest first
 		if r.key == key {
 			return r, now.elapsed-r.at < resolutionLife
 		}
@@ -47,7 +47,7 @@ func (e *resolutions) find(key replay.Key, now instant) (latest ended, ok bool) 
 	return ended{}, false
 }
 
-// drop forgets the resolutions of key.
+// drop removes the resolutions of key.
 func (e *resolutions) drop(key replay.Key) {
 	for i := range e.ring {
 		if e.ring[i].key == key {

@@ -8,19 +8,19 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// shardCount keeps a shard small enough that a sweep, the longest thing ever done
-// under its lock, takes well under a millisecond at ten million keys.
+// shardCount keeps a shard so small that a sweep, the longest operation under
+// its lock, takes well under a millisecond with ten million keys.
 const shardCount = 256
 
-// lockHint is how many keys of one delivery are handled without allocating.
+// lockHint is how many keys of one delivery need no allocation.
 const lockHint = 8
 
-// shard is the part of a ledger that holds the keys with one prefix.
+// shard is the part of a ledger for the keys with one prefix.
 type shard struct {
 	mu          sync.Mutex
 	number      int
 	claims      map[replay.Key]claim
-	crowded     int // dead claims are looked for when there are more than this
+	crowded     int // number of claims above which expired claims are removed
 	handled     handled
 	resolutions resolutions
 }
@@ -29,14 +29,14 @@ type shard struct {
 type claim struct {
 	owner replay.Owner
 	until time.Duration
-	pins  int32  // commits that are under way
+	pins  int32  // commits in progress
 	notes int32  // keys reserved for the notes of the delivery
-	watch *watch // nil while nobody waits
+	watch *watch // nil while there are no waiters
 }
 
 func (c claim) live(now instant) bool { return c.pins > 0 || now.elapsed < c.until }
 
-// watch tells those who wait how a claim ended: resolution is set, then done
+// watch notifies waiters how a claim ended: resolution is set, then done is
 // closed.
 type watch struct {
 	done       chan struct{}
@@ -47,8 +47,8 @@ func (l *Ledger) shardOf(key replay.Key) *shard {
 	return &l.shards[binary.LittleEndian.Uint16(key[:])%shardCount]
 }
 
-// lock locks the shards of all keys in the order of their numbers, so that no
-// two operations wait for each other, and appends them to locked.
+// lock locks the shards of all keys in the order of their numbers, so that
+// operations cannot deadlock, and appends them to locked.
 func (l *Ledger) lock(locked []*shard, lists ...[]replay.Key) []*shard {
 	for _, keys := range lists {
 		for _, key := range keys {
@@ -82,8 +82,8 @@ func unlock(locked []*shard) {
 	}
 }
 
-// state returns the state of key and whether the shard holds anything under
-// it. What has run out is cleared on the way.
+// state returns the state of key and whether the shard has an entry for it. It
+// removes the entry if it has expired.
 func (s *shard) state(l *Ledger, key replay.Key, now instant) (state replay.State, known bool) {
 	if c, ok := s.claims[key]; ok {
 		if c.live(now) {
@@ -103,7 +103,7 @@ func (s *shard) state(l *Ledger, key replay.Key, now instant) (state replay.Stat
 	return replay.Free, false
 }
 
-// stateFor is state as owner sees it: its own claim does not stand in its way.
+// stateFor is state as owner sees it: its own claim does not block it.
 func (s *shard) stateFor(l *Ledger, key replay.Key, owner replay.Owner, now instant) (state replay.State, known bool) {
 	state, known = s.state(l, key, now)
 	if state == replay.Claimed && s.claims[key].owner == owner {
@@ -112,8 +112,8 @@ func (s *shard) stateFor(l *Ledger, key replay.Key, owner replay.Owner, now inst
 	return state, known
 }
 
-// hold claims key until then, or renews the claim that owner has. notes is how
-// many keys are reserved with it.
+// hold claims key for owner, or renews the owner's claim, until the given time.
+// notes is the number of keys reserved with it.
 func (s *shard) hold(l *Ledger, key replay.Key, owner replay.Owner, until time.Duration, notes int, now instant) {
 	c, ok := s.claims[key]
 	if !ok {
@@ -125,8 +125,9 @@ func (s *shard) hold(l *Ledger, key replay.Key, owner replay.Owner, until time.D
 	s.claims[key] = c
 }
 
-// makeRoom drops dead claims whenever the claims have doubled: those whose
-// owner never came back would otherwise stay until their key is seen again.
+// makeRoom drops expired claims whenever the number of claims has doubled.
+// Otherwise claims of an owner that crashed would remain until a delivery with
+// the same key arrives.
 func (s *shard) makeRoom(l *Ledger, now instant) {
 	if s.claims == nil {
 		s.claims = make(map[replay.Key]claim)
@@ -138,7 +139,7 @@ func (s *shard) makeRoom(l *Ledger, now instant) {
 	s.crowded = 2 * len(s.claims)
 }
 
-// dropDead ends the claims whose lease has run out and returns how many.
+// dropDead ends the claims whose lease has expired and returns how many.
 func (s *shard) dropDead(l *Ledger, now instant) int {
 	dropped := 0
 	for key, c := range s.claims {
@@ -150,9 +151,9 @@ func (s *shard) dropDead(l *Ledger, now instant) int {
 	return dropped
 }
 
-// end removes the claim c of key, stores how it ended for a while, and
-// notifies those who wait. It returns how many keys were held with it, which
-// the caller counts as gone, or uses.
+// end removes the claim c of key, stores its resolution for a while, and
+// notifies waiters. It returns how many keys the claim counted for. The caller
+// subtracts or uses them.
 func (s *shard) end(l *Ledger, key replay.Key, c claim, resolution replay.Resolution, now instant) int {
 	delete(s.claims, key)
 	l.claimed.Add(-1)

@@ -24,8 +24,8 @@ func (l *Ledger) Wait(ctx context.Context, keys replay.Keys) (replay.Resolution,
 	}
 }
 
-// await waits until the claim has ended, its lease is due to have run out, or
-// ctx ends. A lease of 0 has no end.
+// await waits until the claim has ended, its lease has expired, or ctx ends. A
+// lease of 0 does not expire.
 func (w *watch) await(ctx context.Context, lease time.Duration) (resolution replay.Resolution, ended bool) {
 	var due <-chan time.Time
 	if lease > 0 {
@@ -43,9 +43,9 @@ func (w *watch) await(ctx context.Context, lease time.Duration) (resolution repl
 	}
 }
 
-// firstClaimed returns the first blocking key that is claimed, a watch over it, and how
-// long its lease still runs: 0 while a commit keeps it open. watch is nil if
-// none is claimed.
+// firstClaimed returns the first claimed blocking key, its watch, and the rest
+// of its lease: 0 while a commit is in progress. watch is nil if none is
+// claimed.
 func (l *Ledger) firstClaimed(keys replay.Keys) (first replay.Key, w *watch, left time.Duration) {
 	now := l.now()
 	var buf [lockHint]*shard
@@ -66,8 +66,8 @@ func (l *Ledger) firstClaimed(keys replay.Keys) (first replay.Key, w *watch, lef
 	return replay.Key{}, nil, 0
 }
 
-// firstResolution returns the resolution of the first blocking key that has one: seen while
-// waiting, or told by what the ledger knows.
+// firstResolution returns the resolution of the first blocking key that has
+// one: seen while waiting, or stored in the ledger.
 func (l *Ledger) firstResolution(keys replay.Keys, seen map[replay.Key]replay.Resolution) replay.Resolution {
 	now := l.now()
 	var buf [lockHint]*shard
