@@ -31,7 +31,7 @@ var appFailures = map[string]http.HandlerFunc{
 // However the app, or a handler before it, fails on the first attempt: the
 // provider's retry gets through at once, and all further ones are duplicates.
 // Only an app that has begun to answer 200 has handled the delivery.
-func TestAFailureOfTheAppLetsTheRetryThrough(t *testing.T) {
+func TestAfterAFailureOfTheAppTheRetryIsForwarded(t *testing.T) {
 	faults := []struct {
 		name    string
 		status  int   // what the provider sees, 0 for no whole answer

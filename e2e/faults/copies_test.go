@@ -7,7 +7,7 @@ import (
 )
 
 // Two Caddys that share a Redis let one of all copies through.
-func TestCopiesSpreadOverTwoCaddysReachTheAppOnce(t *testing.T) {
+func TestCopiesAtTwoCaddyInstancesReachTheAppOnce(t *testing.T) {
 	copies, deliveries := times(40, 200), times(50, 500)
 	redis := startRedis(t)
 	a := startApp(t)

@@ -4,7 +4,7 @@ import "testing"
 
 // However often Caddy is killed: what was acknowledged never reaches the app
 // again, and what was not gets through, once its lease has passed.
-func TestInvariant08CrashesOfCaddyForgetNothingAcknowledgedAndBlockNothingElse(t *testing.T) {
+func TestInvariant08CrashesForgetNoAcknowledgedDeliveryAndBlockNoOther(t *testing.T) {
 	stores := []struct {
 		name    string
 		store   func(*testing.T) string

@@ -102,7 +102,7 @@ func (p *provider) ids() []string {
 // A primary dies under load and a replica takes over by itself. No delivery is lost.
 // None reaches the app again, but for those that were acknowledged about that moment
 // and that the replica did not have.
-func TestAFailoverForgetsOnlyWhatWasNotReplicated(t *testing.T) {
+func TestAFailoverForgetsOnlyUnreplicatedDeliveries(t *testing.T) {
 	for name, start := range topologies {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -132,7 +132,7 @@ func TestAFailoverForgetsOnlyWhatWasNotReplicated(t *testing.T) {
 }
 
 // The same with a queue, in which lost means that the app never gets it.
-func TestQueueAFailoverByItselfLosesOnlyWhatWasNotReplicated(t *testing.T) {
+func TestQueueAnAutomaticFailoverLosesOnlyUnreplicatedDeliveries(t *testing.T) {
 	for name, start := range topologies {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

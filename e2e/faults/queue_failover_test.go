@@ -85,7 +85,7 @@ func (r *redisServer) command(args ...string) {
 // A replica takes the place of a Redis that dies, behind one address. What the
 // old one had not passed on is lost with it, and is counted apart: replication
 // is asynchronous. All else is delivered, and Caddy needs no restart.
-func TestQueueAFailoverOfRedisLosesOnlyWhatWasNotReplicated(t *testing.T) {
+func TestQueueAFailoverOfRedisLosesOnlyUnreplicatedDeliveries(t *testing.T) {
 	primary, replica := startRedis(t), startRedis(t)
 	host, port, _ := net.SplitHostPort(primary.address)
 	replica.command("replicaof", host, port)

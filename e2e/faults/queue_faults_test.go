@@ -30,7 +30,7 @@ var queueStores = []struct {
 // However often Caddy is killed, and however the app fails: what was answered
 // with success is delivered. The app handles a delivery twice only if Caddy died
 // between its work and the record of it.
-func TestQueueCrashesLoseNothingAcknowledged(t *testing.T) {
+func TestQueueCrashesLoseNoAcknowledgedDelivery(t *testing.T) {
 	for _, test := range queueStores {
 		t.Run(test.name, func(t *testing.T) {
 			a := startQueueApp(t)
@@ -78,7 +78,7 @@ func TestQueueAnOutageOfRedisOnlyDelays(t *testing.T) {
 }
 
 // The app is down for the whole run, then up.
-func TestQueueHoldsWhatADownAppCannotTake(t *testing.T) {
+func TestQueueStoresDeliveriesWhileTheAppIsDown(t *testing.T) {
 	for _, test := range queueStores {
 		t.Run(test.name, func(t *testing.T) {
 			on, _ := test.on(t)
@@ -161,7 +161,7 @@ func TestQueueReloadsUnderLoadLoseNothingAndRepeatNothing(t *testing.T) {
 
 // Two Caddys share a queue in Redis. One of them is killed again and again: what
 // was in flight there is delivered by the other.
-func TestQueueTwoCaddysShareARedis(t *testing.T) {
+func TestQueueTwoCaddyInstancesShareRedis(t *testing.T) {
 	redis := startRedis(t)
 	a := startQueueApp(t)
 	a.unreliable = true
@@ -244,7 +244,7 @@ func TestQueueALeaseIsRenewedWhileTheAppWorks(t *testing.T) {
 }
 
 // Bodies that do not fit into an entry come through whole, also over a crash.
-func TestQueueLargeBodiesComeThroughWhole(t *testing.T) {
+func TestQueueLargeBodiesAreDeliveredCompletely(t *testing.T) {
 	for _, test := range queueStores {
 		t.Run(test.name, func(t *testing.T) {
 			on, _ := test.on(t)
@@ -278,7 +278,7 @@ func TestQueueLargeBodiesComeThroughWhole(t *testing.T) {
 
 // An app that dies in the middle of its answer does not take Caddy with it,
 // neither now nor after a restart.
-func TestQueueAnAppThatDiesHalfWayDoesNotEndCaddy(t *testing.T) {
+func TestQueueAnAppThatDiesDuringItsResponseDoesNotStopCaddy(t *testing.T) {
 	a := startQueueApp(t)
 	s := startQueueSite(t, a, queueFile, "retry 200ms")
 	p := newProvider(t, s)
@@ -307,7 +307,7 @@ func TestQueueAnAppThatDiesHalfWayDoesNotEndCaddy(t *testing.T) {
 }
 
 // A delivery that always times out does not hold up a thousand good ones.
-func TestQueueAPoisonedDeliveryHoldsUpNobody(t *testing.T) {
+func TestQueueAPoisonedDeliveryDoesNotDelayOthers(t *testing.T) {
 	for _, test := range queueStores {
 		t.Run(test.name, func(t *testing.T) {
 			on, _ := test.on(t)

@@ -69,15 +69,15 @@ func TestEveryCaddyfileIsValid(t *testing.T) {
 	}
 }
 
-func TestALinterHasReadTheDockerfile(t *testing.T) {
+func TestHadolintAcceptsTheDockerfile(t *testing.T) {
 	if out, err := command(t.Context(), nil, linter(t, "hadolint"), "Dockerfile"); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
 
-// TestTheImageHasTheCaddyThatIsTested: the version is written in the Dockerfile, for
+// TestTheImageContainsTheTestedCaddyVersion: the version is written in the Dockerfile, for
 // Dependabot and for people who build an image with another one.
-func TestTheImageHasTheCaddyThatIsTested(t *testing.T) {
+func TestTheImageContainsTheTestedCaddyVersion(t *testing.T) {
 	inModule := regexp.MustCompile(`caddyserver/caddy/v2 v(\S+)`).FindStringSubmatch(read(t, "go.mod"))
 	inImage := regexp.MustCompile(`(?m)^ARG CADDY_VERSION=(\S+)$`).FindStringSubmatch(read(t, "Dockerfile"))
 	if inModule == nil || inImage == nil || inModule[1] != inImage[1] {
@@ -161,9 +161,9 @@ func (p *pod) send(t *testing.T, id string) (status int, outcome string) {
 	return answer.Status, answer.Header.Get("Webhook-Verified-Outcome")
 }
 
-// TestARollOutLosesNothing: a pod that stops says so to the readiness probe, serves
+// TestARolloutLosesNothing: a pod that stops says so to the readiness probe, serves
 // what still comes, and answers what is with the app; the next pod knows both.
-func TestARollOutLosesNothing(t *testing.T) {
+func TestARolloutLosesNothing(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	seen := make(chan string, 10)
 	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -53,7 +53,7 @@ func command(ctx context.Context, env []string, name string, args ...string) (st
 	return string(out), err
 }
 
-func TestDependabotLooksEverywhere(t *testing.T) {
+func TestDependabotCoversAllDependencies(t *testing.T) {
 	var config struct {
 		Updates []struct {
 			Ecosystem   string `yaml:"package-ecosystem"`
@@ -102,7 +102,7 @@ type workflow struct {
 	}
 }
 
-func TestWorkflowsPinActionsAndAskForLittle(t *testing.T) {
+func TestWorkflowsPinActionsAndRequestFewPermissions(t *testing.T) {
 	pinned := regexp.MustCompile(`uses: ([\w./-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+\n`)
 	versions := map[string]string{}
 	for _, file := range tracked(t, ".github/workflows/*.yml") {
