@@ -176,6 +176,6 @@ func TestAnOperatorForgetsADelivery(t *testing.T) {
 func TestSeenAndForgetReportThatCaddyIsNotRunning(t *testing.T) {
 	for _, command := range []string{"seen", "forget"} {
 		cmd := exec.CommandContext(t.Context(), prepared.Caddy(t), "verify-webhook", command, "github", "1", "--address", process.Address(t))
-		says(t, cmd, 1, "", "asking the Caddy that runs: ")
+		says(t, cmd, 1, "", "querying the running Caddy instance: ")
 	}
 }

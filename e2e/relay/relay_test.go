@@ -243,7 +243,7 @@ func (w *world) deliver(n int, fault func()) figures {
 	return f
 }
 
-var missedText = regexp.MustCompile(`^(\d+) deliveries came while nobody was connected`)
+var missedText = regexp.MustCompile(`^(\d+) deliveries arrived while no machine was connected`)
 
 // missed returns the number of missed deliveries that the laptop reported.
 func (w *world) missed() (sum int) {
@@ -346,11 +346,11 @@ func TestListenRefusesInvalidArguments(t *testing.T) {
 		want string
 	}{
 		"another token":                {[]string{relay, "--token", "another", "--to", w.app.URL}, "the token was refused"},
-		"no token":                     {[]string{relay, "--to", w.app.URL}, "--token is missing"},
-		"no target":                    {[]string{relay, "--token", token}, "--to is missing"},
+		"no token":                     {[]string{relay, "--to", w.app.URL}, "missing --token"},
+		"no target":                    {[]string{relay, "--token", token}, "missing --to"},
 		"a remote target":              {[]string{relay, "--token", token, "--to", "http://192.0.2.1/"}, "--allow-remote"},
-		"no TLS to a remote machine":   {[]string{"http://hooks.example.com/relay", "--token", token, "--to", w.app.URL}, "in the clear"},
-		"a path where nothing listens": {[]string{"http://" + w.site + "/elsewhere", "--token", token, "--to", w.app.URL}, "no webhook_listeners answers"},
+		"no TLS to a remote machine":   {[]string{"http://hooks.example.com/relay", "--token", token, "--to", w.app.URL}, "would send the token unencrypted"},
+		"a path where nothing listens": {[]string{"http://" + w.site + "/elsewhere", "--token", token, "--to", w.app.URL}, "no webhook_listeners at "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), within)
