@@ -1,10 +1,10 @@
 # Caddy with verify_webhook: https://github.com/verify-webhook/caddy-verify-webhook
 #
-#   docker build -t caddy-verify-webhook .                     # without a distribution (the default)
+#   docker build -t caddy-verify-webhook .                     # distroless (the default)
 #   docker build -t caddy-verify-webhook --target official .   # on Caddy's own image, with a shell
 #
-# Both run as the user 65532, with nothing to write to but /data, and listen on ports
-# above 1023: docs/operating.md#docker.
+# Both run as user 65532, write only to /data, and listen on ports above 1023:
+# docs/operating.md#docker.
 ARG CADDY_VERSION=2.11.9
 
 FROM --platform=$BUILDPLATFORM caddy:${CADDY_VERSION}-builder AS build
@@ -18,7 +18,7 @@ RUN GOOS=$TARGETOS GOARCH=$TARGETARCH xcaddy build "v${CADDY_VERSION}" \
 	--output /image/usr/bin/caddy \
 	--with github.com/verify-webhook/caddy-verify-webhook \
 	--replace github.com/verify-webhook/caddy-verify-webhook=/src
-# The mode and the owner of /data become those of a new volume.
+# A new volume inherits the mode and the owner of /data.
 RUN install -d -o 65532 -g 65532 -m 0700 /image/data \
 	&& install -D -m 0644 packaging/container.Caddyfile /image/etc/caddy/Caddyfile
 
@@ -33,8 +33,8 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["/usr/bin/caddy"
 ENTRYPOINT ["/usr/bin/caddy"]
 CMD ["run", "--config", "/etc/caddy/Caddyfile"]
 
-# No shell and no package manager: CA certificates, time zones, and one program. It
-# is process 1: Caddy starts no processes and ends on SIGTERM, so it needs no init.
+# Contains CA certificates, time zones and one program, without a shell or a package
+# manager. Caddy needs no init: it starts no processes and exits on SIGTERM.
 FROM gcr.io/distroless/static-debian12:nonroot AS distroless
 COPY --from=build /image /
 ENV XDG_DATA_HOME=/data XDG_CONFIG_HOME=/data TMPDIR=/data

@@ -1,20 +1,20 @@
-# What each target does: make help.
+# make help lists the targets.
 .DEFAULT_GOAL := help
 
 GO     ?= go
 TOOL   := $(GO) tool -modfile=$(CURDIR)/tools/go.mod
-# The modules: what users get, what only tests and benchmarks need, and the example of a provider in another repository.
+# The released module, the modules of tests and benchmarks, and those of examples.
 MODULES := . e2e bench examples/external-provider examples/signed/go
 each   = set -e; for module in $(MODULES); do (cd $$module; $(1)); done
-# How long each fuzz target runs.
+# The time limit of each fuzz target.
 FUZZTIME ?= 20s
 
 .PHONY: help
-help: ## show this list
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 .PHONY: build
-build: ## build/caddy: Caddy with this module
+build: ## build Caddy with this module as build/caddy
 	$(GO) build -o build/caddy ./caddy
 
 .PHONY: demo
@@ -22,26 +22,26 @@ demo: build python ## send good and bad deliveries to real Flask and FastAPI app
 	$(GO) run ./examples/demo -caddy build/caddy -python .venv/bin/python
 
 .PHONY: run
-run: build python ## keep the demo's apps running, with lines to try by hand
+run: build python ## keep the demo's apps running, and print commands to try by hand
 	$(GO) run ./examples/demo -caddy build/caddy -python .venv/bin/python -run
 
-# The packages whose tests go through every preset with every attack, or every cause.
+# The packages whose tests try every attack or every cause of a refusal with every preset.
 WHOLE_CATALOGUE = -e /conformance$$ -e /diagnose$$
 
 .PHONY: test
-test: prepared ## all tests, unit and end-to-end, with the race detector
+test: prepared ## run all unit and end-to-end tests with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v $(WHOLE_CATALOGUE))
-	# Without the race detector: they send tens of thousands of requests, one after the other.
+	# Without the race detector: they send tens of thousands of requests one after another.
 	$(GO) test -timeout 10m $$($(GO) list ./... | grep $(WHOLE_CATALOGUE))
 	cd bench && CGO_ENABLED=1 $(GO) test -race ./...
 	cd examples/external-provider && CGO_ENABLED=1 $(GO) test -race ./...
-	# -count 1: go test does not see when files outside the module have changed.
+	# -count 1: go test does not detect changes to files outside the module.
 	cd e2e && CGO_ENABLED=1 $(GO) test -race -count 1 -timeout 10m ./...
-	# Without the race detector, which makes pools forget at random.
+	# Without the race detector, which makes sync.Pool drop items at random.
 	$(GO) test -run Allocations ./body ./signature ./caddymodule ./queue/file ./replay/...
 	cd bench && $(GO) test ./hostile
 
-# In either format: see docs/vectors.md.
+# In either of the formats of docs/vectors.md.
 VECTORS ?= catalogue/testdata/vectors/*.json
 .PHONY: vectors
 vectors: build ## run conformance vectors: make vectors VECTORS='../shared/providers/*/vectors.json'
@@ -50,11 +50,11 @@ vectors: build ## run conformance vectors: make vectors VECTORS='../shared/provi
 	build/caddy verify-webhook test build/vectors/*.json
 
 .PHONY: soak
-soak: prepared ## the fault tests in their long form, with their figures
+soak: prepared ## run the long fault tests, and print their figures
 	cd e2e && $(GO) test -count 1 -timeout 30m -v ./faults -soak
 
 .PHONY: redis-versions
-redis-versions: ## the Redis tests against Redis 6.2 to 8.0 and Valkey 8.1 and 9.1 (Debian on amd64)
+redis-versions: ## run the Redis tests against Redis 6.2 to 8.0 and Valkey 8.1 and 9.1 (Debian on amd64)
 	e2e/redisversions/prepare.sh
 	e2e/redisversions/run.sh
 
@@ -66,7 +66,7 @@ soak-full: prepared ## a million deliveries with all faults at once; resumable
 	cd e2e && $(GO) test -count 1 -timeout 0 -v -run TestEverythingAtOnce ./faults -full-state $(CURDIR)/build/soak-full.json -full-parts $(PARTS)
 
 .PHONY: lint
-lint: ## formatting, vet for all systems, golangci-lint, tidy modules, generated files, workflows
+lint: ## check formatting, vet, golangci-lint, go.mod files, generated files, workflows
 	$(call each,$(GO) vet ./...)
 	.ci/crossvet
 	$(GO) tool -modfile=tools/workflows/go.mod actionlint
@@ -76,16 +76,16 @@ lint: ## formatting, vet for all systems, golangci-lint, tidy modules, generated
 	.ci/generated
 
 .PHONY: release-check
-release-check: ## make a release of the last commit and try it: packages, image (root on Debian, 10 minutes)
+release-check: ## build and test a release of the last commit (root on Debian, 10 minutes)
 	.ci/release-check
 
 .PHONY: tidy
-tidy: ## go mod tidy in every module, after a change of dependencies
+tidy: ## run go mod tidy in every module
 	$(call each,$(GO) mod tidy)
 	cd tools && $(GO) mod tidy
 
 .PHONY: vuln
-vuln: ## known vulnerabilities in what we depend on (its database needs the internet)
+vuln: ## check dependencies for known vulnerabilities (needs the internet)
 	$(call each,$(TOOL) govulncheck ./...)
 
 .PHONY: fuzz
@@ -93,22 +93,22 @@ fuzz: ## run every fuzz target for FUZZTIME
 	.ci/fuzz $(FUZZTIME)
 
 .PHONY: xcaddy
-xcaddy: ## build with xcaddy, from the checkout and as published
+xcaddy: ## build with xcaddy, from the checkout and as a published version
 	.ci/xcaddy
 
 # An earlier run to compare with: make bench AGAINST=build/before.json
 AGAINST ?=
 .PHONY: bench
-bench: build benchmarked ## compare with bare Caddy, nginx and apps, in less than three minutes; AGAINST=FILE: with an earlier run
+bench: build benchmarked ## benchmark against Caddy alone, nginx and apps (less than 3 minutes); AGAINST=FILE compares with an earlier run
 	build/bench -short -scale 0.2 -rounds 9 -most 2m20s $(if $(AGAINST),-against $(AGAINST))
 
 .PHONY: bench-full
-bench-full: build benchmarked ## the same with all kinds of work and a queue of 1,000,000, in fifteen minutes, and its tables into the docs
+bench-full: build benchmarked ## benchmark with all workloads and a queue of 1,000,000 (15 minutes), and update the docs
 	build/bench -rounds 12 -scale 0.4 -most 9m -backlogs 2 -drains 2 -json build/bench-full.json
 	build/bench -render build/bench-full.json
 
 .PHONY: growth
-growth: build benchmarked ## measure what grows with connections and endpoints, and draw it
+growth: build benchmarked ## measure and draw growth with connections and endpoints
 	build/bench -grow connections
 	build/bench -grow endpoints
 	build/bench -curves
@@ -117,7 +117,7 @@ growth: build benchmarked ## measure what grows with connections and endpoints, 
 curves: ## draw the charts of bench/results
 	cd bench && $(GO) run . -curves -docs ..
 
-# The benchmark, and what is compared with.
+# The benchmark, and the programs that it compares.
 .PHONY: benchmarked
 benchmarked: python
 	cd bench && $(GO) build -o ../build/bench . && $(GO) build -o ../build/caddy-floor ./floor
@@ -127,11 +127,11 @@ benchmarked: python
 python:
 	examples/python-env.sh
 
-# What the tests need beside Go.
+# The programs that the tests need in addition to Go.
 .PHONY: prepared
 prepared: python
 	e2e/prepare.sh
 
 .PHONY: clean
-clean: ## remove everything that was built
+clean: ## remove all build results
 	rm -rf build .venv e2e/crosscheck/node_modules examples/express/node_modules

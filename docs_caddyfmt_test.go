@@ -23,7 +23,7 @@ import (
 func checkFormatted(t *testing.T, text string) {
 	t.Helper()
 	if want := caddyfile.Format([]byte(text)); !bytes.Equal(want, []byte(text)) {
-		t.Errorf("caddy fmt would change it. It is\n%s\nand must be\n%s", text, want)
+		t.Errorf("not formatted: caddy fmt changes\n%s\nto\n%s", text, want)
 	}
 }
 
@@ -38,8 +38,8 @@ func dedented(text, indent string) string {
 
 var listIndent = regexp.MustCompile(`^ *`)
 
-// TestEveryCaddyfileIsFormatted formats the Caddyfiles of the documentation, of
-// the examples and of what the presets print.
+// TestEveryCaddyfileIsFormatted formats the Caddyfiles of the documentation and of
+// the examples, and those that the presets print.
 func TestEveryCaddyfileIsFormatted(t *testing.T) {
 	for _, e := range examples(t) {
 		if e.language != "json" {
@@ -52,11 +52,11 @@ func TestEveryCaddyfileIsFormatted(t *testing.T) {
 	}
 }
 
-// ourDirective is a line that makes a block of text a Caddyfile.
+// ourDirective matches a line with a directive of this module.
 var ourDirective = regexp.MustCompile(`(?m)^\s*(verify_webhook|webhook_(queue|sign|relay|listeners|inspector))( |$)`)
 
-// TestEveryCaddyfileOfADocumentIsLabelled: only code blocks with the language
-// caddyfile are run and formatted by the tests.
+// TestEveryCaddyfileOfADocumentIsLabelled checks the language of code blocks: the
+// tests run and format only blocks with the language caddyfile.
 func TestEveryCaddyfileOfADocumentIsLabelled(t *testing.T) {
 	block := regexp.MustCompile("(?ms)^[ \t]*```([^\n]*)\n(.*?)^[ \t]*```")
 	eachFile(t, ".md", func(path, text string) {
@@ -69,7 +69,7 @@ func TestEveryCaddyfileOfADocumentIsLabelled(t *testing.T) {
 	})
 }
 
-// eachFile calls f with every file of an extension that users read.
+// eachFile calls f for every file with an extension that users read.
 func eachFile(t *testing.T, extension string, f func(path, text string)) {
 	t.Helper()
 	root := os.DirFS(".")
@@ -92,9 +92,9 @@ func eachFile(t *testing.T, extension string, f func(path, text string)) {
 	}
 }
 
-// goCaddyfiles returns the Caddyfiles in the comments and the texts of a Go file:
-// indented blocks with one of our directives. A syntax, which has <placeholders>,
-// is none.
+// goCaddyfiles returns the Caddyfiles in the comments and string literals of a Go
+// file: indented blocks with a directive of this module. It skips syntax
+// descriptions, which contain <placeholders>.
 func goCaddyfiles(t *testing.T, path, source string) []string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), path, source, parser.ParseComments)
@@ -124,10 +124,10 @@ func goCaddyfiles(t *testing.T, path, source string) []string {
 	return blocks
 }
 
-// indentedBlock is what follows an empty line and is indented by a tab.
+// indentedBlock matches lines that are indented with a tab.
 var indentedBlock = regexp.MustCompile(`(?m)(?:^\t.*\n)(?:(?:^\t.*)?\n)*^\t.*\n`)
 
-// TestEveryCaddyfileInCommentsAndHelpTextsWorks formats and adapts them.
+// TestEveryCaddyfileInCommentsAndHelpTextsWorks formats and adapts these Caddyfiles.
 func TestEveryCaddyfileInCommentsAndHelpTextsWorks(t *testing.T) {
 	adapter := caddyconfig.GetAdapter("caddyfile")
 	found := 0
@@ -140,7 +140,7 @@ func TestEveryCaddyfileInCommentsAndHelpTextsWorks(t *testing.T) {
 			t.Run(path, func(t *testing.T) {
 				checkFormatted(t, text)
 				_, _, err := adapter.Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
-				if err != nil { // not a whole one
+				if err != nil { // not a complete Caddyfile: put it in a site
 					_, _, err = adapter.Adapt([]byte("hooks.example.com {\n"+text+"}\n"), map[string]any{"filename": "Caddyfile"})
 				}
 				if err != nil {

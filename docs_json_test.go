@@ -21,7 +21,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// renderTo is a folder for the JSON docs of every module, as Markdown.
+// renderTo is the folder for the JSON docs of every module, as Markdown.
 var renderTo = flag.String("render", "", "write the JSON docs of every module to this folder")
 
 const modulePath = "github.com/verify-webhook/caddy-verify-webhook"
@@ -34,7 +34,7 @@ type sourcePackage struct {
 	funcs map[string]*ast.FuncDecl // Type.Method
 }
 
-// pkg reads the package of an import path.
+// pkg returns the parsed package of an import path.
 func (s source) pkg(t *testing.T, path string) *sourcePackage {
 	t.Helper()
 	if s[path] != nil {
@@ -76,7 +76,7 @@ func (s source) pkg(t *testing.T, path string) *sourcePackage {
 	return p
 }
 
-// receiver returns the name of the type that a method belongs to.
+// receiver returns the name of a method's receiver type.
 func receiver(f *ast.FuncDecl) string {
 	typ := f.Recv.List[0].Type
 	if pointer, ok := typ.(*ast.StarExpr); ok {
@@ -97,8 +97,8 @@ func (s source) typeDoc(t *testing.T, typ reflect.Type) string {
 	return ""
 }
 
-// fieldDoc returns the comment in front of a field. One behind it is not
-// rendered on caddyserver.com.
+// fieldDoc returns the comment above a field. caddyserver.com does not render a
+// comment after it.
 func (s source) fieldDoc(t *testing.T, typ reflect.Type, name string) string {
 	t.Helper()
 	found := s.pkg(t, typ.PkgPath()).types[typ.Name()]
@@ -116,7 +116,7 @@ func (s source) fieldDoc(t *testing.T, typ reflect.Type, name string) string {
 		}
 		for _, field := range structure.Fields.List {
 			for i, n := range field.Names {
-				// A comment in front of two names belongs to the first one.
+				// A comment above two names documents the first one.
 				if n.Name == name && i == 0 {
 					return field.Doc.Text()
 				}
@@ -126,7 +126,7 @@ func (s source) fieldDoc(t *testing.T, typ reflect.Type, name string) string {
 	return ""
 }
 
-// jsonField is a member of a module's JSON: its path, and what documents it.
+// jsonField is a member of a module's JSON: its path and its documentation.
 type jsonField struct {
 	path  string
 	doc   string
@@ -139,8 +139,7 @@ func ours(typ reflect.Type) bool {
 	return typ.PkgPath() == modulePath || strings.HasPrefix(typ.PkgPath(), modulePath+"/")
 }
 
-// structure returns the struct at the bottom of pointers, slices and maps, nil
-// if there is none.
+// structure returns the struct that pointers, slices and maps lead to, or nil.
 func structure(typ reflect.Type) reflect.Type {
 	for slices.Contains([]reflect.Kind{reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map}, typ.Kind()) {
 		typ = typ.Elem()
@@ -151,8 +150,8 @@ func structure(typ reflect.Type) reflect.Type {
 	return typ
 }
 
-// jsonFields returns the members of a struct as encoding/json sees them, those
-// of embedded and nested structs of this repository included.
+// jsonFields returns the members of a struct as encoding/json encodes them, including
+// those of embedded and nested structs of this repository.
 func (s source) jsonFields(t *testing.T, typ reflect.Type, path string) []jsonField {
 	t.Helper()
 	var all []jsonField
@@ -177,7 +176,7 @@ func (s source) jsonFields(t *testing.T, typ reflect.Type, path string) []jsonFi
 	return all
 }
 
-// registered returns the modules of this repository by their IDs.
+// registered returns the modules of this repository by ID.
 func registered(t *testing.T) map[string]reflect.Type {
 	t.Helper()
 	all := make(map[string]reflect.Type)
@@ -193,9 +192,9 @@ func registered(t *testing.T) map[string]reflect.Type {
 	return all
 }
 
-// render returns the page of a module as caddyserver.com makes it: the comment
-// of the type, whose name the ID of the module replaces where it comes first, and
-// the comment of each field under its path.
+// render returns the page of a module as caddyserver.com renders it: the comment
+// of the type, in which the module ID replaces the leading type name, and the
+// comment of each field under its path.
 func (s source) render(t *testing.T, id string, typ reflect.Type) string {
 	t.Helper()
 	var page strings.Builder
@@ -219,16 +218,15 @@ func (s source) render(t *testing.T, id string, typ reflect.Type) string {
 
 var moduleNamespace = regexp.MustCompile(`caddy:"namespace=(\S+)`)
 
-// blurb is how many characters of a module's page its entry in the list of
-// modules shows.
+// blurb is the number of characters of a module's page that the list of modules
+// shows.
 const blurb = 200
 
-// linkWithoutTarget is a link of Go's documentation, which Markdown prints with
-// its brackets.
+// linkWithoutTarget matches a Go doc link, which Markdown prints with its brackets.
 var linkWithoutTarget = regexp.MustCompile(`\[\*?[A-Za-z][\w.]*\]([^(:]|$)`)
 
-// TestEveryModuleReadsWellOnCaddyserver checks what becomes of a module's page
-// on caddyserver.com, which is made of the comments of its types and fields.
+// TestEveryModuleReadsWellOnCaddyserver checks each module's page on
+// caddyserver.com, which is generated from the comments of its types and fields.
 func TestEveryModuleReadsWellOnCaddyserver(t *testing.T) {
 	s := make(source)
 	modules := registered(t)
@@ -250,7 +248,7 @@ func TestEveryModuleReadsWellOnCaddyserver(t *testing.T) {
 			}
 		}
 		if checked[typ] {
-			continue // a preset: all have one type
+			continue // a preset: all have the same type
 		}
 		checked[typ] = true
 		t.Run(id, func(t *testing.T) {
@@ -263,10 +261,10 @@ func TestEveryModuleReadsWellOnCaddyserver(t *testing.T) {
 	}
 }
 
-// syntaxBlock is the syntax of a Caddyfile in a comment.
+// syntaxBlock matches the Caddyfile syntax in a comment.
 var syntaxBlock = regexp.MustCompile(`\nSyntax[^\t]*:\n\n\t`)
 
-// defaultValue is how a comment states the default of a field.
+// defaultValue matches the default value in a field's comment.
 var defaultValue = regexp.MustCompile(`Default:\s`)
 
 // checkHead checks the comment of a module's type.
@@ -274,18 +272,18 @@ func (s source) checkHead(t *testing.T, typ reflect.Type) {
 	t.Helper()
 	head := s.typeDoc(t, typ)
 	if !strings.HasPrefix(head, typ.Name()+" ") {
-		t.Errorf("the comment of %s does not begin with its name, which the page replaces with the ID of the module: %q", typ, head)
+		t.Errorf("the comment of %s does not start with its name, which the page replaces with the module ID: %q", typ, head)
 		return
 	}
 	first, _, _ := strings.Cut(head, "\n\n")
 	if sentence, _, found := strings.Cut(strings.ReplaceAll(first, "\n", " ")+" ", ". "); !found || len(sentence) >= blurb {
-		t.Errorf("the first sentence on %s has %d characters, and the list of modules shows %d: %q", typ, len(sentence), blurb, sentence)
+		t.Errorf("the first sentence of %s has %d characters, but the list of modules shows %d: %q", typ, len(sentence), blurb, sentence)
 	}
 	checkLinks(t, typ.String(), head)
 	_, isDirective := reflect.TypeAssert[caddyfile.Unmarshaler](reflect.New(typ))
 	if s.pkg(t, typ.PkgPath()).funcs[typ.Name()+".UnmarshalCaddyfile"] != nil || isDirective {
 		if !syntaxBlock.MatchString(head) {
-			t.Errorf("%s has a Caddyfile, and its comment does not show the syntax", typ)
+			t.Errorf("the comment of %s does not show its Caddyfile syntax", typ)
 		}
 	}
 }
@@ -297,13 +295,13 @@ func checkLinks(t *testing.T, what, text string) {
 			continue // code
 		}
 		if link := linkWithoutTarget.FindString(line); link != "" && !strings.Contains(text, strings.TrimRight(link, " .,;\n")+": ") {
-			t.Errorf("%s: %s is no link on caddyserver.com: write the name in backquotes", what, link)
+			t.Errorf("%s: caddyserver.com does not render %s as a link: write the name in backquotes", what, link)
 		}
 	}
 }
 
-// checkField checks the comment of a field: it is a sentence or more, and says
-// the default of what can be left out.
+// checkField checks the comment of a field: it consists of sentences and states the
+// default of an optional field.
 func (s source) checkField(t *testing.T, field jsonField) {
 	t.Helper()
 	name := field.owner.String() + "." + field.field.Name
@@ -311,9 +309,9 @@ func (s source) checkField(t *testing.T, field jsonField) {
 	case text == "":
 		t.Errorf("%s (%s) has no comment", name, field.path)
 	case !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "`"):
-		t.Errorf("the comment of %s is no sentence: %q", name, text)
+		t.Errorf("the comment of %s does not end with a full stop: %q", name, text)
 	case !defaultValue.MatchString(text) && !strings.Contains(text, "Required"):
-		t.Errorf("the comment of %s says neither `Default: ` nor `Required`: %q", name, text)
+		t.Errorf("the comment of %s contains neither `Default: ` nor `Required`: %q", name, text)
 	default:
 		checkLinks(t, name, text)
 	}
@@ -322,26 +320,26 @@ func (s source) checkField(t *testing.T, field jsonField) {
 	}
 }
 
-// plainDecoding is the body of an UnmarshalJSON that takes what the fields of
-// its type say, and nothing else.
+// plainDecoding matches the body of an UnmarshalJSON that decodes exactly the fields
+// of its type.
 var plainDecoding = regexp.MustCompile(`^\{\s*type plain (\w+)\s+return option\.StrictJSON\(raw, \(\*plain\)\((\w)\)\)\s*\}$`)
 
-// checkUnmarshalJSON checks that JSON is what the fields say. The only other
-// UnmarshalJSON decodes the same fields, for errors that name what is meant.
+// checkUnmarshalJSON checks that the fields of a type describe its JSON: it may have
+// an UnmarshalJSON only to decode the same fields with better errors.
 func (s source) checkUnmarshalJSON(t *testing.T, typ reflect.Type) {
 	t.Helper()
 	f := s.pkg(t, typ.PkgPath()).funcs[typ.Name()+".UnmarshalJSON"]
 	if f == nil {
 		return
 	}
-	file := fileOf(t, typ, f)
+	file := bodyOf(t, typ, f)
 	if match := plainDecoding.FindStringSubmatch(file); match == nil || match[1] != typ.Name() {
-		t.Errorf("%s has an UnmarshalJSON of its own, so that its JSON need not be what its fields say: %s", typ, file)
+		t.Errorf("%s has a custom UnmarshalJSON, so its JSON can differ from its fields: %s", typ, file)
 	}
 }
 
-// fileOf returns the text of a method's body.
-func fileOf(t *testing.T, typ reflect.Type, f *ast.FuncDecl) string {
+// bodyOf returns the text of a method's body.
+func bodyOf(t *testing.T, typ reflect.Type, f *ast.FuncDecl) string {
 	t.Helper()
 	dir := "." + strings.TrimPrefix(typ.PkgPath(), modulePath)
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -364,6 +362,6 @@ func fileOf(t *testing.T, typ reflect.Type, f *ast.FuncDecl) string {
 			return body + "\n}"
 		}
 	}
-	t.Fatalf("no source of %s.%s", typ, f.Name.Name)
+	t.Fatalf("no source found for %s.%s", typ, f.Name.Name)
 	return ""
 }

@@ -43,7 +43,7 @@ func pages(t *testing.T) map[string]string {
 	return all
 }
 
-// anchors returns the fragments by which GitHub links to the headings of a page.
+// anchors returns the fragments with which GitHub links to the headings of a page.
 func anchors(page string) map[string]bool {
 	found := map[string]bool{}
 	for _, match := range heading.FindAllStringSubmatch(page, -1) {
@@ -65,9 +65,9 @@ func anchors(page string) map[string]bool {
 	return found
 }
 
-// TestEveryLinkInTheDocumentationHasItsTarget checks files and headings; it
-// opens no web page.
-func TestEveryLinkInTheDocumentationHasItsTarget(t *testing.T) {
+// TestEveryLinkInTheDocumentationHasATarget checks links to files and headings, not to
+// web pages.
+func TestEveryLinkInTheDocumentationHasATarget(t *testing.T) {
 	all := pages(t)
 	count := 0
 	for name, page := range all {

@@ -29,15 +29,14 @@ import (
 // forged begins the value of every header that these tests forge.
 const forged = "forged-"
 
-// echoApp is the app behind every upstream of an example. It notes forged
-// identity headers that reach it, in any spelling that an app could take for
-// ours.
+// echoApp is the app behind every upstream of an example. It records forged
+// identity headers that reach it, in any spelling that an app could accept.
 type echoApp struct {
 	*httptest.Server
 
 	mu      sync.Mutex
 	reached int
-	fooled  []string
+	forged  []string
 	header  http.Header // of the last request
 }
 
@@ -50,7 +49,7 @@ func startEchoApp(t *testing.T) *echoApp {
 		a.header = r.Header
 		for name, values := range r.Header {
 			if strings.Contains(strings.Join(values, " "), forged) {
-				a.fooled = append(a.fooled, r.Method+" "+r.RequestURI+" "+name)
+				a.forged = append(a.forged, r.Method+" "+r.RequestURI+" "+name)
 			}
 		}
 		fmt.Fprintln(w, "the app")
@@ -59,8 +58,8 @@ func startEchoApp(t *testing.T) *echoApp {
 	return a
 }
 
-// runExample runs a config as it is in the documentation, but on a free port
-// of this machine, without TLS, and with the app behind every upstream.
+// runExample runs a config of the documentation on a free local port, without TLS
+// and with the app behind every upstream.
 func runExample(t *testing.T, config []byte, app *echoApp) (address string, hosts, paths []string) {
 	t.Helper()
 	var c map[string]any
@@ -84,7 +83,7 @@ func runExample(t *testing.T, config []byte, app *echoApp) (address string, host
 		delete(server, "tls_connection_policies")
 		delete(server, "logs")
 		if len(servers) > 1 {
-			t.Fatalf("more than one server: %s", name)
+			t.Fatalf("the config has a second server: %s", name)
 		}
 	}
 	found := map[string]map[string]bool{"host": {}, "path": {}}
@@ -104,7 +103,7 @@ func runExample(t *testing.T, config []byte, app *echoApp) (address string, host
 	return address, slices.Sorted(maps.Keys(found["host"])), slices.Sorted(maps.Keys(found["path"]))
 }
 
-// verifies reports whether a part of a config has an endpoint.
+// verifies reports whether a part of a config contains an endpoint.
 func verifies(t *testing.T, part any) bool {
 	t.Helper()
 	raw, err := json.Marshal(part)
@@ -114,8 +113,8 @@ func verifies(t *testing.T, part any) bool {
 	return bytes.Contains(raw, []byte(`"handler":"verify_webhook"`))
 }
 
-// rewire puts the app's address in place of every upstream, a memory store in
-// place of every other, and gathers the hosts and paths that are matched.
+// rewire replaces every upstream with the app's address and every store with a
+// memory store, and collects the hosts and paths of matchers.
 func rewire(v any, app string, found map[string]map[string]bool) {
 	switch v := v.(type) {
 	case []any:
@@ -143,7 +142,7 @@ func rewire(v any, app string, found map[string]map[string]bool) {
 	}
 }
 
-// detours are paths that some app, framework or web server takes for path.
+// detours returns paths that some app, framework or web server treats as path.
 func detours(path string) []string {
 	path = strings.TrimSuffix(strings.TrimSuffix(path, "*"), "/")
 	i := strings.LastIndex(path, "/") + 1
@@ -157,15 +156,15 @@ func detours(path string) []string {
 	}
 }
 
-// identitySpellings are how an app might know the identity headers: Go, Rack
-// and WSGI fold case and dashes, PHP dots too.
+// identitySpellings are the names under which an app might read the identity headers:
+// Go, Rack and WSGI fold case and dashes, and PHP also folds dots.
 var identitySpellings = []string{
 	"Webhook-Verified-Key", "webhook-verified-key", "WEBHOOK-VERIFIED-KEY", "Webhook_Verified_Key", "webhook.verified.key", "Webhook-Verified_Key", "Webhook.Verified-Key",
 	"Webhook-Verified-Provider", "Webhook-Verified-Id", "Webhook-Verified-Event", "Webhook-Verified-Timestamp", "Webhook-Verified-Unsigned", "Webhook-Verified-Secret", "WEBHOOK_VERIFIED_PROVIDER",
 }
 
-// rawRequest sends a request whose path and headers no client library would
-// send, and returns the response.
+// rawRequest sends a request with a path and headers that no client library
+// sends, and returns the response.
 func rawRequest(t *testing.T, address, method, host, path string, headers map[string]string, body string) *http.Response {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -200,17 +199,17 @@ func rawRequest(t *testing.T, address, method, host, path string, headers map[st
 	return response
 }
 
-// TestNoExampleIsFooledByAnotherPathOrForgedHeaders sends what an attacker or a
-// mistake at the provider would send through every config in the documentation
-// and in the examples: no forged identity header reaches the app, and no
-// request is answered by nobody, which a provider would take for success.
-func TestNoExampleIsFooledByAnotherPathOrForgedHeaders(t *testing.T) {
+// TestNoExampleAcceptsOtherPathsOrForgedHeaders sends requests of an attacker or of a
+// misconfigured provider through every config of the documentation and the examples. No
+// forged identity header reaches the app, and Caddy answers no request with its default
+// 200, which a provider would count as success.
+func TestNoExampleAcceptsOtherPathsOrForgedHeaders(t *testing.T) {
 	for _, e := range examples(t) {
 		if e.fromCatalogue() {
-			continue // all have one shape, which other pages have too
+			continue // all have the same shape, which other pages test
 		}
 		if !strings.Contains(e.text, "verify_webhook ") {
-			continue // a page for operators, without an app behind it
+			continue // a page for operators, without an app
 		}
 		t.Run(e.name, func(t *testing.T) {
 			t.Setenv("XDG_DATA_HOME", t.TempDir())
@@ -231,32 +230,32 @@ func TestNoExampleIsFooledByAnotherPathOrForgedHeaders(t *testing.T) {
 				for _, path := range paths {
 					for _, detour := range detours(path) {
 						for _, method := range []string{"POST", "GET"} {
-							app.nobody(t, rawRequest(t, address, method, host, detour, headers, `{"forged":true}`), method, detour, e.text)
+							app.checkHandled(t, rawRequest(t, address, method, host, detour, headers, `{"forged":true}`), method, detour, e.text)
 						}
 					}
 				}
 			}
-			for _, where := range app.fooled {
+			for _, where := range app.forged {
 				t.Errorf("a forged header reaches the app: %s\n%s", where, e.text)
 			}
 		})
 	}
 }
 
-// nobody checks that somebody has answered: the app, or a status that says
-// that it was not.
-func (a *echoApp) nobody(t *testing.T, response *http.Response, method, path, text string) {
+// checkHandled checks that the app or an error status answered the request, not
+// Caddy's default 200.
+func (a *echoApp) checkHandled(t *testing.T, response *http.Response, method, path, text string) {
 	t.Helper()
 	content, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if response.StatusCode < 300 && string(content) != "the app\n" {
-		t.Errorf("%s %s is answered %d %q by nobody\n%s", method, path, response.StatusCode, content, text)
+		t.Errorf("%s %s: no handler answered: got %d %q\n%s", method, path, response.StatusCode, content, text)
 	}
 }
 
-// adapted returns the JSON of an example.
+// adapted returns an example as JSON.
 func adapted(t *testing.T, e example) []byte {
 	t.Helper()
 	config := []byte(ready(t, e))
@@ -278,7 +277,7 @@ func TestTheWholeSiteShapeVerifiesTheWebhooksAndServesTheRest(t *testing.T) {
 		return strings.HasPrefix(e.name, "docs/security.md") && strings.Contains(e.text, "request_header -Webhook-Verified-*")
 	})
 	if i < 0 {
-		t.Fatal("docs/security.md shows no whole site")
+		t.Fatal("docs/security.md contains no complete site")
 	}
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	app := startEchoApp(t)
@@ -286,7 +285,7 @@ func TestTheWholeSiteShapeVerifiesTheWebhooksAndServesTheRest(t *testing.T) {
 	host := hosts[0]
 	send := func(method, path string, headers map[string]string, body string) int {
 		response := rawRequest(t, address, method, host, path, headers, body)
-		app.nobody(t, response, method, path, all[i].text)
+		app.checkHandled(t, response, method, path, all[i].text)
 		return response.StatusCode
 	}
 	genuine := func(id, body string) map[string]string {
@@ -303,7 +302,7 @@ func TestTheWholeSiteShapeVerifiesTheWebhooksAndServesTheRest(t *testing.T) {
 	if status := send("GET", "/", nil, ""); status != 200 {
 		t.Errorf("a page of the app: got %d", status)
 	}
-	// docs/security.md says which paths Caddy takes for the same, and which
+	// docs/security.md lists the paths that Caddy treats as equal, and those that
 	// only an app does.
 	for path, verified := range map[string]bool{
 		"//webhooks/github": true, "/webhooks//github": true, "/WEBHOOKS/GitHub": true, "/webhooks/%67ithub": true, "/webhooks/x/../github": true, "/webhooks%2fgithub": true,
@@ -315,7 +314,7 @@ func TestTheWholeSiteShapeVerifiesTheWebhooksAndServesTheRest(t *testing.T) {
 			t.Errorf("%s: got %d, verified %t", path, status, got)
 		}
 	}
-	if len(app.fooled) > 0 {
-		t.Errorf("forged headers reach the app: %v", app.fooled)
+	if len(app.forged) > 0 {
+		t.Errorf("forged headers reach the app: %v", app.forged)
 	}
 }

@@ -19,22 +19,22 @@ import (
 	_ "github.com/verify-webhook/caddy-verify-webhook"
 )
 
-// example is a config that is shown to users. Its language is that of the code
-// block: caddyfile, json or, for what belongs into a site, fragment.
+// example is a config in the documentation. Its language is that of the code block:
+// caddyfile, json, or fragment for directives that must be inside a site.
 type example struct {
 	name, language, text string
 }
 
-// fromCatalogue reports whether the example is a preset's. Its secret must be one
-// that the provider issues, so it is adapted and not provisioned: tests of the
-// generator provision each preset with its own kind of secret.
+// fromCatalogue reports whether the example belongs to a preset. The provider's secret
+// format is checked, so the example is adapted but not provisioned: tests of the
+// generator provision each preset with a suitable secret.
 func (e example) fromCatalogue() bool { return strings.HasPrefix(e.name, "docs/providers/") }
 
-// fence is a code block. A fragment says so: "caddyfile fragment". Everything
-// else is a whole config to copy.
+// fence matches a code block. A fragment has the language "caddyfile fragment"; all
+// other blocks are complete configs.
 var fence = regexp.MustCompile("(?ms)^[ \t]*```(?:caddyfile )?(caddyfile|fragment|json)\n(.*?)^[ \t]*```")
 
-// examples are all configs in the documentation: those in its pages, and the
+// examples returns all configs in the documentation: those of its pages, and the
 // Caddyfiles of the examples.
 func examples(t *testing.T) []example {
 	t.Helper()
@@ -74,13 +74,13 @@ var (
 	filePlaceholder = regexp.MustCompile(`\{file\.([^}]+)\}`)
 )
 
-// secretFor makes up a secret that any provider takes, another for each name.
+// secretFor returns a secret that every provider accepts, a different one per name.
 func secretFor(name string) string {
 	sum := sha256.Sum256([]byte(name))
 	return "whsec_" + base64.StdEncoding.EncodeToString(sum[:24])
 }
 
-// ready gives an example what it refers to: variables, files, a site.
+// ready provides the variables, files and site that an example refers to.
 func ready(t *testing.T, e example) string {
 	t.Helper()
 	text := e.text
@@ -101,7 +101,7 @@ func ready(t *testing.T, e example) string {
 	})
 }
 
-// TestEveryConfigInTheDocumentationWorks adapts and provisions all of them.
+// TestEveryConfigInTheDocumentationWorks adapts and provisions all examples.
 func TestEveryConfigInTheDocumentationWorks(t *testing.T) {
 	all := examples(t)
 	if len(all) < 10 {
@@ -141,8 +141,9 @@ func TestEveryConfigInTheDocumentationWorks(t *testing.T) {
 	}
 }
 
-// TestEveryDependencyHasItsReasonInTheArchitecture keeps the table complete.
-func TestEveryDependencyHasItsReasonInTheArchitecture(t *testing.T) {
+// TestEveryDependencyIsExplainedInTheArchitecture keeps the table of dependencies
+// complete.
+func TestEveryDependencyIsExplainedInTheArchitecture(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("docs", "architecture.md"))
 	if err != nil {
 		t.Fatal(err)

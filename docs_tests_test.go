@@ -9,9 +9,8 @@ import (
 	"testing"
 )
 
-// TestEveryTestThatADocumentNamesExists: a document that names a test in
-// backquotes relies on it. A test of a name that several packages use is written
-// as folder.TestName.
+// TestEveryTestThatADocumentNamesExists checks the test names in backquotes. If
+// several packages have a test with the same name, documents write folder.TestName.
 func TestEveryTestThatADocumentNamesExists(t *testing.T) {
 	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
 	exists := make(map[string]bool)

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestTestsNeedNoModulesOfTheirOwn keeps go.sum small for users: a module that
-// only tests need is in the go.mod of e2e, bench or an example.
-func TestTestsNeedNoModulesOfTheirOwn(t *testing.T) {
+// TestTestsNeedNoAdditionalModules keeps go.sum small for users: modules that only
+// tests need must be in the go.mod of e2e, bench or an example.
+func TestTestsNeedNoAdditionalModules(t *testing.T) {
 	modules := func(args ...string) map[string]bool {
 		t.Helper()
 		list := exec.CommandContext(t.Context(), "go", append([]string{"list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}"}, args...)...)
@@ -24,11 +24,11 @@ func TestTestsNeedNoModulesOfTheirOwn(t *testing.T) {
 	}
 	linked := modules("./caddy")
 	if len(linked) < 50 {
-		t.Fatalf("the binary links only %d modules", len(linked))
+		t.Fatalf("found only %d linked modules", len(linked))
 	}
 	for name := range modules("-test", "./...") {
 		if !linked[name] {
-			t.Errorf("%s is needed only by tests: move them into e2e", name)
+			t.Errorf("only tests need %s: move them to e2e", name)
 		}
 	}
 }

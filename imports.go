@@ -1,6 +1,5 @@
-// Package verifywebhook registers the verify_webhook handler and everything
-// that belongs to it with Caddy. Building Caddy with this import path is all
-// that is needed; there is nothing here to call.
+// Package verifywebhook registers the verify_webhook handler and its related
+// modules with Caddy. Import it for its side effects.
 package verifywebhook
 
 import (

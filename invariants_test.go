@@ -17,8 +17,8 @@ var (
 	invariantRow  = regexp.MustCompile(`(?m)^\| (\d+) \| .* \| (.*) \|$`)
 )
 
-// invariantTests returns the number of the invariant for each test that is named
-// after one, in all modules of this repository.
+// invariantTests returns the invariant's number for each test that is named after an
+// invariant, in all modules of this repository.
 func invariantTests(t *testing.T) map[string]string {
 	t.Helper()
 	tests := make(map[string]string)
@@ -45,8 +45,8 @@ func invariantTests(t *testing.T) map[string]string {
 	return tests
 }
 
-// TestEveryInvariantHasTests: docs/architecture.md lists the invariants, each with
-// tests that exist and are named after it.
+// TestEveryInvariantHasTests checks docs/architecture.md: it lists each invariant with
+// existing tests that are named after the invariant.
 func TestEveryInvariantHasTests(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("docs", "architecture.md"))
 	if err != nil {
@@ -56,7 +56,7 @@ func TestEveryInvariantHasTests(t *testing.T) {
 	section, _, _ = strings.Cut(section, "\n## ")
 	rows := invariantRow.FindAllStringSubmatch(section, -1)
 	if len(rows) != invariants {
-		t.Fatalf("the page lists %d invariants, not %d", len(rows), invariants)
+		t.Fatalf("the page lists %d invariants; want %d", len(rows), invariants)
 	}
 	tests := invariantTests(t)
 	for i, row := range rows {
@@ -66,13 +66,13 @@ func TestEveryInvariantHasTests(t *testing.T) {
 		}
 		for name := range strings.SplitSeq(row[2], ", ") {
 			if tests[strings.Trim(name, "`")] != number {
-				t.Errorf("invariant %s: there is no test %s that is named after it", number, name)
+				t.Errorf("invariant %s: no test %s is named after it", number, name)
 			}
 		}
 	}
 	for name, number := range tests {
 		if n, err := strconv.Atoi(number); err != nil || n > invariants {
-			t.Errorf("%s: there is no invariant %s", name, number)
+			t.Errorf("%s: the page does not list invariant %s", name, number)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Command caddy is Caddy with its standard modules and verify_webhook: what
-// `xcaddy build --with github.com/verify-webhook/caddy-verify-webhook` makes.
+// Command caddy is Caddy with its standard modules and verify_webhook, like the result of
+// `xcaddy build --with github.com/verify-webhook/caddy-verify-webhook`.
 package main
 
 //go:generate go run ../internal/promises .. ../docs/promises.md

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// app is the upstream: it remembers every request, whether or not it likes it.
+// app is the upstream. It records every request, including those that it rejects.
 type app struct {
 	*httptest.Server
 
@@ -35,7 +35,7 @@ func startApp(t *testing.T) *app {
 	return a
 }
 
-// answers sets what the app does with requests from now on, once recorded.
+// answers sets the handler of later requests, which runs after they are recorded.
 func (a *app) answers(answer http.HandlerFunc) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -69,13 +69,13 @@ func (a *app) sawTimes(t *testing.T, n int) []received {
 	t.Helper()
 	seen := a.seen()
 	if len(seen) != n {
-		t.Fatalf("the app saw %d requests, want %d", len(seen), n)
+		t.Fatalf("the app got %d requests, want %d", len(seen), n)
 	}
 	return seen
 }
 
-// verifiedHeaders returns the identity that the app was told, however its
-// framework may spell the names.
+// verifiedHeaders returns the identity that the app received. It normalizes names as
+// frameworks do.
 func (r received) verifiedHeaders() map[string]string {
 	told := make(map[string]string)
 	for name, values := range r.Header {

@@ -30,7 +30,7 @@ func TestGenuineDeliveryReachesTheAppByteForByte(t *testing.T) {
 
 			got := s.sawTimes(t, before+1)[before]
 			if !bytes.Equal(got.Body, body) {
-				t.Errorf("the app got %d other bytes", len(got.Body))
+				t.Errorf("the app got a different body of %d bytes", len(got.Body))
 			}
 			if got.ContentLength != int64(size) || got.Chunked {
 				t.Errorf("Content-Length = %d, chunked = %v; want %d, not chunked", got.ContentLength, got.Chunked, size)
@@ -39,7 +39,7 @@ func TestGenuineDeliveryReachesTheAppByteForByte(t *testing.T) {
 	}
 }
 
-func TestAppIsToldWhatWasVerified(t *testing.T) {
+func TestAppReceivesTheVerifiedIdentity(t *testing.T) {
 	s := startSite(t)
 	s.mustBe(t, github("d-1"), http.StatusOK, "verified")
 	s.mustBe(t, stripe("evt_1", time.Now()), http.StatusOK, "verified")
@@ -70,7 +70,7 @@ func TestSenderCannotForgeTheIdentity(t *testing.T) {
 			before := len(s.seen())
 			s.mustBe(t, github("genuine-"+name).With(name, "forged"), http.StatusOK, "verified")
 			if told := s.sawTimes(t, before+1)[before].verifiedHeaders(); told["id"] != "genuine-"+name {
-				t.Errorf("the app was told id %q", told["id"])
+				t.Errorf("the app received the id %q", told["id"])
 			}
 		})
 	}
@@ -102,7 +102,7 @@ func TestRefusedDeliveryNeverReachesTheApp(t *testing.T) {
 	}
 }
 
-func TestHandledDeliveryIsHandedOverOnce(t *testing.T) {
+func TestHandledDeliveryIsForwardedOnce(t *testing.T) {
 	s := startSite(t)
 	now := time.Now()
 	s.mustBe(t, github("g"), http.StatusOK, "verified")
@@ -115,7 +115,7 @@ func TestHandledDeliveryIsHandedOverOnce(t *testing.T) {
 	s.sawTimes(t, 2)
 }
 
-func TestDeliveryThatTheAppDidNotHandleIsHandedOverAgain(t *testing.T) {
+func TestDeliveryThatTheAppDidNotHandleIsForwardedAgain(t *testing.T) {
 	for name, tc := range map[string]struct {
 		app    http.HandlerFunc
 		status int
@@ -134,13 +134,13 @@ func TestDeliveryThatTheAppDidNotHandleIsHandedOverAgain(t *testing.T) {
 			seen := s.seen()
 			first, last := seen[0].verifiedHeaders()["key"], seen[len(seen)-1].verifiedHeaders()["key"]
 			if first == "" || first != last {
-				t.Errorf("the retry's key is %q, the first one's %q", last, first)
+				t.Errorf("the retry has the key %q, the first attempt %q", last, first)
 			}
 		})
 	}
 }
 
-func TestOfManyCopiesOneReachesTheApp(t *testing.T) {
+func TestOnlyOneOfManyCopiesReachesTheApp(t *testing.T) {
 	const copies = 50
 	s := startSite(t)
 	arrived, release := make(chan struct{}), make(chan struct{})
@@ -164,7 +164,7 @@ func TestOfManyCopiesOneReachesTheApp(t *testing.T) {
 	}
 	select {
 	case <-arrived:
-	case <-ctx.Done(): // one failed
+	case <-ctx.Done(): // a copy failed
 	}
 	close(release)
 	if err := group.Wait(); err != nil {
@@ -173,7 +173,7 @@ func TestOfManyCopiesOneReachesTheApp(t *testing.T) {
 
 	for _, status := range statuses {
 		if status != http.StatusAccepted && status != http.StatusOK {
-			t.Errorf("a copy was answered %d", status)
+			t.Errorf("a copy got %d", status)
 		}
 	}
 	verified := 0
@@ -181,7 +181,7 @@ func TestOfManyCopiesOneReachesTheApp(t *testing.T) {
 		if outcome == "verified" {
 			verified++
 		} else if !slices.Contains([]string{"in_progress", "duplicate"}, outcome) {
-			t.Errorf("a copy's outcome was %q", outcome)
+			t.Errorf("a copy has the outcome %q", outcome)
 		}
 	}
 	if verified != 1 {
@@ -190,7 +190,7 @@ func TestOfManyCopiesOneReachesTheApp(t *testing.T) {
 	s.sawTimes(t, 1)
 }
 
-func TestProviderHangingUpDoesNotUndoTheAppsWork(t *testing.T) {
+func TestADisconnectOfTheProviderDoesNotUndoTheAppsWork(t *testing.T) {
 	s := startSite(t)
 	arrived, release := make(chan struct{}), make(chan struct{})
 	arrive := sync.OnceFunc(func() { close(arrived) })
@@ -198,7 +198,7 @@ func TestProviderHangingUpDoesNotUndoTheAppsWork(t *testing.T) {
 		arrive()
 		select {
 		case <-release:
-		case <-r.Context().Done(): // Caddy gave the app up
+		case <-r.Context().Done(): // Caddy canceled the request to the app
 		}
 		w.WriteHeader(http.StatusOK)
 	})
@@ -212,7 +212,7 @@ func TestProviderHangingUpDoesNotUndoTheAppsWork(t *testing.T) {
 	<-arrived
 	hangUp()
 	if err := first.Wait(); err == nil {
-		t.Fatal("the first sender got an answer")
+		t.Fatal("the first sender got a response")
 	}
 	close(release)
 

@@ -10,17 +10,17 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/delivery"
 )
 
-// signed is a delivery that a provider's own library has signed, as
-// crosscheck/sign.mjs prints it.
+// signed is a delivery that a provider's library signed, as printed by
+// crosscheck/sign.mjs.
 type signed struct {
 	Secret  string      `json:"secret"`
 	Headers http.Header `json:"headers"`
 	Body    string      `json:"body"`
 }
 
-// TestWhatTheProvidersOwnLibrariesSignIsVerified sends what the libraries sign to a
-// real Caddy. Package crosscheck has many more libraries, and calls the handler.
-func TestWhatTheProvidersOwnLibrariesSignIsVerified(t *testing.T) {
+// TestDeliveriesSignedByProvidersLibrariesAreVerified sends deliveries that the libraries
+// sign to a real Caddy. Package crosscheck tests many more libraries with the handler.
+func TestDeliveriesSignedByProvidersLibrariesAreVerified(t *testing.T) {
 	for _, tc := range []struct {
 		provider, secret, path string
 		also                   map[string]string // headers that the library does not set
@@ -44,7 +44,7 @@ func TestWhatTheProvidersOwnLibrariesSignIsVerified(t *testing.T) {
 	}
 }
 
-// sign has the library of a provider sign a delivery with a text beyond ASCII.
+// sign signs a delivery with non-ASCII text with the library of a provider.
 func sign(t *testing.T, provider string) signed {
 	t.Helper()
 	prepared.Packages(t, "e2e/crosscheck")
@@ -53,7 +53,7 @@ func sign(t *testing.T, provider string) signed {
 	cmd.Stderr = t.Output()
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("having %s's library sign: %v", provider, err)
+		t.Fatalf("signing with %s's library: %v", provider, err)
 	}
 	var v signed
 	if err := json.Unmarshal(out, &v); err != nil {

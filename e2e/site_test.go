@@ -1,5 +1,5 @@
-// Package e2e tests the whole sidecar: a real Caddy between a sender and an app,
-// driven as a provider would drive it.
+// Package e2e tests a real Caddy between a sender and an app, with requests like those
+// of providers.
 package e2e
 
 import (
@@ -60,8 +60,8 @@ type site struct {
 	marks  atomic.Int64
 }
 
-// startSite starts an app and a Caddy with the Caddyfile above. Both end with the
-// test. env may set other secrets.
+// startSite starts an app and a Caddy with the Caddyfile above until the test ends. env
+// can set other secrets.
 func startSite(t *testing.T, env ...string) *site {
 	t.Helper()
 	a := startApp(t)
@@ -82,8 +82,7 @@ func startSite(t *testing.T, env ...string) *site {
 	return &site{app: a, caddy: caddy, url: "http://" + address, client: &http.Client{Transport: transport}}
 }
 
-// send sends one delivery and returns the status that the provider got and the
-// outcome that Caddy logged.
+// send sends a delivery and returns the provider's status and the logged outcome.
 func (s *site) send(t *testing.T, d delivery.Delivery) (status int, outcome string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), sendWithin)
@@ -96,7 +95,7 @@ func (s *site) send(t *testing.T, d delivery.Delivery) (status int, outcome stri
 	return answer.Status, s.outcomes(t, mark, 1)[0]
 }
 
-// mustBe sends one delivery and fails the test unless it ends as given.
+// mustBe sends a delivery and fails the test unless it has the given status and outcome.
 func (s *site) mustBe(t *testing.T, d delivery.Delivery, wantStatus int, wantOutcome string) {
 	t.Helper()
 	if status, outcome := s.send(t, d); status != wantStatus || outcome != wantOutcome {
@@ -121,12 +120,12 @@ func (s *site) outcomes(t *testing.T, mark string, n int) []string {
 	return outcomes
 }
 
-// github is a genuine delivery, different for every id.
+// github returns a genuine delivery, different for every ID.
 func github(id string) delivery.Delivery {
 	return delivery.GitHub(githubSecret, id, "push", []byte(`{"ref":"refs/heads/`+id+`"}`))
 }
 
-// stripe is a genuine delivery, different for every id, signed at the given time.
+// stripe returns a genuine delivery, different for every ID, signed at the given time.
 func stripe(id string, at time.Time) delivery.Delivery {
 	return delivery.Stripe(stripeSecret, at, []byte(`{"id":"`+id+`","object":"event","type":"invoice.paid"}`))
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prepares .venv for the example apps: from PyPI, or, where that cannot be
-# reached, from Debian's own packages. Does nothing if .venv is up to date.
+# Creates .venv for the example apps from PyPI, or from Debian packages if PyPI is
+# unreachable. Does nothing if .venv is up to date.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -12,7 +12,7 @@ if [ "$(cat .venv/prepared 2>/dev/null)" = "$wanted" ] && .venv/bin/python -c 'i
 	exit 0
 fi
 
-# debian NAME...: installs Debian packages, or says which are needed.
+# debian NAME...: installs Debian packages, or prints which ones to install.
 debian() {
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 		echo "please install $*, or make PyPI reachable, and try again" >&2
@@ -35,12 +35,12 @@ from_pypi() {
 
 from_debian() {
 	debian python3-flask gunicorn python3-fastapi uvicorn python3-django
-	# Debian's packages belong to Debian's Python, whichever else comes first in PATH.
+	# Debian's packages need Debian's Python, which may not be the first one in PATH.
 	/usr/bin/python3 -m venv --clear --without-pip --system-site-packages .venv
 }
 
 if ! from_pypi; then
-	echo "PyPI gave no packages: using Debian's" >&2
+	echo "installing from PyPI failed: using Debian packages" >&2
 	from_debian
 fi
 .venv/bin/python -c 'import flask, gunicorn, fastapi, uvicorn, django'

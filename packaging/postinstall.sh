@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the user that Caddy runs as, and its folder. Runs after each installation
-# and upgrade, of the .deb and of the .rpm.
+# Creates the user that Caddy runs as, and its folders. Runs after each installation
+# and upgrade of the .deb and the .rpm.
 set -e
 
 getent group caddy >/dev/null || groupadd --system caddy
@@ -9,9 +9,10 @@ getent passwd caddy >/dev/null || useradd --system --gid caddy --home-dir /var/l
 install -d -m 0750 -o caddy -g caddy /var/lib/caddy
 install -d -m 0750 -o root -g caddy /etc/caddy/secrets
 
-# Not in a container or an image that is being made.
+# Skipped in containers and in image builds.
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
-	# An upgrade. The first start is the administrator's, once the Caddyfile is right.
+	# Restarts Caddy after an upgrade. The administrator starts it the first time,
+	# when the Caddyfile is complete.
 	systemctl try-restart caddy.service
 fi

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Leaves /var/lib/caddy, with certificates and what was handled, except when the
-# .deb is purged.
+# Keeps /var/lib/caddy, with certificates and handled deliveries, unless the .deb is
+# purged.
 set -e
 
 if [ -d /run/systemd/system ]; then

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Stops Caddy when the package goes, and not on an upgrade. A .deb says "remove",
-# an .rpm the number of versions that stay.
+# Stops Caddy when the package is removed, but not on an upgrade. dpkg passes "remove",
+# rpm passes the number of versions that remain.
 set -e
 
 case "$1" in

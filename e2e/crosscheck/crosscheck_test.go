@@ -1,9 +1,9 @@
-// Package crosscheck compares our verification and our signing with the vendors' own
-// libraries, in both directions: what `sign` makes, they accept, and what they sign,
-// we accept. A delivery that was changed must be refused by both, and where one
-// refuses what the other accepts, the difference is listed with its reason.
+// Package crosscheck compares verification and signing with the vendors' libraries. The
+// libraries accept deliveries that `sign` generates, and the module accepts deliveries
+// that the libraries sign. Both must refuse modified deliveries. If one refuses a
+// delivery that the other accepts, the difference is listed with its reason.
 //
-// The libraries are the rows of libraries.mjs (npm), judge.py (PyPI) and
+// The libraries are listed in libraries.mjs (npm), judge.py (PyPI) and
 // libraries_test.go (Go).
 package crosscheck
 
@@ -30,17 +30,17 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// leastLibraries is how many libraries must judge.
+// leastLibraries is the minimum number of libraries.
 const leastLibraries = 60
 
 var errRefused = errors.New("refused")
 
-// trial is a delivery that both judge.
+// trial is a delivery that the module and a library verify.
 type trial struct {
 	library library
-	kind    string // what was made, and by whom
-	change  string // what was changed in it, empty if nothing
-	must    bool   // both must refuse it
+	kind    string // the kind of the original delivery, and its signer
+	change  string // the modification, empty if none
+	must    bool   // whether both must refuse it
 	vector  conformance.Vector
 	secret  string
 	label   string
@@ -72,7 +72,7 @@ func TestWeAgreeWithTheVendorsLibraries(t *testing.T) {
 	for library, changes := range differences {
 		for change := range changes {
 			if !used[library+"/"+change] {
-				t.Errorf("the difference %s/%s is listed, but there is none", library, change)
+				t.Errorf("the difference %s/%s is listed, but both agree", library, change)
 			}
 		}
 	}
@@ -81,12 +81,12 @@ func TestWeAgreeWithTheVendorsLibraries(t *testing.T) {
 	}
 	for _, l := range all {
 		if agreed[l.Name] == 0 {
-			t.Errorf("%s %s judged nothing", l.Origin, l.Name)
+			t.Errorf("%s %s verified no delivery", l.Origin, l.Name)
 		}
 	}
 }
 
-// packages counts the libraries: a row may be another use of one.
+// packages returns the number of libraries: several rows can use the same one.
 func packages(all []library) int {
 	names := make(map[string]bool)
 	for _, l := range all {
@@ -96,22 +96,22 @@ func packages(all []library) int {
 	return len(names)
 }
 
-// compare holds our verdict on a delivery to the library's.
+// compare compares the module's verdict on a delivery with the library's.
 func compare(t *testing.T, x trial, theirs verdict, used map[string]bool) (agreed bool) {
 	t.Helper()
 	ours, reason := verified(t, x.vector)
 	listed := differences[x.library.Name][x.change]
 	switch {
 	case x.change == "" && (!ours || !theirs.Accepted):
-		t.Errorf("genuine: we say %t (%s), the library %t (%s)\n%v\n%.600s", ours, reason, theirs.Accepted, theirs.Why, x.vector.Request.Headers, x.vector.Request.Body)
+		t.Errorf("genuine: the module returns %t (%s), the library %t (%s)\n%v\n%.600s", ours, reason, theirs.Accepted, theirs.Why, x.vector.Request.Headers, x.vector.Request.Body)
 	case ours == theirs.Accepted && x.must && ours:
-		t.Error("changed, and both accept it")
+		t.Error("modified, but both accept it")
 	case ours != theirs.Accepted && listed == "":
-		t.Errorf("we say %t (%s), the library %t (%s): list the difference with its reason if it is meant", ours, reason, theirs.Accepted, theirs.Why)
+		t.Errorf("the module returns %t (%s), the library %t (%s): if this is intended, list the difference with its reason", ours, reason, theirs.Accepted, theirs.Why)
 	case ours != theirs.Accepted:
 		used[x.library.Name+"/"+x.change] = true
 		if ours && x.must {
-			t.Error("changed, and we accept it")
+			t.Error("modified, but the module accepts it")
 		}
 	default:
 		return true
@@ -119,7 +119,7 @@ func compare(t *testing.T, x trial, theirs verdict, used map[string]bool) (agree
 	return false
 }
 
-// verified reports whether the real handler accepts a delivery.
+// verified reports whether the handler accepts a delivery.
 func verified(t *testing.T, v conformance.Vector) (accepted bool, reason string) {
 	t.Helper()
 	v.Expect = "accept"
@@ -130,13 +130,13 @@ func verified(t *testing.T, v conformance.Vector) (accepted bool, reason string)
 	return result.Wrong == "", result.Wrong
 }
 
-// bodies are what is sent beside the provider's example.
+// bodies returns the bodies that are sent in addition to the provider's example.
 var bodies = map[string]func() []byte{
 	"utf8":  func() []byte { return document(10) },
 	"large": func() []byte { return document(200 << 10) },
 }
 
-// document is JSON with random text beyond ASCII, spelled as JSON.stringify does.
+// document returns JSON with random non-ASCII text, encoded like JSON.stringify.
 func document(size int) []byte {
 	random := make([]byte, size)
 	rand.Read(random) // never fails (crypto/rand)
@@ -144,7 +144,7 @@ func document(size int) []byte {
 		random[:8], time.Now().UnixMilli(), base64.RawURLEncoding.EncodeToString(random))
 }
 
-// ofOurs makes what `sign` makes, and changes it.
+// ofOurs returns deliveries like those of `sign`, and modified copies.
 func ofOurs(t *testing.T, l library) []trial {
 	t.Helper()
 	options := generator.Options{Provider: l.Preset, URL: "https://hooks.example.com/in?tenant=1"}
@@ -169,7 +169,7 @@ func ofOurs(t *testing.T, l library) []trial {
 	return all
 }
 
-// changed makes one delivery, and copies of it with something changed in each.
+// changed returns a genuine delivery and modified copies of it.
 func changed(t *testing.T, l library, kind string, options generator.Options) []trial {
 	t.Helper()
 	g, err := generator.New(options)
@@ -201,7 +201,7 @@ func changed(t *testing.T, l library, kind string, options generator.Options) []
 	return append(all, x)
 }
 
-// changed returns copies with another body, and each with one header changed or
+// changed returns copies with another body, and copies with one header modified or
 // missing.
 func (x trial) changed(bodySigned bool) []trial {
 	var all []trial
@@ -222,7 +222,7 @@ func (x trial) changed(bodySigned bool) []trial {
 	return all
 }
 
-// with returns a copy that was changed. must: both must refuse it.
+// with returns a modified copy. must is whether both must refuse it.
 func (x trial) with(change string, must bool, edit func(*conformance.Request)) trial {
 	x.change, x.must = change, must
 	x.vector.Request.Body = slices.Clone(x.vector.Request.Body)
@@ -231,7 +231,7 @@ func (x trial) with(change string, must bool, edit func(*conformance.Request)) t
 	return x
 }
 
-// trialOf is a delivery of a generator with the receiver that is set up for it.
+// trialOf returns a generated delivery with the receiver's config for it.
 func trialOf(t *testing.T, l library, kind string, g *generator.Generator, with generator.Mutation) trial {
 	t.Helper()
 	r, err := g.Make(with, "")
@@ -254,7 +254,7 @@ func vectorOf(config json.RawMessage, r *signature.Request) conformance.Vector {
 }
 
 // flipWord flips the lowest bit of a letter in the middle of a body, so that JSON
-// and forms stay what they are.
+// and forms stay valid.
 func flipWord(body []byte) {
 	for i := len(body) / 2; i < len(body)-1; i++ {
 		if letter(body[i-1]) && letter(body[i]) && letter(body[i+1]) {
@@ -264,10 +264,10 @@ func flipWord(body []byte) {
 	}
 }
 
-// letter: a to y, whose lowest bit makes another letter.
+// letter reports whether b is a to y: flipping its lowest bit results in a letter.
 func letter(c byte) bool { return c >= 'b' && c <= 'y' }
 
-// flipped returns a header's value with one bit flipped in its last letter or digit.
+// flipped returns a header value with one bit flipped in its last letter or digit.
 func flipped(value string) string {
 	b := []byte(value)
 	for i := len(b) * 3 / 4; i > 0; i-- {
@@ -279,7 +279,7 @@ func flipped(value string) string {
 	return string(b)
 }
 
-// ofTheirs has the libraries that can sign.
+// ofTheirs returns deliveries that the libraries sign.
 func ofTheirs(t *testing.T, all []library) []trial {
 	t.Helper()
 	type job struct {
@@ -331,7 +331,7 @@ func ofTheirs(t *testing.T, all []library) []trial {
 	return trials
 }
 
-// delivery is a trial as a library gets it.
+// delivery returns a trial in the format for libraries.
 func (x trial) delivery(t *testing.T) delivery {
 	t.Helper()
 	d := delivery{
@@ -347,10 +347,10 @@ func (x trial) delivery(t *testing.T) delivery {
 	return d
 }
 
-var update = flag.Bool("update", false, "write the table of libraries in docs/vectors.md anew")
+var update = flag.Bool("update", false, "update the table of libraries in docs/vectors.md")
 
-// TestTheDocumentationListsTheLibraries: docs/vectors.md says which presets their
-// vendors' libraries judge.
+// TestTheDocumentationListsTheLibraries checks the table in docs/vectors.md of presets
+// and vendors' libraries.
 func TestTheDocumentationListsTheLibraries(t *testing.T) {
 	prepared.Packages(t, "e2e/crosscheck")
 	const path, begin, end = "../../docs/vectors.md", "<!-- libraries: begin -->\n", "<!-- libraries: end -->\n"
@@ -361,14 +361,14 @@ func TestTheDocumentationListsTheLibraries(t *testing.T) {
 	before, rest, found := bytes.Cut(page, []byte(begin))
 	_, after, closed := bytes.Cut(rest, []byte(end))
 	if !found || !closed {
-		t.Fatalf("%s has no place for the table", path)
+		t.Fatalf("%s does not contain the marker of the table", path)
 	}
 	want := slices.Concat(before, []byte(begin), table(libraries(t)), []byte(end), after)
 	if bytes.Equal(page, want) {
 		return
 	}
 	if !*update {
-		t.Fatal("the table is old: run go test ./crosscheck -run Documentation -update")
+		t.Fatal("the table is out of date: run go test ./crosscheck -run Documentation -update")
 	}
 	if err := os.WriteFile(path, want, 0o600); err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-"""Lists the vendors' own libraries from PyPI, or has them judge deliveries, for the
+"""Lists the vendors' libraries from PyPI, or verifies deliveries with them, for the
 tests of this directory. The protocol is that of run.mjs. Versions are in
 requirements.txt.
 """
@@ -29,7 +29,7 @@ def google_auth(d):
 
     from google.oauth2 import id_token
 
-    # What Google publishes: here the key that the receiver is told to trust.
+    # Replaces the certificates that Google publishes with the key that the receiver trusts.
     certificates = json.dumps({d["label"]: certificate(d["secret"])}).encode()
 
     def request(url, method="GET", **_):
@@ -41,7 +41,7 @@ def google_auth(d):
 
 
 def certificate(public_key):
-    """Google publishes certificates: one for this key, signed by another."""
+    """Return a certificate for this key, signed by another, like those that Google publishes."""
     from datetime import datetime, timedelta, timezone
 
     from cryptography import x509
@@ -83,7 +83,7 @@ def judge(d):
     d["text"] = d["body"].decode(errors="replace")
     try:
         return {"accepted": LIBRARIES[d["library"]][1](d) is True, "why": ""}
-    except Exception as err:  # what a library raises is a refusal
+    except Exception as err:  # a library refuses a delivery with an exception
         return {"accepted": False, "why": f"{type(err).__name__}: {err}"}
 
 

@@ -1,12 +1,13 @@
-// The vendors' own libraries from npm, one row each: the preset that it is for and how
-// it verifies and, if it can, signs. Versions are in package.json.
+// The vendors' libraries from npm: the preset of each, and functions that verify and, if
+// the library can, sign. Versions are in package.json.
 //
-// verify is given a delivery: method, url, path (with query), headers (names in lower
-// case), body (a Buffer), text, secret, label and options (the provider as in Caddy's
-// config). It returns whether the library accepts it; what it throws is a refusal.
-// secretPrefix: what a secret begins with that it takes. own: it takes only bodies of the provider's own form. empty: it takes an empty body.
-// sign is given a body and the time in seconds, and returns the provider's config, the
-// headers, and the URL and the body where they are others.
+// verify accepts a delivery: method, url, path (with query), headers (lower-case names),
+// body (a Buffer), text, secret, label and options (the provider as in Caddy's config).
+// It returns whether the library accepts the delivery, or throws if it refuses it.
+// secretPrefix: the required prefix of secrets. own: the library accepts only bodies in
+// the provider's format. empty: it accepts an empty body.
+// sign accepts a body and the time in seconds. It returns the provider's config and the
+// headers, and the URL and the body if they differ.
 import { createSecretKey, randomBytes } from 'node:crypto'
 import { createRequire } from 'node:module'
 
@@ -18,7 +19,7 @@ const text = (n) => randomBytes(n).toString('base64url')
 const whsec = () => 'whsec_' + randomBytes(32).toString('base64')
 const secretOf = (secret) => ({ secrets: [{ secret }] })
 const fields = (d) => Object.fromEntries(new URLSearchParams(d.text))
-const quiet = async (promise) => { await promise; return true } // throws if it refuses
+const quiet = async (promise) => { await promise; return true } // throws if the library refuses
 
 function hubspot(d, signatureVersion, signature) {
   const { Signature } = require('@hubspot/api-client')
@@ -196,13 +197,13 @@ export const libraries = {
     },
   },
   '@polar-sh/sdk': {
-    preset: 'polar', secretPrefix: 'polar_whs_', // it takes every secret for text, as those of this form are
+    preset: 'polar', secretPrefix: 'polar_whs_', // it treats every secret as text, like secrets with this prefix
     verify(d) {
       const { validateEvent, WebhookVerificationError } = require('@polar-sh/sdk/webhooks')
       try {
         validateEvent(d.text, d.headers, d.secret)
       } catch (err) {
-        if (err instanceof WebhookVerificationError || err instanceof SyntaxError) throw err // else it is verified, and of no type that it knows
+        if (err instanceof WebhookVerificationError || err instanceof SyntaxError) throw err // otherwise it is verified, but has an unknown type
       }
       return true
     },
@@ -230,7 +231,7 @@ export const libraries = {
       await import('@shopify/shopify-api/adapters/node')
       const { shopifyApi } = await import('@shopify/shopify-api')
       const shopify = shopifyApi({ apiKey: 'key', apiSecretKey: d.secret, hostName: 'hooks.example.com', apiVersion: '2026-10', isEmbeddedApp: false, logger: { level: 0 } })
-      // What every webhook has and the signature does not cover.
+      // Required in every webhook, but not covered by the signature.
       const headers = { 'x-shopify-shop-domain': 'example.myshopify.com', 'x-shopify-api-version': '2026-10', ...d.headers }
       const result = await shopify.webhooks.validate({ rawBody: d.text, rawRequest: { method: d.method, url: d.path, headers }, rawResponse: {} })
       return result.valid || result.reason === 'missing_headers' && !result.missingHeaders.some((name) => /hmac/i.test(name))
@@ -409,7 +410,7 @@ export const libraries = {
     preset: 'aws-sns', own: true,
     verify(d) {
       const https = require('node:https'), { Readable } = require('node:stream')
-      https.get = (url, respond) => { // what it would fetch: here the certificate that the receiver is told to trust
+      https.get = (url, respond) => { // replaces the fetched certificate with the one that the receiver trusts
         const response = Readable.from(d.options.certificates)
         respond(Object.assign(response, { statusCode: 200 }))
         return response

@@ -17,19 +17,19 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/e2e/prepared"
 )
 
-// library is a vendor's own library, as run.mjs and judge.py list it.
+// library is a vendor's library, as listed by run.mjs and judge.py.
 type library struct {
 	Name         string `json:"name"`
 	Preset       string `json:"preset"`
 	Variant      string `json:"variant"`
-	SecretPrefix string `json:"secret_prefix"` // of the secrets that it takes
-	Own          bool   `json:"own"`           // it takes only bodies of the provider's own form
-	Empty        bool   `json:"empty"`         // it takes an empty body
-	Signs        bool   `json:"signs"`         // it makes deliveries, too
+	SecretPrefix string `json:"secret_prefix"` // required prefix of secrets
+	Own          bool   `json:"own"`           // accepts only bodies in the provider's format
+	Empty        bool   `json:"empty"`         // accepts an empty body
+	Signs        bool   `json:"signs"`         // can sign
 	Origin       string `json:"-"`             // npm, PyPI or Go
 }
 
-// delivery is one that a library judges.
+// delivery is the input of a library.
 type delivery struct {
 	Library string            `json:"library"`
 	Now     int64             `json:"now"`
@@ -42,13 +42,13 @@ type delivery struct {
 	Options json.RawMessage   `json:"options"`
 }
 
-// verdict is a library's answer.
+// verdict is the result of a library.
 type verdict struct {
 	Accepted bool   `json:"accepted"`
 	Why      string `json:"why"`
 }
 
-// goLibraries are those for Go. An error is a refusal.
+// goLibraries are the libraries for Go. They refuse a delivery with an error.
 var goLibraries = map[string]struct {
 	preset string
 	verify func(d delivery, r *http.Request) error
@@ -79,7 +79,7 @@ var goLibraries = map[string]struct {
 	}},
 }
 
-// libraries lists them all.
+// libraries returns all libraries.
 func libraries(t *testing.T) []library {
 	t.Helper()
 	all := append(listed(t, "npm", node("list")), listed(t, "PyPI", python(t, "list"))...)
@@ -100,7 +100,7 @@ func listed(t *testing.T, origin string, cmd *exec.Cmd) []library {
 	return all
 }
 
-// judge has the libraries judge deliveries, in their order.
+// judge returns the verdicts of the libraries on deliveries, in the same order.
 func judge(t *testing.T, all []library, deliveries []delivery) []verdict {
 	t.Helper()
 	origins := make(map[string]string)
@@ -152,7 +152,7 @@ func python(t *testing.T, args ...string) *exec.Cmd {
 	return exec.CommandContext(t.Context(), filepath.Join(prepared.PythonPackages(t, "e2e/crosscheck"), "python"), append([]string{"judge.py"}, args...)...)
 }
 
-// asked writes a document a line and reads one for each.
+// asked writes one document per line and reads one result for each.
 func asked(t *testing.T, cmd *exec.Cmd, deliveries []delivery) []verdict {
 	t.Helper()
 	var verdicts []verdict
@@ -162,12 +162,13 @@ func asked(t *testing.T, cmd *exec.Cmd, deliveries []delivery) []verdict {
 		verdicts = append(verdicts, v)
 	}
 	if len(verdicts) != len(deliveries) {
-		t.Fatalf("%v: %d verdicts on %d deliveries", cmd.Args, len(verdicts), len(deliveries))
+		t.Fatalf("%v: %d verdicts for %d deliveries", cmd.Args, len(verdicts), len(deliveries))
 	}
 	return verdicts
 }
 
-// lines runs a command with a JSON document a line as input, and returns its lines.
+// lines runs a command with one JSON document per input line, and returns its output
+// lines.
 func lines[T any](t *testing.T, cmd *exec.Cmd, input []T) [][]byte {
 	t.Helper()
 	var stdin, stdout, stderr bytes.Buffer

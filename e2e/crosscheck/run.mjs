@@ -1,13 +1,13 @@
-// Lists the libraries, has them sign, or has them judge deliveries, for the tests of this
-// directory:
+// Lists the libraries, signs with them, or verifies deliveries with them, for the tests of
+// this directory:
 //   node run.mjs list    prints a JSON object for each library
-//   node run.mjs sign    reads {library, body_b64, now}, prints what it signed
+//   node run.mjs sign    reads {library, body_b64, now}, prints signed deliveries
 //   node run.mjs judge   reads deliveries, prints {accepted, why}
-// All of it is one JSON document a line.
+// Input and output contain one JSON document per line.
 import { createInterface } from 'node:readline'
 import { libraries } from './libraries.mjs'
 
-// The libraries' clock is that of each delivery, so that a slow run is none too late.
+// Set the clock to the time of each delivery, so that a slow run does not make it stale.
 const RealDate = Date
 let now
 globalThis.Date = class extends RealDate {
@@ -16,7 +16,7 @@ globalThis.Date = class extends RealDate {
 }
 
 const print = (value) => process.stdout.write(JSON.stringify(value) + '\n')
-console.log = console.error // libraries that talk
+console.log = console.error // some libraries print to standard output
 
 async function judge(d) {
   now = d.now * 1000

@@ -1,5 +1,5 @@
-// Signs one delivery with the library of the provider that the argument names, and
-// prints it as JSON: the secret, the headers and the body.
+// Signs one delivery with the library of the provider in the argument, and prints the
+// secret, the headers and the body as JSON.
 import { randomBytes } from 'node:crypto'
 import { Webhook } from 'standardwebhooks'
 import { sign } from '@octokit/webhooks-methods'

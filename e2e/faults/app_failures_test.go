@@ -9,8 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// appFailures are the ways in which the app dies half-way, after it has read
-// the delivery.
+// appFailures are the ways in which the app fails after it has read the delivery.
 var appFailures = map[string]http.HandlerFunc{
 	"status 500": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
 	"reset":      func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
@@ -28,14 +27,14 @@ var appFailures = map[string]http.HandlerFunc{
 	},
 }
 
-// However the app, or a handler before it, fails on the first attempt: the
-// provider's retry gets through at once, and all further ones are duplicates.
-// Only an app that has begun to answer 200 has handled the delivery.
-func TestAFailureOfTheAppLetsTheRetryThrough(t *testing.T) {
+// After any failure of the app, or of a handler before it, the provider's retry is
+// forwarded immediately, and later ones are duplicates. A delivery counts as handled only
+// if the app has begun to respond with 200.
+func TestAfterAFailureOfTheAppTheRetryIsForwarded(t *testing.T) {
 	faults := []struct {
 		name    string
-		status  int   // what the provider sees, 0 for no whole answer
-		reached []int // the attempts that have reached the app, after a retry
+		status  int   // the provider's status, 0 for no complete response
+		reached []int // attempts that reached the app, including the retry
 	}{
 		{"status 500", http.StatusInternalServerError, []int{1, 2}},
 		{"reset", http.StatusBadGateway, []int{1, 2}},
@@ -68,7 +67,7 @@ func TestAFailureOfTheAppLetsTheRetryThrough(t *testing.T) {
 							return err
 						}
 						if got := a.reachedBy(d.id); !slices.Equal(got, fault.reached) {
-							t.Errorf("%s: after the retry the app was reached by the attempts %v, want %v", fault.name, got, fault.reached)
+							t.Errorf("%s: after the retry, attempts %v reached the app, want %v", fault.name, got, fault.reached)
 						}
 						return p.deliver(t.Context(), d)
 					})

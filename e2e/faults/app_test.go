@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// attemptHeader carries the number of an attempt through Caddy to the app.
+// attemptHeader contains the number of an attempt, for the app.
 const attemptHeader = "X-Attempt"
 
-// faultHeader asks the app, or a handler before it, to fail on this attempt.
+// faultHeader makes the app, or a handler before it, fail on this attempt.
 const faultHeader = "X-Fault"
 
-// app is the upstream: it remembers which attempts of which delivery reached it.
+// app is the upstream. It records the attempts of each delivery that reached it.
 type app struct {
 	*httptest.Server
 
 	mu       sync.Mutex
 	arrivals map[string][]int // attempts by delivery ID
 	total    int
-	changed  chan struct{} // closed and renewed with every arrival
+	changed  chan struct{} // closed and replaced at every arrival
 }
 
 func startApp(t *testing.T) *app {
@@ -36,7 +36,7 @@ func startApp(t *testing.T) *app {
 
 func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if _, err := io.Copy(io.Discard, r.Body); err != nil {
-		return // Caddy was killed while sending: the app never had it whole
+		return // Caddy was killed while sending: the app got no complete delivery
 	}
 	number, err := strconv.Atoi(r.Header.Get(attemptHeader))
 	if err != nil {
@@ -52,7 +52,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// record returns how many requests have reached the app so far.
+// record records a request, and returns how many have reached the app so far.
 func (a *app) record(id string, attempt int) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -70,8 +70,8 @@ func (a *app) reachedBy(id string) []int {
 	return append([]int(nil), a.arrivals[id]...)
 }
 
-// awaitMore waits until n more requests have reached the app: the last of them
-// is being handled at this moment.
+// awaitMore waits until n more requests have reached the app. The last of them is still
+// in progress.
 func (a *app) awaitMore(t *testing.T, n int) {
 	t.Helper()
 	a.mu.Lock()

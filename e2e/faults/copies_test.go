@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Two Caddys that share a Redis let one of all copies through.
-func TestCopiesSpreadOverTwoCaddysReachTheAppOnce(t *testing.T) {
+// Two Caddy instances that share Redis forward only one of all copies.
+func TestCopiesAtTwoCaddyInstancesReachTheAppOnce(t *testing.T) {
 	copies, deliveries := times(40, 200), times(50, 500)
 	redis := startRedis(t)
 	a := startApp(t)
@@ -27,5 +27,5 @@ func TestCopiesSpreadOverTwoCaddysReachTheAppOnce(t *testing.T) {
 	if f.reached != deliveries {
 		t.Errorf("%d deliveries reached the app %d times", deliveries, f.reached)
 	}
-	t.Logf("%d copies of each of %d deliveries over two caddys", copies, deliveries)
+	t.Logf("%d copies of each of %d deliveries over two Caddy instances", copies, deliveries)
 }

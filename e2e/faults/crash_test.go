@@ -2,9 +2,9 @@ package faults
 
 import "testing"
 
-// However often Caddy is killed: what was acknowledged never reaches the app
-// again, and what was not gets through, once its lease has passed.
-func TestInvariant08CrashesOfCaddyForgetNothingAcknowledgedAndBlockNothingElse(t *testing.T) {
+// After kill -9, acknowledged deliveries never reach the app again, and others are
+// forwarded after their lease has expired.
+func TestInvariant08CrashesForgetNoAcknowledgedDeliveryAndBlockNoOther(t *testing.T) {
 	stores := []struct {
 		name    string
 		store   func(*testing.T) string
@@ -27,7 +27,7 @@ func TestInvariant08CrashesOfCaddyForgetNothingAcknowledgedAndBlockNothingElse(t
 			p.replayAll()
 			f := p.kept(t, a)
 			if f.denied > 0 {
-				t.Errorf("%d attempts reached the app and were answered 503", f.denied)
+				t.Errorf("%d attempts reached the app but got 503", f.denied)
 			}
 			t.Logf("caddy was killed %d times", test.crashes)
 		})

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A full disk refuses deliveries, loses none, and forgets none that was
-// acknowledged. Only a crash before the disk has room again could do that.
+// While the disk is full, deliveries are refused, but none is lost, and no acknowledged
+// one is forgotten unless Caddy crashes before the disk has space.
 func TestAFullDiskOnlyDelays(t *testing.T) {
 	a := startApp(t)
 	s := startSite(t, a, "file STATE/replays.db", "30s")
@@ -21,8 +21,8 @@ func TestAFullDiskOnlyDelays(t *testing.T) {
 		}
 		a.awaitMore(t, 50)
 	})
-	// Handled while the disk was full means: remembered soon after, and blocked
-	// until then. Once no replay is refused, all of it has come to the disk.
+	// Deliveries that were handled while the disk was full are blocked until they are
+	// stored. When no replay is refused, all of them are on disk.
 	p.replayAll()
 	s.crash()
 	p.replayAll()
@@ -31,8 +31,7 @@ func TestAFullDiskOnlyDelays(t *testing.T) {
 	}
 }
 
-// limitFiles makes every write of Caddy fail that goes beyond so many bytes of
-// a file, as those beyond the end of a full disk do.
+// limitFiles makes writes of Caddy beyond a file size fail, like writes to a full disk.
 func (s *site) limitFiles(size string) {
 	s.t.Helper()
 	pid := strconv.Itoa(s.caddy.PID())

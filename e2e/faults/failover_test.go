@@ -12,16 +12,16 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/redisclient/redistest"
 )
 
-// topology is a Redis of several servers, of which one has all that is written.
+// topology is Redis with several servers, one of which accepts writes.
 type topology struct {
 	url string
-	// servers returns the primary that has a key, and a replica of it.
+	// servers returns the primary of a key, and its replica.
 	servers func(key string) (primary, replica *redistest.Server)
 }
 
 var topologies = map[string]func(*testing.T) topology{"cluster": startCluster, "sentinel": startSentinels}
 
-// startCluster starts three primaries with a replica each.
+// startCluster starts three primaries, each with a replica.
 func startCluster(t *testing.T) topology {
 	t.Helper()
 	primaries := redistest.StartCluster(t)
@@ -48,7 +48,7 @@ func startSentinels(t *testing.T) topology {
 		t.Fatal(err)
 	}
 	replica := redistest.Start(t, "--replicaof", host, port)
-	replica.Await("the replica to be in step", func() bool { return strings.Contains(replica.Do("INFO", "replication"), "master_link_status:up") })
+	replica.Await("the replica to be in sync", func() bool { return strings.Contains(replica.Do("INFO", "replication"), "master_link_status:up") })
 	var addresses []string
 	for range 3 {
 		config := filepath.Join(t.TempDir(), "sentinel.conf")
@@ -68,10 +68,9 @@ func startSentinels(t *testing.T) topology {
 	return topology{url, func(string) (*redistest.Server, *redistest.Server) { return primary, replica }}
 }
 
-// failOver kills the primary that has a key, at a moment at which all that was
-// acknowledged before is on its replica. It returns the deliveries that were
-// acknowledged since, until the replica had taken over: what of them was not
-// replicated is forgotten, as the documentation says.
+// failOver kills the primary of a key after all deliveries acknowledged so far are
+// replicated. It returns the deliveries that were acknowledged later, until the replica
+// was promoted. Those that were not replicated are forgotten, as documented.
 func (p *provider) failOver(redis topology, key string, progress func()) (gap []string) {
 	p.t.Helper()
 	before := p.ids()
@@ -88,7 +87,7 @@ func (p *provider) failOver(redis topology, key string, progress func()) (gap []
 	return gap
 }
 
-// ids returns the IDs of what was acknowledged so far.
+// ids returns the IDs of the acknowledged deliveries.
 func (p *provider) ids() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -99,10 +98,10 @@ func (p *provider) ids() []string {
 	return ids
 }
 
-// A primary dies under load and a replica takes over by itself. No delivery is lost.
-// None reaches the app again, but for those that were acknowledged about that moment
-// and that the replica did not have.
-func TestAFailoverForgetsOnlyWhatWasNotReplicated(t *testing.T) {
+// A primary dies under load and its replica is promoted automatically. No delivery is
+// lost, and only deliveries that were acknowledged during the failover and not replicated
+// reach the app again.
+func TestAFailoverForgetsOnlyUnreplicatedDeliveries(t *testing.T) {
 	for name, start := range topologies {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -117,22 +116,22 @@ func TestAFailoverForgetsOnlyWhatWasNotReplicated(t *testing.T) {
 			})
 			p.replayAll()
 			f := count(p, a)
-			t.Logf("%v; %d were acknowledged about the failover", f, len(gap))
+			t.Logf("%v; %d were acknowledged during the failover", f, len(gap))
 			if f.lost > 0 {
 				t.Errorf("%d deliveries were lost", f.lost)
 			}
 			for _, d := range p.acknowledged {
 				late := slices.ContainsFunc(a.reachedBy(d.id), func(attempt int) bool { return attempt > d.known })
 				if late && !slices.Contains(gap, d.id) {
-					t.Errorf("%s reached the app again, though it was not acknowledged about the failover", d.id)
+					t.Errorf("%s reached the app again, but was not acknowledged during the failover", d.id)
 				}
 			}
 		})
 	}
 }
 
-// The same with a queue, in which lost means that the app never gets it.
-func TestQueueAFailoverByItselfLosesOnlyWhatWasNotReplicated(t *testing.T) {
+// The same with a queue, where a lost delivery never reaches the app.
+func TestQueueAnAutomaticFailoverLosesOnlyUnreplicatedDeliveries(t *testing.T) {
 	for name, start := range topologies {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -152,7 +151,7 @@ func TestQueueAFailoverByItselfLosesOnlyWhatWasNotReplicated(t *testing.T) {
 				}
 			}
 			if lost := a.awaitHandled(safe); len(lost) > 0 {
-				t.Errorf("%d deliveries were lost, though none of them was acknowledged about the failover: %v", len(lost), lost[:min(5, len(lost))])
+				t.Errorf("%d deliveries were lost that were not acknowledged during the failover: %v", len(lost), lost[:min(5, len(lost))])
 			}
 			twice := 0
 			a.mu.Lock()
@@ -163,7 +162,7 @@ func TestQueueAFailoverByItselfLosesOnlyWhatWasNotReplicated(t *testing.T) {
 			}
 			handled := len(a.handled)
 			a.mu.Unlock()
-			t.Logf("%d accepted, %d of them about the failover, %d handled by the app, %d twice", len(safe)+len(gap), len(gap), handled, twice)
+			t.Logf("%d accepted, %d of them during the failover, %d handled by the app, %d twice", len(safe)+len(gap), len(gap), handled, twice)
 			if most := len(gap) + queueInFlight; twice > most {
 				t.Errorf("%d deliveries were handled twice, want at most the %d of the failover", twice, most)
 			}
@@ -171,6 +170,6 @@ func TestQueueAFailoverByItselfLosesOnlyWhatWasNotReplicated(t *testing.T) {
 	}
 }
 
-// queueInFlight is more than a queue has in flight at a time: what of that was
-// delivered, and not yet recorded on the replica, is delivered again.
+// queueInFlight is an upper limit for deliveries in flight. Those that were delivered,
+// but not yet recorded on the replica, are delivered again.
 const queueInFlight = 64

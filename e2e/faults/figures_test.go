@@ -7,27 +7,27 @@ import (
 	"time"
 )
 
-// figures are what a test has counted.
+// figures are the counts of a test.
 type figures struct {
 	deliveries   int
 	sent         int // attempts, replays included
-	acknowledged int // deliveries whose sender saw a 2xx
+	acknowledged int // deliveries whose sender got a 2xx
 	reached      int // requests that reached the app
 	twice        int // deliveries that reached the app more than once
-	again        int // of them, those that did so after they were acknowledged
-	denied       int // attempts that reached the app though they were answered 503
+	again        int // of them, those that were acknowledged before
+	denied       int // attempts that reached the app but got 503
 	lost         int // deliveries that never reached the app, or were never acknowledged
 	unavailable  int // 503s
-	unanswered   int // attempts that got no answer
+	unanswered   int // attempts without a response
 	blocked      time.Duration
 }
 
 func (f figures) String() string {
-	return fmt.Sprintf("%d deliveries, %d sent (%d answered 503, %d not answered), %d acknowledged, %d reached the app, %d twice (%d of them after being acknowledged), %d lost; a lost attempt blocked its retry for %v at most",
+	return fmt.Sprintf("%d deliveries, %d sent (%d answered 503, %d not answered), %d acknowledged, %d reached the app, %d twice (%d of them after being acknowledged), %d lost; a lost attempt blocked its retry for up to %v",
 		f.deliveries, f.sent, f.unavailable, f.unanswered, f.acknowledged, f.reached, f.twice, f.again, f.lost, f.blocked.Round(time.Millisecond))
 }
 
-// count compares the books of the provider with those of the app.
+// count compares the records of the provider with those of the app.
 func count(p *provider, a *app) figures {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -59,7 +59,7 @@ func count(p *provider, a *app) figures {
 	return f
 }
 
-// kept prints the figures and fails the test unless what always holds has held.
+// kept prints the figures and fails the test if a guarantee was violated.
 func (p *provider) kept(t *testing.T, a *app) figures {
 	t.Helper()
 	f := count(p, a)
@@ -71,13 +71,13 @@ func (p *provider) kept(t *testing.T, a *app) figures {
 		t.Errorf("%d deliveries were lost", f.lost)
 	}
 	if p.hasty > 0 {
-		t.Errorf("%d answers 503 had no Retry-After", p.hasty)
+		t.Errorf("%d responses with 503 had no Retry-After", p.hasty)
 	}
 	return f
 }
 
-// keptWithoutGap is kept for where Caddy itself never dies: there nothing
-// reaches the app twice, acknowledged or not.
+// keptWithoutGap is kept for tests in which Caddy never dies: then no delivery reaches
+// the app twice, acknowledged or not.
 func (p *provider) keptWithoutGap(t *testing.T, a *app) figures {
 	t.Helper()
 	f := p.kept(t, a)
@@ -85,7 +85,7 @@ func (p *provider) keptWithoutGap(t *testing.T, a *app) figures {
 		t.Errorf("%d deliveries reached the app twice", f.twice)
 	}
 	if f.denied > 0 {
-		t.Errorf("%d attempts reached the app and were answered 503", f.denied)
+		t.Errorf("%d attempts reached the app but got 503", f.denied)
 	}
 	return f
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// While Redis is down deliveries are refused with 503 and Retry-After; none of
-// them is lost by it and none reaches the app twice.
+// While Redis is down, deliveries are refused with 503 and Retry-After. None of them is
+// lost, and none reaches the app twice.
 func TestAnOutageOfRedisOnlyDelays(t *testing.T) {
 	outages := times(2, 12)
 	redis := startRedis(t)
@@ -28,7 +28,7 @@ func TestAnOutageOfRedisOnlyDelays(t *testing.T) {
 		t.Errorf("only %d deliveries were refused", f.unavailable)
 	}
 	if n := p.answers[http.StatusOK] + f.unavailable; n != f.sent {
-		t.Errorf("%d of %d attempts were answered otherwise than with 200 or 503: %v", f.sent-n, f.sent, p.answers)
+		t.Errorf("%d of %d attempts got a status other than 200 or 503: %v", f.sent-n, f.sent, p.answers)
 	}
 	t.Logf("redis was killed %d times", outages)
 }

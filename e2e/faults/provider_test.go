@@ -16,38 +16,37 @@ import (
 )
 
 const (
-	// patience bounds waiting for what certainly comes.
+	// patience limits the wait for events that must happen.
 	patience = 60 * time.Second
-	// retryPause is how long the provider waits before it tries again. Real
-	// ones wait for minutes.
+	// retryPause is the provider's delay before a retry. Real providers wait for
+	// minutes.
 	retryPause = 20 * time.Millisecond
 )
 
-// provider sends deliveries until they are acknowledged and keeps book of every
-// attempt.
+// provider sends deliveries until they are acknowledged, and records every attempt.
 type provider struct {
 	t      *testing.T
 	client *http.Client
-	urls   []string // the sites, any of which takes any delivery
+	urls   []string // the sites, which all accept every delivery
 
 	mu           sync.Mutex
 	parcels      []*parcel
 	acknowledged []*parcel
-	blocked      time.Duration // the longest that a lost attempt has blocked its retries
-	answers      map[int]int   // how many of each status; 0: none came
-	answered     chan struct{} // closed and renewed with every answer
+	blocked      time.Duration // the longest time that a lost attempt blocked its retries
+	answers      map[int]int   // number of responses by status; 0: no response
+	answered     chan struct{} // closed and replaced at every response
 	hasty        int           // 503s without Retry-After
-	random       *rand.Rand    // the same numbers in every run
+	random       *rand.Rand    // with a constant seed
 }
 
-// parcel is one delivery and what became of every attempt to send it.
+// parcel is a delivery with the results of all attempts.
 type parcel struct {
 	id       string
 	delivery delivery.Delivery
 
 	mu       sync.Mutex
-	statuses []int // by attempt, 0 if no answer came
-	known    int   // attempts begun when the first 2xx came; 0: none came
+	statuses []int // by attempt, 0 for no response
+	known    int   // attempts started before the first 2xx; 0: no 2xx
 	lost     time.Time
 }
 
@@ -62,11 +61,11 @@ func newProvider(t *testing.T, sites ...*site) *provider {
 	return p
 }
 
-// repeated is the content of every third delivery: GitHub sends the same bytes
-// each time a repository_dispatch has the same payload, and each is another one.
+// repeated is the content of every third delivery. Every repository_dispatch with the
+// same payload has the same bytes, but is a different delivery.
 const repeated = `{"action":"deploy","client_payload":{"to":"production"}}`
 
-// next makes a delivery that was never sent.
+// next returns a new delivery.
 func (p *provider) next() *parcel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -79,7 +78,7 @@ func (p *provider) next() *parcel {
 	return d
 }
 
-// send makes one attempt and returns the status, 0 if no answer came.
+// send makes one attempt and returns the status, 0 for no response.
 func (p *provider) send(ctx context.Context, d *parcel, header ...string) int {
 	d.mu.Lock()
 	d.statuses = append(d.statuses, 0)
@@ -92,7 +91,7 @@ func (p *provider) send(ctx context.Context, d *parcel, header ...string) int {
 	}
 	answer, err := request.Send(ctx, p.client, p.anySite())
 	if err != nil {
-		answer.Status = 0 // an answer cut short is none
+		answer.Status = 0 // an incomplete response does not count
 	}
 	p.note(d, attempt, answer)
 	return answer.Status
@@ -105,7 +104,7 @@ func (p *provider) anySite() string {
 	return p.urls[p.random.IntN(len(p.urls))]
 }
 
-// pick returns a number below n.
+// pick returns a random number below n.
 func (p *provider) pick(n int) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -137,8 +136,8 @@ func (p *provider) note(d *parcel, attempt int, answer delivery.Answer) {
 
 func acknowledges(status int) bool { return status >= 200 && status <= 299 }
 
-// deliver sends one delivery until it is acknowledged. Only a missing answer
-// and a 503 may come before.
+// deliver sends one delivery until it is acknowledged. It fails on any other result
+// than a 503 or a missing response.
 func (p *provider) deliver(ctx context.Context, d *parcel) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -148,18 +147,17 @@ func (p *provider) deliver(ctx context.Context, d *parcel) error {
 		case acknowledges(status):
 			return nil
 		case status != 0 && status != http.StatusServiceUnavailable:
-			return fmt.Errorf("delivery %s was answered %d", d.id, status)
+			return fmt.Errorf("delivery %s got %d", d.id, status)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("delivery %s was not acknowledged within %v; the last answer was %d", d.id, patience, status)
+			return fmt.Errorf("delivery %s was not acknowledged within %v; the last status was %d", d.id, patience, status)
 		case <-time.After(retryPause):
 		}
 	}
 }
 
-// replay sends an acknowledged delivery again, as somebody who has captured it
-// would.
+// replay sends an acknowledged delivery again, like an attacker who captured it.
 func (p *provider) replay(ctx context.Context) error {
 	p.mu.Lock()
 	if len(p.acknowledged) == 0 {
@@ -171,7 +169,7 @@ func (p *provider) replay(ctx context.Context) error {
 	return p.deliver(ctx, d)
 }
 
-// replayAll sends every acknowledged delivery once more.
+// replayAll replays every acknowledged delivery.
 func (p *provider) replayAll() {
 	p.t.Helper()
 	p.mu.Lock()
@@ -187,9 +185,8 @@ func (p *provider) replayAll() {
 	}
 }
 
-// underLoad does something while senders deliver one new delivery after the
-// other, and replay an old one after each. It returns when all that was begun
-// is acknowledged.
+// underLoad calls a function while senders deliver new deliveries and replay an old one
+// after each. It returns when all deliveries are acknowledged.
 func (p *provider) underLoad(senders int, something func()) {
 	p.t.Helper()
 	loading, done := context.WithCancel(p.t.Context())
@@ -208,7 +205,7 @@ func (p *provider) underLoad(senders int, something func()) {
 		})
 	}
 	func() {
-		defer done() // also when something ends the test
+		defer done() // also if the test ends early
 		something()
 	}()
 	if err := group.Wait(); err != nil {
@@ -216,7 +213,7 @@ func (p *provider) underLoad(senders int, something func()) {
 	}
 }
 
-// awaitRefusals waits until n more attempts were answered 503.
+// awaitRefusals waits until n more attempts got 503.
 func (p *provider) awaitRefusals(n int) {
 	p.t.Helper()
 	refused := func() (int, <-chan struct{}) {

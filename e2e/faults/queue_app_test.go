@@ -14,8 +14,7 @@ import (
 	"time"
 )
 
-// queueApp is the app behind a queue. It remembers how often it has handled
-// each delivery.
+// queueApp is the app behind a queue. It records how often it handled each delivery.
 type queueApp struct {
 	*httptest.Server
 
@@ -24,13 +23,13 @@ type queueApp struct {
 	sums    map[string]string // of the bodies that it handled
 	keys    map[string]string // the Webhook-Verified-Key of each
 	tries   map[string]int
-	wrong   []string // what should not have come
+	wrong   []string // invalid requests
 	down    bool     // connections are reset before a request is read
 	// unreliable makes every third request fail, in one of four ways.
 	unreliable bool
-	mended     bool // nothing fails any more
+	mended     bool // requests no longer fail
 	total      int
-	changed    chan struct{} // closed and renewed with every request
+	changed    chan struct{} // closed and replaced at every request
 }
 
 func startQueueApp(t *testing.T) *queueApp {
@@ -44,13 +43,13 @@ func startQueueApp(t *testing.T) *queueApp {
 	return a
 }
 
-// failures are the ways in which the app fails on its own.
+// failures are the ways in which the app itself fails.
 var failures = []string{"status 500", "reset", "cut short", "status 503"}
 
 func (a *queueApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	sum := sha256.New()
 	if _, err := io.Copy(sum, r.Body); err != nil {
-		return // Caddy was killed while sending: the app never had it whole
+		return // Caddy was killed while sending: the app got no complete delivery
 	}
 	id, failure := r.Header.Get("Webhook-Verified-Id"), a.begin(r)
 	switch {
@@ -66,7 +65,7 @@ func (a *queueApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// begin counts a request, and returns how it is to fail.
+// begin counts a request, and returns how it must fail.
 func (a *queueApp) begin(r *http.Request) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -93,14 +92,14 @@ func (a *queueApp) begin(r *http.Request) string {
 	return ""
 }
 
-// end notes that the app has handled a delivery.
+// end records that the app has handled a delivery.
 func (a *queueApp) end(id, sum, key string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.handled[id]++
 	a.sums[id] = sum
 	if before, again := a.keys[id]; again && before != key {
-		a.wrong = append(a.wrong, id+": its key is another one than before")
+		a.wrong = append(a.wrong, id+": its key changed")
 	}
 	a.keys[id] = key
 }
@@ -119,7 +118,7 @@ func (a *queueApp) set(change func(*queueApp)) {
 	change(a)
 }
 
-// requests returns how many requests there were, and what tells of the next.
+// requests returns the number of requests, and a channel that is closed at the next one.
 func (a *queueApp) requests() (int, <-chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -144,8 +143,8 @@ func (a *queueApp) awaitRequests(t *testing.T, n int) {
 	}
 }
 
-// awaitHandled waits until the app has handled all of ids, and returns those
-// that it has not. It gives up when the app has handled none for too long.
+// awaitHandled waits until the app has handled all ids, and returns those that it has
+// not. It gives up when the app handles none for too long.
 func (a *queueApp) awaitHandled(ids []string) (lost []string) { return a.awaitFor(ids, patience) }
 
 func (a *queueApp) awaitFor(ids []string, patience time.Duration) (lost []string) {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// address is one address behind which now one Redis stands, now another, as
-// where a cloud promotes a replica.
+// address is a stable address for changing Redis servers, as in a cloud that promotes
+// replicas.
 type address struct {
 	net.Listener
 
@@ -58,7 +58,7 @@ func (a *address) forward(near net.Conn) {
 	both.Wait()
 }
 
-// switchTo leads new connections elsewhere, and ends the old ones.
+// switchTo forwards new connections to another server, and closes the old ones.
 func (a *address) switchTo(to string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -82,10 +82,10 @@ func (r *redisServer) command(args ...string) {
 	}
 }
 
-// A replica takes the place of a Redis that dies, behind one address. What the
-// old one had not passed on is lost with it, and is counted apart: replication
-// is asynchronous. All else is delivered, and Caddy needs no restart.
-func TestQueueAFailoverOfRedisLosesOnlyWhatWasNotReplicated(t *testing.T) {
+// A replica replaces a Redis server that dies, behind one address. Deliveries that were
+// not replicated are lost and counted separately, because replication is asynchronous. All
+// others are delivered, and Caddy needs no restart.
+func TestQueueAFailoverOfRedisLosesOnlyUnreplicatedDeliveries(t *testing.T) {
 	primary, replica := startRedis(t), startRedis(t)
 	host, port, _ := net.SplitHostPort(primary.address)
 	replica.command("replicaof", host, port)
@@ -113,6 +113,6 @@ func TestQueueAFailoverOfRedisLosesOnlyWhatWasNotReplicated(t *testing.T) {
 	lost := a.awaitFor(ids, 40*time.Second)
 	t.Logf("%d accepted, %d lost by the failover (acknowledged, not yet replicated and not yet delivered)", len(ids), len(lost))
 	if len(lost) > len(ids)/10 {
-		t.Errorf("%d of %d were lost: more than what was on its way", len(lost), len(ids))
+		t.Errorf("%d of %d were lost: more than were in flight", len(lost), len(ids))
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/delivery"
 )
 
-// queueStores are the engines, each with a server of its own.
+// queueStores are the engines, each with a separate server.
 var queueStores = []struct {
 	name string
 	on   func(*testing.T) (queueStore, *redisServer)
@@ -27,10 +27,10 @@ var queueStores = []struct {
 	}},
 }
 
-// However often Caddy is killed, and however the app fails: what was answered
-// with success is delivered. The app handles a delivery twice only if Caddy died
-// between its work and the record of it.
-func TestQueueCrashesLoseNothingAcknowledged(t *testing.T) {
+// Acknowledged deliveries are delivered after any crash of Caddy and any failure of the
+// app. The app handles a delivery twice only if Caddy died between the app's work and the
+// record of it.
+func TestQueueCrashesLoseNoAcknowledgedDelivery(t *testing.T) {
 	for _, test := range queueStores {
 		t.Run(test.name, func(t *testing.T) {
 			a := startQueueApp(t)
@@ -53,8 +53,8 @@ func TestQueueCrashesLoseNothingAcknowledged(t *testing.T) {
 	}
 }
 
-// While Redis is down the provider gets 503; what was answered with success
-// before is delivered afterwards.
+// While Redis is down, the provider gets 503. Deliveries acknowledged before are delivered
+// afterwards.
 func TestQueueAnOutageOfRedisOnlyDelays(t *testing.T) {
 	outages := times(2, 12)
 	redis := startRedis(t)
@@ -78,7 +78,7 @@ func TestQueueAnOutageOfRedisOnlyDelays(t *testing.T) {
 }
 
 // The app is down for the whole run, then up.
-func TestQueueHoldsWhatADownAppCannotTake(t *testing.T) {
+func TestQueueStoresDeliveriesWhileTheAppIsDown(t *testing.T) {
 	for _, test := range queueStores {
 		t.Run(test.name, func(t *testing.T) {
 			on, _ := test.on(t)
@@ -90,7 +90,7 @@ func TestQueueHoldsWhatADownAppCannotTake(t *testing.T) {
 			n := times(200, 60_000)
 			sendNew(t, p, n)
 			if state := s.state(); state.Waiting+state.InFlight != int64(n) {
-				t.Errorf("of %d deliveries %d wait and %d are in flight", n, state.Waiting, state.InFlight)
+				t.Errorf("of %d deliveries, %d are waiting and %d in flight", n, state.Waiting, state.InFlight)
 			}
 			a.restart(t, address)
 			if f := p.settle(t, a, false); f.accepted != n {
@@ -100,7 +100,7 @@ func TestQueueHoldsWhatADownAppCannotTake(t *testing.T) {
 	}
 }
 
-// sendNew sends n new deliveries, each until it is acknowledged.
+// sendNew sends n new deliveries until they are acknowledged.
 func sendNew(t *testing.T, p *provider, n int) {
 	t.Helper()
 	var group errgroup.Group
@@ -113,7 +113,7 @@ func sendNew(t *testing.T, p *provider, n int) {
 	}
 }
 
-// restart starts the app again at the address that it had.
+// restart restarts the app at the same address.
 func (a *queueApp) restart(t *testing.T, address string) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -134,8 +134,7 @@ func (a *queueApp) restart(t *testing.T, address string) {
 	}
 }
 
-// Reloads, also those that change the options of the queue, lose nothing and
-// repeat nothing.
+// Reloads, including those that change options of the queue, lose and repeat no delivery.
 func TestQueueReloadsUnderLoadLoseNothingAndRepeatNothing(t *testing.T) {
 	for _, test := range queueStores {
 		t.Run(test.name, func(t *testing.T) {
@@ -159,9 +158,9 @@ func TestQueueReloadsUnderLoadLoseNothingAndRepeatNothing(t *testing.T) {
 	}
 }
 
-// Two Caddys share a queue in Redis. One of them is killed again and again: what
-// was in flight there is delivered by the other.
-func TestQueueTwoCaddysShareARedis(t *testing.T) {
+// Two Caddy instances share a queue in Redis. One of them is killed repeatedly, and the
+// other delivers what was in flight there.
+func TestQueueTwoCaddyInstancesShareRedis(t *testing.T) {
 	redis := startRedis(t)
 	a := startQueueApp(t)
 	a.unreliable = true
@@ -181,8 +180,8 @@ func TestQueueTwoCaddysShareARedis(t *testing.T) {
 	p.settle(t, a, true)
 }
 
-// A full disk and a full queue refuse deliveries with 503; what was answered
-// with success is delivered.
+// While the disk or the queue is full, deliveries are refused with 503. Acknowledged ones
+// are delivered.
 func TestQueueAFullDiskOnlyDelays(t *testing.T) {
 	a := startQueueApp(t)
 	s := startQueueSite(t, a, queueFile, "")
@@ -223,8 +222,8 @@ func TestQueueAFullQueueOnlyDelays(t *testing.T) {
 	}
 }
 
-// The app takes longer than an attempt may, or than a lease lasts in Redis: the
-// delivery stays in flight at one Caddy.
+// The app takes longer than the lease in Redis, and the delivery stays in flight at one
+// Caddy instance.
 func TestQueueALeaseIsRenewedWhileTheAppWorks(t *testing.T) {
 	redis := startRedis(t)
 	a := startQueueApp(t)
@@ -243,8 +242,8 @@ func TestQueueALeaseIsRenewedWhileTheAppWorks(t *testing.T) {
 	p.settle(t, a, false)
 }
 
-// Bodies that do not fit into an entry come through whole, also over a crash.
-func TestQueueLargeBodiesComeThroughWhole(t *testing.T) {
+// Bodies that do not fit into an entry are delivered completely, also after a crash.
+func TestQueueLargeBodiesAreDeliveredCompletely(t *testing.T) {
 	for _, test := range queueStores {
 		t.Run(test.name, func(t *testing.T) {
 			on, _ := test.on(t)
@@ -269,16 +268,16 @@ func TestQueueLargeBodiesComeThroughWhole(t *testing.T) {
 			p.settle(t, a, false)
 			for i, id := range ids {
 				if a.sums[id] != sumOf(p.parcels[i].delivery.Body) {
-					t.Errorf("%s: the app got other bytes", id)
+					t.Errorf("%s: the app got a different body", id)
 				}
 			}
 		})
 	}
 }
 
-// An app that dies in the middle of its answer does not take Caddy with it,
-// neither now nor after a restart.
-func TestQueueAnAppThatDiesHalfWayDoesNotEndCaddy(t *testing.T) {
+// An app that dies during its response does not stop Caddy, neither now nor after a
+// restart.
+func TestQueueAnAppThatDiesDuringItsResponseDoesNotStopCaddy(t *testing.T) {
 	a := startQueueApp(t)
 	s := startQueueSite(t, a, queueFile, "retry 200ms")
 	p := newProvider(t, s)
@@ -292,7 +291,7 @@ func TestQueueAnAppThatDiesHalfWayDoesNotEndCaddy(t *testing.T) {
 	}
 	p.settle(t, a, false)
 	if err := s.caddy.Command(t.Context(), "version").Run(); err != nil || s.caddy.PID() != before {
-		t.Errorf("caddy is another process than before: %v", err)
+		t.Errorf("caddy was restarted: %v", err)
 	}
 	poisoned := p.next()
 	poisoned.delivery = poisoned.delivery.With(faultHeader, "always cut short")
@@ -301,13 +300,13 @@ func TestQueueAnAppThatDiesHalfWayDoesNotEndCaddy(t *testing.T) {
 	}
 	a.awaitRequests(t, 2)
 	s.crash()
-	a.awaitRequests(t, 3) // it is tried again, and Caddy is alive
+	a.awaitRequests(t, 3) // the delivery is retried, so Caddy is running
 	sendNew(t, p, 20)
 	p.settle(t, a, false, poisoned.id)
 }
 
-// A delivery that always times out does not hold up a thousand good ones.
-func TestQueueAPoisonedDeliveryHoldsUpNobody(t *testing.T) {
+// A delivery that always times out does not delay a thousand others.
+func TestQueueAPoisonedDeliveryDoesNotDelayOthers(t *testing.T) {
 	for _, test := range queueStores {
 		t.Run(test.name, func(t *testing.T) {
 			on, _ := test.on(t)
@@ -323,7 +322,7 @@ func TestQueueAPoisonedDeliveryHoldsUpNobody(t *testing.T) {
 			p.settle(t, a, false, poisoned.id)
 			s.awaitState("without waiting entries", func(s queueState) bool { return s.Dead == 1 && s.Waiting == 0 && s.InFlight == 0 })
 
-			// An operator looks at it, and has it delivered once the app is mended.
+			// An operator inspects the delivery, and retries it after the app is repaired.
 			var dead []struct {
 				State string `json:"state"`
 			}
@@ -331,19 +330,19 @@ func TestQueueAPoisonedDeliveryHoldsUpNobody(t *testing.T) {
 				t.Fatalf("the dead entries are %+v, %v", dead, err)
 			}
 			if out := string(s.queue("retry", "orders", "--state", "dead", "--dry-run")); !strings.Contains(out, "1") {
-				t.Errorf("the dry run says %s", out)
+				t.Errorf("the dry run prints %s", out)
 			}
 			a.set(func(a *queueApp) { a.mended = true })
 			s.queue("retry", "orders", "--state", "dead")
 			if lost := a.awaitHandled([]string{poisoned.id}); len(lost) > 0 {
-				t.Error("the dead delivery was not delivered when it was retried by hand")
+				t.Error("the dead delivery was not delivered by a manual retry")
 			}
 		})
 	}
 }
 
-// Each deliver block gets what belongs to it, also when a reload swaps two
-// while entries wait.
+// Each deliver block gets the deliveries of its queue, also if a reload swaps two blocks
+// while entries are waiting.
 func TestQueueAReloadThatSwapsTwoQueuesSendsEachToItsOwnApp(t *testing.T) {
 	one, two := startQueueApp(t), startQueueApp(t)
 	block := func(path, name string, app *queueApp) string {
@@ -376,7 +375,7 @@ func TestQueueAReloadThatSwapsTwoQueuesSendsEachToItsOwnApp(t *testing.T) {
 	first := len(p.parcels)
 	p.mu.Unlock()
 	sendNew(t, p, 20)
-	// The other order, and other paths.
+	// In another order, with other paths.
 	s.write(config(block("/b/webhooks/github", "second", two), block("/a/webhooks/github", "first", one)))
 	s.reload()
 	s.queue("resume", "first")
@@ -387,12 +386,12 @@ func TestQueueAReloadThatSwapsTwoQueuesSendsEachToItsOwnApp(t *testing.T) {
 		ids[which] = append(ids[which], d.id)
 	}
 	if lost := one.awaitHandled(ids[0]); len(lost) > 0 {
-		t.Errorf("the first app has not got %v", lost)
+		t.Errorf("the first app did not get %v", lost)
 	}
 	if lost := two.awaitHandled(ids[1]); len(lost) > 0 {
-		t.Errorf("the second app has not got %v", lost)
+		t.Errorf("the second app did not get %v", lost)
 	}
 	if len(one.handled) != 20 || len(two.handled) != 20 {
-		t.Errorf("the apps have got %d and %d deliveries, want 20 each", len(one.handled), len(two.handled))
+		t.Errorf("the apps got %d and %d deliveries, want 20 each", len(one.handled), len(two.handled))
 	}
 }

@@ -47,7 +47,7 @@ http://SITE {
 }
 `
 
-// queueStore is where a site keeps its queue, and what was handled.
+// queueStore is the stores of a site, for handled deliveries and for its queue.
 type queueStore struct{ replay, queue string }
 
 var queueFile = queueStore{"file STATE/replays.db", "file STATE/queue.db"}
@@ -57,8 +57,8 @@ func (r *redisServer) queueStore() queueStore {
 	return queueStore{r.store(), "redis redis://" + r.address + "/0"}
 }
 
-// startQueueSite starts a Caddy with a queue in front of the app. options are of
-// the webhook_queue block, one a line.
+// startQueueSite starts a Caddy with a queue in front of the app. options are options of
+// the webhook_queue block, one per line.
 func startQueueSite(t *testing.T, a *queueApp, on queueStore, options string) *site {
 	t.Helper()
 	return startQueueSiteFor(t, a.Listener.Addr().String(), on, options)
@@ -87,7 +87,7 @@ func (s *site) configureQueue(on queueStore, options string) {
 	s.write(strings.NewReplacer("STORE", on.replay, "QUEUE", on.queue, "OPTIONS", options).Replace(queueCaddyfile))
 }
 
-// queueFigures are what a test of the queue has counted.
+// queueFigures are the counts of a queue test.
 type queueFigures struct {
 	accepted, handled, twice, lost, dead, unavailable, unanswered int
 }
@@ -97,10 +97,10 @@ func (f queueFigures) String() string {
 		f.accepted, f.unavailable, f.unanswered, f.handled, f.twice, f.lost, f.dead)
 }
 
-// settle waits until the app has handled all that was accepted, prints the
-// figures, and fails the test if anything acknowledged is lost. twice says
-// whether the app may have handled a delivery twice: only where Caddy or the
-// store died between the app's work and its record.
+// settle waits until the app has handled all accepted deliveries, prints the figures, and
+// fails the test if an acknowledged delivery is lost. twice is whether the app may have
+// handled a delivery twice, which is allowed only if Caddy or the store died between the
+// app's work and its record.
 func (p *provider) settle(t *testing.T, a *queueApp, mayRepeat bool, dead ...string) queueFigures {
 	t.Helper()
 	p.mu.Lock()
@@ -129,18 +129,18 @@ func (p *provider) settle(t *testing.T, a *queueApp, mayRepeat bool, dead ...str
 		t.Errorf("%d acknowledged deliveries were lost, the first of them %v", f.lost, lost[:min(5, len(lost))])
 	}
 	if f.twice > 0 && !mayRepeat {
-		t.Errorf("the app has handled %d deliveries twice", f.twice)
+		t.Errorf("the app handled %d deliveries twice", f.twice)
 	}
 	if hasty > 0 {
-		t.Errorf("%d answers 503 had no Retry-After", hasty)
+		t.Errorf("%d responses with 503 had no Retry-After", hasty)
 	}
 	if len(wrong) > 0 {
-		t.Errorf("%d deliveries were not as they should be: %v", len(wrong), wrong[0])
+		t.Errorf("%d requests were invalid: %v", len(wrong), wrong[0])
 	}
 	return f
 }
 
-// queueState is what `caddy verify-webhook queue --json` says of a queue.
+// queueState is the state of a queue in `caddy verify-webhook queue --json`.
 type queueState struct {
 	Waiting  int64 `json:"waiting"`
 	InFlight int64 `json:"in_flight"`
@@ -157,7 +157,7 @@ func (s *site) queue(args ...string) []byte {
 	return out
 }
 
-// state asks the running Caddy for the state of the queue.
+// state returns the state of the queue in the running Caddy.
 func (s *site) state() queueState {
 	s.t.Helper()
 	var all []queueState
@@ -168,7 +168,7 @@ func (s *site) state() queueState {
 	return all[0]
 }
 
-// awaitState waits until the queue is as it should be.
+// awaitState waits until the queue has the expected state.
 func (s *site) awaitState(what string, is func(queueState) bool) {
 	s.t.Helper()
 	deadline := time.Now().Add(patience)

@@ -8,8 +8,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/redisserver"
 )
 
-// redisServer is a real Redis, or Valkey, that has every write on disk before
-// it answers.
+// redisServer is a real Redis or Valkey server that syncs every write to disk before it
+// responds.
 type redisServer struct {
 	t       *testing.T
 	address string
@@ -39,8 +39,8 @@ func (r *redisServer) start() {
 	}, process.Accepts(r.address))
 }
 
-// kill ends the server as a crash would.
+// kill kills the server like a crash.
 func (r *redisServer) kill() { r.process.Kill() }
 
-// store is what stands behind `store` in a Caddyfile.
+// store returns the arguments of `store` in a Caddyfile.
 func (r *redisServer) store() string { return "redis redis://" + r.address + "/0" }

@@ -13,7 +13,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay/file"
 )
 
-// Reloads keep what a store remembers, whether or not they change its options. The
+// Reloads keep the content of a store, whether or not they change its options. The
 // senders open a connection for each delivery, as providers do.
 func TestReloadsUnderLoadLoseNothingAndRepeatNothing(t *testing.T) {
 	t.Run("file, unchanged", func(t *testing.T) {
@@ -51,24 +51,24 @@ func reloadUnderLoad(t *testing.T, stores []string) {
 	t.Logf("the config was loaded %d times", reloads)
 }
 
-// A config that cannot be loaded changes nothing, whichever step it fails at,
-// nor does it keep a later one from being loaded.
+// A config that cannot be loaded changes nothing, regardless of the step that fails, and
+// does not prevent loading a later one.
 func TestABrokenConfigKeepsTheRunningState(t *testing.T) {
 	const store = "file STATE/replays.db"
 	whole := strings.Replace(caddyfile, "STORE", store, 1)
 	broken := []namedConfig{
-		{"a typing error", strings.Replace(whole, "lease", "leese", 1)},
+		{"a typo", strings.Replace(whole, "lease", "leese", 1)},
 		{"an unknown option of the store", strings.Replace(caddyfile, "STORE", store+" {\n max_entrees 1\n }", 1)},
 		{"a secret that is not set", strings.Replace(whole, "{env.GITHUB_SECRET}", "{env.NO_SUCH_SECRET}", 1)},
 		{"a store that cannot be opened", strings.Replace(caddyfile, "STORE", "file /dev/null/replays.db", 1)},
-		{"an upstream that is none", strings.Replace(whole, "reverse_proxy APP", "reverse_proxy {\n transport none\n }", 1)},
-		{"an address that is taken", strings.Replace(whole, "bind 127.0.0.1", "bind 192.0.2.1", 1)},
+		{"an invalid upstream", strings.Replace(whole, "reverse_proxy APP", "reverse_proxy {\n transport none\n }", 1)},
+		{"an address that is in use", strings.Replace(whole, "bind 127.0.0.1", "bind 192.0.2.1", 1)},
 	}
 	a := startApp(t)
 	s := startSite(t, a, store, "30s")
 	broken = append(broken, storesThatCannotBeOpened(t)...)
 	p := newProvider(t, s)
-	// A new connection can reach a config whose start fails in the end.
+	// A new connection can reach a config whose start fails later.
 	p.client.Transport = &http.Transport{DisableKeepAlives: true}
 	p.underLoad(4, func() {
 		for range times(1, 10) {
@@ -90,7 +90,7 @@ func TestABrokenConfigKeepsTheRunningState(t *testing.T) {
 
 type namedConfig struct{ name, config string }
 
-// storesThatCannotBeOpened are configs that are valid: only their start fails.
+// storesThatCannotBeOpened are valid configs whose start fails.
 func storesThatCannotBeOpened(t *testing.T) []namedConfig {
 	t.Helper()
 	with := func(store string) string { return strings.Replace(caddyfile, "STORE", store, 1) }
@@ -107,12 +107,12 @@ func storesThatCannotBeOpened(t *testing.T) []namedConfig {
 	}
 	return []namedConfig{
 		{"a store that another process uses", with("file " + locked)},
-		{"a store that is damaged", with("file " + damaged)},
+		{"a corrupt store", with("file " + damaged)},
 		{"a Redis that refuses the login", with("redis redis://nobody:wrong@" + startRedis(t).address)},
 	}
 }
 
-// `caddy validate && caddy reload` is everybody's way to deploy.
+// `caddy validate && caddy reload` is the usual way to deploy.
 func TestValidateLeavesTheRunningStoreAlone(t *testing.T) {
 	const store = "file STATE/replays.db"
 	a := startApp(t)

@@ -43,18 +43,18 @@ http://SITE {
 }
 `
 
-// site is a Caddy in front of an app, with one store for its life, which it may
-// share with another site. Its address and its state outlive its process.
+// site is a Caddy in front of an app, with one store, which it can share with another
+// site. Its address and its state persist across restarts of the process.
 type site struct {
 	t      *testing.T
 	url    string
 	config sidecar.Config
-	fill   *strings.Replacer // all but the store
+	fill   *strings.Replacer // everything except the store
 	caddy  *sidecar.Sidecar
 }
 
-// startSite starts a Caddy. store is what stands behind `store` in the
-// Caddyfile; STATE in it is a folder that outlives crashes.
+// startSite starts a Caddy. store contains the arguments of `store` in the Caddyfile;
+// STATE in it is a folder that persists across crashes.
 func startSite(t *testing.T, a *app, store, lease string) *site {
 	t.Helper()
 	address := process.Address(t)
@@ -70,7 +70,7 @@ func startSite(t *testing.T, a *app, store, lease string) *site {
 	return s
 }
 
-// configure writes the Caddyfile, to be loaded by start or reload.
+// configure writes the Caddyfile for start or reload.
 func (s *site) configure(store string) {
 	s.write(strings.Replace(caddyfile, "STORE", store, 1))
 }
@@ -87,7 +87,7 @@ func (s *site) start() {
 	s.caddy = sidecar.Run(s.t, s.config)
 }
 
-// crash kills Caddy as kill -9 does and starts it again on what it has left.
+// crash kills Caddy with SIGKILL and restarts it with its remaining state.
 func (s *site) crash() {
 	s.t.Helper()
 	s.caddy.Kill()
@@ -101,7 +101,7 @@ func (s *site) reload() {
 	}
 }
 
-// validate runs `caddy validate` on the Caddyfile as it is now.
+// validate runs `caddy validate` on the current Caddyfile.
 func (s *site) validate() {
 	s.t.Helper()
 	out, err := s.caddy.Command(s.t.Context(), "validate", "--config", s.config.Caddyfile, "--adapter", "caddyfile").CombinedOutput()

@@ -1,5 +1,5 @@
-// Package inspector tests the page of webhook_inspector in a real browser, against
-// a real Caddy.
+// Package inspector tests the page of webhook_inspector with a real browser and a real
+// Caddy.
 package inspector
 
 import (
@@ -27,10 +27,10 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
-// pictures has the pictures in docs/inspector.md made anew:
+// pictures updates the screenshots in docs/inspector.md:
 //
 //	go test ./inspector -run TestPictures -pictures
-var pictures = flag.Bool("pictures", false, "write the pictures of docs/inspector.md")
+var pictures = flag.Bool("pictures", false, "write the screenshots of docs/inspector.md")
 
 const (
 	githubSecret = "the secret of the GitHub endpoint"
@@ -76,7 +76,7 @@ http://localhost:PORT {
 }
 `
 
-// world is a Caddy with an inspector, and a browser that shows it.
+// world is a Caddy with an inspector, and a browser that displays it.
 type world struct {
 	t         *testing.T
 	site      string
@@ -122,7 +122,7 @@ func openBrowser(t *testing.T) context.Context {
 		}
 	}
 	if path == "" {
-		t.Fatal("no Chromium: run e2e/prepare.sh")
+		t.Fatal("Chromium is missing: run e2e/prepare.sh")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()))
 	allocator, cancelAllocator := chromedp.NewExecAllocator(t.Context(), options...)
@@ -135,7 +135,7 @@ func openBrowser(t *testing.T) context.Context {
 	return browser
 }
 
-// run does something in the browser.
+// run executes actions in the browser.
 func (w *world) run(actions ...chromedp.Action[chromedp.Void]) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.browser, within)
@@ -145,7 +145,7 @@ func (w *world) run(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// get returns the value of an action in the browser.
+// get runs an action in the browser and returns its value.
 func get[T any](w *world, action chromedp.Action[T]) T {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.browser, within)
@@ -157,13 +157,13 @@ func get[T any](w *world, action chromedp.Action[T]) T {
 	return result
 }
 
-// eval returns what an expression has in the page.
+// eval returns the value of an expression in the page.
 func eval[T any](w *world, expression string) T {
 	w.t.Helper()
 	return get(w, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
-// until waits until an expression is true in the page.
+// until waits until an expression in the page is true.
 func (w *world) until(expression string) {
 	w.t.Helper()
 	get(w, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(within)))
@@ -186,7 +186,7 @@ func github(id string) delivery.Delivery {
 	return delivery.GitHub(githubSecret, id, "push", []byte(`{"ref":"refs/heads/`+id+`"}`))
 }
 
-// inQuotes is a delivery of a provider that was given the secret in quotes.
+// inQuotes returns a delivery that the provider signed with the secret in quotes.
 func inQuotes() delivery.Delivery {
 	return delivery.Stripe(`"`+stripeSecret+`"`, time.Now(), []byte(`{"id":"evt_1","object":"event","type":"invoice.paid"}`))
 }
@@ -216,7 +216,7 @@ func TestARefusedDeliveryIsExplained(t *testing.T) {
 	w.open()
 	w.send(inQuotes())
 	w.until(`document.querySelectorAll("#rows tr").length === 1`)
-	// With the keyboard alone.
+	// With the keyboard only.
 	w.run(chromedp.KeyEvent("j"), chromedp.KeyEvent("\r"))
 	w.until(`!!document.querySelector(".explain")`)
 	w.run(chromedp.KeyEvent("e"))
@@ -229,8 +229,9 @@ func TestARefusedDeliveryIsExplained(t *testing.T) {
 	w.until(`document.getElementById("detail").hidden`)
 }
 
-// TestWhatASenderWroteIsText has markup in every place that a sender can write to.
-func TestWhatASenderWroteIsText(t *testing.T) {
+// TestContentOfASenderIsText sends markup in every part of a delivery that a sender
+// controls.
+func TestContentOfASenderIsText(t *testing.T) {
 	w := start(t, "capture {\n bodies 64KiB\n}")
 	w.open()
 	const attack = `<img src=x onerror="window.hit=1"><script>window.hit=1</script>`
@@ -247,18 +248,18 @@ func TestWhatASenderWroteIsText(t *testing.T) {
 		}
 	}
 	if eval[bool](w, `window.hit === 1 || document.querySelectorAll("img, #detail script, #rows script").length > 0`) {
-		t.Error("what a sender wrote became part of the page")
+		t.Error("content of a sender became part of the page")
 	}
-	// Nor could it: the policy forbids scripts in the page, and HTML of strings.
+	// The policy also prevents this: it forbids inline scripts and HTML from strings.
 	if eval[bool](w, `(() => { try { document.body.insertAdjacentHTML("beforeend", "<b>x</b>"); return true } catch { return false } })()`) {
-		t.Error("the page can make HTML of strings")
+		t.Error("the page can create HTML from strings")
 	}
 	if alarm := eval[string](w, `document.getElementById("bodies").innerText`); !strings.Contains(alarm, "Bodies are captured") {
-		t.Errorf("the page does not say that bodies are captured: %q", alarm)
+		t.Errorf("the page does not show that bodies are captured: %q", alarm)
 	}
 }
 
-// TestAPostOfAnotherSiteIsRefused has the page of another origin try.
+// TestAPostOfAnotherSiteIsRefused sends requests from a page of another origin.
 func TestAPostOfAnotherSiteIsRefused(t *testing.T) {
 	w := start(t, "capture")
 	w.open()
@@ -272,7 +273,7 @@ func TestAPostOfAnotherSiteIsRefused(t *testing.T) {
 	w.run(chromedp.Navigate(other.URL))
 	tried := eval[string](w, `(async () => { try { const r = await fetch("`+w.inspector+`/api/delivery?number=1"); return await r.text() } catch { return "refused" } })()`)
 	if tried != "refused" {
-		t.Errorf("another site has read %s", tried)
+		t.Errorf("another site read %s", tried)
 	}
 	eval[bool](w, `fetch("`+w.inspector+`/api/clear", {method: "POST", mode: "no-cors", body: "{}"}).then(() => true, () => false)`)
 	eval[bool](w, `(document.forms[0].submit(), true)`)
@@ -281,8 +282,8 @@ func TestAPostOfAnotherSiteIsRefused(t *testing.T) {
 	w.until(`document.querySelectorAll("#rows tr").length === 1`)
 }
 
-// TestAQueuedDeliveryIsRetried: the app fails on the first attempt, and the next one
-// is due in an hour.
+// TestAQueuedDeliveryIsRetried retries a delivery for which the app failed on the first
+// attempt. Its next attempt is due in an hour.
 func TestAQueuedDeliveryIsRetried(t *testing.T) {
 	w := start(t, "capture")
 	w.open()
@@ -302,7 +303,7 @@ func TestAQueuedDeliveryIsRetried(t *testing.T) {
 	w.until(`fetch("api/delivery?number=` + number + `").then(r => r.json()).then(d => { window.queue = d.queue }) && window.queue.state === "delivered"`)
 }
 
-func TestTenThousandDeliveriesDoNotMakeThePageGrow(t *testing.T) {
+func TestThePageDoesNotGrowWithTenThousandDeliveries(t *testing.T) {
 	w := start(t, "")
 	w.open()
 	for i := range 500 {
@@ -322,7 +323,7 @@ func TestTenThousandDeliveriesDoNotMakeThePageGrow(t *testing.T) {
 		t.Errorf("%d elements, %d before", after, before)
 	}
 	if kept := eval[int](w, `byNumber.size`); kept > 500 {
-		t.Errorf("%d deliveries are kept in the page", kept)
+		t.Errorf("the page contains %d deliveries", kept)
 	}
 }
 
@@ -336,8 +337,8 @@ func colorScheme(name string) chromedp.Action[chromedp.Void] {
 	}
 }
 
-// TestPictures makes pictures of the page, light and dark, wide and narrow, and
-// checks that nothing needs to be scrolled sideways.
+// TestPictures takes screenshots of the page, light and dark, wide and narrow, and
+// checks that the page does not scroll horizontally.
 func TestPictures(t *testing.T) {
 	w := start(t, "capture")
 	for i := range 4 {
@@ -372,7 +373,7 @@ func TestPictures(t *testing.T) {
 			t.Errorf("%s: %+v, %v", p.name, image, err)
 		}
 		if wide := eval[int](w, `document.documentElement.scrollWidth`); int64(wide) > p.width {
-			t.Errorf("%s: the page is %d wide", p.name, wide)
+			t.Errorf("%s: the page is %d pixels wide", p.name, wide)
 		}
 		if *pictures {
 			if err := os.WriteFile(filepath.Join("..", "..", "docs", "images", p.name+".png"), picture, 0o600); err != nil {

@@ -16,7 +16,7 @@ import (
 
 const examples = "../../examples"
 
-// printed collects what an app prints of the deliveries that reach it.
+// printed collects the lines that an app prints for deliveries.
 type printed struct {
 	mu    sync.Mutex
 	lines []string
@@ -32,7 +32,7 @@ func (p *printed) add(line []byte) {
 	}
 }
 
-// count counts the lines that begin like this.
+// count returns the number of lines with a prefix.
 func (p *printed) count(start string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -45,7 +45,7 @@ func (p *printed) count(start string) int {
 	return n
 }
 
-// absolute returns a path that holds wherever a program runs.
+// absolute returns an absolute path.
 func absolute(t *testing.T, parts ...string) string {
 	t.Helper()
 	path, err := filepath.Abs(filepath.Join(parts...))
@@ -58,9 +58,9 @@ func absolute(t *testing.T, parts ...string) string {
 	return path
 }
 
-// TestExampleAppsReceiveOnlyWhatIsGenuineAndNew runs each app behind a real
-// Caddy with the example's own Caddyfile.
-func TestExampleAppsReceiveOnlyWhatIsGenuineAndNew(t *testing.T) {
+// TestExampleAppsReceiveOnlyGenuineNewDeliveries runs each app behind a real
+// Caddy with the example's Caddyfile.
+func TestExampleAppsReceiveOnlyGenuineNewDeliveries(t *testing.T) {
 	for name, command := range map[string]func(t *testing.T, address, port string) process.Command{
 		"django": func(t *testing.T, address, _ string) process.Command {
 			return process.Command{Path: filepath.Join(prepared.Python(t), "gunicorn"), Args: []string{"--workers", "2", "--threads", "4", "--bind", address, "app:application"}}
@@ -112,8 +112,8 @@ func TestExampleAppsReceiveOnlyWhatIsGenuineAndNew(t *testing.T) {
 	}
 }
 
-// TestExampleAppsAreShort keeps them as what they are for: to show how little
-// there is to do.
+// TestExampleAppsAreShort keeps the examples short: they show that an app needs little
+// code.
 func TestExampleAppsAreShort(t *testing.T) {
 	for _, app := range []string{"django/app.py", "express/app.js", "go/main.go"} {
 		f, err := os.Open(filepath.Join(examples, app))

@@ -1,5 +1,5 @@
-// Package operate tests what operators are given: dashboard and alerts with a real
-// Prometheus, the commands that query the running Caddy, and the example apps that
+// Package operate tests the tools for operators: the dashboard and alerts with a real
+// Prometheus, the commands that query a running Caddy, and the example apps that
 // need more than Go or Python.
 package operate
 
@@ -13,20 +13,20 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
-// startCaddy runs Caddy with a Caddyfile, and stops it with the test.
+// startCaddy runs Caddy with a Caddyfile until the test ends.
 func startCaddy(t *testing.T, caddyfile string, env ...string) {
 	t.Helper()
 	sidecar.Run(t, sidecar.Config{Binary: prepared.Caddy(t), Caddyfile: caddyfile, State: t.TempDir(), Env: env})
 }
 
-// caddy runs a command of Caddy and returns what it prints.
+// caddy runs a command of Caddy and returns its output.
 func caddy(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), prepared.Caddy(t), args...).CombinedOutput()
 	return string(out), err
 }
 
-// deliver has Caddy make deliveries and send them.
+// deliver sends deliveries with `caddy verify-webhook send`.
 func deliver(t *testing.T, provider, secret, url string, more ...string) {
 	t.Helper()
 	args := append([]string{"verify-webhook", "send", provider, "--secret", secret, "--url", url}, more...)

@@ -11,20 +11,19 @@ import (
 	schema "github.com/grafana/grafana-foundation-sdk/go/dashboard"
 )
 
-// v1 is the format that files have and that Grafana imports; its second version is
-// for Grafana's API alone.
-type v1 = schema.Dashboard //nolint:staticcheck // deprecated for programs that make dashboards
+// v1 is the file format that Grafana imports. Version 2 exists only in Grafana's API.
+type v1 = schema.Dashboard //nolint:staticcheck // deprecated for programs that generate dashboards
 
-// Grafana's own types, which its developers make from the schemas of dashboards,
-// panels and queries, accept every member of the dashboard. A mistyped option of a
-// panel would otherwise show nowhere: Grafana ignores it.
-func TestTheDashboardIsOfGrafanasSchema(t *testing.T) {
+// TestTheDashboardMatchesGrafanasSchema decodes the dashboard with Grafana's types, which
+// are generated from the schemas of dashboards, panels and queries. Grafana itself
+// ignores a mistyped option of a panel.
+func TestTheDashboardMatchesGrafanasSchema(t *testing.T) {
 	plugins.RegisterDefaultPlugins()
 	raw, err := os.ReadFile(filepath.Join(monitoring, "dashboard.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A panel without an error returns an empty list of them, which is not nil.
+	// A panel without errors returns an empty list that is not nil.
 	if err := new(v1).UnmarshalJSONStrict(raw); err != nil && err.Error() != "" {
 		t.Fatalf("dashboard.json: %v", err)
 	}
@@ -46,10 +45,10 @@ func TestTheDashboardIsOfGrafanasSchema(t *testing.T) {
 		}
 		ids = append(ids, *panel.Id)
 		if panel.GridPos == nil || panel.GridPos.X+panel.GridPos.W > 24 {
-			t.Errorf("%s: it does not fit into 24 columns", *panel.Title)
+			t.Errorf("%s: wider than 24 columns", *panel.Title)
 		}
 		if len(panel.Targets) == 0 || panel.Datasource == nil {
-			t.Errorf("%s: no query, or no data source", *panel.Title)
+			t.Errorf("%s: missing query or data source", *panel.Title)
 		}
 	}
 }

@@ -17,19 +17,18 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
-// forgetfulSite is a Caddy with the file store in front of an app, and its
-// operator.
-type forgetfulSite struct {
+// forgetSite is a Caddy with the file store in front of an app.
+type forgetSite struct {
 	t       *testing.T
 	url     string
 	config  sidecar.Config
 	caddy   *sidecar.Sidecar
-	reached atomic.Int64 // since the last look
+	reached atomic.Int64 // since the last check
 }
 
-func startForgetfulSite(t *testing.T) *forgetfulSite {
+func startForgetfulSite(t *testing.T) *forgetSite {
 	t.Helper()
-	s := &forgetfulSite{t: t}
+	s := &forgetSite{t: t}
 	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { s.reached.Add(1) }))
 	t.Cleanup(app.Close)
 	address := process.Address(t)
@@ -64,26 +63,26 @@ http://`+address+` {
 	return s
 }
 
-func (s *forgetfulSite) start() {
+func (s *forgetSite) start() {
 	s.t.Helper()
 	s.caddy = sidecar.Run(s.t, s.config)
 }
 
-// expect sends a delivery and wants this answer, and that it reaches the app
-// so many times.
-func (s *forgetfulSite) expect(d delivery.Delivery, status int, reached int64) {
+// expect sends a delivery and checks the response, and how often the delivery reaches
+// the app.
+func (s *forgetSite) expect(d delivery.Delivery, status int, reached int64) {
 	s.t.Helper()
 	answer, err := d.Send(s.t.Context(), http.DefaultClient, s.url)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	if n := s.reached.Swap(0); answer.Status != status || n != reached {
-		s.t.Errorf("status %d, it reached the app %d times; want %d, %d", answer.Status, n, status, reached)
+		s.t.Errorf("status %d, reached the app %d times; want %d, %d", answer.Status, n, status, reached)
 	}
 }
 
-// says runs a command and wants it to end so, to print this, and to have that
-// among its messages.
+// says runs a command and checks its exit code, its output, and that its messages
+// contain stderr.
 func says(t *testing.T, cmd *exec.Cmd, code int, stdout, stderr string) {
 	t.Helper()
 	var out, messages bytes.Buffer
@@ -93,30 +92,29 @@ func says(t *testing.T, cmd *exec.Cmd, code int, stdout, stderr string) {
 		t.Fatal(err)
 	}
 	if got := cmd.ProcessState.ExitCode(); got != code {
-		t.Errorf("%v ended with %d, want %d", cmd.Args, got, code)
+		t.Errorf("%v exited with %d, want %d", cmd.Args, got, code)
 	}
 	if out.String() != stdout {
 		t.Errorf("%v printed\n%swant\n%s", cmd.Args, out.String(), stdout)
 	}
 	if !strings.Contains(messages.String(), stderr) {
-		t.Errorf("%v says %s; want %s", cmd.Args, messages.String(), stderr)
+		t.Errorf("%v prints the message %s; want %s", cmd.Args, messages.String(), stderr)
 	}
 }
 
-// ask runs a command of the module on the Caddy that runs.
-func (s *forgetfulSite) ask(code int, stdout, stderr string, args ...string) {
+// ask runs a command that queries the running Caddy.
+func (s *forgetSite) ask(code int, stdout, stderr string, args ...string) {
 	s.t.Helper()
 	says(s.t, s.caddy.Command(s.t.Context(), append([]string{"verify-webhook"}, args...)...), code, stdout, stderr)
 }
 
-// TestAnOperatorHasADeliveryHandledAgain does what docs/replays.md tells
-// operators to do, on the built binary.
-func TestAnOperatorHasADeliveryHandledAgain(t *testing.T) {
+// TestAnOperatorForgetsADelivery follows the instructions for operators in
+// docs/replays.md with the built binary.
+func TestAnOperatorForgetsADelivery(t *testing.T) {
 	for _, test := range []struct {
 		provider, namespace, id, line string
-		// first is the delivery as it came, again the same as the provider
-		// sends it anew, captured its content under another ID, if the
-		// signature leaves that open.
+		// first is the original delivery, again the provider's redelivery. captured
+		// is its content under another ID, if the ID is not signed.
 		first, again, captured delivery.Delivery
 	}{
 		{
@@ -156,8 +154,8 @@ func TestAnOperatorHasADeliveryHandledAgain(t *testing.T) {
 			s.expect(test.again, http.StatusOK, 0)
 			s.ask(0, table("handled"), "", "seen", test.provider, test.id)
 
-			// What was forgotten stays so, whatever becomes of Caddy before
-			// the provider gets round to sending it again.
+			// A one-time pass survives a restart of Caddy before the provider's
+			// redelivery.
 			s.ask(0, table("forgotten"), "", "forget", test.namespace, test.id)
 			s.caddy.Kill()
 			s.start()
@@ -175,9 +173,9 @@ func TestAnOperatorHasADeliveryHandledAgain(t *testing.T) {
 	}
 }
 
-func TestSeenAndForgetSayThatNoCaddyRuns(t *testing.T) {
+func TestSeenAndForgetReportThatCaddyIsNotRunning(t *testing.T) {
 	for _, command := range []string{"seen", "forget"} {
 		cmd := exec.CommandContext(t.Context(), prepared.Caddy(t), "verify-webhook", command, "github", "1", "--address", process.Address(t))
-		says(t, cmd, 1, "", "asking the Caddy that runs: ")
+		says(t, cmd, 1, "", "querying the running Caddy instance: ")
 	}
 }

@@ -20,7 +20,7 @@ import (
 
 const monitoring = "../../examples/monitoring"
 
-// tool finds a program of Prometheus.
+// tool returns the path of a program of Prometheus.
 func tool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -30,7 +30,7 @@ func tool(t *testing.T, name string) string {
 	return path
 }
 
-func TestAlertRulesPassTheirOwnTests(t *testing.T) {
+func TestAlertRulesPassTheirTests(t *testing.T) {
 	for _, args := range [][]string{
 		{"check", "config", "prometheus.yml"},
 		{"check", "rules", "alerts.yml"},
@@ -44,14 +44,14 @@ func TestAlertRulesPassTheirOwnTests(t *testing.T) {
 	}
 }
 
-// query is one expression of the dashboard.
+// query is an expression of the dashboard.
 type query struct{ panel, expr string }
 
-// labelValues is Grafana's query for the values of a variable. Prometheus does not
-// know it.
+// labelValues is Grafana's query for the values of a variable, which Prometheus does not
+// support.
 var labelValues = regexp.MustCompile(`^label_values\((.+), (\w+)\)$`)
 
-// dashboard returns every expression, with Grafana's variables filled in.
+// dashboard returns all expressions, with Grafana's variables replaced.
 func dashboard(t *testing.T) []query {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(monitoring, "dashboard.json"))
@@ -136,7 +136,7 @@ func get(ctx context.Context, url string) ([]byte, error) {
 	return body, err
 }
 
-// ask returns how many series an expression yields.
+// ask returns the number of series of an expression.
 func (p *prometheus) ask(expr string) (int, error) {
 	body, err := get(p.t.Context(), "http://"+p.address+"/api/v1/query?query="+url.QueryEscape(expr))
 	if err != nil {
@@ -154,14 +154,13 @@ func (p *prometheus) ask(expr string) (int, error) {
 const (
 	stripeSecret = "whsec_of_the_monitoring_test"
 	githubSecret = "the GitHub secret of the monitoring test"
-	// relayedSecret is that of deliveries that go to a relay.
+	// relayedSecret is the secret of deliveries to a relay.
 	relayedSecret = "another GitHub secret of the monitoring test"
 	queuedSecret  = "the secret of the queue in the monitoring test"
 )
 
-// TestDashboardAndAlertsWorkWithARealPrometheus has one scrape a real Caddy
-// that takes deliveries good and bad, and asks it everything that the dashboard
-// asks.
+// TestDashboardAndAlertsWorkWithARealPrometheus scrapes a real Caddy that receives
+// genuine and forged deliveries, and evaluates all queries of the dashboard.
 func TestDashboardAndAlertsWorkWithARealPrometheus(t *testing.T) {
 	address := process.Address(t)
 	startCaddy(t, write(t, "Caddyfile", `
@@ -234,8 +233,7 @@ http://`+address+` {
 	checkMetricNames(t, address)
 }
 
-// unanswered returns the queries for which there is no data yet. A query that
-// Prometheus does not understand fails the test.
+// unanswered returns the queries without data. An invalid query fails the test.
 func unanswered(t *testing.T, p *prometheus, queries []query) []query {
 	t.Helper()
 	var missing []query
@@ -251,7 +249,7 @@ func unanswered(t *testing.T, p *prometheus, queries []query) []query {
 	return missing
 }
 
-// checkRules makes sure that every rule was evaluated without an error.
+// checkRules checks that every rule is evaluated without an error.
 func (p *prometheus) checkRules() {
 	p.t.Helper()
 	body, err := get(p.t.Context(), "http://"+p.address+"/api/v1/rules")
@@ -287,8 +285,8 @@ func (p *prometheus) checkRules() {
 
 var metricName = regexp.MustCompile(`caddy_verify_webhook_[a-z_]+`)
 
-// checkMetricNames makes sure that dashboard, alerts and documentation speak of
-// metrics that exist.
+// checkMetricNames checks that the metrics in the dashboard, alerts and documentation
+// exist.
 func checkMetricNames(t *testing.T, address string) {
 	t.Helper()
 	exposed, err := get(t.Context(), "http://"+address+"/metrics")
@@ -302,7 +300,7 @@ func checkMetricNames(t *testing.T, address string) {
 		}
 		for _, name := range metricName.FindAllString(string(text), -1) {
 			if name != "caddy_verify_webhook_" && !strings.Contains(string(exposed), "\n"+name+"{") && !strings.Contains(string(exposed), "\n"+name+" ") {
-				t.Errorf("%s speaks of %s, which Caddy does not have", file, name)
+				t.Errorf("%s contains %s, which is not a metric of Caddy", file, name)
 			}
 		}
 	}

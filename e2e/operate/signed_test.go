@@ -15,9 +15,9 @@ import (
 
 const appSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-// TestAppsVerifyTheOneSignatureWithTheOfficialLibraries runs the apps of
-// examples/signed behind a real Caddy, and sends to them past Caddy.
-func TestAppsVerifyTheOneSignatureWithTheOfficialLibraries(t *testing.T) {
+// TestAppsVerifyTheUniformSignatureWithTheOfficialLibraries runs the apps of
+// examples/signed behind a real Caddy, and sends requests that bypass Caddy.
+func TestAppsVerifyTheUniformSignatureWithTheOfficialLibraries(t *testing.T) {
 	folder := absolute(t, examples, "signed")
 	for name, command := range map[string]func(t *testing.T, address, port string) process.Command{
 		"Flask": func(t *testing.T, address, _ string) process.Command {
@@ -57,21 +57,21 @@ func TestAppsVerifyTheOneSignatureWithTheOfficialLibraries(t *testing.T) {
 			deliver(t, "github", githubSecret, "http://"+site+"/webhooks/github", "--count", "3")
 			deliver(t, "stripe", stripeSecret, "http://"+site+"/webhooks/stripe", "--count", "2")
 			deliver(t, "github", githubSecret, "http://"+site+"/webhooks/github", "--tamper")
-			past := postPast(t, "http://"+app+"/webhooks/github")
+			bypassed := postDirectly(t, "http://"+app+"/webhooks/github")
 			if err := server.Stop(); err != nil {
 				t.Fatal(err)
 			}
-			if past != http.StatusUnauthorized {
-				t.Errorf("a request past Caddy got %d, want 401", past)
+			if bypassed != http.StatusUnauthorized {
+				t.Errorf("a request that bypasses Caddy got %d, want 401", bypassed)
 			}
 			if github, stripe := seen.count("github"), seen.count("stripe"); github != 3 || stripe != 2 {
-				t.Errorf("the app verified %d deliveries of GitHub's and %d of Stripe's, want 3 and 2", github, stripe)
+				t.Errorf("the app verified %d deliveries of GitHub and %d of Stripe, want 3 and 2", github, stripe)
 			}
 		})
 	}
 }
 
-// signedLines counts what an app has verified, by provider.
+// signedLines counts the deliveries that an app verified, by provider.
 type signedLines struct {
 	mu   sync.Mutex
 	seen map[string]int
@@ -98,9 +98,9 @@ func (s *signedLines) count(provider string) int {
 	return s.seen[provider]
 }
 
-// postPast sends a request past Caddy, with a signature made up, and returns
-// the status.
-func postPast(t *testing.T, url string) int {
+// postDirectly sends a request with a forged signature to the app without Caddy, and
+// returns the status.
+func postDirectly(t *testing.T, url string) int {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(`{"action":"forged"}`))
 	if err != nil {

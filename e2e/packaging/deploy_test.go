@@ -25,7 +25,7 @@ import (
 
 const secret = "It's a Secret to Everybody"
 
-// write writes a file into a folder of the test.
+// write writes a file to a temporary folder.
 func write(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -35,13 +35,13 @@ func write(t *testing.T, name, text string) string {
 	return path
 }
 
-// linter returns the path of a program that requirements.txt names.
+// linter returns the path of a program in requirements.txt.
 func linter(t *testing.T, name string) string {
 	t.Helper()
 	return filepath.Join(prepared.PythonPackages(t, "e2e/packaging"), name)
 }
 
-// validate has Caddy validate a Caddyfile.
+// validate runs `caddy validate` on a Caddyfile.
 func validate(t *testing.T, caddyfile string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), prepared.Caddy(t), "validate", "--adapter", "caddyfile", "--config", caddyfile)
@@ -69,26 +69,26 @@ func TestEveryCaddyfileIsValid(t *testing.T) {
 	}
 }
 
-func TestALinterHasReadTheDockerfile(t *testing.T) {
+func TestHadolintAcceptsTheDockerfile(t *testing.T) {
 	if out, err := command(t.Context(), nil, linter(t, "hadolint"), "Dockerfile"); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
 
-// TestTheImageHasTheCaddyThatIsTested: the version is written in the Dockerfile, for
-// Dependabot and for people who build an image with another one.
-func TestTheImageHasTheCaddyThatIsTested(t *testing.T) {
+// TestTheImageContainsTheTestedCaddyVersion compares the Dockerfile with go.mod. The
+// Dockerfile contains the version for Dependabot and for builds with another version.
+func TestTheImageContainsTheTestedCaddyVersion(t *testing.T) {
 	inModule := regexp.MustCompile(`caddyserver/caddy/v2 v(\S+)`).FindStringSubmatch(read(t, "go.mod"))
 	inImage := regexp.MustCompile(`(?m)^ARG CADDY_VERSION=(\S+)$`).FindStringSubmatch(read(t, "Dockerfile"))
 	if inModule == nil || inImage == nil || inModule[1] != inImage[1] {
-		t.Errorf("go.mod has Caddy %v, the Dockerfile %v", inModule, inImage)
+		t.Errorf("go.mod requires Caddy %v, but the Dockerfile uses %v", inModule, inImage)
 	}
 }
 
 func TestBothImagesRunCaddyInTheSameWay(t *testing.T) {
 	stages := strings.Split(read(t, "Dockerfile"), "\nFROM ")
 	if len(stages) != 4 {
-		t.Fatalf("the Dockerfile has %d parts, want the introduction and three stages", len(stages))
+		t.Fatalf("the Dockerfile has %d parts, want an introduction and three stages", len(stages))
 	}
 	settings := func(stage string) string {
 		_, after, _ := strings.Cut(stage, "\n")
@@ -139,7 +139,7 @@ func startPod(t *testing.T, file, app, redis, key string) *pod {
 	return p
 }
 
-// ready is the status of the readiness probe.
+// ready returns the status of the readiness probe.
 func (p *pod) ready(t *testing.T) int {
 	t.Helper()
 	resp, err := http.Get("http://" + p.probes + "/healthz")
@@ -161,9 +161,9 @@ func (p *pod) send(t *testing.T, id string) (status int, outcome string) {
 	return answer.Status, answer.Header.Get("Webhook-Verified-Outcome")
 }
 
-// TestARollOutLosesNothing: a pod that stops says so to the readiness probe, serves
-// what still comes, and answers what is with the app; the next pod knows both.
-func TestARollOutLosesNothing(t *testing.T) {
+// TestARolloutLosesNothing checks that a stopping pod fails its readiness probe, serves
+// new deliveries, and completes those in progress, and that the next pod recognizes them.
+func TestARolloutLosesNothing(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	seen := make(chan string, 10)
 	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -181,7 +181,7 @@ func TestARollOutLosesNothing(t *testing.T) {
 	before := startPod(t, manifest, upstream, redis, key)
 	after := startPod(t, manifest, upstream, redis, key)
 	if status := before.ready(t); status != http.StatusOK {
-		t.Fatalf("ready is %d before the roll-out", status)
+		t.Fatalf("ready returns %d before the rollout", status)
 	}
 
 	answered := make(chan int)
@@ -194,15 +194,15 @@ func TestARollOutLosesNothing(t *testing.T) {
 	go func() { stopped <- before.caddy.Stop() }()
 	for deadline := time.Now().Add(10 * time.Second); before.ready(t) != http.StatusServiceUnavailable; {
 		if time.Now().After(deadline) {
-			t.Fatal("a pod that stops says that it is ready")
+			t.Fatal("a stopping pod passes its readiness probe")
 		}
 	}
 	if status, _ := before.send(t, "late"); status != http.StatusOK {
-		t.Errorf("a delivery that came while the pod was stopping got %d", status)
+		t.Errorf("a delivery to the stopping pod got %d", status)
 	}
 	close(release)
 	if status := <-answered; status != http.StatusOK {
-		t.Errorf("the delivery that was with the app got %d", status)
+		t.Errorf("the delivery in progress got %d", status)
 	}
 	if err := <-stopped; err != nil {
 		t.Error(err)
@@ -218,8 +218,8 @@ func TestARollOutLosesNothing(t *testing.T) {
 	}
 }
 
-// TestComposeAcceptsTheFile with the loader that docker compose has, and checks what
-// the example promises.
+// TestComposeAcceptsTheFile loads the file with the loader of docker compose, and checks
+// the documented restrictions of the example.
 func TestComposeAcceptsTheFile(t *testing.T) {
 	options, err := cli.NewProjectOptions([]string{filepath.Join(checkout, "examples/compose/compose.yaml")}, cli.WithWorkingDirectory(filepath.Join(checkout, "examples/compose")))
 	if err != nil {
@@ -231,13 +231,13 @@ func TestComposeAcceptsTheFile(t *testing.T) {
 	}
 	for name, service := range project.Services {
 		if !service.ReadOnly || len(service.CapDrop) != 1 || service.CapDrop[0] != "ALL" {
-			t.Errorf("%s may write to its root, or keeps capabilities", name)
+			t.Errorf("%s can write to its root, or has capabilities", name)
 		}
 		if reachable := publishedBeyondLoopback(service); reachable != (name == "caddy") {
 			t.Errorf("%s: published to other machines: %v", name, reachable)
 		}
 		for _, volume := range service.Volumes {
-			// Compose makes a folder in place of a file that is missing.
+			// Compose creates a folder if a mounted file is missing.
 			if _, err := os.Stat(volume.Source); volume.Type == types.VolumeTypeBind && err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -271,7 +271,7 @@ func TestPrometheusAcceptsTheFileOfCompose(t *testing.T) {
 	}
 }
 
-// official is the unit of Caddy's own packages, as far as the drop-in changes it.
+// official is the part of the unit of Caddy's own packages that the drop-in changes.
 const official = `[Unit]
 After=network-online.target
 [Service]
@@ -294,7 +294,7 @@ func TestSystemdAcceptsTheUnits(t *testing.T) {
 				if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 					t.Fatal(err)
 				}
-				// systemd looks whether the program is there.
+				// systemd checks that the program exists.
 				if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "/usr/bin/caddy", prepared.Caddy(t))), 0o600); err != nil {
 					t.Fatal(err)
 				}
@@ -307,7 +307,7 @@ func TestSystemdAcceptsTheUnits(t *testing.T) {
 	}
 }
 
-// TestNoUnitPrintsTheEnvironment: the journal is read by many, and kept.
+// TestNoUnitPrintsTheEnvironment checks the units: many users can read the journal.
 func TestNoUnitPrintsTheEnvironment(t *testing.T) {
 	for _, file := range []string{"packaging/caddy.service", "examples/systemd/webhooks.conf"} {
 		lines := regexp.MustCompile(`(?m)^ExecStart=.+$`).FindAllString(read(t, file), -1)
@@ -316,6 +316,6 @@ func TestNoUnitPrintsTheEnvironment(t *testing.T) {
 		}
 	}
 	if !strings.Contains(read(t, "examples/systemd/webhooks.conf"), "\nExecStart=\n") {
-		t.Error("the drop-in adds a command to that of the unit: write ExecStart= first")
+		t.Error("the drop-in adds a second command to the unit: write ExecStart= first")
 	}
 }

@@ -1,6 +1,6 @@
-// Package packaging tests what ships beside the code: workflows, release notes, the
-// container image's file, and the examples for Compose, Kubernetes and systemd. `make
-// release-check` tests what takes longer: it builds and installs packages and the image.
+// Package packaging tests the files around the code: workflows, release notes, the
+// Dockerfile, and the examples for Compose, Kubernetes and systemd. `make release-check`
+// runs the longer tests: it builds and installs the packages and the image.
 package packaging
 
 import (
@@ -18,7 +18,7 @@ import (
 
 const checkout = "../.."
 
-// read returns a file of the checkout.
+// read returns the content of a file of the checkout.
 func read(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(checkout, name))
@@ -28,7 +28,7 @@ func read(t *testing.T, name string) string {
 	return string(text)
 }
 
-// tracked returns the files of the checkout that match a pattern of git.
+// tracked returns the files of the checkout that match a Git pattern.
 func tracked(t *testing.T, patterns ...string) []string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "git", append([]string{"ls-files", "--"}, patterns...)...)
@@ -44,7 +44,7 @@ func tracked(t *testing.T, patterns ...string) []string {
 	return files
 }
 
-// command runs a program in the checkout and returns what it prints.
+// command runs a program in the checkout and returns its output.
 func command(ctx context.Context, env []string, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = checkout
@@ -53,7 +53,7 @@ func command(ctx context.Context, env []string, name string, args ...string) (st
 	return string(out), err
 }
 
-func TestDependabotLooksEverywhere(t *testing.T) {
+func TestDependabotCoversAllDependencies(t *testing.T) {
 	var config struct {
 		Updates []struct {
 			Ecosystem   string `yaml:"package-ecosystem"`
@@ -78,7 +78,7 @@ func TestDependabotLooksEverywhere(t *testing.T) {
 		for _, file := range tracked(t, patterns...) {
 			directory := filepath.Join("/", filepath.Dir(file))
 			if !slices.Contains(looked[ecosystem], directory) {
-				t.Errorf(".github/dependabot.yml: %s lacks %s", ecosystem, directory)
+				t.Errorf(".github/dependabot.yml: %s does not include %s", ecosystem, directory)
 			}
 		}
 		for _, directory := range looked[ecosystem] {
@@ -89,7 +89,7 @@ func TestDependabotLooksEverywhere(t *testing.T) {
 	}
 }
 
-// workflow is what the tests read of a workflow.
+// workflow is the part of a workflow that the tests check.
 type workflow struct {
 	Permissions map[string]string
 	Jobs        map[string]struct {
@@ -102,7 +102,7 @@ type workflow struct {
 	}
 }
 
-func TestWorkflowsPinActionsAndAskForLittle(t *testing.T) {
+func TestWorkflowsPinActionsAndRequestFewPermissions(t *testing.T) {
 	pinned := regexp.MustCompile(`uses: ([\w./-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+\n`)
 	versions := map[string]string{}
 	for _, file := range tracked(t, ".github/workflows/*.yml") {
@@ -110,7 +110,7 @@ func TestWorkflowsPinActionsAndAskForLittle(t *testing.T) {
 		uses := strings.Count(text, "uses: ") - strings.Count(text, "uses: ./")
 		found := pinned.FindAllStringSubmatch(text, -1)
 		if len(found) != uses {
-			t.Errorf("%s: %d of %d actions are pinned by digest, with the version behind it", file, len(found), uses)
+			t.Errorf("%s: %d of %d actions are pinned by digest, followed by the version", file, len(found), uses)
 		}
 		for _, m := range found {
 			repository := strings.Join(strings.SplitN(m[1], "/", 3)[:2], "/")
@@ -125,7 +125,7 @@ func TestWorkflowsPinActionsAndAskForLittle(t *testing.T) {
 			t.Fatalf("%s: %v", file, err)
 		}
 		if len(w.Permissions) != 1 || w.Permissions["contents"] != "read" {
-			t.Errorf("%s: permissions are %v, want contents: read, and more only for single jobs", file, w.Permissions)
+			t.Errorf("%s: permissions are %v, want contents: read, with more only for single jobs", file, w.Permissions)
 		}
 		for name, job := range w.Jobs {
 			if job.Uses == "" && job.Timeout == 0 {

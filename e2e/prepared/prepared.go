@@ -1,10 +1,9 @@
-// Package prepared has ready what the end-to-end tests run and a fresh clone does
-// not hold: Caddy, npm packages, a Python. The test that asks first has each of
-// them made; the others, also those of packages that go test runs at the same time,
-// wait for it. What is up to date is used as it is, in later runs, too.
+// Package prepared provides the programs that end-to-end tests run and that a fresh
+// clone does not contain: Caddy, npm packages and a Python environment. Each is created
+// at its first use; other tests, including those of packages that go test runs
+// concurrently, wait for it. Later runs reuse what is up to date.
 //
-// Programs of the system (node, redis-server, prometheus …) are not installed here:
-// see e2e/prepare.sh.
+// e2e/prepare.sh installs system programs (node, redis-server, prometheus …).
 package prepared
 
 import (
@@ -21,13 +20,13 @@ import (
 	"testing"
 	"time"
 
-	// Caddy is built apart. Imported here too, go test knows to run the tests
-	// again when its code changes.
+	// Caddy is built by a separate command. This import makes go test rerun the
+	// tests when its code changes.
 	_ "github.com/verify-webhook/caddy-verify-webhook"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
-const within = 9 * time.Minute // of the ten that go test allows
+const within = 9 * time.Minute // go test allows ten
 
 // Caddy returns the path of a Caddy built from this checkout, with the race
 // detector if the test itself was built with it.
@@ -49,8 +48,7 @@ func withRaceDetector() bool {
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// Packages installs the npm packages that the lock file in a folder of the
-// checkout names.
+// Packages installs the npm packages of the lock file in a folder of the checkout.
 func Packages(t testing.TB, folder string) {
 	t.Helper()
 	folder = filepath.Join(checkout(t), folder)
@@ -70,8 +68,8 @@ func Packages(t testing.TB, folder string) {
 	})
 }
 
-// Python returns the folder with the programs of a Python that has what the example
-// apps require.
+// Python returns the folder with the programs of a Python environment for the example
+// apps.
 func Python(t testing.TB) string {
 	t.Helper()
 	once(t, "python", func(ctx context.Context) error {
@@ -80,8 +78,8 @@ func Python(t testing.TB) string {
 	return filepath.Join(checkout(t), ".venv", "bin")
 }
 
-// PythonPackages returns the folder with the programs of a Python that has what the
-// requirements.txt in a folder of the checkout names.
+// PythonPackages returns the folder with the programs of a Python environment with the
+// packages of requirements.txt in a folder of the checkout.
 func PythonPackages(t testing.TB, folder string) string {
 	t.Helper()
 	name := filepath.Base(folder) + "-python"
@@ -107,11 +105,11 @@ func PythonPackages(t testing.TB, folder string) string {
 	return filepath.Join(environment, "bin")
 }
 
-// done holds, by name, what was made in this process, as a func() error.
+// done contains, by name, the func() error of each preparation in this process.
 var done sync.Map
 
-// once calls f the first time it is called with a name, while no other process
-// does the same. The test fails if f has failed, then or now.
+// once calls f at the first call with a name, and excludes other processes. The test
+// fails if f failed in this or an earlier call.
 func once(t testing.TB, name string, f func(context.Context) error) {
 	t.Helper()
 	path := filepath.Join(checkout(t), "build", "e2e", name+".lock")
@@ -138,7 +136,7 @@ func checkout(t testing.TB) string {
 	t.Helper()
 	root, err := findCheckout()
 	if err != nil {
-		t.Fatalf("looking for the root of the repository: %v", err)
+		t.Fatalf("finding the root of the repository: %v", err)
 	}
 	return root
 }

@@ -11,27 +11,26 @@ import (
 	"testing"
 )
 
-// forged is in every byte that a sender cannot have verified: in bodies that are not
-// whole or not signed, in trailers, in headers named as the identity. It must not
-// reach the app in any way.
+// forged marks all unverified data: incomplete or unsigned bodies, trailers, and headers
+// with the names of identity headers. It must not reach the app.
 const forged = "FORGED"
 
-// identity is the prefix of the headers that say what was verified.
+// identity is the prefix of the identity headers.
 const identity = "Webhook-Verified-"
 
-// app is the upstream. It keeps all that it has received: every request that was
-// verified, and every byte of all connections.
+// app is the upstream. It records every verified request, and every byte of all
+// connections.
 type app struct {
 	address string
 
 	mu       sync.Mutex
 	raw      bytes.Buffer
 	verified []received
-	held     chan struct{} // if it is set, requests wait until it is closed
-	arrived  chan struct{} // gets a value for each request that is held
+	held     chan struct{} // if set, requests wait until it is closed
+	arrived  chan struct{} // receives a value for each waiting request
 }
 
-// received is a request that was verified.
+// received is a verified request.
 type received struct {
 	header, trailer http.Header
 	body            []byte
@@ -50,11 +49,11 @@ func startApp(t *testing.T) *app {
 	return a
 }
 
-// ServeHTTP accepts what was verified. All else comes by an error route.
+// ServeHTTP accepts verified requests. All others arrive through an error route.
 func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		body = []byte(forged + ": the body is not whole: " + err.Error())
+		body = []byte(forged + ": incomplete body: " + err.Error())
 	}
 	if r.Header.Get(identity+"Provider") == "" {
 		w.WriteHeader(http.StatusTeapot)
@@ -87,14 +86,14 @@ func (a *app) hold(t *testing.T) (release func()) {
 	return release
 }
 
-// seen returns all requests so far that were verified.
+// seen returns all verified requests so far.
 func (a *app) seen() []received {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return append([]received(nil), a.verified...)
 }
 
-// onlyVerified fails the test if a byte that was not verified has reached the app.
+// onlyVerified fails the test if an unverified byte reached the app.
 func (a *app) onlyVerified(t *testing.T) {
 	t.Helper()
 	a.mu.Lock()
@@ -109,7 +108,7 @@ func (a *app) onlyVerified(t *testing.T) {
 	}
 }
 
-// tapped is a listener whose connections keep what they read.
+// tapped is a listener whose connections record the bytes that they read.
 type tapped struct {
 	net.Listener
 	app *app
@@ -133,8 +132,8 @@ func (c tap) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// startAuth starts the server that forward_auth asks, which allows everything, and
-// returns its address. It gets the headers before they are looked at, but no body.
+// startAuth starts the server of forward_auth, which allows all requests, and returns its
+// address. It receives the headers before verification, but no body.
 func startAuth(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

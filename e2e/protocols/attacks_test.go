@@ -24,7 +24,7 @@ func signed(body []byte) []field {
 
 func declared(n int) field { return field{"Content-Length", strconv.Itoa(n)} }
 
-// spoofed are headers or trailers that claim to be ours, or the provider's.
+// spoofed are forged identity headers or provider headers, as headers or trailers.
 var spoofed = []field{
 	{"webhook-verified-id", forged},
 	{"webhook_verified_id", forged},
@@ -34,9 +34,9 @@ var spoofed = []field{
 	{"x-forged", forged},
 }
 
-// genuine are the ways in which a whole signed body can arrive.
+// genuine are the ways in which a complete signed body can arrive.
 var genuine = map[string]struct {
-	body []byte // empty, or what comes before a number
+	body []byte // empty, or the prefix of a number
 	more []field
 	send func(s stream, body []byte) error
 }{
@@ -64,9 +64,9 @@ var genuine = map[string]struct {
 
 func inOne(s stream, body []byte) error { return s.data(body, true) }
 
-// However a genuine body is framed, declared or not, it reaches the app with its
-// length and without what came beside it.
-func TestInvariant01AGenuineBodyArrivesHoweverItIsFramed(t *testing.T) {
+// A genuine body reaches the app with its length, and without other data, regardless of
+// its framing and of Content-Length.
+func TestInvariant01AGenuineBodyArrivesInEveryFraming(t *testing.T) {
 	s := startSite(t)
 	overEach(t, s, func(t *testing.T, dial func() connection) {
 		c, n := dial(), 0
@@ -94,7 +94,7 @@ func TestInvariant01AGenuineBodyArrivesHoweverItIsFramed(t *testing.T) {
 					}
 					status, err := request.response()
 					outcome := s.outcome(t, mark)
-					repeated := len(body) == 0 && outcome == "replayed" // the same content, each time
+					repeated := len(body) == 0 && outcome == "replayed" // the same content each time
 					if err != nil || (status != 202 && !repeated) || (outcome != "verified" && !repeated) {
 						t.Errorf("%s, behind %s, declared %t: %d (%s), %v", name, front, declare, status, outcome, err)
 						continue
@@ -104,7 +104,7 @@ func TestInvariant01AGenuineBodyArrivesHoweverItIsFramed(t *testing.T) {
 					}
 					seen := s.seen()
 					if len(seen) != before+1 || !bytes.Equal(seen[before].body, body) || seen[before].header.Get(identity+"Id") != mark {
-						t.Errorf("%s, behind %s, declared %t: the app has seen %d requests, the last with %d bytes", name, front, declare, len(seen)-before, len(seen[len(seen)-1].body))
+						t.Errorf("%s, behind %s, declared %t: the app got %d requests, the last with %d bytes", name, front, declare, len(seen)-before, len(seen[len(seen)-1].body))
 					}
 				}
 			}
@@ -112,21 +112,21 @@ func TestInvariant01AGenuineBodyArrivesHoweverItIsFramed(t *testing.T) {
 	})
 }
 
-// attack is a request of which no byte may reach the app.
+// attack is a request of which no byte must reach the app.
 type attack struct {
 	path    string // after the front
 	headers []field
-	send    func(s stream) // what comes after the headers
-	// then breaks the request off, once Caddy works on it.
+	send    func(s stream) // sends the data after the headers
+	// then aborts the request while Caddy handles it.
 	then func(c connection, s stream)
-	// outcomes are those that the access log may have; "" is a request that Caddy
-	// refuses before it reaches the handler.
+	// outcomes are the allowed outcomes in the access log; "" means that Caddy
+	// refuses the request before it reaches the handler.
 	outcomes []string
-	answered bool // the sender gets a status, and the stream is not broken off
+	answered bool // the sender must get a status, not a reset stream
 }
 
 var (
-	body       = []byte(strings.Repeat("the whole body, which is "+forged+". ", 40))
+	body       = []byte(strings.Repeat("the complete body, which is "+forged+". ", 40))
 	half       = body[:len(body)/2]
 	long       = bytes.Repeat([]byte(forged+" "), maxBody/8)
 	wrongly    = []field{{"X-Hub-Signature-256", "sha256=" + strings.Repeat("0", 64)}}
@@ -136,7 +136,7 @@ var (
 	nothing    = func(stream) {}
 	empty      = func(s stream) { _ = s.data(nil, true) }
 	inTwo      = func(s stream) { _ = s.data(half, false); _ = s.data(half, true) }
-	wholeLong  = func(s stream) { _ = s.data(long, false); _ = s.data(long, true) } // the server need not take it
+	wholeLong  = func(s stream) { _ = s.data(long, false); _ = s.data(long, true) } // the server does not have to read it
 	followedBy = func(p []byte, trailers ...field) func(stream) {
 		return func(s stream) { _ = s.data(p, false); _ = s.trailers(trailers) }
 	}
@@ -148,44 +148,44 @@ func with(fields []field, more ...field) []field {
 	return append(append([]field(nil), fields...), more...)
 }
 
-// attacks are the faults of a body. Those with a signature have one that is right
-// for the body that was meant, or for the part that comes.
+// attacks are requests with a faulty body. A signature is valid for the intended body, or
+// for the part that is sent.
 func attacks() map[string]attack {
 	all := map[string]attack{
-		"longer than declared":                   {headers: with(signed(body), declared(len(body)-5)), send: whole, outcomes: []string{"malformed", "invalid_signature"}},
-		"longer than declared, the part signed":  {headers: with(signed(half), declared(len(half))), send: whole, outcomes: []string{"malformed", "invalid_signature"}},
-		"longer than declared, in another frame": {headers: with(signed(half), declared(len(half))), send: inTwo, outcomes: []string{"malformed"}},
-		"declared as empty, then nothing":        {path: "impatient", headers: with(signed(nil), declared(0)), send: nothing, outcomes: []string{"body_timeout"}, answered: true},
-		"an unreadable length, then nothing":     {path: "impatient", headers: with(signed(nil), field{"Content-Length", "-1"}), send: nothing, outcomes: []string{"", "body_timeout"}},
-		"all that was declared, but no end":      {path: "impatient", headers: with(signed(body), declared(len(body))), send: func(s stream) { _ = s.data(body, false) }, outcomes: []string{"body_timeout"}, answered: true},
-		"longer than declared as empty":          {headers: with(signed(nil), declared(0)), send: whole, outcomes: []string{"malformed", "invalid_signature"}},
-		"shorter than declared":                  {headers: with(signed(body), declared(len(body)+5)), send: whole, outcomes: []string{"malformed"}},
-		"shorter than declared, the part signed": {headers: with(signed(half), declared(len(body))), send: halfOf, outcomes: []string{"malformed"}},
-		"nothing of what was declared":           {headers: with(signed(nil), declared(len(body))), send: empty, outcomes: []string{"malformed"}},
-		"a part, with a token":                   {path: "gitlab", headers: []field{{"X-Gitlab-Token", gitlabToken}, {"X-Gitlab-Event", "Push Hook"}, declared(len(body))}, send: halfOf, outcomes: []string{"malformed"}},
-		"a part, then trailers":                  {headers: with(signed(half), declared(len(body))), send: followedBy(half, spoofed...), outcomes: []string{"malformed"}},
-		"a part, as if it were all":              {headers: signed(body), send: halfOf, outcomes: []string{"invalid_signature"}, answered: true},
-		"broken off, declared":                   {headers: with(signed(body), declared(len(body))), send: begin, then: reset, outcomes: []string{"malformed"}},
-		"broken off, not declared":               {headers: signed(half), send: begin, then: reset, outcomes: []string{"malformed"}},
-		"broken off, with a token":               {path: "gitlab", headers: []field{{"X-Gitlab-Token", gitlabToken}, {"X-Gitlab-Event", "Push Hook"}}, send: begin, then: reset, outcomes: []string{"malformed"}},
-		"the connection closed":                  {headers: with(signed(body), declared(len(body))), send: begin, then: drop, outcomes: []string{"malformed"}},
-		"the connection closed, not declared":    {headers: signed(half), send: begin, then: drop, outcomes: []string{"malformed"}},
-		"a body that does not go on":             {path: "impatient", headers: with(signed(body), declared(len(body))), send: begin, outcomes: []string{"body_timeout"}, answered: true},
-		"a body that does not go on, undeclared": {path: "impatient", headers: signed(half), send: begin, outcomes: []string{"body_timeout"}, answered: true},
-		"a body that does not come":              {path: "impatient", headers: signed(body), send: nothing, outcomes: []string{"body_timeout"}, answered: true},
-		"declared too large":                     {headers: with(signed(long), declared(2*len(long))), send: wholeLong, outcomes: []string{"too_large"}},
-		"declared too large, with Expect":        {headers: with(signed(long), declared(2*len(long)), field{"Expect", "100-continue"}), send: nothing, outcomes: []string{"too_large"}, answered: true},
-		"too large":                              {headers: signed(long), send: wholeLong, outcomes: []string{"too_large"}},
-		"signature in a trailer":                 {send: followedBy(body, with(spoofed, lower(signed(body))...)...), outcomes: []string{"missing_signature"}, answered: true},
-		"two signatures":                         {headers: with(signed(body), wrongly...), send: whole, outcomes: []string{"malformed"}, answered: true},
-		"two lengths":                            {headers: with(signed(half), declared(len(half)), declared(len(body))), send: whole, outcomes: []string{"", "malformed"}},
-		"two lengths, the longer first":          {headers: with(signed(half), declared(len(body)), declared(len(half))), send: halfOf, outcomes: []string{"", "malformed"}},
-		"a negative length":                      {headers: with(signed(half), declared(-1)), send: whole, outcomes: []string{"", "malformed", "invalid_signature"}},
-		"chunked, which these protocols are not": {headers: with(signed(nil), field{"Transfer-Encoding", "chunked"}), send: whole, outcomes: []string{"", "invalid_signature"}},
-		"trailers in capitals":                   {headers: signed(body), send: followedBy(body, field{"Webhook-Verified-Id", forged}), outcomes: []string{"malformed"}},
-		"trailers that hold a pseudo-header":     {headers: signed(body), send: followedBy(body, field{":path", "/" + forged}), outcomes: []string{"malformed", "invalid_signature"}},
+		"longer than declared":                          {headers: with(signed(body), declared(len(body)-5)), send: whole, outcomes: []string{"malformed", "invalid_signature"}},
+		"longer than declared, that part signed":        {headers: with(signed(half), declared(len(half))), send: whole, outcomes: []string{"malformed", "invalid_signature"}},
+		"longer than declared, in another frame":        {headers: with(signed(half), declared(len(half))), send: inTwo, outcomes: []string{"malformed"}},
+		"declared as empty, then nothing":               {path: "impatient", headers: with(signed(nil), declared(0)), send: nothing, outcomes: []string{"body_timeout"}, answered: true},
+		"an unreadable length, then nothing":            {path: "impatient", headers: with(signed(nil), field{"Content-Length", "-1"}), send: nothing, outcomes: []string{"", "body_timeout"}},
+		"the declared length, but no end":               {path: "impatient", headers: with(signed(body), declared(len(body))), send: func(s stream) { _ = s.data(body, false) }, outcomes: []string{"body_timeout"}, answered: true},
+		"longer than declared as empty":                 {headers: with(signed(nil), declared(0)), send: whole, outcomes: []string{"malformed", "invalid_signature"}},
+		"shorter than declared":                         {headers: with(signed(body), declared(len(body)+5)), send: whole, outcomes: []string{"malformed"}},
+		"shorter than declared, that part signed":       {headers: with(signed(half), declared(len(body))), send: halfOf, outcomes: []string{"malformed"}},
+		"nothing of the declared length":                {headers: with(signed(nil), declared(len(body))), send: empty, outcomes: []string{"malformed"}},
+		"a part, with a token":                          {path: "gitlab", headers: []field{{"X-Gitlab-Token", gitlabToken}, {"X-Gitlab-Event", "Push Hook"}, declared(len(body))}, send: halfOf, outcomes: []string{"malformed"}},
+		"a part, then trailers":                         {headers: with(signed(half), declared(len(body))), send: followedBy(half, spoofed...), outcomes: []string{"malformed"}},
+		"a part, as if complete":                        {headers: signed(body), send: halfOf, outcomes: []string{"invalid_signature"}, answered: true},
+		"aborted, declared":                             {headers: with(signed(body), declared(len(body))), send: begin, then: reset, outcomes: []string{"malformed"}},
+		"aborted, not declared":                         {headers: signed(half), send: begin, then: reset, outcomes: []string{"malformed"}},
+		"aborted, with a token":                         {path: "gitlab", headers: []field{{"X-Gitlab-Token", gitlabToken}, {"X-Gitlab-Event", "Push Hook"}}, send: begin, then: reset, outcomes: []string{"malformed"}},
+		"the connection closed":                         {headers: with(signed(body), declared(len(body))), send: begin, then: drop, outcomes: []string{"malformed"}},
+		"the connection closed, not declared":           {headers: signed(half), send: begin, then: drop, outcomes: []string{"malformed"}},
+		"a body that stalls":                            {path: "impatient", headers: with(signed(body), declared(len(body))), send: begin, outcomes: []string{"body_timeout"}, answered: true},
+		"a body that stalls, undeclared":                {path: "impatient", headers: signed(half), send: begin, outcomes: []string{"body_timeout"}, answered: true},
+		"a body that does not arrive":                   {path: "impatient", headers: signed(body), send: nothing, outcomes: []string{"body_timeout"}, answered: true},
+		"declared too large":                            {headers: with(signed(long), declared(2*len(long))), send: wholeLong, outcomes: []string{"too_large"}},
+		"declared too large, with Expect":               {headers: with(signed(long), declared(2*len(long)), field{"Expect", "100-continue"}), send: nothing, outcomes: []string{"too_large"}, answered: true},
+		"too large":                                     {headers: signed(long), send: wholeLong, outcomes: []string{"too_large"}},
+		"signature in a trailer":                        {send: followedBy(body, with(spoofed, lower(signed(body))...)...), outcomes: []string{"missing_signature"}, answered: true},
+		"two signatures":                                {headers: with(signed(body), wrongly...), send: whole, outcomes: []string{"malformed"}, answered: true},
+		"two lengths":                                   {headers: with(signed(half), declared(len(half)), declared(len(body))), send: whole, outcomes: []string{"", "malformed"}},
+		"two lengths, the longer first":                 {headers: with(signed(half), declared(len(body)), declared(len(half))), send: halfOf, outcomes: []string{"", "malformed"}},
+		"a negative length":                             {headers: with(signed(half), declared(-1)), send: whole, outcomes: []string{"", "malformed", "invalid_signature"}},
+		"chunked, which is not part of these protocols": {headers: with(signed(nil), field{"Transfer-Encoding", "chunked"}), send: whole, outcomes: []string{"", "invalid_signature"}},
+		"trailers in capitals":                          {headers: signed(body), send: followedBy(body, field{"Webhook-Verified-Id", forged}), outcomes: []string{"malformed"}},
+		"trailers with a pseudo-header":                 {headers: signed(body), send: followedBy(body, field{":path", "/" + forged}), outcomes: []string{"malformed", "invalid_signature"}},
 	}
-	// What is refused by its headers is refused whatever comes behind them.
+	// A request that its headers refuse is refused regardless of its body.
 	for refusal, headers := range map[string][]field{"no signature": nil, "a wrong signature": wrongly} {
 		outcome := "missing_signature"
 		if headers != nil {
@@ -196,14 +196,14 @@ func attacks() map[string]attack {
 		all[refusal+", with trailers"] = attack{headers: headers, send: followedBy(body, with(spoofed, lower(signed(body))...)...), outcomes: []string{outcome}, answered: true}
 		all[refusal+", empty"] = attack{headers: headers, send: empty, outcomes: []string{outcome}, answered: true}
 		all[refusal+", too large"] = attack{headers: headers, send: wholeLong, outcomes: []string{outcome, "too_large"}}
-		all[refusal+", broken off"] = attack{headers: headers, send: begin, then: reset, outcomes: []string{outcome, "malformed"}}
+		all[refusal+", aborted"] = attack{headers: headers, send: begin, then: reset, outcomes: []string{outcome, "malformed"}}
 		all[refusal+", the connection closed"] = attack{headers: headers, send: begin, then: drop, outcomes: []string{outcome, "malformed"}}
 	}
 	return all
 }
 
-// Of no fault of a body does a byte reach the app, behind whatever handler, and
-// through an error route that leads to the app. The connection can be used on.
+// No byte of a faulty body reaches the app, behind any handler and through an error route
+// to the app. The connection stays usable.
 func TestInvariant01NoByteOfABrokenOrUnsignedBodyReachesTheApp(t *testing.T) {
 	s := startSite(t)
 	overEach(t, s, func(t *testing.T, dial func() connection) {
@@ -213,7 +213,7 @@ func TestInvariant01NoByteOfABrokenOrUnsignedBodyReachesTheApp(t *testing.T) {
 				c := dial()
 				for name, a := range attacks() {
 					s.attack(t, c, front, name, a)
-					// Trailers behind a response end a connection of HTTP/2.
+					// Trailers after a response end an HTTP/2 connection.
 					if a.then != nil || strings.Contains(name, "trailer") {
 						c = dial()
 					}
@@ -224,7 +224,7 @@ func TestInvariant01NoByteOfABrokenOrUnsignedBodyReachesTheApp(t *testing.T) {
 	})
 }
 
-// attack sends one request and checks what becomes of it.
+// attack sends one request and checks its outcome.
 func (s *site) attack(t *testing.T, c connection, front, name string, a attack) {
 	t.Helper()
 	mark, path := s.newMark(), a.path
@@ -248,18 +248,18 @@ func (s *site) attack(t *testing.T, c connection, front, name string, a attack) 
 		t.Errorf("%s: the sender got %d", name, status)
 	}
 	if a.outcomes[0] == "" {
-		return // the server may have refused it before the handler: then it is not in the log
+		return // if the server refused it before the handler, it is not in the log
 	}
 	outcome := s.outcome(t, mark)
 	if outcome == "" && err != nil && strings.Contains(fronts[front], "forward_auth") {
-		return // the server of HTTP/2 has broken it off while forward_auth asked
+		return // the HTTP/2 server aborted it during forward_auth
 	}
 	if !slices.Contains(a.outcomes, outcome) {
 		t.Errorf("%s: %q, want one of %q; the sender got %d, %v", name, outcome, a.outcomes, status, err)
 	}
 }
 
-// mustAccept sends a genuine delivery behind an attack.
+// mustAccept sends a genuine delivery after an attack.
 func (s *site) mustAccept(t *testing.T, c connection, front, after string) {
 	t.Helper()
 	mark := s.newMark()
@@ -276,8 +276,8 @@ func (s *site) mustAccept(t *testing.T, c connection, front, after string) {
 	}
 }
 
-// The app's work counts though the sender has closed the connection.
-func TestAConnectionThatIsClosedDoesNotUndoTheAppsWork(t *testing.T) {
+// The app's result counts even if the sender closed the connection.
+func TestAClosedConnectionDoesNotUndoTheAppsWork(t *testing.T) {
 	s := startSite(t)
 	overEach(t, s, func(t *testing.T, dial func() connection) {
 		for name, leave := range map[string]func(connection, stream){"connection": drop, "stream": reset} {
@@ -303,7 +303,7 @@ func TestAConnectionThatIsClosedDoesNotUndoTheAppsWork(t *testing.T) {
 			leave(c, request)
 			release()
 			if outcome := s.outcome(t, mark); outcome != "verified" {
-				t.Errorf("%s: the first attempt is %q", name, outcome)
+				t.Errorf("%s: the first attempt has the outcome %q", name, outcome)
 			}
 			mark = s.newMark()
 			status, err := send(dial(), mark).response()
@@ -311,7 +311,7 @@ func TestAConnectionThatIsClosedDoesNotUndoTheAppsWork(t *testing.T) {
 				t.Errorf("%s: the retry gets %d (%s), %v", name, status, outcome, err)
 			}
 			if n := len(s.seen()) - before; n != 1 {
-				t.Errorf("%s: the app has seen it %d times", name, n)
+				t.Errorf("%s: the app got it %d times", name, n)
 			}
 		}
 	})

@@ -17,7 +17,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
-// client returns a client that speaks one protocol.
+// client returns a client for one protocol.
 func (s *site) client(t *testing.T, protocol string) *http.Client {
 	t.Helper()
 	if protocol == "HTTP/3.0" {
@@ -33,7 +33,7 @@ func (s *site) client(t *testing.T, protocol string) *http.Client {
 	return &http.Client{Transport: onLoopback{transport}, Timeout: patience}
 }
 
-// onLoopback connects to 127.0.0.1 in place of localhost, which may be ::1 first.
+// onLoopback connects to 127.0.0.1 instead of localhost, which can resolve to ::1.
 type onLoopback struct{ http.RoundTripper }
 
 func (o onLoopback) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -42,8 +42,8 @@ func (o onLoopback) RoundTrip(r *http.Request) (*http.Response, error) {
 	return o.RoundTripper.RoundTrip(r)
 }
 
-// send sends a delivery to an endpoint and returns the status, and the outcome that
-// Caddy has logged. A body without a known length is sent so.
+// send sends a delivery to an endpoint, with or without a known length. It returns the
+// status and the outcome in Caddy's log.
 func (s *site) send(t *testing.T, client *http.Client, protocol, endpoint string, d delivery.Delivery, length bool, more ...string) (int, string) {
 	t.Helper()
 	var body io.Reader = bytes.NewReader(d.Body)
@@ -67,12 +67,12 @@ func (s *site) send(t *testing.T, client *http.Client, protocol, endpoint string
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, resp.Body)
 	if resp.Proto != protocol {
-		t.Errorf("the response came over %s", resp.Proto)
+		t.Errorf("the response uses %s", resp.Proto)
 	}
 	return resp.StatusCode, s.outcome(t, mark)
 }
 
-// Real clients get over each protocol what they get over HTTP/1.1.
+// Real clients get the same results over each protocol as over HTTP/1.1.
 func TestEveryProtocolHasTheSameOutcomes(t *testing.T) {
 	s := startSite(t)
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0", "HTTP/3.0"} {
@@ -85,7 +85,7 @@ func TestEveryProtocolHasTheSameOutcomes(t *testing.T) {
 				return delivery.Stripe(stripeSecret, at, []byte(`{"id":"`+protocol+id+`","object":"event","type":"invoice.paid"}`))
 			}
 			now, large := time.Now(), strings.Repeat("x", 2<<20)
-			const refused = http.StatusTeapot // the app, through the error route
+			const refused = http.StatusTeapot // from the app, through the error route
 			for _, test := range []struct {
 				name, endpoint string
 				delivery       delivery.Delivery
@@ -98,7 +98,7 @@ func TestEveryProtocolHasTheSameOutcomes(t *testing.T) {
 				{"another ID", "github", github("1", "").With("X-Github-Delivery", "other"), "", 200, "replayed"},
 				{"in a temporary file", "github", github("2", large), "", 202, "verified"},
 				{"with Expect", "github", github("3", ""), "Expect: 100-continue", 202, "verified"},
-				{"named by the sender", "github", github("4", ""), "Webhook-Verified-Id: " + forged, 202, "verified"},
+				{"with a forged identity header", "github", github("4", ""), "Webhook-Verified-Id: " + forged, 202, "verified"},
 				{"one bit changed", "github", github("5", forged).Altered(), "", refused, "invalid_signature"},
 				{"another secret", "github", delivery.GitHub("other", "6", "push", []byte(forged)), "", refused, "invalid_signature"},
 				{"no signature", "github", github("7", forged).Without("X-Hub-Signature-256"), "", refused, "missing_signature"},
@@ -115,7 +115,7 @@ func TestEveryProtocolHasTheSameOutcomes(t *testing.T) {
 					more = []string{header, value}
 				}
 				if test.outcome == "too_large" && protocol != "HTTP/1.1" {
-					continue // the client may find its stream broken off: the attacks have it
+					continue // the server may reset the stream: the attacks test this
 				}
 				status, outcome := s.send(t, client, protocol, "/plain/"+test.endpoint, test.delivery, test.name != "in a temporary file", more...)
 				if status != test.status || outcome != test.outcome {
@@ -133,8 +133,8 @@ func TestEveryProtocolHasTheSameOutcomes(t *testing.T) {
 	}
 }
 
-// Of many copies that come at the same time one reaches the app.
-func TestInvariant07OfManyCopiesOverOneConnectionOneReachesTheApp(t *testing.T) {
+// Only one of many concurrent copies reaches the app.
+func TestInvariant07OnlyOneOfManyCopiesOverOneConnectionReachesTheApp(t *testing.T) {
 	const copies = 40
 	s := startSite(t)
 	for _, protocol := range []string{"HTTP/2.0", "HTTP/3.0"} {
@@ -150,7 +150,7 @@ func TestInvariant07OfManyCopiesOverOneConnectionOneReachesTheApp(t *testing.T) 
 			}
 			select {
 			case <-s.arrived:
-			case <-ctx.Done(): // one failed
+			case <-ctx.Done(): // a copy failed
 			}
 			release()
 			if err := group.Wait(); err != nil {
@@ -172,7 +172,7 @@ func TestInvariant07OfManyCopiesOverOneConnectionOneReachesTheApp(t *testing.T) 
 func oneOf(ctx context.Context, client *http.Client, s *site, d delivery.Delivery) error {
 	answer, err := d.Send(ctx, client, "https://"+s.authority)
 	if err == nil && answer.Status != http.StatusAccepted && answer.Status != http.StatusOK {
-		err = fmt.Errorf("a copy was answered %d", answer.Status)
+		err = fmt.Errorf("a copy got %d", answer.Status)
 	}
 	return err
 }

@@ -13,10 +13,10 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// largestFrame is what every server takes.
+// largestFrame is the frame size that every server accepts.
 const largestFrame = 16 << 10
 
-// connection2 is a connection of HTTP/2.
+// connection2 is an HTTP/2 connection.
 type connection2 struct {
 	conn *tls.Conn
 
@@ -26,13 +26,13 @@ type connection2 struct {
 	block   bytes.Buffer
 	fields  *hpack.Encoder
 	next    uint32
-	window  int64 // how much the server takes on all streams
-	initial int64 // and on a new one
+	window  int64 // the flow-control window of all streams
+	initial int64 // and of a new stream
 	streams map[uint32]*stream2
 	ended   bool
 }
 
-// stream2 is one request of it.
+// stream2 is one request of the connection.
 type stream2 struct {
 	*connection2
 	id     uint32
@@ -70,7 +70,7 @@ func dialHTTP2(t *testing.T, address string, config *tls.Config) connection {
 
 func (c *connection2) close() { _ = c.conn.Close() }
 
-// read takes in what the server sends until the connection ends.
+// read reads the server's frames until the connection ends.
 func (c *connection2) read() {
 	for {
 		frame, err := c.framer.ReadFrame()
@@ -101,7 +101,7 @@ func (c *connection2) take(frame http2.Frame) {
 			}
 			c.initial = int64(size)
 		}
-		_ = c.framer.WriteSettingsAck() // if that fails, so does reading
+		_ = c.framer.WriteSettingsAck() // if this fails, reading also fails
 	case *http2.PingFrame:
 		if !f.IsAck() {
 			_ = c.framer.WritePing(true, f.Data)
@@ -152,7 +152,7 @@ func (c *connection2) open(fields []field, end bool) (stream, error) {
 	return s, c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: s.id, BlockFragment: c.encode(fields), EndHeaders: true, EndStream: end})
 }
 
-// data writes as the server takes it.
+// data writes as much as flow control allows.
 func (s *stream2) data(p []byte, end bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,7 +195,7 @@ func (s *stream2) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_ = s.framer.WriteRSTStream(s.id, http2.ErrCodeCancel)
-	s.broken, s.ended = true, true // no response comes any more
+	s.broken, s.ended = true, true // no response can follow
 }
 
 func (s *stream2) response() (int, error) {

@@ -26,13 +26,13 @@ const (
 	streamControl = 0x0
 )
 
-// connection3 is a connection of HTTP/3.
+// connection3 is an HTTP/3 connection.
 type connection3 struct {
 	conn *quic.Conn
 	ctx  context.Context
 }
 
-// stream3 is one request of it.
+// stream3 is one request of the connection.
 type stream3 struct{ *quic.Stream }
 
 func dialHTTP3(t *testing.T, address string, config *tls.Config) connection {

@@ -1,7 +1,7 @@
-// Package protocols drives the built Caddy over HTTP/2 and HTTP/3 with TLS, as
-// providers do, and attacks it frame by frame: bodies that are shorter or longer
-// than declared, that break off or never come, with trailers named as the identity
-// headers. What is delivered is verified, and no other byte reaches the app.
+// Package protocols tests the built Caddy over HTTP/2 and HTTP/3 with TLS, as providers
+// use it, and attacks it frame by frame: with bodies that are shorter or longer than
+// declared, aborted or missing, and with trailers that have the names of identity headers.
+// Only verified bytes reach the app.
 package protocols
 
 import (
@@ -31,8 +31,8 @@ const (
 	maxBody      = 4 << 20
 )
 
-// fronts are handlers in front of verify_webhook that copy the request, or wrap its
-// body. They are also the first part of the paths of the endpoints behind them.
+// fronts are handlers in front of verify_webhook that copy the request or wrap its
+// body. Their names are also the first part of the paths of their endpoints.
 var fronts = map[string]string{
 	"plain":        "",
 	"tracing":      "tracing {\nspan x\n}",
@@ -40,7 +40,7 @@ var fronts = map[string]string{
 	"all":          "tracing {\nspan x\n}\nforward_auth AUTH {\nuri /\n}\nrequest_body {\nmax_size 100MB\n}",
 }
 
-// endpoints are behind each front: %[1]s is its name, %[2]s what it is.
+// endpoints are the endpoints behind each front: %[1]s is its name, %[2]s its directive.
 const endpoints = `
 	handle /%[1]s/github {
 		route {
@@ -85,7 +85,7 @@ const endpoints = `
 		}
 	}`
 
-// caddyfile sends every request that fails to the app, as an error route may.
+// caddyfile sends every failed request to the app through an error route.
 const caddyfile = `
 {
 	skip_install_trust
@@ -113,13 +113,13 @@ https://AUTHORITY {
 type site struct {
 	*app
 	caddy              *sidecar.Sidecar
-	authority, address string // localhost, and where that is
+	authority, address string // localhost and its port, and the loopback address
 	tls                *tls.Config
 	marks              atomic.Int64
 }
 
-// startSite starts an app and a Caddy, which end with the test. At its end no byte
-// that was not verified may have reached the app.
+// startSite starts an app and a Caddy until the test ends. The test fails if an
+// unverified byte reached the app.
 func startSite(t *testing.T) *site {
 	t.Helper()
 	app, auth := startApp(t), startAuth(t)
@@ -149,8 +149,8 @@ func startSite(t *testing.T) *site {
 	return s
 }
 
-// trust waits until Caddy serves a certificate of its own authority, which it makes
-// after it has started.
+// trust waits until Caddy serves a certificate of its internal CA, which it issues after
+// it has started.
 func (s *site) trust(t *testing.T, root string) {
 	t.Helper()
 	var err error
@@ -170,8 +170,8 @@ func (s *site) trust(t *testing.T, root string) {
 	t.Fatalf("no certificate within %v: %v", patience, err)
 }
 
-// outcome waits until a request is in the access log, which is when Caddy is done
-// with it, and returns its outcome.
+// outcome waits until a request is in the access log, which means that it is complete,
+// and returns its outcome.
 func (s *site) outcome(t *testing.T, mark string) string {
 	t.Helper()
 	return s.outcomes(t, mark, 1)[0]
@@ -192,8 +192,8 @@ func (s *site) outcomes(t *testing.T, mark string, n int) []string {
 	return all
 }
 
-// begun waits until Caddy works on a request, the only one of its endpoint, or is
-// done with it.
+// begun waits until Caddy handles or has handled a request, which must be the only one
+// of its endpoint.
 func (s *site) begun(t *testing.T, mark, endpoint string) {
 	t.Helper()
 	gone, cancel := context.WithCancel(t.Context())
@@ -214,7 +214,7 @@ func (s *site) begun(t *testing.T, mark, endpoint string) {
 			return
 		}
 	}
-	t.Fatalf("%s does not work on the request within %v", endpoint, patience)
+	t.Fatalf("%s does not handle the request within %v", endpoint, patience)
 }
 
 func (s *site) newMark() string { return fmt.Sprintf("request-%d", s.marks.Add(1)) }

@@ -9,48 +9,48 @@ import (
 )
 
 const (
-	// patience bounds waiting for what certainly comes.
+	// patience limits the wait for events that must happen.
 	patience = 30 * time.Second
-	// connected bounds the life of a connection.
+	// connected limits the lifetime of a connection.
 	connected = 3 * time.Minute
 )
 
 // field is one header or trailer field, or a pseudo-header.
 type field struct{ name, value string }
 
-// connection is a client's end of a connection on which the test writes every
-// frame itself, right or wrong.
+// connection is a client's connection on which the test writes every frame, valid or
+// not.
 type connection interface {
-	// open begins a request. end says that no body follows.
+	// open starts a request. end means that no body follows.
 	open(fields []field, end bool) (stream, error)
-	// close drops the connection with all its streams.
+	// close closes the connection with all its streams.
 	close()
 }
 
-// stream is one request. Errors of data and trailers say that the server has
-// stopped reading; what it makes of the request is in its response.
+// stream is one request. Errors of data and trailers mean that the server stopped
+// reading; its response contains the result.
 type stream interface {
 	data(p []byte, end bool) error
 	trailers(fields []field) error
-	// reset breaks the request off.
+	// reset aborts the request.
 	reset()
 	// response waits for the final status. The error is errBroken if the server
-	// broke off the request, or the connection, instead, and errLate if it does nothing.
+	// aborted the request or the connection, and errLate if it does not respond.
 	response() (int, error)
 }
 
 var (
-	errBroken = errors.New("broken off by the server")
+	errBroken = errors.New("aborted by the server")
 	errLate   = errors.New("no response within " + patience.String())
 )
 
-// wires are the protocols that are attacked.
+// wires are the protocols under attack.
 var wires = map[string]func(*testing.T, string, *tls.Config) connection{
 	"HTTP-2": dialHTTP2,
 	"HTTP-3": dialHTTP3,
 }
 
-// overEach runs a test over each protocol.
+// overEach runs a test with each protocol.
 func overEach(t *testing.T, s *site, test func(t *testing.T, dial func() connection)) {
 	t.Helper()
 	for name, dial := range wires {
@@ -70,7 +70,7 @@ func (s *site) post(path string, more ...field) []field {
 	return with([]field{{":method", "POST"}, {":scheme", "https"}, {":authority", s.authority}, {":path", path}}, lower(more)...)
 }
 
-// lower returns fields as these protocols have them.
+// lower returns fields with lower-case names, as these protocols require.
 func lower(fields []field) []field {
 	var all []field
 	for _, f := range fields {

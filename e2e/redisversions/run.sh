@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs what needs a Redis server against each version in build/redis: the conformance
-# suites of the replay store and the queue, TLS, faults of the server, and failovers of
-# a Cluster and by Sentinel under load.
+# Runs the Redis tests against each version in build/redis: the conformance suites of
+# the replay store and the queue, TLS, faults of the server, and failovers of a Cluster
+# and by Sentinel under load.
 #
 #   run.sh [NAME...]    only these versions, such as redis-7.2
 set -euo pipefail
@@ -17,7 +17,7 @@ for name in "${versions[@]}"; do
 	echo "== $name: $("$REDIS_SERVER" --version)"
 	skip=()
 	if [[ $name == valkey-9.1 ]]; then
-		echo "-- tests over TLS are left out: this server is built without it"
+		echo "-- skipping tests with TLS: this server is built without it"
 		skip=(-skip TLS)
 	fi
 	${GO:-go} test -count 1 "${skip[@]}" ./replay/redis ./queue/redis ./internal/redisclient ./caddymodule/store ./caddymodule/queue || failed+=("$name")

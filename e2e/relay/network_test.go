@@ -7,20 +7,20 @@ import (
 	"testing"
 )
 
-// network is what lies between the laptop and Caddy: it can break.
+// network is a proxy between the laptop and Caddy that can fail.
 type network struct {
 	t       *testing.T
-	address string // where the laptop connects to
+	address string // the address to which the laptop connects
 	to      string
 
 	mu    sync.Mutex
 	pairs map[*pair]bool
 }
 
-// pair is one connection of the laptop, and the one to Caddy that belongs to it.
+// pair is a connection of the laptop and its connection to Caddy.
 type pair struct {
 	near, far net.Conn
-	silent    chan struct{} // closed: what arrives goes nowhere
+	silent    chan struct{} // closed: data is discarded
 }
 
 func newNetwork(t *testing.T, to string) *network {
@@ -65,7 +65,8 @@ func (n *network) connect(near net.Conn) {
 	n.mu.Unlock()
 }
 
-// copy copies until an end hangs up, or into nowhere.
+// copy copies until one end closes the connection. If the pair is silent, it discards
+// data.
 func (p *pair) copy(to io.WriteCloser, from io.Reader) {
 	buf := make([]byte, 32<<10)
 	for {
@@ -73,7 +74,7 @@ func (p *pair) copy(to io.WriteCloser, from io.Reader) {
 		select {
 		case <-p.silent:
 			if err != nil {
-				return // and the other end hears nothing of it
+				return // without closing the other end
 			}
 			continue
 		default:
@@ -90,7 +91,7 @@ func (p *pair) copy(to io.WriteCloser, from io.Reader) {
 	}
 }
 
-// cut breaks all connections.
+// cut closes all connections.
 func (n *network) cut() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -100,8 +101,8 @@ func (n *network) cut() {
 	}
 }
 
-// change makes all connections go nowhere, without a word to either end, as
-// when a machine goes from one network to another. New ones work.
+// change discards the data of all connections without closing them, as if a machine
+// moves to another network. New connections work.
 func (n *network) change() {
 	n.mu.Lock()
 	defer n.mu.Unlock()

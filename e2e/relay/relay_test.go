@@ -1,5 +1,5 @@
 // Package relay tests the relay with real processes: a Caddy on the internet,
-// `caddy verify-webhook listen` on a laptop, and what can go wrong between.
+// `caddy verify-webhook listen` on a laptop, and failures of the network between them.
 package relay
 
 import (
@@ -51,7 +51,7 @@ http://SITE {
 }
 `
 
-// world is all of it: provider, Caddy, network, laptop.
+// world consists of the provider, Caddy, the network and the laptop.
 type world struct {
 	t       *testing.T
 	site    string
@@ -63,11 +63,11 @@ type world struct {
 
 	mu      sync.Mutex
 	arrived map[string]int // by delivery ID
-	events  []event        // what the laptop has shown
+	events  []event        // events that the laptop printed
 	changed chan struct{}
 }
 
-// event is a line that the laptop has printed.
+// event is a line that the laptop printed.
 type event struct {
 	Kind string `json:"kind"`
 	Text string `json:"text"`
@@ -129,8 +129,8 @@ func (w *world) listenCommand() process.Command {
 	}
 }
 
-// count returns how often the laptop has shown something, and what tells when
-// that changes.
+// count returns how often the laptop printed an event, and a channel that is closed when
+// it prints the next one.
 func (w *world) count(kind string) (int, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -143,7 +143,7 @@ func (w *world) count(kind string) (int, <-chan struct{}) {
 	return n, w.changed
 }
 
-// shows waits until the laptop has shown something so often.
+// shows waits until the laptop has printed an event this many times.
 func (w *world) shows(ctx context.Context, kind string, times int) error {
 	for {
 		n, changed := w.count(kind)
@@ -153,12 +153,12 @@ func (w *world) shows(ctx context.Context, kind string, times int) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("the laptop has shown %q %d times, want %d: %w", kind, n, times, ctx.Err())
+			return fmt.Errorf("the laptop printed %q %d times, want %d: %w", kind, n, times, ctx.Err())
 		}
 	}
 }
 
-// awaits waits until the laptop shows something once more than before.
+// awaits waits until the laptop prints another event of a kind.
 func (w *world) awaits(kind string, before int) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), within)
@@ -168,7 +168,7 @@ func (w *world) awaits(kind string, before int) {
 	}
 }
 
-// figures are what a test has counted.
+// figures are the counts of a test.
 type figures struct {
 	sent, unavailable, unanswered, reached, twice, lost, missed, falselyConnected int
 }
@@ -178,8 +178,8 @@ func (f figures) String() string {
 		f.sent, f.unavailable, f.unanswered, f.reached, f.twice, f.lost, f.missed, f.falselyConnected)
 }
 
-// deliver plays a provider that sends n deliveries, and each again until it is
-// answered with a success. fault happens when a third of them are through.
+// deliver sends n deliveries, and retries each until it gets a success. It calls fault
+// after a third of them.
 func (w *world) deliver(n int, fault func()) figures {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), within)
@@ -212,7 +212,7 @@ func (w *world) deliver(n int, fault func()) figures {
 				}
 				select {
 				case <-ctx.Done():
-				case <-time.After(20 * time.Millisecond): // as a provider would, if less patiently
+				case <-time.After(20 * time.Millisecond): // like a provider, but sooner
 				}
 			}
 			return fmt.Errorf("%s was never accepted", id)
@@ -237,15 +237,15 @@ func (w *world) deliver(n int, fault func()) figures {
 		}
 	}
 	f.missed = w.missed()
-	// The gate answers 503, too, while a copy of the delivery is in progress;
-	// here nobody sends one. So every 503 is one that the laptop must know of.
+	// The gate also responds with 503 while a copy of the delivery is in progress, but
+	// this test sends no copies. So the laptop must report every 503.
 	f.falselyConnected = max(0, f.unavailable-f.missed)
 	return f
 }
 
-var missedText = regexp.MustCompile(`^(\d+) deliveries came while nobody was connected`)
+var missedText = regexp.MustCompile(`^(\d+) deliveries arrived while no machine was connected`)
 
-// missed adds up the gaps that the laptop was told of.
+// missed returns the number of missed deliveries that the laptop reported.
 func (w *world) missed() (sum int) {
 	for _, e := range w.events {
 		if match := missedText.FindStringSubmatch(e.Text); match != nil {
@@ -256,19 +256,18 @@ func (w *world) missed() (sum int) {
 	return sum
 }
 
-// TestRelayFaults breaks what lies between the provider and the app, one way
-// at a time.
+// TestRelayFaults tests each failure between the provider and the app.
 func TestRelayFaults(t *testing.T) {
 	signal := func(w *world, pid int, s syscall.Signal) {
-		if err := syscall.Kill(-pid, s); err != nil { // its whole group
+		if err := syscall.Kill(-pid, s); err != nil { // the whole process group
 			w.t.Error(err)
 		}
 	}
 	for _, test := range []struct {
 		name  string
 		fault func(w *world)
-		// mayRepeat: the answer of the app may be lost on its way, so that the
-		// provider sends the delivery again.
+		// mayRepeat: the app's response may be lost, so that the provider retries the
+		// delivery.
 		mayRepeat bool
 	}{
 		{"nothing", func(*world) {}, false},
@@ -285,11 +284,11 @@ func TestRelayFaults(t *testing.T) {
 		{"the laptop sleeps", func(w *world) {
 			n, _ := w.count("connected")
 			signal(w, w.listen.PID(), syscall.SIGSTOP)
-			time.Sleep(3 * time.Second) // the length of the sleep
+			time.Sleep(3 * time.Second) // the duration of the laptop's sleep
 			signal(w, w.listen.PID(), syscall.SIGCONT)
 			w.awaits("connected", n)
 		}, true},
-		{"the server stands still", func(w *world) {
+		{"the server is suspended", func(w *world) {
 			n, _ := w.count("connected")
 			signal(w, w.caddy.PID(), syscall.SIGSTOP)
 			w.awaits("disconnected", n-1)
@@ -327,8 +326,8 @@ func TestRelayFaults(t *testing.T) {
 	}
 }
 
-// TestAListenerThatIsStoppedIsNotWaitedFor stops the laptop for good.
-func TestAListenerThatIsStoppedIsNotWaitedFor(t *testing.T) {
+// TestARelayDoesNotWaitForAStoppedListener stops the laptop permanently.
+func TestARelayDoesNotWaitForAStoppedListener(t *testing.T) {
 	w := start(t)
 	if err := w.listen.Stop(); err != nil {
 		t.Fatal(err)
@@ -339,7 +338,7 @@ func TestAListenerThatIsStoppedIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-func TestWhatListenRefuses(t *testing.T) {
+func TestListenRefusesInvalidArguments(t *testing.T) {
 	w := start(t)
 	relay := "http://" + w.site + "/relay"
 	for name, test := range map[string]struct {
@@ -347,18 +346,18 @@ func TestWhatListenRefuses(t *testing.T) {
 		want string
 	}{
 		"another token":                {[]string{relay, "--token", "another", "--to", w.app.URL}, "the token was refused"},
-		"no token":                     {[]string{relay, "--to", w.app.URL}, "--token is missing"},
-		"no target":                    {[]string{relay, "--token", token}, "--to is missing"},
-		"a target elsewhere":           {[]string{relay, "--token", token, "--to", "http://192.0.2.1/"}, "--allow-remote"},
-		"no TLS to another machine":    {[]string{"http://hooks.example.com/relay", "--token", token, "--to", w.app.URL}, "in the clear"},
-		"a path where nothing listens": {[]string{"http://" + w.site + "/elsewhere", "--token", token, "--to", w.app.URL}, "no webhook_listeners answers"},
+		"no token":                     {[]string{relay, "--to", w.app.URL}, "missing --token"},
+		"no target":                    {[]string{relay, "--token", token}, "missing --to"},
+		"a remote target":              {[]string{relay, "--token", token, "--to", "http://192.0.2.1/"}, "--allow-remote"},
+		"no TLS to a remote machine":   {[]string{"http://hooks.example.com/relay", "--token", token, "--to", w.app.URL}, "would send the token unencrypted"},
+		"a path where nothing listens": {[]string{"http://" + w.site + "/elsewhere", "--token", token, "--to", w.app.URL}, "no webhook_listeners at "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), within)
 			defer cancel()
 			out, err := w.caddy.Command(ctx, append([]string{"verify-webhook", "listen"}, test.args...)...).CombinedOutput()
 			if err == nil || !strings.Contains(string(out), test.want) {
-				t.Errorf("it ends with %v and says %s, want %q", err, out, test.want)
+				t.Errorf("got %v and the message %s, want %q", err, out, test.want)
 			}
 		})
 	}

@@ -20,12 +20,12 @@ import (
 
 const appReadyWithin = 30 * time.Second
 
-// app is one of the example apps, with the Caddy in front of it. The app runs
-// as it is, inside the recorder.
+// app is one of the example apps and the Caddy in front of it. The recorder wraps the
+// unchanged app.
 type app struct {
-	name   string // of its folder in examples
-	folder string // what the recorder shares with us
-	site   string // the Caddy in front of it
+	name   string // its folder in examples
+	folder string // the recorder's files
+	site   string // URL of the Caddy in front of it
 	github string // webhook secrets
 	stripe string
 
@@ -33,7 +33,7 @@ type app struct {
 	caddy  *sidecar.Sidecar
 }
 
-// start starts the app and its Caddy, with the Caddyfile that lies beside it.
+// start starts the app, and Caddy with the app's Caddyfile.
 func (a *app) start(ctx context.Context, examples, python, caddy string) error {
 	if err := os.MkdirAll(a.folder, 0o700); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (a *app) start(ctx context.Context, examples, python, caddy string) error {
 	return err
 }
 
-// pythonEnv lets an app be found, inside the recorder.
+// pythonEnv returns an environment in which Python finds the app and the recorder.
 func pythonEnv(examples, name, folder string) []string {
 	return []string{
 		"PYTHONPATH=" + filepath.Join(examples, name) + string(os.PathListSeparator) + filepath.Join(examples, "demo"),
@@ -86,8 +86,8 @@ func pythonEnv(examples, name, folder string) []string {
 	}
 }
 
-// serverArgs is how each app is served in production, on two workers: so that a
-// replay has a worker that has not seen the delivery before.
+// serverArgs returns the arguments of a production server with two workers, so that a
+// replay can reach a worker that has not seen the delivery.
 func serverArgs(name, address string) []string {
 	if strings.HasPrefix(name, "flask") {
 		return []string{"-m", "gunicorn", "--workers", "2", "--threads", "4", "--bind", address, "recorder:wsgi()"}
@@ -96,7 +96,7 @@ func serverArgs(name, address string) []string {
 	return []string{"-m", "uvicorn", "--workers", "2", "--host", host, "--port", port, "--no-access-log", "--factory", "recorder:asgi"}
 }
 
-// stop ends the app and its Caddy, as far as they were started.
+// stop stops the app and its Caddy if they were started.
 func (a *app) stop() error {
 	var errs []error
 	if a.caddy != nil {
@@ -108,10 +108,10 @@ func (a *app) stop() error {
 	return errors.Join(errs...)
 }
 
-// failNext makes the app answer 500 to the next request.
+// failNext makes the app respond to the next request with 500.
 func (a *app) failNext() error { return os.WriteFile(filepath.Join(a.folder, "fail"), nil, 0o600) }
 
-// hold makes the app keep its callers waiting until release.
+// hold makes requests wait until release is called.
 func (a *app) hold() error { return os.WriteFile(filepath.Join(a.folder, "hold"), nil, 0o600) }
 
 func (a *app) release() error {
@@ -121,15 +121,14 @@ func (a *app) release() error {
 	return nil
 }
 
-// request is what reached the app.
+// request is a request that reached the app.
 type request struct {
 	Path    string      `json:"path"`
-	Headers [][2]string `json:"headers"` // names in lower case with hyphens, as WSGI cannot tell more
+	Headers [][2]string `json:"headers"` // lower-case names with hyphens: WSGI does not preserve more
 	Body    []byte      `json:"body"`
 }
 
-// header returns all values that the app sees under a name, WSGI's comma-joined
-// ones as one.
+// header returns all values of a header. WSGI joins several values with commas.
 func (r request) header(name string) []string {
 	var values []string
 	for _, h := range r.Headers {
@@ -140,7 +139,7 @@ func (r request) header(name string) []string {
 	return values
 }
 
-// seen returns all requests that reached the app so far, by the mark they carry.
+// seen returns all requests that reached the app so far, by their mark.
 func (a *app) seen() (map[string][]request, error) {
 	lines, err := os.ReadFile(filepath.Join(a.folder, "seen"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -152,7 +151,7 @@ func (a *app) seen() (map[string][]request, error) {
 	for scan.Scan() {
 		var r request
 		if err := json.Unmarshal(scan.Bytes(), &r); err != nil {
-			return nil, fmt.Errorf("reading what %s saw: %w", a.name, err)
+			return nil, fmt.Errorf("reading the requests of %s: %w", a.name, err)
 		}
 		mark := strings.Join(r.header(sidecar.Mark), ",")
 		byMark[mark] = append(byMark[mark], r)

@@ -10,29 +10,29 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/delivery"
 )
 
-// copiesAtOnce is how many copies of one delivery are sent at the same time.
+// copiesAtOnce is the number of copies of one delivery that are sent concurrently.
 const copiesAtOnce = 50
 
-// overGitHubsLimit is more than the 25 MiB that GitHub sends at most.
+// overGitHubsLimit is more than GitHub's maximum of 25 MiB.
 const overGitHubsLimit = 26 << 20
 
 // overOurLimit is more than the max_body that the example Caddyfiles set for Stripe.
 const overOurLimit = 1<<20 + 1
 
-// step is one row of the table: what is sent, and what must come of it.
+// step is one row of the table: a delivery and its expected result.
 type step struct {
 	name     string
 	delivery delivery.Delivery
-	copies   int  // how many are sent at the same time; 0 means 1
-	fails    bool // the app is told to answer 500
+	copies   int  // sent concurrently; 0 means 1
+	fails    bool // the app responds with 500
 
-	answers  []int    // each answer to the provider is one of these
-	seen     int      // how often the app sees it
-	outcomes []string // each outcome is one of these; exactly seen of them are "verified"
-	told     identity // what the app is told about it, if it sees it
+	answers  []int    // allowed responses to the provider
+	seen     int      // how often the app receives it
+	outcomes []string // allowed outcomes; exactly seen of them are "verified"
+	told     identity // the identity that the app receives
 }
 
-// identity is what the Webhook-Verified-* headers must say.
+// identity is the expected content of the Webhook-Verified-* headers.
 type identity struct{ provider, id, event string }
 
 func githubSteps(secret string) []step {
@@ -55,7 +55,7 @@ func githubSteps(secret string) []step {
 			answers:  []int{http.StatusUnauthorized}, outcomes: []string{"missing_signature"},
 		},
 		step{
-			name:     "genuine, under a fresh X-GitHub-Delivery",
+			name:     "genuine, with a new X-GitHub-Delivery",
 			delivery: genuine.With("X-Github-Delivery", "11111111-2222-4333-8444-555555555555"),
 			answers:  []int{http.StatusOK}, outcomes: []string{"replayed"},
 		},
@@ -93,7 +93,7 @@ func stripeSteps(secret string, now time.Time) []step {
 			answers:  []int{http.StatusUnauthorized}, outcomes: []string{"stale"},
 		},
 		step{
-			name:     "genuine, signed anew a second later",
+			name:     "genuine, signed again a second later",
 			delivery: delivery.Stripe(secret, now.Add(time.Second), genuine.Body),
 			answers:  []int{http.StatusOK}, outcomes: []string{"duplicate"},
 		},
@@ -106,7 +106,8 @@ func stripeSteps(secret string, now time.Time) []step {
 	return append(steps, statefulSteps(send, http.StatusOK)...)
 }
 
-// commonSteps start from one genuine delivery; accepted is how the app answers it.
+// commonSteps returns steps with one genuine delivery and its copies. accepted is the
+// app's status.
 func commonSteps(genuine delivery.Delivery, told identity, accepted int) []step {
 	return []step{
 		{
@@ -124,7 +125,7 @@ func commonSteps(genuine delivery.Delivery, told identity, accepted int) []step 
 	}
 }
 
-// statefulSteps send new genuine deliveries under harder circumstances.
+// statefulSteps returns steps with concurrent copies, failures and forged headers.
 func statefulSteps(send func(int) (delivery.Delivery, identity), accepted int) []step {
 	crowd, crowdTold := send(2)
 	failing, failingTold := send(3)
@@ -161,8 +162,8 @@ func statefulSteps(send func(int) (delivery.Delivery, identity), accepted int) [
 	}
 }
 
-// githubBody is JSON that does not survive being parsed and written again: its
-// spacing, its escapes and its number all come out differently.
+// githubBody returns JSON whose spacing, escapes and number change if it is decoded
+// and encoded again.
 func githubBody(n int) []byte {
 	return fmt.Appendf(nil, "{\"action\":\"opened\",\n  \"issue\" : {\"number\":%d, \"title\":\"Gr\u00fc\u00dfe \U0001f44b \\u00e9\\/\", \"weight\":1.0}}\n", n)
 }

@@ -1,9 +1,9 @@
-// Command demo runs the Flask and the FastAPI example, each behind Caddy, and a
-// Caddy that relays to one of them, as to an app on a laptop. It plays GitHub and Stripe: it sends genuine, altered, forged, stale and replayed
-// deliveries, and compares what the provider got, what the app saw and which
-// outcome Caddy logged with what should have come of each.
+// Command demo runs the Flask and FastAPI examples behind Caddy, one of them also behind
+// a queue and a relay. It sends genuine, altered, forged, stale and replayed deliveries of
+// GitHub and Stripe, and compares the response, the request that reached the app and the
+// logged outcome with the expected ones.
 //
-// It exits with 0 if, and only if, everything was as it should be.
+// It exits with 0 if all of them match.
 package main
 
 import (
@@ -21,17 +21,17 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
-// demoWithin bounds the whole demo but for building and installing.
+// demoWithin is the time limit of the demo, without building and installing.
 const demoWithin = 3 * time.Minute
 
-// errNotAsItShouldBe says that the table, already printed, has the reason.
-var errNotAsItShouldBe = errors.New("not everything was as it should be")
+// errUnexpected reports failed rows. Their problems are already printed.
+var errUnexpected = errors.New("unexpected results: see above")
 
 func main() {
 	var o options
-	flag.StringVar(&o.caddy, "caddy", "", "a `path` to Caddy with verify_webhook (default: built from this checkout)")
-	flag.StringVar(&o.python, "python", "", "a `path` to a Python with the apps' requirements (default: .venv, prepared if need be)")
-	flag.BoolVar(&o.keep, "run", false, "send nothing: keep everything running and print lines to try by hand")
+	flag.StringVar(&o.caddy, "caddy", "", "`path` of Caddy with verify_webhook (default: build it from this checkout)")
+	flag.StringVar(&o.python, "python", "", "`path` of a Python with the apps' requirements (default: .venv, created if missing)")
+	flag.BoolVar(&o.keep, "run", false, "keep the apps running and print commands to try by hand")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -95,19 +95,19 @@ func demo(ctx context.Context, o options) (err error) {
 	return sendAll(ctx, os.Stdout, apps, queue, &onTheInternet.app)
 }
 
-// examplesFolder finds the examples from the repository's root.
+// examplesFolder returns the path of the examples.
 func examplesFolder() (string, error) {
 	folder, err := filepath.Abs("examples")
 	if err != nil {
 		return "", err
 	}
 	if _, err := os.Stat(filepath.Join(folder, "flask", "app.py")); err != nil {
-		return "", fmt.Errorf("looking for the examples: %w; run this from the root of the repository", err)
+		return "", fmt.Errorf("finding the examples: %w: run this command in the root of the repository", err)
 	}
 	return folder, nil
 }
 
-// prepared makes what the command line did not name.
+// prepared builds Caddy and installs Python packages unless flags set their paths.
 func (o options) prepared(ctx context.Context, examples, work string) (options, error) {
 	if o.caddy == "" {
 		o.caddy = filepath.Join(work, "bin", "caddy")

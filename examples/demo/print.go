@@ -7,8 +7,8 @@ import (
 	"text/tabwriter"
 )
 
-// printTable prints one line for each row, the reasons below those that are not
-// as they should be, and a closing line. It returns how many are not.
+// printTable prints one line per row, the problems of failed rows, and a summary.
+// It returns the number of failed rows.
 func printTable(out io.Writer, rows []row) (failed int) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "APP\tFROM\tDELIVERY\tPROVIDER GOT\tAPP SAW IT\tOUTCOME\t")
@@ -47,8 +47,8 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-// counted lists values in the order of their first appearance, each with how
-// often it occurs if there is more than one value.
+// counted lists values in the order of first appearance, with their counts if there
+// is more than one value.
 func counted[T comparable](values []T) string {
 	if len(values) == 1 {
 		return fmt.Sprint(values[0])
@@ -73,8 +73,8 @@ func printLinesToTry(out io.Writer, apps []*app) {
 		fmt.Fprintf(out, githubLines, a.name, a.site, a.github)
 		fmt.Fprintf(out, stripeLines, a.name, a.site, a.stripe)
 	}
-	fmt.Fprintln(out, "Paste one of these: the app accepts it. Paste it again: the app never sees it.")
-	fmt.Fprintln(out, "Change a letter of body after sig was made: 401. Ctrl-C ends the apps and Caddy.")
+	fmt.Fprintln(out, "Run one of these commands: the app gets the delivery. Run it again: the app does not.")
+	fmt.Fprintln(out, "Change the body after computing sig: Caddy responds with 401. Press Ctrl-C to stop.")
 }
 
 const githubLines = `# GitHub to %[1]s

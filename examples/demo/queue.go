@@ -17,15 +17,15 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/sidecar"
 )
 
-// queued is a Flask app that works in the request, behind a Caddy with a queue.
+// queued is a Flask app that works in the request, behind Caddy with a queue.
 type queued struct {
 	app
 	examples, python string
-	address          string // of the app, which the Caddyfile has
+	address          string // of the app, as in the Caddyfile
 }
 
-// startQueued starts the Caddy, and not yet the app. What it returns must be
-// stopped, whether or not there is an error.
+// startQueued starts Caddy, but not the app. The caller must stop the result, even
+// if there is an error.
 func startQueued(ctx context.Context, examples, work, python, caddy string) (*queued, error) {
 	q := &queued{examples: examples, python: python, app: app{name: "flask/queued", folder: filepath.Join(work, "queued"), github: "queued-github-secret"}}
 	if err := os.MkdirAll(q.folder, 0o700); err != nil {
@@ -40,7 +40,7 @@ func startQueued(ctx context.Context, examples, work, python, caddy string) (*qu
 		return q, err
 	}
 	q.site = "http://" + site
-	caddyfile, err := impatient(filepath.Join(examples, q.name, "Caddyfile"), q.folder)
+	caddyfile, err := withShortRetry(filepath.Join(examples, q.name, "Caddyfile"), q.folder)
 	if err != nil {
 		return q, err
 	}
@@ -51,9 +51,9 @@ func startQueued(ctx context.Context, examples, work, python, caddy string) (*qu
 	return q, err
 }
 
-// impatient writes a copy of a Caddyfile whose queues try again at once: nobody
-// wants to watch for minutes.
-func impatient(caddyfile, folder string) (string, error) {
+// withShortRetry writes a copy of a Caddyfile whose queues retry after 200 ms, so that
+// the demo does not take minutes.
+func withShortRetry(caddyfile, folder string) (string, error) {
 	text, err := os.ReadFile(caddyfile)
 	if err != nil {
 		return "", err
@@ -63,7 +63,7 @@ func impatient(caddyfile, folder string) (string, error) {
 	return path, os.WriteFile(path, []byte(changed), 0o600)
 }
 
-// startApp starts the app.
+// startApp starts the app and waits until it accepts connections.
 func (q *queued) startApp(ctx context.Context) error {
 	server, err := process.Start(process.Command{
 		Path: q.python, Args: serverArgs(q.name, q.address), Env: pythonEnv(q.examples, q.name, q.folder),
@@ -77,7 +77,7 @@ func (q *queued) startApp(ctx context.Context) error {
 	return server.WaitReady(ready, process.Accepts(q.address))
 }
 
-// failTimes makes the app answer so many requests with a status.
+// failTimes makes the app respond to n requests with a status.
 func (q *queued) failTimes(n, status int) error {
 	var errs []error
 	for i := range n {
@@ -86,7 +86,7 @@ func (q *queued) failTimes(n, status int) error {
 	return errors.Join(errs...)
 }
 
-// run shows what a queue does, and returns a row for each part.
+// run sends the deliveries of the queue's part of the demo, and returns their rows.
 func (q *queued) run(ctx context.Context) (rows []row, err error) {
 	for _, part := range []func(context.Context) (row, error){q.whileTheAppIsDown, q.whileTheAppFails, q.deadAndRetried} {
 		r, err := part(ctx)
@@ -98,8 +98,7 @@ func (q *queued) run(ctx context.Context) (rows []row, err error) {
 	return rows, nil
 }
 
-// accept sends a delivery that the queue must accept, and returns how long the
-// provider has waited.
+// accept sends a delivery that the queue must accept, and returns the response time.
 func (q *queued) accept(ctx context.Context, r *row, n int) (mark string, took time.Duration, err error) {
 	mark = fmt.Sprintf("queued-%d", n)
 	d := delivery.GitHub(q.github, fmt.Sprintf("9b2f7c1e-0000-4000-8000-%012d", n), "issues", githubBody(n)).With(sidecar.Mark, mark)
@@ -111,7 +110,7 @@ func (q *queued) accept(ctx context.Context, r *row, n int) (mark string, took t
 	}
 	r.answers = append(r.answers, answer.Status)
 	if answer.Status != http.StatusAccepted {
-		r.problem("the provider got %d, not 202", answer.Status)
+		r.problem("the provider got %d; want 202", answer.Status)
 	}
 	accesses, err := q.caddy.Accesses(ctx, mark, 1)
 	for _, access := range accesses {
@@ -120,7 +119,7 @@ func (q *queued) accept(ctx context.Context, r *row, n int) (mark string, took t
 	return mark, took, err
 }
 
-// await waits until the app has seen a delivery so often.
+// await waits until the app has received a delivery this many times.
 func (q *queued) await(ctx context.Context, r *row, mark string, times int) error {
 	ctx, cancel := context.WithTimeout(ctx, stepWithin)
 	defer cancel()
@@ -135,14 +134,14 @@ func (q *queued) await(ctx context.Context, r *row, mark string, times int) erro
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the app has seen it %d times, not %d\n%s", len(seen[mark]), times, q.caddy.Log())
+			return fmt.Errorf("the app got it %d times; want %d\n%s", len(seen[mark]), times, q.caddy.Log())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-// whileTheAppIsDown: the provider is answered at once, the app gets each
-// delivery once when it is back.
+// whileTheAppIsDown checks that the provider gets a response immediately, and that the
+// app gets each delivery once after it starts.
 func (q *queued) whileTheAppIsDown(ctx context.Context) (row, error) {
 	r := row{app: "queued", provider: "github"}
 	var longest time.Duration
@@ -166,8 +165,8 @@ func (q *queued) whileTheAppIsDown(ctx context.Context) (row, error) {
 	return r, nil
 }
 
-// whileTheAppFails: it fails three times, and gets the delivery a fourth time,
-// with the same key.
+// whileTheAppFails checks that an app that fails three times gets the delivery a fourth
+// time, with the same key.
 func (q *queued) whileTheAppFails(ctx context.Context) (row, error) {
 	r := row{app: "queued", provider: "github", step: step{name: "the app fails three times"}}
 	if err := q.failTimes(3, http.StatusInternalServerError); err != nil {
@@ -182,19 +181,19 @@ func (q *queued) whileTheAppFails(ctx context.Context) (row, error) {
 	}
 	for i, request := range r.requests {
 		if got := request.header("Webhook-Verified-Attempt"); !slices.Equal(got, []string{strconv.Itoa(i + 1)}) {
-			r.problem("attempt %d says that it is %q", i+1, got)
+			r.problem("attempt %d has the number %q", i+1, got)
 		}
 		if got := request.header("Webhook-Verified-Key"); !slices.Equal(got, r.requests[0].header("Webhook-Verified-Key")) {
-			r.problem("attempt %d has another key", i+1)
+			r.problem("attempt %d has a different key", i+1)
 		}
 	}
 	return r, nil
 }
 
-// deadAndRetried: the app wants it no more (410), and an operator has it
-// delivered by hand.
+// deadAndRetried checks that an operator can retry a delivery that the app rejected
+// with 410.
 func (q *queued) deadAndRetried(ctx context.Context) (row, error) {
-	r := row{app: "queued", provider: "github", step: step{name: "the app answers 410; retried by hand"}}
+	r := row{app: "queued", provider: "github", step: step{name: "the app responds 410; retried by hand"}}
 	if err := q.failTimes(1, http.StatusGone); err != nil {
 		return r, err
 	}
@@ -212,7 +211,7 @@ func (q *queued) deadAndRetried(ctx context.Context) (row, error) {
 	return r, q.await(ctx, &r, mark, 2)
 }
 
-// retryDead does what an operator would, once the delivery is dead.
+// retryDead waits until the delivery is dead, and retries it as an operator does.
 func (q *queued) retryDead(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stepWithin)
 	defer cancel()

@@ -1,9 +1,8 @@
-"""Wraps an example app, unchanged, so that the demo can see what reached it.
+"""Wraps an unchanged example app and records the requests that reach it.
 
-Every request is written to $RECORDER_DIR/seen as one line of JSON. Two files tell
-the wrapper to misbehave as an app might: while `hold` exists, requests wait; a
-request that finds `fail` or `fail-…` takes it away and is answered with the status
-in it, or 500, the app not called.
+Every request is appended to $RECORDER_DIR/seen as one line of JSON. Two files simulate
+failures: while `hold` exists, requests wait; a request that finds `fail` or `fail-…`
+removes the file and gets the status in it, or 500, without calling the app.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ LONGEST_HOLD = 10  # seconds
 
 
 def wsgi():
-    """The Flask app, for gunicorn 'recorder:wsgi()'."""
+    """Return the Flask app, for gunicorn 'recorder:wsgi()'."""
     from app import app
 
     def recording(environ, start_response):
@@ -31,7 +30,7 @@ def wsgi():
         until = time.monotonic() + LONGEST_HOLD
         while os.path.exists(HOLD) and time.monotonic() < until:
             time.sleep(0.01)
-        if status := told_to_fail():
+        if status := must_fail():
             start_response(f"{status} Failed", [("Content-Length", "0")])
             return [b""]
         return app(environ, start_response)
@@ -40,7 +39,7 @@ def wsgi():
 
 
 def asgi():
-    """The FastAPI app, for uvicorn --factory recorder:asgi."""
+    """Return the FastAPI app, for uvicorn --factory recorder:asgi."""
     from app import app
 
     async def recording(scope, receive, send):
@@ -56,7 +55,7 @@ def asgi():
         until = time.monotonic() + LONGEST_HOLD
         while os.path.exists(HOLD) and time.monotonic() < until:
             await asyncio.sleep(0.01)
-        if status := told_to_fail():
+        if status := must_fail():
             await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
             return await send({"type": "http.response.body", "body": b""})
 
@@ -76,7 +75,7 @@ def record(path, headers, body):
             "body": base64.b64encode(body).decode(),
         }
     )
-    # One write to a file opened for appending: lines of several workers do not mix.
+    # Append each line with one write, so that lines of several workers do not mix.
     file = os.open(SEEN, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         os.write(file, line.encode() + b"\n")
@@ -84,8 +83,8 @@ def record(path, headers, body):
         os.close(file)
 
 
-def told_to_fail():
-    """The status if this request is one to fail: removing the file decides it among workers."""
+def must_fail():
+    """Return the status if this request must fail. The worker that removes the file fails it."""
     for path in sorted(glob.glob(FAIL + "*")):
         try:
             with open(path) as file:

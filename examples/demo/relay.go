@@ -14,15 +14,15 @@ import (
 
 const relayToken = "0123456789abcdef0123456789abcdef"
 
-// relay is a Caddy on the internet, and a laptop that listens to it: there runs
-// one of the apps, with its own Caddy in front.
+// relay is a Caddy server on the internet and a laptop that listens to it. The laptop
+// runs one of the apps behind its own Caddy.
 type relay struct {
-	app      // what the provider sends to; what reaches it is what reaches the laptop's app
+	app      // the provider sends to its site, and its requests are those of the laptop's app
 	listener *process.Process
 }
 
-// startRelay starts the Caddy, and listens for the app. What it returns must be
-// stopped, whether or not there is an error.
+// startRelay starts Caddy and listens for the app. The caller must stop the result,
+// even if there is an error.
 func startRelay(ctx context.Context, examples, work, caddy string, laptop *app) (*relay, error) {
 	address, err := process.FreeAddress()
 	if err != nil {
@@ -45,7 +45,7 @@ func startRelay(ctx context.Context, examples, work, caddy string, laptop *app) 
 		Path: caddy,
 		Args: []string{"verify-webhook", "listen", r.site + "/relay", "--token", "env:RELAY_TOKEN", "--to", laptop.site, "--json"},
 		Env:  []string{"RELAY_TOKEN=" + relayToken},
-		Line: func([]byte) { // the first line says that it is connected
+		Line: func([]byte) { // the first line means that it is connected
 			select {
 			case connected <- struct{}{}:
 			default:
@@ -63,7 +63,7 @@ func startRelay(ctx context.Context, examples, work, caddy string, laptop *app) 
 	}
 }
 
-// stop ends both, as far as they were started.
+// stop stops those of both that were started.
 func (r *relay) stop() error {
 	if r == nil {
 		return nil
@@ -76,7 +76,7 @@ func (r *relay) stop() error {
 	return r.app.stop()
 }
 
-// relaySteps are what the provider sends to the Caddy on the internet.
+// relaySteps returns the steps for the Caddy server on the internet.
 func relaySteps(secret string) []step {
 	const id, event = "9b2f7c1e-0000-4000-8000-000000009001", "issues"
 	genuine := delivery.GitHub(secret, id, event, githubBody(9001))
@@ -95,7 +95,7 @@ func relaySteps(secret string) []step {
 			answers: []int{http.StatusAccepted}, seen: 1, outcomes: []string{"verified"}, told: told,
 		},
 		{
-			name: "once more", delivery: genuine,
+			name: "genuine, again", delivery: genuine,
 			answers: []int{http.StatusOK}, outcomes: []string{"duplicate"},
 		},
 	}

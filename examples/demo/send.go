@@ -20,18 +20,18 @@ import (
 
 const stepWithin = 30 * time.Second
 
-// row is what came of one step.
+// row is the result of one step.
 type row struct {
 	app, provider string
 	step          step
 	answers       []int
 	outcomes      []string
-	requests      []request // those that the app saw
+	requests      []request // that reached the app
 	problems      []string
 }
 
-// sendAll sends every step to every app, prints the table, and returns an error
-// if any row is not as it should be.
+// sendAll sends every step to every app, prints the table, and returns an error if a
+// row failed.
 func sendAll(ctx context.Context, out io.Writer, apps []*app, queue *queued, relay *app) error {
 	var rows []row
 	for _, a := range apps {
@@ -58,18 +58,18 @@ func sendAll(ctx context.Context, out io.Writer, apps []*app, queue *queued, rel
 	}
 	rows = append(rows, relayed...)
 	if failed := printTable(out, rows); failed > 0 {
-		return errNotAsItShouldBe
+		return errUnexpected
 	}
 	return nil
 }
 
-// part is what one provider sends.
+// part is the steps of one provider.
 type part struct {
 	provider string
 	steps    []step
 }
 
-// send sends every step to an app, one after the other.
+// send sends every step to an app, in order.
 func (p part) send(ctx context.Context, a *app, keys map[identity]string) (rows []row, err error) {
 	for i, s := range p.steps {
 		r := row{app: a.name, provider: p.provider, step: s}
@@ -82,7 +82,8 @@ func (p part) send(ctx context.Context, a *app, keys map[identity]string) (rows 
 	return rows, nil
 }
 
-// send sends the step's delivery and collects what the three parties say of it.
+// send sends the step's delivery and collects the response, the logged outcome and the
+// requests that reached the app.
 func (r *row) send(ctx context.Context, a *app, mark string) error {
 	ctx, cancel := context.WithTimeout(ctx, stepWithin)
 	defer cancel()
@@ -120,8 +121,8 @@ func (r *row) send(ctx context.Context, a *app, mark string) error {
 	return nil
 }
 
-// sendCopies sends n copies of a delivery at the same time. As soon as all of
-// them are written, but not before, it calls allSent.
+// sendCopies sends n copies of a delivery concurrently. It calls allSent when all of
+// them are written.
 func sendCopies(ctx context.Context, d delivery.Delivery, site string, n int, allSent func() error) ([]int, error) {
 	client := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: stepWithin}}
 	defer client.CloseIdleConnections()
@@ -143,42 +144,42 @@ func sendCopies(ctx context.Context, d delivery.Delivery, site string, n int, al
 		copies.Go(func() {
 			answer, err := d.Send(traced, client, site)
 			if err != nil {
-				fail(err) // the first error ends the other copies, and is returned
+				fail(err) // cancels the other copies; the first error is returned
 			}
 			answers[i] = answer.Status
 		})
 	}
 	select {
 	case <-sent:
-	case <-ctx.Done(): // one failed, or time is up: nothing to wait for
+	case <-ctx.Done(): // a copy failed, or the time is over
 	}
 	err := allSent()
 	copies.Wait()
 	return answers, errors.Join(err, context.Cause(ctx))
 }
 
-// judge compares what came of the step with what should have. keys are the
-// Webhook-Verified-Key values that the app was told so far.
+// judge compares the results of the step with the expected ones. keys are the
+// Webhook-Verified-Key values that the app received so far.
 func (r *row) judge(keys map[identity]string) {
 	for _, answer := range r.answers {
 		if !slices.Contains(r.step.answers, answer) {
-			r.problem("the provider got %d, not one of %v", answer, r.step.answers)
+			r.problem("the provider got %d; want one of %v", answer, r.step.answers)
 		}
 	}
 	verified := 0
 	for _, outcome := range r.outcomes {
 		if !slices.Contains(r.step.outcomes, outcome) {
-			r.problem("the outcome was %q, not one of %q", outcome, r.step.outcomes)
+			r.problem("the outcome is %q; want one of %q", outcome, r.step.outcomes)
 		}
 		if outcome == "verified" {
 			verified++
 		}
 	}
 	if verified != r.step.seen {
-		r.problem("%d outcomes were verified, not %d", verified, r.step.seen)
+		r.problem("%d outcomes are verified; want %d", verified, r.step.seen)
 	}
 	if len(r.requests) != r.step.seen {
-		r.problem("the app saw it %d times, not %d", len(r.requests), r.step.seen)
+		r.problem("the app got it %d times; want %d", len(r.requests), r.step.seen)
 	}
 	for _, request := range r.requests {
 		r.judgeRequest(request)
@@ -186,11 +187,11 @@ func (r *row) judge(keys map[identity]string) {
 	}
 }
 
-// judgeRequest checks what the app was given: the very bytes, and an identity
-// that is the module's own and not the sender's.
+// judgeRequest checks that the app got the sent bytes, and the identity that the module
+// sets, not the one that the sender forged.
 func (r *row) judgeRequest(got request) {
 	if !bytes.Equal(got.Body, r.step.delivery.Body) {
-		r.problem("the app got other bytes: %q", got.Body)
+		r.problem("the app got a different body: %q", got.Body)
 	}
 	for name, want := range map[string]string{
 		"Webhook-Verified-Provider": r.step.told.provider,
@@ -198,7 +199,7 @@ func (r *row) judgeRequest(got request) {
 		"Webhook-Verified-Event":    r.step.told.event,
 	} {
 		if values := got.header(name); len(values) != 1 || values[0] != want {
-			r.problem("the app was told %s: %q, not %q", name, values, want)
+			r.problem("the app got %s: %q; want %q", name, values, want)
 		}
 	}
 	for _, header := range got.Headers {
@@ -208,20 +209,20 @@ func (r *row) judgeRequest(got request) {
 	}
 }
 
-// judgeKey checks that a delivery has one key, the same on every retry.
+// judgeKey checks that a delivery has one key, which is the same on every retry.
 func (r *row) judgeKey(got request, keys map[identity]string) {
 	key := got.header("Webhook-Verified-Key")
 	if len(key) != 1 || key[0] == "" {
-		r.problem("the app was told Webhook-Verified-Key: %q, not one key", key)
+		r.problem("the app got Webhook-Verified-Key: %q; want one key", key)
 		return
 	}
 	if before, retried := keys[r.step.told]; retried && before != key[0] {
-		r.problem("the app was told Webhook-Verified-Key: %q, but %q before", key[0], before)
+		r.problem("the app got Webhook-Verified-Key: %q, but %q before", key[0], before)
 	}
 	keys[r.step.told] = key[0]
 }
 
-// problem notes each problem once, however many copies have it.
+// problem adds a problem unless another copy had the same one.
 func (r *row) problem(format string, args ...any) {
 	if p := fmt.Sprintf(format, args...); !slices.Contains(r.problems, p) {
 		r.problems = append(r.problems, p)

@@ -1,4 +1,4 @@
-"""A GitHub and Stripe receiver. Nothing here verifies or de-duplicates: Caddy did."""
+"""Receives GitHub and Stripe webhooks. Caddy has verified and de-duplicated them."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-# In a project of yours this stands in settings.py.
+# In your project this is in settings.py.
 settings.configure(ALLOWED_HOSTS=["localhost", "127.0.0.1"], ROOT_URLCONF=__name__)
 log = logging.getLogger("webhooks")
 

@@ -1,8 +1,8 @@
-// A GitHub and Stripe receiver. Nothing here verifies or de-duplicates: Caddy did.
+// Receives GitHub and Stripe webhooks. Caddy has verified and de-duplicated them.
 import express from 'express'
 
 const app = express()
-app.use(express.json({ limit: '25mb' })) // parsed freely: no signature needs the raw body here
+app.use(express.json({ limit: '25mb' })) // parsing is safe: no signature check needs the raw body
 
 app.post('/webhooks/github', (req, res) => {
   const id = req.get('Webhook-Verified-Id')

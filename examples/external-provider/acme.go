@@ -1,5 +1,5 @@
 // Package external shows how another repository adds providers to
-// verify_webhook: acme as data, and globex in code. Copy it, and build Caddy
+// verify_webhook: acme as data, and globex in code. Copy it and build Caddy
 // with both modules:
 //
 //	xcaddy build --with github.com/verify-webhook/caddy-verify-webhook --with example.com/external-provider
@@ -22,7 +22,7 @@ func init() {
 			ID:        new(header("X-Acme-Delivery")),
 			Event:     &signature.Field{From: "json", Name: "type"},
 		}},
-		// No two events of Acme are equal: each has an ID in its body.
+		// The content identifies a delivery: each event has an ID in its body.
 		Distinction: provider.Distinction{Content: provider.ContentUnique},
 		Docs:        "https://acme.example/docs/webhooks",
 		SecretHelp:  "signing secret of the endpoint",

@@ -22,14 +22,14 @@ import (
 	_ "github.com/verify-webhook/caddy-verify-webhook"
 )
 
-// sender sends deliveries of one provider, each with content of its own.
+// sender sends deliveries of one provider, each with different content.
 type sender struct {
 	url  string
 	sign func(secret, body string) http.Header
 	n    int
 }
 
-// send sends a new delivery, and returns the status.
+// send sends a new delivery and returns the status.
 func (s *sender) send(t *testing.T, secret string) int {
 	t.Helper()
 	s.n++
@@ -64,7 +64,7 @@ func signGlobex(secret, body string) http.Header {
 	return http.Header{"X-Globex-Id": {"d-" + body}, "X-Globex-Signature": {hex.EncodeToString(mac(mac([]byte(secret), "us"), body))}}
 }
 
-// freeAddress returns an address at which nothing listens.
+// freeAddress returns an address with a free port.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -75,8 +75,8 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// start runs Caddy with both providers in front of an app, and returns its URL
-// and a count of what has reached the app.
+// start runs Caddy with both providers in front of an app. It returns the URL and a
+// counter of the requests that reach the app.
 func start(t *testing.T, secretFile string) (url string, reached *atomic.Int64) {
 	t.Helper()
 	reached = new(atomic.Int64)
@@ -117,7 +117,7 @@ func start(t *testing.T, secretFile string) (url string, reached *atomic.Int64) 
 	return "http://" + address, reached
 }
 
-// until calls f until it is true.
+// until calls f until it returns true.
 func until(t *testing.T, what string, f func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -125,7 +125,7 @@ func until(t *testing.T, what string, f func() bool) {
 	for !f() {
 		select {
 		case <-ctx.Done():
-			t.Fatal("not within a minute: " + what)
+			t.Fatal("timed out after a minute: " + what)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -154,10 +154,10 @@ func TestProvidersOfAnotherModuleVerifyAndRotate(t *testing.T) {
 		}
 	}
 
-	write("the second secret of the provider, of another length")
+	write("the second secret of the provider, with a different length")
 	for name, s := range senders {
 		until(t, name+" uses the new secret", func() bool {
-			return s.send(t, "the second secret of the provider, of another length") == http.StatusOK
+			return s.send(t, "the second secret of the provider, with a different length") == http.StatusOK
 		})
 		if got := s.send(t, "the first secret of the provider"); got != http.StatusUnauthorized {
 			t.Errorf("%s: signed with the old secret: status %d", name, got)

@@ -21,8 +21,8 @@ import (
 func init() { caddy.RegisterModule(new(Globex)) }
 
 // Globex verifies deliveries of Globex, which signs the body with a key that is
-// derived from the secret and the sender's region. A `signature.Scheme` cannot
-// describe that, so it is code.
+// derived from the secret and the sender's region. This provider is written in code
+// because a `signature.Scheme` cannot describe the derivation.
 //
 // Syntax:
 //
@@ -37,11 +37,11 @@ type Globex struct {
 	Region string `json:"region,omitempty"`
 
 	logger *zap.Logger
-	region string // with placeholders replaced
+	region string // after replacing placeholders
 	keys   []key
 }
 
-// key is what one secret signs with.
+// key is the signing key of one secret.
 type key struct {
 	derived  []byte
 	identity signature.Identity
@@ -72,14 +72,14 @@ func (g *Globex) Provision(ctx caddy.Context) error {
 	return g.load()
 }
 
-// Renew implements provider.Renewable: verify_webhook calls it when a file has
-// changed that a placeholder in the options names.
+// Renew implements provider.Renewable. verify_webhook calls it when a file that the
+// options refer to has changed.
 func (g *Globex) Renew() (provider.Provider, error) {
 	renewed := &Globex{Options: g.Options, Region: g.Region, logger: g.logger}
 	return renewed, renewed.load()
 }
 
-// load reads the secrets, and whatever else has placeholders.
+// load reads the secrets and replaces the placeholders in other options.
 func (g *Globex) load() error {
 	g.region = "eu"
 	if g.Region != "" {
@@ -108,15 +108,15 @@ func (g *Globex) CheckHeaders(r *signature.Request) error {
 	return err
 }
 
-// sent returns the signature of a request.
+// sent returns the signature in a request.
 func sent(r *signature.Request) ([]byte, error) {
 	values := r.Header.Values("X-Globex-Signature")
 	if len(values) == 0 {
-		return nil, signature.Refuse(signature.MissingSignature, "no X-Globex-Signature header")
+		return nil, signature.Refuse(signature.MissingSignature, "missing X-Globex-Signature header")
 	}
 	raw, err := hex.DecodeString(values[0])
 	if len(values) > 1 || err != nil || len(raw) != sha256.Size {
-		return nil, signature.Refuse(signature.Malformed, "the X-Globex-Signature header is not one HMAC-SHA256 in hex")
+		return nil, signature.Refuse(signature.Malformed, "invalid X-Globex-Signature header: expected one HMAC-SHA256 in hex")
 	}
 	return raw, nil
 }
@@ -134,18 +134,18 @@ func (g *Globex) Verify(_ context.Context, r *signature.Request) (*signature.Del
 			return nil, err
 		}
 		sum := h.Sum(nil)
-		// What identifies the content must not be the signature itself.
+		// The content must not be identified by the signature itself.
 		digest := sha256.Sum256(sum)
 		match := signature.Match{Secret: k.identity, Digest: digest[:]}
-		// Under every secret, so that a retry is known although it is signed
-		// with the next one.
+		// Derived under every secret, so that a retry signed with the next
+		// secret is recognized.
 		d.Contents = append(d.Contents, match)
 		if hmac.Equal(sum, want) {
 			d.Matches = append(d.Matches, match)
 		}
 	}
 	if len(d.Matches) == 0 {
-		return nil, signature.Refuse(signature.InvalidSignature, "no configured secret signed the body")
+		return nil, signature.Refuse(signature.InvalidSignature, "signature mismatch: the secret differs, or the body was modified in transit")
 	}
 	return d, nil
 }
@@ -156,7 +156,7 @@ func (g *Globex) Facts() provider.Facts {
 		Name:        "globex",
 		Traits:      signature.Traits{HasID: true, BodySigned: true},
 		Window:      7 * 24 * time.Hour,
-		Weakness:    "no time is signed: a delivery can be sent again after the window",
+		Weakness:    "no timestamp is signed: a delivery can be replayed after the window",
 		Distinction: provider.Distinction{Content: provider.ContentUnique},
 	}
 	for _, k := range g.keys {

@@ -1,4 +1,4 @@
-"""A GitHub and Stripe receiver. Nothing here verifies or de-duplicates: Caddy did."""
+"""Receives GitHub and Stripe webhooks. Caddy has verified and de-duplicated them."""
 
 import logging
 from typing import Any, Dict

@@ -1,5 +1,4 @@
-// A GitHub and Stripe receiver. Nothing here verifies or de-duplicates: Caddy
-// did.
+// Receives GitHub and Stripe webhooks. Caddy has verified and de-duplicated them.
 package main
 
 import (
@@ -39,7 +38,7 @@ func stripe(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	// The key is the same on every retry: write it with the event, in one
-	// transaction, and even a crash in between makes nothing happen twice.
+	// The key is the same on every retry. Store it with the event in one transaction,
+	// and skip known keys: then even a crash does not apply an event twice.
 	log.Printf("stripe event %s: %s (%s)", event.ID, event.Type, r.Header.Get("Webhook-Verified-Key"))
 }

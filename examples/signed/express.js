@@ -1,4 +1,4 @@
-// Takes webhooks of any provider, all signed in one way by Caddy.
+// Receives webhooks of every provider. Caddy signs all of them in one format.
 import express from 'express'
 import { Webhook } from 'standardwebhooks'
 
@@ -10,7 +10,7 @@ app.post('/webhooks/:provider', express.text({ type: '*/*', limit: '25mb' }), (r
   try {
     event = signed.verify(req.body, req.headers)
   } catch {
-    return res.sendStatus(401) // it did not come through Caddy
+    return res.sendStatus(401) // the request bypassed Caddy
   }
   console.log(`signed delivery ${req.get('Webhook-Id')} of ${req.params.provider}: ${event.action}`)
   res.sendStatus(204)

@@ -1,4 +1,4 @@
-"""Takes webhooks of any provider, all signed in one way by Caddy."""
+"""Receives webhooks of every provider. Caddy signs all of them in one format."""
 
 import logging
 import os
@@ -16,5 +16,5 @@ async def webhook(provider: str, request: Request):
     try:
         event = signed.verify(await request.body(), dict(request.headers))
     except WebhookVerificationError:
-        raise HTTPException(401)  # it did not come through Caddy
+        raise HTTPException(401)  # the request bypassed Caddy
     log.info("signed delivery %s of %s: %s", request.headers["Webhook-Id"], provider, event.get("action"))

@@ -1,4 +1,4 @@
-"""Takes webhooks of any provider, all signed in one way by Caddy."""
+"""Receives webhooks of every provider. Caddy signs all of them in one format."""
 
 import logging
 import os
@@ -16,6 +16,6 @@ def webhook(provider):
     try:
         event = signed.verify(request.get_data(), dict(request.headers))
     except WebhookVerificationError:
-        abort(401)  # it did not come through Caddy
+        abort(401)  # the request bypassed Caddy
     log.warning("signed delivery %s of %s: %s", request.headers["Webhook-Id"], provider, event.get("action"))
     return "", 204

@@ -33,7 +33,7 @@ import (
 	"golang.org/x/tools/go/analysis/passes/unusedresult"
 )
 
-// analyzers are those of go vet, without those for assembler and cgo: there is none.
+// analyzers are those of go vet, except for assembler and cgo, which the modules do not use.
 var analyzers = []*analysis.Analyzer{
 	appends.Analyzer, assign.Analyzer, atomic.Analyzer, bools.Analyzer, buildtag.Analyzer, composite.Analyzer,
 	copylock.Analyzer, defers.Analyzer, directive.Analyzer, errorsas.Analyzer, httpresponse.Analyzer,

@@ -1,12 +1,12 @@
 // Command crossvet type-checks packages for other systems, tests included, and runs
-// the analyzers of go vet that do not need compiled code of dependencies. Run it in
+// the analyzers of go vet that do not need the compiled code of dependencies. Run it in
 // the folder of a module:
 //
 //	crossvet linux/arm64 windows/amd64 …
 //
-// go vet itself compiles every dependency for every system first: on two cores that
-// takes minutes for each. crossvet reads the declarations of dependencies from their
-// source and skips their function bodies.
+// go vet itself compiles every dependency for every system first, which takes minutes
+// per system on two cores. crossvet reads the declarations of dependencies from source
+// and skips their function bodies.
 package main
 
 import (
@@ -43,12 +43,12 @@ func main() {
 	}
 }
 
-// vet returns what is wrong with the module of the working directory on a target
-// such as windows/amd64.
+// vet returns the errors that it finds in the module of the working directory for a
+// target such as windows/amd64.
 func vet(target string) []error {
 	system, processor, ok := strings.Cut(target, "/")
 	if !ok {
-		return []error{errors.New("not a target: write, for example, windows/amd64")}
+		return []error{errors.New("invalid target: write, for example, windows/amd64")}
 	}
 	listed, err := list(system, processor)
 	if err != nil {
@@ -67,7 +67,7 @@ func vet(target string) []error {
 		}
 	}
 	if len(ours) == 0 {
-		return []error{errors.New("no packages: run it in the folder of a module")}
+		return []error{errors.New("no packages found: run crossvet in the folder of a module")}
 	}
 	if len(l.errs) > 0 {
 		return l.errs
@@ -75,7 +75,7 @@ func vet(target string) []error {
 	return analyze(ours)
 }
 
-// listing is a package as go list describes it.
+// listing is a package in the output of go list.
 type listing struct {
 	ImportPath string
 	Dir        string
@@ -90,8 +90,8 @@ type listing struct {
 	files []*ast.File
 }
 
-// list returns the packages of the module, their tests and all that they import,
-// each after its dependencies.
+// list returns the packages of the module, their tests and all their dependencies,
+// each package after its dependencies.
 func list(system, processor string) (all []*listing, err error) {
 	cmd := exec.Command("go", "list", "-deps", "-test", "-e", "-json=ImportPath,Dir,Name,GoFiles,ImportMap,ForTest,DepOnly,Module,Error", "./...")
 	cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH="+processor, "CGO_ENABLED=0")
@@ -110,8 +110,8 @@ func list(system, processor string) (all []*listing, err error) {
 		case p.Error != nil:
 			return nil, fmt.Errorf("%s: %s", p.ImportPath, p.Error.Err)
 		}
-		// The main function of a test is generated, into the build cache. The
-		// package unsafe is built into the type checker.
+		// The main function of a test is generated in the build cache. The package
+		// unsafe is built into the type checker.
 		if !strings.HasSuffix(p.ImportPath, ".test") && p.ImportPath != "unsafe" {
 			all = append(all, p)
 		}
@@ -158,7 +158,7 @@ func (l *loader) parse(all []*listing) {
 	running.Wait()
 }
 
-// check checks the types of a package whose dependencies have been checked.
+// check type-checks a package whose dependencies are already checked.
 func (l *loader) check(p *listing) *packages.Package {
 	info := &types.Info{
 		Types: map[ast.Expr]types.TypeAndValue{}, Instances: map[*ast.Ident]types.Instance{},
@@ -193,7 +193,7 @@ func (l *loader) check(p *listing) *packages.Package {
 	}
 }
 
-// importer finds what a package imports among those that were checked.
+// importer resolves the imports of a package to checked packages.
 type importer struct {
 	*loader
 	names map[string]string
@@ -206,16 +206,16 @@ func (i importer) Import(path string) (*types.Package, error) {
 	if p := i.checked[path]; p != nil {
 		return p, nil
 	}
-	return nil, fmt.Errorf("%s has not been read", path)
+	return nil, fmt.Errorf("%s is not loaded", path)
 }
 
-// analyze returns what the analyzers find.
+// analyze returns the findings of the analyzers.
 func analyze(all []*packages.Package) (found []error) {
 	graph, err := checker.Analyze(analyzers, all, nil)
 	if err != nil {
 		return []error{err}
 	}
-	seen := map[string]bool{} // a file is in the package and in that of its tests
+	seen := map[string]bool{} // a file belongs to the package and to its test variant
 	for action := range graph.All() {
 		if action.Err != nil {
 			found = append(found, fmt.Errorf("%s: %w", action, action.Err))

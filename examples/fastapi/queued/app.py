@@ -1,4 +1,4 @@
-"""A GitHub and Stripe receiver that works in the request: Caddy has answered the provider already."""
+"""Receives GitHub and Stripe webhooks and works in the request: Caddy has already responded to the provider."""
 
 import logging
 from typing import Any, Dict
@@ -11,7 +11,7 @@ log = logging.getLogger("uvicorn.error")
 
 @app.post("/webhooks/github", status_code=204)
 def github(payload: Dict[str, Any], webhook_verified_id: str = Header(), webhook_verified_event: str = Header()):
-    handle_github(webhook_verified_id, webhook_verified_event, payload)  # an exception brings it again
+    handle_github(webhook_verified_id, webhook_verified_event, payload)  # after an exception Caddy retries
 
 
 @app.post("/webhooks/stripe", status_code=204)

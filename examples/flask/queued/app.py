@@ -1,4 +1,4 @@
-"""A GitHub and Stripe receiver that works in the request: Caddy has answered the provider already."""
+"""Receives GitHub and Stripe webhooks and works in the request: Caddy has already responded to the provider."""
 
 import logging
 
@@ -11,7 +11,7 @@ log = logging.getLogger("webhooks")
 @app.post("/webhooks/github")
 def github():
     handle_github(request.headers["Webhook-Verified-Id"], request.headers["Webhook-Verified-Event"], request.get_json())
-    return "", 204  # done: anything but a 2xx, an exception too, brings it again
+    return "", 204  # done: after any other status or an exception Caddy retries
 
 
 @app.post("/webhooks/stripe")

@@ -1,4 +1,4 @@
-// Takes webhooks of any provider, all signed in one way by Caddy.
+// Receives webhooks of every provider. Caddy signs all of them in one format.
 package main
 
 import (
@@ -21,10 +21,10 @@ func main() {
 	http.HandleFunc("POST /webhooks/{provider}", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
-			return // the sender has gone
+			return // the client disconnected
 		}
 		if signed.Verify(body, r.Header) != nil {
-			w.WriteHeader(http.StatusUnauthorized) // it did not come through Caddy
+			w.WriteHeader(http.StatusUnauthorized) // the request bypassed Caddy
 			return
 		}
 		var event struct {
