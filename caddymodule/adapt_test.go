@@ -16,8 +16,8 @@ var update = flag.Bool("update", false, "write what comes out into the golden fi
 
 const separator = "----------\n"
 
-// eachGolden runs a test for every golden file: a Caddyfile, a line, and what
-// should come of it: JSON, or an error.
+// eachGolden runs a test for each golden file: a Caddyfile, a separator line, and
+// the expected JSON or error.
 func eachGolden(t *testing.T, folder string, result func(caddyfile string) string) {
 	files, err := filepath.Glob(filepath.Join("testdata", folder, "*.caddyfiletest"))
 	if err != nil || len(files) == 0 {
@@ -65,15 +65,15 @@ func TestConfigsThatCannotWorkAreRefusedWithWhatToWrite(t *testing.T) {
 	eachGolden(t, "provision", func(caddyfile string) string {
 		config, err := adapt(caddyfile)
 		if err != nil {
-			t.Errorf("the mistake shows before provisioning: %v", err)
+			t.Errorf("error before provisioning: %v", err)
 			return ""
 		}
 		return validate(t, config)
 	})
 }
 
-// validate provisions a config, as `caddy validate` does, and returns what our
-// part of the error says.
+// validate provisions a config, as `caddy validate` does, and returns our part
+// of the error.
 func validate(t *testing.T, config []byte) string {
 	t.Helper()
 	c := new(caddy.Config)

@@ -33,11 +33,12 @@ func TestASignedIDAndItsContentBothBlock(t *testing.T) {
 		}
 	}
 	if _, retry := keys("t2", "a"); retry != key {
-		t.Error("the retry has another key for the app")
+		t.Error("the retry has a different key for the app")
 	}
 }
 
-// resending is a provider whose content identifies a delivery beside its signed ID.
+// resending is a provider whose deliveries are identified by their content and
+// by a signed ID.
 type resending struct{ provider.Provider }
 
 func (p resending) Facts() provider.Facts {

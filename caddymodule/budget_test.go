@@ -13,9 +13,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/body"
 )
 
-// TestInvariant9CopiesOfABodyCountAgainstBodyMemory: a signature over the whole
-// body needs it in memory. Without room there the delivery is refused with 503,
-// and a retry gets through once there is.
+// A signature over the whole body needs the body in memory. If body_memory is
+// exhausted, the delivery is refused with 503, and a later retry is forwarded.
 func TestInvariant9CopiesOfABodyCountAgainstBodyMemory(t *testing.T) {
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -34,19 +33,19 @@ func TestInvariant9CopiesOfABodyCountAgainstBodyMemory(t *testing.T) {
 		t.Errorf("without room: %s, %d", outcome, status)
 	}
 	if memory, disk := b.handler.app.budget.InUse(); memory != 0 || disk != 0 {
-		t.Errorf("%d bytes of memory and %d of disk are still held", memory, disk)
+		t.Errorf("%d bytes of memory and %d of disk are not released", memory, disk)
 	}
 	b.handler.app.budget = body.NewBudget(8<<20, 64<<20)
 	if outcome, status := send(); outcome != Verified || status != http.StatusOK {
 		t.Errorf("with room: %s, %d", outcome, status)
 	}
 	if memory, disk := b.handler.app.budget.InUse(); memory != 0 || disk != 0 {
-		t.Errorf("%d bytes of memory and %d of disk are still held", memory, disk)
+		t.Errorf("%d bytes of memory and %d of disk are not released", memory, disk)
 	}
 }
 
-// TestWholeMailsAreForwarded: the largest mails that providers accept are larger
-// than other deliveries, and are forms or JSON.
+// The largest emails that providers accept are larger than other deliveries, and
+// are sent as forms or JSON.
 func TestWholeMailsAreForwarded(t *testing.T) {
 	b := trial(t, `{"provider":{"name":"mandrill","secrets":[{"secret":"mandrill-secret"}]}}`)
 	mail := strings.Repeat("x", 30<<20)
@@ -56,6 +55,6 @@ func TestWholeMailsAreForwarded(t *testing.T) {
 		"Content-Type", "application/x-www-form-urlencoded", "X-Mandrill-Signature", base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 	b.expect(t, r, Verified, http.StatusOK)
 	if memory, disk := b.handler.app.budget.InUse(); memory != 0 || disk != 0 {
-		t.Errorf("%d bytes of memory and %d of disk are still held", memory, disk)
+		t.Errorf("%d bytes of memory and %d of disk are not released", memory, disk)
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// ways is every way in which an app's handler can end, and whether the delivery
-// then counts as handled.
+// ways lists every way in which an app's handler can return, and whether the
+// delivery then counts as handled.
 var ways = []struct {
 	name    string
 	app     caddyhttp.HandlerFunc
@@ -63,7 +63,7 @@ func TestInvariant14SuccessCommitsAndEveryKindOfFailureReleases(t *testing.T) {
 				t.Errorf("%d commits and %d releases", commits, releases)
 			}
 			if memory, _ := b.handler.app.budget.InUse(); memory != 0 {
-				t.Errorf("%d bytes of the body are still held", memory)
+				t.Errorf("%d bytes of the body are not released", memory)
 			}
 			want := Verified
 			if way.handled {
@@ -74,8 +74,8 @@ func TestInvariant14SuccessCommitsAndEveryKindOfFailureReleases(t *testing.T) {
 	}
 }
 
-// run takes a request through the handler to an arbitrary next handler, whose
-// panics it stops, as net/http does.
+// run sends a request through the handler to a next handler, and recovers from
+// its panics, as net/http does.
 func (b *bench) run(r *http.Request, next caddyhttp.HandlerFunc) {
 	defer func() { _ = recover() }()
 	_ = b.serve(&quiet{header: make(http.Header)}, dryrun.AsReceived(r), next)
@@ -103,7 +103,7 @@ func TestALostUpstreamReleasesWhateverStatusesCountAsHandled(t *testing.T) {
 	b.expect(t, github("1", content), Verified, 200)
 }
 
-// spy is what the sender's side sees, and when.
+// spy is a response writer that calls a function before each status.
 type spy struct {
 	*httptest.ResponseRecorder
 	leaving func()
@@ -120,7 +120,7 @@ func TestTheClaimEndsBeforeTheAnswerLeaves(t *testing.T) {
 		store := b.faultyStore()
 		w := &spy{ResponseRecorder: httptest.NewRecorder(), leaving: func() {
 			if store.count("commit") != want || store.count("release") != 1-want {
-				t.Errorf("the answer %d leaves after %v", status, store.calls)
+				t.Errorf("the response %d is sent after %v", status, store.calls)
 			}
 		}}
 		err := b.serve(w, dryrun.AsReceived(github("1", content)), func(w http.ResponseWriter, _ *http.Request) error {
@@ -217,7 +217,7 @@ func (b *bench) state(t *testing.T, r *http.Request) replay.State {
 	return states[0]
 }
 
-// keys are the keys of a genuine delivery.
+// keys returns the keys of a genuine delivery.
 func (b *bench) keys(t *testing.T, r *http.Request) replay.Keys {
 	t.Helper()
 	d := b.handler.newDelivery(&quiet{header: make(http.Header)}, dryrun.AsReceived(r))
@@ -235,7 +235,7 @@ func (b *bench) keys(t *testing.T, r *http.Request) replay.Keys {
 func TestAClaimThatNobodyEndsLivesForItsLeaseAndNoLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"lease":"1m","wait":"1s"}`))
-		// As a process leaves it that dies while the app works.
+		// The state after a process has crashed while the app was working.
 		_, err := b.handler.store.Claim(t.Context(), b.keys(t, github("1", content)), replay.NewOwner(), time.Minute)
 		if err != nil {
 			t.Fatal(err)
@@ -259,14 +259,14 @@ func TestALateOwnerChangesNothing(t *testing.T) {
 		b.App = quick
 		second := b.inFlight(github("1", content))
 		if quick.hits.Load() != 1 {
-			t.Fatal("the retry did not get through after the lease")
+			t.Fatal("the retry was not forwarded after the lease")
 		}
 		slow.answer <- 200
 		if got := late()[0]; got.Status != 200 {
-			t.Errorf("the app's success became %d", got.Status)
+			t.Errorf("the app's success was returned as %d", got.Status)
 		}
 		if state := b.state(t, github("1", content)); state != replay.Claimed {
-			t.Errorf("the late commit left the claim of another %s", state)
+			t.Errorf("after the late commit, the other owner's claim is %s", state)
 		}
 		quick.answer <- 500
 		second()
@@ -275,8 +275,8 @@ func TestALateOwnerChangesNothing(t *testing.T) {
 	})
 }
 
-// The provider's retry would be handled a second time, although the app's
-// success went out.
+// Otherwise the provider's retry would be handled a second time, although the
+// app's success was returned.
 func TestALeaseThatExpiredIsClaimedAgainWhenTheAppSucceeds(t *testing.T) {
 	for name, renewed := range map[string]bool{"at the next renewal": true, "at the commit": false} {
 		t.Run(name, func(t *testing.T) {
@@ -306,7 +306,7 @@ func TestALeaseThatExpiredIsClaimedAgainWhenTheAppSucceeds(t *testing.T) {
 	}
 }
 
-// hookedClaim is a store that calls a function before its next claim.
+// hookedClaim is a store that calls a function before its next Claim.
 type hookedClaim struct {
 	gateStore
 	before func()
@@ -320,8 +320,8 @@ func (s *hookedClaim) Claim(ctx context.Context, k replay.Keys, o replay.Owner, 
 	return s.gateStore.Claim(ctx, k, o, lease)
 }
 
-// The app fails in the very moment in which the claim is made again: its retry
-// must not wait for a lease that nothing ends.
+// If the app fails while the claim is being acquired again, the claim must be
+// released: otherwise the retry would wait for the whole lease.
 func TestAClaimThatEndsWhileItIsMadeAgainIsReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"lease":"6s"}`))
@@ -344,7 +344,7 @@ func TestAClaimThatEndsWhileItIsMadeAgainIsReleased(t *testing.T) {
 	})
 }
 
-// The store of a config is one that counts.
+// A store of a config must count lost claims.
 func TestALostClaimIsCounted(t *testing.T) {
 	counted := 0
 	c := &claim{h: trial(t, config("github", "")).handler}
@@ -364,7 +364,7 @@ type losingStore struct {
 
 func (s losingStore) claimLost() { *s.lost++ }
 
-// A failed app must not block its retry by a claim that is made again.
+// After a failure of the app, a claim that is acquired again would block the retry.
 func TestALeaseThatExpiredIsNotClaimedAgainWhenTheAppFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"lease":"6s"}`))
@@ -386,8 +386,8 @@ func TestACommitThatFailsIsTriedAgainWhileTheClaimBlocks(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"wait":"1s"}`))
 		store := b.faultyStore()
 		store.set(&store.commit, errStore)
-		b.expect(t, github("1", content), Verified, 200)   // the app's answer goes out
-		b.expect(t, github("1", content), InProgress, 503) // not handed over twice
+		b.expect(t, github("1", content), Verified, 200)   // the app's response is returned
+		b.expect(t, github("1", content), InProgress, 503) // not forwarded twice
 		time.Sleep(20 * time.Second)
 		store.set(&store.commit, nil)
 		time.Sleep(20 * time.Second)
@@ -428,7 +428,7 @@ func TestCommitsInTheBackgroundAreBoundedInNumber(t *testing.T) {
 			b.expect(t, github(id, content+id), Verified, 200)
 		}
 		if n := len(b.handler.background); n != 2 {
-			t.Errorf("%d deliveries wait to be remembered", n)
+			t.Errorf("%d commits are pending", n)
 		}
 		time.Sleep(time.Hour)
 	})
@@ -448,7 +448,7 @@ func TestAReleaseThatFailsLeavesTheClaimToItsLease(t *testing.T) {
 	})
 }
 
-// doubtful is a store whose claims succeed while the answer gets lost.
+// doubtful is a store whose claims succeed although Claim returns an error.
 type doubtful struct{ Store }
 
 func (s doubtful) Claim(ctx context.Context, k replay.Keys, o replay.Owner, lease time.Duration) (replay.Verdict, error) {
@@ -481,11 +481,11 @@ func TestOnStoreErrorAllowLetsDeliveriesThroughButNoForgedOnes(t *testing.T) {
 		t.Errorf("logged %v", b.lines(""))
 	}
 	for _, way := range ways {
-		b.run(github("1", content), way.app) // there is no claim to end
+		b.run(github("1", content), way.app) // there is no claim to release
 	}
 }
 
-// held is a store in which a renewal hangs until it is let go.
+// held is a store whose Renew blocks until it is released.
 type held struct {
 	Store
 	renewing, goOn chan struct{}
@@ -515,7 +515,7 @@ func TestARenewalThatArrivesAfterTheEndChangesNothing(t *testing.T) {
 			want := map[int]Outcome{200: Duplicate, 500: Verified}[status]
 			b.expect(t, github("1", content), want, 200)
 			if len(b.lines("a claim ran out while the app was working: the provider's retry may reach the app as well")) != 0 {
-				t.Error("a claim that was ended is reported as run out")
+				t.Error("a released claim is reported as expired")
 			}
 		})
 	}

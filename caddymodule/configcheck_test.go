@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// TestEventsThatCannotBeMeantAreRefused: the same in a Caddyfile, where the
-// error names the line, and in JSON.
+// The errors are the same in a Caddyfile, where they name the line, and in JSON.
 func TestEventsThatCannotBeMeantAreRefused(t *testing.T) {
 	for _, test := range []struct{ caddyfile, json, want string }{
 		{`push,pull_request`, `["push,pull_request"]`, `write events push pull_request (in JSON: "events": ["push", "pull_request"])`},
@@ -43,7 +42,7 @@ func TestEventsThatCannotBeMeantAreRefused(t *testing.T) {
 	}
 }
 
-// refusedJSON wants options of a handler refused.
+// refusedJSON checks that options of a handler are rejected with an error.
 func refusedJSON(t *testing.T, options, want string) {
 	t.Helper()
 	trial, err := OpenTrial(quietly(t), []byte(config("github", options)), nil)
@@ -62,8 +61,8 @@ func TestGitLabsEventTypesHaveSpaces(t *testing.T) {
 	}
 }
 
-// TestNumbersForDurationsAreNanosecondsAndRefused: whether seconds or, for
-// all but the longest times, milliseconds were meant.
+// A number in JSON is in nanoseconds, so one that was meant as seconds or
+// milliseconds is too short and is rejected.
 func TestNumbersForDurationsAreNanosecondsAndRefused(t *testing.T) {
 	for option, example := range map[string]string{"body_timeout": "30s", "app_timeout": "5m", "window": "7d", "lease": "1m", "wait": "10s"} {
 		for _, number := range []int{1, 30, 300, 86400, 604800, 30000, 300000} {
@@ -117,7 +116,7 @@ func TestUnlikelyOptionsAreWarnedAbout(t *testing.T) {
 	}
 }
 
-// TestUnlikelyOptionsAreLoggedAtTheStart by a real Caddy.
+// TestUnlikelyOptionsAreLoggedAtTheStart runs a real Caddy.
 func TestUnlikelyOptionsAreLoggedAtTheStart(t *testing.T) {
 	c := startCaddy(t, "verify_webhook {\nstore memory STORE\nbody_memory 256\n}", siteOf("github", "max_body 25"))
 	var got []string

@@ -40,8 +40,8 @@ http://127.0.0.1:0 {
 }
 `
 
-// TestConfigErrorsNameLineAndPathFirst: the line of the directive is the tenth of
-// the Caddyfile. What is known while it is read has Caddy's own form.
+// The directive is on line 10 of the Caddyfile. Errors of the Caddyfile parser
+// have Caddy's own form.
 func TestConfigErrorsNameLineAndPathFirst(t *testing.T) {
 	t.Setenv("GOOD", "It's a Secret to Everybody")
 	const after, reading = "Caddyfile:10: verify_webhook ", ""
@@ -61,7 +61,7 @@ func TestConfigErrorsNameLineAndPathFirst(t *testing.T) {
 			t.Errorf("%s: accepted", test.name)
 			continue
 		}
-		// Caddy's own levels come first: of ours there are none.
+		// Caddy's prefixes come first, then our error without a prefix of its own.
 		_, own, found := strings.Cut(err.Error(), "provision http.handlers.verify_webhook: ")
 		if !found {
 			_, own, found = strings.Cut(err.Error(), "verify_webhook: invalid configuration: ")

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// controlNames are the names of all control headers, and one for each prefix.
+// controlNames returns the names of all control headers, and one for each prefix.
 func controlNames() []string {
 	var names []string
 	for name := range controlHeaders {
@@ -20,7 +20,7 @@ func controlNames() []string {
 	return names
 }
 
-// spellings are the ways to write a header's name that some app takes for one.
+// spellings returns variants of a header name that some apps do not distinguish.
 func spellings(name string) []string {
 	return []string{name, http.CanonicalHeaderKey(strings.ToLower(name)), strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", ".")}
 }
@@ -83,7 +83,7 @@ func TestControlHeadersDoNotMakeADeliveryFail(t *testing.T) {
 		if got.status != 200 || len(seen) != 1 || seen[0].body != body || seen[0].length != int64(len(body)) {
 			t.Errorf("%s: status %d, the app saw %+v", name, got.status, seen)
 		} else if seen[0].header.Get("X-Hub-Signature-256") == "" || seen[0].header.Get("X-GitHub-Event") == "" {
-			t.Errorf("%s: headers of the provider are gone", name)
+			t.Errorf("%s: headers of the provider are missing", name)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func TestEveryControlHeaderIsDocumented(t *testing.T) {
 	for _, table := range []controlTable{controlHeaders, controlPrefixes} {
 		for name, why := range table {
 			if !strings.Contains(strings.ToLower(string(page)), "`"+strings.ToLower(name)) || !strings.Contains(string(page), why) {
-				t.Errorf("docs/security.md does not say of %s that it %s", name, why)
+				t.Errorf("docs/security.md does not document %s: %s", name, why)
 			}
 		}
 	}
