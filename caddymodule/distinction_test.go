@@ -13,7 +13,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// acme is a provider that signs the body, and sends what a test wants beside it.
+// acme returns the config of a provider that signs the body, with more options.
 func acme(more, handler string) string {
 	if handler != "" {
 		handler = "," + handler
@@ -32,8 +32,8 @@ const (
 	unique     = `"content":"unique"`
 )
 
-// acmeDelivery is a genuine delivery; headers come in pairs, and an ID of "" is
-// none.
+// acmeDelivery returns a genuine delivery. headers are pairs of name and value;
+// with an empty id the delivery has none.
 func acmeDelivery(secret, id, body string, headers ...string) *http.Request {
 	headers = append(headers, "X-Acme-Signature", sign(secret, body))
 	if id != "" {
@@ -43,7 +43,7 @@ func acmeDelivery(secret, id, body string, headers ...string) *http.Request {
 }
 
 // Each row is a row of the table "Telling deliveries apart" of the docs, or a
-// sentence below it. The sequence says what is sent and what its outcome is.
+// sentence below it: a sequence of requests and their outcomes.
 func TestTellingDeliveriesApart(t *testing.T) {
 	type sent struct {
 		id, body string
@@ -114,7 +114,7 @@ func TestTellingDeliveriesApart(t *testing.T) {
 				{"3", `{"client_payload":{}}`, Verified},
 				{"4", `{"client_payload":{}}`, Verified},
 				{"4", `{"client_payload":{}}`, Duplicate},
-				// Only the member counts, not its name somewhere else.
+				// Only the member counts, not its name elsewhere in the body.
 				{"5", `{"ref":"client_payload"}`, Verified},
 				{"6", `{"ref":"client_payload"}`, Replayed},
 				{"7", `{"in":{"client_payload":1}}`, Verified},
@@ -165,8 +165,8 @@ func TestHeadersThatVaryArePartOfTheContent(t *testing.T) {
 	send(Duplicate)
 }
 
-// An attacker who holds a captured delivery, not yet handled, sends it under an
-// ID of his own. Neither the provider's delivery nor any later one is lost.
+// An attacker sends a captured delivery that was not handled yet, with another
+// ID. Neither the provider's delivery nor a later one is lost.
 func TestAnUnsignedIDCannotBeUsedAgainstAGenuineDelivery(t *testing.T) {
 	for name, config := range map[string]string{"content unique": unsignedID, "content repeats": unsignedID + "," + repeats} {
 		t.Run(name, func(t *testing.T) {
@@ -183,10 +183,10 @@ func TestAnUnsignedIDCannotBeUsedAgainstAGenuineDelivery(t *testing.T) {
 			}
 			send("future", "captured")  // the attacker
 			send("genuine", "captured") // the provider
-			send("future", "later")     // a genuine delivery under the burnt ID
+			send("future", "later")     // a genuine delivery with the ID that the attacker used
 			send("future", "later")     // its retry
 			if reached["captured"] == 0 || reached["later"] != 1 {
-				t.Errorf("reached the app: %v", reached)
+				t.Errorf("the app received: %v", reached)
 			}
 		})
 	}
@@ -238,8 +238,8 @@ func TestRotationKeepsDeliveriesApartAndTogether(t *testing.T) {
 	}
 }
 
-// While secrets overlap, providers sign with both. A signature that is taken
-// away does not make another delivery.
+// While secrets overlap, providers sign with both. Without one of the two
+// signatures, it is still the same delivery.
 func TestASignatureThatIsTakenAwayChangesNothing(t *testing.T) {
 	repeated := strings.Replace(rotatingConfig(unsignedID, "", "one", "two"), `"name":"X-Acme-Signature"`, `"name":"X-Acme-Signature","repeated":true`, 1)
 	both := func(first, second string) *http.Request {
@@ -258,8 +258,8 @@ func TestASignatureThatIsTakenAwayChangesNothing(t *testing.T) {
 	}
 }
 
-// What was handled before an upgrade still counts: the kinds of key for IDs and
-// contents are derived as ever, and an earlier version wrote both.
+// Deliveries that were handled before an upgrade still count: the keys of IDs and
+// contents are derived as before, and an earlier version wrote both.
 func TestWhatAnEarlierVersionHandledStillCounts(t *testing.T) {
 	b := trial(t, acme(unsignedID, ""))
 	fingerprint := b.handler.facts().Secrets[0].Fingerprint[:]
@@ -303,8 +303,9 @@ func TestTheAppsKey(t *testing.T) {
 	}
 }
 
-// With no ID and content that repeats, copies at once all reach the app:
-// merging them would lose a change that comes while the app reads the last one.
+// Without an ID and with content that repeats, concurrent copies all reach the
+// app: merging them would lose a change that arrives while the app processes the
+// previous one.
 func TestDeliveriesThatNothingTellsApartNeverWaitForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, acme(repeats, ""))
@@ -325,7 +326,7 @@ func TestDeliveriesThatNothingTellsApartNeverWaitForEachOther(t *testing.T) {
 			}
 		}
 		if s := b.handler.store.Stats(); s.Remembered != 0 || s.Claimed != 0 {
-			t.Errorf("the store holds %+v", s)
+			t.Errorf("the store contains %+v", s)
 		}
 	})
 }
@@ -371,8 +372,8 @@ func TestAnEndpointThatCannotTellDeliveriesApartSaysSoAtStart(t *testing.T) {
 	}
 }
 
-// answeringIn is how many deliveries an app with a unique column on
-// Webhook-Verified-Key would write.
+// rowsWritten returns a function that counts the rows of an app that has a
+// unique column on Webhook-Verified-Key.
 func rowsWritten(b *bench) func() int {
 	rows := map[string]bool{}
 	keyless := 0

@@ -34,7 +34,7 @@ func TestADryRunShowsWhatTheHandlerMakesOfARequest(t *testing.T) {
 				t.Errorf("got %s (%s), status %d, reached %t", got.Outcome, got.Reason, got.Status, got.Reached)
 			}
 			if got.Reached && string(got.ReachedBody) != content {
-				t.Errorf("the app got %q", got.ReachedBody)
+				t.Errorf("the app received %q", got.ReachedBody)
 			}
 		})
 	}

@@ -12,9 +12,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/body"
 )
 
-// A transport may read on when the handler has returned with the app's
-// answer. It is cut off then: of the buffers, which other deliveries have by
-// now, it sees nothing.
+// A transport may still read after the handler has returned with the app's
+// response. Its reads then fail, because other deliveries already use the
+// buffers.
 func TestInvariant10ATransportThatIsLateIsCutOff(t *testing.T) {
 	for _, app := range []struct {
 		protocol string
@@ -23,8 +23,8 @@ func TestInvariant10ATransportThatIsLateIsCutOff(t *testing.T) {
 	}{
 		{"HTTP/1.1", startHastyApp, 200},
 		{"HTTP/1.1", startHastyApp, 500},
-		// On a failure over HTTP/2 reverse_proxy's own wrapper of the body is
-		// read and closed at once, which is a race in itself.
+		// On a failure over HTTP/2, reverse_proxy reads and closes its own wrapper
+		// of the body concurrently, which is a data race.
 		{"HTTP/2", startHastyHTTP2App, 200},
 	} {
 		for _, size := range parcelSizes {
@@ -39,7 +39,7 @@ func TestInvariant10ATransportThatIsLateIsCutOff(t *testing.T) {
 
 				late, rest := transport.late()
 				if len(late) != len(slow) {
-					t.Errorf("%d deliveries had %d readers", len(slow), len(late))
+					t.Errorf("%d deliveries with %d readers", len(slow), len(late))
 				}
 				for _, l := range append(late, rest...) {
 					await(t, "the transport", l.ended)
@@ -50,15 +50,15 @@ func TestInvariant10ATransportThatIsLateIsCutOff(t *testing.T) {
 					}
 				}
 				if held := bodiesHeld(t); held > 0 {
-					t.Errorf("at the end %d bytes are held", held)
+					t.Errorf("%d bytes are not released", held)
 				}
 			})
 		}
 	}
 }
 
-// startHastyApp starts an app that answers as soon as it has the header, and
-// reads on when the sender has the answer.
+// startHastyApp starts an app that responds after the request header, and reads
+// the body when the sender has the response.
 func startHastyApp(t *testing.T, known map[string]*parcel, status int) string {
 	return startBareApp(t, func(r *bareRequest) bool {
 		p := known[r.Header.Get("Webhook-Verified-Id")]
@@ -72,8 +72,8 @@ func startHastyApp(t *testing.T, known map[string]*parcel, status int) string {
 	}).Addr().String()
 }
 
-// A handler that returns in the midst of the transport's reads waits for none
-// of them, and takes the buffer from none.
+// A handler that returns during a read of the transport does not wait for it,
+// and does not reuse its buffer.
 func TestInvariant10AHandlerThatReturnsLetsTheReadThatHasBegunEnd(t *testing.T) {
 	for _, size := range parcelSizes {
 		t.Run(fmt.Sprintf("%d KiB", size>>10), func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestInvariant10AHandlerThatReturnsLetsTheReadThatHasBegunEnd(t *testing.T) 
 			transport := newSlowTransport(t, parcels, nil)
 			transport.overtaken = true
 			app := startBareApp(t, func(r *bareRequest) bool {
-				// The transport waits neither for the app to read nor to close.
+				// The transport does not wait for the app to read or to close.
 				_, _ = io.WriteString(r.Conn, "HTTP/1.1 200 Done\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 				return false
 			})
@@ -97,17 +97,17 @@ func TestInvariant10AHandlerThatReturnsLetsTheReadThatHasBegunEnd(t *testing.T) 
 				}
 			}
 			if overtaken == 0 {
-				t.Error("no handler has returned in the midst of a read")
+				t.Error("no handler returned during a read")
 			}
 			if held := bodiesHeld(t); held > 0 {
-				t.Errorf("at the end %d bytes are held", held)
+				t.Errorf("%d bytes are not released", held)
 			}
 		})
 	}
 }
 
-// An app may begin its answer, read the body while other deliveries come and
-// go, and end its answer when it has read it: the body is there until then.
+// An app may begin its response, read the body while other deliveries are
+// handled, and then end its response. The body stays available until then.
 func TestInvariant10AnAppThatBeginsItsAnswerFirstGetsItsWholeBody(t *testing.T) {
 	for protocol, upstream := range map[string]string{"HTTP/1.1": "", "HTTP/2": "h2c://"} {
 		for _, size := range parcelSizes {
@@ -137,8 +137,8 @@ func TestInvariant10AnAppThatBeginsItsAnswerFirstGetsItsWholeBody(t *testing.T) 
 	}
 }
 
-// startTalkativeApp starts an app that begins its answer to a slow parcel with
-// the header, and goes on when it may.
+// startTalkativeApp starts an app that sends the header of its response to a slow
+// parcel first, and continues when goOn is closed.
 func startTalkativeApp(t *testing.T, slow, others []*parcel, begun *meeting, goOn <-chan struct{}) *httptest.Server {
 	talkative, whole := byID(slow), byID(others)
 	app := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -147,7 +147,7 @@ func startTalkativeApp(t *testing.T, slow, others []*parcel, begun *meeting, goO
 		if p == nil {
 			p = talkative[id]
 			rc := http.NewResponseController(w)
-			_ = rc.EnableFullDuplex() // HTTP/2 always does it
+			_ = rc.EnableFullDuplex() // not needed for HTTP/2
 			w.WriteHeader(http.StatusOK)
 			if err := rc.Flush(); err != nil {
 				t.Error(err)

@@ -39,7 +39,7 @@ func TestAHijackedConnectionIsReleased(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	if store.count("release") != 1 || store.count("commit") != 0 {
-		t.Errorf("the store was asked to %v", store.calls)
+		t.Errorf("calls of the store: %v", store.calls)
 	}
 }
 
@@ -54,7 +54,7 @@ func TestAFlushReachesTheSender(t *testing.T) {
 	}
 }
 
-// urlOf tells the URL that a provider would check.
+// urlOf is a provider that records the URL that it would verify.
 type urlOf struct {
 	oddProvider
 	url *string
@@ -93,7 +93,7 @@ func TestRewritesDoNotChangeTheURLAndTrustedProxiesDo(t *testing.T) {
 		"": "http://ADDR/in?x=1",
 		"servers {\ntrusted_proxies static 127.0.0.1\n}": "https://hooks.example.com/in?x=1",
 	} {
-		// A scheme that signs the URL tells by verifying which one it saw.
+		// A scheme that signs the URL verifies only if it gets the expected URL.
 		site := `rewrite * /elsewhere
 	verify_webhook custom {env.` + secretVariable + `} {
 		algorithm hmac-sha256

@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// An app that closes a connection that was idle, with a delivery on it, makes
-// the transport send the delivery again on another one, with a body that it
-// asks us for. The app answers that before it has read it, and the handler
-// returns: the transport has what it was given until it lets go of it.
+// If an app closes an idle connection on which a delivery was just sent, the
+// transport sends the delivery on another connection, with a body from GetBody.
+// Here the app responds before it has read that body, and the handler returns.
+// The body must stay valid until the transport closes it.
 func TestInvariant10ABodyThatTheTransportAskedForIsItsOwnUntilItIsClosed(t *testing.T) {
 	const atOnce = 8
 	for _, size := range parcelSizes {
@@ -21,8 +21,8 @@ func TestInvariant10ABodyThatTheTransportAskedForIsItsOwnUntilItIsClosed(t *test
 			app := newClosingApp(t, atOnce, openers, slow, others)
 			c := startCaddy(t, "", parcelSite(app.Addr().String()))
 			client := client(t, "HTTP/1.1")
-			c.postAll(client, openers, atOnce, 200)                           // all at once, so that there are as many connections
-			c.postAll(client, slow, atOnce, 200, "Idempotency-Key", "as one") // otherwise no POST is sent twice
+			c.postAll(client, openers, atOnce, 200)                           // concurrently, so that there are as many connections
+			c.postAll(client, slow, atOnce, 200, "Idempotency-Key", "as one") // otherwise the transport does not retry a POST
 			c.postAll(client, others, atOnce, 200)
 			close(transport.gate)
 
@@ -38,18 +38,18 @@ func TestInvariant10ABodyThatTheTransportAskedForIsItsOwnUntilItIsClosed(t *test
 				}
 			}
 			if transport.asked != atOnce || lateBytes == 0 {
-				t.Errorf("%d bodies were asked for, and %d bytes read late; want %d", transport.asked, lateBytes, atOnce)
+				t.Errorf("GetBody was called %d times, and %d bytes were read late; want %d", transport.asked, lateBytes, atOnce)
 			}
 			if held := bodiesHeld(t); held > 0 {
-				t.Errorf("at the end %d bytes are held", held)
+				t.Errorf("%d bytes are not released", held)
 			}
 		})
 	}
 }
 
-// newClosingApp starts an app that takes the openers together, then the slow
-// parcels together: those it reads, and closes their connections. When they
-// come again, it answers first.
+// newClosingApp starts an app that receives the openers together, then the slow
+// parcels together. It reads the slow parcels and closes their connections. When
+// they are retried, it responds before reading.
 func newClosingApp(t *testing.T, atOnce int, openers, slow, others []*parcel) *bareApp {
 	opened, cut := newMeeting(atOnce), newMeeting(atOnce)
 	open, late, whole := byID(openers), byID(slow), byID(others)

@@ -17,42 +17,42 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// rotatedVariable holds the secret that takes the other's place.
+// rotatedVariable contains the secret that replaces the first one.
 const rotatedVariable = "VERIFY_WEBHOOK_TEST_ROTATED"
 
-// hangUps is what the senders of a crowd do.
+// hangUps runs many senders, some of which disconnect.
 type hangUps struct {
 	c       *realCaddy
 	clients []*http.Client
 
-	known   map[string]*parcel    // the genuine ones
-	leaving map[string]*departure // of those whose sender hangs up while the app works
+	known   map[string]*parcel    // the genuine parcels
+	leaving map[string]*departure // those whose sender disconnects while the app works
 
 	mu      sync.Mutex
 	handled map[string]int
 }
 
-// departure is a sender's that hangs up.
+// departure is a sender that disconnects.
 type departure struct {
 	p       *parcel
 	once    sync.Once
-	due     chan struct{}   // closed when the app has got the header
-	over    chan struct{}   // closed when another delivery has come and gone since
-	sending context.Context // as Caddy sees it
+	due     chan struct{}   // closed when the app has received the header
+	over    chan struct{}   // closed when another delivery was handled since
+	sending context.Context // the context of Caddy's request
 }
 
 func newDeparture(p *parcel) *departure {
 	return &departure{p: p, due: make(chan struct{}), over: make(chan struct{})}
 }
 
-// serve stands before and behind verify_webhook: it lets the transport read
-// the body when Caddy knows that the sender has gone.
+// serve runs before and after verify_webhook. It lets the transport read the body
+// when Caddy has noticed that the sender has disconnected.
 func (h *hangUps) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	d := h.leaving[r.Header.Get("X-GitHub-Delivery")]
 	switch {
 	case d == nil:
 	case r.Header.Get("Webhook-Verified-Id") == "":
-		if d.sending == nil { // otherwise it is the retry
+		if d.sending == nil { // not the retry
 			d.sending = r.Context()
 		}
 	default:
@@ -67,10 +67,10 @@ func (h *hangUps) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	return next.ServeHTTP(w, r)
 }
 
-// Senders hang up in the midst of the body, and while the app works; others
-// stay, and some forge. The buffers and hash states of all are used again at
-// once. Nobody else's bytes reach the app, nothing forged does, and every
-// retry gets its result.
+// Some senders disconnect while they send the body, some while the app works,
+// some stay connected, and some send forged deliveries. All buffers and hash
+// states are reused immediately. The app must receive no bytes of another
+// delivery and no forged one, and each retry must get its result.
 func TestInvariant10SendersThatHangUpTakeNothingFromTheOthers(t *testing.T) {
 	t.Setenv(rotatedVariable, "It's another Secret to Everybody")
 	for _, size := range parcelSizes {
@@ -102,7 +102,7 @@ func TestInvariant10SendersThatHangUpTakeNothingFromTheOthers(t *testing.T) {
 				})
 			}
 			senders.Wait()
-			for i := range each { // over the other protocol
+			for i := range each { // with the other protocol
 				h.want(broken[i], h.clients[(i+1)%2], 200)
 				h.want(gone[i], h.clients[(i+1)%2], 200)
 			}
@@ -113,13 +113,13 @@ func TestInvariant10SendersThatHangUpTakeNothingFromTheOthers(t *testing.T) {
 				}
 			}
 			if n := h.c.countOutcome(Malformed); n != each {
-				t.Errorf("%d bodies broke off, of %d", n, each)
+				t.Errorf("%d of %d bodies ended early", n, each)
 			}
 		})
 	}
 }
 
-// genuine makes parcels that one of the two secrets has signed.
+// genuine returns parcels that are signed with one of the two secrets.
 func (h *hangUps) genuine(count, size int) []*parcel {
 	all := newParcels(count, size)
 	for i, p := range all {
@@ -136,7 +136,7 @@ func (p *parcel) signAnew(secret string) {
 	p.headers[1] = "sha256=" + sign(secret, string(p.body))
 }
 
-// forge takes from parcels what makes them genuine.
+// forge makes the signatures of parcels invalid.
 func forge(parcels []*parcel, genuine *parcel) {
 	for i, p := range parcels {
 		switch i % 3 {
@@ -150,7 +150,7 @@ func forge(parcels []*parcel, genuine *parcel) {
 	}
 }
 
-// work is what the app does.
+// work is the app's handler.
 func (h *hangUps) work(t *testing.T, r *bareRequest) bool {
 	id := r.Header.Get("Webhook-Verified-Id")
 	p := h.known[id]
@@ -178,7 +178,7 @@ func (h *hangUps) want(p *parcel, client *http.Client, status int) {
 	}
 }
 
-// leave hangs up when the app has begun to work.
+// leave sends a parcel and disconnects when the app has begun to work.
 func (h *hangUps) leave(p *parcel, client *http.Client) {
 	ctx, hangUp := context.WithCancel(h.c.t.Context())
 	go func() {
@@ -186,13 +186,13 @@ func (h *hangUps) leave(p *parcel, client *http.Client) {
 		hangUp()
 	}()
 	if status, _, err := h.c.post(ctx, client, p); !errors.Is(err, context.Canceled) {
-		h.c.t.Errorf("%s: its sender was to hang up, and got %d, %v", p.id, status, err)
+		h.c.t.Errorf("%s: the sender should disconnect, but got %d, %v", p.id, status, err)
 	}
 }
 
 var errHungUp = errors.New("hung up")
 
-// breakOff hangs up in the midst of the body.
+// breakOff sends half of the body and disconnects.
 func (h *hangUps) breakOff(p *parcel, client *http.Client) {
 	half := io.MultiReader(bytes.NewReader(p.body[:len(p.body)/2]), iotest.ErrReader(errHungUp))
 	r, err := http.NewRequestWithContext(h.c.t.Context(), http.MethodPost, "http://"+h.c.addr+"/in", half)
@@ -209,18 +209,18 @@ func (h *hangUps) breakOff(p *parcel, client *http.Client) {
 		resp.Body.Close()
 	}
 	if !errors.Is(err, errHungUp) {
-		h.c.t.Errorf("%s: its sender was to hang up, and got %v", p.id, err)
+		h.c.t.Errorf("%s: the sender should disconnect, but got %v", p.id, err)
 	}
 }
 
-// stop lets Caddy finish all that it has begun.
+// stop stops Caddy after it has finished the requests in flight.
 func (c *realCaddy) stop() {
 	if err := caddy.Stop(); err != nil {
 		c.t.Error(err)
 	}
 }
 
-// countOutcome counts in the access log.
+// countOutcome counts the lines of an outcome in the access log.
 func (c *realCaddy) countOutcome(o Outcome) int {
 	c.t.Helper()
 	n := 0

@@ -51,18 +51,18 @@ func TestTheKeyIsTheSameOnEveryRetryAndForNothingElse(t *testing.T) {
 	key := func(r *http.Request) string { return b.expect(t, r, Verified, 500).ReachedHeader.Get(headerKey) }
 	first := key(stripe(present, `{"id":"evt_1"}`))
 	if retry := key(stripe(present.Add(60e9), `{"id":"evt_1"}`)); retry != first {
-		t.Errorf("the retry, signed anew, has the key %s, not %s", retry, first)
+		t.Errorf("the retry with a new signature has the key %s, want %s", retry, first)
 	}
 	if other := key(stripe(present, `{"id":"evt_2"}`)); other == first {
-		t.Error("two deliveries have one key")
+		t.Error("two deliveries have the same key")
 	}
 	elsewhere := trial(t, config("stripe", `"namespace":"other"`))
 	if other := elsewhere.expect(t, stripe(present, `{"id":"evt_1"}`), Verified, 200).ReachedHeader.Get(headerKey); other == first {
-		t.Error("two namespaces have one key")
+		t.Error("two namespaces have the same key")
 	}
 }
 
-// spoofs are the spellings of our names that some app takes for ours.
+// spoofs returns variants of our header names that some apps do not distinguish.
 func spoofs() []string {
 	var names []string
 	for _, name := range []string{headerProvider, headerID, headerEvent, headerTimestamp, headerKey, headerUnsigned, headerOutcome, "Webhook-Verified-New"} {
@@ -117,7 +117,7 @@ func TestSpoofedIdentityIsRemovedInARealCaddy(t *testing.T) {
 	})
 }
 
-// A proxy takes out the headers that Connection names.
+// Proxies remove the headers that Connection names.
 func TestConnectionCannotTakeOurHeadersOut(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	headers := append(githubHeaders("1", content), "Connection", "Webhook-Verified-Unsigned, Webhook-Verified-Key, X-GitHub-Event, close")
@@ -128,7 +128,7 @@ func TestConnectionCannotTakeOurHeadersOut(t *testing.T) {
 	}
 	for _, name := range []string{headerKey, headerUnsigned, headerID, "X-GitHub-Event"} {
 		if seen[0].header.Get(name) == "" {
-			t.Errorf("%s is gone", name)
+			t.Errorf("%s is missing", name)
 		}
 	}
 }
@@ -147,7 +147,7 @@ func TestTheAppReceivesAllTheProvidersHeaders(t *testing.T) {
 		}
 		for i := 0; i < len(headers); i += 2 {
 			if !slices.Contains(seen[0].header.Values(headers[i]), headers[i+1]) {
-				t.Errorf("%s: %s does not arrive", headers[i], headers[i+1])
+				t.Errorf("%s: %s does not reach the app", headers[i], headers[i+1])
 			}
 		}
 	})
@@ -165,11 +165,11 @@ func TestValuesFromABodyAreMadeFitForAHeader(t *testing.T) {
 	} {
 		got := headerSafe(id)
 		if got != want {
-			t.Errorf("%q becomes %q, want %q", id, got, want)
+			t.Errorf("%q is encoded as %q, want %q", id, got, want)
 		}
 		if got != id {
 			if back, err := url.PathUnescape(got); err != nil || back != id {
-				t.Errorf("%q cannot be read back from %q", id, got)
+				t.Errorf("%q cannot be decoded from %q", id, got)
 			}
 		}
 	}

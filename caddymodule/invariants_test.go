@@ -44,10 +44,10 @@ func TestInvariant02AnEmptySecretIsAConfigErrorAtStart(t *testing.T) {
 				trial, err := OpenTrial(quietly(t), json.RawMessage(config), nil)
 				if err == nil {
 					trial.Close()
-					t.Fatal("it starts")
+					t.Fatal("the config is accepted")
 				}
 				if !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), provider) {
-					t.Errorf("the error does not say what is wrong: %v", err)
+					t.Errorf("unexpected error: %v", err)
 				}
 			})
 		}
@@ -76,7 +76,7 @@ func TestInvariant02SecretsAppearNowhere(t *testing.T) {
 		fmt.Fprintln(&said, got.status, got.header, got.body)
 	}
 	for _, a := range c.app.arrivals() {
-		a.header.Del("X-Hub-Signature-256") // the provider's own
+		a.header.Del("X-Hub-Signature-256") // sent by the provider
 		fmt.Fprintln(&said, a)
 	}
 	for _, path := range []string{"/config/", "/metrics"} {
@@ -87,14 +87,14 @@ func TestInvariant02SecretsAppearNowhere(t *testing.T) {
 		fmt.Fprintln(&said, readAll(t, resp.Body))
 		resp.Body.Close()
 	}
-	// Caddy's own access log shows request headers: leave out what was sent.
+	// Caddy's access log contains request headers: ignore the sent values.
 	for line := range strings.Lines(c.logged()) {
 		if !strings.Contains(line, `"request":{`) {
 			said.WriteString(line)
 		}
 	}
 	if !strings.Contains(said.String(), "{env."+secretVariable+"}") {
-		t.Fatal("the config was not looked at")
+		t.Fatal("the config was not read")
 	}
 	for _, word := range taboo {
 		if strings.Contains(said.String(), word) {
@@ -125,7 +125,7 @@ func TestInvariant03NoOtherSpellingIsAccepted(t *testing.T) {
 		})
 	}
 	standard := sign64(secret, content)
-	stray := standard[:42] + string(rune(standard[42]+1)) + "=" // other bits that decoders ignore
+	stray := standard[:42] + string(rune(standard[42]+1)) + "=" // changes bits that lenient decoders ignore
 	for name, value := range map[string]string{
 		"unpadded": strings.TrimRight(standard, "="), "URL-safe": strings.NewReplacer("+", "-", "/", "_", "=", "").Replace(standard),
 		"line break": standard[:20] + "\r\n" + standard[20:], "stray bits": stray, "more padding": standard + "=", "hex": sign(secret, content),
@@ -215,7 +215,7 @@ func TestInvariant06TimestampsThatAreOddOrFarAwayAreRefused(t *testing.T) {
 	}
 }
 
-// countingStore counts what is asked of it.
+// countingStore counts its calls.
 type countingStore struct {
 	Store
 	calls int
@@ -278,25 +278,25 @@ func TestInvariant10ABodyIsCutOffWhenTheHandlerHasReturned(t *testing.T) {
 		_, err := io.ReadFull(r.Body, first[:])
 		return err
 	})
-	// Another delivery may have the buffer now.
+	// Another delivery may use the buffer now.
 	b.expect(t, github("2", strings.Repeat("x", len(content))), Verified, 200)
 	if p, err := io.ReadAll(late); len(p) != 0 || !errors.Is(err, body.ErrClosed) {
-		t.Errorf("a late reader gets %q, %v", p, err)
+		t.Errorf("a late reader got %q, %v", p, err)
 	}
 	anew, err := again()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if p, err := io.ReadAll(anew); len(p) != 0 || !errors.Is(err, body.ErrClosed) {
-		t.Errorf("a late GetBody gets %q, %v", p, err)
+		t.Errorf("a late GetBody got %q, %v", p, err)
 	}
 	if memory, _ := b.handler.app.budget.InUse(); memory != 0 {
-		t.Errorf("%d bytes are still held", memory)
+		t.Errorf("%d bytes are not released", memory)
 	}
 }
 
-// A transport can go on reading after the handler has
-// returned: what it reads is of the delivery it was given, or an error.
+// A transport can read after the handler has returned. It must get bytes of its
+// own delivery, or an error.
 func TestInvariant10ATransportThatStillReadsNeverSeesAnotherDelivery(t *testing.T) {
 	b := trial(t, config("github", ""))
 	var wg sync.WaitGroup

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// begun is a context that ends after a minute.
+// begun returns a context that ends after a minute.
 func begun(values context.Context) *lazyDeadline {
 	b := new(lazyDeadline)
 	b.begin(values, time.Minute)
@@ -69,7 +69,7 @@ func TestALazyDeadlineEndsAsTheStandardLibrarysContextsDo(t *testing.T) {
 	}
 }
 
-// A goroutine for a child that outlives the test would be a deadlock here.
+// A goroutine that outlives the test would be reported as a deadlock.
 func TestALazyDeadlineEndsItsChildrenWithoutAGoroutineForEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := begun(context.Background())

@@ -18,22 +18,22 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// parcelSizes are those of the smallest buffer, of one that has grown, of the
-// largest that is pooled, and of a body that goes through a file.
+// parcelSizes lists the sizes of the smallest buffer, of a grown buffer, of the
+// largest pooled buffer, and of a body in a temporary file.
 var parcelSizes = []int{1 << 10, 64 << 10, 1 << 20, 1<<20 + 4096}
 
-// parcel is a delivery whose body says everywhere whose it is and where in the
-// body it belongs: what came from another one, or from elsewhere, is seen.
+// parcel is a delivery whose body contains its number and the offset everywhere,
+// so that bytes of another delivery or from another offset are detected.
 type parcel struct {
 	id      string
 	body    []byte
 	headers []string
 
 	once     sync.Once
-	answered chan struct{} // closed when the sender has an answer, or has gone
+	answered chan struct{} // closed when the sender has a response, or has disconnected
 }
 
-// parcelLine is how long number and place are, in hex.
+// parcelLine is the length of number and offset in hex.
 const parcelLine = 16
 
 var parcels struct {
@@ -41,7 +41,7 @@ var parcels struct {
 	count uint32
 }
 
-// newParcel makes a parcel that no other test has.
+// newParcel returns a parcel with a number that no other parcel has.
 func newParcel(size int) *parcel {
 	parcels.Lock()
 	parcels.count++
@@ -70,24 +70,24 @@ func newParcels(count, size int) []*parcel {
 	return all
 }
 
-// gone notes that the sender waits no more.
+// gone records that the sender no longer waits.
 func (p *parcel) gone() { p.once.Do(func() { close(p.answered) }) }
 
-// check compares what was read at an offset with what belongs there.
+// check compares bytes that were read at an offset with the expected ones.
 func (p *parcel) check(at int, got []byte) error {
 	if at+len(got) <= len(p.body) && bytes.Equal(got, p.body[at:at+len(got)]) {
 		return nil
 	}
 	for i := range got {
 		if at+i >= len(p.body) || got[i] != p.body[at+i] {
-			return fmt.Errorf("%s at %d: got %.40q, which is another's", p.id, at+i, got[i:])
+			return fmt.Errorf("%s at %d: got %.40q, which is not from this body", p.id, at+i, got[i:])
 		}
 	}
 	return nil
 }
 
-// readBody reads a body to its end or to where it is cut off, and checks it
-// all the way. It returns how much came.
+// readBody reads and checks a body until its end or an error. It returns the
+// number of bytes read.
 func (p *parcel) readBody(r io.Reader) (int, error) {
 	buf := make([]byte, 8<<10)
 	for at := 0; ; {
@@ -102,7 +102,7 @@ func (p *parcel) readBody(r io.Reader) (int, error) {
 	}
 }
 
-// readWhole wants all of the body.
+// readWhole reads and checks a body, which must be complete.
 func (p *parcel) readWhole(r io.Reader) error {
 	n, err := p.readBody(r)
 	if err == nil && n != len(p.body) {
@@ -111,7 +111,7 @@ func (p *parcel) readWhole(r io.Reader) error {
 	return err
 }
 
-// byID finds a parcel by what the app is told.
+// byID returns parcels by their ID.
 func byID(parcels []*parcel) map[string]*parcel {
 	m := make(map[string]*parcel, len(parcels))
 	for _, p := range parcels {
@@ -120,7 +120,7 @@ func byID(parcels []*parcel) map[string]*parcel {
 	return m
 }
 
-// post sends a parcel, and returns the status and the body of the answer.
+// post sends a parcel, and returns the status and the body of the response.
 func (c *realCaddy) post(ctx context.Context, client *http.Client, p *parcel, headers ...string) (int, string, error) {
 	defer p.gone()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.addr+"/in", bytes.NewReader(p.body))
@@ -140,13 +140,13 @@ func (c *realCaddy) post(ctx context.Context, client *http.Client, p *parcel, he
 	return resp.StatusCode, string(text), err
 }
 
-// postAll sends parcels, a few at a time, and wants this status for each.
+// postAll sends parcels, atOnce at a time, and checks the status of each.
 func (c *realCaddy) postAll(client *http.Client, parcels []*parcel, atOnce, status int, headers ...string) {
 	c.t.Helper()
 	c.postTimes(client, parcels, atOnce, 1, status, headers)
 }
 
-// postUntil sends each parcel until it gets this status, as providers do.
+// postUntil sends each parcel until it gets a status, as providers do.
 func (c *realCaddy) postUntil(client *http.Client, parcels []*parcel, atOnce, status int, headers ...string) {
 	c.t.Helper()
 	c.postTimes(client, parcels, atOnce, 20, status, headers)
@@ -178,8 +178,8 @@ func (c *realCaddy) postTimes(client *http.Client, parcels []*parcel, atOnce, ti
 	senders.Wait()
 }
 
-// parcelSite is an endpoint in front of an upstream, with a handler of the
-// test in between.
+// parcelSite returns the config of an endpoint in front of an upstream, with a
+// handler of the test between both.
 func parcelSite(upstream string) string {
 	return `route {
 		verify_webhook github {env.` + secretVariable + `} {
@@ -193,10 +193,10 @@ func parcelSite(upstream string) string {
 	}`
 }
 
-// between stands between verify_webhook and reverse_proxy.
+// between is a handler between verify_webhook and reverse_proxy.
 type between struct{}
 
-// betweenDoes is what it does. It is set before Caddy starts.
+// betweenDoes is its function. It is set before Caddy starts.
 var betweenDoes func(http.ResponseWriter, *http.Request, caddyhttp.Handler) error
 
 func init() {
@@ -217,7 +217,7 @@ func (between) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	return betweenDoes(w, r, next)
 }
 
-// doBetween sets what stands in between until the test ends.
+// doBetween sets the function of between until the test ends.
 func doBetween(t *testing.T, f func(http.ResponseWriter, *http.Request, caddyhttp.Handler) error) {
 	betweenDoes = f
 	t.Cleanup(func() { betweenDoes = nil }) // after Caddy has stopped

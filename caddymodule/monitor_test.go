@@ -49,11 +49,11 @@ func TestModeMonitorForwardsEverythingWithItsOutcome(t *testing.T) {
 			}
 			h := got.ReachedHeader
 			if outcomes := h.Values(headerOutcome); len(outcomes) != 1 || outcomes[0] != string(step.want) {
-				t.Errorf("the app gets the outcomes %q, want %s", outcomes, step.want)
+				t.Errorf("the app received the outcomes %q, want %s", outcomes, step.want)
 			}
 			for _, name := range []string{"Webhook_Verified_Outcome", "Webhook_Verified_Id", "Connection"} {
 				if len(h[name]) > 0 {
-					t.Errorf("the app gets %s: %q", name, h[name])
+					t.Errorf("the app received %s: %q", name, h[name])
 				}
 			}
 			wantProvider := ""
@@ -67,7 +67,7 @@ func TestModeMonitorForwardsEverythingWithItsOutcome(t *testing.T) {
 	}
 }
 
-// A handshake is forwarded too, and without identity: no secret has signed it.
+// A handshake is also forwarded, without identity headers: it is not signed.
 func TestModeMonitorForwardsHandshakesWithoutIdentity(t *testing.T) {
 	t.Setenv("META_TOKEN", "a token")
 	meta := trial(t, `{"mode":"monitor","provider":{"name":"meta","secrets":[{"secret":"{env.`+secretVariable+`}"}],"verify_token":"{env.META_TOKEN}"}}`)
@@ -105,7 +105,7 @@ func TestModeMonitorRefusesOnlyABodyThatIsNotWhole(t *testing.T) {
 func TestModeEnforceTellsTheAppNoOutcome(t *testing.T) {
 	got := trial(t, config("github", "")).Send(github("1", content))
 	if got.ReachedHeader.Get(headerOutcome) != "" || !got.Reached {
-		t.Errorf("the app gets %v", got.ReachedHeader)
+		t.Errorf("the app received %v", got.ReachedHeader)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// reading is an observer that wants bodies.
+// reading is an observer that requests bodies.
 type reading struct{ watching }
 
 func (*reading) BodyLimit(Outcome) int64 { return 64 }

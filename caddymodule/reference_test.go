@@ -18,12 +18,12 @@ func TestTheReferenceHasEveryOptionAndOutcome(t *testing.T) {
 	page := string(raw)
 	for _, option := range slices.Concat(handlerOptions, replayOptions, new(provider.Custom).OptionNames()) {
 		if option != "replay" && !strings.Contains(page, "| `"+option+" ") && !strings.Contains(page, "| `"+option+"`") {
-			t.Errorf("the option %s has no row", option)
+			t.Errorf("no row for the option %s", option)
 		}
 	}
 	for _, o := range Outcomes {
 		if !strings.Contains(page, "`"+string(o)+"`") {
-			t.Errorf("the outcome %s is missing", o)
+			t.Errorf("no row for the outcome %s", o)
 		}
 	}
 }

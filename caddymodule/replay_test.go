@@ -16,12 +16,12 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// standardSecret is a secret of Standard Webhooks.
+// standardSecret returns a secret of Standard Webhooks.
 func standardSecret(key string) string {
 	return "whsec_" + base64.StdEncoding.EncodeToString([]byte(key))
 }
 
-// standard makes a delivery of Standard Webhooks, signed with every key, in
+// standard returns a Standard Webhooks delivery that is signed with each key, in
 // order.
 func standard(id string, at time.Time, body string, keys ...string) *http.Request {
 	t := strconv.FormatInt(at.Unix(), 10)
@@ -43,8 +43,8 @@ func standardConfig(keys ...string) string {
 func TestAnIDThatIsSignedIsTheKey(t *testing.T) {
 	b := trial(t, standardConfig("old"))
 	b.expect(t, standard("msg_1", present, content, "old"), Verified, 200)
-	b.expect(t, standard("msg_1", present.Add(time.Minute), content, "old"), Duplicate, 200) // a retry, signed anew
-	b.expect(t, standard("msg_2", present, content, "old"), Verified, 200)                   // the same content as another message
+	b.expect(t, standard("msg_1", present.Add(time.Minute), content, "old"), Duplicate, 200) // a retry with a new signature
+	b.expect(t, standard("msg_2", present, content, "old"), Verified, 200)                   // the same content with another ID
 	changed := standard("msg_1", present, content, "old")
 	changed.Header.Set("webhook-id", "msg_3")
 	b.expect(t, changed, InvalidSignature, 401)
@@ -68,8 +68,8 @@ func TestAReplayThatFailedIsFreeAgainUnderEveryID(t *testing.T) {
 	b.expect(t, github("1", content), Replayed, 200)
 }
 
-// While secrets are rotated, providers sign with both. Each of the signatures
-// alone would still verify.
+// While secrets are rotated, providers sign with both. Each signature alone is
+// valid too.
 func TestADeliveryWithOneOfItsTwoSignaturesTakenOutIsADuplicate(t *testing.T) {
 	for _, left := range []string{"old", "new"} {
 		b := trial(t, standardConfig("new", "old"))
@@ -129,7 +129,7 @@ func TestARetryAfterTheAppHasFailedGetsThrough(t *testing.T) {
 		}
 		c.app.answers(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 		if got := send(); got.status != 502 {
-			t.Errorf("the app hanging up: %d", got.status)
+			t.Errorf("the app closing the connection: %d", got.status)
 		}
 		c.app.answers(nil)
 		if got := send(); got.status != 200 {
@@ -146,7 +146,7 @@ func TestInvariant07InARealCaddyOneOfManyCopiesReachesTheApp(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	overBoth(t, func(t *testing.T, client *http.Client) {
 		id := t.Name()
-		// All but the one that the app works on are answered only after it.
+		// The other copies get their response after the first one.
 		arrived, hold := make(chan struct{}, 60), make(chan struct{})
 		c.app.answers(func(w http.ResponseWriter, _ *http.Request) {
 			arrived <- struct{}{}
@@ -192,7 +192,7 @@ func TestAConfigThatIsRefusedTakesNothingFromTheOneThatRuns(t *testing.T) {
 	c.app.arrivals()
 	for _, broken := range []string{
 		siteOf("github", "secret {env.WEBHOOK_UNSET}"),
-		siteOf("github", "") + "\nverify_webhook github {env." + secretVariable + "}", // after the store was opened
+		siteOf("github", "") + "\nverify_webhook github {env." + secretVariable + "}", // fails after the store was opened
 	} {
 		config, err := adapt(c.caddyfile("", broken))
 		if err != nil {
@@ -239,10 +239,10 @@ func TestTheProviderHangingUpInARealCaddy(t *testing.T) {
 		<-arrived
 		hangUp()
 		if err := <-done; err == nil {
-			t.Error("the provider did not hang up")
+			t.Error("the provider did not disconnect")
 		}
 		close(hungUp)
-		// The retry waits for the result, or finds it.
+		// The retry waits for the result, or is a duplicate.
 		got := c.send(client, strings.NewReader(content+id), githubHeaders(id, content+id)...)
 		if seen := c.app.arrivals(); got.status != 200 || len(seen) != 1 {
 			t.Errorf("the retry got %d, the app saw %d", got.status, len(seen))

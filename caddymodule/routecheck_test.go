@@ -7,13 +7,13 @@ import (
 	"testing"
 
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/encode"                   // the directive encode
-	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/encode/gzip"              // its encoding
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/encode/gzip"              // the encoding gzip
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"               // the directive file_server
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"     // the directive php_fastcgi
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/forwardauth" // the directive forward_auth
 )
 
-// entries returns what the app has logged at a level.
+// entries returns the log entries of the app verify_webhook at a level.
 func (c *realCaddy) entries(level string) (found []map[string]any) {
 	c.t.Helper()
 	for line := range strings.Lines(c.logged()) {
@@ -28,7 +28,8 @@ func (c *realCaddy) entries(level string) (found []map[string]any) {
 	return found
 }
 
-// In these sites GITHUB is a whole endpoint for GitHub, STRIPE one for Stripe.
+// In these sites GITHUB is replaced by an endpoint for GitHub, and STRIPE by one
+// for Stripe.
 func TestRoutesInWhichAnEndpointCannotWorkAreWarnedAbout(t *testing.T) {
 	const never, both, nothing, around, removed = "never runs", "in one chain", "no handler behind", "does not check", "are removed"
 	for name, test := range map[string]struct {
@@ -154,6 +155,6 @@ func TestTheStartSaysWhatIsProtected(t *testing.T) {
 	}
 	c.load("verify_webhook {\nstore memory STORE\n}", "respond 404")
 	if again := c.entries("info"); len(again) != 1 {
-		t.Errorf("a config without endpoints says it as well: %v", again)
+		t.Errorf("a config without endpoints logs it too: %v", again)
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// seenBehind runs a delivery and returns what a handler behind the gate finds.
+// seenBehind sends a delivery and returns the VerifiedDelivery that the next
+// handler gets.
 func seenBehind(t *testing.T, b *bench, r *http.Request) (found *VerifiedDelivery) {
 	t.Helper()
 	b.App = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -22,7 +23,7 @@ func seenBehind(t *testing.T, b *bench, r *http.Request) (found *VerifiedDeliver
 				Key: v.Key, Unsigned: v.Unsigned, Window: v.Window,
 			}
 			if v.Key != r.Header.Get(headerKey) {
-				t.Errorf("the key is %q, the header's %q", v.Key, r.Header.Get(headerKey))
+				t.Errorf("the key is %q, that of the header %q", v.Key, r.Header.Get(headerKey))
 			}
 		}
 		w.WriteHeader(200)
@@ -44,15 +45,15 @@ func TestWhatWasNotVerifiedIsNotInTheContext(t *testing.T) {
 	forged := github("1", content)
 	forged.Header.Set("X-Hub-Signature-256", "sha256="+sign("another secret", content))
 	if v := seenBehind(t, b, forged); v != nil {
-		t.Errorf("a forged delivery that monitor let through is in the context: %+v", v)
+		t.Errorf("a forged delivery that was forwarded in mode monitor is in the context: %+v", v)
 	}
 	if v := FromContext(t.Context()); v != nil {
-		t.Errorf("found %+v without a gate", v)
+		t.Errorf("found %+v without verify_webhook", v)
 	}
 }
 
-// The response of a handler that has stored the delivery does not wait for the
-// replay store.
+// If a handler has stored the delivery, its response does not wait for the replay
+// store.
 func TestADeliveryThatIsStoredIsCommittedInTheBackground(t *testing.T) {
 	storing := func(b *bench, status int) {
 		b.App = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +80,7 @@ func TestADeliveryThatIsStoredIsCommittedInTheBackground(t *testing.T) {
 		b.expect(t, github("1", content), Verified, 500)
 		b.expect(t, github("1", content), Verified, 500)
 	})
-	t.Run("too much is in the background", func(t *testing.T) {
+	t.Run("too many commits are in the background", func(t *testing.T) {
 		b := trial(t, config("github", ""))
 		for range cap(b.handler.background) {
 			b.handler.background <- struct{}{}
@@ -92,7 +93,7 @@ func TestADeliveryThatIsStoredIsCommittedInTheBackground(t *testing.T) {
 	})
 }
 
-// watching keeps what it is told.
+// watching is an observer that records its observations.
 type watching struct {
 	mu   sync.Mutex
 	seen []Observation
@@ -112,7 +113,7 @@ func TestObserversAreNotifiedOfEveryOutcome(t *testing.T) {
 	b.App = answering(201)
 	b.Send(github("1", content))
 	stopOne()
-	stopOne() // again: changes nothing
+	stopOne() // a second call changes nothing
 	b.Send(github("1", content))
 	forged := github("1", content)
 	forged.Header.Set("X-Hub-Signature-256", "sha256="+sign("another secret", content))

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// A body that ends before its declared length is not whole, also where the
-// signature is that of the part that came, or covers no body at all. Not every
-// server notices: that of HTTP/3 does not.
+// A body that ends before its declared length is incomplete, even if the signature
+// matches the received part or does not cover the body. Not every server detects
+// it: the HTTP/3 server does not.
 func TestInvariant13ABodyShorterThanDeclaredIsNotWhole(t *testing.T) {
 	for name, test := range map[string]struct {
 		config string

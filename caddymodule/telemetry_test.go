@@ -58,7 +58,7 @@ func TestAccessLogSaysWhatBecameOfADelivery(t *testing.T) {
 	}
 }
 
-// spans returns what a recorded span of the request holds.
+// spans returns the attributes and events of the request's recorded span.
 func spans(trial *Trial, r *http.Request) (map[string]string, []string) {
 	recorder := tracetest.NewSpanRecorder()
 	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)).Tracer("test")
@@ -107,7 +107,7 @@ func TestRefusalsAreLoggedForAnOperator(t *testing.T) {
 		{"nothing signed is background noise", refusal{outcome: MissingSignature}, nil, zapcore.InfoLevel},
 		{"forged", refusal{outcome: InvalidSignature}, nil, zapcore.WarnLevel},
 		{"a copy that could not wait", refusal{outcome: InProgress}, verified, zapcore.InfoLevel},
-		{"our own trouble", refusal{outcome: StoreUnavailable, err: errors.New("disk full")}, verified, zapcore.ErrorLevel},
+		{"an internal error", refusal{outcome: StoreUnavailable, err: errors.New("disk full")}, verified, zapcore.ErrorLevel},
 		{"the sender's broken connection", refusal{outcome: Malformed, err: errors.New("unexpected EOF")}, nil, zapcore.WarnLevel},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 )
 
-// What the app has not received is never remembered as handled.
+// A delivery that the app has not received is never remembered as handled.
 func TestInvariant14ADeliveryThatNoHandlerRespondsToIsNotRemembered(t *testing.T) {
 	endpoint := func(path string) string {
 		return `verify_webhook ` + path + ` github {env.` + secretVariable + `} {
@@ -58,10 +58,10 @@ func TestInvariant14ADeliveryThatNoHandlerRespondsToIsNotRemembered(t *testing.T
 				}
 			}
 			if log := c.logged(); !strings.Contains(log, `"outcome":"unhandled"`) || !strings.Contains(log, "no handler behind verify_webhook responded") {
-				t.Errorf("the log does not say so: %s", log)
+				t.Errorf("the log does not report it: %s", log)
 			}
-			// The same delivery is forwarded once a handler is there. A reload can
-			// cost a connection; the provider then sends again.
+			// The same delivery is forwarded when there is a handler. A reload can
+			// close a connection; the provider then retries.
 			c.load("", siteOf("github", ""))
 			if status := c.insist(client, "1"); status != 200 || len(c.app.arrivals()) != 1 {
 				t.Errorf("with an app: status %d", status)
@@ -86,7 +86,7 @@ func TestAHandlerThatRespondedIsNotTakenForNone(t *testing.T) {
 			b := trial(t, config("github", ""))
 			w := &quiet{header: make(http.Header)}
 			r := caddyhttp.PrepareRequest(dryrun.AsReceived(github("1", content)), caddy.NewReplacer(), w, nil)
-			// Left by an earlier chain, as an error route runs one.
+			// Set by an earlier handler chain, for example before an error route.
 			caddyhttp.SetVar(r.Context(), unhandledVar, true)
 			if err := b.serve(w, r, next); err != nil {
 				t.Fatal(err)

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what happens in any case.
+// patience is how long a test waits for an event that must happen.
 const patience = 20 * time.Second
 
-// await waits for it.
+// await waits for an event, and fails the test after patience.
 func await(t *testing.T, what string, done <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-done:
 	case <-time.After(patience):
-		t.Fatal("waited in vain for ", what)
+		t.Fatal("timed out waiting for ", what)
 	}
 }
 
-// meeting holds everybody up until all are there.
+// meeting blocks n goroutines until all of them have called meet.
 type meeting struct {
 	missing atomic.Int64
 	full    chan struct{}
@@ -37,6 +37,6 @@ func (m *meeting) meet() {
 	}
 	select {
 	case <-m.full:
-	case <-time.After(patience): // the test fails on what follows
+	case <-time.After(patience): // the test then fails later
 	}
 }

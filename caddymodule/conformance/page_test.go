@@ -11,8 +11,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// TestEveryLineOfThePageCanBeCopied: what docs/providers.md says to write is a
-// Caddyfile, and so is each option with it.
+// Each Caddyfile in docs/providers.md is valid, alone and with each option.
 func TestEveryLineOfThePageCanBeCopied(t *testing.T) {
 	t.Parallel()
 	adapter := caddyconfig.GetAdapter("caddyfile")

@@ -26,21 +26,21 @@ const (
 
 // sent is one request of a sequence.
 type sent struct {
-	id   string // where the preset has the ID
+	id   string // placed as the preset defines
 	body string
 	want caddymodule.Outcome
 
 	headers map[string]string
 	path    string
-	after   time.Duration // since the first was sent
-	signed  time.Duration // when it was signed, since the first was sent
+	after   time.Duration // since the first request was sent
+	signed  time.Duration // time of signing, since the first request was sent
 	get     bool
 }
 
 const formType = "application/x-www-form-urlencoded"
 
-// sequences are what the providers really send. The comment of the preset says
-// where that is documented.
+// sequences lists sequences of requests that providers send. The comment of the
+// preset names the documentation.
 var sequences = []struct {
 	what, provider, options string
 	sent                    []sent
@@ -331,7 +331,7 @@ func signedAgain(body string) []sent {
 	}
 }
 
-// keepsTime is a delivery that was signed this long ago, and a copy of it.
+// keepsTime returns a delivery and a later copy of it with the same signed time.
 func keepsTime(body string, after time.Duration) []sent {
 	return []sent{{body: body, after: after, want: isNew}, {body: body, after: after, want: isCopy}}
 }
@@ -359,7 +359,7 @@ func runSequence(t *testing.T, name, options string, all []sent) {
 	}
 }
 
-// signerFor returns nil where the deliveries of a test hold the secret.
+// signerFor returns nil if the deliveries of a test contain the secret.
 func signerFor(t *testing.T, name, options string) *signing.Signer {
 	t.Helper()
 	if name == "google-drive" || name == "gitlab" || name == "microsoft-graph" {
