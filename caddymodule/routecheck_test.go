@@ -54,7 +54,7 @@ func TestRoutesInWhichAnEndpointCannotWorkAreWarnedAbout(t *testing.T) {
 		"the rest stripped name by name":    {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nrequest_header -Webhook-Verified-Provider\nrequest_header -Webhook-Verified-Id\nrequest_header -Webhook-Verified-Event\nrequest_header -Webhook-Verified-Timestamp\nrequest_header -Webhook-Verified-Key\nrequest_header -Webhook-Verified-Unsigned\nrequest_header -Webhook-Verified-Outcome\nreverse_proxy APP\n}", nil},
 		"all stripped in front":             {"request_header -Webhook-Verified-*\nhandle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nreverse_proxy APP\n}", nil},
 		"the rest goes to another app":      {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nreverse_proxy 127.0.0.1:1\n}", nil},
-		"no handler behind":                    {"handle /github {\nGITHUB\n}\nhandle {\nreverse_proxy APP\n}", []string{nothing}},
+		"no handler behind":                 {"handle /github {\nGITHUB\n}\nhandle {\nreverse_proxy APP\n}", []string{nothing}},
 		"handle_path":                       {"handle_path /hooks/* {\nGITHUB\nreverse_proxy APP\n}", nil},
 		"handle_path, and the rest of it":   {"handle_path /hooks/* {\nGITHUB\nreverse_proxy /github APP\n}", nil},
 		"handle_path removes the prefix":    {"handle_path /hooks/* {\nGITHUB\nreverse_proxy /hooks/github APP\n}", []string{nothing}},

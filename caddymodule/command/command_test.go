@@ -55,7 +55,7 @@ func TestTheProvidersCommand(t *testing.T) {
 	}
 	for _, name := range []string{"github ", "stripe ", "custom"} {
 		if !strings.Contains(list.String(), name) {
-			t.Errorf("the list lacks %s", name)
+			t.Errorf("%s is missing from the list", name)
 		}
 	}
 	if err := describeProvider(&one, "mailgun"); err != nil {
@@ -63,7 +63,7 @@ func TestTheProvidersCommand(t *testing.T) {
 	}
 	for _, text := range []string{"verify_webhook mailgun {env.MAILGUN_SECRET}", "HTTP webhook signing key", "another event", "documentation.mailgun.com"} {
 		if !strings.Contains(one.String(), text) {
-			t.Errorf("what is said of mailgun lacks %q:\n%s", text, one.String())
+			t.Errorf("the description of mailgun is missing %q:\n%s", text, one.String())
 		}
 	}
 	if err := describeProvider(&one, "git"); err == nil || !strings.Contains(err.Error(), "github") {

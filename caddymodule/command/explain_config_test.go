@@ -41,7 +41,7 @@ const acmeCaddyfile = `
 }
 `
 
-// recorded makes a delivery and records it in a file.
+// recorded signs a delivery and records it in a file.
 func recorded(t *testing.T, args ...string) string {
 	t.Helper()
 	out, _, err := run(t, signCommand(), "", args...)
@@ -55,7 +55,7 @@ func recorded(t *testing.T, args ...string) string {
 	return path
 }
 
-// TestExplainTakesTheEndpointOfAConfig: nobody describes `custom` twice.
+// The options of `custom` need not be repeated as flags.
 func TestExplainTakesTheEndpointOfAConfig(t *testing.T) {
 	t.Setenv("ACME_SECRET", sendSecret)
 	t.Setenv("PUSHER_SECRET", sendSecret)
@@ -96,7 +96,7 @@ func TestExplainTakesTheEndpointOfTheRunningCaddy(t *testing.T) {
 	admin := freeAddress(t)
 	out, _, err := run(t, explainCommand(), "", "custom", record, "--address", admin)
 	if err == nil || !strings.Contains(err.Error(), "--config with the file") {
-		t.Errorf("nothing runs: %v\n%s", err, out)
+		t.Errorf("no running instance: %v\n%s", err, out)
 	}
 	config := fmt.Sprintf(`{"admin":{"listen":%q,"config":{"persist":false}},"logging":{"logs":{"default":{"level":"PANIC"}}},"apps":{
 		"verify_webhook":{"store":{"type":"memory","name":"explain"}},

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestFromARefusalToItsCause goes the way of a new user: a delivery that was
-// printed by `sign` is recorded, and `explain` says what is wrong with it.
+// TestFromARefusalToItsCause follows the steps of a new user: a request from
+// `sign` is recorded, and `explain` finds why it is refused.
 func TestFromARefusalToItsCause(t *testing.T) {
 	record := filepath.Join(t.TempDir(), "delivery")
 	for _, format := range []string{"http", "curl"} {
@@ -62,7 +62,7 @@ func TestExplainRefusesWhatItCannotRead(t *testing.T) {
 	}
 }
 
-// A record comes from anywhere. It must not end the command with a stack trace.
+// A record can contain anything. The command must not panic.
 func TestExplainReadsWhatNoServerAccepts(t *testing.T) {
 	for name, record := range map[string]string{
 		"a host with escapes":  `{"request":{"method":"POST","url":"http://x/","headers":[{"name":"Host","value":"\u001b[2J"}],"postData":{"text":"{}"}}}`,

@@ -68,8 +68,8 @@ func TestHandshakesPrintsTheSecretsThatCame(t *testing.T) {
 	says("no handshake with a secret", "")
 }
 
-// TestExplainNamesTheOptionOfAHandshake: it is no delivery, so that nothing about
-// secrets or signatures is of use.
+// A handshake is not a delivery, so findings about secrets and signatures would
+// mislead.
 func TestExplainNamesTheOptionOfAHandshake(t *testing.T) {
 	t.Setenv("HANDSHAKE_SECRET", "a secret of the provider")
 	for provider, c := range map[string]struct{ request, option string }{

@@ -87,6 +87,6 @@ func TestSeenAndForgetAskTheCaddyThatRuns(t *testing.T) {
 	answers("200 ")
 	says("", "available: code, github", "seen", "gitlab", "id 1&2")
 	if _, _, err := run(t, seenCommand(), "", "github", "1", "--address", freeAddress(t)); err == nil || !strings.Contains(err.Error(), "querying the running Caddy instance") {
-		t.Errorf("no instance listens: %v", err)
+		t.Errorf("no running instance: %v", err)
 	}
 }

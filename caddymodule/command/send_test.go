@@ -44,7 +44,7 @@ func serve(t *testing.T, providerName string) *endpoint {
 	return e
 }
 
-// run runs a subcommand and returns what it prints.
+// run runs a subcommand and returns its output.
 func run(t *testing.T, cmd *cobra.Command, stdin string, args ...string) (out, errOut string, err error) {
 	t.Helper()
 	var o, e bytes.Buffer

@@ -13,7 +13,7 @@ func TestSignPrintsHowToConfigureTheReceiver(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		args []string
-		want []string // on standard error; empty: nothing
+		want []string // on standard error; nothing if empty
 	}{
 		{"a secret", []string{"github"}, []string{"generated for this delivery; configure the receiver with the secret:\n"}},
 		{"a public key", []string{"telnyx"}, []string{"generated for this delivery; configure the receiver with the public key:\n"}},

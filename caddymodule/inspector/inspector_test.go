@@ -27,7 +27,7 @@ func TestItRefusesToStartWhereOthersCouldReachIt(t *testing.T) {
 		{"with remote but without authentication", "http://localhost:PORT {\n bind 0.0.0.0\n webhook_inspector {\n remote\n}\n}", "remote needs an authentication handler in front"},
 		{"with remote on a loopback address without authentication", "http://localhost:PORT {\n bind 127.0.0.1\n webhook_inspector {\n remote\n}\n}", "remote needs an authentication handler in front"},
 		{"with authentication of some paths only", "http://localhost:PORT {\n bind 127.0.0.1\n basic_auth /api/* {\n operator " + hash + "\n}\nwebhook_inspector {\n remote\n}\n}", "remote needs an authentication handler in front"},
-		{"with authentication behind it", "http://localhost:PORT {\n bind 127.0.0.1\n route {\n webhook_inspector {\n remote\n}\n" + auth + "}\n}", "remote needs an authentication handler in front"},
+		{"with authentication after it", "http://localhost:PORT {\n bind 127.0.0.1\n route {\n webhook_inspector {\n remote\n}\n" + auth + "}\n}", "remote needs an authentication handler in front"},
 		{"with authentication in another route", "http://localhost:PORT {\n bind 127.0.0.1\n handle /other {\n" + auth + "respond ok\n}\n handle {\n webhook_inspector {\n remote\n}\n}\n}", "remote needs an authentication handler in front"},
 		{"with authentication and remote", "http://localhost:PORT {\n bind 127.0.0.1\n " + auth + "webhook_inspector {\n remote\n}\n}", ""},
 		{"with authentication and remote in a handle", "http://localhost:PORT {\n bind 127.0.0.1\n handle {\n" + auth + "webhook_inspector {\n remote\n}\n}\n}", ""},
@@ -135,7 +135,7 @@ func (s *server) lastNumber() uint64 {
 	return all[len(all)-1].Number
 }
 
-// TestNoSecretIsCapturedOrShown looks for them in all that the API returns.
+// TestNoSecretIsCapturedOrShown searches all responses of the API for secrets.
 func TestNoSecretIsCapturedOrShown(t *testing.T) {
 	s := start(t, config("capture {\n bodies 64KiB\n}"))
 	signed := github("1").With("Authorization", "Bearer credential-1").With("Cookie", "session=credential-2").With("X-Api-Key", "credential-3")
@@ -177,7 +177,7 @@ func TestBodiesAreOffByDefaultAndKeptToExplain(t *testing.T) {
 	s.send(forged("2"))
 	for _, d := range s.watch(2) {
 		if _, detail := s.ask(fmt.Sprintf("/api/delivery?number=%d", d.Number), nil); strings.Contains(detail, "refs/heads") {
-			t.Errorf("a body is shown: %s", detail)
+			t.Errorf("the response contains a body: %s", detail)
 		}
 	}
 }
@@ -189,7 +189,7 @@ func TestCaptureIsBounded(t *testing.T) {
 	}
 	all := s.watch(3)
 	if all[0].ID != "7" || all[2].ID != "9" {
-		t.Errorf("kept %+v", all)
+		t.Errorf("captured %+v", all)
 	}
 	if status, text := s.ask(fmt.Sprintf("/api/delivery?number=%d", all[0].Number-1), nil); status != http.StatusNotFound || !strings.Contains(text, "it has expired") {
 		t.Errorf("%d %s", status, text)
@@ -215,12 +215,12 @@ func TestADeliverysPage(t *testing.T) {
 		t.Errorf("forget: %d %s", status, text)
 	}
 	if status := s.send(github("1")); status != http.StatusAccepted {
-		t.Errorf("forgotten, and then %d", status)
+		t.Errorf("after it was forgotten: %d", status)
 	}
 }
 
-// TestStreamsEndWithTheirConfig: without grace_period, Caddy waits for open requests
-// for ever before it replaces a config or stops.
+// Without grace_period, Caddy waits indefinitely for open requests before it
+// replaces a config or stops.
 func TestStreamsEndWithTheirConfig(t *testing.T) {
 	for _, end := range []struct {
 		name  string
@@ -228,7 +228,7 @@ func TestStreamsEndWithTheirConfig(t *testing.T) {
 		do    func(s *server) error
 	}{
 		{"reload", []string{"http://INSPECTOR/api/stream", "http://ADMIN/verify_webhook/inspector/stream"}, func(s *server) error { return s.load(config(capture + "# other\n")) }},
-		// caddy.Stop leaves the admin API to the end of the process.
+		// caddy.Stop does not stop the admin API.
 		{"stop", []string{"http://INSPECTOR/api/stream"}, func(*server) error { return caddy.Stop() }},
 	} {
 		t.Run(end.name, func(t *testing.T) {
@@ -250,7 +250,7 @@ func TestStreamsEndWithTheirConfig(t *testing.T) {
 					t.Error(err)
 				}
 			case <-time.After(within):
-				t.Error("it waits for a stream")
+				t.Error("it is blocked by a stream")
 			}
 		})
 	}
@@ -272,19 +272,19 @@ func (s *server) stream(url string) *sse.Reader {
 	s.t.Cleanup(func() { resp.Body.Close() })
 	events := sse.NewReader(resp.Body, 1<<20)
 	if e, err := events.Next(); err != nil || e.Type != "settings" {
-		s.t.Fatalf("the stream begins with %+v, %v", e, err)
+		s.t.Fatalf("the first event of the stream is %+v, %v", e, err)
 	}
 	return events
 }
 
-// TestThePageIsSmall bounds what is embedded.
+// TestThePageIsSmall bounds the size of the embedded files.
 func TestThePageIsSmall(t *testing.T) {
 	s := start(t, config(""))
 	total := 0
 	for _, path := range []string{"/", "/inspector.js", "/inspector.css", "/icon.svg"} {
 		status, text := s.ask(path, nil)
 		if status != http.StatusOK || strings.Contains(text, "https://") || strings.Contains(text, "innerHTML") || strings.Contains(text, "<script>") || strings.Contains(text, "style=") {
-			t.Errorf("%s: %d, with something that must not be in it", path, status)
+			t.Errorf("%s: %d, or it contains a forbidden text", path, status)
 		}
 		total += len(text)
 	}
@@ -293,7 +293,7 @@ func TestThePageIsSmall(t *testing.T) {
 	}
 }
 
-// TestMemoryStaysWithinTheBounds: bodies together are larger than total.
+// The bodies together are larger than total.
 func TestMemoryStaysWithinTheBounds(t *testing.T) {
 	s := start(t, config("capture {\n last 100\n total 1MiB\n bodies 64KiB\n}"))
 	body := []byte(`{"text":"` + strings.Repeat("x", 30_000) + `"}`)
@@ -306,6 +306,6 @@ func TestMemoryStaysWithinTheBounds(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 8<<20 {
-		t.Errorf("%d bytes more are in use", grown)
+		t.Errorf("memory grew by %d bytes", grown)
 	}
 }

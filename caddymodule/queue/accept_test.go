@@ -31,7 +31,7 @@ func TestOnlyWhatIsVerifiedIsStored(t *testing.T) {
 			gate("mode monitor") + "\nhandle_errors {\nrespond 200\n}", http.Header{}, 503, "in mode monitor forwarded an unverified request",
 		},
 		"without a gate": {queueOnly, nil, 500, "write verify_webhook before it"},
-		// Without a gate nothing strips what a client sends.
+		// Without verify_webhook, client-supplied headers are not stripped.
 		"without a gate, which a client denies": {queueOnly, http.Header{"Webhook-Verified-Key": {"k"}}, 500, "write verify_webhook before it"},
 		"the gate refuses it":                   {gate(""), http.Header{"X-Hub-Signature-256": {"sha256=" + strings.Repeat("00", 32)}}, 401, ""},
 		"mode monitor lets a forged one through": {
@@ -61,13 +61,13 @@ func TestOnlyWhatIsVerifiedIsStored(t *testing.T) {
 				t.Errorf("Retry-After is %q", resp.Header.Get("Retry-After"))
 			}
 			if test.log != "" && len(s.logged(test.log)) == 0 {
-				t.Errorf("the log does not say %q", test.log)
+				t.Errorf("the log does not contain %q", test.log)
 			}
 			if stats, err := s.opened().Stats(t.Context(), "orders"); err != nil || stats != (durable.Stats{}) {
-				t.Errorf("stored is %+v, %v", stats, err)
+				t.Errorf("the queue contains %+v, %v", stats, err)
 			}
 			if n := len(s.app.arrivals); n > 0 {
-				t.Errorf("%d reached the app", n)
+				t.Errorf("%d deliveries reached the app", n)
 			}
 		})
 	}
@@ -82,7 +82,7 @@ func TestInModeMonitorWhatIsVerifiedIsDelivered(t *testing.T) {
 	s.delivered("orders", 1)
 }
 
-// The provider is asked to send it again, and its claim is released.
+// The provider gets a status that makes it retry, and the claim is released.
 func TestAFullQueueRefusesAndForgetsNothing(t *testing.T) {
 	for name, bound := range map[string]string{"entries": "max_entries 1", "bytes": "max_bytes 12KiB"} {
 		t.Run(name, func(t *testing.T) {
@@ -111,13 +111,14 @@ func TestAFullQueueRefusesAndForgetsNothing(t *testing.T) {
 				t.Errorf("the app got %s", got.id())
 			}
 			if len(s.logged("the webhook queue is full")) == 0 {
-				t.Error("the log does not say it")
+				t.Error("the log does not report it")
 			}
 		})
 	}
 }
 
-// A crash between the two stores, in which the gate has forgotten the delivery.
+// The replay store has forgotten the delivery, as after a crash between the writes
+// to both stores.
 func TestADeliveryThatIsStoredIsNotStoredTwice(t *testing.T) {
 	s := start(t, usualSite(""))
 	s.mustSend("1", 202)
@@ -133,15 +134,15 @@ func TestADeliveryThatIsStoredIsNotStoredTwice(t *testing.T) {
 	s.delivered("orders", 2)
 }
 
-// Dropbox sends no ID, and the same content each time: nothing tells one
-// delivery from another.
+// Dropbox sends no ID and the same content each time, so deliveries cannot be
+// distinguished.
 func TestADeliveryWithoutAKeyGetsOne(t *testing.T) {
 	s := start(t, strings.Replace(usualSite(""), "}\n", "} {\nreplay {\ncontent repeats\n}\n}\n", 1))
 	keys := make(map[string]bool)
 	s.app.answers(statuses(500, 200))
 	for range 2 {
 		d := event("1")
-		d.id = "" // no header: without an ID, and with repeating content
+		d.id = "" // no ID header, and content that repeats
 		resp := s.send(d)
 		if resp.StatusCode != 202 {
 			t.Fatalf("the provider got %d", resp.StatusCode)
@@ -186,8 +187,8 @@ func TestAnEmptyBodyIsDelivered(t *testing.T) {
 	s.delivered("orders", 1)
 }
 
-// The URI as it was rewritten in front of webhook_queue is delivered; what deliver
-// rewrites itself builds on that, and the original one is known.
+// The URI is delivered as rewritten in front of webhook_queue. Rewrites inside
+// deliver apply to that URI, and the original URI is available.
 func TestDeliverSeesTheRewrittenAndTheOriginalURI(t *testing.T) {
 	s := start(t, `handle_path /hooks/* {
 		verify_webhook github {env.`+secretVariable+`}
@@ -212,7 +213,7 @@ func TestDeliverSeesTheRewrittenAndTheOriginalURI(t *testing.T) {
 	}
 }
 
-// An operator who has a delivery forgotten wants the app to get it once more.
+// An operator forgets a delivery so that the app gets its redelivery.
 func TestAForgottenDeliveryIsDeliveredAgain(t *testing.T) {
 	s := newSite(t)
 	s.load(usualSite(""))
@@ -230,7 +231,7 @@ func TestAForgottenDeliveryIsDeliveredAgain(t *testing.T) {
 	}
 }
 
-// A provider must not be told that a delivery has arrived that is not stored.
+// A provider must not get a success for a delivery that is not stored.
 func TestAnErrorRouteDoesNotTurnARefusalIntoASuccess(t *testing.T) {
 	s := start(t, usualSite("\n\t\tmax_entries 1")+"\nhandle_errors {\nrespond sorry 200\n}")
 	release := s.app.hold(t)

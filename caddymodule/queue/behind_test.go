@@ -12,8 +12,7 @@ import (
 	_ "github.com/verify-webhook/caddy-verify-webhook/caddymodule/sign"  // the directive webhook_sign
 )
 
-// TestEachAttemptIsSigned: webhook_sign signs only what was verified, and what a
-// queue delivers was.
+// webhook_sign signs only verified deliveries, which those of a queue are.
 func TestEachAttemptIsSigned(t *testing.T) {
 	const key = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	for name, options := range map[string]string{"with a key": "", "without one": " {\nreplay {\ncontent repeats\n}\n}"} {
@@ -56,8 +55,7 @@ func TestEachAttemptIsSigned(t *testing.T) {
 	}
 }
 
-// TestARelayIsTriedUntilSomebodyListens: nobody listens to the relay, so that the
-// attempts go to the handler behind it.
+// No machine listens to the relay, so attempts are handled by the next handler.
 func TestARelayIsTriedUntilSomebodyListens(t *testing.T) {
 	s := start(t, `verify_webhook github {env.`+secretVariable+`}
 		webhook_queue orders {
@@ -74,8 +72,7 @@ func TestARelayIsTriedUntilSomebodyListens(t *testing.T) {
 	s.delivered("orders", 1)
 }
 
-// TestARespondBesideTheQueueAnswersNothing: it would acknowledge deliveries that are
-// not stored.
+// The respond handler must not acknowledge deliveries that are not stored.
 func TestARespondBesideTheQueueAnswersNothing(t *testing.T) {
 	s := start(t, usualSite("")+"\nrespond 299")
 	s.mustSend("1", http.StatusAccepted)

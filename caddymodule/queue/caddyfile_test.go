@@ -56,7 +56,7 @@ func TestTheCaddyfileBecomesJSON(t *testing.T) {
 	} {
 		got, err := queueJSON(t, "webhook_queue orders", options)
 		if err != nil || sorted(t, got) != sorted(t, want) {
-			t.Errorf("%s\nbecomes %s, %v\nwant    %s", options, got, err, want)
+			t.Errorf("%s\ngot  %s, %v\nwant %s", options, got, err, want)
 		}
 	}
 }
@@ -125,7 +125,7 @@ func TestMistakesInTheCaddyfileAreExplained(t *testing.T) {
 	}
 }
 
-// In JSON everything can be written.
+// Invalid settings can also be in JSON.
 func TestSettingsThatCannotBeMeantAreRejected(t *testing.T) {
 	for options, want := range map[string]string{
 		`"name":""`:                         "missing name",

@@ -45,11 +45,11 @@ func TestADeliveryIsAcceptedAtOnceAndDeliveredAsItCame(t *testing.T) {
 	}
 	received, err := strconv.ParseInt(got.header.Get("Webhook-Verified-Received"), 10, 64)
 	if err != nil || received < before || received > time.Now().Unix() {
-		t.Errorf("received is %q, %v", got.header["Webhook-Verified-Received"], err)
+		t.Errorf("Webhook-Verified-Received is %q, %v", got.header["Webhook-Verified-Received"], err)
 	}
 	s.delivered("orders", 1)
 
-	// The gate remembers it, and so does the queue.
+	// Both the replay store and the queue remember it.
 	s.mustSend("1", 200)
 	s.mustSend("2", 202)
 	if got := s.app.next(t); got.id() != "2" {
@@ -79,12 +79,12 @@ func TestAFailedDeliveryIsTriedAgain(t *testing.T) {
 	s.delivered("orders", 1)
 }
 
-// What did not come from the app never counts.
+// A response that is not from the app never counts.
 func TestOnlyTheAppsResponseCounts(t *testing.T) {
 	const siteErrors = "\n}\nhandle_errors {\nrespond sorry 200"
 	for name, test := range map[string]struct{ deliver, want string }{
 		"the app is down":                      {"reverse_proxy 127.0.0.1:1", "refused"},
-		"an error route answers for it":        {"reverse_proxy 127.0.0.1:1" + siteErrors, "refused"},
+		"an error route responds":              {"reverse_proxy 127.0.0.1:1" + siteErrors, "refused"},
 		"no route matches":                     {"@other path /other\nreverse_proxy @other APP", "no handler in deliver responded"},
 		"nothing responds":                     {"header a b", "no handler in deliver responded"},
 		"an error":                             {"error wrong 200", "wrong"},
@@ -112,7 +112,7 @@ func TestOnlyTheAppsResponseCounts(t *testing.T) {
 	}
 }
 
-// In JSON a route inside deliver can have an error route of its own.
+// In JSON, a route inside deliver can have its own error route.
 func TestAnErrorRouteInsideDeliverDoesNotCount(t *testing.T) {
 	s := newSite(t)
 	config, err := adapt(s.caddyfile(strings.Replace(usualSite(""), "retry 10ms", "retry 1h", 1)))
@@ -135,7 +135,7 @@ func TestAnErrorRouteInsideDeliverDoesNotCount(t *testing.T) {
 	}
 }
 
-// reverse_proxy panics then, which in the background would end Caddy.
+// reverse_proxy panics in this case, which would crash Caddy in a goroutine.
 func TestAResponseThatBreaksOffIsAFailure(t *testing.T) {
 	s := start(t, usualSite(""))
 	broken := make(chan struct{})
@@ -170,7 +170,7 @@ func TestWhatWasAcceptedIsDeliveredAfterARestartWithoutAnyRequest(t *testing.T) 
 	s.load(usualSite(""))
 	for range 3 {
 		if got := s.app.next(t); got.attempt() != "1" {
-			t.Errorf("%s is attempt %s: a refused connection is none", got.id(), got.attempt())
+			t.Errorf("%s is attempt %s, but a refused connection is not an attempt", got.id(), got.attempt())
 		}
 	}
 	s.delivered("orders", 3)

@@ -19,7 +19,7 @@ import (
 	durable "github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
-// operator speaks to the admin API of a site.
+// ask sends a request to the admin API of a site.
 func (s *site) ask(method, path string, body, answer any) int {
 	s.t.Helper()
 	var in io.Reader
@@ -120,7 +120,7 @@ func TestAnOperatorSeesAndChangesWhatIsStored(t *testing.T) {
 	}
 	all := &Filter{State: "dead"}
 	if got := change(Change{Action: "retry", Filter: all, DryRun: true}); got.Count != 3 || len(got.Sample) != 3 {
-		t.Errorf("the dry run says %+v", got)
+		t.Errorf("the dry run returned %+v", got)
 	}
 	s.dead("orders", 3)
 	change(Change{Action: "pause"})
@@ -138,7 +138,7 @@ func TestAnOperatorSeesAndChangesWhatIsStored(t *testing.T) {
 		t.Errorf("%d: %+v", status, shown)
 	}
 	if len(s.logged("an operator has changed a webhook queue")) != 4 {
-		t.Error("the log does not tell the four changes")
+		t.Error("the log does not contain the four changes")
 	}
 }
 
@@ -171,7 +171,8 @@ func TestTheAdminAPIExplainsMistakes(t *testing.T) {
 	}
 }
 
-// series returns the value of a series of a queue; labels come in pairs.
+// series returns the value of a series of a queue. labels are pairs of name and
+// value.
 func series(t *testing.T, name string, labels ...string) float64 {
 	t.Helper()
 	ctx := caddy.ActiveContext()
@@ -252,7 +253,7 @@ func TestMetricsTellWhatBecomesOfDeliveries(t *testing.T) {
 		}
 	}
 	if series(t, "oldest_age_seconds", "queue", name) <= 0 || series(t, "bytes", "queue", name) <= 0 {
-		t.Error("nothing is old, or nothing holds bytes")
+		t.Error("the age or the size is 0")
 	}
 	s.load(strings.Replace(site, "retry 10ms", "retry 20ms", 1))
 	if got := series(t, "accepted_total", "queue", name, "result", "new"); got != 4 {
@@ -260,8 +261,8 @@ func TestMetricsTellWhatBecomesOfDeliveries(t *testing.T) {
 	}
 }
 
-// A delivery that an operator has forgotten reaches the app once more, whether
-// the provider signs its delivery ID, as Stripe does, or not.
+// After an operator forgets a delivery, its redelivery reaches the app, whether or
+// not the provider signs the delivery ID, as Stripe does.
 func TestForgettingADeliveryLetsItThroughTheQueueToo(t *testing.T) {
 	const stripeSecret = "whsec_of_the_queue"
 	t.Setenv("STRIPE_SECRET", stripeSecret)

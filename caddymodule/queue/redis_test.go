@@ -32,11 +32,11 @@ func TestARedisQueueOutlivesReloadsAndStops(t *testing.T) {
 	}
 	s.delivered("orders", 2)
 	if config, err := adapt(s.caddyfile(usualSite(""))); err != nil || strings.Contains(string(config), redisPassword) {
-		t.Errorf("the config holds the password, %v", err)
+		t.Errorf("the config contains the password, %v", err)
 	}
 }
 
-// What another Caddy instance had in flight comes back when it has died.
+// If another Caddy instance has crashed, its attempts in flight are retried.
 func TestWhatAnotherInstanceHadInFlightIsDelivered(t *testing.T) {
 	t.Setenv("REDIS_PASSWORD", redisPassword)
 	address := redisserver.Start(t, redisPassword)

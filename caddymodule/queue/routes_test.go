@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The gate's check of the routes knows what webhook_queue does.
+// The gate's check of the routes supports webhook_queue.
 func TestRoutesThatCannotWorkAreWarnedAbout(t *testing.T) {
 	const open = "\nhandle /open {\nreverse_proxy APP\n}"
 	inHandle := "handle /in {\n" + usualSite("") + "\n}"
@@ -26,7 +26,7 @@ func TestRoutesThatCannotWorkAreWarnedAbout(t *testing.T) {
 			}
 			text := strings.Join(warned, "\n")
 			if (test.want == "") != (text == "") || !strings.Contains(text, test.want) {
-				t.Errorf("warned is %q, want %q", text, test.want)
+				t.Errorf("got the warning %q, want %q", text, test.want)
 			}
 		})
 	}

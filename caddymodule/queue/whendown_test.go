@@ -19,13 +19,13 @@ func TestWhenTheAppRespondsTheProviderGetsItsResponse(t *testing.T) {
 		})
 		resp := s.send(event("1"))
 		if resp.StatusCode != status || resp.Header.Get("From-App") != "yes" {
-			t.Errorf("the provider got %d %v, want %d of the app", resp.StatusCode, resp.Header, status)
+			t.Errorf("the provider got %d %v, want the app's %d", resp.StatusCode, resp.Header, status)
 		}
 		if got := s.app.next(t); got.attempt() != "1" || got.header.Get("Webhook-Verified-Received") == "" || got.body != event("1").body {
 			t.Errorf("the app got %v", got)
 		}
 		if stats, err := s.opened().Stats(t.Context(), "orders"); err != nil || stats != (durable.Stats{}) {
-			t.Errorf("stored is %+v, %v", stats, err)
+			t.Errorf("the queue contains %+v, %v", stats, err)
 		}
 		s.stop()
 	}
@@ -34,7 +34,7 @@ func TestWhenTheAppRespondsTheProviderGetsItsResponse(t *testing.T) {
 func TestWhatTheAppDoesNotTakeIsStored(t *testing.T) {
 	for name, test := range map[string]struct {
 		answer  http.HandlerFunc
-		attempt string // of the next one
+		attempt string // number of the next attempt
 	}{
 		"5xx":           {statuses(500), "2"},
 		"no response":   {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "2"},
@@ -63,13 +63,13 @@ func TestWhatTheAppDoesNotTakeIsStored(t *testing.T) {
 				t.Errorf("the app got attempt %s of %q", got.attempt(), got.body)
 			}
 			s.delivered("orders", 1)
-			s.mustSend("1", 200) // a copy, which the gate knows
+			s.mustSend("1", 200) // a duplicate
 		})
 	}
 }
 
-// While the app is known to be down it is not tried while providers wait, and a
-// pause that it asks for is kept.
+// While the app is down, deliveries are stored without an attempt, and a
+// Retry-After of the app is respected.
 func TestWhileTheAppIsDownDeliveriesAreStoredAtOnce(t *testing.T) {
 	s := start(t, usualSite(whenDown))
 	s.app.answers(func(w http.ResponseWriter, _ *http.Request) {
@@ -81,7 +81,7 @@ func TestWhileTheAppIsDownDeliveriesAreStoredAtOnce(t *testing.T) {
 	s.app.answers(nil)
 	s.mustSend("2", 202)
 	if n := len(s.app.arrivals); n != 0 {
-		t.Errorf("the app got %d in the pause that it has asked for", n)
+		t.Errorf("the app received %d deliveries before its Retry-After", n)
 	}
 	s.delivered("orders", 2)
 	s.mustSend("3", 200)
