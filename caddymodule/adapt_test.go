@@ -44,7 +44,7 @@ func eachGolden(t *testing.T, folder string, result func(caddyfile string) strin
 	}
 }
 
-func TestCaddyfilesBecomeTheirJSONOrAnErrorThatNamesTheLine(t *testing.T) {
+func TestCaddyfilesAdaptToJSONOrAnErrorWithTheLine(t *testing.T) {
 	eachGolden(t, "adapt", func(caddyfile string) string {
 		config, err := adapt(caddyfile)
 		if err != nil {
@@ -58,7 +58,7 @@ func TestCaddyfilesBecomeTheirJSONOrAnErrorThatNamesTheLine(t *testing.T) {
 	})
 }
 
-func TestConfigsThatCannotWorkAreRefusedWithWhatToWrite(t *testing.T) {
+func TestInvalidConfigsAreRejectedWithAFix(t *testing.T) {
 	t.Setenv("WEBHOOK_EMPTY", "")
 	t.Setenv("WEBHOOK_SECRET", secret)
 	t.Setenv("WEBHOOK_SPACE", secret+" ")
@@ -92,7 +92,7 @@ func validate(t *testing.T, config []byte) string {
 	return ours
 }
 
-func TestJSONThatCannotWorkIsRefused(t *testing.T) {
+func TestInvalidJSONConfigsAreRejected(t *testing.T) {
 	for options, want := range map[string]string{
 		`"max_body":-1`:     "max_body -1 is negative",
 		`"body_timeout":-1`: "negative", `"app_timeout":-1`: "negative",

@@ -97,7 +97,7 @@ func overStores(t *testing.T, test func(t *testing.T, store string)) {
 	})
 }
 
-func TestADeliveryThatIsForgottenIsAcceptedOnceMore(t *testing.T) {
+func TestForgottenDeliveryIsAcceptedOnce(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
 		c, o := startWithAdmin(t, siteWith(store))
 		o.seen("github", "1", "free")
@@ -122,7 +122,7 @@ func TestADeliveryThatIsForgottenIsAcceptedOnceMore(t *testing.T) {
 	})
 }
 
-func TestOfManyCopiesOfAForgottenDeliveryOneReachesTheApp(t *testing.T) {
+func TestOneOfManyCopiesOfAForgottenDeliveryReachesTheApp(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
 		c, o := startWithAdmin(t, siteWith(store))
 		c.deliver("1", "one", 200, 1)
@@ -146,7 +146,7 @@ func TestOfManyCopiesOfAForgottenDeliveryOneReachesTheApp(t *testing.T) {
 	})
 }
 
-func TestAForgottenDeliveryOnWhichTheAppFailsMayComeAgain(t *testing.T) {
+func TestForgottenDeliveryCanBeRetriedIfTheAppFails(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
 		c, o := startWithAdmin(t, siteWith(store))
 		c.deliver("1", "one", 200, 1)
@@ -159,7 +159,7 @@ func TestAForgottenDeliveryOnWhichTheAppFailsMayComeAgain(t *testing.T) {
 	})
 }
 
-func TestForgettingAnIDThatWasNotHandledGivesNoPass(t *testing.T) {
+func TestForgettingAnUnhandledIDGrantsNoPass(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
 		c, o := startWithAdmin(t, siteWith(store))
 		c.deliver("1", "one", 200, 1)
@@ -168,7 +168,7 @@ func TestForgettingAnIDThatWasNotHandledGivesNoPass(t *testing.T) {
 	})
 }
 
-func TestTheAdminAPISaysWhatIsWrong(t *testing.T) {
+func TestAdminAPIErrors(t *testing.T) {
 	c, o := startWithAdmin(t, siteWith("memory STORE"))
 	for _, q := range []struct {
 		method, path, body string

@@ -11,7 +11,7 @@ import (
 
 // The race detector and the garbage collector drop pooled objects at random, so
 // this test runs without both.
-func TestTheHandlerCostsTwelveAllocations(t *testing.T) {
+func TestHandlerMakesTwelveAllocations(t *testing.T) {
 	allocations := func(h caddyhttp.MiddlewareHandler) float64 {
 		const warmUp, runs = 1 << 14, 1000
 		send := newDeliveries(warmUp+runs+1).sender(t, h) // AllocsPerRun calls it once before it counts

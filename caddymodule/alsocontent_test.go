@@ -10,9 +10,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// TestASignedIDAndItsContentBothBlock: a provider resends an event under another
+// TestSignedIDAndItsContentBothBlock: a provider resends an event under another
 // signed ID, and the content alone does not authenticate it.
-func TestASignedIDAndItsContentBothBlock(t *testing.T) {
+func TestSignedIDAndItsContentBothBlock(t *testing.T) {
 	keys := func(id, digest string) (replay.Keys, replay.Key) {
 		d := &delivery{verified: &signature.Delivery{ID: id, IDSigned: true, AlsoContent: true, Matches: []signature.Match{{Digest: []byte(digest)}}}}
 		d.deriveKeys(&Handler{})

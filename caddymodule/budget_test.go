@@ -15,7 +15,7 @@ import (
 
 // A signature over the whole body needs the body in memory. If body_memory is
 // exhausted, the delivery is refused with 503, and a later retry is forwarded.
-func TestInvariant9CopiesOfABodyCountAgainstBodyMemory(t *testing.T) {
+func TestInvariant09CopiesOfABodyCountAgainstBodyMemory(t *testing.T) {
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func TestInvariant9CopiesOfABodyCountAgainstBodyMemory(t *testing.T) {
 
 // The largest emails that providers accept are larger than other deliveries, and
 // are sent as forms or JSON.
-func TestWholeMailsAreForwarded(t *testing.T) {
+func TestLargeEmailsAreForwarded(t *testing.T) {
 	b := trial(t, `{"provider":{"name":"mandrill","secrets":[{"secret":"mandrill-secret"}]}}`)
 	mail := strings.Repeat("x", 30<<20)
 	mac := hmac.New(sha1.New, []byte("mandrill-secret"))

@@ -53,7 +53,7 @@ var ways = []struct {
 	{"a panic after 103", func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(103); panic("oops") }, false},
 }
 
-func TestInvariant14SuccessCommitsAndEveryKindOfFailureReleases(t *testing.T) {
+func TestInvariant14SuccessCommitsAndEveryFailureReleases(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
 			b := trial(t, config("github", ""))
@@ -81,7 +81,7 @@ func (b *bench) run(r *http.Request, next caddyhttp.HandlerFunc) {
 	_ = b.serve(&quiet{header: make(http.Header)}, dryrun.AsReceived(r), next)
 }
 
-func TestOnlyTheAnswersThatCountAsHandledCommit(t *testing.T) {
+func TestOnlyHandledStatusesCommit(t *testing.T) {
 	b := trial(t, config("github", `"replay":{"handled":[2,410,502]}`))
 	for _, status := range []int{200, 299, 410, 502} {
 		id := http.StatusText(status) + "h"
@@ -97,7 +97,7 @@ func TestOnlyTheAnswersThatCountAsHandledCommit(t *testing.T) {
 	}
 }
 
-func TestALostUpstreamReleasesWhateverStatusesCountAsHandled(t *testing.T) {
+func TestUnreachableUpstreamReleasesTheClaim(t *testing.T) {
 	b := trial(t, config("github", `"replay":{"handled":[2,502]}`))
 	b.run(github("1", content), func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(502, errStore) })
 	b.expect(t, github("1", content), Verified, 200)
@@ -114,7 +114,7 @@ func (s *spy) WriteHeader(status int) {
 	s.ResponseRecorder.WriteHeader(status)
 }
 
-func TestTheClaimEndsBeforeTheAnswerLeaves(t *testing.T) {
+func TestClaimEndsBeforeTheResponseIsSent(t *testing.T) {
 	for status, want := range map[int]int{200: 1, 500: 0} {
 		b := trial(t, config("github", ""))
 		store := b.faultyStore()
@@ -133,7 +133,7 @@ func TestTheClaimEndsBeforeTheAnswerLeaves(t *testing.T) {
 	}
 }
 
-func TestTheProviderHangingUpDoesNotCancelTheAppsWork(t *testing.T) {
+func TestDisconnectOfTheProviderDoesNotCancelTheApp(t *testing.T) {
 	b := trial(t, config("github", ""))
 	ctx, hangUp := context.WithCancel(t.Context())
 	b.run(github("1", content).WithContext(ctx), func(w http.ResponseWriter, r *http.Request) error {
@@ -150,7 +150,7 @@ func TestTheProviderHangingUpDoesNotCancelTheAppsWork(t *testing.T) {
 	b.expect(t, github("1", content), Duplicate, 200)
 }
 
-func TestTheAppsWorkIsBoundedByAppTimeout(t *testing.T) {
+func TestAppTimeoutCancelsTheApp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"app_timeout":"2m"`))
 		start := time.Now()
@@ -165,7 +165,7 @@ func TestTheAppsWorkIsBoundedByAppTimeout(t *testing.T) {
 	})
 }
 
-func TestAClaimIsRenewedForAsLongAsTheAppWorks(t *testing.T) {
+func TestClaimIsRenewedWhileTheAppWorks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"app_timeout":"1h","replay":{"lease":"6s"}`))
 		store := b.faultyStore()
@@ -187,7 +187,7 @@ func TestAClaimIsRenewedForAsLongAsTheAppWorks(t *testing.T) {
 	})
 }
 
-func TestAClaimSurvivesRenewalsThatFailForAWhile(t *testing.T) {
+func TestClaimSurvivesFailedRenewals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"lease":"12s"}`))
 		store := b.faultyStore()
@@ -232,7 +232,7 @@ func (b *bench) keys(t *testing.T, r *http.Request) replay.Keys {
 	return d.keys
 }
 
-func TestAClaimThatNobodyEndsLivesForItsLeaseAndNoLonger(t *testing.T) {
+func TestAbandonedClaimExpiresAfterItsLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"lease":"1m","wait":"1s"}`))
 		// The state after a process has crashed while the app was working.
@@ -246,7 +246,7 @@ func TestAClaimThatNobodyEndsLivesForItsLeaseAndNoLonger(t *testing.T) {
 	})
 }
 
-func TestALateOwnerChangesNothing(t *testing.T) {
+func TestLateCommitByAFormerOwnerChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"lease":"6s"}`))
 		store := b.faultyStore()
@@ -277,7 +277,7 @@ func TestALateOwnerChangesNothing(t *testing.T) {
 
 // Otherwise the provider's retry would be handled a second time, although the
 // app's success was returned.
-func TestALeaseThatExpiredIsClaimedAgainWhenTheAppSucceeds(t *testing.T) {
+func TestExpiredLeaseIsReacquiredIfTheAppSucceeds(t *testing.T) {
 	for name, renewed := range map[string]bool{"at the next renewal": true, "at the commit": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -322,7 +322,7 @@ func (s *hookedClaim) Claim(ctx context.Context, k replay.Keys, o replay.Owner, 
 
 // If the app fails while the claim is being acquired again, the claim must be
 // released: otherwise the retry would wait for the whole lease.
-func TestAClaimThatEndsWhileItIsMadeAgainIsReleased(t *testing.T) {
+func TestClaimThatEndsWhileItIsReacquiredIsReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"lease":"6s"}`))
 		store := b.faultyStore()
@@ -345,7 +345,7 @@ func TestAClaimThatEndsWhileItIsMadeAgainIsReleased(t *testing.T) {
 }
 
 // A store of a config must count lost claims.
-func TestALostClaimIsCounted(t *testing.T) {
+func TestLostClaimIsCounted(t *testing.T) {
 	counted := 0
 	c := &claim{h: trial(t, config("github", "")).handler}
 	c.h.store = losingStore{gateStore: c.h.store, lost: &counted}
@@ -365,7 +365,7 @@ type losingStore struct {
 func (s losingStore) claimLost() { *s.lost++ }
 
 // After a failure of the app, a claim that is acquired again would block the retry.
-func TestALeaseThatExpiredIsNotClaimedAgainWhenTheAppFails(t *testing.T) {
+func TestExpiredLeaseIsNotReacquiredIfTheAppFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"lease":"6s"}`))
 		store := b.faultyStore()
@@ -381,7 +381,7 @@ func TestALeaseThatExpiredIsNotClaimedAgainWhenTheAppFails(t *testing.T) {
 	})
 }
 
-func TestACommitThatFailsIsTriedAgainWhileTheClaimBlocks(t *testing.T) {
+func TestFailedCommitIsRetriedWhileTheClaimBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"wait":"1s"}`))
 		store := b.faultyStore()
@@ -398,7 +398,7 @@ func TestACommitThatFailsIsTriedAgainWhileTheClaimBlocks(t *testing.T) {
 	})
 }
 
-func TestACommitThatFailsForGoodIsGivenUpAtTheLease(t *testing.T) {
+func TestCommitRetriesEndWithTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"wait":"1s"}`))
 		store := b.faultyStore()
@@ -434,7 +434,7 @@ func TestCommitsInTheBackgroundAreBoundedInNumber(t *testing.T) {
 	})
 }
 
-func TestAReleaseThatFailsLeavesTheClaimToItsLease(t *testing.T) {
+func TestFailedReleaseLeavesTheClaimToItsLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"wait":"1s"}`))
 		store := b.faultyStore()
@@ -456,7 +456,7 @@ func (s doubtful) Claim(ctx context.Context, k replay.Keys, o replay.Owner, leas
 	return 0, errStore
 }
 
-func TestAClaimInDoubtIsReleasedSoThatTheRetryGetsThrough(t *testing.T) {
+func TestUncertainClaimIsReleasedForTheRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", ""))
 		store := b.handler.store
@@ -468,7 +468,7 @@ func TestAClaimInDoubtIsReleasedSoThatTheRetryGetsThrough(t *testing.T) {
 	})
 }
 
-func TestOnStoreErrorAllowLetsDeliveriesThroughButNoForgedOnes(t *testing.T) {
+func TestOnStoreErrorAllowForwardsOnlyGenuineDeliveries(t *testing.T) {
 	b := trial(t, config("github", `"replay":{"on_store_error":"allow"}`))
 	store := b.faultyStore()
 	for _, fault := range []error{errStore, replay.ErrFull} {
@@ -497,7 +497,7 @@ func (s held) Renew(ctx context.Context, k replay.Keys, o replay.Owner, lease ti
 	return s.Store.Renew(ctx, k, o, lease)
 }
 
-func TestARenewalThatArrivesAfterTheEndChangesNothing(t *testing.T) {
+func TestLateRenewalChangesNothing(t *testing.T) {
 	for _, status := range []int{200, 500} {
 		synctest.Test(t, func(t *testing.T) {
 			b := trial(t, config("github", ""))

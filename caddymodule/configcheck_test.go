@@ -7,7 +7,7 @@ import (
 )
 
 // The errors are the same in a Caddyfile, where they name the line, and in JSON.
-func TestEventsThatCannotBeMeantAreRefused(t *testing.T) {
+func TestImplausibleEventsAreRejected(t *testing.T) {
 	for _, test := range []struct{ caddyfile, json, want string }{
 		{`push,pull_request`, `["push,pull_request"]`, `write events push pull_request (in JSON: "events": ["push", "pull_request"])`},
 		{`push, pull_request`, `["push,", "pull_request"]`, `write events push pull_request (in JSON: "events": ["push", "pull_request"])`},
@@ -63,7 +63,7 @@ func TestGitLabsEventTypesHaveSpaces(t *testing.T) {
 
 // A number in JSON is in nanoseconds, so one that was meant as seconds or
 // milliseconds is too short and is rejected.
-func TestNumbersForDurationsAreNanosecondsAndRefused(t *testing.T) {
+func TestDurationsWithoutUnitAreRejected(t *testing.T) {
 	for option, example := range map[string]string{"body_timeout": "30s", "app_timeout": "5m", "window": "7d", "lease": "1m", "wait": "10s"} {
 		for _, number := range []int{1, 30, 300, 86400, 604800, 30000, 300000} {
 			json := fmt.Sprintf("%q:%d", option, number)
@@ -87,7 +87,7 @@ func TestNumbersForDurationsAreNanosecondsAndRefused(t *testing.T) {
 	}
 }
 
-func TestHandledWithCommasSaysWhatToWrite(t *testing.T) {
+func TestHandledWithCommasIsRejectedWithAFix(t *testing.T) {
 	for _, statuses := range []string{"2xx,410", "200, 201", "2xx,"} {
 		_, err := adapt("http://:8080 {\nverify_webhook github {env.VERIFY_WEBHOOK_TEST_SECRET} {\nreplay {\nhandled " + statuses + "\n}\n}\n}")
 		if err == nil || !strings.Contains(err.Error(), "separate status codes with spaces") {
@@ -96,7 +96,7 @@ func TestHandledWithCommasSaysWhatToWrite(t *testing.T) {
 	}
 }
 
-func TestUnlikelyOptionsAreWarnedAbout(t *testing.T) {
+func TestUnlikelyOptionsLogAWarning(t *testing.T) {
 	for options, want := range map[string]string{
 		`"max_body":25`:              "max_body is 25 bytes",
 		`"body_timeout":"30ms"`:      "body_timeout is 30ms",
@@ -116,8 +116,8 @@ func TestUnlikelyOptionsAreWarnedAbout(t *testing.T) {
 	}
 }
 
-// TestUnlikelyOptionsAreLoggedAtTheStart runs a real Caddy.
-func TestUnlikelyOptionsAreLoggedAtTheStart(t *testing.T) {
+// TestUnlikelyOptionsAreLoggedAtStart runs a real Caddy.
+func TestUnlikelyOptionsAreLoggedAtStart(t *testing.T) {
 	c := startCaddy(t, "verify_webhook {\nstore memory STORE\nbody_memory 256\n}", siteOf("github", "max_body 25"))
 	var got []string
 	for _, entry := range c.entries("warn") {

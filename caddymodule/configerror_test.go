@@ -42,7 +42,7 @@ http://127.0.0.1:0 {
 
 // The directive is on line 10 of the Caddyfile. Errors of the Caddyfile parser
 // have Caddy's own form.
-func TestConfigErrorsNameLineAndPathFirst(t *testing.T) {
+func TestConfigErrorsStartWithLineAndPath(t *testing.T) {
 	t.Setenv("GOOD", "It's a Secret to Everybody")
 	const after, reading = "Caddyfile:10: verify_webhook ", ""
 	for _, test := range []struct{ name, directive, begins, want string }{
@@ -75,7 +75,7 @@ func TestConfigErrorsNameLineAndPathFirst(t *testing.T) {
 	}
 }
 
-func TestErrorsInJSONSayWhatMayBeMeant(t *testing.T) {
+func TestErrorsInJSONSuggestNames(t *testing.T) {
 	const config = `{"admin":{"disabled":true},"logging":{"logs":{"default":{"level":"PANIC"}}},"apps":{"http":{"servers":{"s":{"listen":["127.0.0.1:0"],"automatic_https":{"disable":true},"routes":[
 		{"match":[{"path":["/webhooks/one"]}],"handle":[{"handler":"verify_webhook",%s},{"handler":"static_response"}]}]}}}}}`
 	for _, test := range []struct{ members, want string }{

@@ -42,7 +42,7 @@ func (s *lateStore) open() (replay.Store, func() error, error) {
 }
 
 // Caddy starts apps in random order: deliveries can arrive before the app starts.
-func TestTheFirstDeliveryOpensTheStoreOnce(t *testing.T) {
+func TestFirstDeliveryOpensTheStoreOnce(t *testing.T) {
 	b := trial(t, config("github", ""))
 	s := b.late()
 	close(s.opening)
@@ -106,7 +106,7 @@ func TestUntilTheStoreIsOpenDeliveriesGet503(t *testing.T) {
 	})
 }
 
-func TestAStoreIsReleasedAfterTheLastDeliveryThatUsesIt(t *testing.T) {
+func TestStoreIsReleasedAfterTheLastDeliveryThatUsesIt(t *testing.T) {
 	released := func(t *testing.T, s *lateStore, want int64) {
 		t.Helper()
 		if n := s.released.Load(); n != want {
@@ -198,7 +198,7 @@ func TestAStoreIsReleasedAfterTheLastDeliveryThatUsesIt(t *testing.T) {
 }
 
 // Caddy does not stop an app whose start has failed.
-func TestAConfigWhoseStartFailsReleasesItsStores(t *testing.T) {
+func TestFailedStartReleasesStores(t *testing.T) {
 	b := trial(t, config("github", ""))
 	s := b.late()
 	close(s.opening)

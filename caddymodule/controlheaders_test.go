@@ -107,7 +107,7 @@ func TestTrailersDoNotMakeTheBodyChunked(t *testing.T) {
 	})
 }
 
-func TestHeadersOfTheProviderAreNoControlHeaders(t *testing.T) {
+func TestProviderHeadersAreNotControlHeaders(t *testing.T) {
 	for _, name := range []string{"Content-Type", "Content-Encoding", "Accept", "Accept-Encoding", "User-Agent", "Authorization", "Date", "Digest", "X-Forwarded-For", "X-Request-Id", "Idempotency-Key"} {
 		if isControl(name) {
 			t.Errorf("%s is removed", name)

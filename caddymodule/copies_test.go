@@ -52,7 +52,7 @@ func (b *bench) inFlight(requests ...*http.Request) (collect func() []Tried) {
 	}
 }
 
-func TestInvariant07OfConcurrentCopiesExactlyOneReachesTheApp(t *testing.T) {
+func TestInvariant07ExactlyOneConcurrentCopyReachesTheApp(t *testing.T) {
 	for _, count := range []int{2, 64, 257} {
 		t.Run(fmt.Sprint(count), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestInvariant07OfConcurrentCopiesExactlyOneReachesTheApp(t *testing.T) {
 	}
 }
 
-func TestCopiesMirrorTheAnswerToTheFirst(t *testing.T) {
+func TestCopiesGetTheResponseToTheFirst(t *testing.T) {
 	for _, test := range []struct {
 		name           string
 		answer, mirror int
@@ -116,7 +116,7 @@ func TestCopiesMirrorTheAnswerToTheFirst(t *testing.T) {
 	}
 }
 
-func TestACopyUnderAFreshIDIsAReplayOnceTheFirstHasSucceeded(t *testing.T) {
+func TestCopyWithANewIDIsAReplayAfterTheFirstSucceeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", ""))
 		app := newHeldApp()
@@ -151,7 +151,7 @@ func TestCopiesWaitForABoundedTime(t *testing.T) {
 	})
 }
 
-func TestCopiesThatWaitAreBoundedInNumber(t *testing.T) {
+func TestNumberOfWaitingCopiesIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"max_waiting":2}`))
 		app := newHeldApp()
@@ -169,7 +169,7 @@ func TestCopiesThatWaitAreBoundedInNumber(t *testing.T) {
 	})
 }
 
-func TestCopiesThatWaitHoldNoBody(t *testing.T) {
+func TestWaitingCopiesKeepNoBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", ""))
 		app := newHeldApp()
@@ -190,7 +190,7 @@ func TestCopiesThatWaitHoldNoBody(t *testing.T) {
 	})
 }
 
-func TestACopyWhoseSenderHangsUpStopsWaiting(t *testing.T) {
+func TestCopyStopsWaitingIfItsSenderDisconnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", ""))
 		app := newHeldApp()
@@ -208,7 +208,7 @@ func TestACopyWhoseSenderHangsUpStopsWaiting(t *testing.T) {
 	})
 }
 
-func TestACopyGets503WhenTheStoreFailsWhileItWaits(t *testing.T) {
+func TestWaitingCopyGets503IfTheStoreFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", ""))
 		app := newHeldApp()

@@ -44,7 +44,7 @@ func acmeDelivery(secret, id, body string, headers ...string) *http.Request {
 
 // Each row is a row of the table "Telling deliveries apart" of the docs, or a
 // sentence below it: a sequence of requests and their outcomes.
-func TestTellingDeliveriesApart(t *testing.T) {
+func TestDistinguishingDeliveries(t *testing.T) {
 	type sent struct {
 		id, body string
 		want     Outcome
@@ -167,7 +167,7 @@ func TestHeadersThatVaryArePartOfTheContent(t *testing.T) {
 
 // An attacker sends a captured delivery that was not handled yet, with another
 // ID. Neither the provider's delivery nor a later one is lost.
-func TestAnUnsignedIDCannotBeUsedAgainstAGenuineDelivery(t *testing.T) {
+func TestUnsignedIDCannotBlockAGenuineDelivery(t *testing.T) {
 	for name, config := range map[string]string{"content unique": unsignedID, "content repeats": unsignedID + "," + repeats} {
 		t.Run(name, func(t *testing.T) {
 			b := trial(t, acme(config, ""))
@@ -202,7 +202,7 @@ func rotatingConfig(more, handler string, secrets ...string) string {
 
 // A retry that is signed with another of the configured secrets is still a
 // retry, and the app's key does not change while the secrets overlap.
-func TestRotationKeepsDeliveriesApartAndTogether(t *testing.T) {
+func TestRetriesAreRecognizedDuringRotation(t *testing.T) {
 	for name, more := range map[string]string{
 		"signed ID": signedID, "unsigned ID": unsignedID, "unsigned ID, content repeats": unsignedID + "," + repeats, "no ID": unique,
 	} {
@@ -240,7 +240,7 @@ func TestRotationKeepsDeliveriesApartAndTogether(t *testing.T) {
 
 // While secrets overlap, providers sign with both. Without one of the two
 // signatures, it is still the same delivery.
-func TestASignatureThatIsTakenAwayChangesNothing(t *testing.T) {
+func TestRemovedSignatureDoesNotChangeTheDelivery(t *testing.T) {
 	repeated := strings.Replace(rotatingConfig(unsignedID, "", "one", "two"), `"name":"X-Acme-Signature"`, `"name":"X-Acme-Signature","repeated":true`, 1)
 	both := func(first, second string) *http.Request {
 		r := acmeDelivery(first, "1", "a")
@@ -260,7 +260,7 @@ func TestASignatureThatIsTakenAwayChangesNothing(t *testing.T) {
 
 // Deliveries that were handled before an upgrade still count: the keys of IDs and
 // contents are derived as before, and an earlier version wrote both.
-func TestWhatAnEarlierVersionHandledStillCounts(t *testing.T) {
+func TestDeliveriesHandledByAnEarlierVersionCount(t *testing.T) {
 	b := trial(t, acme(unsignedID, ""))
 	fingerprint := b.handler.facts().Secrets[0].Fingerprint[:]
 	earlier := replay.Keys{Blocking: []replay.Key{
@@ -279,7 +279,7 @@ func TestWhatAnEarlierVersionHandledStillCounts(t *testing.T) {
 	b.expect(t, acmeDelivery(secret, "1", "b"), Verified, 200)
 }
 
-func TestTheAppsKey(t *testing.T) {
+func TestVerifiedKeyHeader(t *testing.T) {
 	for name, test := range map[string]struct {
 		config string
 		has    bool
@@ -306,7 +306,7 @@ func TestTheAppsKey(t *testing.T) {
 // Without an ID and with content that repeats, concurrent copies all reach the
 // app: merging them would lose a change that arrives while the app processes the
 // previous one.
-func TestDeliveriesThatNothingTellsApartNeverWaitForEachOther(t *testing.T) {
+func TestIndistinguishableDeliveriesDoNotWaitForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, acme(repeats, ""))
 		hold := make(chan struct{})
@@ -331,7 +331,7 @@ func TestDeliveriesThatNothingTellsApartNeverWaitForEachOther(t *testing.T) {
 	})
 }
 
-func TestOptionsOfReplayThatMakeNoSenseAreRefused(t *testing.T) {
+func TestInvalidReplayOptionsAreRejected(t *testing.T) {
 	for _, test := range []struct{ name, config, want string }{
 		{"content of a signed ID", config("stripe", `"replay":{"content":"repeats"}`), "signs its delivery ID"},
 		{"an unrecognized content", config("github", `"replay":{"content":"sometimes"}`), "write unique or repeats"},
@@ -350,7 +350,7 @@ func TestOptionsOfReplayThatMakeNoSenseAreRefused(t *testing.T) {
 	}
 }
 
-func TestAnEndpointThatCannotTellDeliveriesApartSaysSoAtStart(t *testing.T) {
+func TestEndpointThatCannotDistinguishDeliveriesWarnsAtStart(t *testing.T) {
 	for _, test := range []struct {
 		config string
 		warns  bool
@@ -388,7 +388,7 @@ func rowsWritten(b *bench) func() int {
 	return func() int { return len(rows) + keyless }
 }
 
-func TestAUniqueColumnOnTheKeyHoldsEveryGenuineDeliveryOnce(t *testing.T) {
+func TestUniqueColumnOnTheKeyStoresEachDeliveryOnce(t *testing.T) {
 	for name, more := range map[string]string{"content unique": unsignedID, "content repeats": unsignedID + "," + repeats} {
 		b := trial(t, acme(more, ""))
 		rows := rowsWritten(b)

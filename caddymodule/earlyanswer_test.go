@@ -15,7 +15,7 @@ import (
 // A transport may still read after the handler has returned with the app's
 // response. Its reads then fail, because other deliveries already use the
 // buffers.
-func TestInvariant10ATransportThatIsLateIsCutOff(t *testing.T) {
+func TestInvariant10LateReadsOfTheTransportFail(t *testing.T) {
 	for _, app := range []struct {
 		protocol string
 		start    func(t *testing.T, known map[string]*parcel, status int) string
@@ -74,7 +74,7 @@ func startHastyApp(t *testing.T, known map[string]*parcel, status int) string {
 
 // A handler that returns during a read of the transport does not wait for it,
 // and does not reuse its buffer.
-func TestInvariant10AHandlerThatReturnsLetsTheReadThatHasBegunEnd(t *testing.T) {
+func TestInvariant10ReadInProgressEndsAfterTheHandlerHasReturned(t *testing.T) {
 	for _, size := range parcelSizes {
 		t.Run(fmt.Sprintf("%d KiB", size>>10), func(t *testing.T) {
 			parcels := newParcels(64, size)
@@ -108,7 +108,7 @@ func TestInvariant10AHandlerThatReturnsLetsTheReadThatHasBegunEnd(t *testing.T) 
 
 // An app may begin its response, read the body while other deliveries are
 // handled, and then end its response. The body stays available until then.
-func TestInvariant10AnAppThatBeginsItsAnswerFirstGetsItsWholeBody(t *testing.T) {
+func TestInvariant10AppThatRespondsEarlyGetsTheWholeBody(t *testing.T) {
 	for protocol, upstream := range map[string]string{"HTTP/1.1": "", "HTTP/2": "h2c://"} {
 		for _, size := range parcelSizes {
 			t.Run(fmt.Sprintf("%s, %d KiB", protocol, size>>10), func(t *testing.T) {

@@ -64,7 +64,7 @@ func (c *realCaddy) deliverTo(path, secret, id string) answer {
 
 // Logs, `seen` and metrics name endpoints of one provider by their paths. The
 // names of other endpoints do not change.
-func TestEndpointsOfOneProviderAreToldApartByTheirPaths(t *testing.T) {
+func TestEndpointsOfOneProviderAreNamedByTheirPaths(t *testing.T) {
 	c, o := startTwoEndpoints(t)
 	if got := c.deliverTo("/webhooks/two/x?token=not-in-the-log", "wrong", "1"); got.status != 401 {
 		t.Errorf("status %d", got.status)
@@ -146,7 +146,7 @@ func TestNamesOfEndpoints(t *testing.T) {
 
 // The response contains the outcome only if the app has not responded, and only
 // if the request is verified.
-func TestTheResponseNamesTheOutcome(t *testing.T) {
+func TestResponseContainsTheOutcome(t *testing.T) {
 	b := trial(t, config("github", `"events":["push"],"replay":{"on_replay":409}`))
 	forged := githubRequest("another secret", "9", content)
 	forged.Header.Set("X-GitHub-Event", "push")
@@ -173,7 +173,7 @@ func TestTheResponseNamesTheOutcome(t *testing.T) {
 }
 
 // Outcomes are recorded only after the first request for them.
-func TestTheAdminAPITellsOutcomesToWhoHasAskedBefore(t *testing.T) {
+func TestAdminAPIRecordsOutcomesAfterTheFirstQuery(t *testing.T) {
 	t.Cleanup(recent.end)
 	c, o := startTwoEndpoints(t)
 	r := recentOutcomes{}

@@ -10,7 +10,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-func TestAHijackedConnectionIsReleased(t *testing.T) {
+func TestHijackedConnectionReleasesTheClaim(t *testing.T) {
 	b := trial(t, config("github", ""))
 	store := b.faultyStore()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -43,7 +43,7 @@ func TestAHijackedConnectionIsReleased(t *testing.T) {
 	}
 }
 
-func TestAFlushReachesTheSender(t *testing.T) {
+func TestFlushReachesTheSender(t *testing.T) {
 	b := trial(t, config("github", ""))
 	rec := httptest.NewRecorder()
 	err := b.serve(rec, dryrun.AsReceived(github("1", content)), func(w http.ResponseWriter, _ *http.Request) error {
@@ -65,7 +65,7 @@ func (p urlOf) CheckHeaders(r *signature.Request) error {
 	return signature.Refuse(signature.MissingSignature, "enough")
 }
 
-func TestTheURLIsTheOneThatTheProviderHasSentTo(t *testing.T) {
+func TestURLIsTheOneThatTheProviderRequested(t *testing.T) {
 	b := trial(t, config("github", ""))
 	var url string
 	b.use(urlOf{url: &url})

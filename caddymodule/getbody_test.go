@@ -11,7 +11,7 @@ import (
 // transport sends the delivery on another connection, with a body from GetBody.
 // Here the app responds before it has read that body, and the handler returns.
 // The body must stay valid until the transport closes it.
-func TestInvariant10ABodyThatTheTransportAskedForIsItsOwnUntilItIsClosed(t *testing.T) {
+func TestInvariant10BodyFromGetBodyIsValidUntilItIsClosed(t *testing.T) {
 	const atOnce = 8
 	for _, size := range parcelSizes {
 		t.Run(fmt.Sprintf("%d KiB", size>>10), func(t *testing.T) {

@@ -56,7 +56,7 @@ func forgetHandshakes(t *testing.T) {
 }
 
 // The steps are those of an operator who sets up a webhook at Notion.
-func TestAWebhookIsSetUpWithoutKnowingItsSecretFirst(t *testing.T) {
+func TestWebhookCanBeSetUpBeforeItsSecretIsKnown(t *testing.T) {
 	forgetHandshakes(t)
 	t.Setenv("NOTION_SECRET", notionToken)
 	const delivery = `{"id":"367cba44-b6f3-4c92-81e7-6a2e9659efd4","type":"page.created"}`
@@ -112,7 +112,7 @@ func TestAWebhookIsSetUpWithoutKnowingItsSecretFirst(t *testing.T) {
 }
 
 // An attacker who sends a secret in a handshake cannot sign deliveries with it.
-func TestNoSecretThatComesWithAHandshakeIsUsed(t *testing.T) {
+func TestSecretsFromHandshakesAreNeverUsed(t *testing.T) {
 	forgetHandshakes(t)
 	c, _ := startWithAdmin(t, firstSecretSite("notion", "accept_handshake"))
 	overHTTP := client(t, "HTTP/1.1")
@@ -124,7 +124,7 @@ func TestNoSecretThatComesWithAHandshakeIsUsed(t *testing.T) {
 	}
 }
 
-func TestSecretsThatComeWithHandshakesAreBoundedAndAllShown(t *testing.T) {
+func TestHandshakeSecretsAreBoundedAndListed(t *testing.T) {
 	forgetHandshakes(t)
 	c, o := startWithAdmin(t, firstSecretSite("asana", "accept_handshake"))
 	overHTTP := client(t, "HTTP/1.1")
@@ -156,7 +156,7 @@ func TestSecretsThatComeWithHandshakesAreBoundedAndAllShown(t *testing.T) {
 }
 
 // The config does not change.
-func TestACommandAcceptsHandshakesForSomeTime(t *testing.T) {
+func TestCommandAcceptsHandshakesForALimitedTime(t *testing.T) {
 	forgetHandshakes(t)
 	t.Cleanup(func() { handshakes.accept("asana", time.Time{}) })
 	t.Setenv("ASANA_SECRET", "b537207f20cbfa02357cf448134da559")
@@ -198,7 +198,7 @@ func TestACommandAcceptsHandshakesForSomeTime(t *testing.T) {
 }
 
 // Secrets from handshakes are removed after an hour.
-func TestSecretsThatCameAreForgottenAfterAnHour(t *testing.T) {
+func TestHandshakeSecretsExpireAfterAnHour(t *testing.T) {
 	var k handshakeDesk
 	start := time.Unix(1790000000, 0)
 	secret := func(of, text string, at time.Time) HandshakeSecret {
@@ -239,8 +239,8 @@ func TestSecretsThatCameAreForgottenAfterAnHour(t *testing.T) {
 	}
 }
 
-// TestACheckOfTheURLIsAnsweredWithoutABody over both protocols.
-func TestACheckOfTheURLIsAnsweredWithoutABody(t *testing.T) {
+// TestURLCheckIsAnsweredWithoutABody over both protocols.
+func TestURLCheckIsAnsweredWithoutABody(t *testing.T) {
 	t.Setenv("CHECK_SECRET", "a-client-secret-of-intercom")
 	c := startCaddy(t, "", firstSecretSite("intercom", "secret {env.CHECK_SECRET}"))
 	overBoth(t, func(t *testing.T, client *http.Client) {
@@ -264,8 +264,8 @@ func TestACheckOfTheURLIsAnsweredWithoutABody(t *testing.T) {
 	}
 }
 
-// TestAHandshakeThatGoesToTheAppNamesTheOption that has it answered here.
-func TestAHandshakeThatGoesToTheAppNamesTheOption(t *testing.T) {
+// TestForwardedHandshakeNamesTheOption that has it answered here.
+func TestForwardedHandshakeNamesTheOption(t *testing.T) {
 	stamp := fmt.Sprint(present.Unix())
 	validate := func() *http.Request {
 		r := request("", "X-UA-TIMESTAMP", stamp, "X-UA-SIGNATURE", sign(secret, stamp+":"))
@@ -297,8 +297,8 @@ func TestModeMonitorKeepsTheSecretOfAHandshake(t *testing.T) {
 	}
 }
 
-// TestAcceptingHandshakesIsSaidAtTheStart of every config that does.
-func TestAcceptingHandshakesIsSaidAtTheStart(t *testing.T) {
+// TestAcceptHandshakeIsLoggedAtStart of every config that does.
+func TestAcceptHandshakeIsLoggedAtStart(t *testing.T) {
 	for options, want := range map[string]string{
 		`{"provider":{"name":"notion","accept_handshake":true}}`:                                     "no secret is configured",
 		`{"provider":{"name":"notion","accept_handshake":true,"secrets":[{"secret":"secret_abc"}]}}`: "remove it after you have set up yours",

@@ -71,7 +71,7 @@ func (h *hangUps) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 // some stay connected, and some send forged deliveries. All buffers and hash
 // states are reused immediately. The app must receive no bytes of another
 // delivery and no forged one, and each retry must get its result.
-func TestInvariant10SendersThatHangUpTakeNothingFromTheOthers(t *testing.T) {
+func TestInvariant10DisconnectingSendersDoNotAffectOthers(t *testing.T) {
 	t.Setenv(rotatedVariable, "It's another Secret to Everybody")
 	for _, size := range parcelSizes {
 		t.Run(fmt.Sprintf("%d KiB", size>>10), func(t *testing.T) {

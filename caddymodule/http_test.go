@@ -43,7 +43,7 @@ func TestEarlyRefusalsDoNotWaitForTheBody(t *testing.T) {
 
 // The next request on the connection of a refused delivery begins after its body,
 // and gets its own response.
-func TestAShortRefusedBodyIsReadAwayAndTheConnectionStays(t *testing.T) {
+func TestShortBodyOfARefusalIsDrainedAndTheConnectionKept(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", "body_timeout 5s"))
 	const head = "POST /in HTTP/1.1\r\nHost: hooks.example.com\r\n"
 	genuine := head + "X-GitHub-Delivery: 1\r\nX-Hub-Signature-256: sha256=" + sign(secret, content) + "\r\n" +
@@ -70,7 +70,7 @@ func TestAShortRefusedBodyIsReadAwayAndTheConnectionStays(t *testing.T) {
 }
 
 // A sender that sends its body very slowly cannot keep the connection open.
-func TestARefusedBodyThatTricklesInIsNotWaitedFor(t *testing.T) {
+func TestSlowBodyOfARefusalIsNotAwaited(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", "body_timeout 200ms"))
 	conn, err := net.Dial("tcp", c.addr)
 	if err != nil {
@@ -111,7 +111,7 @@ func TestEarlyRefusalsOverHTTP2DoNotWaitForTheBody(t *testing.T) {
 	}
 }
 
-func TestABodyThatDoesNotArriveInTimeIsATimeout(t *testing.T) {
+func TestBodyThatDoesNotArriveInTimeIsATimeout(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", "body_timeout 50ms"))
 	signed := "X-Hub-Signature-256: sha256=" + sign(secret, content) + "\r\n"
 	for name, rest := range map[string]string{
@@ -177,7 +177,7 @@ func TestBodyTimeoutEndsWithTheBody(t *testing.T) {
 	})
 }
 
-func TestExpectGoesNoFurther(t *testing.T) {
+func TestExpectIsNotForwarded(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	client := client(t, "HTTP/1.1")
 	headers := append(githubHeaders("1", content), "Expect", "100-continue")
@@ -189,7 +189,7 @@ func TestExpectGoesNoFurther(t *testing.T) {
 	}
 }
 
-func TestRequestBodyInFrontMaySetALowerLimit(t *testing.T) {
+func TestRequestBodyInFrontCanSetALowerLimit(t *testing.T) {
 	c := startCaddy(t, "", "request_body {\nmax_size 10\n}\n"+siteOf("github", ""))
 	overBoth(t, func(t *testing.T, client *http.Client) {
 		got := c.send(client, onlyReader{strings.NewReader(content)}, githubHeaders("1", content)...)
@@ -202,7 +202,7 @@ func TestRequestBodyInFrontMaySetALowerLimit(t *testing.T) {
 	})
 }
 
-func TestAHijackedConnectionDoesNotCountAsHandled(t *testing.T) {
+func TestHijackedConnectionDoesNotCountAsHandled(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	for range 2 { // the second is not a duplicate
 		headers := "Connection: Upgrade\r\nUpgrade: websocket\r\n"

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestTheAppIsToldWhatWasVerified(t *testing.T) {
+func TestAppGetsTheVerifiedIdentity(t *testing.T) {
 	stripeBody := `{"id":"evt_1","type":"invoice.paid"}`
 	for _, test := range []struct {
 		name, provider string
@@ -45,7 +45,7 @@ func TestTheAppIsToldWhatWasVerified(t *testing.T) {
 	}
 }
 
-func TestTheKeyIsTheSameOnEveryRetryAndForNothingElse(t *testing.T) {
+func TestVerifiedKeyIsStableAndUnique(t *testing.T) {
 	b := trial(t, config("stripe", ""))
 	b.App = answering(500)
 	key := func(r *http.Request) string { return b.expect(t, r, Verified, 500).ReachedHeader.Get(headerKey) }
@@ -118,7 +118,7 @@ func TestSpoofedIdentityIsRemovedInARealCaddy(t *testing.T) {
 }
 
 // Proxies remove the headers that Connection names.
-func TestConnectionCannotTakeOurHeadersOut(t *testing.T) {
+func TestConnectionHeaderCannotRemoveOurHeaders(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	headers := append(githubHeaders("1", content), "Connection", "Webhook-Verified-Unsigned, Webhook-Verified-Key, X-GitHub-Event, close")
 	c.send(client(t, "HTTP/1.1"), strings.NewReader(content), headers...)
@@ -133,7 +133,7 @@ func TestConnectionCannotTakeOurHeadersOut(t *testing.T) {
 	}
 }
 
-func TestTheAppReceivesAllTheProvidersHeaders(t *testing.T) {
+func TestAppReceivesAllHeadersOfTheProvider(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	overBoth(t, func(t *testing.T, client *http.Client) {
 		id := t.Name()
@@ -153,7 +153,7 @@ func TestTheAppReceivesAllTheProvidersHeaders(t *testing.T) {
 	})
 }
 
-func TestValuesFromABodyAreMadeFitForAHeader(t *testing.T) {
+func TestValuesFromABodyAreEncodedForHeaders(t *testing.T) {
 	for id, want := range map[string]string{
 		"plain-1.2_3":      "plain-1.2_3",
 		"with space":       "with space",
@@ -175,7 +175,7 @@ func TestValuesFromABodyAreMadeFitForAHeader(t *testing.T) {
 	}
 }
 
-func TestPlaceholdersAndAccessLogTellWhatWasFoundOut(t *testing.T) {
+func TestPlaceholdersAndAccessLogContainTheResult(t *testing.T) {
 	const say = "{http.verify_webhook.outcome}|{http.verify_webhook.provider}|{http.verify_webhook.id}|{http.verify_webhook.event}|{http.verify_webhook.timestamp}|{http.verify_webhook.secret}"
 	c := startCaddy(t, "", `verify_webhook github {
 		secret {env.`+secretVariable+`} current

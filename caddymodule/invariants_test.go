@@ -20,7 +20,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-func TestInvariant02AnEmptySecretIsAConfigErrorAtStart(t *testing.T) {
+func TestInvariant02EmptySecretIsAConfigError(t *testing.T) {
 	blank := filepath.Join(t.TempDir(), "blank")
 	if err := os.WriteFile(blank, []byte(" \n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -103,14 +103,14 @@ func TestInvariant02SecretsAppearNowhere(t *testing.T) {
 	}
 }
 
-func TestInvariant03HoweverASignatureIsSpelledTheDeliveryIsTheSame(t *testing.T) {
+func TestInvariant03SignatureEncodingDoesNotChangeTheDelivery(t *testing.T) {
 	upper := "sha256=" + strings.ToUpper(sign(secret, content))
 	b := trial(t, config("github", ""))
 	b.expect(t, request(content, "X-Hub-Signature-256", "sha256="+sign(secret, content)), Verified, 200)
 	b.expect(t, request(content, "X-Hub-Signature-256", upper), Duplicate, 200)
 }
 
-func TestInvariant03NoOtherSpellingIsAccepted(t *testing.T) {
+func TestInvariant03NonCanonicalEncodingsAreRejected(t *testing.T) {
 	hexadecimal := sign(secret, content)
 	for name, value := range map[string]string{
 		"no prefix": hexadecimal, "another prefix": "sha1=" + hexadecimal, "prefix in capitals": "SHA256=" + hexadecimal,
@@ -140,7 +140,7 @@ func TestInvariant03NoOtherSpellingIsAccepted(t *testing.T) {
 	}
 }
 
-func TestInvariant04ASignatureHeaderThatComesTwiceIsRefused(t *testing.T) {
+func TestInvariant04DuplicateSignatureHeaderIsRefused(t *testing.T) {
 	good, bad := "sha256="+sign(secret, content), "sha256="+sign("another", content)
 	for _, pair := range [][2]string{{good, bad}, {bad, good}, {good, good}} {
 		got := trial(t, config("github", "")).Send(request(content, "X-Hub-Signature-256", pair[0], "X-Hub-Signature-256", pair[1]))
@@ -150,7 +150,7 @@ func TestInvariant04ASignatureHeaderThatComesTwiceIsRefused(t *testing.T) {
 	}
 }
 
-func TestInvariant04AnotherHeaderThatComesTwiceIsRefused(t *testing.T) {
+func TestInvariant04OtherDuplicateHeaderIsRefused(t *testing.T) {
 	for _, name := range []string{"X-GitHub-Delivery", "X-GitHub-Event"} {
 		r := github("1", content)
 		r.Header.Add(name, "other")
@@ -160,7 +160,7 @@ func TestInvariant04AnotherHeaderThatComesTwiceIsRefused(t *testing.T) {
 	}
 }
 
-func TestInvariant04AmongStripesSignaturesNoneOfTheAttackersCounts(t *testing.T) {
+func TestInvariant04AddedStripeSignaturesDoNotCount(t *testing.T) {
 	at := strconv.FormatInt(present.Unix(), 10)
 	good, bad := sign(secret, at+"."+content), sign("another", at+"."+content)
 	for value, want := range map[string]Outcome{
@@ -181,7 +181,7 @@ func TestInvariant04AmongStripesSignaturesNoneOfTheAttackersCounts(t *testing.T)
 	}
 }
 
-func TestInvariant05AWeakerAlgorithmIsNeverAccepted(t *testing.T) {
+func TestInvariant05WeakerAlgorithmIsNeverAccepted(t *testing.T) {
 	for name, r := range map[string]*http.Request{
 		"GitHub's SHA-1":  request(content, "X-Hub-Signature", "sha1=da39a3ee5e6b4b0d3255bfef95601890afd80709"),
 		"a named one":     request(content, "X-Hub-Signature-256", "sha1=da39a3ee5e6b4b0d3255bfef95601890afd80709"),
@@ -194,7 +194,7 @@ func TestInvariant05AWeakerAlgorithmIsNeverAccepted(t *testing.T) {
 	}
 }
 
-func TestInvariant06TimestampsThatAreOddOrFarAwayAreRefused(t *testing.T) {
+func TestInvariant06InvalidOrDistantTimestampsAreRefused(t *testing.T) {
 	for at, want := range map[string]Outcome{
 		"1700000000": Verified, "1699999700": Verified, "1700000300": Verified,
 		"1699999699": Stale, "1700000301": Stale, "0": Stale, "1": Stale, "9999999999": Stale,
@@ -226,7 +226,7 @@ func (s *countingStore) Claim(context.Context, replay.Keys, replay.Owner, time.D
 	return 0, errors.New("nobody should ask")
 }
 
-func TestInvariant09WhoCannotSignCannotTouchTheStoreOrHoldABody(t *testing.T) {
+func TestInvariant09UnsignedRequestsUseNeitherStoreNorMemory(t *testing.T) {
 	b := trial(t, config("github", ""))
 	store := &countingStore{Store: b.handler.store}
 	b.handler.store = store
@@ -239,7 +239,7 @@ func TestInvariant09WhoCannotSignCannotTouchTheStoreOrHoldABody(t *testing.T) {
 	}
 }
 
-func TestInvariant09BodiesTogetherAreBounded(t *testing.T) {
+func TestInvariant09TotalSizeOfBodiesIsBounded(t *testing.T) {
 	b := trial(t, config("github", ""))
 	b.handler.app.budget = body.NewBudget(8<<10, 0)
 	release, working := make(chan struct{}), make(chan struct{})
@@ -260,7 +260,7 @@ func TestInvariant09BodiesTogetherAreBounded(t *testing.T) {
 	b.expect(t, github("3", content+"3"), Verified, 200)
 }
 
-func TestInvariant09AFullStoreRefusesAndForgetsNothing(t *testing.T) {
+func TestInvariant09FullStoreRefusesAndForgetsNothing(t *testing.T) {
 	b := trial(t, config("github", `"replay":{"store":{"type":"memory","name":"full","max_entries":2}}`))
 	b.expect(t, github("1", content), Verified, 200) // two keys
 	b.expect(t, github("2", content+"2"), StoreUnavailable, 503)
@@ -268,7 +268,7 @@ func TestInvariant09AFullStoreRefusesAndForgetsNothing(t *testing.T) {
 	b.expect(t, github("3", content), Replayed, 200)
 }
 
-func TestInvariant10ABodyIsCutOffWhenTheHandlerHasReturned(t *testing.T) {
+func TestInvariant10BodyReadsFailAfterTheHandlerHasReturned(t *testing.T) {
 	b := trial(t, config("github", ""))
 	var late io.ReadCloser
 	var again func() (io.ReadCloser, error)
@@ -297,7 +297,7 @@ func TestInvariant10ABodyIsCutOffWhenTheHandlerHasReturned(t *testing.T) {
 
 // A transport can read after the handler has returned. It must get bytes of its
 // own delivery, or an error.
-func TestInvariant10ATransportThatStillReadsNeverSeesAnotherDelivery(t *testing.T) {
+func TestInvariant10LateReadsNeverGetAnotherDelivery(t *testing.T) {
 	b := trial(t, config("github", ""))
 	var wg sync.WaitGroup
 	for i := range 200 {

@@ -15,7 +15,7 @@ func begun(values context.Context) *lazyDeadline {
 	return b
 }
 
-func TestALazyDeadlineEndsAsTheStandardLibrarysContextsDo(t *testing.T) {
+func TestLazyDeadlineEndsLikeContextsOfTheStandardLibrary(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		cancelled bool
@@ -70,7 +70,7 @@ func TestALazyDeadlineEndsAsTheStandardLibrarysContextsDo(t *testing.T) {
 }
 
 // A goroutine that outlives the test would be reported as a deadlock.
-func TestALazyDeadlineEndsItsChildrenWithoutAGoroutineForEach(t *testing.T) {
+func TestLazyDeadlineCancelsChildrenWithoutAGoroutineEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := begun(context.Background())
 		for range 3 {
@@ -91,7 +91,7 @@ func TestALazyDeadlineEndsItsChildrenWithoutAGoroutineForEach(t *testing.T) {
 	})
 }
 
-func TestALazyDeadlineHasTheValuesButNotTheEndOfARequest(t *testing.T) {
+func TestLazyDeadlineHasTheValuesOfARequestButNotItsCancellation(t *testing.T) {
 	type key struct{}
 	request, hangUp := context.WithCancel(context.WithValue(t.Context(), key{}, "value"))
 	ctx := begun(context.WithoutCancel(request))
@@ -105,7 +105,7 @@ func TestALazyDeadlineHasTheValuesButNotTheEndOfARequest(t *testing.T) {
 	}
 }
 
-func TestALazyDeadlineIsSafeForAllWhoShareIt(t *testing.T) {
+func TestLazyDeadlineIsSafeForConcurrentUse(t *testing.T) {
 	for range 50 {
 		ctx := begun(context.Background())
 		done := make(chan struct{})

@@ -116,7 +116,7 @@ const (
 	metricsOther    = `{"handler":"verify_webhook","namespace":"other","mode":"monitor","provider":{"name":"github","secrets":[{"secret":"another"}]}}`
 )
 
-func TestCountersGoOnAcrossReloadsAndGoWithTheirEndpoint(t *testing.T) {
+func TestCountersContinueAcrossReloadsAndEndWithTheirEndpoint(t *testing.T) {
 	s := newSite(t)
 	const orders = "endpoint=orders,outcome=verified,provider=github}"
 	before := make(map[string]float64)
@@ -168,7 +168,7 @@ func TestCountersGoOnAcrossReloadsAndGoWithTheirEndpoint(t *testing.T) {
 	}
 }
 
-func TestAnOutcomeOfAForeignProviderIsNoLabel(t *testing.T) {
+func TestUnknownOutcomeOfAProviderModuleIsNotALabel(t *testing.T) {
 	m := newEndpointMetrics("p", "e")
 	defer func() { _ = m.Destruct() }()
 	m.count("whatever-a-request-says")
@@ -190,7 +190,7 @@ func TestAnOutcomeOfAForeignProviderIsNoLabel(t *testing.T) {
 	}
 }
 
-func TestRegisteringReportsAMetricOfAnotherShape(t *testing.T) {
+func TestRegisteringAConflictingMetricFails(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "caddy_verify_webhook_deliveries_total", Help: "somebody else's"}))
 	if err := registerMetrics(registry); err == nil {
@@ -237,7 +237,7 @@ func TestStoreErrorsAreCountedByOperation(t *testing.T) {
 	}
 }
 
-func TestTheAgeOfTimestampsOfGenuineDeliveriesIsObserved(t *testing.T) {
+func TestAgeOfSignedTimestampsIsObserved(t *testing.T) {
 	const secret, content = "whsec_age", `{"id":"evt_age","type":"x"}`
 	now := func() time.Time { return time.Unix(1700000007, 0) }
 	trial, err := OpenTrial(quietly(t), []byte(`{"namespace":"ages","provider":{"name":"stripe","secrets":[{"secret":"`+secret+`"}]}}`), now)

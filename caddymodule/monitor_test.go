@@ -93,7 +93,7 @@ func TestModeMonitorReleasesTheClaimOfADeliveryOnWhichTheAppFailed(t *testing.T)
 	}
 }
 
-func TestModeMonitorRefusesOnlyABodyThatIsNotWhole(t *testing.T) {
+func TestModeMonitorRefusesOnlyIncompleteBodies(t *testing.T) {
 	b := trial(t, config("github", `"mode":"monitor"`))
 	r := github("1", content)
 	r.Body = io.NopCloser(io.MultiReader(strings.NewReader(content[:2]), errReader{io.ErrUnexpectedEOF}))
@@ -102,7 +102,7 @@ func TestModeMonitorRefusesOnlyABodyThatIsNotWhole(t *testing.T) {
 	}
 }
 
-func TestModeEnforceTellsTheAppNoOutcome(t *testing.T) {
+func TestModeEnforceForwardsNoOutcomeHeader(t *testing.T) {
 	got := trial(t, config("github", "")).Send(github("1", content))
 	if got.ReachedHeader.Get(headerOutcome) != "" || !got.Reached {
 		t.Errorf("the app received %v", got.ReachedHeader)

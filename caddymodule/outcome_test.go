@@ -166,7 +166,7 @@ func outcomeCases() []outcomeCase {
 	}
 }
 
-func TestEveryOutcomeHasItsAnswerPlaceholderAndLogLine(t *testing.T) {
+func TestEveryOutcomeHasItsResponsePlaceholderAndLogEntry(t *testing.T) {
 	seen := []Outcome{InProgress} // has its own tests
 	for _, c := range outcomeCases() {
 		seen = append(seen, c.outcome)
@@ -214,7 +214,7 @@ func checkLine(t *testing.T, b *bench, c outcomeCase) {
 	}
 }
 
-func TestARefusalSaysNothingButItsOutcome(t *testing.T) {
+func TestRefusalResponseContainsOnlyItsStatus(t *testing.T) {
 	for _, c := range outcomeCases() {
 		b := trial(t, c.config)
 		if c.prepare != nil {
@@ -234,7 +234,7 @@ func TestARefusalSaysNothingButItsOutcome(t *testing.T) {
 	}
 }
 
-func TestAHandshakeIsNeverTakenForHTMLNorCached(t *testing.T) {
+func TestHandshakeResponseIsNotHTMLAndNotCached(t *testing.T) {
 	b := trial(t, config("slack", ""))
 	got := b.expect(t, slackChallenge(), Handshake, 200)
 	for name, want := range map[string]string{
@@ -246,7 +246,7 @@ func TestAHandshakeIsNeverTakenForHTMLNorCached(t *testing.T) {
 	}
 }
 
-func TestOnlyWantedEventsReachTheApp(t *testing.T) {
+func TestOnlyConfiguredEventsReachTheApp(t *testing.T) {
 	b := trial(t, config("github", `"events":["push","pull_request*"]`))
 	for event, want := range map[string]Outcome{
 		"push": Verified, "pull_request": Verified, "pull_request_review": Verified,
@@ -351,7 +351,7 @@ func TestFailuresThatARetryCanFixAreNever4xx(t *testing.T) {
 	}
 }
 
-func TestAFloodOfRefusalsIsLoggedAtABoundedRate(t *testing.T) {
+func TestLogOfRefusalsIsRateLimited(t *testing.T) {
 	b := trial(t, config("github", ""))
 	b.handler.log.now = frozen
 	for i := range 500 {
@@ -374,7 +374,7 @@ func TestAFloodOfRefusalsIsLoggedAtABoundedRate(t *testing.T) {
 }
 
 // Mandrill signs form fields, and its errors quote invalid ones.
-func TestARefusalWritesLittleOfTheRequestToTheLogs(t *testing.T) {
+func TestRefusalLogsLittleOfTheRequest(t *testing.T) {
 	c := startCaddy(t, "", siteOf("mandrill", ""))
 	name := strings.Repeat("\x01", 480_000)
 	client := client(t, "HTTP/1.1")

@@ -244,7 +244,7 @@ func (c *realCaddy) do(client *http.Client, r *http.Request) answer {
 // onlyReader hides the length of a body, so that it is sent chunked.
 type onlyReader struct{ io.Reader }
 
-func TestInvariant01OnlyVerifiedBytesReachTheAppAndAllOfThem(t *testing.T) {
+func TestInvariant01ExactlyTheVerifiedBytesReachTheApp(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", "max_body 4MiB"))
 	big := bytes.Repeat([]byte("0123456789abcde\n"), 3<<20/16) // stored in a temporary file
 	bodies := map[string]string{
@@ -285,12 +285,12 @@ func TestInvariant01OnlyVerifiedBytesReachTheAppAndAllOfThem(t *testing.T) {
 	})
 }
 
-func TestInvariant01AnEmptyBodyIsVerifiedAndArrivesEmpty(t *testing.T) {
+func TestInvariant01EmptyBodyIsVerifiedAndForwarded(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	overBoth(t, func(t *testing.T, client *http.Client) {
 		got := c.send(client, nil, githubHeaders(t.Name(), "")...)
 		seen := c.app.arrivals()
-		if t.Name() == "TestInvariant01AnEmptyBodyIsVerifiedAndArrivesEmpty/HTTP/2" {
+		if t.Name() == "TestInvariant01EmptyBodyIsVerifiedAndForwarded/HTTP/2" {
 			if got.status != 200 || len(seen) != 0 { // the same digest as the first
 				t.Errorf("status %d, the app saw %d", got.status, len(seen))
 			}

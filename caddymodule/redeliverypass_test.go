@@ -44,7 +44,7 @@ func forgotten(t *testing.T, spent bool) (*bench, *haltingForget) {
 	return b, store
 }
 
-func TestCopiesOfAForgottenDeliveryWaitWhileItsPassIsUsed(t *testing.T) {
+func TestCopiesWaitWhileAPassIsUsed(t *testing.T) {
 	for when, test := range map[string]struct {
 		spent bool
 		other Outcome // of the same content with another ID meanwhile
@@ -76,7 +76,7 @@ func TestCopiesOfAForgottenDeliveryWaitWhileItsPassIsUsed(t *testing.T) {
 
 // If the store fails while a pass is used, the delivery that an operator has
 // forgotten must not be lost.
-func TestAPassIsStillGoodWhenTheStoreFails(t *testing.T) {
+func TestPassRemainsValidIfTheStoreFails(t *testing.T) {
 	for when, spent := range map[string]bool{"before the content is forgotten": false, "before the pass is taken away": true} {
 		t.Run(when, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestAPassIsStillGoodWhenTheStoreFails(t *testing.T) {
 	}
 }
 
-func TestAPassThatExpiresAtTheLastMomentLeavesNothingBehind(t *testing.T) {
+func TestPassThatExpiresDuringItsUseLeavesNoClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, store := forgotten(t, false)
 		collect := b.inFlight(github("1", content))
@@ -114,7 +114,7 @@ func TestAPassThatExpiresAtTheLastMomentLeavesNothingBehind(t *testing.T) {
 }
 
 // The pass is for the forgotten ID only, and for one delivery.
-func TestAPassIsForOneDelivery(t *testing.T) {
+func TestPassIsForOneDelivery(t *testing.T) {
 	for name, provider := range map[string]string{"content unique": unsignedID, "content repeats": unsignedID + "," + repeats} {
 		t.Run(name, func(t *testing.T) {
 			b := trial(t, acme(provider, ""))

@@ -9,8 +9,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// TestTheReferenceHasEveryOptionAndOutcome keeps docs/caddyfile.md complete.
-func TestTheReferenceHasEveryOptionAndOutcome(t *testing.T) {
+// TestReferenceDocumentsEveryOptionAndOutcome keeps docs/caddyfile.md complete.
+func TestReferenceDocumentsEveryOptionAndOutcome(t *testing.T) {
 	raw, err := os.ReadFile("../docs/caddyfile.md")
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 )
 
 // Providers send deliveries while an operator reloads.
-func TestReloadsUnderLoadRefuseNothingAndHandOverNothingTwice(t *testing.T) {
+func TestReloadsUnderLoadRejectNothingAndForwardNothingTwice(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	var reloaded atomic.Bool
 	var sent atomic.Int64

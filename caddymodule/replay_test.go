@@ -40,7 +40,7 @@ func standardConfig(keys ...string) string {
 	return `{"provider":{"name":"standard-webhooks","secrets":[` + strings.Join(secrets, ",") + `]}}`
 }
 
-func TestAnIDThatIsSignedIsTheKey(t *testing.T) {
+func TestSignedIDIsTheKey(t *testing.T) {
 	b := trial(t, standardConfig("old"))
 	b.expect(t, standard("msg_1", present, content, "old"), Verified, 200)
 	b.expect(t, standard("msg_1", present.Add(time.Minute), content, "old"), Duplicate, 200) // a retry with a new signature
@@ -50,7 +50,7 @@ func TestAnIDThatIsSignedIsTheKey(t *testing.T) {
 	b.expect(t, changed, InvalidSignature, 401)
 }
 
-func TestAnIDThatIsNotSignedDoesNotHideAReplay(t *testing.T) {
+func TestUnsignedIDDoesNotHideAReplay(t *testing.T) {
 	b := trial(t, config("github", ""))
 	b.expect(t, github("1", content), Verified, 200)
 	b.expect(t, github("2", content), Replayed, 200)
@@ -59,7 +59,7 @@ func TestAnIDThatIsNotSignedDoesNotHideAReplay(t *testing.T) {
 	b.expect(t, github("1", content+" "), Verified, 200) // an unsigned ID alone never makes a duplicate
 }
 
-func TestAReplayThatFailedIsFreeAgainUnderEveryID(t *testing.T) {
+func TestFailedDeliveryIsReleasedForEveryID(t *testing.T) {
 	b := trial(t, config("github", ""))
 	b.App = answering(500)
 	b.expect(t, github("1", content), Verified, 500)
@@ -70,7 +70,7 @@ func TestAReplayThatFailedIsFreeAgainUnderEveryID(t *testing.T) {
 
 // While secrets are rotated, providers sign with both. Each signature alone is
 // valid too.
-func TestADeliveryWithOneOfItsTwoSignaturesTakenOutIsADuplicate(t *testing.T) {
+func TestDeliveryWithoutOneOfItsSignaturesIsADuplicate(t *testing.T) {
 	for _, left := range []string{"old", "new"} {
 		b := trial(t, standardConfig("new", "old"))
 		b.expect(t, standard("msg_1", present, content, "old", "new"), Verified, 200)
@@ -90,7 +90,7 @@ func TestDeliveriesOfTwoSecretsNeverCollide(t *testing.T) {
 	two.expect(t, standard("msg_1", present, content, "two"), Verified, 200)
 }
 
-func TestNamespacesSetEndpointsApartAndBringThemTogether(t *testing.T) {
+func TestNamespacesSeparateAndMergeEndpoints(t *testing.T) {
 	a, b, same := trial(t, config("github", `"namespace":"a"`)), trial(t, config("github", `"namespace":"b"`)), trial(t, config("github", `"namespace":"a"`))
 	b.handler.store, same.handler.store = a.handler.store, a.handler.store
 	a.expect(t, github("1", content), Verified, 200)
@@ -98,7 +98,7 @@ func TestNamespacesSetEndpointsApartAndBringThemTogether(t *testing.T) {
 	same.expect(t, github("1", content), Duplicate, 200)
 }
 
-func TestAHandledDeliveryIsRememberedForItsWindow(t *testing.T) {
+func TestHandledDeliveryIsRememberedForItsWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"window":"1h"}`))
 		b.expect(t, github("1", content), Verified, 200)
@@ -109,14 +109,14 @@ func TestAHandledDeliveryIsRememberedForItsWindow(t *testing.T) {
 	})
 }
 
-func TestAWindowThatAReplayCouldOutliveIsRefused(t *testing.T) {
+func TestWindowShorterThanTwiceTheToleranceIsRejected(t *testing.T) {
 	_, err := OpenTrial(quietly(t), []byte(config("stripe", `"replay":{"window":"9m"}`)), nil)
 	if err == nil || !strings.Contains(err.Error(), "write window 10m0s or more") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestARetryAfterTheAppHasFailedGetsThrough(t *testing.T) {
+func TestRetryAfterAFailureOfTheAppIsForwarded(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	overBoth(t, func(t *testing.T, client *http.Client) {
 		id := t.Name()
@@ -142,7 +142,7 @@ func TestARetryAfterTheAppHasFailedGetsThrough(t *testing.T) {
 	})
 }
 
-func TestInvariant07InARealCaddyOneOfManyCopiesReachesTheApp(t *testing.T) {
+func TestInvariant07OneOfManyCopiesReachesTheAppInARealCaddy(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	overBoth(t, func(t *testing.T, client *http.Client) {
 		id := t.Name()
@@ -171,7 +171,7 @@ func TestInvariant07InARealCaddyOneOfManyCopiesReachesTheApp(t *testing.T) {
 	})
 }
 
-func TestWhatIsRememberedOutlivesReloads(t *testing.T) {
+func TestHandledDeliveriesAreRememberedAcrossReloads(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	client := client(t, "HTTP/1.1")
 	c.send(client, strings.NewReader(content), githubHeaders("1", content)...)
@@ -185,7 +185,7 @@ func TestWhatIsRememberedOutlivesReloads(t *testing.T) {
 	}
 }
 
-func TestAConfigThatIsRefusedTakesNothingFromTheOneThatRuns(t *testing.T) {
+func TestRejectedConfigDoesNotAffectTheRunningOne(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	client := client(t, "HTTP/1.1")
 	c.send(client, strings.NewReader(content), githubHeaders("1", content)...)
@@ -208,7 +208,7 @@ func TestAConfigThatIsRefusedTakesNothingFromTheOneThatRuns(t *testing.T) {
 	}
 }
 
-func TestTheProviderHangingUpInARealCaddy(t *testing.T) {
+func TestProviderDisconnectsInARealCaddy(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	overBoth(t, func(t *testing.T, client *http.Client) {
 		id := t.Name()

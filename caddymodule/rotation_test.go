@@ -77,7 +77,7 @@ func (r *rotating) wantOutdated(value float64) {
 
 const customGitHub = `{"name":"custom","algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Hub-Signature-256","prefix":"sha256="},"id":{"from":"header","name":"X-GitHub-Delivery"},"secrets":[{"secret":"{file.FILE}"}]}`
 
-func TestSecretsAreReadAnewWhenTheirFileChanges(t *testing.T) {
+func TestSecretsAreReloadedWhenTheirFileChanges(t *testing.T) {
 	for name, config := range map[string]string{
 		"preset": `{"name":"github","secrets":[{"secret":"{file.FILE}"}]}`,
 		"custom": customGitHub,
@@ -118,7 +118,7 @@ func TestSecretsAreReadAnewWhenTheirFileChanges(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsStillBeingWrittenIsNotRead(t *testing.T) {
+func TestFileThatIsBeingWrittenIsNotRead(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	writeFile(t, file, "first")
 	synctest.Test(t, func(t *testing.T) {
@@ -135,7 +135,7 @@ func TestAFileThatIsStillBeingWrittenIsNotRead(t *testing.T) {
 	})
 }
 
-func TestKubernetesSwapsSymbolicLinks(t *testing.T) {
+func TestSecretsAreReloadedThroughSymbolicLinks(t *testing.T) {
 	dir := t.TempDir()
 	for version, secret := range map[string]string{"v1": "first", "v2": "secnd"} { // of the same length
 		if err := os.Mkdir(filepath.Join(dir, version), 0o700); err != nil {
@@ -199,7 +199,7 @@ func logged(t *testing.T, logs zapcore.Core, configs ...string) context.CancelFu
 	return cancel
 }
 
-func TestASecretThatBecomesSharedIsShouted(t *testing.T) {
+func TestSecretThatBecomesSharedIsLogged(t *testing.T) {
 	dir := t.TempDir()
 	one, two := filepath.Join(dir, "one"), filepath.Join(dir, "two")
 	writeFile(t, one, "first")
@@ -224,7 +224,7 @@ func TestASecretThatBecomesSharedIsShouted(t *testing.T) {
 	})
 }
 
-func TestARequestEndsUnderTheSecretsThatItBeganUnder(t *testing.T) {
+func TestRequestUsesTheSecretsFromItsStart(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	writeFile(t, file, "first")
 	synctest.Test(t, func(t *testing.T) {
@@ -253,7 +253,7 @@ type failing struct{ provider.Provider }
 
 func (failing) Renew() (provider.Provider, error) { return nil, errors.New("blank") }
 
-func TestABadFileIsLoggedOncePerChange(t *testing.T) {
+func TestInvalidSecretFileIsLoggedOncePerChange(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	writeFile(t, file, "first")
 	synctest.Test(t, func(t *testing.T) {

@@ -30,7 +30,7 @@ func (c *realCaddy) entries(level string) (found []map[string]any) {
 
 // In these sites GITHUB is replaced by an endpoint for GitHub, and STRIPE by one
 // for Stripe.
-func TestRoutesInWhichAnEndpointCannotWorkAreWarnedAbout(t *testing.T) {
+func TestRoutesThatBreakAnEndpointLogAWarning(t *testing.T) {
 	const never, both, nothing, around, removed = "never runs", "in one chain", "no handler behind", "does not check", "are removed"
 	for name, test := range map[string]struct {
 		site string
@@ -125,7 +125,7 @@ func TestRoutesInWhichAnEndpointCannotWorkAreWarnedAbout(t *testing.T) {
 	}
 }
 
-func TestTheStartSaysWhatIsProtected(t *testing.T) {
+func TestStartLogsTheEndpoints(t *testing.T) {
 	t.Setenv("VERIFY_WEBHOOK_TEST_OTHER", "another secret of this test")
 	c := startCaddy(t, "verify_webhook {\nstore memory STORE\n}", `
 	handle /github {

@@ -32,7 +32,7 @@ func seenBehind(t *testing.T, b *bench, r *http.Request) (found *VerifiedDeliver
 	return found
 }
 
-func TestHandlersBehindTheGateFindTheVerifiedDelivery(t *testing.T) {
+func TestNextHandlersGetTheVerifiedDelivery(t *testing.T) {
 	b := trial(t, config("github", `"namespace":"repo","replay":{"window":"48h"}`))
 	v := seenBehind(t, b, github("1", content))
 	if v == nil || v.Provider != "github" || v.Endpoint != "repo" || v.ID != "1" || v.Key == "" || v.Window != 48*time.Hour || v.Unsigned == "" {
@@ -40,7 +40,7 @@ func TestHandlersBehindTheGateFindTheVerifiedDelivery(t *testing.T) {
 	}
 }
 
-func TestWhatWasNotVerifiedIsNotInTheContext(t *testing.T) {
+func TestContextContainsOnlyVerifiedDeliveries(t *testing.T) {
 	b := trial(t, config("github", `"mode":"monitor"`))
 	forged := github("1", content)
 	forged.Header.Set("X-Hub-Signature-256", "sha256="+sign("another secret", content))
@@ -54,7 +54,7 @@ func TestWhatWasNotVerifiedIsNotInTheContext(t *testing.T) {
 
 // If a handler has stored the delivery, its response does not wait for the replay
 // store.
-func TestADeliveryThatIsStoredIsCommittedInTheBackground(t *testing.T) {
+func TestStoredDeliveryIsCommittedInTheBackground(t *testing.T) {
 	storing := func(b *bench, status int) {
 		b.App = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			FromContext(r.Context()).Stored()

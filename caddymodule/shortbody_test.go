@@ -9,7 +9,7 @@ import (
 // A body that ends before its declared length is incomplete, even if the signature
 // matches the received part or does not cover the body. Not every server detects
 // it: the HTTP/3 server does not.
-func TestInvariant13ABodyShorterThanDeclaredIsNotWhole(t *testing.T) {
+func TestInvariant13BodyShorterThanDeclaredIsRefused(t *testing.T) {
 	for name, test := range map[string]struct {
 		config string
 		send   func() *http.Request

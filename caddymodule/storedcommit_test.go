@@ -51,8 +51,8 @@ func TestStoredDeliveriesAreCommittedTogether(t *testing.T) {
 	}
 }
 
-// TestAClockThatWasAheadDoesNotDelayCommits sets the last commit an hour ahead.
-func TestAClockThatWasAheadDoesNotDelayCommits(t *testing.T) {
+// TestClockSetBackDoesNotDelayCommits sets the last commit an hour ahead.
+func TestClockSetBackDoesNotDelayCommits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := new(Handler)
 		h.lastStored.Store(time.Now().Add(time.Hour).UnixNano())

@@ -30,7 +30,7 @@ func reporting(t *testing.T) *Trial {
 	return trial
 }
 
-func TestAccessLogSaysWhatBecameOfADelivery(t *testing.T) {
+func TestAccessLogContainsTheOutcome(t *testing.T) {
 	verified := &signature.Delivery{ID: "id-1", Event: "push"}
 	for _, test := range []struct {
 		name string
@@ -76,7 +76,7 @@ func spans(trial *Trial, r *http.Request) (map[string]string, []string) {
 	return attributes, events
 }
 
-func TestTheActiveSpanTellsTheWayOfADelivery(t *testing.T) {
+func TestActiveSpanRecordsTheStepsOfADelivery(t *testing.T) {
 	trial := reporting(t)
 	attributes, events := spans(trial, githubRequest(reportSecret, "id-1", "body"))
 	for name, want := range map[string]string{

@@ -17,7 +17,7 @@ func gitlabSite(options string) string {
 	}`
 }
 
-func TestATokenReachesNeitherAppNorErrorRouteNorAFilteredLog(t *testing.T) {
+func TestTokenReachesNeitherAppNorErrorRouteNorFilteredLog(t *testing.T) {
 	page, err := os.ReadFile("../docs/providers.md")
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func TestMonitorForwardsTheToken(t *testing.T) {
 }
 
 // A handler in front may keep the request's header map.
-func TestATokenIsRemovedFromWhatCopiesOfTheRequestShare(t *testing.T) {
+func TestTokenIsRemovedFromSharedHeaderMaps(t *testing.T) {
 	b := trial(t, config("gitlab", ""))
 	r := request(content, "X-Gitlab-Token", secret, "Idempotency-Key", "1")
 	r.Body = io.NopCloser(strings.NewReader(content))

@@ -12,7 +12,7 @@ import (
 )
 
 // A delivery that the app has not received is never remembered as handled.
-func TestInvariant14ADeliveryThatNoHandlerRespondsToIsNotRemembered(t *testing.T) {
+func TestInvariant14UnhandledDeliveryIsNotRemembered(t *testing.T) {
 	endpoint := func(path string) string {
 		return `verify_webhook ` + path + ` github {env.` + secretVariable + `} {
 			replay {
@@ -70,7 +70,7 @@ func TestInvariant14ADeliveryThatNoHandlerRespondsToIsNotRemembered(t *testing.T
 	}
 }
 
-func TestAHandlerThatRespondedIsNotTakenForNone(t *testing.T) {
+func TestResponseOfAHandlerIsNotUnhandled(t *testing.T) {
 	for name, next := range map[string]caddyhttp.HandlerFunc{
 		"a status": func(w http.ResponseWriter, _ *http.Request) error {
 			w.WriteHeader(204)

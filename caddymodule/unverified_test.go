@@ -193,7 +193,7 @@ func (c *realCaddy) converse(text string) string {
 // If a handler in front copies the request, the error route's request still
 // declares the length of the removed body. The app must not receive its headers
 // and wait for the body. Without a copy, the app gets a request without a body.
-func TestInvariant11ARefusedDeliveryBehindACopyDoesNotReachTheApp(t *testing.T) {
+func TestInvariant11RefusedDeliveryOfACopiedRequestDoesNotReachTheApp(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "none")
 	for front, arrivals := range map[string]int{"nothing": 1, "tracing": 0, "forward_auth": 1, "all": 1} { // forward_auth sends its own request to the app
 		for refusal, by := range refusedBy {
@@ -226,7 +226,7 @@ func TestInvariant11ARefusedDeliveryBehindACopyDoesNotReachTheApp(t *testing.T) 
 }
 
 // An HTTP/1.0 connection is kept if the response says so.
-func TestInvariant11AnErrorRouteCannotKeepTheConnectionOfACutBody(t *testing.T) {
+func TestInvariant11ErrorRouteCannotKeepTheConnectionOfAnUnreadBody(t *testing.T) {
 	c := startCaddy(t, "", `
 	handle /smuggled {
 		respond "smuggled"
@@ -253,7 +253,7 @@ func TestInvariant11AnErrorRouteCannotKeepTheConnectionOfACutBody(t *testing.T) 
 }
 
 // No memory is available for bodies: a body is refused after part of it was read.
-func TestInvariant11ABodyWithoutRoomReachesNoErrorRoute(t *testing.T) {
+func TestInvariant11BodyOverTheMemoryLimitReachesNoErrorRoute(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "none")
 	c := startCaddy(t, "verify_webhook {\nbody_memory 1\nbody_disk 1\n}", errorRouteSite(fronts["all"], "", "header -Connection"))
 	for _, body := range hostileBodies() {
@@ -263,7 +263,7 @@ func TestInvariant11ABodyWithoutRoomReachesNoErrorRoute(t *testing.T) {
 }
 
 // intercept replaces a response, and its routes get the request.
-func TestInvariant11NoBodyBehindAHandshakeReachesTheApp(t *testing.T) {
+func TestInvariant11BodyOfAHandshakeDoesNotReachTheApp(t *testing.T) {
 	c := startCaddy(t, "", `
 	handle /smuggled {
 		respond "smuggled"
@@ -291,7 +291,7 @@ func TestInvariant11NoBodyBehindAHandshakeReachesTheApp(t *testing.T) {
 
 // If the gate itself responds to a verified delivery, a handler in front that
 // replaces the response gets neither identity headers nor the token.
-func TestNoIdentityOrTokenBehindAResponseOfOurOwn(t *testing.T) {
+func TestNoIdentityOrTokenAfterOurOwnResponse(t *testing.T) {
 	const token = "a token that is long enough"
 	t.Setenv("INTERCEPTED_TOKEN", token)
 	c := startCaddy(t, "", `

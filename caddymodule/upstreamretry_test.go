@@ -121,7 +121,7 @@ const retriesOfPOST = `
 	`
 
 // If reverse_proxy buffers the body for retries, the app gets the whole body.
-func TestInvariant01ARetryOfReverseProxyBringsTheWholeBody(t *testing.T) {
+func TestInvariant01ReverseProxyRetriesSendTheWholeBody(t *testing.T) {
 	for _, size := range parcelSizes {
 		t.Run(strconv.Itoa(size>>10)+" KiB", func(t *testing.T) {
 			retries := countRetries(t)
@@ -145,7 +145,7 @@ func TestInvariant01ARetryOfReverseProxyBringsTheWholeBody(t *testing.T) {
 // Without buffering, reverse_proxy can retry only requests that no upstream has
 // begun to read. For the others, the provider retries. The app must not receive an
 // incomplete body that looks complete.
-func TestInvariant01ARetryOfReverseProxyBringsNoPartForTheWholeBody(t *testing.T) {
+func TestInvariant01ReverseProxyRetriesNeverSendAPartialBody(t *testing.T) {
 	for _, size := range parcelSizes {
 		t.Run(strconv.Itoa(size>>10)+" KiB", func(t *testing.T) {
 			retries := countRetries(t)

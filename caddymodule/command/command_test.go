@@ -22,7 +22,7 @@ func vectorFile(t *testing.T, text string) string {
 	return path
 }
 
-func TestTheTestCommandCountsAndFails(t *testing.T) {
+func TestTestCommandCountsAndFails(t *testing.T) {
 	good := strings.NewReplacer("NAME", "good", "EXPECT", "accept").Replace(vectorOfGitHub)
 	wrong := strings.NewReplacer("NAME", "bad", "EXPECT", "reject").Replace(vectorOfGitHub)
 	for _, c := range []struct{ name, text, want, mistake string }{
@@ -48,7 +48,7 @@ func TestTheTestCommandCountsAndFails(t *testing.T) {
 	}
 }
 
-func TestTheProvidersCommand(t *testing.T) {
+func TestProvidersCommand(t *testing.T) {
 	var list, one strings.Builder
 	if err := listProviders(&list); err != nil {
 		t.Fatal(err)

@@ -40,7 +40,7 @@ func names() []string {
 	return all
 }
 
-func TestHelpFitsIntoEightyColumns(t *testing.T) {
+func TestHelpFitsInEightyColumns(t *testing.T) {
 	for _, name := range append(names(), "") {
 		out, err := tree(t.Context(), append(strings.Fields(name), "--help")...)
 		if err != nil || !strings.Contains(out, "Usage:") {
@@ -55,7 +55,7 @@ func TestHelpFitsIntoEightyColumns(t *testing.T) {
 }
 
 // Text in backquotes in the help of a flag is printed as the name of its value.
-func TestNoFlagIsNamedByItsHelp(t *testing.T) {
+func TestHelpOfFlagsContainsNoBackquotes(t *testing.T) {
 	for _, cmd := range subcommands() {
 		if help := cmd.Flags().FlagUsages(); strings.Contains(help, "--insecure tls") || strings.Contains(help, "`") {
 			t.Errorf("%s:\n%s", cmd.Name(), help)
@@ -67,7 +67,7 @@ func TestNoFlagIsNamedByItsHelp(t *testing.T) {
 }
 
 // Caddy's error contains the exit code.
-func TestWrongUsageHasAnExitCodeOfItsOwn(t *testing.T) {
+func TestWrongUsageHasItsOwnExitCode(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"snd github", "unrecognized command: snd: did you mean send?"},
 		{"bogus", "unrecognized command: bogus; available: explain, forget"},
@@ -94,7 +94,7 @@ func TestWrongUsageHasAnExitCodeOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestProvidersAreSearchedAndFitIntoEightyColumns(t *testing.T) {
+func TestProvidersSearchesAndFitsInEightyColumns(t *testing.T) {
 	out, err := tree(t.Context(), "providers", "pay")
 	if err != nil || !strings.Contains(out, "paypal ") || !strings.Contains(out, "Razorpay") || strings.Contains(out, "github") {
 		t.Errorf("%v\n%s", err, out)
@@ -135,7 +135,7 @@ func TestEverySubcommandPrintsJSON(t *testing.T) {
 }
 
 // The examples run in a shell as they are printed.
-func TestTheExamplesOfTheHelpWork(t *testing.T) {
+func TestExamplesOfTheHelpWork(t *testing.T) {
 	admin, site := startSite(t)
 	dir := t.TempDir()
 	t.Setenv("GITHUB_WEBHOOK_SECRET", sendSecret)

@@ -56,7 +56,7 @@ func recorded(t *testing.T, args ...string) string {
 }
 
 // The options of `custom` need not be repeated as flags.
-func TestExplainTakesTheEndpointOfAConfig(t *testing.T) {
+func TestExplainUsesTheEndpointOfAConfig(t *testing.T) {
 	t.Setenv("ACME_SECRET", sendSecret)
 	t.Setenv("PUSHER_SECRET", sendSecret)
 	caddyfile := filepath.Join(t.TempDir(), "Caddyfile")
@@ -90,7 +90,7 @@ func TestExplainTakesTheEndpointOfAConfig(t *testing.T) {
 	}
 }
 
-func TestExplainTakesTheEndpointOfTheRunningCaddy(t *testing.T) {
+func TestExplainUsesTheEndpointOfTheRunningCaddy(t *testing.T) {
 	t.Setenv("ACME_SECRET", sendSecret)
 	record := recorded(t, "custom", "--options", acmeOptions, "--secret", sendSecret, "--url", "https://hooks.example.com/webhooks/acme")
 	admin := freeAddress(t)

@@ -12,9 +12,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// TestExplainKnowsEveryPreset explains a delivery of each preset: unchanged, and
+// TestExplainSupportsEveryPreset explains a delivery of each preset: unchanged, and
 // with quotes around the secret.
-func TestExplainKnowsEveryPreset(t *testing.T) {
+func TestExplainSupportsEveryPreset(t *testing.T) {
 	for _, p := range provider.Presets() {
 		if p.Code != nil || workedOut[p.Name] != "" {
 			continue

@@ -48,7 +48,7 @@ func TestExplainReadsStandardInputAndTheTime(t *testing.T) {
 	}
 }
 
-func TestExplainRefusesWhatItCannotRead(t *testing.T) {
+func TestExplainRejectsUnreadableInput(t *testing.T) {
 	for name, args := range map[string][]string{
 		"no such file":   {"github", "no such file", "--secret", "s"},
 		"no record":      {"github", "-", "--secret", "s"},
@@ -63,7 +63,7 @@ func TestExplainRefusesWhatItCannotRead(t *testing.T) {
 }
 
 // A record can contain anything. The command must not panic.
-func TestExplainReadsWhatNoServerAccepts(t *testing.T) {
+func TestExplainReadsInvalidRequests(t *testing.T) {
 	for name, record := range map[string]string{
 		"a host with escapes":  `{"request":{"method":"POST","url":"http://x/","headers":[{"name":"Host","value":"\u001b[2J"}],"postData":{"text":"{}"}}}`,
 		"a host with a space":  `{"request":{"method":"POST","url":"https://x/","headers":[{"name":"Host","value":"a b"}],"postData":{"text":"{}"}}}`,

@@ -9,7 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-func TestHandshakesPrintsTheSecretsThatCame(t *testing.T) {
+func TestHandshakesPrintsReceivedSecrets(t *testing.T) {
 	t.Setenv("ASANA_SECRET", "b537207f20cbfa02357cf448134da559")
 	admin, site := freeAddress(t), freeAddress(t)
 	config := fmt.Sprintf(`{"admin":{"listen":%q,"config":{"persist":false}},"logging":{"logs":{"default":{"level":"PANIC"}}},"apps":{

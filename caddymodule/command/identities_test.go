@@ -381,7 +381,7 @@ func TestEveryGenuineDeliveryIsOneRowAtOnce(t *testing.T) {
 }
 
 // The app fails, and the provider retries.
-func TestTheKeyIsTheSameOnEveryRetryOfEveryPreset(t *testing.T) {
+func TestVerifiedKeyIsStableForEveryPreset(t *testing.T) {
 	for _, s := range samples(t) {
 		trial, app := s.open(t), newTable()
 		app.fails = true
@@ -397,7 +397,7 @@ func TestTheKeyIsTheSameOnEveryRetryOfEveryPreset(t *testing.T) {
 	}
 }
 
-func TestOnlyProvidersCanSignASecondDeliveryOfTheseAlone(t *testing.T) {
+func TestListOfPresetsWithoutASecondDeliveryIsCorrect(t *testing.T) {
 	var got []string
 	for _, s := range samples(t) {
 		if s.other == nil {

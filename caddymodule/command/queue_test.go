@@ -152,7 +152,7 @@ func TestQueueListsShowsAndChangesDeliveries(t *testing.T) {
 	s.must("delivered", "show", "orders", key)
 }
 
-func TestQueueExplainsMistakes(t *testing.T) {
+func TestQueueErrorsSayWhatToWrite(t *testing.T) {
 	s := startQueueSite(t)
 	for want, args := range map[string][]string{
 		"there is no queue \"x\"; available: orders":  {"list", "x"},

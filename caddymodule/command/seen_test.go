@@ -28,7 +28,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func TestSeenAndForgetAskTheCaddyThatRuns(t *testing.T) {
+func TestSeenAndForgetQueryTheRunningCaddy(t *testing.T) {
 	t.Setenv("WEBHOOK_SECRET", "It's a Secret to Everybody")
 	admin, site := freeAddress(t), freeAddress(t)
 	config := fmt.Sprintf(`{"admin":{"listen":%q,"config":{"persist":false}},"logging":{"logs":{"default":{"level":"PANIC"}}},"apps":{

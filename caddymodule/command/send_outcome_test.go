@@ -111,7 +111,7 @@ func TestSendReadsTheOutcomeOfTheResponse(t *testing.T) {
 	}
 }
 
-func TestTheDefaultURLIsOneOfTheExamples(t *testing.T) {
+func TestDefaultURLIsAnExampleURL(t *testing.T) {
 	out, _, err := run(t, signCommand(), "", "github", "--secret", sendSecret)
 	if err != nil || !strings.HasPrefix(out, "POST /webhooks/github HTTP/1.1\r\nHost: localhost:8080\r\n") {
 		t.Errorf("%v\n%s", err, out)

@@ -57,7 +57,7 @@ func run(t *testing.T, cmd *cobra.Command, stdin string, args ...string) (out, e
 	return o.String(), e.String(), err
 }
 
-func TestSendSendsWhatWasAskedFor(t *testing.T) {
+func TestSendFlags(t *testing.T) {
 	for _, test := range []struct {
 		name, provider string
 		args           []string
@@ -95,7 +95,7 @@ func TestSendSendsWhatWasAskedFor(t *testing.T) {
 	}
 }
 
-func TestOnlyLocalAddressesAreSentTo(t *testing.T) {
+func TestSendAllowsOnlyLocalAddresses(t *testing.T) {
 	for address, local := range map[string]bool{
 		"127.0.0.1:80": true, "[::1]:80": true, "192.168.1.2:80": true, "10.0.0.1:80": true,
 		"93.184.216.34:443": false, "[2606:2800:220:1::1]:443": false, "0.0.0.0:80": false, "169.254.169.254:80": false,
@@ -134,14 +134,14 @@ func TestSignPrintsARequestThatIsAccepted(t *testing.T) {
 	}
 }
 
-func TestAMadeUpKeyIsPrintedApartFromTheRequest(t *testing.T) {
+func TestGeneratedKeyIsPrintedToStandardError(t *testing.T) {
 	out, errOut, err := run(t, signCommand(), "", "standard-webhooks")
 	if err != nil || !strings.Contains(errOut, "whsec_") || strings.Contains(out, "whsec_") {
 		t.Errorf("%v\n%s\n%s", err, errOut, out)
 	}
 }
 
-func TestSignRefusesWhatItDoesNotUnderstand(t *testing.T) {
+func TestSignRejectsInvalidArguments(t *testing.T) {
 	t.Setenv("EMPTY_SECRET", "")
 	for name, args := range map[string][]string{
 		"another format":       {"github", "--as", "wget"},

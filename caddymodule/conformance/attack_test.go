@@ -229,10 +229,10 @@ func joinQuery(address, query string) string {
 	return address + "?" + query
 }
 
-// TestInvariant13VerifiedCoversAllBytesThatTheAppCanRead changes the body of each
+// TestInvariant13VerifiedCoversAllBytesOfTheBody changes the body of each
 // genuine delivery in many ways. The request must be refused, or
 // Webhook-Verified-Unsigned must list the body.
-func TestInvariant13VerifiedCoversAllBytesThatTheAppCanRead(t *testing.T) {
+func TestInvariant13VerifiedCoversAllBytesOfTheBody(t *testing.T) {
 	t.Parallel()
 	total := 0
 	for _, p := range provider.Presets() {
@@ -311,7 +311,7 @@ func signatureAttacks(v conformance.Vector, headers []string) []attack {
 
 // After a delivery was handled, copies with other subsets or orders of its
 // signatures must not be accepted as new deliveries.
-func TestACopyWithItsSignaturesTakenApartIsACopy(t *testing.T) {
+func TestCopyWithRearrangedSignaturesIsNotNew(t *testing.T) {
 	t.Parallel()
 	tested := 0
 	for _, p := range provider.Presets() {
@@ -336,7 +336,7 @@ func TestACopyWithItsSignaturesTakenApartIsACopy(t *testing.T) {
 
 // The ID and digest of a request must not vary: otherwise each copy would be a new
 // delivery.
-func TestOneContentGivesOneIdentityWheneverItIsRead(t *testing.T) {
+func TestIdentityOfADeliveryIsStable(t *testing.T) {
 	t.Parallel()
 	for _, p := range provider.Presets() {
 		for _, v := range accepted(t, p.Name) {
@@ -354,7 +354,7 @@ func TestOneContentGivesOneIdentityWheneverItIsRead(t *testing.T) {
 
 // If items are signed one by one, an attacker can build a list of handled items. It
 // must not be accepted as a new delivery.
-func TestAListWithItsItemsRearrangedIsNoNewDelivery(t *testing.T) {
+func TestListWithRearrangedItemsIsNotNew(t *testing.T) {
 	t.Parallel()
 	for _, p := range provider.Presets() {
 		for _, v := range accepted(t, p.Name) {
@@ -380,7 +380,7 @@ func TestAListWithItsItemsRearrangedIsNoNewDelivery(t *testing.T) {
 }
 
 // The docs of a preset whose body is not signed must state what can be forged.
-func TestWhatIsForgeableIsDocumented(t *testing.T) {
+func TestForgeablePartsAreDocumented(t *testing.T) {
 	t.Parallel()
 	for _, p := range provider.Presets() {
 		if p.Name == "rfc9421" {

@@ -197,7 +197,7 @@ func TestNoPresetAcceptsAnEmptyBodyByAccident(t *testing.T) {
 }
 
 // With an empty key, anyone could sign.
-func TestNoEndpointIsSetUpWithAnEmptySecret(t *testing.T) {
+func TestEmptySecretsAreRejectedForEveryPreset(t *testing.T) {
 	t.Parallel()
 	for _, p := range provider.Presets() {
 		vectors := accepted(t, p.Name)

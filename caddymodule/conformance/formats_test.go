@@ -40,7 +40,7 @@ func hexMAC(key, text string) string {
 
 // Mailgun signs only the time and the token of an email. The app gets the whole
 // body, with Webhook-Verified-Unsigned.
-func TestInvariant13AMailWithAttachmentsIsForwardedAsUnsigned(t *testing.T) {
+func TestInvariant13EmailWithAttachmentsIsForwardedAsUnsigned(t *testing.T) {
 	now := formatsNow
 	endpoint := openHandler(t, `{"provider":{"name":"mailgun","secrets":[{"secret":"key"}]}}`, &now)
 	block := [][2]string{{"timestamp", "1760000000"}, {"token", "t1"}, {"signature", hexMAC("key", "1760000000t1")}, {"subject", "s"}}
@@ -91,7 +91,7 @@ func TestInvariant13AMailWithAttachmentsIsForwardedAsUnsigned(t *testing.T) {
 }
 
 // The filter must not drop all events.
-func TestEventsOfSlackAreFilteredByTheTypeInTheForm(t *testing.T) {
+func TestSlackEventsAreFilteredByTheTypeInTheForm(t *testing.T) {
 	now := formatsNow
 	endpoint := openHandler(t, `{"provider":{"name":"slack","secrets":[{"secret":"key"}]},"events":["block_actions","/weather"]}`, &now)
 	for body, want := range map[string]string{
@@ -110,7 +110,7 @@ func TestEventsOfSlackAreFilteredByTheTypeInTheForm(t *testing.T) {
 }
 
 // The reason must name WebSocket.
-func TestAWebSocketReachesNoApp(t *testing.T) {
+func TestWebSocketRequestsAreRefused(t *testing.T) {
 	now := formatsNow
 	for _, provider := range []string{
 		`{"name":"twilio","secrets":[{"secret":"key"}]}`,

@@ -203,9 +203,9 @@ func TestEveryPresetAnswersTheSetUpRequestsOfItsProvider(t *testing.T) {
 	}
 }
 
-// TestARefusedSetUpRequestNamesTheOption sends each set-up request to an endpoint
+// TestRefusedSetUpRequestNamesTheOption sends each set-up request to an endpoint
 // without the options that it needs.
-func TestARefusedSetUpRequestNamesTheOption(t *testing.T) {
+func TestRefusedSetUpRequestNamesTheOption(t *testing.T) {
 	t.Parallel()
 	tried := 0
 	for _, s := range setUpRequests {
@@ -271,7 +271,7 @@ func TestNoPresetAnswersACheckThatItsProviderDoesNotSend(t *testing.T) {
 
 // An endpoint without a secret answers the handshake, and responds to deliveries
 // with 503, so that they are retried.
-func TestWithoutASecretNothingIsVerified(t *testing.T) {
+func TestNothingIsVerifiedWithoutASecret(t *testing.T) {
 	t.Parallel()
 	for _, p := range provider.Presets() {
 		if !p.SecretLater {

@@ -141,7 +141,7 @@ const mostForHandshake = 4 << 10
 
 // An unsigned request that can be a handshake must not make the gate read a large
 // body.
-func TestInvariant12AHandshakeReadsNoBodyThatItDoesNotNeed(t *testing.T) {
+func TestInvariant12HandshakeReadsNoUnneededBody(t *testing.T) {
 	t.Parallel()
 	answered := 0
 	for _, p := range provider.Presets() {
@@ -196,7 +196,7 @@ func answersUnsigned(p provider.Preset) bool {
 }
 
 // After a handshake is answered, a handler in front cannot read the body.
-func TestABodyBehindAHandshakeCannotBeRead(t *testing.T) {
+func TestBodyCannotBeReadAfterAHandshake(t *testing.T) {
 	t.Parallel()
 	for _, p := range provider.Presets() {
 		if !answersUnsigned(p) {

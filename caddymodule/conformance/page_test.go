@@ -12,7 +12,7 @@ import (
 )
 
 // Each Caddyfile in docs/providers.md is valid, alone and with each option.
-func TestEveryLineOfThePageCanBeCopied(t *testing.T) {
+func TestCaddyfilesOfTheProvidersPageAreValid(t *testing.T) {
 	t.Parallel()
 	adapter := caddyconfig.GetAdapter("caddyfile")
 	for _, p := range provider.Presets() {
@@ -30,7 +30,7 @@ func TestEveryLineOfThePageCanBeCopied(t *testing.T) {
 	}
 }
 
-func TestMisspeltOptionsOfAProviderGetASuggestion(t *testing.T) {
+func TestMisspelledProviderOptionsGetASuggestion(t *testing.T) {
 	t.Parallel()
 	adapter := caddyconfig.GetAdapter("caddyfile")
 	_, _, err := adapter.Adapt([]byte("hooks.example.com {\nverify_webhook meta {env.SECRET} {\nverify_tokn x\n}\n}\n"), nil)

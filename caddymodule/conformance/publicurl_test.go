@@ -34,10 +34,10 @@ func withPublicURL(t *testing.T, v conformance.Vector, publicURL string, interna
 	return v
 }
 
-// TestAPublicURLWithoutAPathTakesThatOfTheRequest sends each accepted delivery of
+// TestPublicURLWithoutAPathUsesThePathOfTheRequest sends each accepted delivery of
 // each preset through a proxy that changes scheme and host. With public_url
 // without a path, each delivery must be accepted.
-func TestAPublicURLWithoutAPathTakesThatOfTheRequest(t *testing.T) {
+func TestPublicURLWithoutAPathUsesThePathOfTheRequest(t *testing.T) {
 	t.Parallel()
 	signing := make(map[string]bool)
 	for _, path := range files(t) {
@@ -106,7 +106,7 @@ func behindAProxy(t *testing.T, v conformance.Vector) (signs, ok bool) {
 
 // Some providers sign the URL as the operator entered it, others the requested
 // URL, which ends with a slash.
-func TestAPublicURLWithoutAPathIsAlsoThatOfTheRootPath(t *testing.T) {
+func TestPublicURLWithoutAPathMatchesTheRootPath(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"bird", "mandrill", "plivo", "square", "trello", "twilio"} {
 		for signed, want := range map[string]bool{"https://h.example": true, "https://h.example/": true, "https://other.example/": false, "https://h.example/in": false} {

@@ -63,7 +63,7 @@ func setBody(r *http.Request, body string) {
 }
 
 // A reason is logged twice: by the handler and in the access log.
-func TestInvariant12AReasonStaysShortWhateverIsSent(t *testing.T) {
+func TestInvariant12LengthOfReasonsIsBounded(t *testing.T) {
 	t.Parallel()
 	const most = 1000
 	longest, refused := "", 0

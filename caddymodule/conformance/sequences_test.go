@@ -336,7 +336,7 @@ func keepsTime(body string, after time.Duration) []sent {
 	return []sent{{body: body, after: after, want: isNew}, {body: body, after: after, want: isCopy}}
 }
 
-func TestWhatProvidersReallySend(t *testing.T) {
+func TestSequencesThatProvidersSend(t *testing.T) {
 	t.Parallel()
 	for _, test := range sequences {
 		t.Run(test.provider+": "+test.what, func(t *testing.T) { runSequence(t, test.provider, test.options, test.sent) })

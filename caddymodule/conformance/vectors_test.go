@@ -56,8 +56,8 @@ func runVector(t *testing.T, v conformance.Vector) {
 	}
 }
 
-// TestTheExampleOfThePageIsAVector runs the example of docs/vectors.md.
-func TestTheExampleOfThePageIsAVector(t *testing.T) {
+// TestExampleOfTheVectorsPageIsValid runs the example of docs/vectors.md.
+func TestExampleOfTheVectorsPageIsValid(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/vectors.md")
 	if err != nil {
@@ -75,9 +75,9 @@ func TestTheExampleOfThePageIsAVector(t *testing.T) {
 	runFile(t, path)
 }
 
-// TestTheConverterWritesTheProvidersJSON has a case for every member of a config
+// TestConverterWritesTheProvidersJSON has a case for every member of a config
 // that the shared vectors use.
-func TestTheConverterWritesTheProvidersJSON(t *testing.T) {
+func TestConverterWritesTheProvidersJSON(t *testing.T) {
 	t.Parallel()
 	cases := []struct{ name, provider, config, want string }{
 		{"secrets", `"p"`, `{"secrets":["a","b{c}"]}`, `{"name":"p","secrets":[{"secret":"a"},{"secret":"b\\{c}"}]}`},
@@ -126,7 +126,7 @@ func TestTheConverterWritesTheProvidersJSON(t *testing.T) {
 	}
 }
 
-func TestTheConverterKeepsWhatIsConverted(t *testing.T) {
+func TestConverterKeepsConvertedVectors(t *testing.T) {
 	t.Parallel()
 	path := files(t)[0]
 	want, err := conformance.ReadFile(path)
@@ -138,7 +138,7 @@ func TestTheConverterKeepsWhatIsConverted(t *testing.T) {
 	}
 }
 
-func TestTheSecondOfTwoCopiesIsConverted(t *testing.T) {
+func TestConverterSetsSentBefore(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "vectors.json")
 	if err := os.WriteFile(path, []byte(`[{"provider":"p","config":{"seen_tokens":["t"]},"expect":"reject"}]`), 0o600); err != nil {

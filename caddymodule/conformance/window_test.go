@@ -17,7 +17,7 @@ import (
 )
 
 // If a time is signed, a copy is refused as late before the window has passed.
-func TestNoHandledCopyIsAcceptedWhenItHasBeenForgotten(t *testing.T) {
+func TestCopiesExpireBeforeTheirWindow(t *testing.T) {
 	t.Parallel()
 	tested := 0
 	for _, p := range provider.Presets() {
@@ -57,7 +57,7 @@ func toleranceOf(t *testing.T, v conformance.Vector) time.Duration {
 }
 
 // A copy is valid until the tolerance of its timestamp or the expiry of its token.
-func TestAWindowShorterThanTheLifeOfACopyIsAConfigError(t *testing.T) {
+func TestWindowShorterThanTheValidityOfACopyIsAConfigError(t *testing.T) {
 	t.Parallel()
 	const google = `"audience":"a","service_account":"b@c"`
 	for _, c := range []struct {

@@ -17,7 +17,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 )
 
-func TestItRefusesToStartWhereOthersCouldReachIt(t *testing.T) {
+func TestStartFailsOnPublicAddressesWithoutAuthentication(t *testing.T) {
 	const hash = "$2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG"
 	auth := "basic_auth {\n operator " + hash + "\n}\n"
 	for _, c := range []struct{ name, site, want string }{
@@ -171,7 +171,7 @@ func TestNoSecretIsCapturedOrShown(t *testing.T) {
 	}
 }
 
-func TestBodiesAreOffByDefaultAndKeptToExplain(t *testing.T) {
+func TestBodiesAreHiddenByDefaultButKeptToExplain(t *testing.T) {
 	s := start(t, config(capture))
 	s.send(github("1"))
 	s.send(forged("2"))
@@ -196,7 +196,7 @@ func TestCaptureIsBounded(t *testing.T) {
 	}
 }
 
-func TestADeliverysPage(t *testing.T) {
+func TestDeliveryDetails(t *testing.T) {
 	s := start(t, config(capture))
 	s.send(github("1"))
 	s.send(github("1"))
@@ -277,8 +277,8 @@ func (s *server) stream(url string) *sse.Reader {
 	return events
 }
 
-// TestThePageIsSmall bounds the size of the embedded files.
-func TestThePageIsSmall(t *testing.T) {
+// TestPageIsSmall bounds the size of the embedded files.
+func TestPageIsSmall(t *testing.T) {
 	s := start(t, config(""))
 	total := 0
 	for _, path := range []string{"/", "/inspector.js", "/inspector.css", "/icon.svg"} {
@@ -294,7 +294,7 @@ func TestThePageIsSmall(t *testing.T) {
 }
 
 // The bodies together are larger than total.
-func TestMemoryStaysWithinTheBounds(t *testing.T) {
+func TestMemoryIsBounded(t *testing.T) {
 	s := start(t, config("capture {\n last 100\n total 1MiB\n bodies 64KiB\n}"))
 	body := []byte(`{"text":"` + strings.Repeat("x", 30_000) + `"}`)
 	var before, after runtime.MemStats

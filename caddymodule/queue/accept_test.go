@@ -12,7 +12,7 @@ import (
 	durable "github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
-func TestOnlyWhatIsVerifiedIsStored(t *testing.T) {
+func TestOnlyVerifiedDeliveriesAreStored(t *testing.T) {
 	const queueOnly = `webhook_queue orders {
 		deliver {
 			reverse_proxy APP
@@ -73,7 +73,7 @@ func TestOnlyWhatIsVerifiedIsStored(t *testing.T) {
 	}
 }
 
-func TestInModeMonitorWhatIsVerifiedIsDelivered(t *testing.T) {
+func TestModeMonitorDeliversVerifiedDeliveries(t *testing.T) {
 	s := start(t, strings.Replace(usualSite(""), secretVariable+"}", secretVariable+"} {\nmode monitor\n}", 1))
 	s.mustSend("1", 202)
 	if got := s.app.next(t); got.header.Get("Webhook-Verified-Outcome") != "verified" {
@@ -83,7 +83,7 @@ func TestInModeMonitorWhatIsVerifiedIsDelivered(t *testing.T) {
 }
 
 // The provider gets a status that makes it retry, and the claim is released.
-func TestAFullQueueRefusesAndForgetsNothing(t *testing.T) {
+func TestFullQueueRefusesAndRetriesSucceed(t *testing.T) {
 	for name, bound := range map[string]string{"entries": "max_entries 1", "bytes": "max_bytes 12KiB"} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, usualSite("\n\t\t"+bound))
@@ -119,7 +119,7 @@ func TestAFullQueueRefusesAndForgetsNothing(t *testing.T) {
 
 // The replay store has forgotten the delivery, as after a crash between the writes
 // to both stores.
-func TestADeliveryThatIsStoredIsNotStoredTwice(t *testing.T) {
+func TestStoredDeliveryIsNotStoredTwice(t *testing.T) {
 	s := start(t, usualSite(""))
 	s.mustSend("1", 202)
 	s.app.next(t)
@@ -136,7 +136,7 @@ func TestADeliveryThatIsStoredIsNotStoredTwice(t *testing.T) {
 
 // Dropbox sends no ID and the same content each time, so deliveries cannot be
 // distinguished.
-func TestADeliveryWithoutAKeyGetsOne(t *testing.T) {
+func TestDeliveryWithoutAKeyGetsAGeneratedKey(t *testing.T) {
 	s := start(t, strings.Replace(usualSite(""), "}\n", "} {\nreplay {\ncontent repeats\n}\n}\n", 1))
 	keys := make(map[string]bool)
 	s.app.answers(statuses(500, 200))
@@ -160,7 +160,7 @@ func TestADeliveryWithoutAKeyGetsOne(t *testing.T) {
 	s.delivered("orders", 2)
 }
 
-func TestALargeBodyArrivesWholeAndCanBeSentAgain(t *testing.T) {
+func TestLargeBodyIsCompleteAndCanBeRetried(t *testing.T) {
 	s := start(t, usualSite(""))
 	body := bytes.Repeat([]byte("0123456789abcde\n"), 20<<20/16)
 	s.app.answers(statuses(500, 200))
@@ -176,7 +176,7 @@ func TestALargeBodyArrivesWholeAndCanBeSentAgain(t *testing.T) {
 	s.delivered("orders", 1)
 }
 
-func TestAnEmptyBodyIsDelivered(t *testing.T) {
+func TestEmptyBodyIsDelivered(t *testing.T) {
 	s := start(t, usualSite(""))
 	if resp := s.send(delivery{id: "1", path: "/in"}); resp.StatusCode != 202 {
 		t.Fatalf("the provider got %d", resp.StatusCode)
@@ -189,7 +189,7 @@ func TestAnEmptyBodyIsDelivered(t *testing.T) {
 
 // The URI is delivered as rewritten in front of webhook_queue. Rewrites inside
 // deliver apply to that URI, and the original URI is available.
-func TestDeliverSeesTheRewrittenAndTheOriginalURI(t *testing.T) {
+func TestDeliverGetsTheRewrittenAndTheOriginalURI(t *testing.T) {
 	s := start(t, `handle_path /hooks/* {
 		verify_webhook github {env.`+secretVariable+`}
 		webhook_queue orders {
@@ -214,7 +214,7 @@ func TestDeliverSeesTheRewrittenAndTheOriginalURI(t *testing.T) {
 }
 
 // An operator forgets a delivery so that the app gets its redelivery.
-func TestAForgottenDeliveryIsDeliveredAgain(t *testing.T) {
+func TestForgottenDeliveryIsDeliveredAgain(t *testing.T) {
 	s := newSite(t)
 	s.load(usualSite(""))
 	s.mustSend("1", 202)
@@ -232,7 +232,7 @@ func TestAForgottenDeliveryIsDeliveredAgain(t *testing.T) {
 }
 
 // A provider must not get a success for a delivery that is not stored.
-func TestAnErrorRouteDoesNotTurnARefusalIntoASuccess(t *testing.T) {
+func TestErrorRouteDoesNotTurnARefusalIntoASuccess(t *testing.T) {
 	s := start(t, usualSite("\n\t\tmax_entries 1")+"\nhandle_errors {\nrespond sorry 200\n}")
 	release := s.app.hold(t)
 	s.mustSend("1", 202)

@@ -56,7 +56,7 @@ func TestEachAttemptIsSigned(t *testing.T) {
 }
 
 // No machine listens to the relay, so attempts are handled by the next handler.
-func TestARelayIsTriedUntilSomebodyListens(t *testing.T) {
+func TestAttemptsUseTheNextHandlerWithoutAListener(t *testing.T) {
 	s := start(t, `verify_webhook github {env.`+secretVariable+`}
 		webhook_queue orders {
 			deliver {
@@ -73,7 +73,7 @@ func TestARelayIsTriedUntilSomebodyListens(t *testing.T) {
 }
 
 // The respond handler must not acknowledge deliveries that are not stored.
-func TestARespondBesideTheQueueAnswersNothing(t *testing.T) {
+func TestRespondNextToTheQueueDoesNotRespond(t *testing.T) {
 	s := start(t, usualSite("")+"\nrespond 299")
 	s.mustSend("1", http.StatusAccepted)
 	if got := s.app.next(t); got.id() != "1" {

@@ -12,7 +12,7 @@ import (
 	durable "github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
-func TestADeliveryIsAcceptedAtOnceAndDeliveredAsItCame(t *testing.T) {
+func TestDeliveryIsAcceptedImmediatelyAndForwardedUnchanged(t *testing.T) {
 	s := start(t, usualSite(""))
 	before := time.Now().Unix()
 	d := event("1")
@@ -57,7 +57,7 @@ func TestADeliveryIsAcceptedAtOnceAndDeliveredAsItCame(t *testing.T) {
 	}
 }
 
-func TestTheProviderGetsTheStatusOfAnswer(t *testing.T) {
+func TestProviderGetsTheConfiguredStatus(t *testing.T) {
 	s := start(t, usualSite("answer 200"))
 	s.mustSend("1", 200)
 	s.app.next(t)
@@ -65,7 +65,7 @@ func TestTheProviderGetsTheStatusOfAnswer(t *testing.T) {
 	s.delivered("orders", 1)
 }
 
-func TestAFailedDeliveryIsTriedAgain(t *testing.T) {
+func TestFailedDeliveryIsRetried(t *testing.T) {
 	s := start(t, usualSite(""))
 	s.app.answers(statuses(500, 404, 200))
 	s.mustSend("1", 202)
@@ -113,7 +113,7 @@ func TestOnlyTheAppsResponseCounts(t *testing.T) {
 }
 
 // In JSON, a route inside deliver can have its own error route.
-func TestAnErrorRouteInsideDeliverDoesNotCount(t *testing.T) {
+func TestErrorRouteInsideDeliverDoesNotCount(t *testing.T) {
 	s := newSite(t)
 	config, err := adapt(s.caddyfile(strings.Replace(usualSite(""), "retry 10ms", "retry 1h", 1)))
 	if err != nil {
@@ -136,7 +136,7 @@ func TestAnErrorRouteInsideDeliverDoesNotCount(t *testing.T) {
 }
 
 // reverse_proxy panics in this case, which would crash Caddy in a goroutine.
-func TestAResponseThatBreaksOffIsAFailure(t *testing.T) {
+func TestTruncatedResponseIsAFailure(t *testing.T) {
 	s := start(t, usualSite(""))
 	broken := make(chan struct{})
 	s.app.answers(func(w http.ResponseWriter, _ *http.Request) {
@@ -157,7 +157,7 @@ func TestAResponseThatBreaksOffIsAFailure(t *testing.T) {
 	s.delivered("orders", 1)
 }
 
-func TestWhatWasAcceptedIsDeliveredAfterARestartWithoutAnyRequest(t *testing.T) {
+func TestStoredDeliveriesAreDeliveredAfterARestart(t *testing.T) {
 	s := newSite(t)
 	s.app.Close()
 	s.load(usualSite(""))

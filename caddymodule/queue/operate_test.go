@@ -61,7 +61,7 @@ func startWithAdmin(t *testing.T, text string) *site {
 	return s
 }
 
-func TestAnOperatorSeesAndChangesWhatIsStored(t *testing.T) {
+func TestOperatorListsAndChangesStoredDeliveries(t *testing.T) {
 	s := startWithAdmin(t, usualSite("\n\t\tstop_on 4xx"))
 	s.app.answers(statuses(404))
 	d := event("1")
@@ -142,7 +142,7 @@ func TestAnOperatorSeesAndChangesWhatIsStored(t *testing.T) {
 	}
 }
 
-func TestTheAdminAPIExplainsMistakes(t *testing.T) {
+func TestAdminAPIErrorsSayWhatToWrite(t *testing.T) {
 	s := startWithAdmin(t, usualSite(""))
 	for _, test := range []struct {
 		method, path string
@@ -206,7 +206,7 @@ func has(m *dto.Metric, labels []string) bool {
 	return 2*found == len(labels)
 }
 
-func TestMetricsTellWhatBecomesOfDeliveries(t *testing.T) {
+func TestMetricsCountResultsOfDeliveries(t *testing.T) {
 	name := "metrics"
 	site := strings.ReplaceAll(usualSite("\n\t\tstop_on 404\n\t\tmax_entries 3"), "webhook_queue orders", "webhook_queue "+name)
 	s := start(t, site)
@@ -263,7 +263,7 @@ func TestMetricsTellWhatBecomesOfDeliveries(t *testing.T) {
 
 // After an operator forgets a delivery, its redelivery reaches the app, whether or
 // not the provider signs the delivery ID, as Stripe does.
-func TestForgettingADeliveryLetsItThroughTheQueueToo(t *testing.T) {
+func TestForgettingADeliveryAppliesToTheQueueToo(t *testing.T) {
 	const stripeSecret = "whsec_of_the_queue"
 	t.Setenv("STRIPE_SECRET", stripeSecret)
 	s := startWithAdmin(t, `handle /github {

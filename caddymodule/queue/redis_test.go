@@ -11,7 +11,7 @@ import (
 
 const redisPassword = "p@ss:w/rd?{}%#"
 
-func TestARedisQueueOutlivesReloadsAndStops(t *testing.T) {
+func TestRedisQueueSurvivesReloadsAndStops(t *testing.T) {
 	t.Setenv("REDIS_PASSWORD", redisPassword)
 	s := newSite(t)
 	s.store = "redis redis://:{env.REDIS_PASSWORD}@" + redisserver.Start(t, redisPassword)
@@ -37,7 +37,7 @@ func TestARedisQueueOutlivesReloadsAndStops(t *testing.T) {
 }
 
 // If another Caddy instance has crashed, its attempts in flight are retried.
-func TestWhatAnotherInstanceHadInFlightIsDelivered(t *testing.T) {
+func TestAttemptsOfACrashedInstanceAreDelivered(t *testing.T) {
 	t.Setenv("REDIS_PASSWORD", redisPassword)
 	address := redisserver.Start(t, redisPassword)
 	s := newSite(t)
@@ -71,7 +71,7 @@ func TestWhatAnotherInstanceHadInFlightIsDelivered(t *testing.T) {
 	s.delivered("orders", 1)
 }
 
-func TestARedisThatIsAwayMeansTryAgain(t *testing.T) {
+func TestUnavailableRedisMeansRetry(t *testing.T) {
 	s := newSite(t)
 	s.store = "redis redis://" + newStoppedApp(t).address()
 	s.load(usualSite(""))

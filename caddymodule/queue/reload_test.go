@@ -45,7 +45,7 @@ func twoQueues(toA, toB string) string {
 	return text.String()
 }
 
-func TestAReloadThatSwapsDeliverBlocksSendsEachToItsOwnApp(t *testing.T) {
+func TestReloadThatSwapsDeliverBlocksSendsEachToItsOwnApp(t *testing.T) {
 	s := newSite(t)
 	s.app.Close()
 	s.load(twoQueues("/one", "/two"))
@@ -68,7 +68,7 @@ func TestAReloadThatSwapsDeliverBlocksSendsEachToItsOwnApp(t *testing.T) {
 	s.delivered("b", 5)
 }
 
-func TestAReloadThatFailsLeavesTheQueueWithItsConfig(t *testing.T) {
+func TestFailedReloadKeepsTheQueuesConfig(t *testing.T) {
 	s := start(t, twoQueues("/one", "/two"))
 	occupied := newApp(t)
 	broken := twoQueues("/broken", "/broken") + "\n}\nhttp://" + occupied.address() + " {\nbind 127.0.0.1\nrespond ok"
@@ -89,7 +89,7 @@ func TestAReloadThatFailsLeavesTheQueueWithItsConfig(t *testing.T) {
 }
 
 // An attempt in progress continues with its route.
-func TestAReloadDoesNotDisturbAttemptsUnderWay(t *testing.T) {
+func TestReloadDoesNotDisturbAttemptsInProgress(t *testing.T) {
 	s := start(t, usualSite(""))
 	release := s.app.hold(t)
 	s.mustSend("1", 202)
@@ -135,7 +135,7 @@ func TestReloadsUnderLoadLoseNothingAndDeliverNothingTwice(t *testing.T) {
 
 // A stop waits for attempts in progress, for at most the grace period. Attempts
 // that are not finished then are put back.
-func TestAStopPutsBackWhatIsUnderWay(t *testing.T) {
+func TestStopPutsBackAttemptsInProgress(t *testing.T) {
 	s := newSite(t)
 	short := func(text string) []byte {
 		config, err := adapt(strings.Replace(s.caddyfile(text), "grace_period 10s", "grace_period 50ms", 1))
@@ -171,7 +171,7 @@ func TestAStopPutsBackWhatIsUnderWay(t *testing.T) {
 	s.delivered("orders", 3)
 }
 
-func TestAStopWaitsForAnAttemptThatEndsInTime(t *testing.T) {
+func TestStopWaitsForAttemptsWithinTheGracePeriod(t *testing.T) {
 	s := start(t, usualSite(""))
 	release := s.app.hold(t)
 	s.mustSend("1", 202)
@@ -192,7 +192,7 @@ func TestAStopWaitsForAnAttemptThatEndsInTime(t *testing.T) {
 	}
 }
 
-func TestDeliveriesOfANameThatIsGoneStay(t *testing.T) {
+func TestDeliveriesOfARemovedQueueAreKept(t *testing.T) {
 	s := newSite(t)
 	s.app.Close()
 	s.load(usualSite(""))
@@ -236,7 +236,7 @@ func TestValidatingLeavesTheQueueAlone(t *testing.T) {
 }
 
 // The file is closed when its last config stops.
-func TestTheFileIsClosedAfterTheStop(t *testing.T) {
+func TestQueueFileIsClosedAfterStop(t *testing.T) {
 	s := start(t, usualSite(""))
 	s.mustSend("1", 202)
 	s.delivered("orders", 1)
@@ -254,7 +254,7 @@ func TestTheFileIsClosedAfterTheStop(t *testing.T) {
 }
 
 // The app can see that a delivery was received over TLS.
-func TestADeliveryOverTLSIsSaidToBe(t *testing.T) {
+func TestAppSeesThatADeliveryUsedTLS(t *testing.T) {
 	s := newSite(t)
 	certificate, key := selfSigned(t)
 	text := s.caddyfile("tls " + certificate + " " + key + "\n" + usualSite(""))
@@ -316,7 +316,7 @@ func (s *site) sendTo(name string, n int) {
 }
 
 // Deliveries are due while a config starts, and then the config fails.
-func TestAConfigThatFailsToStartDeliversNothing(t *testing.T) {
+func TestConfigThatFailsToStartDeliversNothing(t *testing.T) {
 	s := newSite(t)
 	s.app.Close()
 	s.load(twoQueues("/one", "/two"))

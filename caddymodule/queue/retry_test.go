@@ -10,7 +10,7 @@ import (
 	durable "github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
-func TestTheAppsStatusDecides(t *testing.T) {
+func TestStatusOfTheAppDecides(t *testing.T) {
 	for name, test := range map[string]struct {
 		options string
 		status  int
@@ -46,7 +46,7 @@ func TestTheAppsStatusDecides(t *testing.T) {
 	}
 }
 
-func TestADeliveryIsDeadAfterGiveUp(t *testing.T) {
+func TestDeliveryIsDeadAfterGiveUp(t *testing.T) {
 	s := start(t, usualSite("\n\t\tgive_up 300ms"))
 	s.app.answers(statuses(500))
 	s.mustSend("1", 202)
@@ -112,7 +112,7 @@ func waitFor(t *testing.T, what string, so func() bool) {
 	}
 }
 
-func TestAnAppThatStaysDownMakesDeliveriesDeadByAge(t *testing.T) {
+func TestDeliveriesAreDeadByAgeIfTheAppStaysDown(t *testing.T) {
 	s := newSite(t)
 	s.app.Close()
 	s.load(usualSite("\n\t\tgive_up 400ms"))
@@ -166,7 +166,7 @@ func TestRetryAfterIsBounded(t *testing.T) {
 }
 
 // A delivery that always times out uses only one slot.
-func TestAPoisonedDeliveryDoesNotHoldUpTheOthers(t *testing.T) {
+func TestFailingDeliveryDoesNotDelayOthers(t *testing.T) {
 	s := start(t, usualSite("\n\t\tconcurrency 2\n\t\ttimeout 50ms"))
 	s.app.answers(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-GitHub-Delivery") == "poisoned" {
@@ -205,7 +205,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 	s.delivered("orders", n)
 }
 
-func TestAPausedQueueAcceptsAndDoesNotDeliver(t *testing.T) {
+func TestPausedQueueAcceptsAndDoesNotDeliver(t *testing.T) {
 	s := start(t, usualSite(""))
 	pause := func(paused bool) {
 		t.Helper()

@@ -6,7 +6,7 @@ import (
 )
 
 // The gate's check of the routes supports webhook_queue.
-func TestRoutesThatCannotWorkAreWarnedAbout(t *testing.T) {
+func TestRoutesThatBreakAQueueLogAWarning(t *testing.T) {
 	const open = "\nhandle /open {\nreverse_proxy APP\n}"
 	inHandle := "handle /in {\n" + usualSite("") + "\n}"
 	for name, test := range map[string]struct{ site, want string }{

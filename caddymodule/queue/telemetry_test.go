@@ -16,7 +16,7 @@ import (
 )
 
 // A panic of a handler inside deliver must not crash Caddy.
-func TestAPanicInDeliverIsAFailure(t *testing.T) {
+func TestPanicInDeliverIsAFailure(t *testing.T) {
 	s := start(t, strings.Replace(usualSite(""), "reverse_proxy APP", "route {\ntest_panics\nreverse_proxy APP\n}", 1))
 	s.mustSend("1", 202)
 	if got := s.app.next(t); got.attempt() != "2" || got.body != event("1").body {
@@ -118,7 +118,7 @@ func TestEachAttemptIsASpanThatLinksToTheAcceptedRequest(t *testing.T) {
 }
 
 // Without tracing, the stored request still has its trace context.
-func TestTheTraceOfAProviderReachesTheApp(t *testing.T) {
+func TestTraceContextOfTheProviderReachesTheApp(t *testing.T) {
 	s := start(t, usualSite(""))
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	d := event("1")
@@ -129,7 +129,7 @@ func TestTheTraceOfAProviderReachesTheApp(t *testing.T) {
 	}
 }
 
-func TestTheLogTellsWhatBecomesOfADelivery(t *testing.T) {
+func TestLogContainsTheResultOfADelivery(t *testing.T) {
 	s := start(t, usualSite("\n\t\tstop_on 410"))
 	s.app.answers(statuses(500, 200))
 	s.mustSend("1", 202)

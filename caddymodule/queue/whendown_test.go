@@ -31,7 +31,7 @@ func TestWhenTheAppRespondsTheProviderGetsItsResponse(t *testing.T) {
 	}
 }
 
-func TestWhatTheAppDoesNotTakeIsStored(t *testing.T) {
+func TestDeliveriesThatTheAppRejectsAreStored(t *testing.T) {
 	for name, test := range map[string]struct {
 		answer  http.HandlerFunc
 		attempt string // number of the next attempt

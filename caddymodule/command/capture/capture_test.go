@@ -114,7 +114,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestAHARKnowsWhenTheRequestCame(t *testing.T) {
+func TestHARContainsTheTimeOfTheRequest(t *testing.T) {
 	r, err := Parse([]byte(`{"startedDateTime":"2024-05-01T12:00:00.5+02:00","request":{"method":"POST","url":"https://h/"}}`))
 	if err != nil || r.Received.UnixMilli() != 1714557600500 {
 		t.Errorf("got %s, %v", r.Received, err)

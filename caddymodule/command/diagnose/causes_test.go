@@ -23,8 +23,8 @@ func without(r *capture.Request, header string) *capture.Request {
 	return changed(r, func(r *capture.Request) { r.Header.Del(header) })
 }
 
-// TestTheSecretIsNotToBlame runs the causes that look like a wrong secret.
-func TestTheSecretIsNotToBlame(t *testing.T) {
+// TestCausesThatLookLikeAWrongSecret runs the causes that look like a wrong secret.
+func TestCausesThatLookLikeAWrongSecret(t *testing.T) {
 	indented := string(rewriteAs(t, githubEvent, jsonStyles[2], jsonEscapes[0]))
 	compacted := string(rewriteAs(t, githubEvent, jsonStyles[0], jsonEscapes[0]))
 	const pusherSecret, mandrillKey = "a1b2c3d4e5f6a7b8c9d0", "the key of the webhook"
@@ -110,7 +110,7 @@ func vonage(t *testing.T) *capture.Request {
 }
 
 // The inspector runs searches on request, so their cost must be bounded.
-func TestLimitsEndASearch(t *testing.T) {
+func TestLimitsEndSearches(t *testing.T) {
 	c := Case{Provider: "stripe", Secrets: []string{stripeSecret}, Request: stripe(t, "whsec_other"), Now: signedAt}
 	c.Limits = Limits{Tries: 100}
 	report, err := Explain(t.Context(), c)

@@ -350,7 +350,7 @@ func rewriteAs(t *testing.T, text string, style jsonStyle, escape jsonEscape) []
 	return w.out.Bytes()
 }
 
-func TestARecordWithoutATimeIsNotCalledStale(t *testing.T) {
+func TestRecordWithoutATimeIsNotStale(t *testing.T) {
 	r := stripe(t, stripeSecret)
 	r.Received = time.Time{}
 	report, err := Explain(t.Context(), Case{Provider: "stripe", Secrets: []string{stripeSecret}, Request: r, Now: signedAt.Add(900 * 24 * time.Hour)})
@@ -362,7 +362,7 @@ func TestARecordWithoutATimeIsNotCalledStale(t *testing.T) {
 	}
 }
 
-func TestASearchEnds(t *testing.T) {
+func TestSearchEnds(t *testing.T) {
 	r := body(stripe(t, "whsec_other"), bytes.Repeat([]byte(" "), 8<<20))
 	report, err := Explain(t.Context(), Case{Provider: "stripe", Secrets: []string{stripeSecret}, Request: r, Now: signedAt})
 	if err != nil {
@@ -373,7 +373,7 @@ func TestASearchEnds(t *testing.T) {
 	}
 }
 
-func TestAnUnknownProviderIsAnError(t *testing.T) {
+func TestUnknownProviderIsAnError(t *testing.T) {
 	if _, err := Explain(t.Context(), Case{Provider: "gihtub", Request: github(t, githubSecret)}); err == nil {
 		t.Error("no error")
 	}

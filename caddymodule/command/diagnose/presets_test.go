@@ -114,9 +114,9 @@ func text(r *diagnose.Report) string {
 	return out
 }
 
-// TestTheCausesOverAllPresets runs the causes that apply to all presets, including
+// TestCausesOfAllPresets runs the causes that apply to all presets, including
 // those with code.
-func TestTheCausesOverAllPresets(t *testing.T) {
+func TestCausesOfAllPresets(t *testing.T) {
 	t.Parallel()
 	for _, s := range samples(t) {
 		t.Run(s.name, func(t *testing.T) {
