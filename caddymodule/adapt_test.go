@@ -12,7 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-var update = flag.Bool("update", false, "write what comes out into the golden files")
+var update = flag.Bool("update", false, "write the results to the golden files")
 
 const separator = "----------\n"
 
@@ -116,7 +116,7 @@ func TestInvalidJSONConfigsAreRejected(t *testing.T) {
 			t.Errorf("%s: %v; want %q", options, err, want)
 		}
 	}
-	for _, bad := range []string{`{}`, `{"provider":{}}`, `{"provider":{"name":"nobody"}}`, `{"provider":{"name":"github"}}`, `[]`, ``} {
+	for _, bad := range []string{`{}`, `{"provider":{}}`, `{"provider":{"name":"unknown"}}`, `{"provider":{"name":"github"}}`, `[]`, ``} {
 		trial, err := OpenTrial(quietly(t), []byte(bad), nil)
 		if err == nil {
 			trial.Close()

@@ -76,7 +76,7 @@ func newDeliveries(n int) *deliveries {
 }
 
 // sender returns a function that sends the next delivery, cyclically, with few
-// allocations of its own.
+// allocations itself.
 func (d *deliveries) sender(t testing.TB, h caddyhttp.MiddlewareHandler) (send func()) {
 	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 		w.WriteHeader(200)

@@ -35,7 +35,7 @@ var ways = []struct {
 		_ = http.NewResponseController(w).Flush()
 		return errors.New("too late")
 	}, true},
-	{"nothing at all", func(http.ResponseWriter, *http.Request) error { return nil }, true},
+	{"no response", func(http.ResponseWriter, *http.Request) error { return nil }, true},
 	{"103, then 200", func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(103); w.WriteHeader(200); return nil }, true},
 	{"200, then an error", func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(200); return errStore }, true},
 	{"200, then a panic", func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(200); panic(http.ErrAbortHandler) }, true},
@@ -48,7 +48,7 @@ var ways = []struct {
 	{"500", func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(500); return nil }, false},
 	{"an error", func(http.ResponseWriter, *http.Request) error { return errStore }, false},
 	{"a handler error", func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(502, errStore) }, false},
-	{"a handler error that says 200", func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(200, errStore) }, false},
+	{"a handler error with status 200", func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(200, errStore) }, false},
 	{"a panic", func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) }, false},
 	{"a panic after 103", func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(103); panic("oops") }, false},
 }
@@ -485,13 +485,13 @@ func TestOnStoreErrorAllowForwardsOnlyGenuineDeliveries(t *testing.T) {
 	}
 }
 
-// held is a store whose Renew blocks until it is released.
-type held struct {
+// blockedRenew is a store whose Renew blocks until it is released.
+type blockedRenew struct {
 	Store
 	renewing, goOn chan struct{}
 }
 
-func (s held) Renew(ctx context.Context, k replay.Keys, o replay.Owner, lease time.Duration) error {
+func (s blockedRenew) Renew(ctx context.Context, k replay.Keys, o replay.Owner, lease time.Duration) error {
 	s.renewing <- struct{}{}
 	<-s.goOn
 	return s.Store.Renew(ctx, k, o, lease)
@@ -501,7 +501,7 @@ func TestLateRenewalChangesNothing(t *testing.T) {
 	for _, status := range []int{200, 500} {
 		synctest.Test(t, func(t *testing.T) {
 			b := trial(t, config("github", ""))
-			store := held{b.handler.store, make(chan struct{}), make(chan struct{})}
+			store := blockedRenew{b.handler.store, make(chan struct{}), make(chan struct{})}
 			b.handler.store = store
 			app := newHeldApp()
 			b.App = app

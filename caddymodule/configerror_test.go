@@ -48,9 +48,9 @@ func TestConfigErrorsStartWithLineAndPath(t *testing.T) {
 	for _, test := range []struct{ name, directive, begins, want string }{
 		{"an unset variable of the Caddyfile", "verify_webhook github {$NO_SUCH_VARIABLE}", after + "github at /webhooks/one: ", "if you wrote {$NAME}, that variable is not set"},
 		{"an unset variable", "verify_webhook github {env.NO_SUCH_VARIABLE}", after + "github at /webhooks/one: secret 1 ({env.NO_SUCH_VARIABLE})", "is unset, empty or cannot be read"},
-		{"a placeholder spelt otherwise", "verify_webhook github {env:GOOD}", after + "github at /webhooks/one: ", "here {env.GOOD}"},
-		{"a file spelt otherwise", "verify_webhook github {file:/run/secret}", after + "github at /webhooks/one: ", "here {file./run/secret}"},
-		{"a token for a key", "verify_webhook discord deadbeefdeadbeef", after + "discord at /webhooks/one: ", "has 8 bytes, and one of Ed25519 has 32"},
+		{"a misspelled placeholder", "verify_webhook github {env:GOOD}", after + "github at /webhooks/one: ", "here {env.GOOD}"},
+		{"a misspelled file placeholder", "verify_webhook github {file:/run/secret}", after + "github at /webhooks/one: ", "here {file./run/secret}"},
+		{"a token instead of a key", "verify_webhook discord deadbeefdeadbeef", after + "discord at /webhooks/one: ", "has 8 bytes, and one of Ed25519 has 32"},
 		{"an option of another provider", "verify_webhook github {env.GOOD} {\n webhook_id W\n}", reading, "webhook_id"},
 		{"a status that is an error", "verify_webhook github {env.GOOD} {\n replay {\n on_duplicate 500\n }\n}", reading, "on_duplicate 500: the provider would retry without end"},
 		{"a replay status that is an error", "verify_webhook github {env.GOOD} {\n replay {\n on_replay 503\n }\n}", reading, "on_replay 503: the provider would retry without end"},
@@ -61,7 +61,7 @@ func TestConfigErrorsStartWithLineAndPath(t *testing.T) {
 			t.Errorf("%s: accepted", test.name)
 			continue
 		}
-		// Caddy's prefixes come first, then our error without a prefix of its own.
+		// Caddy's prefixes come first, then our error without another prefix.
 		_, own, found := strings.Cut(err.Error(), "provision http.handlers.verify_webhook: ")
 		if !found {
 			_, own, found = strings.Cut(err.Error(), "verify_webhook: invalid configuration: ")

@@ -56,7 +56,7 @@ func TestControlHeadersDoNotReachErrorRoutes(t *testing.T) {
 }
 
 // A copy of a genuine delivery must get the same response from the app as the
-// delivery itself, whatever headers are added.
+// delivery itself, with any added headers.
 func TestControlHeadersDoNotMakeADeliveryFail(t *testing.T) {
 	c := startCaddy(t, "", strings.Replace(siteOf("github", ""), "reverse_proxy APP", "reverse_proxy APP {\nrequest_buffers 1MiB\n}", 1))
 	c.app.answers(func(w http.ResponseWriter, r *http.Request) {

@@ -49,7 +49,7 @@ func TestInvariant10LateReadsOfTheTransportFail(t *testing.T) {
 						t.Errorf("%s: %d bytes were read late, then %v", l.p.id, l.at, l.failure)
 					}
 				}
-				if held := bodiesHeld(t); held > 0 {
+				if held := bodyMemory(t); held > 0 {
 					t.Errorf("%d bytes are not released", held)
 				}
 			})
@@ -99,7 +99,7 @@ func TestInvariant10ReadInProgressEndsAfterTheHandlerHasReturned(t *testing.T) {
 			if overtaken == 0 {
 				t.Error("no handler returned during a read")
 			}
-			if held := bodiesHeld(t); held > 0 {
+			if held := bodyMemory(t); held > 0 {
 				t.Errorf("%d bytes are not released", held)
 			}
 		})

@@ -162,7 +162,7 @@ func TestResponseContainsTheOutcome(t *testing.T) {
 	}{
 		{"new", with("1", "push"), ""},
 		{"a copy", with("1", "push"), "duplicate"},
-		{"under another ID", with("2", "push"), "replayed"},
+		{"a copy with another ID", with("2", "push"), "replayed"},
 		{"another event", with("3", "ping"), "ignored"},
 		{"forged", forged, ""},
 	} {

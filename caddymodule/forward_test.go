@@ -73,11 +73,11 @@ func TestURLIsTheOneThatTheProviderRequested(t *testing.T) {
 		change func(*http.Request)
 		want   string
 	}{
-		"as it came":       {func(*http.Request) {}, "POST https://hooks.example.com/in"},
-		"without TLS":      {func(r *http.Request) { r.TLS, r.URL.Scheme = nil, "http" }, "POST http://hooks.example.com/in"},
-		"with a query":     {func(r *http.Request) { r.RequestURI = "/in?b=%2f&a" }, "POST https://hooks.example.com/in?b=%2f&a"},
-		"from a stranger":  {func(r *http.Request) { r.Header.Set("X-Forwarded-Host", "evil.example.com") }, "POST https://hooks.example.com/in"},
-		"from a stranger2": {func(r *http.Request) { r.Header.Set("X-Forwarded-Proto", "http") }, "POST https://hooks.example.com/in"},
+		"as it came":                       {func(*http.Request) {}, "POST https://hooks.example.com/in"},
+		"without TLS":                      {func(r *http.Request) { r.TLS, r.URL.Scheme = nil, "http" }, "POST http://hooks.example.com/in"},
+		"with a query":                     {func(r *http.Request) { r.RequestURI = "/in?b=%2f&a" }, "POST https://hooks.example.com/in?b=%2f&a"},
+		"from an untrusted client":         {func(r *http.Request) { r.Header.Set("X-Forwarded-Host", "evil.example.com") }, "POST https://hooks.example.com/in"},
+		"from an untrusted client, scheme": {func(r *http.Request) { r.Header.Set("X-Forwarded-Proto", "http") }, "POST https://hooks.example.com/in"},
 	} {
 		r := request(content)
 		test.change(r)

@@ -40,7 +40,7 @@ func TestInvariant10BodyFromGetBodyIsValidUntilItIsClosed(t *testing.T) {
 			if transport.asked != atOnce || lateBytes == 0 {
 				t.Errorf("GetBody was called %d times, and %d bytes were read late; want %d", transport.asked, lateBytes, atOnce)
 			}
-			if held := bodiesHeld(t); held > 0 {
+			if held := bodyMemory(t); held > 0 {
 				t.Errorf("%d bytes are not released", held)
 			}
 		})

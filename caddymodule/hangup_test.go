@@ -124,14 +124,14 @@ func (h *hangUps) genuine(count, size int) []*parcel {
 	all := newParcels(count, size)
 	for i, p := range all {
 		if i%2 == 1 {
-			p.signAnew("It's another Secret to Everybody")
+			p.resign("It's another Secret to Everybody")
 		}
 		h.known[p.id] = p
 	}
 	return all
 }
 
-func (p *parcel) signAnew(secret string) {
+func (p *parcel) resign(secret string) {
 	p.headers = githubHeaders(p.id, "")
 	p.headers[1] = "sha256=" + sign(secret, string(p.body))
 }
@@ -141,7 +141,7 @@ func forge(parcels []*parcel, genuine *parcel) {
 	for i, p := range parcels {
 		switch i % 3 {
 		case 0:
-			p.signAnew("a stranger's")
+			p.resign("another secret")
 		case 1:
 			p.headers[1] = genuine.headers[1]
 		default:

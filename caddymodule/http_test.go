@@ -21,13 +21,13 @@ func TestEarlyRefusalsDoNotWaitForTheBody(t *testing.T) {
 		request string
 		status  int
 	}{
-		"no signature":                  {head + "Content-Length: 30\r\n\r\n", 401},
-		"no signature, chunked":         {head + "Transfer-Encoding: chunked\r\n\r\n", 401},
-		"no signature, expecting 100":   {head + "Content-Length: 30\r\nExpect: 100-continue\r\n\r\n", 401},
-		"unreadable signature":          {head + "X-Hub-Signature-256: sha256=x\r\nContent-Length: 30\r\n\r\n", 400},
-		"declared too long":             {head + signed + "Content-Length: 1001\r\n\r\n", 413},
-		"declared too long, wanting go": {head + signed + "Content-Length: 1001\r\nExpect: 100-continue\r\n\r\n", 413},
-		"half a body, then nothing":     {head + "Content-Length: 30\r\n\r\n{\"action\":", 401},
+		"no signature":                     {head + "Content-Length: 30\r\n\r\n", 401},
+		"no signature, chunked":            {head + "Transfer-Encoding: chunked\r\n\r\n", 401},
+		"no signature, expecting 100":      {head + "Content-Length: 30\r\nExpect: 100-continue\r\n\r\n", 401},
+		"unreadable signature":             {head + "X-Hub-Signature-256: sha256=x\r\nContent-Length: 30\r\n\r\n", 400},
+		"declared too long":                {head + signed + "Content-Length: 1001\r\n\r\n", 413},
+		"declared too long, expecting 100": {head + signed + "Content-Length: 1001\r\nExpect: 100-continue\r\n\r\n", 413},
+		"half a body, then nothing":        {head + "Content-Length: 30\r\n\r\n{\"action\":", 401},
 	} {
 		t.Run(name, func(t *testing.T) {
 			resp, _ := c.rawConversation(test.request)

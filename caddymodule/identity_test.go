@@ -16,7 +16,7 @@ func TestAppGetsTheVerifiedIdentity(t *testing.T) {
 		request        *http.Request
 		want           map[string]string
 	}{
-		{"GitHub signs the body alone", "github", github("72d3162e", content), map[string]string{
+		{"GitHub signs only the body", "github", github("72d3162e", content), map[string]string{
 			headerProvider: "github", headerID: "72d3162e", headerEvent: "push", headerUnsigned: "id, event",
 		}},
 		{"without an ID", "github", request(content, "X-Hub-Signature-256", "sha256="+sign(secret, content)), map[string]string{
@@ -28,18 +28,18 @@ func TestAppGetsTheVerifiedIdentity(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := trial(t, config(test.provider, "")).expect(t, test.request, Verified, 200)
-			told := make(map[string]string)
+			headers := make(map[string]string)
 			for name, values := range got.ReachedHeader {
 				if looksLikeIdentity(name) {
-					told[name] = strings.Join(values, "|")
+					headers[name] = strings.Join(values, "|")
 				}
 			}
-			if len(told[headerKey]) != 22 {
-				t.Errorf("key %q", told[headerKey])
+			if len(headers[headerKey]) != 22 {
+				t.Errorf("key %q", headers[headerKey])
 			}
-			delete(told, headerKey)
-			if !maps.Equal(told, test.want) {
-				t.Errorf("got %v, want %v", told, test.want)
+			delete(headers, headerKey)
+			if !maps.Equal(headers, test.want) {
+				t.Errorf("got %v, want %v", headers, test.want)
 			}
 		})
 	}

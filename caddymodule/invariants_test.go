@@ -28,15 +28,15 @@ func TestInvariant02EmptySecretIsAConfigError(t *testing.T) {
 	t.Setenv("WEBHOOK_EMPTY", "")
 	t.Setenv("WEBHOOK_BLANK", "  ")
 	for name, test := range map[string]struct{ secret, want string }{
-		"empty":              {``, "empty"},
-		"blank":              {`  `, "empty"},
-		"unset variable":     {`{env.WEBHOOK_UNSET}`, "{env.WEBHOOK_UNSET}"},
-		"empty variable":     {`{env.WEBHOOK_EMPTY}`, "{env.WEBHOOK_EMPTY}"},
-		"blank variable":     {`{env.WEBHOOK_BLANK}`, "{env.WEBHOOK_BLANK}"},
-		"missing file":       {`{file./nonexistent/secret}`, "{file./nonexistent/secret}"},
-		"blank file":         {`{file.` + blank + `}`, "{file." + blank + "}"},
-		"unknown name":       {`{http.request.header.X}`, "{http.request.header.X}"},
-		"a part that is not": {`abc{env.WEBHOOK_UNSET}`, "braces"},
+		"empty":          {``, "empty"},
+		"blank":          {`  `, "empty"},
+		"unset variable": {`{env.WEBHOOK_UNSET}`, "{env.WEBHOOK_UNSET}"},
+		"empty variable": {`{env.WEBHOOK_EMPTY}`, "{env.WEBHOOK_EMPTY}"},
+		"blank variable": {`{env.WEBHOOK_BLANK}`, "{env.WEBHOOK_BLANK}"},
+		"missing file":   {`{file./nonexistent/secret}`, "{file./nonexistent/secret}"},
+		"blank file":     {`{file.` + blank + `}`, "{file." + blank + "}"},
+		"unknown name":   {`{http.request.header.X}`, "{http.request.header.X}"},
+		"an unset part":  {`abc{env.WEBHOOK_UNSET}`, "braces"},
 	} {
 		for _, provider := range []string{"github", "stripe", "slack", "shopify", "standard-webhooks"} {
 			t.Run(provider+" "+name, func(t *testing.T) {
@@ -223,7 +223,7 @@ type countingStore struct {
 
 func (s *countingStore) Claim(context.Context, replay.Keys, replay.Owner, time.Duration) (replay.Verdict, error) {
 	s.calls++
-	return 0, errors.New("nobody should ask")
+	return 0, errors.New("unexpected call")
 }
 
 func TestInvariant09UnsignedRequestsUseNeitherStoreNorMemory(t *testing.T) {
@@ -283,11 +283,11 @@ func TestInvariant10BodyReadsFailAfterTheHandlerHasReturned(t *testing.T) {
 	if p, err := io.ReadAll(late); len(p) != 0 || !errors.Is(err, body.ErrClosed) {
 		t.Errorf("a late reader got %q, %v", p, err)
 	}
-	anew, err := again()
+	late, err := again()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p, err := io.ReadAll(anew); len(p) != 0 || !errors.Is(err, body.ErrClosed) {
+	if p, err := io.ReadAll(late); len(p) != 0 || !errors.Is(err, body.ErrClosed) {
 		t.Errorf("a late GetBody got %q, %v", p, err)
 	}
 	if memory, _ := b.handler.app.budget.InUse(); memory != 0 {

@@ -22,10 +22,10 @@ func TestLazyDeadlineEndsLikeContextsOfTheStandardLibrary(t *testing.T) {
 		after     time.Duration
 		want      error
 	}{
-		{"it has time", false, time.Minute - 1, nil},
-		{"its time is up", false, time.Minute, context.DeadlineExceeded},
-		{"cancelled in time", true, time.Minute - 1, context.Canceled},
-		{"cancelled, and its time is up", true, time.Hour, context.Canceled},
+		{"before the deadline", false, time.Minute - 1, nil},
+		{"at the deadline", false, time.Minute, context.DeadlineExceeded},
+		{"cancelled before the deadline", true, time.Minute - 1, context.Canceled},
+		{"cancelled, after the deadline", true, time.Hour, context.Canceled},
 	} {
 		for name, watch := range map[string]func(context.Context){
 			"unwatched":     func(context.Context) {},

@@ -192,7 +192,7 @@ func TestUnknownOutcomeOfAProviderModuleIsNotALabel(t *testing.T) {
 
 func TestRegisteringAConflictingMetricFails(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "caddy_verify_webhook_deliveries_total", Help: "somebody else's"}))
+	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "caddy_verify_webhook_deliveries_total", Help: "conflicting"}))
 	if err := registerMetrics(registry); err == nil {
 		t.Error("no error")
 	}

@@ -58,15 +58,15 @@ func outcomeCases() []outcomeCase {
 			outcome: Duplicate, status: 204, level: "info",
 		},
 		{
-			name: "handled before, the digest alone", config: plain, prepare: before(github("", content)), request: github("", content),
+			name: "handled before, without an ID", config: plain, prepare: before(github("", content)), request: github("", content),
 			outcome: Duplicate, status: 200, level: "info",
 		},
 		{
-			name: "the same under a fresh ID", config: plain, prepare: before(github("1", content)), request: github("2", content),
+			name: "the same content with a new ID", config: plain, prepare: before(github("1", content)), request: github("2", content),
 			outcome: Replayed, status: 200, level: "warn",
 		},
 		{
-			name: "the same under a fresh ID, on_replay", config: config("github", `"replay":{"on_replay":202}`),
+			name: "the same content with a new ID, on_replay", config: config("github", `"replay":{"on_replay":202}`),
 			prepare: before(github("1", content)), request: github("2", content),
 			outcome: Replayed, status: 202, level: "warn",
 		},

@@ -249,7 +249,7 @@ func TestInvariant01ExactlyTheVerifiedBytesReachTheApp(t *testing.T) {
 	big := bytes.Repeat([]byte("0123456789abcde\n"), 3<<20/16) // stored in a temporary file
 	bodies := map[string]string{
 		"small": content, "empty": "", "one byte": "\x00", "binary": "\xff\xfe\r\n\r\n\x00", "spooled": string(big),
-		"at the edge of memory": string(big[:1<<20]), "past it": string(big[:1<<20+1]),
+		"the largest in memory": string(big[:1<<20]), "larger": string(big[:1<<20+1]),
 	}
 	overBoth(t, func(t *testing.T, client *http.Client) {
 		for name, body := range bodies {

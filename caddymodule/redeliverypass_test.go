@@ -50,7 +50,7 @@ func TestCopiesWaitWhileAPassIsUsed(t *testing.T) {
 		other Outcome // of the same content with another ID meanwhile
 	}{
 		"before the content is forgotten": {false, Replayed},
-		"before the pass is taken away":   {true, InProgress},
+		"before the pass is removed":      {true, InProgress},
 	} {
 		t.Run(when, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestCopiesWaitWhileAPassIsUsed(t *testing.T) {
 // If the store fails while a pass is used, the delivery that an operator has
 // forgotten must not be lost.
 func TestPassRemainsValidIfTheStoreFails(t *testing.T) {
-	for when, spent := range map[string]bool{"before the content is forgotten": false, "before the pass is taken away": true} {
+	for when, spent := range map[string]bool{"before the content is forgotten": false, "before the pass is removed": true} {
 		t.Run(when, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b, store := forgotten(t, spent)

@@ -61,7 +61,7 @@ func TestStoredDeliveryIsCommittedInTheBackground(t *testing.T) {
 			w.WriteHeader(status)
 		})
 	}
-	t.Run("the response comes first", func(t *testing.T) {
+	t.Run("the response is sent first", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := trial(t, config("github", `"replay":{"wait":"1s"}`))
 			store := b.faultyStore()

@@ -14,8 +14,8 @@ func TestInvariant13BodyShorterThanDeclaredIsRefused(t *testing.T) {
 		config string
 		send   func() *http.Request
 	}{
-		"the signature covers the part that came": {config("github", ""), func() *http.Request { return github("1", content) }},
-		"the signature covers no body": {config("gitlab", ""), func() *http.Request {
+		"the signature covers the received part": {config("github", ""), func() *http.Request { return github("1", content) }},
+		"the signature does not cover the body": {config("gitlab", ""), func() *http.Request {
 			return request(content, "X-Gitlab-Token", secret, "X-Gitlab-Event", "Push Hook")
 		}},
 		"mode monitor": {config("github", `"mode":"monitor"`), func() *http.Request { return github("1", content) }},

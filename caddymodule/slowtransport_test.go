@@ -158,8 +158,8 @@ func (l *late) Close() error {
 
 func (l *late) end() { l.once.Do(func() { close(l.ended) }) }
 
-// bodiesHeld returns how many bytes the bodies of the running config use.
-func bodiesHeld(t *testing.T) int64 {
+// bodyMemory returns how many bytes the bodies of the running config use.
+func bodyMemory(t *testing.T) int64 {
 	t.Helper()
 	app, err := caddy.ActiveContext().App(appID)
 	if err != nil {

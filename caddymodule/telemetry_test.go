@@ -38,7 +38,7 @@ func TestAccessLogContainsTheOutcome(t *testing.T) {
 		want string
 	}{
 		{"genuine", &delivery{outcome: Verified, verified: verified}, "webhook_endpoint=orders webhook_event=push webhook_id=id-1 webhook_outcome=verified webhook_provider=github"},
-		{"forged: its headers are nobody's word", &delivery{outcome: InvalidSignature, reason: "why"}, "webhook_endpoint=orders webhook_outcome=invalid_signature webhook_provider=github webhook_reason=why"},
+		{"forged: its headers are not logged", &delivery{outcome: InvalidSignature, reason: "why"}, "webhook_endpoint=orders webhook_outcome=invalid_signature webhook_provider=github webhook_reason=why"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.d.provider, test.d.endpoint = &loadedProvider{facts: provider.Facts{Name: "github"}}, "orders"
@@ -104,7 +104,7 @@ func TestRefusalsAreLoggedForAnOperator(t *testing.T) {
 		verified *signature.Delivery
 		level    zapcore.Level
 	}{
-		{"nothing signed is background noise", refusal{outcome: MissingSignature}, nil, zapcore.InfoLevel},
+		{"an unsigned request", refusal{outcome: MissingSignature}, nil, zapcore.InfoLevel},
 		{"forged", refusal{outcome: InvalidSignature}, nil, zapcore.WarnLevel},
 		{"a copy that could not wait", refusal{outcome: InProgress}, verified, zapcore.InfoLevel},
 		{"an internal error", refusal{outcome: StoreUnavailable, err: errors.New("disk full")}, verified, zapcore.ErrorLevel},

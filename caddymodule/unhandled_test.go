@@ -21,7 +21,7 @@ func TestInvariant14UnhandledDeliveryIsNotRemembered(t *testing.T) {
 		}`
 	}
 	for _, test := range []struct{ name, site string }{
-		{"nothing behind it", endpoint("")},
+		{"no next handler", endpoint("")},
 		{"a matcher that does not match", endpoint("") + `
 			reverse_proxy /other APP`},
 		{"handle_path strips what the matcher expects", `handle_path /hooks* {
@@ -32,7 +32,7 @@ func TestInvariant14UnhandledDeliveryIsNotRemembered(t *testing.T) {
 			` + endpoint("") + `
 			header X-Seen yes
 		}`},
-		{"a subroute without a handler for it", `handle /hooks* {
+		{"a subroute without a matching handler", `handle /hooks* {
 			` + endpoint("") + `
 			handle /hooks/other {
 				reverse_proxy APP
@@ -80,7 +80,7 @@ func TestResponseOfAHandlerIsNotUnhandled(t *testing.T) {
 			_, err := w.Write([]byte("ok"))
 			return err
 		},
-		"nothing, on purpose": func(http.ResponseWriter, *http.Request) error { return nil },
+		"an empty response": func(http.ResponseWriter, *http.Request) error { return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := trial(t, config("github", ""))

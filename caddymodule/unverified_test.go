@@ -48,7 +48,7 @@ func hostileBodies() []hostileBody {
 		{"long, declared, Expect", "1.1", expect + declared(long), long, false},
 		{"long, chunked, Expect, with trailers", "1.1", expect + chunked + trailers, chunk(long) + spoof, false},
 		{"chunked, malformed", "1.1", chunked, chunk(evil) + "zz\r\n" + smuggled, false},
-		{"declared, broken off", "1.1", declared(long), smuggled + evil, false},
+		{"declared, incomplete", "1.1", declared(long), smuggled + evil, false},
 	}
 }
 
@@ -105,7 +105,7 @@ func errorRouteSite(front, options, errorRoute string) string {
 var refusedBy = map[string]struct{ headers, options string }{
 	"no signature":      {},
 	"a wrong signature": {headers: "X-Hub-Signature-256: sha256=" + strings.Repeat("0", 64) + "\r\n"},
-	"its length":        {headers: "X-Hub-Signature-256: sha256=" + strings.Repeat("0", 64) + "\r\n", options: "max_body 10"},
+	"too large":         {headers: "X-Hub-Signature-256: sha256=" + strings.Repeat("0", 64) + "\r\n", options: "max_body 10"},
 }
 
 func TestInvariant11NoUnverifiedBodyReachesAnErrorRoute(t *testing.T) {

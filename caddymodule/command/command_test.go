@@ -27,12 +27,12 @@ func TestTestCommandCountsAndFails(t *testing.T) {
 	wrong := strings.NewReplacer("NAME", "bad", "EXPECT", "reject").Replace(vectorOfGitHub)
 	for _, c := range []struct{ name, text, want, mistake string }{
 		{"all as expected", "[" + good + "]", "github         1        0      0", ""},
-		{"one not", "[" + good + "," + wrong + "]", "github bad: accepted, but reject was expected", "1 vectors"},
+		{"one failure", "[" + good + "," + wrong + "]", "github bad: accepted, but reject was expected", "1 vectors"},
 		{"none", "[]", "total", "no vectors"},
 		{"not JSON", "x", "", "not a JSON array"},
-		{"nothing to expect", `[{"provider":{"name":"github"}}]`, "", "accept or reject"},
+		{"no expect", `[{"provider":{"name":"github"}}]`, "", "accept or reject"},
 		{"no provider", `[{"expect":"accept"}]`, "", "missing provider"},
-		{"the provider's name alone", `[{"provider":"github","expect":"accept"}]`, "", "missing provider"},
+		{"only the provider's name", `[{"provider":"github","expect":"accept"}]`, "", "missing provider"},
 		{"the shared format", `[{"provider":"github","name":"one","config":{"secrets":["s"]}}]`, "", "vector 1 (one) has the shared format, with a config: convert it with python3 catalogue/testdata/convert.py --into DIRECTORY "},
 		{"unknown provider", strings.Replace("["+good+"]", "github", "gihtub", 1), "gihtub", "1 vectors"},
 		{"unknown option", strings.Replace("["+good+"]", `"secrets"`, `"secretz"`, 1), "secretz", "1 vectors"},

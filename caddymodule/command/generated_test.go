@@ -13,15 +13,15 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// workedOut lists presets whose deliveries need code of their own, so that a
+// workedOut lists presets whose deliveries need their own code, so that a
 // changed delivery is not genuine.
 var workedOut = map[string]string{
-	"braintree":       "the form holds the signature and, beside it, what is signed",
+	"braintree":       "the form contains the signature and the signed content",
 	"coinbase-cdp":    "the signature lists the headers that it covers",
 	"contentful":      "a header lists the headers that are signed",
 	"dropbox-sign":    "the body is multipart and signs itself",
-	"microsoft-graph": "every notification in the body holds the secret",
-	"paddle-classic":  "the form holds its own signature",
+	"microsoft-graph": "each notification in the body contains the secret",
+	"paddle-classic":  "the form contains its own signature",
 }
 
 // receiver returns a real handler that is configured for a generator.

@@ -71,7 +71,7 @@ func TestSendFlags(t *testing.T) {
 		{"twice, with a signed ID", "stripe", []string{"--replay"}, map[caddymodule.Outcome]int{caddymodule.Verified: 1, caddymodule.Duplicate: 1}, false},
 		{"twice, with another unsigned ID", "github", []string{"--replay"}, map[caddymodule.Outcome]int{caddymodule.Verified: 1, caddymodule.Replayed: 1}, false},
 		{"with another secret", "github", []string{"--secret", "another"}, map[caddymodule.Outcome]int{caddymodule.InvalidSignature: 1}, true},
-		{"stale where nothing can be", "github", []string{"--stale"}, map[caddymodule.Outcome]int{}, true},
+		{"stale without a timestamp", "github", []string{"--stale"}, map[caddymodule.Outcome]int{}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := serve(t, test.provider)
@@ -148,11 +148,11 @@ func TestSignRejectsInvalidArguments(t *testing.T) {
 		"two mutations":        {"stripe", "--tamper", "--stale"},
 		"an unset variable":    {"github", "--secret", "env:NO_SUCH_VARIABLE_IS_SET"},
 		"an empty variable":    {"github", "--secret", "env:EMPTY_SECRET"},
-		"a file that is not":   {"github", "--secret", "@no such file"},
-		"a body that is not":   {"github", "--body", "@no such file"},
+		"a missing file":   {"github", "--secret", "@no such file"},
+		"a missing body file":   {"github", "--body", "@no such file"},
 		"no provider":          {},
-		"a secret of no kind":  {"standard-webhooks", "--secret", "whpk_AAAA"},
-		"a key for the secret": {"standard-webhooks", "--secret", "not base64 !"},
+		"an unrecognized secret":  {"standard-webhooks", "--secret", "whpk_AAAA"},
+		"an invalid key": {"standard-webhooks", "--secret", "not base64 !"},
 	} {
 		if out, _, err := run(t, signCommand(), "", args...); err == nil {
 			t.Errorf("%s: printed %s", name, out)

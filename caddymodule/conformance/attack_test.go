@@ -81,7 +81,7 @@ const forged = `{"forged":"EVIL"}`
 func bodyAttacks(q conformance.Request) []attack {
 	attacks := []attack{
 		{"another body", withBody(q, forged)},
-		{"a form for a body", withHeader(withBody(q, "payload="+url.QueryEscape(forged)), "Content-Type", "application/x-www-form-urlencoded")},
+		{"a form instead of the body", withHeader(withBody(q, "payload="+url.QueryEscape(forged)), "Content-Type", "application/x-www-form-urlencoded")},
 	}
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodDelete, http.MethodPut} {
 		get := withBody(q, forged)
@@ -110,7 +110,7 @@ func bodyAttacks(q conformance.Request) []attack {
 	}
 	for name := range map[string]bool{"payload": true, "%20payload": true, "data": true} {
 		hook := withBody(q, name+"="+url.QueryEscape(string(q.Body))+"&"+name+"x="+url.QueryEscape(forged))
-		attacks = append(attacks, attack{"the body as form field " + name + ", another beside it", withHeader(hook, "Content-Type", "application/x-www-form-urlencoded")})
+		attacks = append(attacks, attack{"the body as form field " + name + ", with another field", withHeader(hook, "Content-Type", "application/x-www-form-urlencoded")})
 	}
 	return attacks
 }

@@ -14,7 +14,7 @@ import (
 // is within the limit for headers.
 var hostileTexts = map[string]string{
 	"control characters":     strings.Repeat("a\x01\x1b", 40_000),
-	"short of header limits": strings.Repeat("b", 60_000),
+	"within header limits": strings.Repeat("b", 60_000),
 }
 
 // enlarge lists the ways to put a text into a request.
@@ -24,7 +24,7 @@ var enlarge = map[string]func(r *http.Request, text string){
 			r.Header[name] = []string{text}
 		}
 	},
-	"behind every header's value": func(r *http.Request, text string) {
+	"after every header's value": func(r *http.Request, text string) {
 		for name, values := range r.Header {
 			r.Header[name] = []string{values[0] + text}
 		}

@@ -56,7 +56,7 @@ var sequences = []struct {
 		{body: `{"list_folder":{"accounts":["dbid:A"]}}`, want: isNew},
 		{body: `{"list_folder":{"accounts":["dbid:A"]}}`, want: isNew},
 	}},
-	{"a user does the same twice with a component of the UI", "sentry", "", []sent{
+	{"a user repeats an action with a UI component", "sentry", "", []sent{
 		{id: "r1", body: `{"fields":{},"installationId":"i"}`, want: isNew},
 		{id: "r2", body: `{"fields":{},"installationId":"i"}`, want: isNew},
 		{id: "r2", body: `{"fields":{},"installationId":"i"}`, want: isCopy},
@@ -66,7 +66,7 @@ var sequences = []struct {
 		{id: "t2", body: "CallSid=CA1&Digits=1", want: isNew},
 		{id: "t2", body: "CallSid=CA1&Digits=1", want: isCopy},
 	}},
-	{"the ID of six orders is the second, and two topics have one JSON", "woocommerce", "", []sent{
+	{"six orders share a second as ID, and two topics have the same JSON", "woocommerce", "", []sent{
 		{id: "s", body: `{"id":1}`, headers: h("X-WC-Webhook-Topic", "order.created"), want: isNew},
 		{id: "s", body: `{"id":2}`, headers: h("X-WC-Webhook-Topic", "order.created"), want: isNew},
 		{id: "s", body: `{"id":2}`, headers: h("X-WC-Webhook-Topic", "order.updated"), want: isNew},
@@ -74,7 +74,7 @@ var sequences = []struct {
 		{id: "u", body: `{"id":2}`, headers: h("X-WC-Webhook-Topic", "order.updated"), want: isNew},
 		{id: "u", body: `{"id":2}`, headers: h("X-WC-Webhook-Topic", "order.updated"), want: isCopy},
 	}},
-	{"one order under two topics, one body of two shops", "shopify", "", []sent{
+	{"one order with two topics, one body from two shops", "shopify", "", []sent{
 		{id: "a", body: `{"id":1}`, headers: h("X-Shopify-Topic", "orders/create"), want: isNew},
 		{id: "b", body: `{"id":1}`, headers: h("X-Shopify-Topic", "orders/updated"), want: isNew},
 		{id: "b", body: `{"id":1}`, headers: h("X-Shopify-Topic", "orders/updated", "X-Shopify-Shop-Domain", "two"), want: isNew},
@@ -111,7 +111,7 @@ var sequences = []struct {
 		{id: "2", body: `{"action":"removed","member":{},"team":{}}`, want: isNew},
 		{id: "3", body: `{"action":"added","member":{},"team":{}}`, want: isNew},
 	}},
-	{"a wiki page is edited twice with one comment", "gitea", "", []sent{
+	{"a wiki page is edited twice with the same comment", "gitea", "", []sent{
 		{id: "1", body: `{"action":"edited","page":"Home"}`, headers: h("Content-Type", "application/json"), want: isNew},
 		{id: "2", body: `{"action":"edited","page":"Home"}`, headers: h("Content-Type", "application/json"), want: isNew},
 		{id: "3", body: `{"ref":"page"}`, headers: h("Content-Type", "application/json"), want: isNew},
@@ -175,22 +175,22 @@ var sequences = []struct {
 		{body: `{"event":"seen","message_token":1}`, want: isNew},
 		{body: `{"event":"seen","message_token":1}`, want: isCopy},
 	}},
-	{"a retry has another delivery ID and time, and the body's ID", "box", "", []sent{
+	{"a retry has another delivery ID and time, and the same ID in the body", "box", "", []sent{
 		{body: `{"id":"1"}`, headers: h("BOX-DELIVERY-ID", "a"), want: isNew},
 		{body: `{"id":"1"}`, headers: h("BOX-DELIVERY-ID", "b"), after: time.Hour, signed: time.Hour, want: isCopy},
 		{body: `{"id":"2"}`, headers: h("BOX-DELIVERY-ID", "a"), want: isNew},
 	}},
-	{"an attempt has an ID of its own", "coinbase-commerce", "", []sent{
+	{"each attempt has its own ID", "coinbase-commerce", "", []sent{
 		{body: `{"id":1,"attempt_number":1,"event":{"id":"e"}}`, want: isNew},
 		{body: `{"id":2,"attempt_number":2,"event":{"id":"e"}}`, want: isCopy},
 		{body: `{"id":1,"attempt_number":1,"event":{"id":"f"}}`, want: isNew},
 	}},
-	{"an attempt has an ID of its own", "smartcar", "", []sent{
+	{"each attempt has its own ID", "smartcar", "", []sent{
 		{body: `{"eventId":"e","meta":{"deliveryId":"1"}}`, want: isNew},
 		{body: `{"eventId":"e","meta":{"deliveryId":"2"}}`, want: isCopy},
 		{body: `{"eventId":"f","meta":{"deliveryId":"1"}}`, want: isNew},
 	}},
-	{"an attempt has an ID of its own", "heroku", "", []sent{
+	{"each attempt has its own ID", "heroku", "", []sent{
 		{body: `{"webhook_metadata":{"attempt":{"id":"1"},"delivery":{"id":"d"}}}`, want: isNew},
 		{body: `{"webhook_metadata":{"attempt":{"id":"2"},"delivery":{"id":"d"}}}`, want: isCopy},
 	}},
@@ -227,12 +227,12 @@ var sequences = []struct {
 		{body: `{"id":"w","data":{"id":"m"}}`, want: isNew},
 		{body: `{"id":"w","data":{"id":"m"}}`, want: isCopy},
 	}},
-	{"a retry counts its attempt, under one ID", "nylas", "", []sent{
+	{"a retry has its attempt number and the same ID", "nylas", "", []sent{
 		{body: `{"id":"e","webhook_delivery_attempt":1}`, want: isNew},
 		{body: `{"id":"e","webhook_delivery_attempt":2}`, want: isCopy},
 		{body: `{"id":"f","webhook_delivery_attempt":1}`, want: isNew},
 	}},
-	{"a retry has the latest payload, under one ID", "dodo-payments", "", []sent{
+	{"a retry has the latest payload and the same ID", "dodo-payments", "", []sent{
 		{id: "msg_1", body: `{"type":"payment.processing"}`, want: isNew},
 		{id: "msg_1", body: `{"type":"payment.succeeded"}`, after: time.Hour, signed: time.Hour, want: isCopy},
 	}},
@@ -263,7 +263,7 @@ var sequences = []struct {
 		{body: `{"action":"applicationUpdate","data":{"application":{"updatedAt":"1"}}}`, want: isNew},
 		{body: `{"action":"applicationUpdate","data":{"application":{"updatedAt":"1"}}}`, want: isCopy},
 	}},
-	{"one request comes twice in a second, an event has a sequence", "zitadel", "", []sent{
+	{"one request is sent twice in a second, an event has a sequence", "zitadel", "", []sent{
 		{body: `{"fullMethod":"/user/Get"}`, want: isNew},
 		{body: `{"fullMethod":"/user/Get"}`, want: isNew},
 		{body: `{"event_type":"user.added","sequence":3}`, want: isNew},

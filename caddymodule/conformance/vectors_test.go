@@ -102,7 +102,7 @@ func TestConverterWritesTheProvidersJSON(t *testing.T) {
 		{"mode of gitlab", `"gitlab"`, `{"mode":"token"}`, `{"name":"gitlab"}`},
 		{"another name", `"buildkite-token"`, `{"token":"a"}`, `{"name":"buildkite","scheme":"token","secrets":[{"secret":"a"}]}`},
 		{"options", `"p"`, `{"public_url":"https://x","verify_token":"v"}`, `{"name":"p","public_url":"https://x","verify_token":"v"}`},
-		{"what sets nothing", `"p"`, `{"key_encoding":"e","revocation":"off","skew_s":1,"channel_ids":[],"required_params":[]}`, `{"name":"p"}`},
+		{"members without effect", `"p"`, `{"key_encoding":"e","revocation":"off","skew_s":1,"channel_ids":[],"required_params":[]}`, `{"name":"p"}`},
 	}
 	var vectors []string
 	for _, c := range cases {

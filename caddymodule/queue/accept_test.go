@@ -27,17 +27,17 @@ func TestOnlyVerifiedDeliveriesAreStored(t *testing.T) {
 		want   int
 		log    string
 	}{
-		"mode monitor with an error route that lies": {
+		"mode monitor with an error route that responds 200": {
 			gate("mode monitor") + "\nhandle_errors {\nrespond 200\n}", http.Header{}, 503, "in mode monitor forwarded an unverified request",
 		},
-		"without a gate": {queueOnly, nil, 500, "write verify_webhook before it"},
+		"without verify_webhook": {queueOnly, nil, 500, "write verify_webhook before it"},
 		// Without verify_webhook, client-supplied headers are not stripped.
-		"without a gate, which a client denies": {queueOnly, http.Header{"Webhook-Verified-Key": {"k"}}, 500, "write verify_webhook before it"},
-		"the gate refuses it":                   {gate(""), http.Header{"X-Hub-Signature-256": {"sha256=" + strings.Repeat("00", 32)}}, 401, ""},
-		"mode monitor lets a forged one through": {
+		"without verify_webhook, with spoofed headers": {queueOnly, http.Header{"Webhook-Verified-Key": {"k"}}, 500, "write verify_webhook before it"},
+		"refused by verify_webhook":                    {gate(""), http.Header{"X-Hub-Signature-256": {"sha256=" + strings.Repeat("00", 32)}}, 401, ""},
+		"mode monitor forwards a forged delivery": {
 			gate("mode monitor"), http.Header{"X-Hub-Signature-256": {"sha256=" + strings.Repeat("00", 32)}}, 503, "in mode monitor forwarded an unverified request",
 		},
-		"mode monitor lets one without a signature through": {gate("mode monitor"), http.Header{}, 503, "in mode monitor forwarded an unverified request"},
+		"mode monitor forwards an unsigned delivery": {gate("mode monitor"), http.Header{}, 503, "in mode monitor forwarded an unverified request"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, test.site)

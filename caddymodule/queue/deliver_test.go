@@ -83,16 +83,16 @@ func TestFailedDeliveryIsRetried(t *testing.T) {
 func TestOnlyTheAppsResponseCounts(t *testing.T) {
 	const siteErrors = "\n}\nhandle_errors {\nrespond sorry 200"
 	for name, test := range map[string]struct{ deliver, want string }{
-		"the app is down":                      {"reverse_proxy 127.0.0.1:1", "refused"},
-		"an error route responds":              {"reverse_proxy 127.0.0.1:1" + siteErrors, "refused"},
-		"no route matches":                     {"@other path /other\nreverse_proxy @other APP", "no handler in deliver responded"},
-		"nothing responds":                     {"header a b", "no handler in deliver responded"},
-		"an error":                             {"error wrong 200", "wrong"},
-		"an error without a text":              {"error 503", "error 503"},
-		"a status that is no success":          {"respond 404", ""},
-		"the connection is closed":             {"abort", "ended unexpectedly"},
-		"the health checks know it as down":    {"reverse_proxy {\n}", "no upstreams available"},
-		"the response says that it has failed": {"respond 500", ""},
+		"the app is down":              {"reverse_proxy 127.0.0.1:1", "refused"},
+		"an error route responds":      {"reverse_proxy 127.0.0.1:1" + siteErrors, "refused"},
+		"no route matches":             {"@other path /other\nreverse_proxy @other APP", "no handler in deliver responded"},
+		"nothing responds":             {"header a b", "no handler in deliver responded"},
+		"an error":                     {"error wrong 200", "wrong"},
+		"an error without a text":      {"error 503", "error 503"},
+		"an error status of respond":   {"respond 404", ""},
+		"the connection is closed":     {"abort", "ended unexpectedly"},
+		"marked down by health checks": {"reverse_proxy {\n}", "no upstreams available"},
+		"an internal server error":     {"respond 500", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)

@@ -16,15 +16,15 @@ func TestStatusOfTheAppDecides(t *testing.T) {
 		status  int
 		want    durable.State
 	}{
-		"2xx is handled":              {"", 204, durable.Delivered},
-		"4xx is tried again":          {"", 404, durable.Waiting},
-		"3xx is tried again":          {"", 302, durable.Waiting},
-		"410 is dead at once":         {"", 410, durable.Dead},
-		"handled":                     {"handled 2xx 404", 404, durable.Delivered},
-		"handled replaces 2xx":        {"handled 404", 200, durable.Waiting},
-		"stop_on":                     {"stop_on 4xx", 422, durable.Dead},
-		"stop_on replaces 410":        {"stop_on 404", 410, durable.Waiting},
-		"handled goes before stop_on": {"handled 410", 410, durable.Delivered},
+		"2xx is handled":                        {"", 204, durable.Delivered},
+		"4xx is tried again":                    {"", 404, durable.Waiting},
+		"3xx is tried again":                    {"", 302, durable.Waiting},
+		"410 is dead at once":                   {"", 410, durable.Dead},
+		"handled":                               {"handled 2xx 404", 404, durable.Delivered},
+		"handled replaces 2xx":                  {"handled 404", 200, durable.Waiting},
+		"stop_on":                               {"stop_on 4xx", 422, durable.Dead},
+		"stop_on replaces 410":                  {"stop_on 404", 410, durable.Waiting},
+		"handled takes precedence over stop_on": {"handled 410", 410, durable.Delivered},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, strings.Replace(usualSite("\n\t\t"+test.options), "retry 10ms", "retry 1h", 1))

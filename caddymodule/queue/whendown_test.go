@@ -36,11 +36,11 @@ func TestDeliveriesThatTheAppRejectsAreStored(t *testing.T) {
 		answer  http.HandlerFunc
 		attempt string // number of the next attempt
 	}{
-		"5xx":           {statuses(500), "2"},
-		"no response":   {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "2"},
-		"it breaks off": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "2"},
-		"not reached":   {nil, "1"},
-		"Retry-After":   {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Retry-After", "0"); w.WriteHeader(503) }, "2"},
+		"5xx":                  {statuses(500), "2"},
+		"no response":          {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "2"},
+		"a truncated response": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "2"},
+		"connection refused":   {nil, "1"},
+		"Retry-After":          {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Retry-After", "0"); w.WriteHeader(503) }, "2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
