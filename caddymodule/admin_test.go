@@ -67,7 +67,7 @@ func (c *realCaddy) deliver(id, body string, status, reached int) {
 	c.t.Helper()
 	got := c.send(client(c.t, "HTTP/1.1"), strings.NewReader(body), githubHeaders(id, body)...)
 	if seen := c.app.arrivals(); got.status != status || len(seen) != reached {
-		c.t.Errorf("%s: status %d, the app saw %d; want %d, %d", id, got.status, len(seen), status, reached)
+		c.t.Errorf("%s: status %d, the app received %d; want %d, %d", id, got.status, len(seen), status, reached)
 	}
 }
 
@@ -140,7 +140,7 @@ func TestOneOfManyCopiesOfAForgottenDeliveryReachesTheApp(t *testing.T) {
 			}
 			wg.Wait()
 			if seen := c.app.arrivals(); len(seen) != 1 || good.Load() != 50 {
-				t.Errorf("the app saw %d, %d of 50 had success", len(seen), good.Load())
+				t.Errorf("the app received %d, %d of 50 had success", len(seen), good.Load())
 			}
 		}
 	})

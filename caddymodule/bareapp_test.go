@@ -104,7 +104,7 @@ func (r *bareRequest) answer(status int) {
 }
 
 // readThenAnswer reads the body and then responds, as most apps do.
-func (r *bareRequest) readThenAnswer(t *testing.T, p *parcel) bool {
+func (r *bareRequest) readThenAnswer(t *testing.T, p *markedDelivery) bool {
 	if err := p.readWhole(r.Body); err != nil {
 		t.Error(err)
 		return false

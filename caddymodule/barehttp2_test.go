@@ -13,10 +13,10 @@ import (
 // statusOK is the header block of a 200 response, from HPACK's static table.
 const statusOK = "\x88"
 
-// startHastyHTTP2App starts an app that completes its response to each request
+// startEarlyHTTP2App starts an app that completes its response to each request
 // after the request header, and still accepts the body: only the transport
 // decides whether to send all of it.
-func startHastyHTTP2App(t *testing.T, known map[string]*parcel, _ int) string {
+func startEarlyHTTP2App(t *testing.T, known map[string]*markedDelivery, _ int) string {
 	return "h2c://" + startBare(t, func(conn net.Conn) {
 		if err := talkHTTP2(conn, known); err != nil && !errors.Is(err, io.EOF) && !isReset(err) {
 			t.Error(err)
@@ -26,11 +26,11 @@ func startHastyHTTP2App(t *testing.T, known map[string]*parcel, _ int) string {
 
 // stream is a request whose body is being received.
 type stream struct {
-	*parcel
+	*markedDelivery
 	at int
 }
 
-func talkHTTP2(conn net.Conn, known map[string]*parcel) error {
+func talkHTTP2(conn net.Conn, known map[string]*markedDelivery) error {
 	if _, err := io.ReadFull(conn, make([]byte, len(http2.ClientPreface))); err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func talkHTTP2(conn net.Conn, known map[string]*parcel) error {
 				err = framer.WritePing(true, f.Data)
 			}
 		case *http2.MetaHeadersFrame:
-			streams[f.StreamID] = &stream{parcel: known[header(f, "webhook-verified-id")]}
+			streams[f.StreamID] = &stream{markedDelivery: known[header(f, "webhook-verified-id")]}
 			err = framer.WriteHeaders(http2.HeadersFrameParam{
 				StreamID: f.StreamID, BlockFragment: []byte(statusOK), EndHeaders: true, EndStream: true,
 			})

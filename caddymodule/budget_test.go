@@ -30,14 +30,14 @@ func TestInvariant09CopiesOfABodyCountAgainstBodyMemory(t *testing.T) {
 	}
 	b.handler.app.budget = body.NewBudget(1<<20, 64<<20)
 	if outcome, status := send(); outcome != Overloaded || status != http.StatusServiceUnavailable {
-		t.Errorf("without room: %s, %d", outcome, status)
+		t.Errorf("without memory: %s, %d", outcome, status)
 	}
 	if memory, disk := b.handler.app.budget.InUse(); memory != 0 || disk != 0 {
 		t.Errorf("%d bytes of memory and %d of disk are not released", memory, disk)
 	}
 	b.handler.app.budget = body.NewBudget(8<<20, 64<<20)
 	if outcome, status := send(); outcome != Verified || status != http.StatusOK {
-		t.Errorf("with room: %s, %d", outcome, status)
+		t.Errorf("with memory: %s, %d", outcome, status)
 	}
 	if memory, disk := b.handler.app.budget.InUse(); memory != 0 || disk != 0 {
 		t.Errorf("%d bytes of memory and %d of disk are not released", memory, disk)

@@ -488,12 +488,12 @@ func TestOnStoreErrorAllowForwardsOnlyGenuineDeliveries(t *testing.T) {
 // blockedRenew is a store whose Renew blocks until it is released.
 type blockedRenew struct {
 	Store
-	renewing, goOn chan struct{}
+	renewing, proceed chan struct{}
 }
 
 func (s blockedRenew) Renew(ctx context.Context, k replay.Keys, o replay.Owner, lease time.Duration) error {
 	s.renewing <- struct{}{}
-	<-s.goOn
+	<-s.proceed
 	return s.Store.Renew(ctx, k, o, lease)
 }
 
@@ -509,7 +509,7 @@ func TestLateRenewalChangesNothing(t *testing.T) {
 			<-store.renewing // a third of the lease has passed
 			app.answer <- status
 			first()
-			close(store.goOn)
+			close(store.proceed)
 			synctest.Wait()
 			b.App = nil
 			want := map[int]Outcome{200: Duplicate, 500: Verified}[status]

@@ -81,7 +81,7 @@ func TestControlHeadersDoNotMakeADeliveryFail(t *testing.T) {
 		got := c.send(client(t, "HTTP/1.1"), strings.NewReader(body), append(githubHeaders("", body), name, value)...)
 		seen := c.app.arrivals()
 		if got.status != 200 || len(seen) != 1 || seen[0].body != body || seen[0].length != int64(len(body)) {
-			t.Errorf("%s: status %d, the app saw %+v", name, got.status, seen)
+			t.Errorf("%s: status %d, the app received %+v", name, got.status, seen)
 		} else if seen[0].header.Get("X-Hub-Signature-256") == "" || seen[0].header.Get("X-GitHub-Event") == "" {
 			t.Errorf("%s: headers of the provider are missing", name)
 		}
@@ -102,7 +102,7 @@ func TestTrailersDoNotMakeTheBodyChunked(t *testing.T) {
 		got := c.do(client, r)
 		seen := c.app.arrivals()
 		if got.status != 200 || len(seen) != 1 || seen[0].length != int64(len(body)) || len(seen[0].trailer) != 0 {
-			t.Errorf("status %d, the app saw %+v", got.status, seen)
+			t.Errorf("status %d, the app received %+v", got.status, seen)
 		}
 	})
 }

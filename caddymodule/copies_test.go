@@ -31,8 +31,8 @@ func (a *heldApp) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 
 // inFlight sends requests in goroutines, waits until all of them block, and
 // returns a function that collects their results.
-func (b *bench) inFlight(requests ...*http.Request) (collect func() []Tried) {
-	results := make([]Tried, len(requests))
+func (b *bench) inFlight(requests ...*http.Request) (collect func() []Result) {
+	results := make([]Result, len(requests))
 	done := make(chan int)
 	for i, r := range requests {
 		go func() {
@@ -44,7 +44,7 @@ func (b *bench) inFlight(requests ...*http.Request) (collect func() []Tried) {
 		}()
 		synctest.Wait() // so that the first request arrives first
 	}
-	return func() []Tried {
+	return func() []Result {
 		for range requests {
 			<-done
 		}

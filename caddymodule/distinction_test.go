@@ -314,7 +314,7 @@ func TestIndistinguishableDeliveriesDoNotWaitForEachOther(t *testing.T) {
 			<-hold
 			w.WriteHeader(200)
 		})
-		results := make(chan Tried, 5)
+		results := make(chan Result, 5)
 		for range cap(results) {
 			go func() { results <- b.Send(acmeDelivery(secret, "", "changed")) }()
 		}

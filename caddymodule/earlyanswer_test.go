@@ -18,20 +18,20 @@ import (
 func TestInvariant10LateReadsOfTheTransportFail(t *testing.T) {
 	for _, app := range []struct {
 		protocol string
-		start    func(t *testing.T, known map[string]*parcel, status int) string
+		start    func(t *testing.T, known map[string]*markedDelivery, status int) string
 		status   int
 	}{
-		{"HTTP/1.1", startHastyApp, 200},
-		{"HTTP/1.1", startHastyApp, 500},
+		{"HTTP/1.1", startEarlyApp, 200},
+		{"HTTP/1.1", startEarlyApp, 500},
 		// On a failure over HTTP/2, reverse_proxy reads and closes its own wrapper
 		// of the body concurrently, which is a data race.
-		{"HTTP/2", startHastyHTTP2App, 200},
+		{"HTTP/2", startEarlyHTTP2App, 200},
 	} {
-		for _, size := range parcelSizes {
+		for _, size := range bodySizes {
 			t.Run(fmt.Sprintf("%s, %d KiB, %d", app.protocol, size>>10, app.status), func(t *testing.T) {
-				slow, others := newParcels(8, size), newParcels(16, size)
+				slow, others := newMarkedDeliveries(8, size), newMarkedDeliveries(16, size)
 				transport := newSlowTransport(t, slow, others)
-				c := startCaddy(t, "", parcelSite(app.start(t, byID(append(others, slow...)), app.status)))
+				c := startCaddy(t, "", proxySite(app.start(t, byID(append(others, slow...)), app.status)))
 				client := client(t, "HTTP/1.1")
 				c.postAll(client, slow, len(slow), app.status)
 				c.postAll(client, others, 8, app.status)
@@ -57,9 +57,9 @@ func TestInvariant10LateReadsOfTheTransportFail(t *testing.T) {
 	}
 }
 
-// startHastyApp starts an app that responds after the request header, and reads
+// startEarlyApp starts an app that responds after the request header, and reads
 // the body when the sender has the response.
-func startHastyApp(t *testing.T, known map[string]*parcel, status int) string {
+func startEarlyApp(t *testing.T, known map[string]*markedDelivery, status int) string {
 	return startBareApp(t, func(r *bareRequest) bool {
 		p := known[r.Header.Get("Webhook-Verified-Id")]
 		r.answer(status)
@@ -75,18 +75,18 @@ func startHastyApp(t *testing.T, known map[string]*parcel, status int) string {
 // A handler that returns during a read of the transport does not wait for it,
 // and does not reuse its buffer.
 func TestInvariant10ReadInProgressEndsAfterTheHandlerHasReturned(t *testing.T) {
-	for _, size := range parcelSizes {
+	for _, size := range bodySizes {
 		t.Run(fmt.Sprintf("%d KiB", size>>10), func(t *testing.T) {
-			parcels := newParcels(64, size)
-			transport := newSlowTransport(t, parcels, nil)
+			deliveries := newMarkedDeliveries(64, size)
+			transport := newSlowTransport(t, deliveries, nil)
 			transport.overtaken = true
 			app := startBareApp(t, func(r *bareRequest) bool {
 				// The transport does not wait for the app to read or to close.
 				_, _ = io.WriteString(r.Conn, "HTTP/1.1 200 Done\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 				return false
 			})
-			c := startCaddy(t, "", parcelSite(app.Addr().String()))
-			c.postAll(client(t, "HTTP/1.1"), parcels, 8, 200)
+			c := startCaddy(t, "", proxySite(app.Addr().String()))
+			c.postAll(client(t, "HTTP/1.1"), deliveries, 8, 200)
 
 			late, _ := transport.late()
 			overtaken := 0
@@ -110,17 +110,17 @@ func TestInvariant10ReadInProgressEndsAfterTheHandlerHasReturned(t *testing.T) {
 // handled, and then end its response. The body stays available until then.
 func TestInvariant10AppThatRespondsEarlyGetsTheWholeBody(t *testing.T) {
 	for protocol, upstream := range map[string]string{"HTTP/1.1": "", "HTTP/2": "h2c://"} {
-		for _, size := range parcelSizes {
+		for _, size := range bodySizes {
 			t.Run(fmt.Sprintf("%s, %d KiB", protocol, size>>10), func(t *testing.T) {
-				slow, others := newParcels(8, size), newParcels(24, size)
+				slow, others := newMarkedDeliveries(8, size), newMarkedDeliveries(24, size)
 				transport := newSlowTransport(t, slow, others)
-				begun := newMeeting(len(slow) + 1)
-				app := startTalkativeApp(t, slow, others, begun, transport.gate)
-				c := startCaddy(t, "", parcelSite(upstream+app.Listener.Addr().String()))
+				begun := newBarrier(len(slow) + 1)
+				app := startStreamingApp(t, slow, others, begun, transport.gate)
+				c := startCaddy(t, "", proxySite(upstream+app.Listener.Addr().String()))
 				client := client(t, "HTTP/1.1")
 				var senders sync.WaitGroup
 				senders.Go(func() { c.postAll(client, slow, len(slow), 200) })
-				begun.meet()
+				begun.wait()
 				c.postAll(client, others, 8, 200)
 				close(transport.gate)
 				senders.Wait()
@@ -137,9 +137,9 @@ func TestInvariant10AppThatRespondsEarlyGetsTheWholeBody(t *testing.T) {
 	}
 }
 
-// startTalkativeApp starts an app that sends the header of its response to a slow
-// parcel first, and continues when goOn is closed.
-func startTalkativeApp(t *testing.T, slow, others []*parcel, begun *meeting, goOn <-chan struct{}) *httptest.Server {
+// startStreamingApp starts an app that sends the header of its response to a slow
+// delivery first, and continues when proceed is closed.
+func startStreamingApp(t *testing.T, slow, others []*markedDelivery, begun *barrier, proceed <-chan struct{}) *httptest.Server {
 	talkative, whole := byID(slow), byID(others)
 	app := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get("Webhook-Verified-Id")
@@ -152,8 +152,8 @@ func startTalkativeApp(t *testing.T, slow, others []*parcel, begun *meeting, goO
 			if err := rc.Flush(); err != nil {
 				t.Error(err)
 			}
-			begun.meet()
-			<-goOn
+			begun.wait()
+			<-proceed
 		}
 		if err := p.readWhole(r.Body); err != nil {
 			t.Error(err)

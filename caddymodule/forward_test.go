@@ -109,7 +109,7 @@ func TestRewritesDoNotChangeTheURLAndTrustedProxiesDo(t *testing.T) {
 		got := c.send(client(t, "HTTP/1.1"), strings.NewReader(content), "X-Signature", sign(secret, url+content), "X-Forwarded-Proto", "https", "X-Forwarded-Host", "hooks.example.com")
 		seen := c.app.arrivals()
 		if got.status != 200 || len(seen) != 1 || seen[0].uri != "/elsewhere?x=1" {
-			t.Errorf("with %q: status %d, the app saw %+v", global, got.status, seen)
+			t.Errorf("with %q: status %d, the app received %+v", global, got.status, seen)
 		}
 	}
 }

@@ -13,13 +13,13 @@ import (
 // The body must stay valid until the transport closes it.
 func TestInvariant10BodyFromGetBodyIsValidUntilItIsClosed(t *testing.T) {
 	const atOnce = 8
-	for _, size := range parcelSizes {
+	for _, size := range bodySizes {
 		t.Run(fmt.Sprintf("%d KiB", size>>10), func(t *testing.T) {
-			openers, slow, others := newParcels(atOnce, 1<<10), newParcels(atOnce, size), newParcels(3*atOnce, size)
+			openers, slow, others := newMarkedDeliveries(atOnce, 1<<10), newMarkedDeliveries(atOnce, size), newMarkedDeliveries(3*atOnce, size)
 			transport := newSlowTransport(t, slow, append(openers, others...))
 			transport.again = true
 			app := newClosingApp(t, atOnce, openers, slow, others)
-			c := startCaddy(t, "", parcelSite(app.Addr().String()))
+			c := startCaddy(t, "", proxySite(app.Addr().String()))
 			client := client(t, "HTTP/1.1")
 			c.postAll(client, openers, atOnce, 200)                           // concurrently, so that there are as many connections
 			c.postAll(client, slow, atOnce, 200, "Idempotency-Key", "as one") // otherwise the transport does not retry a POST
@@ -48,16 +48,16 @@ func TestInvariant10BodyFromGetBodyIsValidUntilItIsClosed(t *testing.T) {
 }
 
 // newClosingApp starts an app that receives the openers together, then the slow
-// parcels together. It reads the slow parcels and closes their connections. When
+// deliveries together. It reads the slow deliveries and closes their connections. When
 // they are retried, it responds before reading.
-func newClosingApp(t *testing.T, atOnce int, openers, slow, others []*parcel) *bareApp {
-	opened, cut := newMeeting(atOnce), newMeeting(atOnce)
+func newClosingApp(t *testing.T, atOnce int, openers, slow, others []*markedDelivery) *bareApp {
+	opened, cut := newBarrier(atOnce), newBarrier(atOnce)
 	open, late, whole := byID(openers), byID(slow), byID(others)
 	var attempts sync.Map
 	return startBareApp(t, func(r *bareRequest) bool {
 		id := r.Header.Get("Webhook-Verified-Id")
 		if p := open[id]; p != nil {
-			opened.meet()
+			opened.wait()
 			return r.readThenAnswer(t, p)
 		}
 		if p := whole[id]; p != nil {
@@ -68,7 +68,7 @@ func newClosingApp(t *testing.T, atOnce int, openers, slow, others []*parcel) *b
 			if err := p.readWhole(r.Body); err != nil {
 				t.Error(err)
 			}
-			cut.meet() // no connection is idle now
+			cut.wait() // no connection is idle now
 			return false
 		}
 		r.answer(http.StatusOK)

@@ -77,7 +77,7 @@ func TestWebhookCanBeSetUpBeforeItsSecretIsKnown(t *testing.T) {
 		t.Errorf("the admin API shows %+v", found)
 	}
 	if seen := c.app.arrivals(); len(seen) > 0 {
-		t.Errorf("the app saw %+v", seen)
+		t.Errorf("the app received %+v", seen)
 	}
 
 	c.load("admin "+o.admin, firstSecretSite("notion", "secret {env.NOTION_SECRET}"))

@@ -25,8 +25,8 @@ type hangUps struct {
 	c       *realCaddy
 	clients []*http.Client
 
-	known   map[string]*parcel    // the genuine parcels
-	leaving map[string]*departure // those whose sender disconnects while the app works
+	known   map[string]*markedDelivery // the genuine deliveries
+	leaving map[string]*departure      // those whose sender disconnects while the app works
 
 	mu      sync.Mutex
 	handled map[string]int
@@ -34,14 +34,14 @@ type hangUps struct {
 
 // departure is a sender that disconnects.
 type departure struct {
-	p       *parcel
+	p       *markedDelivery
 	once    sync.Once
 	due     chan struct{}   // closed when the app has received the header
 	over    chan struct{}   // closed when another delivery was handled since
 	sending context.Context // the context of Caddy's request
 }
 
-func newDeparture(p *parcel) *departure {
+func newDeparture(p *markedDelivery) *departure {
 	return &departure{p: p, due: make(chan struct{}), over: make(chan struct{})}
 }
 
@@ -73,11 +73,11 @@ func (h *hangUps) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 // delivery and no forged one, and each retry must get its result.
 func TestInvariant10DisconnectingSendersDoNotAffectOthers(t *testing.T) {
 	t.Setenv(rotatedVariable, "It's another Secret to Everybody")
-	for _, size := range parcelSizes {
+	for _, size := range bodySizes {
 		t.Run(fmt.Sprintf("%d KiB", size>>10), func(t *testing.T) {
-			h := &hangUps{known: make(map[string]*parcel), leaving: make(map[string]*departure), handled: make(map[string]int)}
+			h := &hangUps{known: make(map[string]*markedDelivery), leaving: make(map[string]*departure), handled: make(map[string]int)}
 			const each = 8
-			stay, broken, gone, forged := h.genuine(2*each, size), h.genuine(each, size), h.genuine(each, size), newParcels(each, size)
+			stay, broken, gone, forged := h.genuine(2*each, size), h.genuine(each, size), h.genuine(each, size), newMarkedDeliveries(each, size)
 			for _, p := range gone {
 				h.leaving[p.id] = newDeparture(p)
 			}
@@ -86,7 +86,7 @@ func TestInvariant10DisconnectingSendersDoNotAffectOthers(t *testing.T) {
 			doBetween(t, h.serve)
 			h.c = startCaddy(t, "", strings.NewReplacer(
 				"verify_webhook", "between\nverify_webhook", "max_body", "secret {env."+rotatedVariable+"}\nmax_body",
-			).Replace(parcelSite(app.Addr().String())))
+			).Replace(proxySite(app.Addr().String())))
 			h.clients = []*http.Client{client(t, "HTTP/1.1"), client(t, "HTTP/2")}
 
 			var senders sync.WaitGroup
@@ -119,9 +119,9 @@ func TestInvariant10DisconnectingSendersDoNotAffectOthers(t *testing.T) {
 	}
 }
 
-// genuine returns parcels that are signed with one of the two secrets.
-func (h *hangUps) genuine(count, size int) []*parcel {
-	all := newParcels(count, size)
+// genuine returns deliveries that are signed with one of the two secrets.
+func (h *hangUps) genuine(count, size int) []*markedDelivery {
+	all := newMarkedDeliveries(count, size)
 	for i, p := range all {
 		if i%2 == 1 {
 			p.resign("It's another Secret to Everybody")
@@ -131,14 +131,14 @@ func (h *hangUps) genuine(count, size int) []*parcel {
 	return all
 }
 
-func (p *parcel) resign(secret string) {
+func (p *markedDelivery) resign(secret string) {
 	p.headers = githubHeaders(p.id, "")
 	p.headers[1] = "sha256=" + sign(secret, string(p.body))
 }
 
-// forge makes the signatures of parcels invalid.
-func forge(parcels []*parcel, genuine *parcel) {
-	for i, p := range parcels {
+// forge makes the signatures of deliveries invalid.
+func forge(deliveries []*markedDelivery, genuine *markedDelivery) {
+	for i, p := range deliveries {
 		switch i % 3 {
 		case 0:
 			p.resign("another secret")
@@ -172,14 +172,14 @@ func (h *hangUps) work(t *testing.T, r *bareRequest) bool {
 	return true
 }
 
-func (h *hangUps) want(p *parcel, client *http.Client, status int) {
+func (h *hangUps) want(p *markedDelivery, client *http.Client, status int) {
 	if got, _, err := h.c.post(h.c.t.Context(), client, p); got != status || err != nil {
 		h.c.t.Errorf("%s: got %d, %v; want %d", p.id, got, err, status)
 	}
 }
 
-// leave sends a parcel and disconnects when the app has begun to work.
-func (h *hangUps) leave(p *parcel, client *http.Client) {
+// leave sends a delivery and disconnects when the app has begun to work.
+func (h *hangUps) leave(p *markedDelivery, client *http.Client) {
 	ctx, hangUp := context.WithCancel(h.c.t.Context())
 	go func() {
 		<-h.leaving[p.id].due
@@ -193,7 +193,7 @@ func (h *hangUps) leave(p *parcel, client *http.Client) {
 var errHungUp = errors.New("hung up")
 
 // breakOff sends half of the body and disconnects.
-func (h *hangUps) breakOff(p *parcel, client *http.Client) {
+func (h *hangUps) breakOff(p *markedDelivery, client *http.Client) {
 	half := io.MultiReader(bytes.NewReader(p.body[:len(p.body)/2]), iotest.ErrReader(errHungUp))
 	r, err := http.NewRequestWithContext(h.c.t.Context(), http.MethodPost, "http://"+h.c.addr+"/in", half)
 	if err != nil {

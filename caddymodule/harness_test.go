@@ -132,8 +132,8 @@ type Trial struct {
 	handler *Handler
 }
 
-// Tried is the result of a request that was sent to a [Trial].
-type Tried struct {
+// Result is the result of a request that was sent to a [Trial].
+type Result struct {
 	dryrun.Result
 	Outcome Outcome
 }
@@ -152,9 +152,9 @@ func openTrial(ctx context.Context, config json.RawMessage, h *Handler) (*Trial,
 }
 
 // Send sends a request through the handler.
-func (t *Trial) Send(r *http.Request) Tried {
+func (t *Trial) Send(r *http.Request) Result {
 	result := t.Endpoint.Send(r)
-	return Tried{result, Outcome(result.Outcome)}
+	return Result{result, Outcome(result.Outcome)}
 }
 
 // bench is a trial with the state that tests check.
@@ -181,7 +181,7 @@ func quietly(t testing.TB) context.Context { return nolog.Context(t.Context()) }
 
 // expect sends a request and checks its outcome, its status and whether it
 // reached the app.
-func (b *bench) expect(t testing.TB, r *http.Request, outcome Outcome, status int) Tried {
+func (b *bench) expect(t testing.TB, r *http.Request, outcome Outcome, status int) Result {
 	t.Helper()
 	got := b.Send(r)
 	if got.Outcome != outcome || got.Status != status || got.Reached != (outcome == Verified || outcome == Unhandled) {

@@ -185,7 +185,7 @@ func TestExpectIsNotForwarded(t *testing.T) {
 		t.Errorf("status %d", got.status)
 	}
 	if seen := c.app.arrivals(); len(seen) != 1 || seen[0].header.Get("Expect") != "" || seen[0].body != content {
-		t.Errorf("the app saw %+v", seen)
+		t.Errorf("the app received %+v", seen)
 	}
 }
 

@@ -107,7 +107,7 @@ func TestSpoofedIdentityIsRemovedInARealCaddy(t *testing.T) {
 		got := c.send(client, strings.NewReader(content+id), headers...)
 		seen := c.app.arrivals()
 		if got.status != 200 || len(seen) != 1 {
-			t.Fatalf("status %d, the app saw %d", got.status, len(seen))
+			t.Fatalf("status %d, the app received %d", got.status, len(seen))
 		}
 		for name, values := range seen[0].header {
 			if slices.Contains(values, "spoofed") {
@@ -124,7 +124,7 @@ func TestConnectionHeaderCannotRemoveOurHeaders(t *testing.T) {
 	c.send(client(t, "HTTP/1.1"), strings.NewReader(content), headers...)
 	seen := c.app.arrivals()
 	if len(seen) != 1 {
-		t.Fatalf("the app saw %d requests", len(seen))
+		t.Fatalf("the app received %d requests", len(seen))
 	}
 	for _, name := range []string{headerKey, headerUnsigned, headerID, "X-GitHub-Event"} {
 		if seen[0].header.Get(name) == "" {
@@ -143,7 +143,7 @@ func TestAppReceivesAllHeadersOfTheProvider(t *testing.T) {
 		c.send(client, strings.NewReader(content+id), headers...)
 		seen := c.app.arrivals()
 		if len(seen) != 1 || seen[0].method != "POST" || seen[0].uri != "/in?x=1" {
-			t.Fatalf("the app saw %+v", seen)
+			t.Fatalf("the app received %+v", seen)
 		}
 		for i := 0; i < len(headers); i += 2 {
 			if !slices.Contains(seen[0].header.Values(headers[i]), headers[i+1]) {

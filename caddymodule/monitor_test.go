@@ -73,7 +73,7 @@ func TestModeMonitorForwardsHandshakesWithoutIdentity(t *testing.T) {
 	meta := trial(t, `{"mode":"monitor","provider":{"name":"meta","secrets":[{"secret":"{env.`+secretVariable+`}"}],"verify_token":"{env.META_TOKEN}"}}`)
 	odd := trial(t, config("github", `"mode":"monitor"`))
 	odd.use(oddProvider{delivery: &signature.Delivery{Answer: &signature.Answer{Body: []byte("hi")}}})
-	for name, got := range map[string]Tried{
+	for name, got := range map[string]Result{
 		"meta":               meta.Send(httptest.NewRequest(http.MethodGet, "/?hub.mode=subscribe&hub.challenge=1&hub.verify_token=a+token", http.NoBody)),
 		"a handshake's body": odd.Send(request(content)),
 	} {

@@ -264,7 +264,7 @@ func TestInvariant01ExactlyTheVerifiedBytesReachTheApp(t *testing.T) {
 					got := c.send(client, io.MultiReader(strings.NewReader(id), reader), githubHeaders(id, id+body)...)
 					seen := c.app.arrivals()
 					if got.status != 200 || len(seen) != 1 {
-						t.Fatalf("status %d, the app saw %d requests", got.status, len(seen))
+						t.Fatalf("status %d, the app received %d requests", got.status, len(seen))
 					}
 					if a := seen[0]; a.body != id+body || a.length != int64(len(id+body)) || a.transferEncoding != nil {
 						t.Errorf("the app received %d bytes, Content-Length %d, Transfer-Encoding %v; %d bytes were sent", len(a.body), a.length, a.transferEncoding, len(id+body))
@@ -292,12 +292,12 @@ func TestInvariant01EmptyBodyIsVerifiedAndForwarded(t *testing.T) {
 		seen := c.app.arrivals()
 		if t.Name() == "TestInvariant01EmptyBodyIsVerifiedAndForwarded/HTTP/2" {
 			if got.status != 200 || len(seen) != 0 { // the same digest as the first
-				t.Errorf("status %d, the app saw %d", got.status, len(seen))
+				t.Errorf("status %d, the app received %d", got.status, len(seen))
 			}
 			return
 		}
 		if got.status != 200 || len(seen) != 1 || seen[0].body != "" || seen[0].length != 0 {
-			t.Errorf("status %d, the app saw %+v", got.status, seen)
+			t.Errorf("status %d, the app received %+v", got.status, seen)
 		}
 	})
 }
@@ -332,7 +332,7 @@ func TestInvariant01NeitherBodyNorIdentityReachesErrorRoutes(t *testing.T) {
 		c.send(client, onlyReader{strings.NewReader(content)}, githubHeaders(t.Name(), content)...)
 		seen := c.app.arrivals()
 		if len(seen) < 1 || seen[0].body != content {
-			t.Fatalf("the app saw %+v", seen)
+			t.Fatalf("the app received %+v", seen)
 		}
 		checkBare(t, seen[1:])
 	})
@@ -342,7 +342,7 @@ func TestInvariant01NeitherBodyNorIdentityReachesErrorRoutes(t *testing.T) {
 func checkBare(t *testing.T, seen []arrival) {
 	t.Helper()
 	if len(seen) != 1 {
-		t.Fatalf("the error route saw %d requests", len(seen))
+		t.Fatalf("the error route received %d requests", len(seen))
 	}
 	if seen[0].body != "" {
 		t.Errorf("the error route got the body %q", seen[0].body)

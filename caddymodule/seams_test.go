@@ -124,7 +124,7 @@ func TestObserversAreNotifiedOfEveryOutcome(t *testing.T) {
 		outcomes = append(outcomes, o.Outcome)
 	}
 	if !slices.Equal(outcomes, []Outcome{Verified, Duplicate, InvalidSignature}) || len(one.seen) != 1 {
-		t.Fatalf("one saw %d, two saw %v", len(one.seen), outcomes)
+		t.Fatalf("one observed %d, two observed %v", len(one.seen), outcomes)
 	}
 	first, last := two.seen[0], two.seen[2]
 	if first.Status != 201 || first.ID != "1" || first.Key == "" || first.Size != int64(len(content)) || first.Endpoint != "github" || first.Method != "POST" || first.URI != "/in" || first.Host == "" {

@@ -12,12 +12,12 @@ import (
 )
 
 // slowTransport is a handler between verify_webhook and reverse_proxy that delays
-// the transport: for some parcels, its reads block until a channel is closed. This
+// the transport: for some deliveries, its reads block until a channel is closed. This
 // simulates a transport whose goroutine is not scheduled for a while.
 type slowTransport struct {
 	t    *testing.T
-	slow map[string]*parcel
-	rest map[string]*parcel // checked, but not delayed
+	slow map[string]*markedDelivery
+	rest map[string]*markedDelivery // checked, but not delayed
 	gate chan struct{}
 	// again delays the bodies that the transport gets from GetBody for a retry,
 	// instead of the first bodies.
@@ -30,7 +30,7 @@ type slowTransport struct {
 	asked   int // how often GetBody was called
 }
 
-func newSlowTransport(t *testing.T, slow, rest []*parcel) *slowTransport {
+func newSlowTransport(t *testing.T, slow, rest []*markedDelivery) *slowTransport {
 	s := &slowTransport{t: t, slow: byID(slow), rest: byID(rest), gate: make(chan struct{})}
 	doBetween(t, s.serve)
 	return s
@@ -76,7 +76,7 @@ func (s *slowTransport) serve(w http.ResponseWriter, r *http.Request, next caddy
 
 // lend returns a body whose reads block until gate is closed. A nil gate does not
 // block.
-func (s *slowTransport) lend(body io.ReadCloser, p *parcel, gate <-chan struct{}) *late {
+func (s *slowTransport) lend(body io.ReadCloser, p *markedDelivery, gate <-chan struct{}) *late {
 	l := &late{ReadCloser: body, t: s.t, p: p, gate: gate, ended: make(chan struct{})}
 	if s.overtaken {
 		l.begun = make(chan struct{})
@@ -105,7 +105,7 @@ func (s *slowTransport) late() (late, others []*late) {
 type late struct {
 	io.ReadCloser
 	t    *testing.T
-	p    *parcel
+	p    *markedDelivery
 	gate <-chan struct{}
 	// If it is not nil, it is closed during the first read.
 	begun chan struct{}

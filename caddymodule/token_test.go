@@ -45,7 +45,7 @@ func TestTokenReachesNeitherAppNorErrorRouteNorFilteredLog(t *testing.T) {
 	c.send(client, strings.NewReader(content+" "), "X-Gitlab-Token", secret, "Idempotency-Key", "2")
 	seen := c.app.arrivals()
 	if len(seen) < 3 {
-		t.Fatalf("the app saw %d requests", len(seen))
+		t.Fatalf("the app received %d requests", len(seen))
 	}
 	for _, a := range seen {
 		if token := a.header.Get("X-Gitlab-Token"); token != "" {

@@ -209,7 +209,7 @@ func TestInvariant11RefusedDeliveryOfACopiedRequestDoesNotReachTheApp(t *testing
 					got := c.send(client(t, "HTTP/1.1"), body, headers...)
 					seen := c.app.arrivals()[before:]
 					if len(seen) != arrivals {
-						t.Errorf("length %s: the app saw %d requests, want %d: %+v", length, len(seen), arrivals, seen)
+						t.Errorf("length %s: the app received %d requests, want %d: %+v", length, len(seen), arrivals, seen)
 					}
 					for _, a := range seen {
 						if a.body != "" {

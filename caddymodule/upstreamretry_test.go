@@ -22,14 +22,14 @@ var lose = map[string]func(body io.Reader, size int) io.Reader{
 
 var failures = []string{"nothing", "half", "all"}
 
-// unfailing parcels reach the app on the first attempt.
+// unfailing deliveries reach the app on the first attempt.
 const unfailing = ""
 
-// failingApp closes the connection on the first attempt to send some parcels.
+// failingApp closes the connection on the first attempt to send some deliveries.
 type failingApp struct {
 	*bareApp
 	t       *testing.T
-	known   map[string]*parcel
+	known   map[string]*markedDelivery
 	failure map[string]string // by ID
 
 	mu       sync.Mutex
@@ -38,9 +38,9 @@ type failingApp struct {
 }
 
 func startFailingApp(t *testing.T, perFailure, size int) *failingApp {
-	a := &failingApp{t: t, known: make(map[string]*parcel), failure: make(map[string]string), attempts: make(map[string]int), handled: make(map[string]int)}
+	a := &failingApp{t: t, known: make(map[string]*markedDelivery), failure: make(map[string]string), attempts: make(map[string]int), handled: make(map[string]int)}
 	for _, failure := range append(failures, unfailing) {
-		for _, p := range newParcels(perFailure, size) {
+		for _, p := range newMarkedDeliveries(perFailure, size) {
 			a.known[p.id], a.failure[p.id] = p, failure
 		}
 	}
@@ -48,9 +48,9 @@ func startFailingApp(t *testing.T, perFailure, size int) *failingApp {
 	return a
 }
 
-// parcels returns the parcels with one of these failures.
-func (a *failingApp) parcels(failures ...string) []*parcel {
-	var some []*parcel
+// deliveries returns the deliveries with one of these failures.
+func (a *failingApp) deliveries(failures ...string) []*markedDelivery {
+	var some []*markedDelivery
 	for id, p := range a.known {
 		if slices.Contains(failures, a.failure[id]) {
 			some = append(some, p)
@@ -84,7 +84,7 @@ func (a *failingApp) take(r *bareRequest) bool {
 	return true
 }
 
-// counts returns how often a parcel was received, and how often it was handled.
+// counts returns how often a delivery was received, and how often it was handled.
 func (a *failingApp) counts(id string) (attempts, handled int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -122,12 +122,12 @@ const retriesOfPOST = `
 
 // If reverse_proxy buffers the body for retries, the app gets the whole body.
 func TestInvariant01ReverseProxyRetriesSendTheWholeBody(t *testing.T) {
-	for _, size := range parcelSizes {
+	for _, size := range bodySizes {
 		t.Run(strconv.Itoa(size>>10)+" KiB", func(t *testing.T) {
 			retries := countRetries(t)
 			app := startFailingApp(t, 8, size)
-			c := startCaddy(t, "", parcelSite(app.Addr().String()+" {"+retriesOfPOST+"request_buffers 4MiB\n}"))
-			c.postAll(client(t, "HTTP/1.1"), app.parcels(append(failures, unfailing)...), 8, 200)
+			c := startCaddy(t, "", proxySite(app.Addr().String()+" {"+retriesOfPOST+"request_buffers 4MiB\n}"))
+			c.postAll(client(t, "HTTP/1.1"), app.deliveries(append(failures, unfailing)...), 8, 200)
 			for id, failure := range app.failure {
 				want := 1
 				if failure == unfailing {
@@ -146,18 +146,18 @@ func TestInvariant01ReverseProxyRetriesSendTheWholeBody(t *testing.T) {
 // begun to read. For the others, the provider retries. The app must not receive an
 // incomplete body that looks complete.
 func TestInvariant01ReverseProxyRetriesNeverSendAPartialBody(t *testing.T) {
-	for _, size := range parcelSizes {
+	for _, size := range bodySizes {
 		t.Run(strconv.Itoa(size>>10)+" KiB", func(t *testing.T) {
 			retries := countRetries(t)
 			app := startFailingApp(t, 6, size)
-			c := startCaddy(t, "", parcelSite(freeAddress(t)+" "+app.Addr().String()+" {"+retriesOfPOST+"}"))
+			c := startCaddy(t, "", proxySite(freeAddress(t)+" "+app.Addr().String()+" {"+retriesOfPOST+"}"))
 			client := client(t, "HTTP/1.1")
-			lone := app.parcels(unfailing)[:2]
+			lone := app.deliveries(unfailing)[:2]
 			c.postUntil(client, lone, 1, 200)
 			if retries(lone[0].id)+retries(lone[1].id) == 0 {
 				t.Error("neither of two consecutive deliveries reached the upstream that refuses connections")
 			}
-			c.postUntil(client, app.parcels(append(failures, unfailing)...), 8, 200)
+			c.postUntil(client, app.deliveries(append(failures, unfailing)...), 8, 200)
 
 			for id, failure := range app.failure {
 				if _, handled := app.counts(id); handled != 1 {

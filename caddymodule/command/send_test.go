@@ -144,15 +144,15 @@ func TestGeneratedKeyIsPrintedToStandardError(t *testing.T) {
 func TestSignRejectsInvalidArguments(t *testing.T) {
 	t.Setenv("EMPTY_SECRET", "")
 	for name, args := range map[string][]string{
-		"another format":       {"github", "--as", "wget"},
-		"two mutations":        {"stripe", "--tamper", "--stale"},
-		"an unset variable":    {"github", "--secret", "env:NO_SUCH_VARIABLE_IS_SET"},
-		"an empty variable":    {"github", "--secret", "env:EMPTY_SECRET"},
-		"a missing file":   {"github", "--secret", "@no such file"},
-		"a missing body file":   {"github", "--body", "@no such file"},
-		"no provider":          {},
-		"an unrecognized secret":  {"standard-webhooks", "--secret", "whpk_AAAA"},
-		"an invalid key": {"standard-webhooks", "--secret", "not base64 !"},
+		"another format":         {"github", "--as", "wget"},
+		"two mutations":          {"stripe", "--tamper", "--stale"},
+		"an unset variable":      {"github", "--secret", "env:NO_SUCH_VARIABLE_IS_SET"},
+		"an empty variable":      {"github", "--secret", "env:EMPTY_SECRET"},
+		"a missing file":         {"github", "--secret", "@no such file"},
+		"a missing body file":    {"github", "--body", "@no such file"},
+		"no provider":            {},
+		"an unrecognized secret": {"standard-webhooks", "--secret", "whpk_AAAA"},
+		"an invalid key":         {"standard-webhooks", "--secret", "not base64 !"},
 	} {
 		if out, _, err := run(t, signCommand(), "", args...); err == nil {
 			t.Errorf("%s: printed %s", name, out)

@@ -13,7 +13,7 @@ import (
 // hostileTexts lists texts that an attacker can send as a name or value. The second
 // is within the limit for headers.
 var hostileTexts = map[string]string{
-	"control characters":     strings.Repeat("a\x01\x1b", 40_000),
+	"control characters":   strings.Repeat("a\x01\x1b", 40_000),
 	"within header limits": strings.Repeat("b", 60_000),
 }
 

@@ -85,12 +85,12 @@ func (v Vector) send(trial *dryrun.Endpoint) (Result, error) {
 	if tried.Outcome == string(caddymodule.Duplicate) {
 		result = Result{Status: http.StatusConflict, Reason: "a copy, which is not forwarded"}
 	}
-	result.Wrong = v.judge(result, &tried)
+	result.Wrong = v.mismatch(result, &tried)
 	return result, nil
 }
 
-// judge describes how the result differs from what is expected, or returns "".
-func (v Vector) judge(result Result, tried *dryrun.Result) string {
+// mismatch describes how the result differs from what is expected, or returns "".
+func (v Vector) mismatch(result Result, tried *dryrun.Result) string {
 	if result.Accepted != (v.Expect == "accept") {
 		return fmt.Sprintf("%s, but %s was expected", map[bool]string{true: "accepted", false: "refused: " + result.Reason}[result.Accepted], v.Expect)
 	}
@@ -104,7 +104,7 @@ func (v Vector) judge(result Result, tried *dryrun.Result) string {
 		return ""
 	}
 	if !tried.Reached || v.Answer != nil {
-		return v.judgeAnswer(tried)
+		return v.answerMismatch(tried)
 	}
 	if !bytes.Equal(tried.ReachedBody, v.Request.Body) {
 		return "the app received another body"
@@ -112,8 +112,8 @@ func (v Vector) judge(result Result, tried *dryrun.Result) string {
 	return ""
 }
 
-// judgeAnswer describes how the response to a handshake differs, or returns "".
-func (v Vector) judgeAnswer(tried *dryrun.Result) string {
+// answerMismatch describes how the response to a handshake differs, or returns "".
+func (v Vector) answerMismatch(tried *dryrun.Result) string {
 	want := v.Answer
 	if want == nil {
 		return "accepted, but it did not reach the app"

@@ -77,7 +77,7 @@ func TestModeMonitorDeliversVerifiedDeliveries(t *testing.T) {
 	s := start(t, strings.Replace(usualSite(""), secretVariable+"}", secretVariable+"} {\nmode monitor\n}", 1))
 	s.mustSend("1", 202)
 	if got := s.app.next(t); got.header.Get("Webhook-Verified-Outcome") != "verified" {
-		t.Errorf("the app got %v", got.header)
+		t.Errorf("the app received %v", got.header)
 	}
 	s.delivered("orders", 1)
 }
@@ -108,7 +108,7 @@ func TestFullQueueRefusesAndRetriesSucceed(t *testing.T) {
 				t.Fatalf("the provider got %d", resp.StatusCode)
 			}
 			if got := s.app.next(t); got.id() != "2" {
-				t.Errorf("the app got %s", got.id())
+				t.Errorf("the app received %s", got.id())
 			}
 			if len(s.logged("the webhook queue is full")) == 0 {
 				t.Error("the log does not report it")
@@ -129,7 +129,7 @@ func TestStoredDeliveryIsNotStoredTwice(t *testing.T) {
 	s.mustSend("1", 202)
 	s.mustSend("2", 202)
 	if got := s.app.next(t); got.id() != "2" {
-		t.Errorf("the app got %s again", got.id())
+		t.Errorf("the app received %s again", got.id())
 	}
 	s.delivered("orders", 2)
 }
@@ -170,7 +170,7 @@ func TestLargeBodyIsCompleteAndCanBeRetried(t *testing.T) {
 	}
 	for range 2 {
 		if got := s.app.next(t); got.body != d.body {
-			t.Errorf("the app got %d bytes, want %d", len(got.body), len(d.body))
+			t.Errorf("the app received %d bytes, want %d", len(got.body), len(d.body))
 		}
 	}
 	s.delivered("orders", 1)
@@ -182,7 +182,7 @@ func TestEmptyBodyIsDelivered(t *testing.T) {
 		t.Fatalf("the provider got %d", resp.StatusCode)
 	}
 	if got := s.app.next(t); got.body != "" || got.header.Get("Content-Length") != "0" {
-		t.Errorf("the app got %q, Content-Length %q", got.body, got.header.Get("Content-Length"))
+		t.Errorf("the app received %q, Content-Length %q", got.body, got.header.Get("Content-Length"))
 	}
 	s.delivered("orders", 1)
 }
@@ -209,7 +209,7 @@ func TestDeliverGetsTheRewrittenAndTheOriginalURI(t *testing.T) {
 	}
 	got := s.app.next(t)
 	if got.uri != "/app/in/x?a=b%20c" || got.header.Get("Original") != "POST-/hooks/in/x?a=b%20c" || got.header.Get("Names") != "orders-1-1-github" {
-		t.Errorf("the app got %s, original %q, names %q", got.uri, got.header.Get("Original"), got.header.Get("Names"))
+		t.Errorf("the app received %s, original %q, names %q", got.uri, got.header.Get("Original"), got.header.Get("Names"))
 	}
 }
 
@@ -227,7 +227,7 @@ func TestForgottenDeliveryIsDeliveredAgain(t *testing.T) {
 	s.load(strings.Replace(usualSite(""), secretVariable+"}", secretVariable+"} {\nreplay {\nstore memory another-of-"+t.Name()+"\n}\n}", 1))
 	s.mustSend("1", 202)
 	if got := s.app.next(t); got.id() != "1" {
-		t.Errorf("the app got %s", got.id())
+		t.Errorf("the app received %s", got.id())
 	}
 }
 

@@ -67,7 +67,7 @@ func TestAttemptsUseTheNextHandlerWithoutAListener(t *testing.T) {
 		}`)
 	s.mustSend("1", http.StatusAccepted)
 	if got := s.app.next(t); got.id() != "1" || !strings.Contains(got.body, "1") {
-		t.Errorf("the app got %+v", got)
+		t.Errorf("the app received %+v", got)
 	}
 	s.delivered("orders", 1)
 }
@@ -77,6 +77,6 @@ func TestRespondNextToTheQueueDoesNotRespond(t *testing.T) {
 	s := start(t, usualSite("")+"\nrespond 299")
 	s.mustSend("1", http.StatusAccepted)
 	if got := s.app.next(t); got.id() != "1" {
-		t.Errorf("the app got %+v", got)
+		t.Errorf("the app received %+v", got)
 	}
 }

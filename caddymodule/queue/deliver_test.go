@@ -27,7 +27,7 @@ func TestDeliveryIsAcceptedImmediatelyAndForwardedUnchanged(t *testing.T) {
 	}
 	got := s.app.next(t)
 	if got.method != "POST" || got.uri != d.path || got.host != s.address || got.body != d.body {
-		t.Errorf("the app got %s %s for %s: %s", got.method, got.uri, got.host, got.body)
+		t.Errorf("the app received %s %s for %s: %s", got.method, got.uri, got.host, got.body)
 	}
 	for name, want := range map[string]string{
 		"X-Custom": "a,b", "Content-Type": "application/json", "Content-Length": strconv.Itoa(len(d.body)),
@@ -37,7 +37,7 @@ func TestDeliveryIsAcceptedImmediatelyAndForwardedUnchanged(t *testing.T) {
 		"Via": "1.1 Caddy",
 	} {
 		if text := strings.Join(got.header[name], ","); text != want {
-			t.Errorf("%s: the app got %q, want %q", name, text, want)
+			t.Errorf("%s: the app received %q, want %q", name, text, want)
 		}
 	}
 	if key := got.header["Webhook-Verified-Key"]; len(key) != 1 || len(key[0]) < 20 {
@@ -53,7 +53,7 @@ func TestDeliveryIsAcceptedImmediatelyAndForwardedUnchanged(t *testing.T) {
 	s.mustSend("1", 200)
 	s.mustSend("2", 202)
 	if got := s.app.next(t); got.id() != "2" {
-		t.Errorf("the app got %s", got.id())
+		t.Errorf("the app received %s", got.id())
 	}
 }
 
@@ -73,7 +73,7 @@ func TestFailedDeliveryIsRetried(t *testing.T) {
 	for number := 2; number <= 3; number++ {
 		got := s.app.next(t)
 		if got.attempt() != strconv.Itoa(number) || got.body != first.body || got.header.Get("Webhook-Verified-Key") != first.header.Get("Webhook-Verified-Key") {
-			t.Errorf("attempt %d: the app got %s, key %s, %s", number, got.attempt(), got.header.Get("Webhook-Verified-Key"), got.body)
+			t.Errorf("attempt %d: the app received %s, key %s, %s", number, got.attempt(), got.header.Get("Webhook-Verified-Key"), got.body)
 		}
 	}
 	s.delivered("orders", 1)

@@ -314,6 +314,6 @@ func TestForgettingADeliveryAppliesToTheQueueToo(t *testing.T) {
 		waitFor(t, "the gate to remember it again", func() bool { return test.send() == 200 })
 	}
 	if n := len(s.app.arrivals); n != 0 {
-		t.Errorf("the app got %d more", n)
+		t.Errorf("the app received %d more", n)
 	}
 }

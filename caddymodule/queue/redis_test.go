@@ -66,7 +66,7 @@ func TestAttemptsOfACrashedInstanceAreDelivered(t *testing.T) {
 	s.app = restarted(t, s.app)
 	s.load(usualSite(""))
 	if got := s.app.next(t); got.id() != "1" {
-		t.Errorf("the app got %s", got.id())
+		t.Errorf("the app received %s", got.id())
 	}
 	s.delivered("orders", 1)
 }

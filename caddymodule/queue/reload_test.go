@@ -273,7 +273,7 @@ func TestAppSeesThatADeliveryUsedTLS(t *testing.T) {
 	s.mustSend("1", 202)
 	got := s.app.next(t)
 	if got.header.Get("X-Forwarded-Proto") != "https" || got.header.Get("X-Forwarded-Host") != s.address || got.header.Get("Early-Data") != "" {
-		t.Errorf("the app got %v", got.header)
+		t.Errorf("the app received %v", got.header)
 	}
 }
 

@@ -20,7 +20,7 @@ func TestPanicInDeliverIsAFailure(t *testing.T) {
 	s := start(t, strings.Replace(usualSite(""), "reverse_proxy APP", "route {\ntest_panics\nreverse_proxy APP\n}", 1))
 	s.mustSend("1", 202)
 	if got := s.app.next(t); got.attempt() != "2" || got.body != event("1").body {
-		t.Errorf("the app got attempt %s of %q", got.attempt(), got.body)
+		t.Errorf("the app received attempt %s of %q", got.attempt(), got.body)
 	}
 	s.delivered("orders", 1)
 	if lines := s.logged("a handler in deliver panicked"); len(lines) != 1 || !strings.Contains(lines[0]["stack"].(string), "panics") {
@@ -125,7 +125,7 @@ func TestTraceContextOfTheProviderReachesTheApp(t *testing.T) {
 	d.header = http.Header{"Traceparent": {trace}}
 	s.send(d)
 	if got := s.app.next(t); got.header.Get("Traceparent") != trace {
-		t.Errorf("the app got %q", got.header.Get("Traceparent"))
+		t.Errorf("the app received %q", got.header.Get("Traceparent"))
 	}
 }
 

@@ -22,7 +22,7 @@ func TestWhenTheAppRespondsTheProviderGetsItsResponse(t *testing.T) {
 			t.Errorf("the provider got %d %v, want the app's %d", resp.StatusCode, resp.Header, status)
 		}
 		if got := s.app.next(t); got.attempt() != "1" || got.header.Get("Webhook-Verified-Received") == "" || got.body != event("1").body {
-			t.Errorf("the app got %v", got)
+			t.Errorf("the app received %v", got)
 		}
 		if stats, err := s.opened().Stats(t.Context(), "orders"); err != nil || stats != (durable.Stats{}) {
 			t.Errorf("the queue contains %+v, %v", stats, err)
@@ -60,7 +60,7 @@ func TestDeliveriesThatTheAppRejectsAreStored(t *testing.T) {
 			}
 			s.app.answers(nil)
 			if got := s.app.next(t); got.attempt() != test.attempt || got.body != event("1").body {
-				t.Errorf("the app got attempt %s of %q", got.attempt(), got.body)
+				t.Errorf("the app received attempt %s of %q", got.attempt(), got.body)
 			}
 			s.delivered("orders", 1)
 			s.mustSend("1", 200) // a duplicate
