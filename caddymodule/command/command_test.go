@@ -61,7 +61,7 @@ func TestProvidersCommand(t *testing.T) {
 	if err := describeProvider(&one, "mailgun"); err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"verify_webhook mailgun {env.MAILGUN_SECRET}", "HTTP webhook signing key", "another event", "documentation.mailgun.com"} {
+	for _, text := range []string{"verify_webhook mailgun {env.MAILGUN_SECRET}", "HTTP webhook signing key", "replace the event or mail", "documentation.mailgun.com"} {
 		if !strings.Contains(one.String(), text) {
 			t.Errorf("the description of mailgun is missing %q:\n%s", text, one.String())
 		}
