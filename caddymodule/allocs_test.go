@@ -16,7 +16,7 @@ func TestHandlerMakesTwelveAllocations(t *testing.T) {
 		const warmUp, runs = 1 << 14, 1000
 		send := newDeliveries(warmUp+runs+1).sender(t, h) // AllocsPerRun calls it once before it counts
 		for range warmUp {
-			send() // the store's tables grow to their size
+			send() // let the store's tables grow
 		}
 		defer debug.SetGCPercent(debug.SetGCPercent(-1))
 		return testing.AllocsPerRun(runs, send)

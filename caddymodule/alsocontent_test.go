@@ -10,8 +10,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// TestSignedIDAndItsContentBothBlock: a provider resends an event under another
-// signed ID, and the content alone does not authenticate it.
+// A provider resends an event with another signed ID, and its content alone does
+// not authenticate it.
 func TestSignedIDAndItsContentBothBlock(t *testing.T) {
 	keys := func(id, digest string) (replay.Keys, replay.Key) {
 		d := &delivery{verified: &signature.Delivery{ID: id, IDSigned: true, AlsoContent: true, Matches: []signature.Match{{Digest: []byte(digest)}}}}

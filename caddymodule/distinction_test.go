@@ -42,7 +42,7 @@ func acmeDelivery(secret, id, body string, headers ...string) *http.Request {
 	return request(body, headers...)
 }
 
-// Each row is a row of the table "Telling deliveries apart" of the docs, or a
+// Each row is a row of the table "Telling deliveries apart" in the docs, or a
 // sentence below it: a sequence of requests and their outcomes.
 func TestDistinguishingDeliveries(t *testing.T) {
 	type sent struct {
@@ -157,7 +157,7 @@ func TestHeadersThatVaryArePartOfTheContent(t *testing.T) {
 	send(Verified, "X-Acme-Topic", "updated")
 	send(Duplicate, "X-Acme-Topic", "created", "X-Other", "1")
 	send(Verified, "X-Acme-Topic", "created", "X-Acme-Shop", "one")
-	// Values cannot be moved from one header to another, or split.
+	// Moving values to another header or splitting them changes the content.
 	send(Verified, "X-Acme-Shop", "created")
 	send(Verified, "X-Acme-Topic", "cre", "X-Acme-Topic", "ated")
 	send(Verified)
@@ -200,7 +200,7 @@ func rotatingConfig(more, handler string, secrets ...string) string {
 	return strings.Replace(acme(more, handler), `{"secret":"{env.`+secretVariable+`}"}`, strings.Join(list, ","), 1)
 }
 
-// A retry that is signed with another of the configured secrets is still a
+// A retry that is signed with another configured secret is still a
 // retry, and the app's key does not change while the secrets overlap.
 func TestRetriesAreRecognizedDuringRotation(t *testing.T) {
 	for name, more := range map[string]string{
@@ -233,7 +233,7 @@ func TestRetriesAreRecognizedDuringRotation(t *testing.T) {
 			}
 			key(during, "new secret", other, Verified)
 			key(during, "old secret", other, Duplicate)
-			key(after, "new secret", other, Duplicate) // handled while both were there
+			key(after, "new secret", other, Duplicate) // handled while both secrets were configured
 		})
 	}
 }

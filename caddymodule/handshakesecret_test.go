@@ -229,17 +229,17 @@ func TestHandshakeSecretsExpireAfterAnHour(t *testing.T) {
 		}
 	}
 	if k.accepts("a", start.Add(10*time.Minute)) || k.accepts("a", start) {
-		t.Error("it is still accepted, or again")
+		t.Error("the handshake is still accepted")
 	}
 	for i := range 2 * maxHandshakeSecretsOfAll {
 		k.keep(secret(fmt.Sprint("endpoint", i), "1", start))
 	}
 	if got := len(k.list("", start)); got != maxHandshakeSecretsOfAll {
-		t.Errorf("%d are kept of all endpoints", got)
+		t.Errorf("%d secrets are stored for all endpoints", got)
 	}
 }
 
-// TestURLCheckIsAnsweredWithoutABody over both protocols.
+// TestURLCheckIsAnsweredWithoutABody uses both protocols.
 func TestURLCheckIsAnsweredWithoutABody(t *testing.T) {
 	t.Setenv("CHECK_SECRET", "a-client-secret-of-intercom")
 	c := startCaddy(t, "", firstSecretSite("intercom", "secret {env.CHECK_SECRET}"))
@@ -260,11 +260,11 @@ func TestURLCheckIsAnsweredWithoutABody(t *testing.T) {
 		}
 	})
 	if !strings.Contains(c.logged(), `"outcome":"handshake"`) {
-		t.Error("the log does not say that it was a handshake")
+		t.Error("the log does not report a handshake")
 	}
 }
 
-// TestForwardedHandshakeNamesTheOption that has it answered here.
+// The log must name the option with which the gate answers the handshake.
 func TestForwardedHandshakeNamesTheOption(t *testing.T) {
 	stamp := fmt.Sprint(present.Unix())
 	validate := func() *http.Request {
@@ -285,7 +285,7 @@ func TestForwardedHandshakeNamesTheOption(t *testing.T) {
 	}
 }
 
-// TestModeMonitorKeepsTheSecretOfAHandshake and forwards the request as always.
+// The request is also forwarded.
 func TestModeMonitorKeepsTheSecretOfAHandshake(t *testing.T) {
 	b := trial(t, `{"mode":"monitor","provider":{"name":"asana","accept_handshake":true}}`)
 	got := b.Send(request("", "X-Hook-Secret", "abc"))
@@ -293,11 +293,11 @@ func TestModeMonitorKeepsTheSecretOfAHandshake(t *testing.T) {
 		t.Errorf("reached %t, outcome %s", got.Reached, got.ReachedHeader.Get(headerOutcome))
 	}
 	if found := b.handler.handshakes.list("", present); len(found) != 1 || found[0].Secret != "abc" {
-		t.Errorf("kept are %+v", found)
+		t.Errorf("stored secrets: %+v", found)
 	}
 }
 
-// TestAcceptHandshakeIsLoggedAtStart of every config that does.
+// Each config that accepts handshakes logs it.
 func TestAcceptHandshakeIsLoggedAtStart(t *testing.T) {
 	for options, want := range map[string]string{
 		`{"provider":{"name":"notion","accept_handshake":true}}`:                                     "no secret is configured",

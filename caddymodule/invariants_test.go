@@ -262,7 +262,7 @@ func TestInvariant09TotalSizeOfBodiesIsBounded(t *testing.T) {
 
 func TestInvariant09FullStoreRefusesAndForgetsNothing(t *testing.T) {
 	b := trial(t, config("github", `"replay":{"store":{"type":"memory","name":"full","max_entries":2}}`))
-	b.expect(t, github("1", content), Verified, 200) // two keys
+	b.expect(t, github("1", content), Verified, 200) // stores two keys
 	b.expect(t, github("2", content+"2"), StoreUnavailable, 503)
 	b.expect(t, github("1", content), Duplicate, 200)
 	b.expect(t, github("3", content), Replayed, 200)

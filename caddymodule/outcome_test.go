@@ -325,7 +325,7 @@ func TestEveryOutcomeHasTheStatusOfItsCause(t *testing.T) {
 	}
 }
 
-// TestFailuresThatARetryCanFixAreNever4xx repeats every delivery that got a 4xx
+// TestFailuresThatARetryCanFixAreNever4xx retries each delivery that got a 4xx
 // to an endpoint that has no internal error, over a connection that does not
 // break.
 func TestFailuresThatARetryCanFixAreNever4xx(t *testing.T) {

@@ -60,7 +60,7 @@ type endpoint struct {
 	} `json:"secrets"`
 }
 
-// endpoint returns the zero value if the provider is not an object.
+// endpoint decodes the provider. It returns the zero value if the provider is not an object.
 func (v Vector) endpoint() endpoint {
 	var e endpoint
 	_ = json.Unmarshal(v.Provider, &e) // the handler reports further errors

@@ -180,7 +180,7 @@ func (c *cause) signRequest(t *testing.T, r *signature.Request, options string) 
 		return
 	}
 	secret, err := signature.NewSecret(c.sender, c.label)
-	if err != nil { // with white space, which a sender may sign with
+	if err != nil { // a secret with white space, as the sender uses it
 		scheme.Key = signature.KeyFormat{Encoding: "hex"}
 		if secret, err = signature.NewSecret(fmt.Sprintf("%x", c.sender), c.label); err != nil {
 			t.Fatal(err)

@@ -92,7 +92,7 @@ func stripe(t *testing.T, secret string) *capture.Request {
 	return send(t, "stripe", "", secret, hook, stripeEvent)
 }
 
-// body returns the request with another body.
+// body returns a copy of the request with another body.
 func body(r *capture.Request, body []byte) *capture.Request {
 	r.Body = body
 	return r
