@@ -12,12 +12,12 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-var update = flag.Bool("update", false, "write what comes out into the golden files")
+var update = flag.Bool("update", false, "write the results to the golden files")
 
 const separator = "----------\n"
 
-// eachGolden runs a test for every golden file: a Caddyfile, a line, and what
-// should come of it: JSON, or an error.
+// eachGolden runs a test for each golden file: a Caddyfile, a separator line, and
+// the expected JSON or error.
 func eachGolden(t *testing.T, folder string, result func(caddyfile string) string) {
 	files, err := filepath.Glob(filepath.Join("testdata", folder, "*.caddyfiletest"))
 	if err != nil || len(files) == 0 {
@@ -44,7 +44,7 @@ func eachGolden(t *testing.T, folder string, result func(caddyfile string) strin
 	}
 }
 
-func TestCaddyfilesBecomeTheirJSONOrAnErrorThatNamesTheLine(t *testing.T) {
+func TestCaddyfilesAdaptToJSONOrAnErrorWithTheLine(t *testing.T) {
 	eachGolden(t, "adapt", func(caddyfile string) string {
 		config, err := adapt(caddyfile)
 		if err != nil {
@@ -58,22 +58,22 @@ func TestCaddyfilesBecomeTheirJSONOrAnErrorThatNamesTheLine(t *testing.T) {
 	})
 }
 
-func TestConfigsThatCannotWorkAreRefusedWithWhatToWrite(t *testing.T) {
+func TestInvalidConfigsAreRejectedWithAFix(t *testing.T) {
 	t.Setenv("WEBHOOK_EMPTY", "")
 	t.Setenv("WEBHOOK_SECRET", secret)
 	t.Setenv("WEBHOOK_SPACE", secret+" ")
 	eachGolden(t, "provision", func(caddyfile string) string {
 		config, err := adapt(caddyfile)
 		if err != nil {
-			t.Errorf("the mistake shows before provisioning: %v", err)
+			t.Errorf("error before provisioning: %v", err)
 			return ""
 		}
 		return validate(t, config)
 	})
 }
 
-// validate provisions a config, as `caddy validate` does, and returns what our
-// part of the error says.
+// validate provisions a config, as `caddy validate` does, and returns our part
+// of the error.
 func validate(t *testing.T, config []byte) string {
 	t.Helper()
 	c := new(caddy.Config)
@@ -92,7 +92,7 @@ func validate(t *testing.T, config []byte) string {
 	return ours
 }
 
-func TestJSONThatCannotWorkIsRefused(t *testing.T) {
+func TestInvalidJSONConfigsAreRejected(t *testing.T) {
 	for options, want := range map[string]string{
 		`"max_body":-1`:     "max_body -1 is negative",
 		`"body_timeout":-1`: "negative", `"app_timeout":-1`: "negative",
@@ -116,7 +116,7 @@ func TestJSONThatCannotWorkIsRefused(t *testing.T) {
 			t.Errorf("%s: %v; want %q", options, err, want)
 		}
 	}
-	for _, bad := range []string{`{}`, `{"provider":{}}`, `{"provider":{"name":"nobody"}}`, `{"provider":{"name":"github"}}`, `[]`, ``} {
+	for _, bad := range []string{`{}`, `{"provider":{}}`, `{"provider":{"name":"unknown"}}`, `{"provider":{"name":"github"}}`, `[]`, ``} {
 		trial, err := OpenTrial(quietly(t), []byte(bad), nil)
 		if err == nil {
 			trial.Close()

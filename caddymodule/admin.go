@@ -24,17 +24,17 @@ const (
 	AdminSeenPath   = "/verify_webhook/seen"
 )
 
-// maxAdminBody bounds what the admin API reads.
+// maxAdminBody is the maximum size of a request body in bytes.
 const maxAdminBody = 1 << 16
 
-// startedApps are the apps of running configs. During a reload there are two;
-// one that fails to start goes away again.
+// startedApps holds the apps of running configs. During a reload there are two;
+// an app that fails to start is removed.
 type startedApps struct {
 	mu  sync.Mutex
 	all []*App
 }
 
-// apps is where the admin API, which Caddy starts before any app, finds them.
+// apps is used by the admin API, which Caddy starts before any app.
 var apps startedApps
 
 func (s *startedApps) started(a *App) {
@@ -49,7 +49,7 @@ func (s *startedApps) stopped(a *App) {
 	s.all = slices.DeleteFunc(s.all, func(other *App) bool { return other == a })
 }
 
-// latest returns the app that started last, nil if there is none.
+// latest returns the app that started last, or nil if there is none.
 func (s *startedApps) latest() *App {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,15 +59,15 @@ func (s *startedApps) latest() *App {
 	return s.all[len(s.all)-1]
 }
 
-// secretsOf returns the secrets that an endpoint accepts at this moment.
+// secretsOf returns the secrets that an endpoint currently accepts.
 func (a *App) secretsOf(h *Handler) []signature.Identity {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.secrets[h])
 }
 
-// endpointsOf returns the endpoints of a provider, or the one of that name, and
-// the names that there are.
+// endpointsOf returns the endpoints whose provider or name is name, and all
+// known names.
 func (a *App) endpointsOf(name string) (found []*Handler, known []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -83,14 +83,14 @@ func (a *App) endpointsOf(name string) (found []*Handler, known []string) {
 	return found, slices.Compact(known)
 }
 
-// adminAPI serves endpoints to look up deliveries, to let them be handled again,
-// and to set up webhooks. It is what `caddy verify-webhook seen`, `forget` and
-// `handshakes` use.
+// adminAPI serves endpoints to look up deliveries, to allow their redelivery,
+// and to set up webhooks. The commands `caddy verify-webhook seen`, `forget`
+// and `handshakes` use it.
 //
 // Method and path | Description
 // ----------------|------------
 // `GET /verify_webhook/seen?provider=<name>&id=<id>` | Return whether a delivery was handled
-// `POST /verify_webhook/forget` | Let a delivery be handled again; the body is JSON with `provider` and `id`
+// `POST /verify_webhook/forget` | Allow one redelivery; the body is JSON with `provider` and `id`
 // `GET /verify_webhook/outcomes` | Return the outcomes of recent deliveries
 // `GET /verify_webhook/handshakes?provider=<name>` | List the secrets that providers sent in handshakes
 // `POST /verify_webhook/handshakes?provider=<name>` | Accept handshakes for a limited time
@@ -112,38 +112,38 @@ func (*adminAPI) Routes() []caddy.AdminRoute {
 	}
 }
 
-// adminQuestion is what the admin API is asked.
-type adminQuestion struct {
+// adminQuery is a query to the admin API.
+type adminQuery struct {
 	// Provider is the name of a provider or of an endpoint.
 	Provider string `json:"provider"`
 	ID       string `json:"id"`
 }
 
-// serveSeen answers GET with the query parameters provider and id.
+// serveSeen handles GET with the query parameters provider and id.
 func serveSeen(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet {
 		return wrongMethod(w, http.MethodGet)
 	}
 	query := r.URL.Query()
-	return answerAdmin(w, r, adminQuestion{query.Get("provider"), query.Get("id")}, (*Handler).seen)
+	return runAdminQuery(w, r, adminQuery{query.Get("provider"), query.Get("id")}, (*Handler).seen)
 }
 
-// serveForget answers POST with a JSON object of provider and id.
+// serveForget handles POST with a JSON object of provider and id.
 func serveForget(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost {
 		return wrongMethod(w, http.MethodPost)
 	}
-	var q adminQuestion
+	var q adminQuery
 	in := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAdminBody))
 	in.DisallowUnknownFields()
 	if err := in.Decode(&q); err != nil {
 		return adminError(http.StatusBadRequest, fmt.Errorf("reading the request: %w", err))
 	}
-	return answerAdmin(w, r, q, (*Handler).forgetOnPurpose)
+	return runAdminQuery(w, r, q, (*Handler).forgetOnPurpose)
 }
 
-// answerAdmin asks every endpoint that is meant.
-func answerAdmin(w http.ResponseWriter, r *http.Request, q adminQuestion, ask func(*Handler, context.Context, string) ([]DeliveryStatus, error)) error {
+// runAdminQuery runs a query on each matching endpoint and writes the results.
+func runAdminQuery(w http.ResponseWriter, r *http.Request, q adminQuery, ask func(*Handler, context.Context, string) ([]DeliveryStatus, error)) error {
 	if q.Provider == "" || q.ID == "" {
 		return adminError(http.StatusBadRequest, errors.New("provider and id must not be empty"))
 	}
@@ -162,23 +162,24 @@ func answerAdmin(w http.ResponseWriter, r *http.Request, q adminQuestion, ask fu
 		if !h.facts().Traits.HasID {
 			continue
 		}
-		statuses, err := h.askOpen(ctx, q.ID, ask)
+		statuses, err := h.queryOpen(ctx, q.ID, ask)
 		if errors.Is(err, errors.ErrUnsupported) {
 			return adminError(http.StatusNotImplemented, fmt.Errorf("%s: %w", h.endpointName(), err))
 		}
 		if err != nil {
-			return adminError(http.StatusServiceUnavailable, fmt.Errorf("asking the replay store of %s: %w", h.endpointName(), err))
+			return adminError(http.StatusServiceUnavailable, fmt.Errorf("querying the replay store of %s: %w", h.endpointName(), err))
 		}
 		all = append(all, statuses...)
 	}
 	if len(all) == 0 {
-		return adminError(http.StatusBadRequest, fmt.Errorf("deliveries of %s carry no ID: they are known by their content only", q.Provider))
+		return adminError(http.StatusBadRequest, fmt.Errorf("deliveries of %s have no ID: they are identified by their content", q.Provider))
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(all)
 }
 
-// suggestion says what may be meant by a misspelt name, empty if nothing is near.
+// suggestion returns ", did you mean …?" for a misspelled name, or "" if no
+// known name is similar.
 func suggestion(name string, known []string) string {
 	if near := option.Nearest(strings.ToLower(name), known); near != "" {
 		return ", did you mean " + near + "?"
@@ -186,8 +187,8 @@ func suggestion(name string, known []string) string {
 	return ""
 }
 
-// askOpen asks an endpoint whose store stays open meanwhile.
-func (h *Handler) askOpen(ctx context.Context, id string, ask func(*Handler, context.Context, string) ([]DeliveryStatus, error)) ([]DeliveryStatus, error) {
+// queryOpen runs a query on an endpoint and keeps its store open meanwhile.
+func (h *Handler) queryOpen(ctx context.Context, id string, ask func(*Handler, context.Context, string) ([]DeliveryStatus, error)) ([]DeliveryStatus, error) {
 	if err := h.shared.use(ctx); err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/redisserver"
 )
 
-// operator speaks to the admin API of the Caddy of this process.
+// operator is a client of the admin API of the Caddy in this process.
 type operator struct {
 	t     *testing.T
 	admin string
@@ -62,12 +62,12 @@ func (o operator) forget(provider, id string, forgotten bool) {
 	}
 }
 
-// deliver sends a delivery of GitHub; its body is its own.
+// deliver sends a GitHub delivery with its own body.
 func (c *realCaddy) deliver(id, body string, status, reached int) {
 	c.t.Helper()
 	got := c.send(client(c.t, "HTTP/1.1"), strings.NewReader(body), githubHeaders(id, body)...)
 	if seen := c.app.arrivals(); got.status != status || len(seen) != reached {
-		c.t.Errorf("%s: status %d, the app saw %d; want %d, %d", id, got.status, len(seen), status, reached)
+		c.t.Errorf("%s: status %d, the app received %d; want %d, %d", id, got.status, len(seen), status, reached)
 	}
 }
 
@@ -76,7 +76,7 @@ func startWithAdmin(t *testing.T, site string) (*realCaddy, operator) {
 	return startCaddy(t, "admin "+admin, site), operator{t, admin}
 }
 
-// siteWith is an endpoint in front of the app, with a store.
+// siteWith returns the config of an endpoint with a store, in front of the app.
 func siteWith(store string) string {
 	return fmt.Sprintf(`verify_webhook github {env.%s} {
 		replay {
@@ -86,7 +86,7 @@ func siteWith(store string) string {
 	reverse_proxy APP`, secretVariable, store)
 }
 
-// overStores runs a test with each store; store is what siteWith takes.
+// overStores runs a test with each store; store is an argument for siteWith.
 func overStores(t *testing.T, test func(t *testing.T, store string)) {
 	t.Run("memory", func(t *testing.T) { test(t, "memory STORE") })
 	t.Run("file", func(t *testing.T) { test(t, "file "+t.TempDir()+"/a.db") })
@@ -97,7 +97,7 @@ func overStores(t *testing.T, test func(t *testing.T, store string)) {
 	})
 }
 
-func TestADeliveryThatIsForgottenIsAcceptedOnceMore(t *testing.T) {
+func TestForgottenDeliveryIsAcceptedOnce(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
 		c, o := startWithAdmin(t, siteWith(store))
 		o.seen("github", "1", "free")
@@ -108,21 +108,21 @@ func TestADeliveryThatIsForgottenIsAcceptedOnceMore(t *testing.T) {
 		o.forget("github", "1", true)
 		o.seen("github", "1", "free")
 
-		c.deliver("9", "one", 200, 0) // the pass is for the very ID
+		c.deliver("9", "one", 200, 0) // the pass is for this ID only
 		c.deliver("1", "one", 200, 1)
-		c.deliver("1", "one", 200, 0) // and for once
+		c.deliver("1", "one", 200, 0) // and for one delivery
 		c.deliver("9", "one", 200, 0)
-		c.deliver("2", "two", 200, 0) // others are untouched
+		c.deliver("2", "two", 200, 0) // other deliveries are not affected
 		o.seen("github", "1", "handled")
 
-		o.forget("github", "1", true) // again, and again once
+		o.forget("github", "1", true) // a second pass, also for one delivery
 		o.forget("github", "1", false)
 		c.deliver("1", "one", 200, 1)
 		c.deliver("1", "one", 200, 0)
 	})
 }
 
-func TestOfManyCopiesOfAForgottenDeliveryOneReachesTheApp(t *testing.T) {
+func TestOneOfManyCopiesOfAForgottenDeliveryReachesTheApp(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
 		c, o := startWithAdmin(t, siteWith(store))
 		c.deliver("1", "one", 200, 1)
@@ -140,13 +140,13 @@ func TestOfManyCopiesOfAForgottenDeliveryOneReachesTheApp(t *testing.T) {
 			}
 			wg.Wait()
 			if seen := c.app.arrivals(); len(seen) != 1 || good.Load() != 50 {
-				t.Errorf("the app saw %d, %d of 50 had success", len(seen), good.Load())
+				t.Errorf("the app received %d, %d of 50 had success", len(seen), good.Load())
 			}
 		}
 	})
 }
 
-func TestAForgottenDeliveryOnWhichTheAppFailsMayComeAgain(t *testing.T) {
+func TestForgottenDeliveryCanBeRetriedIfTheAppFails(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
 		c, o := startWithAdmin(t, siteWith(store))
 		c.deliver("1", "one", 200, 1)
@@ -159,7 +159,7 @@ func TestAForgottenDeliveryOnWhichTheAppFailsMayComeAgain(t *testing.T) {
 	})
 }
 
-func TestForgettingAnIDThatWasNotHandledGivesNoPass(t *testing.T) {
+func TestForgettingAnUnhandledIDGrantsNoPass(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
 		c, o := startWithAdmin(t, siteWith(store))
 		c.deliver("1", "one", 200, 1)
@@ -168,7 +168,7 @@ func TestForgettingAnIDThatWasNotHandledGivesNoPass(t *testing.T) {
 	})
 }
 
-func TestTheAdminAPISaysWhatIsWrong(t *testing.T) {
+func TestAdminAPIErrors(t *testing.T) {
 	c, o := startWithAdmin(t, siteWith("memory STORE"))
 	for _, q := range []struct {
 		method, path, body string
@@ -189,7 +189,7 @@ func TestTheAdminAPISaysWhatIsWrong(t *testing.T) {
 		}
 	}
 
-	// A config that fails to start does not take the place of the one that runs.
+	// A config that fails to start does not replace the running one.
 	config, err := adapt(c.caddyfile("admin "+o.admin, siteWith("memory STORE")+"\nverify_webhook github {env."+secretVariable+"}"))
 	if err != nil {
 		t.Fatal(err)

@@ -9,20 +9,20 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// The race detector makes pools forget at random, so it cannot be on here; so
-// does the garbage collector.
-func TestTheHandlerCostsTwelveAllocations(t *testing.T) {
+// The race detector and the garbage collector drop pooled objects at random, so
+// this test runs without both.
+func TestHandlerMakesTwelveAllocations(t *testing.T) {
 	allocations := func(h caddyhttp.MiddlewareHandler) float64 {
 		const warmUp, runs = 1 << 14, 1000
-		send := newDeliveries(warmUp+runs+1).sender(t, h) // AllocsPerRun sends one before it counts
+		send := newDeliveries(warmUp+runs+1).sender(t, h) // AllocsPerRun calls it once before it counts
 		for range warmUp {
-			send() // the store's tables grow to their size
+			send() // let the store's tables grow
 		}
 		defer debug.SetGCPercent(debug.SetGCPercent(-1))
 		return testing.AllocsPerRun(runs, send)
 	}
 	whole, nothing := allocations(trial(t, config("github", "")).handler), allocations(nothing{})
 	if got := whole - nothing; got > 12 {
-		t.Errorf("%v allocations above a handler that does nothing", got)
+		t.Errorf("%v allocations more than a handler that does nothing", got)
 	}
 }

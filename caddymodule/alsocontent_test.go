@@ -10,9 +10,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// TestASignedIDAndItsContentBothBlock: a provider resends an event under another
-// signed ID, and the content alone does not authenticate it.
-func TestASignedIDAndItsContentBothBlock(t *testing.T) {
+// A provider resends an event with another signed ID, and its content alone does
+// not authenticate it.
+func TestSignedIDAndItsContentBothBlock(t *testing.T) {
 	keys := func(id, digest string) (replay.Keys, replay.Key) {
 		d := &delivery{verified: &signature.Delivery{ID: id, IDSigned: true, AlsoContent: true, Matches: []signature.Match{{Digest: []byte(digest)}}}}
 		d.deriveKeys(&Handler{})
@@ -33,11 +33,12 @@ func TestASignedIDAndItsContentBothBlock(t *testing.T) {
 		}
 	}
 	if _, retry := keys("t2", "a"); retry != key {
-		t.Error("the retry has another key for the app")
+		t.Error("the retry has a different key for the app")
 	}
 }
 
-// resending is a provider whose content identifies a delivery beside its signed ID.
+// resending is a provider whose deliveries are identified by their content and
+// by a signed ID.
 type resending struct{ provider.Provider }
 
 func (p resending) Facts() provider.Facts {

@@ -22,12 +22,11 @@ const (
 	appID = "verify_webhook"
 	// StoreNamespace is the Caddy namespace of the replay stores.
 	StoreNamespace = "http.verify_webhook.stores"
-	// defaultStore is loaded where the config names none.
+	// defaultStore is loaded if the config names none.
 	defaultStore = StoreNamespace + ".file"
-	// QueueNamespace is the Caddy namespace of what stores the deliveries of
-	// `webhook_queue`.
+	// QueueNamespace is the Caddy namespace of the stores of `webhook_queue`.
 	QueueNamespace = "http.verify_webhook.queues"
-	// defaultQueue is loaded where the config names none.
+	// defaultQueue is loaded if the config names none.
 	defaultQueue = QueueNamespace + ".file"
 
 	defaultBodyMemory = 256 << 20
@@ -36,7 +35,7 @@ const (
 
 func init() { caddy.RegisterModule(new(App)) }
 
-// App configures what all `verify_webhook` endpoints of a config share: the
+// App contains the settings that all `verify_webhook` endpoints of a config share: the
 // default replay store, the store of queues, and how much memory and disk the
 // bodies in flight can use.
 //
@@ -68,10 +67,10 @@ type App struct {
 
 	ctx    caddy.Context
 	budget *body.Budget
-	store  *configStore // the default one, nil until an endpoint needs it
+	store  *configStore // the default store, nil until an endpoint needs it
 	queue  any          // the module of QueueRaw, nil until a handler needs it
 
-	mu        sync.Mutex // metrics may be asked for while handlers are added
+	mu        sync.Mutex // metrics can be collected while handlers are added
 	endpoints []*Handler
 	secrets   map[*Handler][]signature.Identity // in use now
 	stores    []*configStore
@@ -85,8 +84,8 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: appID, New: func() caddy.Module { return new(App) }}
 }
 
-// budget is one for the process: during a reload two configs have bodies in
-// flight.
+// budget is shared by the whole process: during a reload two configs have
+// bodies in flight.
 var budget = body.NewBudget(defaultBodyMemory, defaultBodyDisk)
 
 // Provision implements caddy.Provisioner.
@@ -110,34 +109,34 @@ func (a *App) Validate() error {
 	return nil
 }
 
-// OnStart has f called when the config's app starts, OnStop when it stops. They
-// are for handlers that work in the background, and are to be called while
-// handlers are provisioned. An error of f fails the config; Caddy does not stop
-// an app whose start failed, so what f has begun must end in the handler's
-// Cleanup as well.
+// OnStart registers f to be called when the config's app starts, and OnStop
+// when it stops. Handlers that work in the background call them while they are
+// provisioned. An error of f fails the config. Caddy does not stop an app whose
+// start failed, so the handler's Cleanup must also end what f started.
 func (a *App) OnStart(f func() error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.onStart = append(a.onStart, f)
 }
 
-// OnStop has f called when the config's app stops, the latest first.
+// OnStop registers f to be called when the config's app stops. Functions are
+// called in reverse order of registration.
 func (a *App) OnStop(f func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.onStop = append(a.onStop, f)
 }
 
-// OnForget has f called with the `Webhook-Verified-Key` of a delivery that an
-// operator lets through again. It is for handlers that remember deliveries by
-// their keys, and is to be called while handlers are provisioned.
+// OnForget registers f to be called with the `Webhook-Verified-Key` of a
+// delivery whose redelivery an operator allows. Handlers that remember
+// deliveries by their keys call it while they are provisioned.
 func (a *App) OnForget(f func(ctx context.Context, key string) error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.onForget = append(a.onForget, f)
 }
 
-// forget tells the handlers that remember keys to forget one.
+// forget calls the functions registered with OnForget.
 func (a *App) forget(ctx context.Context, key string) error {
 	a.mu.Lock()
 	all := slices.Clone(a.onForget)
@@ -151,7 +150,7 @@ func (a *App) forget(ctx context.Context, key string) error {
 }
 
 // LoadQueue returns the module that stores the deliveries of `webhook_queue`. A
-// config has one. It is to be called while handlers are provisioned.
+// config has one. Handlers call it while they are provisioned.
 func (a *App) LoadQueue() (any, error) {
 	if a.queue != nil {
 		return a.queue, nil
@@ -163,12 +162,12 @@ func (a *App) LoadQueue() (any, error) {
 		a.queue, err = a.ctx.LoadModuleByID(defaultQueue, nil)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("loading the queue's store: %w", err)
+		return nil, fmt.Errorf("loading queue store: %w", err)
 	}
 	return a.queue, nil
 }
 
-// hooks returns what is to be called at start and stop.
+// hooks returns the functions to call at start and at stop.
 func (a *App) hooks() (start []func() error, stop []func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -195,16 +194,16 @@ func (a *App) Start() error {
 	return nil
 }
 
-// report logs what is protected, and what in the routes of the HTTP app cannot
-// be meant. In Provision that app is not there yet: asking for it would load
-// it, and with it this one.
+// report logs the endpoints and warns of likely mistakes in the routes of the
+// HTTP app. Provision cannot do it: the HTTP app is not loaded yet, and loading
+// it would load this app recursively.
 func (a *App) report() {
 	logger := a.ctx.Logger()
 	if names, stores := a.summary(); len(names) > 0 {
 		logger.Info("verifying webhooks", zap.Int("endpoints", len(names)), zap.Strings("names", names), zap.Strings("stores", stores))
 	}
 	if a.BodyMemory < smallBudget || a.BodyDisk < smallBudget {
-		logger.Warn("body_memory or body_disk is less than 1 MiB, so that deliveries get 503: write a unit, for example body_memory 256MiB (in JSON a number is bytes)",
+		logger.Warn("body_memory or body_disk is less than 1 MiB, so deliveries get 503: write a unit, for example body_memory 256MiB (in JSON a number is bytes)",
 			zap.Int64("body_memory", a.BodyMemory), zap.Int64("body_disk", a.BodyDisk))
 	}
 	for _, h := range a.endpoints {
@@ -219,8 +218,9 @@ func (a *App) report() {
 	}
 }
 
-// httpApp returns the HTTP app of the config, nil if there is none. In Provision
-// it is not there yet: asking for it would load it, and with it this one.
+// httpApp returns the HTTP app of the config, or nil if there is none. Provision
+// must not call it: the HTTP app is not loaded yet, and loading it would load
+// this app recursively.
 func (a *App) httpApp() *caddyhttp.App {
 	app, err := a.ctx.AppIfConfigured("http")
 	if err != nil {
@@ -230,8 +230,8 @@ func (a *App) httpApp() *caddyhttp.App {
 	return found
 }
 
-// summary names the endpoints, those that do not enforce as such, and the
-// stores in use.
+// summary returns the names of the endpoints, with the mode of those that do
+// not enforce, and the stores in use.
 func (a *App) summary() (names, stores []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -260,8 +260,8 @@ func (a *App) Stop() error {
 	return nil
 }
 
-// Cleanup implements caddy.CleanerUpper. The config is not in use any more; Stop
-// was not called if Start, or Caddy after it, has failed.
+// Cleanup implements caddy.CleanerUpper. The config is no longer in use. Stop
+// was not called if Start, or Caddy after it, failed.
 func (a *App) Cleanup() error {
 	apps.stopped(a)
 	a.mu.Lock()
@@ -274,8 +274,8 @@ func (a *App) Cleanup() error {
 	return nil
 }
 
-// register adds an endpoint. Two that share a secret must say what they mean:
-// otherwise one would take the other's deliveries for duplicates, or both
+// register adds an endpoint. Endpoints that share a secret must set a namespace:
+// otherwise one would reject the other's deliveries as duplicates, or both
 // would accept the same delivery once.
 func (a *App) register(h *Handler) error {
 	a.mu.Lock()
@@ -303,7 +303,7 @@ func (a *App) checkShared(h *Handler, secrets []signature.Identity) error {
 		for _, mine := range secrets {
 			for _, theirs := range a.secrets[other] {
 				if mine.Fingerprint == theirs.Fingerprint {
-					return fmt.Errorf("two endpoints share a secret (secret %s of %s, and secret %s of %s): give both a `namespace`, the same if they are one endpoint, so that a delivery to one counts for the other, or different ones if the same delivery may come to each",
+					return fmt.Errorf("two endpoints share a secret (secret %s of %s, and secret %s of %s): set `namespace` for both: the same if a delivery to one counts for the other, or different ones if each can receive the same delivery",
 						theirs.Label, other.facts().Name, mine.Label, h.facts().Name)
 				}
 			}
@@ -312,8 +312,8 @@ func (a *App) checkShared(h *Handler, secrets []signature.Identity) error {
 	return nil
 }
 
-// rotated takes note of secrets that have changed in a running config. It is
-// too late to refuse them: the deliveries that they sign are on their way.
+// rotated records secrets that changed in a running config. It is too late to
+// reject them: deliveries signed with them are already in transit.
 func (a *App) rotated(h *Handler, secrets []signature.Identity) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -321,11 +321,10 @@ func (a *App) rotated(h *Handler, secrets []signature.Identity) error {
 	return a.checkShared(h, secrets)
 }
 
-// endpointKind is what endpoints are counted by in metrics.
+// endpointKind is the set of labels by which metrics count endpoints.
 type endpointKind struct{ provider, endpoint, mode string }
 
-// inventory counts the endpoints and returns the stores that are open, by their
-// label.
+// inventory counts the endpoints and returns the open stores by label.
 func (a *App) inventory() (map[endpointKind]int64, map[string]replay.StatsReporter) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -342,7 +341,7 @@ func (a *App) inventory() (map[endpointKind]int64, map[string]replay.StatsReport
 	return endpoints, stores
 }
 
-// storeFor returns the store of an endpoint: its own, or the default one.
+// storeFor returns the store of an endpoint: its own, or the default.
 func (a *App) storeFor(ctx caddy.Context, r *Replay) (*configStore, error) {
 	if r.StoreRaw != nil {
 		return a.loadStore(ctx.LoadModule(r, "StoreRaw"))
@@ -359,20 +358,20 @@ func (a *App) storeFor(ctx caddy.Context, r *Replay) (*configStore, error) {
 	return a.store, err
 }
 
-// loadStore returns the store of a module, which is opened later.
+// loadStore returns the store of a module. It is opened later.
 func (a *App) loadStore(m any, err error) (*configStore, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading replay store: %w", err)
 	}
 	s, ok := m.(StoreModule)
 	if !ok {
-		return nil, fmt.Errorf("module %T is in the namespace of replay stores but is none", m)
+		return nil, fmt.Errorf("module %T is not a replay store", m)
 	}
 	return a.addStore(storeLabel(s), s.Open), nil
 }
 
-// addStore adds a store to those of the config. Stores of one label are one in
-// metrics; they should differ in label only if they differ in what they hold.
+// addStore adds a store to those of the config. Metrics merge stores with the
+// same label, so labels should differ only if the stored data does.
 func (a *App) addStore(label string, open func() (replay.Store, func() error, error)) *configStore {
 	s := newConfigStore(label, open)
 	a.mu.Lock()
@@ -381,7 +380,7 @@ func (a *App) addStore(label string, open func() (replay.Store, func() error, er
 	return s
 }
 
-// openStores opens every store of the config that no delivery has opened yet.
+// openStores opens each store of the config that no delivery has opened yet.
 func (a *App) openStores() error {
 	a.mu.Lock()
 	stores := slices.Clone(a.stores)

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// bareApp is an upstream without a server's manners.
+// bareApp is an upstream that reads and writes raw connections.
 type bareApp struct {
 	net.Listener
 	talk func(net.Conn)
@@ -23,7 +23,7 @@ type bareApp struct {
 	conns   []net.Conn
 }
 
-// startBare has talk serve every connection.
+// startBare starts an app that serves each connection with talk.
 func startBare(t *testing.T, talk func(net.Conn)) *bareApp {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -36,7 +36,7 @@ func startBare(t *testing.T, talk func(net.Conn)) *bareApp {
 	return a
 }
 
-// stop closes what Caddy has left open, and waits for all that is under way.
+// stop closes the connections that Caddy left open, and waits for goroutines.
 func (a *bareApp) stop() {
 	a.Close()
 	a.mu.Lock()
@@ -65,7 +65,7 @@ func (a *bareApp) accept() {
 	}
 }
 
-// keep notes a connection, so that stop closes it; false if it comes too late.
+// keep registers a connection for stop to close. It returns false after stop.
 func (a *bareApp) keep(conn net.Conn) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -79,8 +79,8 @@ type bareRequest struct {
 	net.Conn
 }
 
-// startBareApp has serve answer, read or close as and when it likes. After
-// true the next request on the connection is read.
+// startBareApp starts an app whose serve function reads, responds or closes in
+// any order. If serve returns true, the next request on the connection is read.
 func startBareApp(t *testing.T, serve func(*bareRequest) bool) *bareApp {
 	t.Helper()
 	return startBare(t, func(conn net.Conn) {
@@ -88,7 +88,7 @@ func startBareApp(t *testing.T, serve func(*bareRequest) bool) *bareApp {
 		for {
 			r, err := http.ReadRequest(in)
 			if err != nil && !errors.Is(err, io.EOF) && !isReset(err) {
-				t.Errorf("a request that cannot be read: %v", err)
+				t.Errorf("reading a request: %v", err)
 			}
 			if err != nil || !serve(&bareRequest{r, conn}) {
 				return
@@ -97,14 +97,14 @@ func startBareApp(t *testing.T, serve func(*bareRequest) bool) *bareApp {
 	})
 }
 
-// answer writes a whole answer that leaves the connection open.
+// answer writes a complete response and leaves the connection open.
 func (r *bareRequest) answer(status int) {
-	// Whoever has gone does not read it.
+	// The error is ignored: the client may have disconnected.
 	_, _ = fmt.Fprintf(r.Conn, "HTTP/1.1 %d Done\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\ndone", status)
 }
 
-// readThenAnswer is what every well-behaved app does.
-func (r *bareRequest) readThenAnswer(t *testing.T, p *parcel) bool {
+// readThenAnswer reads the body and then responds, as most apps do.
+func (r *bareRequest) readThenAnswer(t *testing.T, p *markedDelivery) bool {
 	if err := p.readWhole(r.Body); err != nil {
 		t.Error(err)
 		return false
@@ -113,7 +113,7 @@ func (r *bareRequest) readThenAnswer(t *testing.T, p *parcel) bool {
 	return true
 }
 
-// isReset tells whether Caddy has closed the connection, as it may.
+// isReset reports whether Caddy has closed the connection.
 func isReset(err error) bool {
 	for _, end := range []error{syscall.ECONNRESET, syscall.EPIPE, io.ErrUnexpectedEOF, net.ErrClosed} {
 		if errors.Is(err, end) {

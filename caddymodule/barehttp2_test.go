@@ -10,13 +10,13 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// statusOK is the header of an answer, spelled with HPACK's static table.
+// statusOK is the header block of a 200 response, from HPACK's static table.
 const statusOK = "\x88"
 
-// startHastyHTTP2App starts an app that ends its answer to every request as
-// soon as it has the header, and goes on to take the body: nothing but the
-// transport's own good sense keeps it from sending all of it.
-func startHastyHTTP2App(t *testing.T, known map[string]*parcel, _ int) string {
+// startEarlyHTTP2App starts an app that completes its response to each request
+// after the request header, and still accepts the body: only the transport
+// decides whether to send all of it.
+func startEarlyHTTP2App(t *testing.T, known map[string]*markedDelivery, _ int) string {
 	return "h2c://" + startBare(t, func(conn net.Conn) {
 		if err := talkHTTP2(conn, known); err != nil && !errors.Is(err, io.EOF) && !isReset(err) {
 			t.Error(err)
@@ -24,13 +24,13 @@ func startHastyHTTP2App(t *testing.T, known map[string]*parcel, _ int) string {
 	}).Addr().String()
 }
 
-// stream is a request whose body comes.
+// stream is a request whose body is being received.
 type stream struct {
-	*parcel
+	*markedDelivery
 	at int
 }
 
-func talkHTTP2(conn net.Conn, known map[string]*parcel) error {
+func talkHTTP2(conn net.Conn, known map[string]*markedDelivery) error {
 	if _, err := io.ReadFull(conn, make([]byte, len(http2.ClientPreface))); err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func talkHTTP2(conn net.Conn, known map[string]*parcel) error {
 				err = framer.WritePing(true, f.Data)
 			}
 		case *http2.MetaHeadersFrame:
-			streams[f.StreamID] = &stream{parcel: known[header(f, "webhook-verified-id")]}
+			streams[f.StreamID] = &stream{markedDelivery: known[header(f, "webhook-verified-id")]}
 			err = framer.WriteHeaders(http2.HeadersFrameParam{
 				StreamID: f.StreamID, BlockFragment: []byte(statusOK), EndHeaders: true, EndStream: true,
 			})
@@ -77,7 +77,7 @@ func header(f *http2.MetaHeadersFrame, name string) string {
 	return ""
 }
 
-// take checks what came, and makes room for more.
+// take checks a data frame, and increases the flow-control windows.
 func (s *stream) take(framer *http2.Framer, f *http2.DataFrame) error {
 	if err := s.check(s.at, f.Data()); err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 )
 
-// quiet is a response writer that costs nothing.
+// quiet is a response writer without allocations.
 type quiet struct{ header http.Header }
 
 func (q *quiet) Header() http.Header         { return q.header }
@@ -23,16 +23,16 @@ func (q *quiet) WriteHeader(int)             {}
 
 func (q *quiet) SetReadDeadline(time.Time) error { return nil }
 
-// BenchmarkHandler takes new deliveries of GitHub, of 1 KiB, the handler's
-// whole way: verified, claimed, handed over and committed. What it allocates
-// above BenchmarkNothing is what the handler costs.
+// BenchmarkHandler handles new GitHub deliveries of 1 KiB: each is verified,
+// claimed, forwarded and committed. The difference from BenchmarkNothing is the
+// cost of the handler.
 func BenchmarkHandler(b *testing.B) {
 	t := trial(b, config("github", `"replay":{"store":{"type":"memory","name":"bench","max_entries":100000000}}`))
 	run(b, t.handler)
 }
 
-// BenchmarkNothing is the same with nothing in front of the app: what Caddy
-// does for every request.
+// BenchmarkNothing sends the same requests without the gate: it measures what
+// Caddy does for each request.
 func BenchmarkNothing(b *testing.B) { run(b, nothing{}) }
 
 type nothing struct{}
@@ -51,7 +51,7 @@ func run(b *testing.B, h caddyhttp.MiddlewareHandler) {
 		if i%many == 0 && i > 0 {
 			b.StopTimer()
 			if handler, ok := h.(*Handler); ok {
-				handler.store = trial(b, config("github", "")).handler.store // forget them all
+				handler.store = trial(b, config("github", "")).handler.store // a new, empty store
 			}
 			b.StartTimer()
 		}
@@ -59,8 +59,7 @@ func run(b *testing.B, h caddyhttp.MiddlewareHandler) {
 	}
 }
 
-// deliveries are different ones, each with its own signature, that are made
-// before anything is measured.
+// deliveries holds distinct signed deliveries, generated before measuring.
 type deliveries struct {
 	bodies     [][]byte
 	signatures [][]string
@@ -76,8 +75,8 @@ func newDeliveries(n int) *deliveries {
 	return d
 }
 
-// sender returns a function that sends the next delivery, and after the last
-// one the first, and allocates little itself.
+// sender returns a function that sends the next delivery, cyclically, with few
+// allocations itself.
 func (d *deliveries) sender(t testing.TB, h caddyhttp.MiddlewareHandler) (send func()) {
 	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 		w.WriteHeader(200)

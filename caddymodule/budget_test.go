@@ -13,10 +13,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/body"
 )
 
-// TestInvariant9CopiesOfABodyCountAgainstBodyMemory: a signature over the whole
-// body needs it in memory. Without room there the delivery is refused with 503,
-// and a retry gets through once there is.
-func TestInvariant9CopiesOfABodyCountAgainstBodyMemory(t *testing.T) {
+// A signature over the whole body needs the body in memory. If body_memory is
+// exhausted, the delivery is refused with 503, and a later retry is forwarded.
+func TestInvariant09CopiesOfABodyCountAgainstBodyMemory(t *testing.T) {
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -31,23 +30,23 @@ func TestInvariant9CopiesOfABodyCountAgainstBodyMemory(t *testing.T) {
 	}
 	b.handler.app.budget = body.NewBudget(1<<20, 64<<20)
 	if outcome, status := send(); outcome != Overloaded || status != http.StatusServiceUnavailable {
-		t.Errorf("without room: %s, %d", outcome, status)
+		t.Errorf("without memory: %s, %d", outcome, status)
 	}
 	if memory, disk := b.handler.app.budget.InUse(); memory != 0 || disk != 0 {
-		t.Errorf("%d bytes of memory and %d of disk are still held", memory, disk)
+		t.Errorf("%d bytes of memory and %d of disk are not released", memory, disk)
 	}
 	b.handler.app.budget = body.NewBudget(8<<20, 64<<20)
 	if outcome, status := send(); outcome != Verified || status != http.StatusOK {
-		t.Errorf("with room: %s, %d", outcome, status)
+		t.Errorf("with memory: %s, %d", outcome, status)
 	}
 	if memory, disk := b.handler.app.budget.InUse(); memory != 0 || disk != 0 {
-		t.Errorf("%d bytes of memory and %d of disk are still held", memory, disk)
+		t.Errorf("%d bytes of memory and %d of disk are not released", memory, disk)
 	}
 }
 
-// TestWholeMailsAreForwarded: the largest mails that providers accept are larger
-// than other deliveries, and are forms or JSON.
-func TestWholeMailsAreForwarded(t *testing.T) {
+// The largest emails that providers accept are larger than other deliveries, and
+// are sent as forms or JSON.
+func TestLargeEmailsAreForwarded(t *testing.T) {
 	b := trial(t, `{"provider":{"name":"mandrill","secrets":[{"secret":"mandrill-secret"}]}}`)
 	mail := strings.Repeat("x", 30<<20)
 	mac := hmac.New(sha1.New, []byte("mandrill-secret"))
@@ -56,6 +55,6 @@ func TestWholeMailsAreForwarded(t *testing.T) {
 		"Content-Type", "application/x-www-form-urlencoded", "X-Mandrill-Signature", base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 	b.expect(t, r, Verified, http.StatusOK)
 	if memory, disk := b.handler.app.budget.InUse(); memory != 0 || disk != 0 {
-		t.Errorf("%d bytes of memory and %d of disk are still held", memory, disk)
+		t.Errorf("%d bytes of memory and %d of disk are not released", memory, disk)
 	}
 }

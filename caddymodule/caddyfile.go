@@ -25,11 +25,11 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	return handler, handler.UnmarshalCaddyfile(h.Dispenser)
 }
 
-// handlerOptions are the handler's own options; all others are the provider's.
+// handlerOptions lists the handler's own options. All others are the provider's.
 var handlerOptions = []string{"events", "max_body", "body_timeout", "app_timeout", "mode", "forward_token", "namespace", "replay"}
 
-// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Its syntax is in the comment
-// of [Handler].
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. For the syntax, see
+// [Handler].
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive
 	all := d.NextSegment()
@@ -55,7 +55,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if lister, ok := module.(provider.OptionLister); ok {
 		known = append(slices.Clone(known), lister.OptionNames()...)
 	} else {
-		known = nil // only the provider can tell
+		known = nil // only the provider knows its options
 	}
 	err = option.Block(d, func(o *option.Reader) {
 		if h.readOption(o, d) {
@@ -79,7 +79,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// readOption reads one of the handler's own options; false if it is none.
+// readOption reads one of the handler's own options. It returns false for any
+// other option.
 func (h *Handler) readOption(o *option.Reader, d *caddyfile.Dispenser) bool {
 	switch o.Name() {
 	case "events":
@@ -109,7 +110,7 @@ func (h *Handler) readOption(o *option.Reader, d *caddyfile.Dispenser) bool {
 	return true
 }
 
-// providerModule makes an empty provider of that name.
+// providerModule returns a new provider of that name, without options.
 func providerModule(d *caddyfile.Dispenser, name string) (caddyfile.Unmarshaler, error) {
 	info, err := caddy.GetModule(provider.Namespace + "." + name)
 	if err != nil {
@@ -126,15 +127,15 @@ func providerModule(d *caddyfile.Dispenser, name string) (caddyfile.Unmarshaler,
 	return module, nil
 }
 
-// providerSegment gathers what is the provider's out of our segment: its name
-// and secret, and, in our braces, its options.
+// providerSegment collects the provider's part of our segment: its name and
+// secret, and its options in our block.
 type providerSegment struct {
 	head        []caddyfile.Token
 	options     []caddyfile.Token
-	open, close caddyfile.Token // our own braces: so lines in errors are right
+	open, close caddyfile.Token // our own braces, so that lines in errors are right
 }
 
-// option takes the option that d stands on, with its arguments and its block.
+// option adds the option at d, with its arguments and its block.
 func (s *providerSegment) option(d *caddyfile.Dispenser) {
 	s.options = append(s.options, d.NextSegment()...)
 }
@@ -194,7 +195,7 @@ func (r *Replay) unmarshal(d *caddyfile.Dispenser) error {
 	})
 }
 
-// storeKind is what an option that names a module in a namespace is about.
+// storeKind describes an option whose argument is a module in a namespace.
 type storeKind struct{ option, namespace, example string }
 
 var (

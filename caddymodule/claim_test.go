@@ -18,8 +18,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// ways is every way in which an app's handler can end, and whether the delivery
-// then counts as handled.
+// ways lists every way in which an app's handler can return, and whether the
+// delivery then counts as handled.
 var ways = []struct {
 	name    string
 	app     caddyhttp.HandlerFunc
@@ -36,7 +36,7 @@ var ways = []struct {
 		_ = http.NewResponseController(w).Flush()
 		return errors.New("too late")
 	}, true},
-	{"nothing at all", func(http.ResponseWriter, *http.Request) error { return nil }, true},
+	{"no response", func(http.ResponseWriter, *http.Request) error { return nil }, true},
 	{"103, then 200", func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(103); w.WriteHeader(200); return nil }, true},
 	{"200, then an error", func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(200); return errStore }, true},
 	{"200, then a panic", func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(200); panic(http.ErrAbortHandler) }, true},
@@ -49,12 +49,12 @@ var ways = []struct {
 	{"500", func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(500); return nil }, false},
 	{"an error", func(http.ResponseWriter, *http.Request) error { return errStore }, false},
 	{"a handler error", func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(502, errStore) }, false},
-	{"a handler error that says 200", func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(200, errStore) }, false},
+	{"a handler error with status 200", func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(200, errStore) }, false},
 	{"a panic", func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) }, false},
 	{"a panic after 103", func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(103); panic("oops") }, false},
 }
 
-func TestInvariant14SuccessCommitsAndEveryKindOfFailureReleases(t *testing.T) {
+func TestInvariant14SuccessCommitsAndEveryFailureReleases(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
 			b := trial(t, config("github", ""))
@@ -64,7 +64,7 @@ func TestInvariant14SuccessCommitsAndEveryKindOfFailureReleases(t *testing.T) {
 				t.Errorf("%d commits and %d releases", commits, releases)
 			}
 			if memory, _ := b.handler.app.budget.InUse(); memory != 0 {
-				t.Errorf("%d bytes of the body are still held", memory)
+				t.Errorf("%d bytes of the body are not released", memory)
 			}
 			want := Verified
 			if way.handled {
@@ -75,14 +75,14 @@ func TestInvariant14SuccessCommitsAndEveryKindOfFailureReleases(t *testing.T) {
 	}
 }
 
-// run takes a request through the handler to an arbitrary next handler, whose
-// panics it stops, as net/http does.
+// run sends a request through the handler to a next handler, and recovers from
+// its panics, as net/http does.
 func (b *bench) run(r *http.Request, next caddyhttp.HandlerFunc) {
 	defer func() { _ = recover() }()
 	_ = b.serve(&quiet{header: make(http.Header)}, dryrun.AsReceived(r), next)
 }
 
-func TestOnlyTheAnswersThatCountAsHandledCommit(t *testing.T) {
+func TestOnlyHandledStatusesCommit(t *testing.T) {
 	b := trial(t, config("github", `"replay":{"handled":[2,410,502]}`))
 	for _, status := range []int{200, 299, 410, 502} {
 		id := http.StatusText(status) + "h"
@@ -98,13 +98,13 @@ func TestOnlyTheAnswersThatCountAsHandledCommit(t *testing.T) {
 	}
 }
 
-func TestALostUpstreamReleasesWhateverStatusesCountAsHandled(t *testing.T) {
+func TestUnreachableUpstreamReleasesTheClaim(t *testing.T) {
 	b := trial(t, config("github", `"replay":{"handled":[2,502]}`))
 	b.run(github("1", content), func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(502, errStore) })
 	b.expect(t, github("1", content), Verified, 200)
 }
 
-// spy is what the sender's side sees, and when.
+// spy is a response writer that calls a function before each status.
 type spy struct {
 	*httptest.ResponseRecorder
 	leaving func()
@@ -115,13 +115,13 @@ func (s *spy) WriteHeader(status int) {
 	s.ResponseRecorder.WriteHeader(status)
 }
 
-func TestTheClaimEndsBeforeTheAnswerLeaves(t *testing.T) {
+func TestClaimEndsBeforeTheResponseIsSent(t *testing.T) {
 	for status, want := range map[int]int{200: 1, 500: 0} {
 		b := trial(t, config("github", ""))
 		store := b.faultyStore()
 		w := &spy{ResponseRecorder: httptest.NewRecorder(), leaving: func() {
 			if store.count("commit") != want || store.count("release") != 1-want {
-				t.Errorf("the answer %d leaves after %v", status, store.calls)
+				t.Errorf("the response %d is sent after %v", status, store.calls)
 			}
 		}}
 		err := b.serve(w, dryrun.AsReceived(github("1", content)), func(w http.ResponseWriter, _ *http.Request) error {
@@ -134,7 +134,7 @@ func TestTheClaimEndsBeforeTheAnswerLeaves(t *testing.T) {
 	}
 }
 
-func TestTheProviderHangingUpDoesNotCancelTheAppsWork(t *testing.T) {
+func TestDisconnectOfTheProviderDoesNotCancelTheApp(t *testing.T) {
 	b := trial(t, config("github", ""))
 	ctx, hangUp := context.WithCancel(t.Context())
 	b.run(github("1", content).WithContext(ctx), func(w http.ResponseWriter, r *http.Request) error {
@@ -151,7 +151,7 @@ func TestTheProviderHangingUpDoesNotCancelTheAppsWork(t *testing.T) {
 	b.expect(t, github("1", content), Duplicate, 200)
 }
 
-func TestTheAppsWorkIsBoundedByAppTimeout(t *testing.T) {
+func TestAppTimeoutCancelsTheApp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"app_timeout":"2m"`))
 		start := time.Now()
@@ -166,7 +166,7 @@ func TestTheAppsWorkIsBoundedByAppTimeout(t *testing.T) {
 	})
 }
 
-func TestAClaimIsRenewedForAsLongAsTheAppWorks(t *testing.T) {
+func TestClaimIsRenewedWhileTheAppWorks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"app_timeout":"1h","replay":{"lease":"6s"}`))
 		store := b.faultyStore()
@@ -188,7 +188,7 @@ func TestAClaimIsRenewedForAsLongAsTheAppWorks(t *testing.T) {
 	})
 }
 
-func TestAClaimSurvivesRenewalsThatFailForAWhile(t *testing.T) {
+func TestClaimSurvivesFailedRenewals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"lease":"12s"}`))
 		store := b.faultyStore()
@@ -218,7 +218,7 @@ func (b *bench) state(t *testing.T, r *http.Request) replay.State {
 	return states[0]
 }
 
-// keys are the keys of a genuine delivery.
+// keys returns the keys of a genuine delivery.
 func (b *bench) keys(t *testing.T, r *http.Request) replay.Keys {
 	t.Helper()
 	d := b.handler.newDelivery(&quiet{header: make(http.Header)}, dryrun.AsReceived(r))
@@ -233,10 +233,10 @@ func (b *bench) keys(t *testing.T, r *http.Request) replay.Keys {
 	return d.keys
 }
 
-func TestAClaimThatNobodyEndsLivesForItsLeaseAndNoLonger(t *testing.T) {
+func TestAbandonedClaimExpiresAfterItsLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"lease":"1m","wait":"1s"}`))
-		// As a process leaves it that dies while the app works.
+		// The state after a process has crashed while the app was working.
 		_, err := b.handler.store.Claim(t.Context(), b.keys(t, github("1", content)), replay.NewOwner(), time.Minute)
 		if err != nil {
 			t.Fatal(err)
@@ -247,7 +247,7 @@ func TestAClaimThatNobodyEndsLivesForItsLeaseAndNoLonger(t *testing.T) {
 	})
 }
 
-func TestALateOwnerChangesNothing(t *testing.T) {
+func TestLateCommitByAFormerOwnerChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"lease":"6s"}`))
 		store := b.faultyStore()
@@ -260,14 +260,14 @@ func TestALateOwnerChangesNothing(t *testing.T) {
 		b.App = quick
 		second := b.inFlight(github("1", content))
 		if quick.hits.Load() != 1 {
-			t.Fatal("the retry did not get through after the lease")
+			t.Fatal("the retry was not forwarded after the lease")
 		}
 		slow.answer <- 200
 		if got := late()[0]; got.Status != 200 {
-			t.Errorf("the app's success became %d", got.Status)
+			t.Errorf("the app's success was returned as %d", got.Status)
 		}
 		if state := b.state(t, github("1", content)); state != replay.Claimed {
-			t.Errorf("the late commit left the claim of another %s", state)
+			t.Errorf("after the late commit, the other owner's claim is %s", state)
 		}
 		quick.answer <- 500
 		second()
@@ -276,9 +276,9 @@ func TestALateOwnerChangesNothing(t *testing.T) {
 	})
 }
 
-// The provider's retry would be handled a second time, although the app's
-// success went out.
-func TestALeaseThatExpiredIsClaimedAgainWhenTheAppSucceeds(t *testing.T) {
+// Otherwise the provider's retry would be handled a second time, although the
+// app's success was returned.
+func TestExpiredLeaseIsReacquiredIfTheAppSucceeds(t *testing.T) {
 	for name, renewed := range map[string]bool{"at the next renewal": true, "at the commit": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -307,7 +307,7 @@ func TestALeaseThatExpiredIsClaimedAgainWhenTheAppSucceeds(t *testing.T) {
 	}
 }
 
-// hookedClaim is a store that calls a function before its next claim.
+// hookedClaim is a store that calls a function before its next Claim.
 type hookedClaim struct {
 	gateStore
 	before func()
@@ -321,9 +321,9 @@ func (s *hookedClaim) Claim(ctx context.Context, k replay.Keys, o replay.Owner, 
 	return s.gateStore.Claim(ctx, k, o, lease)
 }
 
-// The app fails in the very moment in which the claim is made again: its retry
-// must not wait for a lease that nothing ends.
-func TestAClaimThatEndsWhileItIsMadeAgainIsReleased(t *testing.T) {
+// If the app fails while the claim is being acquired again, the claim must be
+// released: otherwise the retry would wait for the whole lease.
+func TestClaimThatEndsWhileItIsReacquiredIsReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"lease":"6s"}`))
 		store := b.faultyStore()
@@ -345,8 +345,8 @@ func TestAClaimThatEndsWhileItIsMadeAgainIsReleased(t *testing.T) {
 	})
 }
 
-// The store of a config is one that counts.
-func TestALostClaimIsCounted(t *testing.T) {
+// A store of a config must count lost claims.
+func TestLostClaimIsCounted(t *testing.T) {
 	counted := 0
 	c := &claim{h: trial(t, config("github", "")).handler}
 	c.h.store = losingStore{gateStore: c.h.store, lost: &counted}
@@ -365,8 +365,8 @@ type losingStore struct {
 
 func (s losingStore) claimLost() { *s.lost++ }
 
-// A failed app must not block its retry by a claim that is made again.
-func TestALeaseThatExpiredIsNotClaimedAgainWhenTheAppFails(t *testing.T) {
+// After a failure of the app, a claim that is acquired again would block the retry.
+func TestExpiredLeaseIsNotReacquiredIfTheAppFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"lease":"6s"}`))
 		store := b.faultyStore()
@@ -382,13 +382,13 @@ func TestALeaseThatExpiredIsNotClaimedAgainWhenTheAppFails(t *testing.T) {
 	})
 }
 
-func TestACommitThatFailsIsTriedAgainWhileTheClaimBlocks(t *testing.T) {
+func TestFailedCommitIsRetriedWhileTheClaimBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"wait":"1s"}`))
 		store := b.faultyStore()
 		store.set(&store.commit, errStore)
-		b.expect(t, github("1", content), Verified, 200)   // the app's answer goes out
-		b.expect(t, github("1", content), InProgress, 503) // not handed over twice
+		b.expect(t, github("1", content), Verified, 200)   // the app's response is returned
+		b.expect(t, github("1", content), InProgress, 503) // not forwarded twice
 		time.Sleep(20 * time.Second)
 		store.set(&store.commit, nil)
 		time.Sleep(20 * time.Second)
@@ -399,9 +399,8 @@ func TestACommitThatFailsIsTriedAgainWhileTheClaimBlocks(t *testing.T) {
 	})
 }
 
-// A store that comes back before the lease ends is in time, however short the
-// lease is.
-func TestACommitIsTriedAgainUntilTheLeaseEnds(t *testing.T) {
+// A commit is retried until the lease ends, even if the lease is short.
+func TestCommitIsRetriedUntilTheLeaseEnds(t *testing.T) {
 	for _, lease := range []time.Duration{time.Second, 3 * time.Second, 10 * time.Second, time.Minute, time.Hour} {
 		t.Run(lease.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -418,7 +417,7 @@ func TestACommitIsTriedAgainUntilTheLeaseEnds(t *testing.T) {
 	}
 }
 
-func TestACommitThatFailsForGoodIsGivenUpAtTheLease(t *testing.T) {
+func TestCommitRetriesEndWithTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"wait":"1s"}`))
 		store := b.faultyStore()
@@ -448,13 +447,13 @@ func TestCommitsInTheBackgroundAreBoundedInNumber(t *testing.T) {
 			b.expect(t, github(id, content+id), Verified, 200)
 		}
 		if n := len(b.handler.background); n != 2 {
-			t.Errorf("%d deliveries wait to be remembered", n)
+			t.Errorf("%d commits are pending", n)
 		}
 		time.Sleep(time.Hour)
 	})
 }
 
-func TestAReleaseThatFailsLeavesTheClaimToItsLease(t *testing.T) {
+func TestFailedReleaseLeavesTheClaimToItsLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"wait":"1s"}`))
 		store := b.faultyStore()
@@ -468,7 +467,7 @@ func TestAReleaseThatFailsLeavesTheClaimToItsLease(t *testing.T) {
 	})
 }
 
-// doubtful is a store whose claims succeed while the answer gets lost.
+// doubtful is a store whose claims succeed although Claim returns an error.
 type doubtful struct{ Store }
 
 func (s doubtful) Claim(ctx context.Context, k replay.Keys, o replay.Owner, lease time.Duration) (replay.Verdict, error) {
@@ -476,7 +475,7 @@ func (s doubtful) Claim(ctx context.Context, k replay.Keys, o replay.Owner, leas
 	return 0, errStore
 }
 
-func TestAClaimInDoubtIsReleasedSoThatTheRetryGetsThrough(t *testing.T) {
+func TestUncertainClaimIsReleasedForTheRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", ""))
 		store := b.handler.store
@@ -488,7 +487,7 @@ func TestAClaimInDoubtIsReleasedSoThatTheRetryGetsThrough(t *testing.T) {
 	})
 }
 
-func TestOnStoreErrorAllowLetsDeliveriesThroughButNoForgedOnes(t *testing.T) {
+func TestOnStoreErrorAllowForwardsOnlyGenuineDeliveries(t *testing.T) {
 	b := trial(t, config("github", `"replay":{"on_store_error":"allow"}`))
 	store := b.faultyStore()
 	for _, fault := range []error{errStore, replay.ErrFull} {
@@ -501,27 +500,27 @@ func TestOnStoreErrorAllowLetsDeliveriesThroughButNoForgedOnes(t *testing.T) {
 		t.Errorf("logged %v", b.lines(""))
 	}
 	for _, way := range ways {
-		b.run(github("1", content), way.app) // there is no claim to end
+		b.run(github("1", content), way.app) // there is no claim to release
 	}
 }
 
-// held is a store in which a renewal hangs until it is let go.
-type held struct {
+// blockedRenew is a store whose Renew blocks until it is released.
+type blockedRenew struct {
 	Store
-	renewing, goOn chan struct{}
+	renewing, proceed chan struct{}
 }
 
-func (s held) Renew(ctx context.Context, k replay.Keys, o replay.Owner, lease time.Duration) error {
+func (s blockedRenew) Renew(ctx context.Context, k replay.Keys, o replay.Owner, lease time.Duration) error {
 	s.renewing <- struct{}{}
-	<-s.goOn
+	<-s.proceed
 	return s.Store.Renew(ctx, k, o, lease)
 }
 
-func TestARenewalThatArrivesAfterTheEndChangesNothing(t *testing.T) {
+func TestLateRenewalChangesNothing(t *testing.T) {
 	for _, status := range []int{200, 500} {
 		synctest.Test(t, func(t *testing.T) {
 			b := trial(t, config("github", ""))
-			store := held{b.handler.store, make(chan struct{}), make(chan struct{})}
+			store := blockedRenew{b.handler.store, make(chan struct{}), make(chan struct{})}
 			b.handler.store = store
 			app := newHeldApp()
 			b.App = app
@@ -529,13 +528,13 @@ func TestARenewalThatArrivesAfterTheEndChangesNothing(t *testing.T) {
 			<-store.renewing // a third of the lease has passed
 			app.answer <- status
 			first()
-			close(store.goOn)
+			close(store.proceed)
 			synctest.Wait()
 			b.App = nil
 			want := map[int]Outcome{200: Duplicate, 500: Verified}[status]
 			b.expect(t, github("1", content), want, 200)
 			if len(b.lines("a claim ran out while the app was working: the provider's retry may reach the app as well")) != 0 {
-				t.Error("a claim that was ended is reported as run out")
+				t.Error("a released claim is reported as expired")
 			}
 		})
 	}

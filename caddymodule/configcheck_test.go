@@ -6,9 +6,8 @@ import (
 	"testing"
 )
 
-// TestEventsThatCannotBeMeantAreRefused: the same in a Caddyfile, where the
-// error names the line, and in JSON.
-func TestEventsThatCannotBeMeantAreRefused(t *testing.T) {
+// The errors are the same in a Caddyfile, where they name the line, and in JSON.
+func TestImplausibleEventsAreRejected(t *testing.T) {
 	for _, test := range []struct{ caddyfile, json, want string }{
 		{`push,pull_request`, `["push,pull_request"]`, `write events push pull_request (in JSON: "events": ["push", "pull_request"])`},
 		{`push, pull_request`, `["push,", "pull_request"]`, `write events push pull_request (in JSON: "events": ["push", "pull_request"])`},
@@ -43,7 +42,7 @@ func TestEventsThatCannotBeMeantAreRefused(t *testing.T) {
 	}
 }
 
-// refusedJSON wants options of a handler refused.
+// refusedJSON checks that options of a handler are rejected with an error.
 func refusedJSON(t *testing.T, options, want string) {
 	t.Helper()
 	trial, err := OpenTrial(quietly(t), []byte(config("github", options)), nil)
@@ -62,9 +61,9 @@ func TestGitLabsEventTypesHaveSpaces(t *testing.T) {
 	}
 }
 
-// TestNumbersForDurationsAreNanosecondsAndRefused: whether seconds or, for
-// all but the longest times, milliseconds were meant.
-func TestNumbersForDurationsAreNanosecondsAndRefused(t *testing.T) {
+// A number in JSON is in nanoseconds, so one that was meant as seconds or
+// milliseconds is too short and is rejected.
+func TestDurationsWithoutUnitAreRejected(t *testing.T) {
 	for option, example := range map[string]string{"body_timeout": "30s", "app_timeout": "5m", "window": "7d", "lease": "1m", "wait": "10s"} {
 		for _, number := range []int{1, 30, 300, 86400, 604800, 30000, 300000} {
 			json := fmt.Sprintf("%q:%d", option, number)
@@ -88,7 +87,7 @@ func TestNumbersForDurationsAreNanosecondsAndRefused(t *testing.T) {
 	}
 }
 
-func TestHandledWithCommasSaysWhatToWrite(t *testing.T) {
+func TestHandledWithCommasIsRejectedWithAFix(t *testing.T) {
 	for _, statuses := range []string{"2xx,410", "200, 201", "2xx,"} {
 		_, err := adapt("http://:8080 {\nverify_webhook github {env.VERIFY_WEBHOOK_TEST_SECRET} {\nreplay {\nhandled " + statuses + "\n}\n}\n}")
 		if err == nil || !strings.Contains(err.Error(), "separate status codes with spaces") {
@@ -97,7 +96,7 @@ func TestHandledWithCommasSaysWhatToWrite(t *testing.T) {
 	}
 }
 
-func TestUnlikelyOptionsAreWarnedAbout(t *testing.T) {
+func TestUnlikelyOptionsLogAWarning(t *testing.T) {
 	for options, want := range map[string]string{
 		`"max_body":25`:              "max_body is 25 bytes",
 		`"body_timeout":"30ms"`:      "body_timeout is 30ms",
@@ -117,8 +116,8 @@ func TestUnlikelyOptionsAreWarnedAbout(t *testing.T) {
 	}
 }
 
-// TestUnlikelyOptionsAreLoggedAtTheStart by a real Caddy.
-func TestUnlikelyOptionsAreLoggedAtTheStart(t *testing.T) {
+// TestUnlikelyOptionsAreLoggedAtStart runs a real Caddy.
+func TestUnlikelyOptionsAreLoggedAtStart(t *testing.T) {
 	c := startCaddy(t, "verify_webhook {\nstore memory STORE\nbody_memory 256\n}", siteOf("github", "max_body 25"))
 	var got []string
 	for _, entry := range c.entries("warn") {

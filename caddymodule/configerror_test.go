@@ -40,17 +40,17 @@ http://127.0.0.1:0 {
 }
 `
 
-// TestConfigErrorsNameLineAndPathFirst: the line of the directive is the tenth of
-// the Caddyfile. What is known while it is read has Caddy's own form.
-func TestConfigErrorsNameLineAndPathFirst(t *testing.T) {
+// The directive is on line 10 of the Caddyfile. Errors of the Caddyfile parser
+// have Caddy's own form.
+func TestConfigErrorsStartWithLineAndPath(t *testing.T) {
 	t.Setenv("GOOD", "It's a Secret to Everybody")
 	const after, reading = "Caddyfile:10: verify_webhook ", ""
 	for _, test := range []struct{ name, directive, begins, want string }{
 		{"an unset variable of the Caddyfile", "verify_webhook github {$NO_SUCH_VARIABLE}", after + "github at /webhooks/one: ", "if you wrote {$NAME}, that variable is not set"},
 		{"an unset variable", "verify_webhook github {env.NO_SUCH_VARIABLE}", after + "github at /webhooks/one: secret 1 ({env.NO_SUCH_VARIABLE})", "is unset, empty or cannot be read"},
-		{"a placeholder spelt otherwise", "verify_webhook github {env:GOOD}", after + "github at /webhooks/one: ", "here {env.GOOD}"},
-		{"a file spelt otherwise", "verify_webhook github {file:/run/secret}", after + "github at /webhooks/one: ", "here {file./run/secret}"},
-		{"a token for a key", "verify_webhook discord deadbeefdeadbeef", after + "discord at /webhooks/one: ", "has 8 bytes, and one of Ed25519 has 32"},
+		{"a misspelled placeholder", "verify_webhook github {env:GOOD}", after + "github at /webhooks/one: ", "here {env.GOOD}"},
+		{"a misspelled file placeholder", "verify_webhook github {file:/run/secret}", after + "github at /webhooks/one: ", "here {file./run/secret}"},
+		{"a token instead of a key", "verify_webhook discord deadbeefdeadbeef", after + "discord at /webhooks/one: ", "has 8 bytes, and one of Ed25519 has 32"},
 		{"an option of another provider", "verify_webhook github {env.GOOD} {\n webhook_id W\n}", reading, "webhook_id"},
 		{"a status that is an error", "verify_webhook github {env.GOOD} {\n replay {\n on_duplicate 500\n }\n}", reading, "on_duplicate 500: the provider would retry without end"},
 		{"a replay status that is an error", "verify_webhook github {env.GOOD} {\n replay {\n on_replay 503\n }\n}", reading, "on_replay 503: the provider would retry without end"},
@@ -61,7 +61,7 @@ func TestConfigErrorsNameLineAndPathFirst(t *testing.T) {
 			t.Errorf("%s: accepted", test.name)
 			continue
 		}
-		// Caddy's own levels come first: of ours there are none.
+		// Caddy's prefixes come first, then our error without another prefix.
 		_, own, found := strings.Cut(err.Error(), "provision http.handlers.verify_webhook: ")
 		if !found {
 			_, own, found = strings.Cut(err.Error(), "verify_webhook: invalid configuration: ")
@@ -75,7 +75,7 @@ func TestConfigErrorsNameLineAndPathFirst(t *testing.T) {
 	}
 }
 
-func TestErrorsInJSONSayWhatMayBeMeant(t *testing.T) {
+func TestErrorsInJSONSuggestNames(t *testing.T) {
 	const config = `{"admin":{"disabled":true},"logging":{"logs":{"default":{"level":"PANIC"}}},"apps":{"http":{"servers":{"s":{"listen":["127.0.0.1:0"],"automatic_https":{"disable":true},"routes":[
 		{"match":[{"path":["/webhooks/one"]}],"handle":[{"handler":"verify_webhook",%s},{"handler":"static_response"}]}]}}}}}`
 	for _, test := range []struct{ members, want string }{

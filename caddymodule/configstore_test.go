@@ -14,17 +14,17 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay/memory"
 )
 
-// lateStore is the store of a trial that its app has not opened yet.
+// lateStore is the store of a trial whose app has not opened it yet.
 type lateStore struct {
 	app      *App
-	opening  chan struct{} // opening waits for it
+	opening  chan struct{} // blocks opening until closed
 	fails    error
 	store    *faulty
 	opened   atomic.Int64
 	released atomic.Int64
 }
 
-// late gives a trial a store that is not open, in an app of its own.
+// late gives a trial a closed store, in a separate app.
 func (b *bench) late() *lateStore {
 	s := &lateStore{app: &App{budget: budget, BodyMemory: defaultBodyMemory, BodyDisk: defaultBodyDisk}, opening: make(chan struct{}), store: &faulty{Store: memory.New(memory.Options{})}}
 	b.handler.shared = s.app.addStore("late", s.open)
@@ -42,7 +42,7 @@ func (s *lateStore) open() (replay.Store, func() error, error) {
 }
 
 // Caddy starts apps in random order: deliveries can arrive before the app starts.
-func TestTheFirstDeliveryOpensTheStoreOnce(t *testing.T) {
+func TestFirstDeliveryOpensTheStoreOnce(t *testing.T) {
 	b := trial(t, config("github", ""))
 	s := b.late()
 	close(s.opening)
@@ -55,14 +55,14 @@ func TestTheFirstDeliveryOpensTheStoreOnce(t *testing.T) {
 		t.Error(err)
 	}
 	if n := s.opened.Load(); n != 1 {
-		t.Errorf("it was opened %d times", n)
+		t.Errorf("opened %d times", n)
 	}
 	b.expect(t, github("1", content+"1"), Duplicate, 200)
 }
 
 func TestUntilTheStoreIsOpenDeliveriesGet503(t *testing.T) {
 	for _, options := range []string{``, `"replay":{"on_store_error":"allow"}`} {
-		t.Run("it takes long "+options, func(t *testing.T) {
+		t.Run("slow store "+options, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := trial(t, config("github", options))
 				s := b.late()
@@ -73,7 +73,7 @@ func TestUntilTheStoreIsOpenDeliveriesGet503(t *testing.T) {
 				b.expect(t, github("1", content), Duplicate, 200)
 			})
 		})
-		t.Run("it fails "+options, func(t *testing.T) {
+		t.Run("failing store "+options, func(t *testing.T) {
 			b := trial(t, config("github", options))
 			s := b.late()
 			s.fails = errStore
@@ -96,7 +96,7 @@ func TestUntilTheStoreIsOpenDeliveriesGet503(t *testing.T) {
 			t.Errorf("got %s, status %d, reached %t", got.Outcome, got.Status, got.Reached)
 		}
 	})
-	t.Run("what needs no store is answered", func(t *testing.T) {
+	t.Run("outcomes that need no store", func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"off":true}`))
 		b.late()
 		b.expect(t, github("1", content), Verified, 200)
@@ -106,11 +106,11 @@ func TestUntilTheStoreIsOpenDeliveriesGet503(t *testing.T) {
 	})
 }
 
-func TestAStoreIsReleasedAfterTheLastDeliveryThatUsesIt(t *testing.T) {
+func TestStoreIsReleasedAfterTheLastDeliveryThatUsesIt(t *testing.T) {
 	released := func(t *testing.T, s *lateStore, want int64) {
 		t.Helper()
 		if n := s.released.Load(); n != want {
-			t.Errorf("it was released %d times, want %d", n, want)
+			t.Errorf("released %d times, want %d", n, want)
 		}
 	}
 	cleanUp := func(t *testing.T, s *lateStore) {
@@ -119,7 +119,7 @@ func TestAStoreIsReleasedAfterTheLastDeliveryThatUsesIt(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	t.Run("none", func(t *testing.T) {
+	t.Run("no delivery", func(t *testing.T) {
 		b := trial(t, config("github", ""))
 		s := b.late()
 		close(s.opening)
@@ -130,7 +130,7 @@ func TestAStoreIsReleasedAfterTheLastDeliveryThatUsesIt(t *testing.T) {
 		cleanUp(t, s)
 		released(t, s, 1)
 	})
-	t.Run("one that outlives its config, where the next one has the same store", func(t *testing.T) {
+	t.Run("a delivery that outlives its config, and the next config has the same store", func(t *testing.T) {
 		b := trial(t, config("github", ""))
 		s := b.late()
 		close(s.opening)
@@ -140,14 +140,14 @@ func TestAStoreIsReleasedAfterTheLastDeliveryThatUsesIt(t *testing.T) {
 		b.expect(t, github("1", content), Duplicate, 200)
 		b.expect(t, github("2", content+"2"), Verified, 200)
 		released(t, s, 3)
-		s.store = &faulty{Store: s.store} // another one now
+		s.store = &faulty{Store: s.store} // another store
 		b.expect(t, github("1", content), StoreUnavailable, 503)
 		released(t, s, 4)
-		s.fails = errStore // none
+		s.fails = errStore // failing
 		b.expect(t, github("1", content), StoreUnavailable, 503)
 		released(t, s, 4)
 	})
-	t.Run("one that the app works on", func(t *testing.T) {
+	t.Run("a delivery that the app is processing", func(t *testing.T) {
 		b := trial(t, config("github", ""))
 		s := b.late()
 		close(s.opening)
@@ -161,7 +161,7 @@ func TestAStoreIsReleasedAfterTheLastDeliveryThatUsesIt(t *testing.T) {
 			t.Errorf("%d commits", n)
 		}
 	})
-	t.Run("one whose commit is retried", func(t *testing.T) {
+	t.Run("a delivery whose commit is retried", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := trial(t, config("github", ""))
 			s := b.late()
@@ -175,7 +175,7 @@ func TestAStoreIsReleasedAfterTheLastDeliveryThatUsesIt(t *testing.T) {
 			released(t, s, 1)
 		})
 	})
-	t.Run("one that did not wait for it", func(t *testing.T) {
+	t.Run("a delivery that did not wait for the store", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := trial(t, config("github", ""))
 			s := b.late()
@@ -186,19 +186,19 @@ func TestAStoreIsReleasedAfterTheLastDeliveryThatUsesIt(t *testing.T) {
 			released(t, s, 1)
 		})
 	})
-	t.Run("none, and it was not opened", func(t *testing.T) {
+	t.Run("no delivery, and the store was not opened", func(t *testing.T) {
 		b := trial(t, config("github", ""))
 		s := b.late()
 		cleanUp(t, s)
 		b.expect(t, github("1", content), StoreUnavailable, 503)
 		if n := s.opened.Load(); n != 0 {
-			t.Errorf("it was opened %d times", n)
+			t.Errorf("opened %d times", n)
 		}
 	})
 }
 
 // Caddy does not stop an app whose start has failed.
-func TestAConfigWhoseStartFailsReleasesItsStores(t *testing.T) {
+func TestFailedStartReleasesStores(t *testing.T) {
 	b := trial(t, config("github", ""))
 	s := b.late()
 	close(s.opening)
@@ -207,6 +207,6 @@ func TestAConfigWhoseStartFailsReleasesItsStores(t *testing.T) {
 		t.Errorf("Start: %v", err)
 	}
 	if err := s.app.Cleanup(); err != nil || s.released.Load() != 1 {
-		t.Errorf("it was released %d times, %v", s.released.Load(), err)
+		t.Errorf("released %d times, %v", s.released.Load(), err)
 	}
 }

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// controlHeaders are the request headers by which a sender controls proxies,
-// servers and frameworks rather than describes a delivery. Signatures do not
-// cover them and providers do not send them, so whoever has seen a genuine
-// delivery could send a copy with one of them, and the app would answer the
-// copy as a failure or act on another request than the one verified.
+// controlHeaders lists request headers that control proxies, servers and
+// frameworks instead of describing a delivery. Signatures do not cover them and
+// providers do not send them. With one of them added to a copy of a genuine
+// delivery, an attacker could make the app fail on the copy or act on another
+// request than the verified one.
 //
 // Headers that describe the content, such as Content-Type, Content-Encoding
-// and Accept, are kept: providers send them and apps need them. X-Forwarded-*
-// is left to Caddy, which knows its trusted proxies. Expect and Content-Length
-// are replaced together with the body.
+// and Accept, are kept: providers send them and apps need them. Caddy handles
+// X-Forwarded-* according to its trusted proxies. Expect and Content-Length are
+// replaced together with the body.
 var controlHeaders = controlTable{
 	"Connection":        "names headers for proxies to remove, the provider's or the identity headers",
 	"Keep-Alive":        "belongs to the sender's connection",
@@ -46,17 +46,17 @@ var controlHeaders = controlTable{
 	"X-Accel-Mapping":        "makes Rack answer with a path for the proxy to serve",
 }
 
-// controlPrefixes begin the names of further ones.
+// controlPrefixes lists name prefixes of further control headers.
 var controlPrefixes = controlTable{
 	"Proxy-":         "is between the sender and its proxy",
 	"Sec-Websocket-": "asks for another protocol",
 }
 
-// controlTable maps canonical names of headers to why they are removed.
+// controlTable maps canonical header names to the reason for their removal.
 type controlTable map[string]string
 
-// isControl reports whether a header is one of controlHeaders, also if its
-// name has `_` or `.` for `-`, which CGI and WSGI apps take for the same.
+// isControl reports whether a header is one of controlHeaders. `_` and `.` in
+// its name count as `-`, because CGI and WSGI apps do not distinguish them.
 func isControl(name string) bool {
 	if strings.ContainsAny(name, "_.") {
 		name = http.CanonicalHeaderKey(strings.NewReplacer("_", "-", ".", "-").Replace(name))
@@ -72,8 +72,8 @@ func isControl(name string) bool {
 	return false
 }
 
-// opensWebSocket reports whether a request asks to open a WebSocket: by an
-// upgrade of HTTP/1.1, or by CONNECT with HTTP/2 and later.
+// opensWebSocket reports whether a request opens a WebSocket: with an HTTP/1.1
+// upgrade, or with CONNECT in HTTP/2 and later.
 func opensWebSocket(r *http.Request) bool {
 	if r.Method == http.MethodConnect {
 		return true
@@ -92,7 +92,7 @@ func opensWebSocket(r *http.Request) bool {
 }
 
 // stripUntrusted removes the headers that could spoof or drop ours, or that
-// control how the app answers.
+// control how the app responds.
 func stripUntrusted(h http.Header) {
 	for name := range h {
 		if looksLikeIdentity(name) || isControl(name) {

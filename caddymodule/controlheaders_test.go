@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// controlNames are the names of all control headers, and one for each prefix.
+// controlNames returns the names of all control headers, and one for each prefix.
 func controlNames() []string {
 	var names []string
 	for name := range controlHeaders {
@@ -20,7 +20,7 @@ func controlNames() []string {
 	return names
 }
 
-// spellings are the ways to write a header's name that some app takes for one.
+// spellings returns variants of a header name that some apps do not distinguish.
 func spellings(name string) []string {
 	return []string{name, http.CanonicalHeaderKey(strings.ToLower(name)), strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", ".")}
 }
@@ -56,7 +56,7 @@ func TestControlHeadersDoNotReachErrorRoutes(t *testing.T) {
 }
 
 // A copy of a genuine delivery must get the same response from the app as the
-// delivery itself, whatever headers are added.
+// delivery itself, with any added headers.
 func TestControlHeadersDoNotMakeADeliveryFail(t *testing.T) {
 	c := startCaddy(t, "", strings.Replace(siteOf("github", ""), "reverse_proxy APP", "reverse_proxy APP {\nrequest_buffers 1MiB\n}", 1))
 	c.app.answers(func(w http.ResponseWriter, r *http.Request) {
@@ -81,9 +81,9 @@ func TestControlHeadersDoNotMakeADeliveryFail(t *testing.T) {
 		got := c.send(client(t, "HTTP/1.1"), strings.NewReader(body), append(githubHeaders("", body), name, value)...)
 		seen := c.app.arrivals()
 		if got.status != 200 || len(seen) != 1 || seen[0].body != body || seen[0].length != int64(len(body)) {
-			t.Errorf("%s: status %d, the app saw %+v", name, got.status, seen)
+			t.Errorf("%s: status %d, the app received %+v", name, got.status, seen)
 		} else if seen[0].header.Get("X-Hub-Signature-256") == "" || seen[0].header.Get("X-GitHub-Event") == "" {
-			t.Errorf("%s: headers of the provider are gone", name)
+			t.Errorf("%s: headers of the provider are missing", name)
 		}
 	}
 }
@@ -102,12 +102,12 @@ func TestTrailersDoNotMakeTheBodyChunked(t *testing.T) {
 		got := c.do(client, r)
 		seen := c.app.arrivals()
 		if got.status != 200 || len(seen) != 1 || seen[0].length != int64(len(body)) || len(seen[0].trailer) != 0 {
-			t.Errorf("status %d, the app saw %+v", got.status, seen)
+			t.Errorf("status %d, the app received %+v", got.status, seen)
 		}
 	})
 }
 
-func TestHeadersOfTheProviderAreNoControlHeaders(t *testing.T) {
+func TestProviderHeadersAreNotControlHeaders(t *testing.T) {
 	for _, name := range []string{"Content-Type", "Content-Encoding", "Accept", "Accept-Encoding", "User-Agent", "Authorization", "Date", "Digest", "X-Forwarded-For", "X-Request-Id", "Idempotency-Key"} {
 		if isControl(name) {
 			t.Errorf("%s is removed", name)
@@ -123,7 +123,7 @@ func TestEveryControlHeaderIsDocumented(t *testing.T) {
 	for _, table := range []controlTable{controlHeaders, controlPrefixes} {
 		for name, why := range table {
 			if !strings.Contains(strings.ToLower(string(page)), "`"+strings.ToLower(name)) || !strings.Contains(string(page), why) {
-				t.Errorf("docs/security.md does not say of %s that it %s", name, why)
+				t.Errorf("docs/security.md does not document %s: %s", name, why)
 			}
 		}
 	}

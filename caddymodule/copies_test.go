@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// heldApp is an app that works until it is told its answer.
+// heldApp is an app that blocks until a test sends the status of its response.
 type heldApp struct {
 	hits   atomic.Int64
 	answer chan int
@@ -29,10 +29,10 @@ func (a *heldApp) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// inFlight sends requests in goroutines of their own, waits until all of them
-// stand still, and returns a function that collects what became of them.
-func (b *bench) inFlight(requests ...*http.Request) (collect func() []Tried) {
-	results := make([]Tried, len(requests))
+// inFlight sends requests in goroutines, waits until all of them block, and
+// returns a function that collects their results.
+func (b *bench) inFlight(requests ...*http.Request) (collect func() []Result) {
+	results := make([]Result, len(requests))
 	done := make(chan int)
 	for i, r := range requests {
 		go func() {
@@ -42,9 +42,9 @@ func (b *bench) inFlight(requests ...*http.Request) (collect func() []Tried) {
 			}()
 			results[i] = b.Send(r)
 		}()
-		synctest.Wait() // the first is the first
+		synctest.Wait() // so that the first request arrives first
 	}
-	return func() []Tried {
+	return func() []Result {
 		for range requests {
 			<-done
 		}
@@ -52,7 +52,7 @@ func (b *bench) inFlight(requests ...*http.Request) (collect func() []Tried) {
 	}
 }
 
-func TestInvariant07OfConcurrentCopiesExactlyOneReachesTheApp(t *testing.T) {
+func TestInvariant07ExactlyOneConcurrentCopyReachesTheApp(t *testing.T) {
 	for _, count := range []int{2, 64, 257} {
 		t.Run(fmt.Sprint(count), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestInvariant07OfConcurrentCopiesExactlyOneReachesTheApp(t *testing.T) {
 	}
 }
 
-func TestCopiesMirrorTheAnswerToTheFirst(t *testing.T) {
+func TestCopiesGetTheResponseToTheFirst(t *testing.T) {
 	for _, test := range []struct {
 		name           string
 		answer, mirror int
@@ -116,7 +116,7 @@ func TestCopiesMirrorTheAnswerToTheFirst(t *testing.T) {
 	}
 }
 
-func TestACopyUnderAFreshIDIsAReplayOnceTheFirstHasSucceeded(t *testing.T) {
+func TestCopyWithANewIDIsAReplayAfterTheFirstSucceeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", ""))
 		app := newHeldApp()
@@ -151,7 +151,7 @@ func TestCopiesWaitForABoundedTime(t *testing.T) {
 	})
 }
 
-func TestCopiesThatWaitAreBoundedInNumber(t *testing.T) {
+func TestNumberOfWaitingCopiesIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"max_waiting":2}`))
 		app := newHeldApp()
@@ -160,7 +160,7 @@ func TestCopiesThatWaitAreBoundedInNumber(t *testing.T) {
 		start := time.Now()
 		b.expect(t, github("1", content), InProgress, 503)
 		if waited := time.Since(start); waited != 0 {
-			t.Errorf("one copy too many waited %s", waited)
+			t.Errorf("a copy above the limit waited %s", waited)
 		}
 		app.answer <- 200
 		collect()
@@ -169,7 +169,7 @@ func TestCopiesThatWaitAreBoundedInNumber(t *testing.T) {
 	})
 }
 
-func TestCopiesThatWaitHoldNoBody(t *testing.T) {
+func TestWaitingCopiesKeepNoBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", ""))
 		app := newHeldApp()
@@ -179,18 +179,18 @@ func TestCopiesThatWaitHoldNoBody(t *testing.T) {
 		one, _ := b.handler.app.budget.InUse()
 		copies := b.inFlight(github("1", big), github("1", big))
 		if all, _ := b.handler.app.budget.InUse(); all != one || one == 0 {
-			t.Errorf("one body takes %d bytes, with two copies waiting it is %d", one, all)
+			t.Errorf("one body uses %d bytes; with two copies waiting, %d bytes are used", one, all)
 		}
 		app.answer <- 200
 		collect()
 		copies()
 		if memory, disk := b.handler.app.budget.InUse(); memory != 0 || disk != 0 {
-			t.Errorf("at the end %d bytes are held in memory and %d on disk", memory, disk)
+			t.Errorf("%d bytes of memory and %d of disk are not released", memory, disk)
 		}
 	})
 }
 
-func TestACopyWhoseSenderHangsUpStopsWaiting(t *testing.T) {
+func TestCopyStopsWaitingIfItsSenderDisconnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", ""))
 		app := newHeldApp()
@@ -201,14 +201,14 @@ func TestACopyWhoseSenderHangsUpStopsWaiting(t *testing.T) {
 		hangUp()
 		second()
 		if len(b.handler.waiting) != 0 {
-			t.Error("its place is still taken")
+			t.Error("its slot is not released")
 		}
 		app.answer <- 200
 		first()
 	})
 }
 
-func TestACopyGets503WhenTheStoreFailsWhileItWaits(t *testing.T) {
+func TestWaitingCopyGets503IfTheStoreFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", ""))
 		app := newHeldApp()

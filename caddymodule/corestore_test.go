@@ -11,7 +11,7 @@ import (
 // coreStore is a store without the optional interfaces.
 type coreStore struct{ replay.Store }
 
-func TestTheGateNeedsOnlyTheCoreMethodsOfAStore(t *testing.T) {
+func TestHandlerNeedsOnlyTheCoreMethodsOfAStore(t *testing.T) {
 	b := trial(t, config("github", ""))
 	b.handler.store = newMeteredStore(coreStore{memory.New(memory.Options{})}, "core")
 	b.expect(t, github("1", content), Verified, 200)

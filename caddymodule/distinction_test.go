@@ -13,7 +13,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// acme is a provider that signs the body, and sends what a test wants beside it.
+// acme returns the config of a provider that signs the body, with more options.
 func acme(more, handler string) string {
 	if handler != "" {
 		handler = "," + handler
@@ -32,8 +32,8 @@ const (
 	unique     = `"content":"unique"`
 )
 
-// acmeDelivery is a genuine delivery; headers come in pairs, and an ID of "" is
-// none.
+// acmeDelivery returns a genuine delivery. headers are pairs of name and value;
+// with an empty id the delivery has none.
 func acmeDelivery(secret, id, body string, headers ...string) *http.Request {
 	headers = append(headers, "X-Acme-Signature", sign(secret, body))
 	if id != "" {
@@ -42,9 +42,9 @@ func acmeDelivery(secret, id, body string, headers ...string) *http.Request {
 	return request(body, headers...)
 }
 
-// Each row is a row of the table "Telling deliveries apart" of the docs, or a
-// sentence below it. The sequence says what is sent and what its outcome is.
-func TestTellingDeliveriesApart(t *testing.T) {
+// Each row is a row of the table "Telling deliveries apart" in the docs, or a
+// sentence below it: a sequence of requests and their outcomes.
+func TestDistinguishingDeliveries(t *testing.T) {
 	type sent struct {
 		id, body string
 		want     Outcome
@@ -114,7 +114,7 @@ func TestTellingDeliveriesApart(t *testing.T) {
 				{"3", `{"client_payload":{}}`, Verified},
 				{"4", `{"client_payload":{}}`, Verified},
 				{"4", `{"client_payload":{}}`, Duplicate},
-				// Only the member counts, not its name somewhere else.
+				// Only the member counts, not its name elsewhere in the body.
 				{"5", `{"ref":"client_payload"}`, Verified},
 				{"6", `{"ref":"client_payload"}`, Replayed},
 				{"7", `{"in":{"client_payload":1}}`, Verified},
@@ -157,7 +157,7 @@ func TestHeadersThatVaryArePartOfTheContent(t *testing.T) {
 	send(Verified, "X-Acme-Topic", "updated")
 	send(Duplicate, "X-Acme-Topic", "created", "X-Other", "1")
 	send(Verified, "X-Acme-Topic", "created", "X-Acme-Shop", "one")
-	// Values cannot be moved from one header to another, or split.
+	// Moving values to another header or splitting them changes the content.
 	send(Verified, "X-Acme-Shop", "created")
 	send(Verified, "X-Acme-Topic", "cre", "X-Acme-Topic", "ated")
 	send(Verified)
@@ -165,9 +165,9 @@ func TestHeadersThatVaryArePartOfTheContent(t *testing.T) {
 	send(Duplicate)
 }
 
-// An attacker who holds a captured delivery, not yet handled, sends it under an
-// ID of his own. Neither the provider's delivery nor any later one is lost.
-func TestAnUnsignedIDCannotBeUsedAgainstAGenuineDelivery(t *testing.T) {
+// An attacker sends a captured delivery that was not handled yet, with another
+// ID. Neither the provider's delivery nor a later one is lost.
+func TestUnsignedIDCannotBlockAGenuineDelivery(t *testing.T) {
 	for name, config := range map[string]string{"content unique": unsignedID, "content repeats": unsignedID + "," + repeats} {
 		t.Run(name, func(t *testing.T) {
 			b := trial(t, acme(config, ""))
@@ -183,10 +183,10 @@ func TestAnUnsignedIDCannotBeUsedAgainstAGenuineDelivery(t *testing.T) {
 			}
 			send("future", "captured")  // the attacker
 			send("genuine", "captured") // the provider
-			send("future", "later")     // a genuine delivery under the burnt ID
+			send("future", "later")     // a genuine delivery with the ID that the attacker used
 			send("future", "later")     // its retry
 			if reached["captured"] == 0 || reached["later"] != 1 {
-				t.Errorf("reached the app: %v", reached)
+				t.Errorf("the app received: %v", reached)
 			}
 		})
 	}
@@ -200,9 +200,9 @@ func rotatingConfig(more, handler string, secrets ...string) string {
 	return strings.Replace(acme(more, handler), `{"secret":"{env.`+secretVariable+`}"}`, strings.Join(list, ","), 1)
 }
 
-// A retry that is signed with another of the configured secrets is still a
+// A retry that is signed with another configured secret is still a
 // retry, and the app's key does not change while the secrets overlap.
-func TestRotationKeepsDeliveriesApartAndTogether(t *testing.T) {
+func TestRetriesAreRecognizedDuringRotation(t *testing.T) {
 	for name, more := range map[string]string{
 		"signed ID": signedID, "unsigned ID": unsignedID, "unsigned ID, content repeats": unsignedID + "," + repeats, "no ID": unique,
 	} {
@@ -233,14 +233,14 @@ func TestRotationKeepsDeliveriesApartAndTogether(t *testing.T) {
 			}
 			key(during, "new secret", other, Verified)
 			key(during, "old secret", other, Duplicate)
-			key(after, "new secret", other, Duplicate) // handled while both were there
+			key(after, "new secret", other, Duplicate) // handled while both secrets were configured
 		})
 	}
 }
 
-// While secrets overlap, providers sign with both. A signature that is taken
-// away does not make another delivery.
-func TestASignatureThatIsTakenAwayChangesNothing(t *testing.T) {
+// While secrets overlap, providers sign with both. Without one of the two
+// signatures, it is still the same delivery.
+func TestRemovedSignatureDoesNotChangeTheDelivery(t *testing.T) {
 	repeated := strings.Replace(rotatingConfig(unsignedID, "", "one", "two"), `"name":"X-Acme-Signature"`, `"name":"X-Acme-Signature","repeated":true`, 1)
 	both := func(first, second string) *http.Request {
 		r := acmeDelivery(first, "1", "a")
@@ -258,9 +258,9 @@ func TestASignatureThatIsTakenAwayChangesNothing(t *testing.T) {
 	}
 }
 
-// What was handled before an upgrade still counts: the kinds of key for IDs and
-// contents are derived as ever, and an earlier version wrote both.
-func TestWhatAnEarlierVersionHandledStillCounts(t *testing.T) {
+// Deliveries that were handled before an upgrade still count: the keys of IDs and
+// contents are derived as before, and an earlier version wrote both.
+func TestDeliveriesHandledByAnEarlierVersionCount(t *testing.T) {
 	b := trial(t, acme(unsignedID, ""))
 	fingerprint := b.handler.facts().Secrets[0].Fingerprint[:]
 	earlier := replay.Keys{Blocking: []replay.Key{
@@ -279,7 +279,7 @@ func TestWhatAnEarlierVersionHandledStillCounts(t *testing.T) {
 	b.expect(t, acmeDelivery(secret, "1", "b"), Verified, 200)
 }
 
-func TestTheAppsKey(t *testing.T) {
+func TestVerifiedKeyHeader(t *testing.T) {
 	for name, test := range map[string]struct {
 		config string
 		has    bool
@@ -303,9 +303,10 @@ func TestTheAppsKey(t *testing.T) {
 	}
 }
 
-// With no ID and content that repeats, copies at once all reach the app:
-// merging them would lose a change that comes while the app reads the last one.
-func TestDeliveriesThatNothingTellsApartNeverWaitForEachOther(t *testing.T) {
+// Without an ID and with content that repeats, concurrent copies all reach the
+// app: merging them would lose a change that arrives while the app processes the
+// previous one.
+func TestIndistinguishableDeliveriesDoNotWaitForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, acme(repeats, ""))
 		hold := make(chan struct{})
@@ -313,7 +314,7 @@ func TestDeliveriesThatNothingTellsApartNeverWaitForEachOther(t *testing.T) {
 			<-hold
 			w.WriteHeader(200)
 		})
-		results := make(chan Tried, 5)
+		results := make(chan Result, 5)
 		for range cap(results) {
 			go func() { results <- b.Send(acmeDelivery(secret, "", "changed")) }()
 		}
@@ -325,12 +326,12 @@ func TestDeliveriesThatNothingTellsApartNeverWaitForEachOther(t *testing.T) {
 			}
 		}
 		if s := b.handler.store.Stats(); s.Remembered != 0 || s.Claimed != 0 {
-			t.Errorf("the store holds %+v", s)
+			t.Errorf("the store contains %+v", s)
 		}
 	})
 }
 
-func TestOptionsOfReplayThatMakeNoSenseAreRefused(t *testing.T) {
+func TestInvalidReplayOptionsAreRejected(t *testing.T) {
 	for _, test := range []struct{ name, config, want string }{
 		{"content of a signed ID", config("stripe", `"replay":{"content":"repeats"}`), "signs its delivery ID"},
 		{"an unrecognized content", config("github", `"replay":{"content":"sometimes"}`), "write unique or repeats"},
@@ -349,7 +350,7 @@ func TestOptionsOfReplayThatMakeNoSenseAreRefused(t *testing.T) {
 	}
 }
 
-func TestAnEndpointThatCannotTellDeliveriesApartSaysSoAtStart(t *testing.T) {
+func TestEndpointThatCannotDistinguishDeliveriesWarnsAtStart(t *testing.T) {
 	for _, test := range []struct {
 		config string
 		warns  bool
@@ -371,8 +372,8 @@ func TestAnEndpointThatCannotTellDeliveriesApartSaysSoAtStart(t *testing.T) {
 	}
 }
 
-// answeringIn is how many deliveries an app with a unique column on
-// Webhook-Verified-Key would write.
+// rowsWritten returns a function that counts the rows of an app that has a
+// unique column on Webhook-Verified-Key.
 func rowsWritten(b *bench) func() int {
 	rows := map[string]bool{}
 	keyless := 0
@@ -387,7 +388,7 @@ func rowsWritten(b *bench) func() int {
 	return func() int { return len(rows) + keyless }
 }
 
-func TestAUniqueColumnOnTheKeyHoldsEveryGenuineDeliveryOnce(t *testing.T) {
+func TestUniqueColumnOnTheKeyStoresEachDeliveryOnce(t *testing.T) {
 	for name, more := range map[string]string{"content unique": unsignedID, "content repeats": unsignedID + "," + repeats} {
 		b := trial(t, acme(more, ""))
 		rows := rowsWritten(b)

@@ -10,7 +10,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 )
 
-func TestADryRunShowsWhatTheHandlerMakesOfARequest(t *testing.T) {
+func TestDryRunReturnsTheResultOfARequest(t *testing.T) {
 	provider := json.RawMessage(`{"name":"github","secrets":[{"secret":"{env.` + secretVariable + `}"}]}`)
 	for _, test := range []struct {
 		name, signature string
@@ -34,13 +34,13 @@ func TestADryRunShowsWhatTheHandlerMakesOfARequest(t *testing.T) {
 				t.Errorf("got %s (%s), status %d, reached %t", got.Outcome, got.Reason, got.Status, got.Reached)
 			}
 			if got.Reached && string(got.ReachedBody) != content {
-				t.Errorf("the app got %q", got.ReachedBody)
+				t.Errorf("the app received %q", got.ReachedBody)
 			}
 		})
 	}
 }
 
-func TestADryRunJudgesTimestampsByItsClock(t *testing.T) {
+func TestDryRunChecksTimestampsWithItsClock(t *testing.T) {
 	provider := json.RawMessage(`{"name":"stripe","secrets":[{"secret":"{env.` + secretVariable + `}"}]}`)
 	got, err := dryrun.Once(t.Context(), provider, frozen, stripe(present, `{"id":"evt_1","type":"invoice.paid"}`))
 	if err != nil || got.Outcome != string(Verified) {

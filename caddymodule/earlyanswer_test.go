@@ -12,26 +12,26 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/body"
 )
 
-// A transport may read on when the handler has returned with the app's
-// answer. It is cut off then: of the buffers, which other deliveries have by
-// now, it sees nothing.
-func TestInvariant10ATransportThatIsLateIsCutOff(t *testing.T) {
+// A transport may still read after the handler has returned with the app's
+// response. Its reads then fail, because other deliveries already use the
+// buffers.
+func TestInvariant10LateReadsOfTheTransportFail(t *testing.T) {
 	for _, app := range []struct {
 		protocol string
-		start    func(t *testing.T, known map[string]*parcel, status int) string
+		start    func(t *testing.T, known map[string]*markedDelivery, status int) string
 		status   int
 	}{
-		{"HTTP/1.1", startHastyApp, 200},
-		{"HTTP/1.1", startHastyApp, 500},
-		// On a failure over HTTP/2 reverse_proxy's own wrapper of the body is
-		// read and closed at once, which is a race in itself.
-		{"HTTP/2", startHastyHTTP2App, 200},
+		{"HTTP/1.1", startEarlyApp, 200},
+		{"HTTP/1.1", startEarlyApp, 500},
+		// On a failure over HTTP/2, reverse_proxy reads and closes its own wrapper
+		// of the body concurrently, which is a data race.
+		{"HTTP/2", startEarlyHTTP2App, 200},
 	} {
-		for _, size := range parcelSizes {
+		for _, size := range bodySizes {
 			t.Run(fmt.Sprintf("%s, %d KiB, %d", app.protocol, size>>10, app.status), func(t *testing.T) {
-				slow, others := newParcels(8, size), newParcels(16, size)
+				slow, others := newMarkedDeliveries(8, size), newMarkedDeliveries(16, size)
 				transport := newSlowTransport(t, slow, others)
-				c := startCaddy(t, "", parcelSite(app.start(t, byID(append(others, slow...)), app.status)))
+				c := startCaddy(t, "", proxySite(app.start(t, byID(append(others, slow...)), app.status)))
 				client := client(t, "HTTP/1.1")
 				c.postAll(client, slow, len(slow), app.status)
 				c.postAll(client, others, 8, app.status)
@@ -39,7 +39,7 @@ func TestInvariant10ATransportThatIsLateIsCutOff(t *testing.T) {
 
 				late, rest := transport.late()
 				if len(late) != len(slow) {
-					t.Errorf("%d deliveries had %d readers", len(slow), len(late))
+					t.Errorf("%d deliveries with %d readers", len(slow), len(late))
 				}
 				for _, l := range append(late, rest...) {
 					await(t, "the transport", l.ended)
@@ -49,17 +49,17 @@ func TestInvariant10ATransportThatIsLateIsCutOff(t *testing.T) {
 						t.Errorf("%s: %d bytes were read late, then %v", l.p.id, l.at, l.failure)
 					}
 				}
-				if held := bodiesHeld(t); held > 0 {
-					t.Errorf("at the end %d bytes are held", held)
+				if held := bodyMemory(t); held > 0 {
+					t.Errorf("%d bytes are not released", held)
 				}
 			})
 		}
 	}
 }
 
-// startHastyApp starts an app that answers as soon as it has the header, and
-// reads on when the sender has the answer.
-func startHastyApp(t *testing.T, known map[string]*parcel, status int) string {
+// startEarlyApp starts an app that responds after the request header, and reads
+// the body when the sender has the response.
+func startEarlyApp(t *testing.T, known map[string]*markedDelivery, status int) string {
 	return startBareApp(t, func(r *bareRequest) bool {
 		p := known[r.Header.Get("Webhook-Verified-Id")]
 		r.answer(status)
@@ -72,21 +72,21 @@ func startHastyApp(t *testing.T, known map[string]*parcel, status int) string {
 	}).Addr().String()
 }
 
-// A handler that returns in the midst of the transport's reads waits for none
-// of them, and takes the buffer from none.
-func TestInvariant10AHandlerThatReturnsLetsTheReadThatHasBegunEnd(t *testing.T) {
-	for _, size := range parcelSizes {
+// A handler that returns during a read of the transport does not wait for it,
+// and does not reuse its buffer.
+func TestInvariant10ReadInProgressEndsAfterTheHandlerHasReturned(t *testing.T) {
+	for _, size := range bodySizes {
 		t.Run(fmt.Sprintf("%d KiB", size>>10), func(t *testing.T) {
-			parcels := newParcels(64, size)
-			transport := newSlowTransport(t, parcels, nil)
+			deliveries := newMarkedDeliveries(64, size)
+			transport := newSlowTransport(t, deliveries, nil)
 			transport.overtaken = true
 			app := startBareApp(t, func(r *bareRequest) bool {
-				// The transport waits neither for the app to read nor to close.
+				// The transport does not wait for the app to read or to close.
 				_, _ = io.WriteString(r.Conn, "HTTP/1.1 200 Done\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 				return false
 			})
-			c := startCaddy(t, "", parcelSite(app.Addr().String()))
-			c.postAll(client(t, "HTTP/1.1"), parcels, 8, 200)
+			c := startCaddy(t, "", proxySite(app.Addr().String()))
+			c.postAll(client(t, "HTTP/1.1"), deliveries, 8, 200)
 
 			late, _ := transport.late()
 			overtaken := 0
@@ -97,30 +97,30 @@ func TestInvariant10AHandlerThatReturnsLetsTheReadThatHasBegunEnd(t *testing.T) 
 				}
 			}
 			if overtaken == 0 {
-				t.Error("no handler has returned in the midst of a read")
+				t.Error("no handler returned during a read")
 			}
-			if held := bodiesHeld(t); held > 0 {
-				t.Errorf("at the end %d bytes are held", held)
+			if held := bodyMemory(t); held > 0 {
+				t.Errorf("%d bytes are not released", held)
 			}
 		})
 	}
 }
 
-// An app may begin its answer, read the body while other deliveries come and
-// go, and end its answer when it has read it: the body is there until then.
-func TestInvariant10AnAppThatBeginsItsAnswerFirstGetsItsWholeBody(t *testing.T) {
+// An app may begin its response, read the body while other deliveries are
+// handled, and then end its response. The body stays available until then.
+func TestInvariant10AppThatRespondsEarlyGetsTheWholeBody(t *testing.T) {
 	for protocol, upstream := range map[string]string{"HTTP/1.1": "", "HTTP/2": "h2c://"} {
-		for _, size := range parcelSizes {
+		for _, size := range bodySizes {
 			t.Run(fmt.Sprintf("%s, %d KiB", protocol, size>>10), func(t *testing.T) {
-				slow, others := newParcels(8, size), newParcels(24, size)
+				slow, others := newMarkedDeliveries(8, size), newMarkedDeliveries(24, size)
 				transport := newSlowTransport(t, slow, others)
-				begun := newMeeting(len(slow) + 1)
-				app := startTalkativeApp(t, slow, others, begun, transport.gate)
-				c := startCaddy(t, "", parcelSite(upstream+app.Listener.Addr().String()))
+				begun := newBarrier(len(slow) + 1)
+				app := startStreamingApp(t, slow, others, begun, transport.gate)
+				c := startCaddy(t, "", proxySite(upstream+app.Listener.Addr().String()))
 				client := client(t, "HTTP/1.1")
 				var senders sync.WaitGroup
 				senders.Go(func() { c.postAll(client, slow, len(slow), 200) })
-				begun.meet()
+				begun.wait()
 				c.postAll(client, others, 8, 200)
 				close(transport.gate)
 				senders.Wait()
@@ -137,9 +137,9 @@ func TestInvariant10AnAppThatBeginsItsAnswerFirstGetsItsWholeBody(t *testing.T) 
 	}
 }
 
-// startTalkativeApp starts an app that begins its answer to a slow parcel with
-// the header, and goes on when it may.
-func startTalkativeApp(t *testing.T, slow, others []*parcel, begun *meeting, goOn <-chan struct{}) *httptest.Server {
+// startStreamingApp starts an app that sends the header of its response to a slow
+// delivery first, and continues when proceed is closed.
+func startStreamingApp(t *testing.T, slow, others []*markedDelivery, begun *barrier, proceed <-chan struct{}) *httptest.Server {
 	talkative, whole := byID(slow), byID(others)
 	app := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get("Webhook-Verified-Id")
@@ -147,13 +147,13 @@ func startTalkativeApp(t *testing.T, slow, others []*parcel, begun *meeting, goO
 		if p == nil {
 			p = talkative[id]
 			rc := http.NewResponseController(w)
-			_ = rc.EnableFullDuplex() // HTTP/2 always does it
+			_ = rc.EnableFullDuplex() // not needed for HTTP/2
 			w.WriteHeader(http.StatusOK)
 			if err := rc.Flush(); err != nil {
 				t.Error(err)
 			}
-			begun.meet()
-			<-goOn
+			begun.wait()
+			<-proceed
 		}
 		if err := p.readWhole(r.Body); err != nil {
 			t.Error(err)

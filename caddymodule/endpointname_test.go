@@ -49,7 +49,7 @@ func startTwoEndpoints(t *testing.T) (*realCaddy, operator) {
 	return startWithAdmin(t, twoEndpoints)
 }
 
-// deliverTo sends a delivery of GitHub to a path.
+// deliverTo sends a GitHub delivery to a path.
 func (c *realCaddy) deliverTo(path, secret, id string) answer {
 	c.t.Helper()
 	r, err := http.NewRequest(http.MethodPost, "http://"+c.addr+path, strings.NewReader(id))
@@ -62,9 +62,9 @@ func (c *realCaddy) deliverTo(path, secret, id string) answer {
 	return c.do(client(c.t, "HTTP/1.1"), r)
 }
 
-// TestEndpointsOfOneProviderAreToldApartByTheirPaths: in the log, by `seen` and
-// in metrics. Others keep the names that they have.
-func TestEndpointsOfOneProviderAreToldApartByTheirPaths(t *testing.T) {
+// Logs, `seen` and metrics name endpoints of one provider by their paths. The
+// names of other endpoints do not change.
+func TestEndpointsOfOneProviderAreNamedByTheirPaths(t *testing.T) {
 	c, o := startTwoEndpoints(t)
 	if got := c.deliverTo("/webhooks/two/x?token=not-in-the-log", "wrong", "1"); got.status != 401 {
 		t.Errorf("status %d", got.status)
@@ -79,13 +79,13 @@ func TestEndpointsOfOneProviderAreToldApartByTheirPaths(t *testing.T) {
 				t.Fatal(err)
 			}
 			if strings.Contains(text, "not-in-the-log") {
-				t.Errorf("the query is in the log: %s", text)
+				t.Errorf("the log contains the query: %s", text)
 			}
 		}
 	}
 	for name, want := range map[string]string{"endpoint": "/webhooks/two*", "path": "/webhooks/two/x", "method": "POST", "host": c.addr, "provider": "github"} {
 		if line[name] != want {
-			t.Errorf("the line has %s %v, want %s", name, line[name], want)
+			t.Errorf("%s is %v, want %s", name, line[name], want)
 		}
 	}
 	status, found, raw := o.ask(http.MethodGet, AdminSeenPath+"?provider=github&id=1", "")
@@ -103,7 +103,7 @@ func TestEndpointsOfOneProviderAreToldApartByTheirPaths(t *testing.T) {
 	}
 	_, _, raw = o.ask(http.MethodGet, AdminSeenPath+"?provider=gihtub&id=1", "")
 	if !strings.Contains(raw, "did you mean github?") {
-		t.Errorf("a misspelt name: %s", raw)
+		t.Errorf("a misspelled name: %s", raw)
 	}
 	s := site{t: t}
 	values := s.metrics()
@@ -117,12 +117,12 @@ func TestEndpointsOfOneProviderAreToldApartByTheirPaths(t *testing.T) {
 	}
 	for name := range values {
 		if strings.Contains(name, "endpoint=github,") {
-			t.Errorf("a series that no endpoint has: %s", name)
+			t.Errorf("unexpected series: %s", name)
 		}
 	}
 }
 
-// TestNamesOfEndpoints: what tells them apart is as short as possible.
+// Names of endpoints are as short as possible, but distinct.
 func TestNamesOfEndpoints(t *testing.T) {
 	taken := make(map[string]bool)
 	for _, test := range []struct {
@@ -144,9 +144,9 @@ func TestNamesOfEndpoints(t *testing.T) {
 	}
 }
 
-// TestTheResponseNamesTheOutcome: only where the app has not answered, and only
-// to a sender who can sign.
-func TestTheResponseNamesTheOutcome(t *testing.T) {
+// The response contains the outcome only if the app has not responded, and only
+// if the request is verified.
+func TestResponseContainsTheOutcome(t *testing.T) {
 	b := trial(t, config("github", `"events":["push"],"replay":{"on_replay":409}`))
 	forged := githubRequest("another secret", "9", content)
 	forged.Header.Set("X-GitHub-Event", "push")
@@ -162,7 +162,7 @@ func TestTheResponseNamesTheOutcome(t *testing.T) {
 	}{
 		{"new", with("1", "push"), ""},
 		{"a copy", with("1", "push"), "duplicate"},
-		{"under another ID", with("2", "push"), "replayed"},
+		{"a copy with another ID", with("2", "push"), "replayed"},
 		{"another event", with("3", "ping"), "ignored"},
 		{"forged", forged, ""},
 	} {
@@ -172,8 +172,8 @@ func TestTheResponseNamesTheOutcome(t *testing.T) {
 	}
 }
 
-// TestTheAdminAPITellsOutcomesToWhoHasAskedBefore: nothing is kept otherwise.
-func TestTheAdminAPITellsOutcomesToWhoHasAskedBefore(t *testing.T) {
+// Outcomes are recorded only after the first request for them.
+func TestAdminAPIRecordsOutcomesAfterTheFirstQuery(t *testing.T) {
 	t.Cleanup(recent.end)
 	c, o := startTwoEndpoints(t)
 	r := recentOutcomes{}
@@ -183,7 +183,7 @@ func TestTheAdminAPITellsOutcomesToWhoHasAskedBefore(t *testing.T) {
 		r.DeliveryEnded(Observation{RemoteAddr: fmt.Sprint(i % 2), Outcome: Verified, URI: "/in?x=1"})
 	}
 	if got := r.of("1"); len(got) != outcomesKept/2 || got[0].Path != "/in" || len(r.of("")) != 0 {
-		t.Errorf("kept %d", len(got))
+		t.Errorf("recorded %d outcomes", len(got))
 	}
 	ask := func(query string) string {
 		resp, err := http.Get("http://" + o.admin + AdminOutcomesPath + query)
@@ -194,14 +194,14 @@ func TestTheAdminAPITellsOutcomesToWhoHasAskedBefore(t *testing.T) {
 		return readAll(t, resp.Body)
 	}
 	if got := strings.TrimSpace(ask("")); got != "[]" {
-		t.Errorf("before anything: %s", got)
+		t.Errorf("before the first delivery: %s", got)
 	}
 	c.deliverTo("/webhooks/one", "wrong", "1")
 	recent.mu.Lock()
 	kept := slices.Clone(recent.kept)
 	recent.mu.Unlock()
 	if len(kept) != 1 {
-		t.Fatalf("kept %+v", kept)
+		t.Fatalf("recorded %+v", kept)
 	}
 	got := ask("?remote_addr=" + url.QueryEscape(kept[0].RemoteAddr))
 	if !strings.Contains(got, `"outcome":"invalid_signature"`) || !strings.Contains(got, `"path":"/webhooks/one"`) {

@@ -58,7 +58,7 @@ func (e Endpoint) HasID() bool { return e.h.facts().Traits.HasID }
 func (e Endpoint) Forget(ctx context.Context, id string) ([]DeliveryStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	return e.h.askOpen(ctx, id, (*Handler).forgetOnPurpose)
+	return e.h.queryOpen(ctx, id, (*Handler).forgetOnPurpose)
 }
 
 // forgetOnPurpose forgets an ID and logs it.

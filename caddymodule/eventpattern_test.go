@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// matchReference says the same as matchEvent, by other means.
+// matchReference is another implementation of matchEvent, with a regular
+// expression.
 func matchReference(pattern, event string) bool {
 	parts := strings.Split(pattern, "*")
 	for i := range parts {
@@ -42,7 +43,7 @@ func TestEventPatterns(t *testing.T) {
 			t.Errorf("%q matches %q: %t", test.pattern, test.event, got)
 		}
 		if got := matchReference(test.pattern, test.event); got != test.want {
-			t.Errorf("the reference is wrong about %q and %q", test.pattern, test.event)
+			t.Errorf("matchReference is wrong for %q and %q", test.pattern, test.event)
 		}
 	}
 }
@@ -53,7 +54,7 @@ func FuzzMatchEvent(f *testing.F) {
 	f.Add("*a*", "")
 	f.Fuzz(func(t *testing.T, pattern, event string) {
 		if strings.ToValidUTF8(pattern, "") != pattern || strings.ToValidUTF8(event, "") != event {
-			return // the reference knows no other
+			return // matchReference supports no other pattern
 		}
 		if got, want := matchEvent(pattern, event), matchReference(pattern, event); got != want {
 			t.Errorf("%q matches %q: %t, want %t", pattern, event, got, want)

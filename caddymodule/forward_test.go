@@ -10,7 +10,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-func TestAHijackedConnectionIsReleased(t *testing.T) {
+func TestHijackedConnectionReleasesTheClaim(t *testing.T) {
 	b := trial(t, config("github", ""))
 	store := b.faultyStore()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -39,11 +39,11 @@ func TestAHijackedConnectionIsReleased(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	if store.count("release") != 1 || store.count("commit") != 0 {
-		t.Errorf("the store was asked to %v", store.calls)
+		t.Errorf("calls of the store: %v", store.calls)
 	}
 }
 
-func TestAFlushReachesTheSender(t *testing.T) {
+func TestFlushReachesTheSender(t *testing.T) {
 	b := trial(t, config("github", ""))
 	rec := httptest.NewRecorder()
 	err := b.serve(rec, dryrun.AsReceived(github("1", content)), func(w http.ResponseWriter, _ *http.Request) error {
@@ -54,7 +54,7 @@ func TestAFlushReachesTheSender(t *testing.T) {
 	}
 }
 
-// urlOf tells the URL that a provider would check.
+// urlOf is a provider that records the URL that it would verify.
 type urlOf struct {
 	oddProvider
 	url *string
@@ -65,7 +65,7 @@ func (p urlOf) CheckHeaders(r *signature.Request) error {
 	return signature.Refuse(signature.MissingSignature, "enough")
 }
 
-func TestTheURLIsTheOneThatTheProviderHasSentTo(t *testing.T) {
+func TestURLIsTheOneThatTheProviderRequested(t *testing.T) {
 	b := trial(t, config("github", ""))
 	var url string
 	b.use(urlOf{url: &url})
@@ -73,11 +73,11 @@ func TestTheURLIsTheOneThatTheProviderHasSentTo(t *testing.T) {
 		change func(*http.Request)
 		want   string
 	}{
-		"as it came":       {func(*http.Request) {}, "POST https://hooks.example.com/in"},
-		"without TLS":      {func(r *http.Request) { r.TLS, r.URL.Scheme = nil, "http" }, "POST http://hooks.example.com/in"},
-		"with a query":     {func(r *http.Request) { r.RequestURI = "/in?b=%2f&a" }, "POST https://hooks.example.com/in?b=%2f&a"},
-		"from a stranger":  {func(r *http.Request) { r.Header.Set("X-Forwarded-Host", "evil.example.com") }, "POST https://hooks.example.com/in"},
-		"from a stranger2": {func(r *http.Request) { r.Header.Set("X-Forwarded-Proto", "http") }, "POST https://hooks.example.com/in"},
+		"as it came":                       {func(*http.Request) {}, "POST https://hooks.example.com/in"},
+		"without TLS":                      {func(r *http.Request) { r.TLS, r.URL.Scheme = nil, "http" }, "POST http://hooks.example.com/in"},
+		"with a query":                     {func(r *http.Request) { r.RequestURI = "/in?b=%2f&a" }, "POST https://hooks.example.com/in?b=%2f&a"},
+		"from an untrusted client":         {func(r *http.Request) { r.Header.Set("X-Forwarded-Host", "evil.example.com") }, "POST https://hooks.example.com/in"},
+		"from an untrusted client, scheme": {func(r *http.Request) { r.Header.Set("X-Forwarded-Proto", "http") }, "POST https://hooks.example.com/in"},
 	} {
 		r := request(content)
 		test.change(r)
@@ -93,7 +93,7 @@ func TestRewritesDoNotChangeTheURLAndTrustedProxiesDo(t *testing.T) {
 		"": "http://ADDR/in?x=1",
 		"servers {\ntrusted_proxies static 127.0.0.1\n}": "https://hooks.example.com/in?x=1",
 	} {
-		// A scheme that signs the URL tells by verifying which one it saw.
+		// A scheme that signs the URL verifies only if it gets the expected URL.
 		site := `rewrite * /elsewhere
 	verify_webhook custom {env.` + secretVariable + `} {
 		algorithm hmac-sha256
@@ -109,7 +109,7 @@ func TestRewritesDoNotChangeTheURLAndTrustedProxiesDo(t *testing.T) {
 		got := c.send(client(t, "HTTP/1.1"), strings.NewReader(content), "X-Signature", sign(secret, url+content), "X-Forwarded-Proto", "https", "X-Forwarded-Host", "hooks.example.com")
 		seen := c.app.arrivals()
 		if got.status != 200 || len(seen) != 1 || seen[0].uri != "/elsewhere?x=1" {
-			t.Errorf("with %q: status %d, the app saw %+v", global, got.status, seen)
+			t.Errorf("with %q: status %d, the app received %+v", global, got.status, seen)
 		}
 	}
 }

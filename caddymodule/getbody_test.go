@@ -7,22 +7,22 @@ import (
 	"testing"
 )
 
-// An app that closes a connection that was idle, with a delivery on it, makes
-// the transport send the delivery again on another one, with a body that it
-// asks us for. The app answers that before it has read it, and the handler
-// returns: the transport has what it was given until it lets go of it.
-func TestInvariant10ABodyThatTheTransportAskedForIsItsOwnUntilItIsClosed(t *testing.T) {
+// If an app closes an idle connection on which a delivery was just sent, the
+// transport sends the delivery on another connection, with a body from GetBody.
+// Here the app responds before it has read that body, and the handler returns.
+// The body must stay valid until the transport closes it.
+func TestInvariant10BodyFromGetBodyIsValidUntilItIsClosed(t *testing.T) {
 	const atOnce = 8
-	for _, size := range parcelSizes {
+	for _, size := range bodySizes {
 		t.Run(fmt.Sprintf("%d KiB", size>>10), func(t *testing.T) {
-			openers, slow, others := newParcels(atOnce, 1<<10), newParcels(atOnce, size), newParcels(3*atOnce, size)
+			openers, slow, others := newMarkedDeliveries(atOnce, 1<<10), newMarkedDeliveries(atOnce, size), newMarkedDeliveries(3*atOnce, size)
 			transport := newSlowTransport(t, slow, append(openers, others...))
 			transport.again = true
 			app := newClosingApp(t, atOnce, openers, slow, others)
-			c := startCaddy(t, "", parcelSite(app.Addr().String()))
+			c := startCaddy(t, "", proxySite(app.Addr().String()))
 			client := client(t, "HTTP/1.1")
-			c.postAll(client, openers, atOnce, 200)                           // all at once, so that there are as many connections
-			c.postAll(client, slow, atOnce, 200, "Idempotency-Key", "as one") // otherwise no POST is sent twice
+			c.postAll(client, openers, atOnce, 200)                           // concurrently, so that there are as many connections
+			c.postAll(client, slow, atOnce, 200, "Idempotency-Key", "as one") // otherwise the transport does not retry a POST
 			c.postAll(client, others, atOnce, 200)
 			close(transport.gate)
 
@@ -38,26 +38,26 @@ func TestInvariant10ABodyThatTheTransportAskedForIsItsOwnUntilItIsClosed(t *test
 				}
 			}
 			if transport.asked != atOnce || lateBytes == 0 {
-				t.Errorf("%d bodies were asked for, and %d bytes read late; want %d", transport.asked, lateBytes, atOnce)
+				t.Errorf("GetBody was called %d times, and %d bytes were read late; want %d", transport.asked, lateBytes, atOnce)
 			}
-			if held := bodiesHeld(t); held > 0 {
-				t.Errorf("at the end %d bytes are held", held)
+			if held := bodyMemory(t); held > 0 {
+				t.Errorf("%d bytes are not released", held)
 			}
 		})
 	}
 }
 
-// newClosingApp starts an app that takes the openers together, then the slow
-// parcels together: those it reads, and closes their connections. When they
-// come again, it answers first.
-func newClosingApp(t *testing.T, atOnce int, openers, slow, others []*parcel) *bareApp {
-	opened, cut := newMeeting(atOnce), newMeeting(atOnce)
+// newClosingApp starts an app that receives the openers together, then the slow
+// deliveries together. It reads the slow deliveries and closes their connections. When
+// they are retried, it responds before reading.
+func newClosingApp(t *testing.T, atOnce int, openers, slow, others []*markedDelivery) *bareApp {
+	opened, cut := newBarrier(atOnce), newBarrier(atOnce)
 	open, late, whole := byID(openers), byID(slow), byID(others)
 	var attempts sync.Map
 	return startBareApp(t, func(r *bareRequest) bool {
 		id := r.Header.Get("Webhook-Verified-Id")
 		if p := open[id]; p != nil {
-			opened.meet()
+			opened.wait()
 			return r.readThenAnswer(t, p)
 		}
 		if p := whole[id]; p != nil {
@@ -68,7 +68,7 @@ func newClosingApp(t *testing.T, atOnce int, openers, slow, others []*parcel) *b
 			if err := p.readWhole(r.Body); err != nil {
 				t.Error(err)
 			}
-			cut.meet() // no connection is idle now
+			cut.wait() // no connection is idle now
 			return false
 		}
 		r.answer(http.StatusOK)

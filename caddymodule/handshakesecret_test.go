@@ -15,7 +15,7 @@ const (
 	notionFirst = `{"verification_token":"` + notionToken + `"}`
 )
 
-// handshakes returns the secrets that the admin API shows.
+// handshakes returns the secrets that the admin API lists.
 func (o operator) handshakes(query string) []HandshakeSecret {
 	o.t.Helper()
 	status, raw := o.call(http.MethodGet, AdminHandshakesPath+query, "")
@@ -45,7 +45,8 @@ func (o operator) call(method, path, body string) (int, string) {
 	return resp.StatusCode, string(raw)
 }
 
-// firstSecretSite is an endpoint whose provider sends its secret first.
+// firstSecretSite returns the config of an endpoint whose provider sends its
+// secret in a handshake.
 func firstSecretSite(provider, options string) string {
 	return fmt.Sprintf("verify_webhook %s {\n%s\nreplay {\nstore memory STORE\n}\n}\nreverse_proxy APP", provider, options)
 }
@@ -54,9 +55,8 @@ func forgetHandshakes(t *testing.T) {
 	t.Cleanup(func() { handshakes.forget("", time.Now()) })
 }
 
-// TestAWebhookIsSetUpWithoutKnowingItsSecretFirst goes the whole way of an
-// operator who sets up a webhook at Notion.
-func TestAWebhookIsSetUpWithoutKnowingItsSecretFirst(t *testing.T) {
+// The steps are those of an operator who sets up a webhook at Notion.
+func TestWebhookCanBeSetUpBeforeItsSecretIsKnown(t *testing.T) {
 	forgetHandshakes(t)
 	t.Setenv("NOTION_SECRET", notionToken)
 	const delivery = `{"id":"367cba44-b6f3-4c92-81e7-6a2e9659efd4","type":"page.created"}`
@@ -66,9 +66,9 @@ func TestAWebhookIsSetUpWithoutKnowingItsSecretFirst(t *testing.T) {
 	overHTTP := client(t, "HTTP/1.1")
 	got := c.send(overHTTP, strings.NewReader(notionFirst), "Content-Type", "application/json")
 	if got.status != 200 || got.body != "" {
-		t.Errorf("the handshake was answered with %d %q", got.status, got.body)
+		t.Errorf("the handshake got %d %q", got.status, got.body)
 	}
-	// A delivery that comes too early is to come again.
+	// A delivery before the secret is configured must be retried.
 	if got := c.send(overHTTP, strings.NewReader(delivery), signed...); got.status != 503 || got.header.Get("Retry-After") == "" {
 		t.Errorf("a delivery without a configured secret got %d, Retry-After %q", got.status, got.header.Get("Retry-After"))
 	}
@@ -77,7 +77,7 @@ func TestAWebhookIsSetUpWithoutKnowingItsSecretFirst(t *testing.T) {
 		t.Errorf("the admin API shows %+v", found)
 	}
 	if seen := c.app.arrivals(); len(seen) > 0 {
-		t.Errorf("the app saw %+v", seen)
+		t.Errorf("the app received %+v", seen)
 	}
 
 	c.load("admin "+o.admin, firstSecretSite("notion", "secret {env.NOTION_SECRET}"))
@@ -92,7 +92,7 @@ func TestAWebhookIsSetUpWithoutKnowingItsSecretFirst(t *testing.T) {
 		t.Errorf("after the reload the admin API shows %+v", found)
 	}
 	if found := o.handshakes("?provider=asana"); len(found) != 0 {
-		t.Errorf("of another provider it shows %+v", found)
+		t.Errorf("for another provider it shows %+v", found)
 	}
 	if status, raw := o.call(http.MethodDelete, AdminHandshakesPath, ""); status != 200 || strings.TrimSpace(raw) != `{"removed":1}` || len(o.handshakes("")) > 0 {
 		t.Errorf("removing: %d %s", status, raw)
@@ -101,19 +101,18 @@ func TestAWebhookIsSetUpWithoutKnowingItsSecretFirst(t *testing.T) {
 	_, config := o.call(http.MethodGet, "/config/", "")
 	for what, text := range map[string]string{"the log": c.logged(), "/config/": config} {
 		if strings.Contains(text, notionToken) {
-			t.Errorf("%s holds the secret", what)
+			t.Errorf("%s contains the secret", what)
 		}
 	}
 	for _, want := range []string{"a handshake contained a secret", "no secret is configured", "write accept_handshake and have it sent again"} {
 		if !strings.Contains(c.logged(), want) {
-			t.Errorf("the log does not say: %s", want)
+			t.Errorf("the log does not contain: %s", want)
 		}
 	}
 }
 
-// TestNoSecretThatComesWithAHandshakeIsUsed: an attacker who sends one first
-// signs nothing with it.
-func TestNoSecretThatComesWithAHandshakeIsUsed(t *testing.T) {
+// An attacker who sends a secret in a handshake cannot sign deliveries with it.
+func TestSecretsFromHandshakesAreNeverUsed(t *testing.T) {
 	forgetHandshakes(t)
 	c, _ := startWithAdmin(t, firstSecretSite("notion", "accept_handshake"))
 	overHTTP := client(t, "HTTP/1.1")
@@ -125,7 +124,7 @@ func TestNoSecretThatComesWithAHandshakeIsUsed(t *testing.T) {
 	}
 }
 
-func TestSecretsThatComeWithHandshakesAreBoundedAndAllShown(t *testing.T) {
+func TestHandshakeSecretsAreBoundedAndListed(t *testing.T) {
 	forgetHandshakes(t)
 	c, o := startWithAdmin(t, firstSecretSite("asana", "accept_handshake"))
 	overHTTP := client(t, "HTTP/1.1")
@@ -138,26 +137,26 @@ func TestSecretsThatComeWithHandshakesAreBoundedAndAllShown(t *testing.T) {
 	}
 	for i := range maxHandshakeSecrets {
 		send(fmt.Sprint("planted", i), 200)
-		send(fmt.Sprint("planted", i), 200) // again: it is known
+		send(fmt.Sprint("planted", i), 200) // a repeated secret needs no further space
 	}
-	send("of the provider", 400) // no secret has a space
+	send("of the provider", 400) // a secret contains no space
 	send("of-the-provider", 503)
 	send(strings.Repeat("a", 257), 400)
 	if found := o.handshakes(""); len(found) != maxHandshakeSecrets {
-		t.Errorf("%d are shown", len(found))
+		t.Errorf("%d secrets are listed", len(found))
 	}
 	if !strings.Contains(c.logged(), "limit of kept secrets") {
-		t.Error("the log does not say that there is no room")
+		t.Error("the log does not report that the list is full")
 	}
 	o.call(http.MethodDelete, AdminHandshakesPath+"?provider=asana", "")
 	send("of-the-provider", 200)
 	if found := o.handshakes("?provider=asana"); len(found) != 1 || found[0].Secret != "of-the-provider" {
-		t.Errorf("shown are %+v", found)
+		t.Errorf("listed secrets: %+v", found)
 	}
 }
 
-// TestACommandAcceptsHandshakesForSomeTime without a change of the config.
-func TestACommandAcceptsHandshakesForSomeTime(t *testing.T) {
+// The config does not change.
+func TestCommandAcceptsHandshakesForALimitedTime(t *testing.T) {
 	forgetHandshakes(t)
 	t.Cleanup(func() { handshakes.accept("asana", time.Time{}) })
 	t.Setenv("ASANA_SECRET", "b537207f20cbfa02357cf448134da559")
@@ -175,9 +174,9 @@ func TestACommandAcceptsHandshakesForSomeTime(t *testing.T) {
 	}
 	send(200)
 	if found := o.handshakes(""); len(found) != 1 || found[0].Secret != "of-a-second-webhook" {
-		t.Errorf("shown are %+v", found)
+		t.Errorf("listed secrets: %+v", found)
 	}
-	handshakes.accept("asana", time.Now().Add(-time.Second)) // the time is over
+	handshakes.accept("asana", time.Now().Add(-time.Second)) // expired
 	send(401)
 
 	for _, q := range []struct {
@@ -198,9 +197,8 @@ func TestACommandAcceptsHandshakesForSomeTime(t *testing.T) {
 	}
 }
 
-// TestSecretsThatCameAreForgottenAfterAnHour, and what is accepted for some time
-// ends by itself.
-func TestSecretsThatCameAreForgottenAfterAnHour(t *testing.T) {
+// Secrets from handshakes are removed after an hour.
+func TestHandshakeSecretsExpireAfterAnHour(t *testing.T) {
 	var k handshakeDesk
 	start := time.Unix(1790000000, 0)
 	secret := func(of, text string, at time.Time) HandshakeSecret {
@@ -221,7 +219,7 @@ func TestSecretsThatCameAreForgottenAfterAnHour(t *testing.T) {
 		{"", 91 * time.Minute, 0},
 	} {
 		if got := k.list(c.name, start.Add(c.after)); len(got) != c.want {
-			t.Errorf("of %q after %s: %d, want %d", c.name, c.after, len(got), c.want)
+			t.Errorf("%q after %s: %d secrets, want %d", c.name, c.after, len(got), c.want)
 		}
 	}
 	k.accept("a", start.Add(10*time.Minute))
@@ -231,18 +229,18 @@ func TestSecretsThatCameAreForgottenAfterAnHour(t *testing.T) {
 		}
 	}
 	if k.accepts("a", start.Add(10*time.Minute)) || k.accepts("a", start) {
-		t.Error("it is still accepted, or again")
+		t.Error("the handshake is still accepted")
 	}
 	for i := range 2 * maxHandshakeSecretsOfAll {
 		k.keep(secret(fmt.Sprint("endpoint", i), "1", start))
 	}
 	if got := len(k.list("", start)); got != maxHandshakeSecretsOfAll {
-		t.Errorf("%d are kept of all endpoints", got)
+		t.Errorf("%d secrets are stored for all endpoints", got)
 	}
 }
 
-// TestACheckOfTheURLIsAnsweredWithoutABody over both protocols.
-func TestACheckOfTheURLIsAnsweredWithoutABody(t *testing.T) {
+// TestURLCheckIsAnsweredWithoutABody uses both protocols.
+func TestURLCheckIsAnsweredWithoutABody(t *testing.T) {
 	t.Setenv("CHECK_SECRET", "a-client-secret-of-intercom")
 	c := startCaddy(t, "", firstSecretSite("intercom", "secret {env.CHECK_SECRET}"))
 	overBoth(t, func(t *testing.T, client *http.Client) {
@@ -262,12 +260,12 @@ func TestACheckOfTheURLIsAnsweredWithoutABody(t *testing.T) {
 		}
 	})
 	if !strings.Contains(c.logged(), `"outcome":"handshake"`) {
-		t.Error("the log does not say that it was a handshake")
+		t.Error("the log does not report a handshake")
 	}
 }
 
-// TestAHandshakeThatGoesToTheAppNamesTheOption that has it answered here.
-func TestAHandshakeThatGoesToTheAppNamesTheOption(t *testing.T) {
+// The log must name the option with which the gate answers the handshake.
+func TestForwardedHandshakeNamesTheOption(t *testing.T) {
 	stamp := fmt.Sprint(present.Unix())
 	validate := func() *http.Request {
 		r := request("", "X-UA-TIMESTAMP", stamp, "X-UA-SIGNATURE", sign(secret, stamp+":"))
@@ -287,7 +285,7 @@ func TestAHandshakeThatGoesToTheAppNamesTheOption(t *testing.T) {
 	}
 }
 
-// TestModeMonitorKeepsTheSecretOfAHandshake and forwards the request as always.
+// The request is also forwarded.
 func TestModeMonitorKeepsTheSecretOfAHandshake(t *testing.T) {
 	b := trial(t, `{"mode":"monitor","provider":{"name":"asana","accept_handshake":true}}`)
 	got := b.Send(request("", "X-Hook-Secret", "abc"))
@@ -295,12 +293,12 @@ func TestModeMonitorKeepsTheSecretOfAHandshake(t *testing.T) {
 		t.Errorf("reached %t, outcome %s", got.Reached, got.ReachedHeader.Get(headerOutcome))
 	}
 	if found := b.handler.handshakes.list("", present); len(found) != 1 || found[0].Secret != "abc" {
-		t.Errorf("kept are %+v", found)
+		t.Errorf("stored secrets: %+v", found)
 	}
 }
 
-// TestAcceptingHandshakesIsSaidAtTheStart of every config that does.
-func TestAcceptingHandshakesIsSaidAtTheStart(t *testing.T) {
+// Each config that accepts handshakes logs it.
+func TestAcceptHandshakeIsLoggedAtStart(t *testing.T) {
 	for options, want := range map[string]string{
 		`{"provider":{"name":"notion","accept_handshake":true}}`:                                     "no secret is configured",
 		`{"provider":{"name":"notion","accept_handshake":true,"secrets":[{"secret":"secret_abc"}]}}`: "remove it after you have set up yours",

@@ -17,42 +17,42 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// rotatedVariable holds the secret that takes the other's place.
+// rotatedVariable contains the secret that replaces the first one.
 const rotatedVariable = "VERIFY_WEBHOOK_TEST_ROTATED"
 
-// hangUps is what the senders of a crowd do.
+// hangUps runs many senders, some of which disconnect.
 type hangUps struct {
 	c       *realCaddy
 	clients []*http.Client
 
-	known   map[string]*parcel    // the genuine ones
-	leaving map[string]*departure // of those whose sender hangs up while the app works
+	known   map[string]*markedDelivery // the genuine deliveries
+	leaving map[string]*departure      // those whose sender disconnects while the app works
 
 	mu      sync.Mutex
 	handled map[string]int
 }
 
-// departure is a sender's that hangs up.
+// departure is a sender that disconnects.
 type departure struct {
-	p       *parcel
+	p       *markedDelivery
 	once    sync.Once
-	due     chan struct{}   // closed when the app has got the header
-	over    chan struct{}   // closed when another delivery has come and gone since
-	sending context.Context // as Caddy sees it
+	due     chan struct{}   // closed when the app has received the header
+	over    chan struct{}   // closed when another delivery was handled since
+	sending context.Context // the context of Caddy's request
 }
 
-func newDeparture(p *parcel) *departure {
+func newDeparture(p *markedDelivery) *departure {
 	return &departure{p: p, due: make(chan struct{}), over: make(chan struct{})}
 }
 
-// serve stands before and behind verify_webhook: it lets the transport read
-// the body when Caddy knows that the sender has gone.
+// serve runs before and after verify_webhook. It lets the transport read the body
+// when Caddy has noticed that the sender has disconnected.
 func (h *hangUps) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	d := h.leaving[r.Header.Get("X-GitHub-Delivery")]
 	switch {
 	case d == nil:
 	case r.Header.Get("Webhook-Verified-Id") == "":
-		if d.sending == nil { // otherwise it is the retry
+		if d.sending == nil { // not the retry
 			d.sending = r.Context()
 		}
 	default:
@@ -67,17 +67,17 @@ func (h *hangUps) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	return next.ServeHTTP(w, r)
 }
 
-// Senders hang up in the midst of the body, and while the app works; others
-// stay, and some forge. The buffers and hash states of all are used again at
-// once. Nobody else's bytes reach the app, nothing forged does, and every
-// retry gets its result.
-func TestInvariant10SendersThatHangUpTakeNothingFromTheOthers(t *testing.T) {
+// Some senders disconnect while they send the body, some while the app works,
+// some stay connected, and some send forged deliveries. All buffers and hash
+// states are reused immediately. The app must receive no bytes of another
+// delivery and no forged one, and each retry must get its result.
+func TestInvariant10DisconnectingSendersDoNotAffectOthers(t *testing.T) {
 	t.Setenv(rotatedVariable, "It's another Secret to Everybody")
-	for _, size := range parcelSizes {
+	for _, size := range bodySizes {
 		t.Run(fmt.Sprintf("%d KiB", size>>10), func(t *testing.T) {
-			h := &hangUps{known: make(map[string]*parcel), leaving: make(map[string]*departure), handled: make(map[string]int)}
+			h := &hangUps{known: make(map[string]*markedDelivery), leaving: make(map[string]*departure), handled: make(map[string]int)}
 			const each = 8
-			stay, broken, gone, forged := h.genuine(2*each, size), h.genuine(each, size), h.genuine(each, size), newParcels(each, size)
+			stay, broken, gone, forged := h.genuine(2*each, size), h.genuine(each, size), h.genuine(each, size), newMarkedDeliveries(each, size)
 			for _, p := range gone {
 				h.leaving[p.id] = newDeparture(p)
 			}
@@ -86,7 +86,7 @@ func TestInvariant10SendersThatHangUpTakeNothingFromTheOthers(t *testing.T) {
 			doBetween(t, h.serve)
 			h.c = startCaddy(t, "", strings.NewReplacer(
 				"verify_webhook", "between\nverify_webhook", "max_body", "secret {env."+rotatedVariable+"}\nmax_body",
-			).Replace(parcelSite(app.Addr().String())))
+			).Replace(proxySite(app.Addr().String())))
 			h.clients = []*http.Client{client(t, "HTTP/1.1"), client(t, "HTTP/2")}
 
 			var senders sync.WaitGroup
@@ -102,7 +102,7 @@ func TestInvariant10SendersThatHangUpTakeNothingFromTheOthers(t *testing.T) {
 				})
 			}
 			senders.Wait()
-			for i := range each { // over the other protocol
+			for i := range each { // with the other protocol
 				h.want(broken[i], h.clients[(i+1)%2], 200)
 				h.want(gone[i], h.clients[(i+1)%2], 200)
 			}
@@ -113,35 +113,35 @@ func TestInvariant10SendersThatHangUpTakeNothingFromTheOthers(t *testing.T) {
 				}
 			}
 			if n := h.c.countOutcome(Malformed); n != each {
-				t.Errorf("%d bodies broke off, of %d", n, each)
+				t.Errorf("%d of %d bodies ended early", n, each)
 			}
 		})
 	}
 }
 
-// genuine makes parcels that one of the two secrets has signed.
-func (h *hangUps) genuine(count, size int) []*parcel {
-	all := newParcels(count, size)
+// genuine returns deliveries that are signed with one of the two secrets.
+func (h *hangUps) genuine(count, size int) []*markedDelivery {
+	all := newMarkedDeliveries(count, size)
 	for i, p := range all {
 		if i%2 == 1 {
-			p.signAnew("It's another Secret to Everybody")
+			p.resign("It's another Secret to Everybody")
 		}
 		h.known[p.id] = p
 	}
 	return all
 }
 
-func (p *parcel) signAnew(secret string) {
+func (p *markedDelivery) resign(secret string) {
 	p.headers = githubHeaders(p.id, "")
 	p.headers[1] = "sha256=" + sign(secret, string(p.body))
 }
 
-// forge takes from parcels what makes them genuine.
-func forge(parcels []*parcel, genuine *parcel) {
-	for i, p := range parcels {
+// forge makes the signatures of deliveries invalid.
+func forge(deliveries []*markedDelivery, genuine *markedDelivery) {
+	for i, p := range deliveries {
 		switch i % 3 {
 		case 0:
-			p.signAnew("a stranger's")
+			p.resign("another secret")
 		case 1:
 			p.headers[1] = genuine.headers[1]
 		default:
@@ -150,7 +150,7 @@ func forge(parcels []*parcel, genuine *parcel) {
 	}
 }
 
-// work is what the app does.
+// work is the app's handler.
 func (h *hangUps) work(t *testing.T, r *bareRequest) bool {
 	id := r.Header.Get("Webhook-Verified-Id")
 	p := h.known[id]
@@ -172,28 +172,28 @@ func (h *hangUps) work(t *testing.T, r *bareRequest) bool {
 	return true
 }
 
-func (h *hangUps) want(p *parcel, client *http.Client, status int) {
+func (h *hangUps) want(p *markedDelivery, client *http.Client, status int) {
 	if got, _, err := h.c.post(h.c.t.Context(), client, p); got != status || err != nil {
 		h.c.t.Errorf("%s: got %d, %v; want %d", p.id, got, err, status)
 	}
 }
 
-// leave hangs up when the app has begun to work.
-func (h *hangUps) leave(p *parcel, client *http.Client) {
+// leave sends a delivery and disconnects when the app has begun to work.
+func (h *hangUps) leave(p *markedDelivery, client *http.Client) {
 	ctx, hangUp := context.WithCancel(h.c.t.Context())
 	go func() {
 		<-h.leaving[p.id].due
 		hangUp()
 	}()
 	if status, _, err := h.c.post(ctx, client, p); !errors.Is(err, context.Canceled) {
-		h.c.t.Errorf("%s: its sender was to hang up, and got %d, %v", p.id, status, err)
+		h.c.t.Errorf("%s: the sender should disconnect, but got %d, %v", p.id, status, err)
 	}
 }
 
 var errHungUp = errors.New("hung up")
 
-// breakOff hangs up in the midst of the body.
-func (h *hangUps) breakOff(p *parcel, client *http.Client) {
+// breakOff sends half of the body and disconnects.
+func (h *hangUps) breakOff(p *markedDelivery, client *http.Client) {
 	half := io.MultiReader(bytes.NewReader(p.body[:len(p.body)/2]), iotest.ErrReader(errHungUp))
 	r, err := http.NewRequestWithContext(h.c.t.Context(), http.MethodPost, "http://"+h.c.addr+"/in", half)
 	if err != nil {
@@ -209,18 +209,18 @@ func (h *hangUps) breakOff(p *parcel, client *http.Client) {
 		resp.Body.Close()
 	}
 	if !errors.Is(err, errHungUp) {
-		h.c.t.Errorf("%s: its sender was to hang up, and got %v", p.id, err)
+		h.c.t.Errorf("%s: the sender should disconnect, but got %v", p.id, err)
 	}
 }
 
-// stop lets Caddy finish all that it has begun.
+// stop stops Caddy after it has finished the requests in flight.
 func (c *realCaddy) stop() {
 	if err := caddy.Stop(); err != nil {
 		c.t.Error(err)
 	}
 }
 
-// countOutcome counts in the access log.
+// countOutcome counts the lines of an outcome in the access log.
 func (c *realCaddy) countOutcome(o Outcome) int {
 	c.t.Helper()
 	n := 0

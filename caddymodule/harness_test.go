@@ -31,13 +31,13 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// The secret and the body of most tests, and the time at which they are.
+// The secret, the body and the current time of most tests.
 const (
 	secret  = "It's a Secret to Everybody"
 	content = `{"action":"opened","number":7}`
 )
 
-// secretVariable holds the secret: written out it would be warned about.
+// secretVariable contains the secret: a plaintext secret would log a warning.
 const secretVariable = "VERIFY_WEBHOOK_TEST_SECRET"
 
 func TestMain(m *testing.M) {
@@ -47,7 +47,8 @@ func TestMain(m *testing.M) {
 	os.Exit(inEmptyHome(m.Run))
 }
 
-// inEmptyHome keeps the default store out of the user's data folder.
+// inEmptyHome runs tests with an empty home, so that the default store is not in
+// the user's data folder.
 func inEmptyHome(run func() int) int {
 	home, err := os.MkdirTemp("", "verify-webhook-home-")
 	if err != nil {
@@ -78,7 +79,7 @@ func sign64(secret, signed string) string {
 	return base64.StdEncoding.EncodeToString(hmacSHA256(secret, signed))
 }
 
-// config is the JSON of a handler: a provider with the usual secret, and
+// config returns the JSON of a handler: a provider with the usual secret, and
 // further options.
 func config(provider, options string) string {
 	if options != "" {
@@ -87,7 +88,7 @@ func config(provider, options string) string {
 	return `{"provider":{"name":"` + provider + `","secrets":[{"secret":"{env.` + secretVariable + `}"}]}` + options + `}`
 }
 
-// request makes a POST; headers come in pairs.
+// request returns a POST. headers are pairs of name and value.
 func request(body string, headers ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "https://hooks.example.com/in", strings.NewReader(body))
 	for i := 0; i < len(headers); i += 2 {
@@ -96,7 +97,7 @@ func request(body string, headers ...string) *http.Request {
 	return r
 }
 
-// github makes a genuine delivery of GitHub.
+// github returns a genuine GitHub delivery.
 func github(id, body string) *http.Request {
 	return request(body, githubHeaders(id, body)...)
 }
@@ -109,8 +110,8 @@ func githubHeaders(id, body string) []string {
 	return headers
 }
 
-// githubRequest is a delivery of GitHub that is signed with any secret; an empty
-// one omits the signature.
+// githubRequest returns a GitHub delivery that is signed with a secret, or without
+// signature if the secret is empty.
 func githubRequest(secret, id, body string) *http.Request {
 	r := request(body, "X-GitHub-Delivery", id, "X-GitHub-Event", "push")
 	if secret != "" {
@@ -119,7 +120,7 @@ func githubRequest(secret, id, body string) *http.Request {
 	return r
 }
 
-// stripe makes a genuine delivery of Stripe, signed at a time.
+// stripe returns a genuine Stripe delivery with a timestamp.
 func stripe(at time.Time, body string) *http.Request {
 	t := strconv.FormatInt(at.Unix(), 10)
 	return request(body, "Stripe-Signature", "t="+t+",v1="+sign(secret, t+"."+body))
@@ -131,13 +132,13 @@ type Trial struct {
 	handler *Handler
 }
 
-// Tried is what became of a request that was sent to a [Trial].
-type Tried struct {
+// Result is the result of a request that was sent to a [Trial].
+type Result struct {
 	dryrun.Result
 	Outcome Outcome
 }
 
-// OpenTrial opens a trial whose logs are dropped. now is as for [dryrun.Open].
+// OpenTrial opens a trial whose logs are discarded. now is as for [dryrun.Open].
 func OpenTrial(ctx context.Context, config json.RawMessage, now func() time.Time) (*Trial, error) {
 	return openTrial(ctx, config, &Handler{logger: zap.NewNop(), now: now})
 }
@@ -150,19 +151,19 @@ func openTrial(ctx context.Context, config json.RawMessage, h *Handler) (*Trial,
 	return &Trial{dryrun.New(h, cleanup), h}, nil
 }
 
-// Send sends a request the handler's whole way.
-func (t *Trial) Send(r *http.Request) Tried {
+// Send sends a request through the handler.
+func (t *Trial) Send(r *http.Request) Result {
 	result := t.Endpoint.Send(r)
-	return Tried{result, Outcome(result.Outcome)}
+	return Result{result, Outcome(result.Outcome)}
 }
 
-// bench is a trial with what tests look at.
+// bench is a trial with the state that tests check.
 type bench struct {
 	*Trial
 	logs *observer.ObservedLogs
 }
 
-// trial opens a trial at the present, with logs that can be looked at.
+// trial opens a trial at the time present, with logs that tests can read.
 func trial(t testing.TB, config string) *bench {
 	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
@@ -174,13 +175,13 @@ func trial(t testing.TB, config string) *bench {
 	return &bench{tr, logs}
 }
 
-// quietly keeps a provider's warnings and errors off standard error. What a handler
-// logs is in [bench.logs].
+// quietly returns a context that discards the logs of providers. The logs of a
+// handler are in [bench.logs].
 func quietly(t testing.TB) context.Context { return nolog.Context(t.Context()) }
 
-// expect sends a request and checks outcome, status and whether the app has
-// seen it.
-func (b *bench) expect(t testing.TB, r *http.Request, outcome Outcome, status int) Tried {
+// expect sends a request and checks its outcome, its status and whether it
+// reached the app.
+func (b *bench) expect(t testing.TB, r *http.Request, outcome Outcome, status int) Result {
 	t.Helper()
 	got := b.Send(r)
 	if got.Outcome != outcome || got.Status != status || got.Reached != (outcome == Verified || outcome == Unhandled) {
@@ -189,7 +190,7 @@ func (b *bench) expect(t testing.TB, r *http.Request, outcome Outcome, status in
 	return got
 }
 
-// answering is an app that gives one status.
+// answering returns an app that always responds with a status.
 func answering(status int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 }
@@ -199,16 +200,15 @@ func (b *bench) use(p provider.Provider) {
 	b.handler.current.Store(&loadedProvider{p, *b.handler.facts(), b.handler.current.Load().unsigned})
 }
 
-// serve runs the handler in front of an arbitrary next handler instead of
-// the trial's own.
+// serve runs the handler with next instead of the trial's own next handler.
 func (b *bench) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.HandlerFunc) error {
 	return b.handler.ServeHTTP(w, r, next)
 }
 
-// Store gives the embedded store of a test double its name.
+// Store is an alias, so that the field that embeds a store is named Store.
 type Store = gateStore
 
-// faulty is a store that fails where a test wants it to.
+// faulty is a store whose operations can be made to fail.
 type faulty struct {
 	Store
 
@@ -232,7 +232,7 @@ func (f *faulty) set(fault *error, err error) {
 	*fault = err
 }
 
-// count tells how often an operation was called.
+// count returns how often an operation was called.
 func (f *faulty) count(name string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -280,14 +280,14 @@ func (f *faulty) Wait(ctx context.Context, k replay.Keys) (replay.Resolution, er
 	return f.Store.Wait(ctx, k)
 }
 
-// faultyStore puts a store that can fail before the trial's own.
+// faultyStore wraps the trial's store in one that can fail.
 func (b *bench) faultyStore() *faulty {
 	f := &faulty{Store: b.handler.store}
 	b.handler.store = f
 	return f
 }
 
-// lines returns what was logged, as text, for one message or all.
+// lines returns the log entries with a message, or all, as text.
 func (b *bench) lines(message string) []string {
 	var lines []string
 	for _, e := range b.logs.All() {

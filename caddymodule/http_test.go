@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// These clients withhold their body: the answer must not wait for it, or not
-// longer than body_timeout.
+// These clients do not send their body: the response must not wait for it, or at
+// most for body_timeout.
 func TestEarlyRefusalsDoNotWaitForTheBody(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", "max_body 1000\nbody_timeout 200ms"))
 	const head = "POST /in HTTP/1.1\r\nHost: hooks.example.com\r\n"
@@ -21,13 +21,13 @@ func TestEarlyRefusalsDoNotWaitForTheBody(t *testing.T) {
 		request string
 		status  int
 	}{
-		"no signature":                  {head + "Content-Length: 30\r\n\r\n", 401},
-		"no signature, chunked":         {head + "Transfer-Encoding: chunked\r\n\r\n", 401},
-		"no signature, expecting 100":   {head + "Content-Length: 30\r\nExpect: 100-continue\r\n\r\n", 401},
-		"unreadable signature":          {head + "X-Hub-Signature-256: sha256=x\r\nContent-Length: 30\r\n\r\n", 400},
-		"declared too long":             {head + signed + "Content-Length: 1001\r\n\r\n", 413},
-		"declared too long, wanting go": {head + signed + "Content-Length: 1001\r\nExpect: 100-continue\r\n\r\n", 413},
-		"half a body, then nothing":     {head + "Content-Length: 30\r\n\r\n{\"action\":", 401},
+		"no signature":                     {head + "Content-Length: 30\r\n\r\n", 401},
+		"no signature, chunked":            {head + "Transfer-Encoding: chunked\r\n\r\n", 401},
+		"no signature, expecting 100":      {head + "Content-Length: 30\r\nExpect: 100-continue\r\n\r\n", 401},
+		"unreadable signature":             {head + "X-Hub-Signature-256: sha256=x\r\nContent-Length: 30\r\n\r\n", 400},
+		"declared too long":                {head + signed + "Content-Length: 1001\r\n\r\n", 413},
+		"declared too long, expecting 100": {head + signed + "Content-Length: 1001\r\nExpect: 100-continue\r\n\r\n", 413},
+		"half a body, then nothing":        {head + "Content-Length: 30\r\n\r\n{\"action\":", 401},
 	} {
 		t.Run(name, func(t *testing.T) {
 			resp, _ := c.rawConversation(test.request)
@@ -41,9 +41,9 @@ func TestEarlyRefusalsDoNotWaitForTheBody(t *testing.T) {
 	}
 }
 
-// What comes after a refused delivery on its connection is read from where
-// its body ends, and gets an answer of its own.
-func TestAShortRefusedBodyIsReadAwayAndTheConnectionStays(t *testing.T) {
+// The next request on the connection of a refused delivery begins after its body,
+// and gets its own response.
+func TestShortBodyOfARefusalIsDrainedAndTheConnectionKept(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", "body_timeout 5s"))
 	const head = "POST /in HTTP/1.1\r\nHost: hooks.example.com\r\n"
 	genuine := head + "X-GitHub-Delivery: 1\r\nX-Hub-Signature-256: sha256=" + sign(secret, content) + "\r\n" +
@@ -57,20 +57,20 @@ func TestAShortRefusedBodyIsReadAwayAndTheConnectionStays(t *testing.T) {
 		}
 		second, err := http.ReadResponse(in, nil)
 		if err != nil || second.StatusCode != 200 {
-			t.Errorf("%d bytes: the next delivery gets %v, %v", size, second, err)
+			t.Errorf("%d bytes: the next delivery got %v, %v", size, second, err)
 		}
 	}
 	longer := head + fmt.Sprintf("Content-Length: %d\r\n\r\n", discardMost+1)
 	if resp, _ := c.rawConversation(longer); resp.StatusCode != 401 || !resp.Close {
-		t.Errorf("a longer one: status %d, closing %t", resp.StatusCode, resp.Close)
+		t.Errorf("a longer body: status %d, closing %t", resp.StatusCode, resp.Close)
 	}
 	if seen := c.app.arrivals(); len(seen) != 1 || seen[0].body != content {
-		t.Errorf("the app has seen %v", seen)
+		t.Errorf("the app received %v", seen)
 	}
 }
 
-// Whoever lets a body trickle in does not keep the connection with it.
-func TestARefusedBodyThatTricklesInIsNotWaitedFor(t *testing.T) {
+// A sender that sends its body very slowly cannot keep the connection open.
+func TestSlowBodyOfARefusalIsNotAwaited(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", "body_timeout 200ms"))
 	conn, err := net.Dial("tcp", c.addr)
 	if err != nil {
@@ -101,7 +101,7 @@ func TestARefusedBodyThatTricklesInIsNotWaitedFor(t *testing.T) {
 func TestEarlyRefusalsOverHTTP2DoNotWaitForTheBody(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", "max_body 1000"))
 	client := client(t, "HTTP/2")
-	for range 2 { // and the connection stays
+	for range 2 { // on one connection
 		body, never := io.Pipe()
 		got := c.send(client, body)
 		never.Close()
@@ -111,7 +111,7 @@ func TestEarlyRefusalsOverHTTP2DoNotWaitForTheBody(t *testing.T) {
 	}
 }
 
-func TestABodyThatDoesNotArriveInTimeIsATimeout(t *testing.T) {
+func TestBodyThatDoesNotArriveInTimeIsATimeout(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", "body_timeout 50ms"))
 	signed := "X-Hub-Signature-256: sha256=" + sign(secret, content) + "\r\n"
 	for name, rest := range map[string]string{
@@ -144,8 +144,8 @@ func TestABodyThatDoesNotArriveInTimeIsATimeout(t *testing.T) {
 	}
 }
 
-// A deadline that outlived the body would cut off the app's answer, or the
-// next request on the connection.
+// A read deadline that remains after the body would abort the app's response or
+// the next request on the connection.
 func TestBodyTimeoutEndsWithTheBody(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", "body_timeout 100ms"))
 	slow := make(chan struct{})
@@ -163,11 +163,11 @@ func TestBodyTimeoutEndsWithTheBody(t *testing.T) {
 		go func() {
 			result <- c.send(client, strings.NewReader(content+t.Name()), githubHeaders(t.Name(), content+t.Name())...)
 		}()
-		// A second delivery, whose body takes up the whole of its time, is
-		// the clock.
+		// A second delivery, whose body never arrives, is the clock: it ends after
+		// body_timeout.
 		body, never := io.Pipe()
 		if got := c.send(client, body, githubHeaders("2", content)...); got.status != 408 {
-			t.Errorf("the clock got %d", got.status)
+			t.Errorf("the second delivery got %d", got.status)
 		}
 		never.Close()
 		close(slow)
@@ -177,7 +177,7 @@ func TestBodyTimeoutEndsWithTheBody(t *testing.T) {
 	})
 }
 
-func TestExpectGoesNoFurther(t *testing.T) {
+func TestExpectIsNotForwarded(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	client := client(t, "HTTP/1.1")
 	headers := append(githubHeaders("1", content), "Expect", "100-continue")
@@ -185,11 +185,11 @@ func TestExpectGoesNoFurther(t *testing.T) {
 		t.Errorf("status %d", got.status)
 	}
 	if seen := c.app.arrivals(); len(seen) != 1 || seen[0].header.Get("Expect") != "" || seen[0].body != content {
-		t.Errorf("the app saw %+v", seen)
+		t.Errorf("the app received %+v", seen)
 	}
 }
 
-func TestRequestBodyInFrontMaySetALowerLimit(t *testing.T) {
+func TestRequestBodyInFrontCanSetALowerLimit(t *testing.T) {
 	c := startCaddy(t, "", "request_body {\nmax_size 10\n}\n"+siteOf("github", ""))
 	overBoth(t, func(t *testing.T, client *http.Client) {
 		got := c.send(client, onlyReader{strings.NewReader(content)}, githubHeaders("1", content)...)
@@ -202,16 +202,16 @@ func TestRequestBodyInFrontMaySetALowerLimit(t *testing.T) {
 	})
 }
 
-func TestAHijackedConnectionDoesNotCountAsHandled(t *testing.T) {
+func TestHijackedConnectionDoesNotCountAsHandled(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
-	for range 2 { // the second is no duplicate
+	for range 2 { // the second is not a duplicate
 		headers := "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 		for i, h := 0, githubHeaders("1", content); i < len(h); i += 2 {
 			headers += h[i] + ": " + h[i+1] + "\r\n"
 		}
 		c.app.answers(func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Upgrade") != "" {
-				t.Error("the app is asked to change the protocol")
+				t.Error("the app is asked to switch protocols")
 			}
 			w.WriteHeader(http.StatusTeapot)
 		})

@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-func TestTheAppIsToldWhatWasVerified(t *testing.T) {
+func TestAppGetsTheVerifiedIdentity(t *testing.T) {
 	stripeBody := `{"id":"evt_1","type":"invoice.paid"}`
 	for _, test := range []struct {
 		name, provider string
 		request        *http.Request
 		want           map[string]string
 	}{
-		{"GitHub signs the body alone", "github", github("72d3162e", content), map[string]string{
+		{"GitHub signs only the body", "github", github("72d3162e", content), map[string]string{
 			headerProvider: "github", headerID: "72d3162e", headerEvent: "push", headerUnsigned: "id, event",
 		}},
 		{"without an ID", "github", request(content, "X-Hub-Signature-256", "sha256="+sign(secret, content)), map[string]string{
@@ -28,41 +28,41 @@ func TestTheAppIsToldWhatWasVerified(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := trial(t, config(test.provider, "")).expect(t, test.request, Verified, 200)
-			told := make(map[string]string)
+			headers := make(map[string]string)
 			for name, values := range got.ReachedHeader {
 				if looksLikeIdentity(name) {
-					told[name] = strings.Join(values, "|")
+					headers[name] = strings.Join(values, "|")
 				}
 			}
-			if len(told[headerKey]) != 22 {
-				t.Errorf("key %q", told[headerKey])
+			if len(headers[headerKey]) != 22 {
+				t.Errorf("key %q", headers[headerKey])
 			}
-			delete(told, headerKey)
-			if !maps.Equal(told, test.want) {
-				t.Errorf("got %v, want %v", told, test.want)
+			delete(headers, headerKey)
+			if !maps.Equal(headers, test.want) {
+				t.Errorf("got %v, want %v", headers, test.want)
 			}
 		})
 	}
 }
 
-func TestTheKeyIsTheSameOnEveryRetryAndForNothingElse(t *testing.T) {
+func TestVerifiedKeyIsStableAndUnique(t *testing.T) {
 	b := trial(t, config("stripe", ""))
 	b.App = answering(500)
 	key := func(r *http.Request) string { return b.expect(t, r, Verified, 500).ReachedHeader.Get(headerKey) }
 	first := key(stripe(present, `{"id":"evt_1"}`))
 	if retry := key(stripe(present.Add(60e9), `{"id":"evt_1"}`)); retry != first {
-		t.Errorf("the retry, signed anew, has the key %s, not %s", retry, first)
+		t.Errorf("the retry with a new signature has the key %s, want %s", retry, first)
 	}
 	if other := key(stripe(present, `{"id":"evt_2"}`)); other == first {
-		t.Error("two deliveries have one key")
+		t.Error("two deliveries have the same key")
 	}
 	elsewhere := trial(t, config("stripe", `"namespace":"other"`))
 	if other := elsewhere.expect(t, stripe(present, `{"id":"evt_1"}`), Verified, 200).ReachedHeader.Get(headerKey); other == first {
-		t.Error("two namespaces have one key")
+		t.Error("two namespaces have the same key")
 	}
 }
 
-// spoofs are the spellings of our names that some app takes for ours.
+// spoofs returns variants of our header names that some apps do not distinguish.
 func spoofs() []string {
 	var names []string
 	for _, name := range []string{headerProvider, headerID, headerEvent, headerTimestamp, headerKey, headerUnsigned, headerOutcome, "Webhook-Verified-New"} {
@@ -107,7 +107,7 @@ func TestSpoofedIdentityIsRemovedInARealCaddy(t *testing.T) {
 		got := c.send(client, strings.NewReader(content+id), headers...)
 		seen := c.app.arrivals()
 		if got.status != 200 || len(seen) != 1 {
-			t.Fatalf("status %d, the app saw %d", got.status, len(seen))
+			t.Fatalf("status %d, the app received %d", got.status, len(seen))
 		}
 		for name, values := range seen[0].header {
 			if slices.Contains(values, "spoofed") {
@@ -117,23 +117,23 @@ func TestSpoofedIdentityIsRemovedInARealCaddy(t *testing.T) {
 	})
 }
 
-// A proxy takes out the headers that Connection names.
-func TestConnectionCannotTakeOurHeadersOut(t *testing.T) {
+// Proxies remove the headers that Connection names.
+func TestConnectionHeaderCannotRemoveOurHeaders(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	headers := append(githubHeaders("1", content), "Connection", "Webhook-Verified-Unsigned, Webhook-Verified-Key, X-GitHub-Event, close")
 	c.send(client(t, "HTTP/1.1"), strings.NewReader(content), headers...)
 	seen := c.app.arrivals()
 	if len(seen) != 1 {
-		t.Fatalf("the app saw %d requests", len(seen))
+		t.Fatalf("the app received %d requests", len(seen))
 	}
 	for _, name := range []string{headerKey, headerUnsigned, headerID, "X-GitHub-Event"} {
 		if seen[0].header.Get(name) == "" {
-			t.Errorf("%s is gone", name)
+			t.Errorf("%s is missing", name)
 		}
 	}
 }
 
-func TestTheAppReceivesAllTheProvidersHeaders(t *testing.T) {
+func TestAppReceivesAllHeadersOfTheProvider(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	overBoth(t, func(t *testing.T, client *http.Client) {
 		id := t.Name()
@@ -143,17 +143,17 @@ func TestTheAppReceivesAllTheProvidersHeaders(t *testing.T) {
 		c.send(client, strings.NewReader(content+id), headers...)
 		seen := c.app.arrivals()
 		if len(seen) != 1 || seen[0].method != "POST" || seen[0].uri != "/in?x=1" {
-			t.Fatalf("the app saw %+v", seen)
+			t.Fatalf("the app received %+v", seen)
 		}
 		for i := 0; i < len(headers); i += 2 {
 			if !slices.Contains(seen[0].header.Values(headers[i]), headers[i+1]) {
-				t.Errorf("%s: %s does not arrive", headers[i], headers[i+1])
+				t.Errorf("%s: %s does not reach the app", headers[i], headers[i+1])
 			}
 		}
 	})
 }
 
-func TestValuesFromABodyAreMadeFitForAHeader(t *testing.T) {
+func TestValuesFromABodyAreEncodedForHeaders(t *testing.T) {
 	for id, want := range map[string]string{
 		"plain-1.2_3":      "plain-1.2_3",
 		"with space":       "with space",
@@ -165,17 +165,17 @@ func TestValuesFromABodyAreMadeFitForAHeader(t *testing.T) {
 	} {
 		got := headerSafe(id)
 		if got != want {
-			t.Errorf("%q becomes %q, want %q", id, got, want)
+			t.Errorf("%q is encoded as %q, want %q", id, got, want)
 		}
 		if got != id {
 			if back, err := url.PathUnescape(got); err != nil || back != id {
-				t.Errorf("%q cannot be read back from %q", id, got)
+				t.Errorf("%q cannot be decoded from %q", id, got)
 			}
 		}
 	}
 }
 
-func TestPlaceholdersAndAccessLogTellWhatWasFoundOut(t *testing.T) {
+func TestPlaceholdersAndAccessLogContainTheResult(t *testing.T) {
 	const say = "{http.verify_webhook.outcome}|{http.verify_webhook.provider}|{http.verify_webhook.id}|{http.verify_webhook.event}|{http.verify_webhook.timestamp}|{http.verify_webhook.secret}"
 	c := startCaddy(t, "", `verify_webhook github {
 		secret {env.`+secretVariable+`} current

@@ -20,7 +20,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-func TestInvariant02AnEmptySecretIsAConfigErrorAtStart(t *testing.T) {
+func TestInvariant02EmptySecretIsAConfigError(t *testing.T) {
 	blank := filepath.Join(t.TempDir(), "blank")
 	if err := os.WriteFile(blank, []byte(" \n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -28,15 +28,15 @@ func TestInvariant02AnEmptySecretIsAConfigErrorAtStart(t *testing.T) {
 	t.Setenv("WEBHOOK_EMPTY", "")
 	t.Setenv("WEBHOOK_BLANK", "  ")
 	for name, test := range map[string]struct{ secret, want string }{
-		"empty":              {``, "empty"},
-		"blank":              {`  `, "empty"},
-		"unset variable":     {`{env.WEBHOOK_UNSET}`, "{env.WEBHOOK_UNSET}"},
-		"empty variable":     {`{env.WEBHOOK_EMPTY}`, "{env.WEBHOOK_EMPTY}"},
-		"blank variable":     {`{env.WEBHOOK_BLANK}`, "{env.WEBHOOK_BLANK}"},
-		"missing file":       {`{file./nonexistent/secret}`, "{file./nonexistent/secret}"},
-		"blank file":         {`{file.` + blank + `}`, "{file." + blank + "}"},
-		"unknown name":       {`{http.request.header.X}`, "{http.request.header.X}"},
-		"a part that is not": {`abc{env.WEBHOOK_UNSET}`, "braces"},
+		"empty":          {``, "empty"},
+		"blank":          {`  `, "empty"},
+		"unset variable": {`{env.WEBHOOK_UNSET}`, "{env.WEBHOOK_UNSET}"},
+		"empty variable": {`{env.WEBHOOK_EMPTY}`, "{env.WEBHOOK_EMPTY}"},
+		"blank variable": {`{env.WEBHOOK_BLANK}`, "{env.WEBHOOK_BLANK}"},
+		"missing file":   {`{file./nonexistent/secret}`, "{file./nonexistent/secret}"},
+		"blank file":     {`{file.` + blank + `}`, "{file." + blank + "}"},
+		"unknown name":   {`{http.request.header.X}`, "{http.request.header.X}"},
+		"an unset part":  {`abc{env.WEBHOOK_UNSET}`, "braces"},
 	} {
 		for _, provider := range []string{"github", "stripe", "slack", "shopify", "standard-webhooks"} {
 			t.Run(provider+" "+name, func(t *testing.T) {
@@ -44,10 +44,10 @@ func TestInvariant02AnEmptySecretIsAConfigErrorAtStart(t *testing.T) {
 				trial, err := OpenTrial(quietly(t), json.RawMessage(config), nil)
 				if err == nil {
 					trial.Close()
-					t.Fatal("it starts")
+					t.Fatal("the config is accepted")
 				}
 				if !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), provider) {
-					t.Errorf("the error does not say what is wrong: %v", err)
+					t.Errorf("unexpected error: %v", err)
 				}
 			})
 		}
@@ -76,7 +76,7 @@ func TestInvariant02SecretsAppearNowhere(t *testing.T) {
 		fmt.Fprintln(&said, got.status, got.header, got.body)
 	}
 	for _, a := range c.app.arrivals() {
-		a.header.Del("X-Hub-Signature-256") // the provider's own
+		a.header.Del("X-Hub-Signature-256") // sent by the provider
 		fmt.Fprintln(&said, a)
 	}
 	for _, path := range []string{"/config/", "/metrics"} {
@@ -87,14 +87,14 @@ func TestInvariant02SecretsAppearNowhere(t *testing.T) {
 		fmt.Fprintln(&said, readAll(t, resp.Body))
 		resp.Body.Close()
 	}
-	// Caddy's own access log shows request headers: leave out what was sent.
+	// Caddy's access log contains request headers: ignore the sent values.
 	for line := range strings.Lines(c.logged()) {
 		if !strings.Contains(line, `"request":{`) {
 			said.WriteString(line)
 		}
 	}
 	if !strings.Contains(said.String(), "{env."+secretVariable+"}") {
-		t.Fatal("the config was not looked at")
+		t.Fatal("the config was not read")
 	}
 	for _, word := range taboo {
 		if strings.Contains(said.String(), word) {
@@ -103,14 +103,14 @@ func TestInvariant02SecretsAppearNowhere(t *testing.T) {
 	}
 }
 
-func TestInvariant03HoweverASignatureIsSpelledTheDeliveryIsTheSame(t *testing.T) {
+func TestInvariant03SignatureEncodingDoesNotChangeTheDelivery(t *testing.T) {
 	upper := "sha256=" + strings.ToUpper(sign(secret, content))
 	b := trial(t, config("github", ""))
 	b.expect(t, request(content, "X-Hub-Signature-256", "sha256="+sign(secret, content)), Verified, 200)
 	b.expect(t, request(content, "X-Hub-Signature-256", upper), Duplicate, 200)
 }
 
-func TestInvariant03NoOtherSpellingIsAccepted(t *testing.T) {
+func TestInvariant03NonCanonicalEncodingsAreRejected(t *testing.T) {
 	hexadecimal := sign(secret, content)
 	for name, value := range map[string]string{
 		"no prefix": hexadecimal, "another prefix": "sha1=" + hexadecimal, "prefix in capitals": "SHA256=" + hexadecimal,
@@ -125,7 +125,7 @@ func TestInvariant03NoOtherSpellingIsAccepted(t *testing.T) {
 		})
 	}
 	standard := sign64(secret, content)
-	stray := standard[:42] + string(rune(standard[42]+1)) + "=" // other bits that decoders ignore
+	stray := standard[:42] + string(rune(standard[42]+1)) + "=" // changes bits that lenient decoders ignore
 	for name, value := range map[string]string{
 		"unpadded": strings.TrimRight(standard, "="), "URL-safe": strings.NewReplacer("+", "-", "/", "_", "=", "").Replace(standard),
 		"line break": standard[:20] + "\r\n" + standard[20:], "stray bits": stray, "more padding": standard + "=", "hex": sign(secret, content),
@@ -140,7 +140,7 @@ func TestInvariant03NoOtherSpellingIsAccepted(t *testing.T) {
 	}
 }
 
-func TestInvariant04ASignatureHeaderThatComesTwiceIsRefused(t *testing.T) {
+func TestInvariant04DuplicateSignatureHeaderIsRefused(t *testing.T) {
 	good, bad := "sha256="+sign(secret, content), "sha256="+sign("another", content)
 	for _, pair := range [][2]string{{good, bad}, {bad, good}, {good, good}} {
 		got := trial(t, config("github", "")).Send(request(content, "X-Hub-Signature-256", pair[0], "X-Hub-Signature-256", pair[1]))
@@ -150,7 +150,7 @@ func TestInvariant04ASignatureHeaderThatComesTwiceIsRefused(t *testing.T) {
 	}
 }
 
-func TestInvariant04AnotherHeaderThatComesTwiceIsRefused(t *testing.T) {
+func TestInvariant04OtherDuplicateHeaderIsRefused(t *testing.T) {
 	for _, name := range []string{"X-GitHub-Delivery", "X-GitHub-Event"} {
 		r := github("1", content)
 		r.Header.Add(name, "other")
@@ -160,7 +160,7 @@ func TestInvariant04AnotherHeaderThatComesTwiceIsRefused(t *testing.T) {
 	}
 }
 
-func TestInvariant04AmongStripesSignaturesNoneOfTheAttackersCounts(t *testing.T) {
+func TestInvariant04AddedStripeSignaturesDoNotCount(t *testing.T) {
 	at := strconv.FormatInt(present.Unix(), 10)
 	good, bad := sign(secret, at+"."+content), sign("another", at+"."+content)
 	for value, want := range map[string]Outcome{
@@ -181,7 +181,7 @@ func TestInvariant04AmongStripesSignaturesNoneOfTheAttackersCounts(t *testing.T)
 	}
 }
 
-func TestInvariant05AWeakerAlgorithmIsNeverAccepted(t *testing.T) {
+func TestInvariant05WeakerAlgorithmIsNeverAccepted(t *testing.T) {
 	for name, r := range map[string]*http.Request{
 		"GitHub's SHA-1":  request(content, "X-Hub-Signature", "sha1=da39a3ee5e6b4b0d3255bfef95601890afd80709"),
 		"a named one":     request(content, "X-Hub-Signature-256", "sha1=da39a3ee5e6b4b0d3255bfef95601890afd80709"),
@@ -194,7 +194,7 @@ func TestInvariant05AWeakerAlgorithmIsNeverAccepted(t *testing.T) {
 	}
 }
 
-func TestInvariant06TimestampsThatAreOddOrFarAwayAreRefused(t *testing.T) {
+func TestInvariant06InvalidOrDistantTimestampsAreRefused(t *testing.T) {
 	for at, want := range map[string]Outcome{
 		"1700000000": Verified, "1699999700": Verified, "1700000300": Verified,
 		"1699999699": Stale, "1700000301": Stale, "0": Stale, "1": Stale, "9999999999": Stale,
@@ -215,7 +215,7 @@ func TestInvariant06TimestampsThatAreOddOrFarAwayAreRefused(t *testing.T) {
 	}
 }
 
-// countingStore counts what is asked of it.
+// countingStore counts its calls.
 type countingStore struct {
 	Store
 	calls int
@@ -223,10 +223,10 @@ type countingStore struct {
 
 func (s *countingStore) Claim(context.Context, replay.Keys, replay.Owner, time.Duration) (replay.Verdict, error) {
 	s.calls++
-	return 0, errors.New("nobody should ask")
+	return 0, errors.New("unexpected call")
 }
 
-func TestInvariant09WhoCannotSignCannotTouchTheStoreOrHoldABody(t *testing.T) {
+func TestInvariant09UnsignedRequestsUseNeitherStoreNorMemory(t *testing.T) {
 	b := trial(t, config("github", ""))
 	store := &countingStore{Store: b.handler.store}
 	b.handler.store = store
@@ -239,7 +239,7 @@ func TestInvariant09WhoCannotSignCannotTouchTheStoreOrHoldABody(t *testing.T) {
 	}
 }
 
-func TestInvariant09BodiesTogetherAreBounded(t *testing.T) {
+func TestInvariant09TotalSizeOfBodiesIsBounded(t *testing.T) {
 	b := trial(t, config("github", ""))
 	b.handler.app.budget = body.NewBudget(8<<10, 0)
 	release, working := make(chan struct{}), make(chan struct{})
@@ -260,15 +260,15 @@ func TestInvariant09BodiesTogetherAreBounded(t *testing.T) {
 	b.expect(t, github("3", content+"3"), Verified, 200)
 }
 
-func TestInvariant09AFullStoreRefusesAndForgetsNothing(t *testing.T) {
+func TestInvariant09FullStoreRefusesAndForgetsNothing(t *testing.T) {
 	b := trial(t, config("github", `"replay":{"store":{"type":"memory","name":"full","max_entries":2}}`))
-	b.expect(t, github("1", content), Verified, 200) // two keys
+	b.expect(t, github("1", content), Verified, 200) // stores two keys
 	b.expect(t, github("2", content+"2"), StoreUnavailable, 503)
 	b.expect(t, github("1", content), Duplicate, 200)
 	b.expect(t, github("3", content), Replayed, 200)
 }
 
-func TestInvariant10ABodyIsCutOffWhenTheHandlerHasReturned(t *testing.T) {
+func TestInvariant10BodyReadsFailAfterTheHandlerHasReturned(t *testing.T) {
 	b := trial(t, config("github", ""))
 	var late io.ReadCloser
 	var again func() (io.ReadCloser, error)
@@ -278,26 +278,26 @@ func TestInvariant10ABodyIsCutOffWhenTheHandlerHasReturned(t *testing.T) {
 		_, err := io.ReadFull(r.Body, first[:])
 		return err
 	})
-	// Another delivery may have the buffer now.
+	// Another delivery may use the buffer now.
 	b.expect(t, github("2", strings.Repeat("x", len(content))), Verified, 200)
 	if p, err := io.ReadAll(late); len(p) != 0 || !errors.Is(err, body.ErrClosed) {
-		t.Errorf("a late reader gets %q, %v", p, err)
+		t.Errorf("a late reader got %q, %v", p, err)
 	}
-	anew, err := again()
+	late, err := again()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p, err := io.ReadAll(anew); len(p) != 0 || !errors.Is(err, body.ErrClosed) {
-		t.Errorf("a late GetBody gets %q, %v", p, err)
+	if p, err := io.ReadAll(late); len(p) != 0 || !errors.Is(err, body.ErrClosed) {
+		t.Errorf("a late GetBody got %q, %v", p, err)
 	}
 	if memory, _ := b.handler.app.budget.InUse(); memory != 0 {
-		t.Errorf("%d bytes are still held", memory)
+		t.Errorf("%d bytes are not released", memory)
 	}
 }
 
-// A transport can go on reading after the handler has
-// returned: what it reads is of the delivery it was given, or an error.
-func TestInvariant10ATransportThatStillReadsNeverSeesAnotherDelivery(t *testing.T) {
+// A transport can read after the handler has returned. It must get bytes of its
+// own delivery, or an error.
+func TestInvariant10LateReadsNeverGetAnotherDelivery(t *testing.T) {
 	b := trial(t, config("github", ""))
 	var wg sync.WaitGroup
 	for i := range 200 {

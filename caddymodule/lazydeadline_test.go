@@ -8,24 +8,24 @@ import (
 	"time"
 )
 
-// begun is a context that ends after a minute.
+// begun returns a context that ends after a minute.
 func begun(values context.Context) *lazyDeadline {
 	b := new(lazyDeadline)
 	b.begin(values, time.Minute)
 	return b
 }
 
-func TestALazyDeadlineEndsAsTheStandardLibrarysContextsDo(t *testing.T) {
+func TestLazyDeadlineEndsLikeContextsOfTheStandardLibrary(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		cancelled bool
 		after     time.Duration
 		want      error
 	}{
-		{"it has time", false, time.Minute - 1, nil},
-		{"its time is up", false, time.Minute, context.DeadlineExceeded},
-		{"cancelled in time", true, time.Minute - 1, context.Canceled},
-		{"cancelled, and its time is up", true, time.Hour, context.Canceled},
+		{"before the deadline", false, time.Minute - 1, nil},
+		{"at the deadline", false, time.Minute, context.DeadlineExceeded},
+		{"cancelled before the deadline", true, time.Minute - 1, context.Canceled},
+		{"cancelled, after the deadline", true, time.Hour, context.Canceled},
 	} {
 		for name, watch := range map[string]func(context.Context){
 			"unwatched":     func(context.Context) {},
@@ -69,8 +69,8 @@ func TestALazyDeadlineEndsAsTheStandardLibrarysContextsDo(t *testing.T) {
 	}
 }
 
-// A goroutine for a child that outlives the test would be a deadlock here.
-func TestALazyDeadlineEndsItsChildrenWithoutAGoroutineForEach(t *testing.T) {
+// A goroutine that outlives the test would be reported as a deadlock.
+func TestLazyDeadlineCancelsChildrenWithoutAGoroutineEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := begun(context.Background())
 		for range 3 {
@@ -91,7 +91,7 @@ func TestALazyDeadlineEndsItsChildrenWithoutAGoroutineForEach(t *testing.T) {
 	})
 }
 
-func TestALazyDeadlineHasTheValuesButNotTheEndOfARequest(t *testing.T) {
+func TestLazyDeadlineHasTheValuesOfARequestButNotItsCancellation(t *testing.T) {
 	type key struct{}
 	request, hangUp := context.WithCancel(context.WithValue(t.Context(), key{}, "value"))
 	ctx := begun(context.WithoutCancel(request))
@@ -105,7 +105,7 @@ func TestALazyDeadlineHasTheValuesButNotTheEndOfARequest(t *testing.T) {
 	}
 }
 
-func TestALazyDeadlineIsSafeForAllWhoShareIt(t *testing.T) {
+func TestLazyDeadlineIsSafeForConcurrentUse(t *testing.T) {
 	for range 50 {
 		ctx := begun(context.Background())
 		done := make(chan struct{})

@@ -18,77 +18,77 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// parcelSizes are those of the smallest buffer, of one that has grown, of the
-// largest that is pooled, and of a body that goes through a file.
-var parcelSizes = []int{1 << 10, 64 << 10, 1 << 20, 1<<20 + 4096}
+// bodySizes lists the sizes of the smallest buffer, of a grown buffer, of the
+// largest pooled buffer, and of a body in a temporary file.
+var bodySizes = []int{1 << 10, 64 << 10, 1 << 20, 1<<20 + 4096}
 
-// parcel is a delivery whose body says everywhere whose it is and where in the
-// body it belongs: what came from another one, or from elsewhere, is seen.
-type parcel struct {
+// markedDelivery is a delivery whose body contains its number and the offset everywhere,
+// so that bytes of another delivery or from another offset are detected.
+type markedDelivery struct {
 	id      string
 	body    []byte
 	headers []string
 
 	once     sync.Once
-	answered chan struct{} // closed when the sender has an answer, or has gone
+	answered chan struct{} // closed when the sender has a response, or has disconnected
 }
 
-// parcelLine is how long number and place are, in hex.
-const parcelLine = 16
+// markLength is the length of number and offset in hex.
+const markLength = 16
 
-var parcels struct {
+var deliveryNumber struct {
 	sync.Mutex
 	count uint32
 }
 
-// newParcel makes a parcel that no other test has.
-func newParcel(size int) *parcel {
-	parcels.Lock()
-	parcels.count++
-	number := parcels.count
-	parcels.Unlock()
+// newMarkedDelivery returns a delivery with a number that no other delivery has.
+func newMarkedDelivery(size int) *markedDelivery {
+	deliveryNumber.Lock()
+	deliveryNumber.count++
+	number := deliveryNumber.count
+	deliveryNumber.Unlock()
 
-	var line [parcelLine]byte
+	var line [markLength]byte
 	var raw [4]byte
 	binary.BigEndian.PutUint32(raw[:], number)
 	hex.Encode(line[:], raw[:])
-	body := bytes.Repeat(line[:], size/parcelLine)
-	for at := 0; at < len(body); at += parcelLine {
+	body := bytes.Repeat(line[:], size/markLength)
+	for at := 0; at < len(body); at += markLength {
 		binary.BigEndian.PutUint32(raw[:], uint32(at))
-		hex.Encode(body[at+parcelLine/2:], raw[:])
+		hex.Encode(body[at+markLength/2:], raw[:])
 	}
-	p := &parcel{id: "parcel-" + strconv.Itoa(int(number)), body: body, answered: make(chan struct{})}
+	p := &markedDelivery{id: "delivery-" + strconv.Itoa(int(number)), body: body, answered: make(chan struct{})}
 	p.headers = githubHeaders(p.id, string(body))
 	return p
 }
 
-func newParcels(count, size int) []*parcel {
-	all := make([]*parcel, count)
+func newMarkedDeliveries(count, size int) []*markedDelivery {
+	all := make([]*markedDelivery, count)
 	for i := range all {
-		all[i] = newParcel(size)
+		all[i] = newMarkedDelivery(size)
 	}
 	return all
 }
 
-// gone notes that the sender waits no more.
-func (p *parcel) gone() { p.once.Do(func() { close(p.answered) }) }
+// gone records that the sender no longer waits.
+func (p *markedDelivery) gone() { p.once.Do(func() { close(p.answered) }) }
 
-// check compares what was read at an offset with what belongs there.
-func (p *parcel) check(at int, got []byte) error {
+// check compares bytes that were read at an offset with the expected ones.
+func (p *markedDelivery) check(at int, got []byte) error {
 	if at+len(got) <= len(p.body) && bytes.Equal(got, p.body[at:at+len(got)]) {
 		return nil
 	}
 	for i := range got {
 		if at+i >= len(p.body) || got[i] != p.body[at+i] {
-			return fmt.Errorf("%s at %d: got %.40q, which is another's", p.id, at+i, got[i:])
+			return fmt.Errorf("%s at %d: got %.40q, which is not from this body", p.id, at+i, got[i:])
 		}
 	}
 	return nil
 }
 
-// readBody reads a body to its end or to where it is cut off, and checks it
-// all the way. It returns how much came.
-func (p *parcel) readBody(r io.Reader) (int, error) {
+// readBody reads and checks a body until its end or an error. It returns the
+// number of bytes read.
+func (p *markedDelivery) readBody(r io.Reader) (int, error) {
 	buf := make([]byte, 8<<10)
 	for at := 0; ; {
 		n, err := r.Read(buf)
@@ -102,8 +102,8 @@ func (p *parcel) readBody(r io.Reader) (int, error) {
 	}
 }
 
-// readWhole wants all of the body.
-func (p *parcel) readWhole(r io.Reader) error {
+// readWhole reads and checks a body, which must be complete.
+func (p *markedDelivery) readWhole(r io.Reader) error {
 	n, err := p.readBody(r)
 	if err == nil && n != len(p.body) {
 		err = fmt.Errorf("%s: %d of %d bytes arrived", p.id, n, len(p.body))
@@ -111,17 +111,17 @@ func (p *parcel) readWhole(r io.Reader) error {
 	return err
 }
 
-// byID finds a parcel by what the app is told.
-func byID(parcels []*parcel) map[string]*parcel {
-	m := make(map[string]*parcel, len(parcels))
-	for _, p := range parcels {
+// byID returns deliveries by their ID.
+func byID(deliveries []*markedDelivery) map[string]*markedDelivery {
+	m := make(map[string]*markedDelivery, len(deliveries))
+	for _, p := range deliveries {
 		m[p.id] = p
 	}
 	return m
 }
 
-// post sends a parcel, and returns the status and the body of the answer.
-func (c *realCaddy) post(ctx context.Context, client *http.Client, p *parcel, headers ...string) (int, string, error) {
+// post sends a delivery, and returns the status and the body of the response.
+func (c *realCaddy) post(ctx context.Context, client *http.Client, p *markedDelivery, headers ...string) (int, string, error) {
 	defer p.gone()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.addr+"/in", bytes.NewReader(p.body))
 	if err != nil {
@@ -140,22 +140,22 @@ func (c *realCaddy) post(ctx context.Context, client *http.Client, p *parcel, he
 	return resp.StatusCode, string(text), err
 }
 
-// postAll sends parcels, a few at a time, and wants this status for each.
-func (c *realCaddy) postAll(client *http.Client, parcels []*parcel, atOnce, status int, headers ...string) {
+// postAll sends deliveries, atOnce at a time, and checks the status of each.
+func (c *realCaddy) postAll(client *http.Client, deliveries []*markedDelivery, atOnce, status int, headers ...string) {
 	c.t.Helper()
-	c.postTimes(client, parcels, atOnce, 1, status, headers)
+	c.postTimes(client, deliveries, atOnce, 1, status, headers)
 }
 
-// postUntil sends each parcel until it gets this status, as providers do.
-func (c *realCaddy) postUntil(client *http.Client, parcels []*parcel, atOnce, status int, headers ...string) {
+// postUntil sends each delivery until it gets a status, as providers do.
+func (c *realCaddy) postUntil(client *http.Client, deliveries []*markedDelivery, atOnce, status int, headers ...string) {
 	c.t.Helper()
-	c.postTimes(client, parcels, atOnce, 20, status, headers)
+	c.postTimes(client, deliveries, atOnce, 20, status, headers)
 }
 
-func (c *realCaddy) postTimes(client *http.Client, parcels []*parcel, atOnce, times, status int, headers []string) {
+func (c *realCaddy) postTimes(client *http.Client, deliveries []*markedDelivery, atOnce, times, status int, headers []string) {
 	c.t.Helper()
-	queue := make(chan *parcel, len(parcels))
-	for _, p := range parcels {
+	queue := make(chan *markedDelivery, len(deliveries))
+	for _, p := range deliveries {
 		queue <- p
 	}
 	close(queue)
@@ -178,9 +178,9 @@ func (c *realCaddy) postTimes(client *http.Client, parcels []*parcel, atOnce, ti
 	senders.Wait()
 }
 
-// parcelSite is an endpoint in front of an upstream, with a handler of the
-// test in between.
-func parcelSite(upstream string) string {
+// proxySite returns the config of an endpoint in front of an upstream, with a
+// handler of the test between both.
+func proxySite(upstream string) string {
 	return `route {
 		verify_webhook github {env.` + secretVariable + `} {
 			max_body 4MiB
@@ -193,10 +193,10 @@ func parcelSite(upstream string) string {
 	}`
 }
 
-// between stands between verify_webhook and reverse_proxy.
+// between is a handler between verify_webhook and reverse_proxy.
 type between struct{}
 
-// betweenDoes is what it does. It is set before Caddy starts.
+// betweenDoes is its function. It is set before Caddy starts.
 var betweenDoes func(http.ResponseWriter, *http.Request, caddyhttp.Handler) error
 
 func init() {
@@ -217,7 +217,7 @@ func (between) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	return betweenDoes(w, r, next)
 }
 
-// doBetween sets what stands in between until the test ends.
+// doBetween sets the function of between until the test ends.
 func doBetween(t *testing.T, f func(http.ResponseWriter, *http.Request, caddyhttp.Handler) error) {
 	betweenDoes = f
 	t.Cleanup(func() { betweenDoes = nil }) // after Caddy has stopped

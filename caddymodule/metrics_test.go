@@ -21,8 +21,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay/memory"
 )
 
-// gather returns the value of every series of a registry: of histograms how
-// many observations there were.
+// gather returns the value of each series of a registry, and for histograms the
+// number of observations.
 func gather(t *testing.T, registry prometheus.Gatherer) map[string]float64 {
 	t.Helper()
 	families, err := registry.Gather()
@@ -58,7 +58,7 @@ func labelText(m *dto.Metric) string {
 	return "{" + strings.Join(parts, ",") + "}"
 }
 
-// site is a Caddy in this process, which can be loaded again and again.
+// site is a Caddy in this process whose config can be reloaded.
 type site struct {
 	t       *testing.T
 	address string
@@ -95,8 +95,8 @@ func (s *site) metrics() map[string]float64 {
 	return gather(s.t, ctx.GetMetricsRegistry())
 }
 
-// post hands a GitHub delivery to the server and returns the status. It does so
-// without a connection: those that are made while Caddy reloads may break.
+// post passes a GitHub delivery to the server and returns the status. It does not
+// use a connection, because connections can break during a reload.
 func (s *site) post(path, signature, body string) int {
 	s.t.Helper()
 	app, err := caddy.ActiveContext().App("http")
@@ -116,7 +116,7 @@ const (
 	metricsOther    = `{"handler":"verify_webhook","namespace":"other","mode":"monitor","provider":{"name":"github","secrets":[{"secret":"another"}]}}`
 )
 
-func TestCountersGoOnAcrossReloadsAndGoWithTheirEndpoint(t *testing.T) {
+func TestCountersContinueAcrossReloadsAndEndWithTheirEndpoint(t *testing.T) {
 	s := newSite(t)
 	const orders = "endpoint=orders,outcome=verified,provider=github}"
 	before := make(map[string]float64)
@@ -163,12 +163,12 @@ func TestCountersGoOnAcrossReloadsAndGoWithTheirEndpoint(t *testing.T) {
 	}
 	for series := range s.load(metricsOther) {
 		if strings.Contains(series, "endpoint=orders") {
-			t.Errorf("%s is left over from an endpoint that is gone", series)
+			t.Errorf("%s remains from a removed endpoint", series)
 		}
 	}
 }
 
-func TestAnOutcomeOfAForeignProviderIsNoLabel(t *testing.T) {
+func TestUnknownOutcomeOfAProviderModuleIsNotALabel(t *testing.T) {
 	m := newEndpointMetrics("p", "e")
 	defer func() { _ = m.Destruct() }()
 	m.count("whatever-a-request-says")
@@ -190,15 +190,15 @@ func TestAnOutcomeOfAForeignProviderIsNoLabel(t *testing.T) {
 	}
 }
 
-func TestRegisteringReportsAMetricOfAnotherShape(t *testing.T) {
+func TestRegisteringAConflictingMetricFails(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "caddy_verify_webhook_deliveries_total", Help: "somebody else's"}))
+	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "caddy_verify_webhook_deliveries_total", Help: "conflicting"}))
 	if err := registerMetrics(registry); err == nil {
 		t.Error("no error")
 	}
 }
 
-// brokenStore fails at everything.
+// brokenStore is a store whose operations all fail.
 type brokenStore struct{ Store }
 
 var errBroken = errors.New("broken")
@@ -228,7 +228,7 @@ func TestStoreErrorsAreCountedByOperation(t *testing.T) {
 	got := gather(t, registry)
 	for series, want := range map[string]float64{
 		"store_errors_total{operation=claim,store=broken}":  1,
-		"store_errors_total{operation=commit,store=broken}": 0, // a lost claim is no failure of the store
+		"store_errors_total{operation=commit,store=broken}": 0, // a lost claim is not a store error
 		"store_lost_claims_total{store=broken}":             1,
 	} {
 		if v, there := got[series]; !there || v-before[series] != want {
@@ -237,7 +237,7 @@ func TestStoreErrorsAreCountedByOperation(t *testing.T) {
 	}
 }
 
-func TestTheAgeOfTimestampsOfGenuineDeliveriesIsObserved(t *testing.T) {
+func TestAgeOfSignedTimestampsIsObserved(t *testing.T) {
 	const secret, content = "whsec_age", `{"id":"evt_age","type":"x"}`
 	now := func() time.Time { return time.Unix(1700000007, 0) }
 	trial, err := OpenTrial(quietly(t), []byte(`{"namespace":"ages","provider":{"name":"stripe","secrets":[{"secret":"`+secret+`"}]}}`), now)
@@ -259,8 +259,8 @@ func TestTheAgeOfTimestampsOfGenuineDeliveriesIsObserved(t *testing.T) {
 	}
 }
 
-// BenchmarkMeters is what metrics add to one delivery, the clock included.
-func BenchmarkMeters(b *testing.B) {
+// BenchmarkMetrics measures what metrics add to one delivery, including the clock.
+func BenchmarkMetrics(b *testing.B) {
 	m := newEndpointMetrics("bench", "bench")
 	defer func() { _ = m.Destruct() }()
 	b.ReportAllocs()

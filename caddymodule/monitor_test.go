@@ -30,8 +30,8 @@ func TestModeMonitorForwardsEverythingWithItsOutcome(t *testing.T) {
 		{"no signature", request(content), MissingSignature, false, content},
 		{"forged", request(content, "X-Hub-Signature-256", "sha256="+sign("another", content)), InvalidSignature, false, content},
 		{"genuine", github("1", content), Verified, true, content},
-		{"the same again", github("1", content), Duplicate, true, content},
-		{"under another ID", github("2", content), Replayed, true, content},
+		{"a copy", github("1", content), Duplicate, true, content},
+		{"a copy with another ID", github("2", content), Replayed, true, content},
 		{"an event that is not in events", otherEvent, Ignored, true, content + "4"},
 		{"longer than max_body, as declared", github("5", long), TooLarge, false, long},
 		{"longer than max_body, undeclared", chunked(github("5", long)), TooLarge, false, long},
@@ -49,11 +49,11 @@ func TestModeMonitorForwardsEverythingWithItsOutcome(t *testing.T) {
 			}
 			h := got.ReachedHeader
 			if outcomes := h.Values(headerOutcome); len(outcomes) != 1 || outcomes[0] != string(step.want) {
-				t.Errorf("the app gets the outcomes %q, want %s", outcomes, step.want)
+				t.Errorf("the app received the outcomes %q, want %s", outcomes, step.want)
 			}
 			for _, name := range []string{"Webhook_Verified_Outcome", "Webhook_Verified_Id", "Connection"} {
 				if len(h[name]) > 0 {
-					t.Errorf("the app gets %s: %q", name, h[name])
+					t.Errorf("the app received %s: %q", name, h[name])
 				}
 			}
 			wantProvider := ""
@@ -67,13 +67,13 @@ func TestModeMonitorForwardsEverythingWithItsOutcome(t *testing.T) {
 	}
 }
 
-// A handshake is forwarded too, and without identity: no secret has signed it.
+// A handshake is also forwarded, without identity headers: it is not signed.
 func TestModeMonitorForwardsHandshakesWithoutIdentity(t *testing.T) {
 	t.Setenv("META_TOKEN", "a token")
 	meta := trial(t, `{"mode":"monitor","provider":{"name":"meta","secrets":[{"secret":"{env.`+secretVariable+`}"}],"verify_token":"{env.META_TOKEN}"}}`)
 	odd := trial(t, config("github", `"mode":"monitor"`))
 	odd.use(oddProvider{delivery: &signature.Delivery{Answer: &signature.Answer{Body: []byte("hi")}}})
-	for name, got := range map[string]Tried{
+	for name, got := range map[string]Result{
 		"meta":               meta.Send(httptest.NewRequest(http.MethodGet, "/?hub.mode=subscribe&hub.challenge=1&hub.verify_token=a+token", http.NoBody)),
 		"a handshake's body": odd.Send(request(content)),
 	} {
@@ -93,7 +93,7 @@ func TestModeMonitorReleasesTheClaimOfADeliveryOnWhichTheAppFailed(t *testing.T)
 	}
 }
 
-func TestModeMonitorRefusesOnlyABodyThatIsNotWhole(t *testing.T) {
+func TestModeMonitorRefusesOnlyIncompleteBodies(t *testing.T) {
 	b := trial(t, config("github", `"mode":"monitor"`))
 	r := github("1", content)
 	r.Body = io.NopCloser(io.MultiReader(strings.NewReader(content[:2]), errReader{io.ErrUnexpectedEOF}))
@@ -102,10 +102,10 @@ func TestModeMonitorRefusesOnlyABodyThatIsNotWhole(t *testing.T) {
 	}
 }
 
-func TestModeEnforceTellsTheAppNoOutcome(t *testing.T) {
+func TestModeEnforceForwardsNoOutcomeHeader(t *testing.T) {
 	got := trial(t, config("github", "")).Send(github("1", content))
 	if got.ReachedHeader.Get(headerOutcome) != "" || !got.Reached {
-		t.Errorf("the app gets %v", got.ReachedHeader)
+		t.Errorf("the app received %v", got.ReachedHeader)
 	}
 }
 

@@ -12,12 +12,12 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// reading is an observer that wants bodies.
+// reading is an observer that requests bodies.
 type reading struct{ watching }
 
 func (*reading) BodyLimit(Outcome) int64 { return 64 }
 
-func TestObserversGetTheWayOfADelivery(t *testing.T) {
+func TestObserversGetTheStepsOfADelivery(t *testing.T) {
 	b := trial(t, config("github", ""))
 	seen := new(reading)
 	defer Observe(seen)()
@@ -42,7 +42,7 @@ func TestObserversGetTheWayOfADelivery(t *testing.T) {
 	}
 }
 
-func TestTrialsAsideAreNeitherObservedNorCounted(t *testing.T) {
+func TestDryRunsAreNeitherObservedNorCounted(t *testing.T) {
 	seen := new(reading)
 	defer Observe(seen)()
 	r := stripe(present, `{"id":"evt_1"}`)
@@ -52,7 +52,7 @@ func TestTrialsAsideAreNeitherObservedNorCounted(t *testing.T) {
 	}
 }
 
-func TestATokenIsReplacedByItsComparison(t *testing.T) {
+func TestTokenIsReplacedByItsComparison(t *testing.T) {
 	secret, err := signature.NewSecret("user:the secret", "")
 	if err != nil {
 		t.Fatal(err)

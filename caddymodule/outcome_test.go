@@ -21,8 +21,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// outcomeCase is one row of the table of outcomes: what leads to it, and what
-// sender, app and operator get.
+// outcomeCase is one row of the table of outcomes: its cause, and what sender,
+// app and operator get.
 type outcomeCase struct {
 	name    string
 	config  string
@@ -33,7 +33,7 @@ type outcomeCase struct {
 	status     int
 	answer     string
 	retryAfter bool
-	level      string // of the one line in the log; none if empty
+	level      string // of the only log entry; empty if there is none
 }
 
 func outcomeCases() []outcomeCase {
@@ -58,24 +58,24 @@ func outcomeCases() []outcomeCase {
 			outcome: Duplicate, status: 204, level: "info",
 		},
 		{
-			name: "handled before, the digest alone", config: plain, prepare: before(github("", content)), request: github("", content),
+			name: "handled before, without an ID", config: plain, prepare: before(github("", content)), request: github("", content),
 			outcome: Duplicate, status: 200, level: "info",
 		},
 		{
-			name: "the same under a fresh ID", config: plain, prepare: before(github("1", content)), request: github("2", content),
+			name: "the same content with a new ID", config: plain, prepare: before(github("1", content)), request: github("2", content),
 			outcome: Replayed, status: 200, level: "warn",
 		},
 		{
-			name: "the same under a fresh ID, on_replay", config: config("github", `"replay":{"on_replay":202}`),
+			name: "the same content with a new ID, on_replay", config: config("github", `"replay":{"on_replay":202}`),
 			prepare: before(github("1", content)), request: github("2", content),
 			outcome: Replayed, status: 202, level: "warn",
 		},
 		{
-			name: "a type that is not wanted", config: config("github", `"events":["issues","pull*"]`), request: github("1", content),
+			name: "an event type that is not in events", config: config("github", `"events":["issues","pull*"]`), request: github("1", content),
 			outcome: Ignored, status: 204, level: "debug",
 		},
 		{
-			name: "nothing behind it", config: plain, request: github("1", content),
+			name: "no handler after it", config: plain, request: github("1", content),
 			prepare: func(_ *testing.T, b *bench) {
 				b.App = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { caddyhttp.SetVar(r.Context(), unhandledVar, true) })
 			},
@@ -106,7 +106,7 @@ func outcomeCases() []outcomeCase {
 			outcome: Malformed, status: 400, level: "warn",
 		},
 		{
-			name: "a body that breaks off", config: plain, request: withBody(github("1", content), 30, errReader{io.ErrUnexpectedEOF}),
+			name: "a body that ends unexpectedly", config: plain, request: withBody(github("1", content), 30, errReader{io.ErrUnexpectedEOF}),
 			outcome: Malformed, status: 400, level: "warn",
 		},
 		{
@@ -127,12 +127,12 @@ func outcomeCases() []outcomeCase {
 			outcome: BodyTimeout, status: 408, level: "info",
 		},
 		{
-			name: "no room for the body", config: plain,
+			name: "body_memory and body_disk are exhausted", config: plain,
 			prepare: func(_ *testing.T, b *bench) { b.handler.app.budget = body.NewBudget(0, 0) },
 			request: github("1", content), outcome: Overloaded, status: 503, retryAfter: true, level: "error",
 		},
 		{
-			name: "the store is away", config: plain,
+			name: "the store is unavailable", config: plain,
 			prepare: func(_ *testing.T, b *bench) { b.faultyStore().claim = errStore },
 			request: github("1", content), outcome: StoreUnavailable, status: 503, retryAfter: true, level: "error",
 		},
@@ -142,17 +142,17 @@ func outcomeCases() []outcomeCase {
 			request: github("1", content), outcome: StoreUnavailable, status: 503, retryAfter: true, level: "error",
 		},
 		{
-			name: "nothing could be decided", config: plain,
-			prepare: func(_ *testing.T, b *bench) { b.use(oddProvider{err: errors.New("keys are away")}) },
+			name: "no decision", config: plain,
+			prepare: func(_ *testing.T, b *bench) { b.use(oddProvider{err: errors.New("keys are unavailable")}) },
 			request: github("1", content), outcome: Undecided, status: 503, retryAfter: true, level: "error",
 		},
 		{
-			name: "a provider's module that names no secret", config: plain,
+			name: "a provider module that returns no secret", config: plain,
 			prepare: func(_ *testing.T, b *bench) { b.use(oddProvider{delivery: &signature.Delivery{}}) },
 			request: github("1", content), outcome: Undecided, status: 503, retryAfter: true, level: "error",
 		},
 		{
-			name: "a provider's module that says nothing", config: plain,
+			name: "a provider module that returns nothing", config: plain,
 			prepare: func(_ *testing.T, b *bench) { b.use(oddProvider{}) },
 			request: github("1", content), outcome: Undecided, status: 503, retryAfter: true, level: "error",
 		},
@@ -166,8 +166,8 @@ func outcomeCases() []outcomeCase {
 	}
 }
 
-func TestEveryOutcomeHasItsAnswerPlaceholderAndLogLine(t *testing.T) {
-	seen := []Outcome{InProgress} // has tests of its own
+func TestEveryOutcomeHasItsResponsePlaceholderAndLogEntry(t *testing.T) {
+	seen := []Outcome{InProgress} // has its own tests
 	for _, c := range outcomeCases() {
 		seen = append(seen, c.outcome)
 		t.Run(c.name, func(t *testing.T) {
@@ -177,13 +177,13 @@ func TestEveryOutcomeHasItsAnswerPlaceholderAndLogLine(t *testing.T) {
 			}
 			got := b.expect(t, c.request, c.outcome, c.status)
 			if string(got.Body) != c.answer {
-				t.Errorf("the sender got the body %q, want %q", got.Body, c.answer)
+				t.Errorf("the response body is %q, want %q", got.Body, c.answer)
 			}
 			if (got.Header.Get("Retry-After") != "") != c.retryAfter {
 				t.Errorf("Retry-After is %q", got.Header.Get("Retry-After"))
 			}
 			if c.outcome != Verified && c.outcome != Handshake && got.Reason == "" {
-				t.Error("the operator is given no reason")
+				t.Error("the reason is empty")
 			}
 			checkLine(t, b, c)
 		})
@@ -195,7 +195,7 @@ func TestEveryOutcomeHasItsAnswerPlaceholderAndLogLine(t *testing.T) {
 	}
 }
 
-// checkLine wants one line, of the right level, with outcome and provider.
+// checkLine checks that there is one log entry, with level, outcome and provider.
 func checkLine(t *testing.T, b *bench, c outcomeCase) {
 	t.Helper()
 	lines := b.logs.All()
@@ -214,7 +214,7 @@ func checkLine(t *testing.T, b *bench, c outcomeCase) {
 	}
 }
 
-func TestARefusalSaysNothingButItsOutcome(t *testing.T) {
+func TestRefusalResponseContainsOnlyItsStatus(t *testing.T) {
 	for _, c := range outcomeCases() {
 		b := trial(t, c.config)
 		if c.prepare != nil {
@@ -234,7 +234,7 @@ func TestARefusalSaysNothingButItsOutcome(t *testing.T) {
 	}
 }
 
-func TestAHandshakeIsNeverTakenForHTMLNorCached(t *testing.T) {
+func TestHandshakeResponseIsNotHTMLAndNotCached(t *testing.T) {
 	b := trial(t, config("slack", ""))
 	got := b.expect(t, slackChallenge(), Handshake, 200)
 	for name, want := range map[string]string{
@@ -246,7 +246,7 @@ func TestAHandshakeIsNeverTakenForHTMLNorCached(t *testing.T) {
 	}
 }
 
-func TestOnlyWantedEventsReachTheApp(t *testing.T) {
+func TestOnlyConfiguredEventsReachTheApp(t *testing.T) {
 	b := trial(t, config("github", `"events":["push","pull_request*"]`))
 	for event, want := range map[string]Outcome{
 		"push": Verified, "pull_request": Verified, "pull_request_review": Verified,
@@ -268,7 +268,7 @@ func slackChallenge() *http.Request {
 	return request(body, "X-Slack-Request-Timestamp", "1700000000", "X-Slack-Signature", "v0="+sign(secret, "v0:1700000000:"+body))
 }
 
-// errReader is a body that breaks.
+// errReader is a body whose Read fails.
 type errReader struct{ err error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
@@ -278,14 +278,14 @@ func withBody(r *http.Request, length int64, body io.Reader) *http.Request {
 	return r
 }
 
-// chunked makes a request of unknown length.
+// chunked returns the request with unknown length.
 func chunked(r *http.Request) *http.Request {
 	r.ContentLength, r.TransferEncoding = -1, []string{"chunked"}
 	r.Header.Del("Content-Length")
 	return r
 }
 
-// oddProvider answers as it is told.
+// oddProvider returns the values that a test sets.
 type oddProvider struct {
 	provider.Provider
 	delivery *signature.Delivery
@@ -298,7 +298,7 @@ func (p oddProvider) Verify(context.Context, *signature.Request) (*signature.Del
 	return p.delivery, p.err
 }
 
-// clientErrors are the outcomes that are answered with a 4xx, and why a retry of
+// clientErrors lists the outcomes that are answered with a 4xx, and why a retry of
 // the same delivery gets the same response. Every other outcome that is not
 // forwarded is answered with a 2xx or with 503.
 var clientErrors = map[Outcome]string{
@@ -310,12 +310,12 @@ var clientErrors = map[Outcome]string{
 	BodyTimeout:      "RFC 9110: 408 asks the sender to repeat the request on another connection",
 }
 
-// brokenOff are the cases of outcomeCases that a retry does fix and that are
-// answered with a 4xx all the same. A sender whose body ends before its declared
+// brokenOff lists the cases of outcomeCases that are answered with a 4xx although
+// a retry can fix them. A sender whose body ends before its declared
 // length has closed the connection and reads no response. With a 503 a sender
 // without the secret could raise the count of internal errors, which operators
-// are paged for.
-var brokenOff = []string{"a body that breaks off", "a body that takes too long"}
+// get paged for.
+var brokenOff = []string{"a body that ends unexpectedly", "a body that takes too long"}
 
 func TestEveryOutcomeHasTheStatusOfItsCause(t *testing.T) {
 	for _, o := range Outcomes {
@@ -325,7 +325,7 @@ func TestEveryOutcomeHasTheStatusOfItsCause(t *testing.T) {
 	}
 }
 
-// TestFailuresThatARetryCanFixAreNever4xx repeats every delivery that got a 4xx
+// TestFailuresThatARetryCanFixAreNever4xx retries each delivery that got a 4xx
 // to an endpoint that has no internal error, over a connection that does not
 // break.
 func TestFailuresThatARetryCanFixAreNever4xx(t *testing.T) {
@@ -345,13 +345,13 @@ func TestFailuresThatARetryCanFixAreNever4xx(t *testing.T) {
 			}
 			got := trial(t, c.config).Send(retry)
 			if fixed := got.Status/100 != 4; fixed != slices.Contains(brokenOff, c.name) {
-				t.Errorf("answered with %d at first; the retry is %s, with %d", c.status, got.Outcome, got.Status)
+				t.Errorf("first answered with %d; the retry is %s, with %d", c.status, got.Outcome, got.Status)
 			}
 		})
 	}
 }
 
-func TestAFloodOfRefusalsIsLoggedAtABoundedRate(t *testing.T) {
+func TestLogOfRefusalsIsRateLimited(t *testing.T) {
 	b := trial(t, config("github", ""))
 	b.handler.log.now = frozen
 	for i := range 500 {
@@ -360,21 +360,21 @@ func TestAFloodOfRefusalsIsLoggedAtABoundedRate(t *testing.T) {
 		b.expect(t, request(content), MissingSignature, 401)
 	}
 	if n := b.logs.Len(); n != 2*logBurst {
-		t.Errorf("%d lines for 1000 refusals in a moment", n)
+		t.Errorf("%d lines for 1000 refusals at once", n)
 	}
 	if n := len(b.handler.log.buckets); n != 2 {
-		t.Errorf("a flood has made %d buckets", n)
+		t.Errorf("%d buckets after the flood", n)
 	}
 	b.handler.log.now = func() time.Time { return frozen().Add(1e9) }
 	b.logs.TakeAll()
 	b.expect(t, request(content), MissingSignature, 401)
 	if fields := b.logs.All()[0].ContextMap(); fields["suppressed"] != int64(480) {
-		t.Errorf("the next line does not count what was left out: %v", fields)
+		t.Errorf("the next line does not count the dropped ones: %v", fields)
 	}
 }
 
-// Mandrill signs form fields, and names the one that it cannot take.
-func TestARefusalWritesLittleOfTheRequestToTheLogs(t *testing.T) {
+// Mandrill signs form fields, and its errors quote invalid ones.
+func TestRefusalLogsLittleOfTheRequest(t *testing.T) {
 	c := startCaddy(t, "", siteOf("mandrill", ""))
 	name := strings.Repeat("\x01", 480_000)
 	client := client(t, "HTTP/1.1")

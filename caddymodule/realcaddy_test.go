@@ -31,11 +31,11 @@ import (
 type realCaddy struct {
 	t    *testing.T
 	addr string // of the site
-	log  string // the file with all its logs
+	log  string // the file with all logs
 	app  *realApp
 }
 
-// realApp is an upstream that keeps what reaches it.
+// realApp is an upstream that records the requests it receives.
 type realApp struct {
 	*httptest.Server
 
@@ -44,7 +44,7 @@ type realApp struct {
 	answer http.HandlerFunc
 }
 
-// arrival is one request that has reached the app.
+// arrival is a request that the app has received.
 type arrival struct {
 	method, uri      string
 	header, trailer  http.Header
@@ -78,7 +78,7 @@ func (a *realApp) answers(f http.HandlerFunc) {
 	a.answer = f
 }
 
-// arrivals returns what has reached the app since the last call.
+// arrivals returns the requests that the app received since the last call.
 func (a *realApp) arrivals() []arrival {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -89,11 +89,12 @@ func (a *realApp) arrivals() []arrival {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	return process.Address(t) // never one that a connection may take meanwhile
+	return process.Address(t) // outside of the range of ephemeral ports
 }
 
-// startCaddy runs a site. In it, APP is the address of the app, and STORE a
-// name of its own for a memory store. global goes into the global options.
+// startCaddy runs a site. In its text, APP is replaced by the address of the app,
+// and STORE by a unique name for a memory store. global is inserted into the
+// global options.
 func startCaddy(t *testing.T, global, site string) *realCaddy {
 	t.Helper()
 	c := &realCaddy{t: t, addr: freeAddress(t), log: filepath.Join(t.TempDir(), "caddy.log"), app: newRealApp(t)}
@@ -156,7 +157,7 @@ func adapt(caddyfile string) ([]byte, error) {
 	return config, err
 }
 
-// siteOf is the usual one: an endpoint in front of the app.
+// siteOf returns the usual site: an endpoint in front of the app.
 func siteOf(provider, options string) string {
 	return fmt.Sprintf(`verify_webhook %s {env.%s} {
 		replay {
@@ -193,7 +194,7 @@ func (c *realCaddy) accessLine(field string) map[string]any {
 	return last
 }
 
-// client speaks HTTP/1.1 or, over cleartext, HTTP/2.
+// client returns a client for HTTP/1.1 or cleartext HTTP/2.
 func client(t *testing.T, protocol string) *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(protocol == "HTTP/1.1")
@@ -203,21 +204,21 @@ func client(t *testing.T, protocol string) *http.Client {
 	return &http.Client{Transport: transport, Timeout: 20 * time.Second}
 }
 
-// overBoth runs a test over both protocols.
+// overBoth runs a test with both protocols.
 func overBoth(t *testing.T, test func(t *testing.T, client *http.Client)) {
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
 		t.Run(protocol, func(t *testing.T) { test(t, client(t, protocol)) })
 	}
 }
 
-// answer is what the sender gets.
+// answer is the response that the sender gets.
 type answer struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// send sends a delivery; headers come in pairs.
+// send sends a delivery. headers are pairs of name and value.
 func (c *realCaddy) send(client *http.Client, body io.Reader, headers ...string) answer {
 	c.t.Helper()
 	r, err := http.NewRequest(http.MethodPost, "http://"+c.addr+"/in?x=1", body)
@@ -240,15 +241,15 @@ func (c *realCaddy) do(client *http.Client, r *http.Request) answer {
 	return answer{resp.StatusCode, resp.Header, readAll(c.t, resp.Body)}
 }
 
-// onlyReader hides the length of a body, so that it goes out chunked.
+// onlyReader hides the length of a body, so that it is sent chunked.
 type onlyReader struct{ io.Reader }
 
-func TestInvariant01OnlyVerifiedBytesReachTheAppAndAllOfThem(t *testing.T) {
+func TestInvariant01ExactlyTheVerifiedBytesReachTheApp(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", "max_body 4MiB"))
-	big := bytes.Repeat([]byte("0123456789abcde\n"), 3<<20/16) // goes through a file
+	big := bytes.Repeat([]byte("0123456789abcde\n"), 3<<20/16) // stored in a temporary file
 	bodies := map[string]string{
 		"small": content, "empty": "", "one byte": "\x00", "binary": "\xff\xfe\r\n\r\n\x00", "spooled": string(big),
-		"at the edge of memory": string(big[:1<<20]), "past it": string(big[:1<<20+1]),
+		"the largest in memory": string(big[:1<<20]), "larger": string(big[:1<<20+1]),
 	}
 	overBoth(t, func(t *testing.T, client *http.Client) {
 		for name, body := range bodies {
@@ -259,24 +260,24 @@ func TestInvariant01OnlyVerifiedBytesReachTheAppAndAllOfThem(t *testing.T) {
 						reader = onlyReader{reader}
 					}
 					id := t.Name()
-					// The body is part of the digest: make each a new one.
+					// The body is part of the digest: a new ID makes a new delivery.
 					got := c.send(client, io.MultiReader(strings.NewReader(id), reader), githubHeaders(id, id+body)...)
 					seen := c.app.arrivals()
 					if got.status != 200 || len(seen) != 1 {
-						t.Fatalf("status %d, the app saw %d requests", got.status, len(seen))
+						t.Fatalf("status %d, the app received %d requests", got.status, len(seen))
 					}
 					if a := seen[0]; a.body != id+body || a.length != int64(len(id+body)) || a.transferEncoding != nil {
-						t.Errorf("the app got %d bytes, Content-Length %d, Transfer-Encoding %v; sent were %d bytes", len(a.body), a.length, a.transferEncoding, len(id+body))
+						t.Errorf("the app received %d bytes, Content-Length %d, Transfer-Encoding %v; %d bytes were sent", len(a.body), a.length, a.transferEncoding, len(id+body))
 					}
 
 					altered := c.send(client, io.MultiReader(strings.NewReader(id+"!"), strings.NewReader(body)), githubHeaders(id+"!", id+body)...)
-					// Refused before its body is read: a long one would be cut off while it is sent.
+					// Refused before the body is read: sending a long body would fail.
 					unsigned := c.send(client, strings.NewReader(id))
 					if altered.status != 401 || unsigned.status != 401 {
-						t.Errorf("an altered delivery got %d, an unsigned one %d", altered.status, unsigned.status)
+						t.Errorf("a modified delivery got %d, an unsigned one %d", altered.status, unsigned.status)
 					}
 					if seen := c.app.arrivals(); len(seen) != 0 {
-						t.Errorf("%d deliveries reached the app that are not genuine", len(seen))
+						t.Errorf("%d deliveries that are not genuine reached the app", len(seen))
 					}
 				})
 			}
@@ -284,19 +285,19 @@ func TestInvariant01OnlyVerifiedBytesReachTheAppAndAllOfThem(t *testing.T) {
 	})
 }
 
-func TestInvariant01AnEmptyBodyIsVerifiedAndArrivesEmpty(t *testing.T) {
+func TestInvariant01EmptyBodyIsVerifiedAndForwarded(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	overBoth(t, func(t *testing.T, client *http.Client) {
 		got := c.send(client, nil, githubHeaders(t.Name(), "")...)
 		seen := c.app.arrivals()
-		if t.Name() == "TestInvariant01AnEmptyBodyIsVerifiedAndArrivesEmpty/HTTP/2" {
-			if got.status != 200 || len(seen) != 0 { // the digest is that of the first
-				t.Errorf("status %d, the app saw %d", got.status, len(seen))
+		if t.Name() == "TestInvariant01EmptyBodyIsVerifiedAndForwarded/HTTP/2" {
+			if got.status != 200 || len(seen) != 0 { // the same digest as the first
+				t.Errorf("status %d, the app received %d", got.status, len(seen))
 			}
 			return
 		}
 		if got.status != 200 || len(seen) != 1 || seen[0].body != "" || seen[0].length != 0 {
-			t.Errorf("status %d, the app saw %+v", got.status, seen)
+			t.Errorf("status %d, the app received %+v", got.status, seen)
 		}
 	})
 }
@@ -316,7 +317,7 @@ func TestInvariant01NeitherBodyNorIdentityReachesErrorRoutes(t *testing.T) {
 		for outcome, headers := range cases {
 			got := c.send(client, onlyReader{strings.NewReader(content)}, headers...)
 			if got.header.Get("Outcome") != string(outcome) {
-				t.Errorf("the error route says %q, want %s", got.header.Get("Outcome"), outcome)
+				t.Errorf("the error route responded with %q, want %s", got.header.Get("Outcome"), outcome)
 			}
 			checkBare(t, c.app.arrivals())
 		}
@@ -331,17 +332,17 @@ func TestInvariant01NeitherBodyNorIdentityReachesErrorRoutes(t *testing.T) {
 		c.send(client, onlyReader{strings.NewReader(content)}, githubHeaders(t.Name(), content)...)
 		seen := c.app.arrivals()
 		if len(seen) < 1 || seen[0].body != content {
-			t.Fatalf("the app saw %+v", seen)
+			t.Fatalf("the app received %+v", seen)
 		}
 		checkBare(t, seen[1:])
 	})
 }
 
-// checkBare wants one arrival, without body and without identity.
+// checkBare checks that there is one arrival, without body and without identity.
 func checkBare(t *testing.T, seen []arrival) {
 	t.Helper()
 	if len(seen) != 1 {
-		t.Fatalf("the error route saw %d requests", len(seen))
+		t.Fatalf("the error route received %d requests", len(seen))
 	}
 	if seen[0].body != "" {
 		t.Errorf("the error route got the body %q", seen[0].body)
@@ -353,8 +354,7 @@ func checkBare(t *testing.T, seen []arrival) {
 	}
 }
 
-// rawConversation sends bytes and returns the answer, without ever sending
-// more.
+// rawConversation sends bytes and returns the response. It never sends more.
 func (c *realCaddy) rawConversation(request string) (*http.Response, *bufio.Reader) {
 	c.t.Helper()
 	conn, err := net.Dial("tcp", c.addr)
@@ -371,7 +371,7 @@ func (c *realCaddy) rawConversation(request string) (*http.Response, *bufio.Read
 	in := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(in, &http.Request{Method: http.MethodPost})
 	if err != nil {
-		c.t.Fatalf("no answer: %v", err)
+		c.t.Fatalf("no response: %v", err)
 	}
 	return resp, in
 }

@@ -8,11 +8,11 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// haltingForget is a store that stops before one call of Forget until it is
-// told what becomes of it.
+// haltingForget is a store that blocks in one call of Forget until a test sends
+// its result.
 type haltingForget struct {
 	Store
-	passing int // so many calls do not stop, nor do those after the next
+	passing int // number of calls before the one that blocks
 	fate    chan error
 }
 
@@ -26,9 +26,9 @@ func (s *haltingForget) Forget(ctx context.Context, keys []replay.Key) (int, err
 	return s.Store.Forget(ctx, keys)
 }
 
-// forgotten opens a trial that has handled a delivery and forgotten it, and
-// stops when the pass is used: before the content is forgotten or, if spent,
-// when the delivery is claimed, before the pass is taken away.
+// forgotten opens a trial that has handled a delivery and forgotten it. Its store
+// blocks while the pass is used: before the content is forgotten or, if spent,
+// after the delivery is claimed and before the pass is removed.
 func forgotten(t *testing.T, spent bool) (*bench, *haltingForget) {
 	t.Helper()
 	b := trial(t, config("github", ""))
@@ -44,13 +44,13 @@ func forgotten(t *testing.T, spent bool) (*bench, *haltingForget) {
 	return b, store
 }
 
-func TestCopiesOfAForgottenDeliveryWaitWhileItsPassIsUsed(t *testing.T) {
+func TestCopiesWaitWhileAPassIsUsed(t *testing.T) {
 	for when, test := range map[string]struct {
 		spent bool
-		other Outcome // of the same content under another ID meanwhile
+		other Outcome // of the same content with another ID meanwhile
 	}{
 		"before the content is forgotten": {false, Replayed},
-		"before the pass is taken away":   {true, InProgress},
+		"before the pass is removed":      {true, InProgress},
 	} {
 		t.Run(when, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -74,10 +74,10 @@ func TestCopiesOfAForgottenDeliveryWaitWhileItsPassIsUsed(t *testing.T) {
 	}
 }
 
-// A store that fails while a pass is used must not lose the delivery that was
-// forgotten on purpose.
-func TestAPassIsStillGoodWhenTheStoreFails(t *testing.T) {
-	for when, spent := range map[string]bool{"before the content is forgotten": false, "before the pass is taken away": true} {
+// If the store fails while a pass is used, the delivery that an operator has
+// forgotten must not be lost.
+func TestPassRemainsValidIfTheStoreFails(t *testing.T) {
+	for when, spent := range map[string]bool{"before the content is forgotten": false, "before the pass is removed": true} {
 		t.Run(when, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b, store := forgotten(t, spent)
@@ -94,7 +94,7 @@ func TestAPassIsStillGoodWhenTheStoreFails(t *testing.T) {
 	}
 }
 
-func TestAPassThatExpiresAtTheLastMomentLeavesNothingBehind(t *testing.T) {
+func TestPassThatExpiresDuringItsUseLeavesNoClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, store := forgotten(t, false)
 		collect := b.inFlight(github("1", content))
@@ -113,8 +113,8 @@ func TestAPassThatExpiresAtTheLastMomentLeavesNothingBehind(t *testing.T) {
 	})
 }
 
-// The pass is for the very ID that was forgotten, and for one delivery.
-func TestAPassIsForOneDelivery(t *testing.T) {
+// The pass is for the forgotten ID only, and for one delivery.
+func TestPassIsForOneDelivery(t *testing.T) {
 	for name, provider := range map[string]string{"content unique": unsignedID, "content repeats": unsignedID + "," + repeats} {
 		t.Run(name, func(t *testing.T) {
 			b := trial(t, acme(provider, ""))

@@ -9,8 +9,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// TestTheReferenceHasEveryOptionAndOutcome keeps docs/caddyfile.md complete.
-func TestTheReferenceHasEveryOptionAndOutcome(t *testing.T) {
+// TestReferenceDocumentsEveryOptionAndOutcome keeps docs/caddyfile.md complete.
+func TestReferenceDocumentsEveryOptionAndOutcome(t *testing.T) {
 	raw, err := os.ReadFile("../docs/caddyfile.md")
 	if err != nil {
 		t.Fatal(err)
@@ -18,12 +18,12 @@ func TestTheReferenceHasEveryOptionAndOutcome(t *testing.T) {
 	page := string(raw)
 	for _, option := range slices.Concat(handlerOptions, replayOptions, new(provider.Custom).OptionNames()) {
 		if option != "replay" && !strings.Contains(page, "| `"+option+" ") && !strings.Contains(page, "| `"+option+"`") {
-			t.Errorf("the option %s has no row", option)
+			t.Errorf("no row for the option %s", option)
 		}
 	}
 	for _, o := range Outcomes {
 		if !strings.Contains(page, "`"+string(o)+"`") {
-			t.Errorf("the outcome %s is missing", o)
+			t.Errorf("no row for the outcome %s", o)
 		}
 	}
 }

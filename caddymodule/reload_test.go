@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Providers go on sending while an operator reloads.
-func TestReloadsUnderLoadRefuseNothingAndHandOverNothingTwice(t *testing.T) {
+// Providers send deliveries while an operator reloads.
+func TestReloadsUnderLoadRejectNothingAndForwardNothingTwice(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	var reloaded atomic.Bool
 	var sent atomic.Int64
@@ -49,8 +49,8 @@ func TestReloadsUnderLoadRefuseNothingAndHandOverNothingTwice(t *testing.T) {
 	}
 }
 
-// insist sends a delivery again when its connection is lost, as providers do:
-// a connection can lie in the queue of a socket that a reload closes.
+// insist retries a delivery if its connection is lost, as providers do: a reload
+// can close a socket with connections that were not accepted yet.
 func (c *realCaddy) insist(client *http.Client, id string) int {
 	for range 100 {
 		r, err := http.NewRequest(http.MethodPost, "http://"+c.addr+"/in", strings.NewReader(content+id))

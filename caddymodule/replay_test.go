@@ -16,12 +16,12 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// standardSecret is a secret of Standard Webhooks.
+// standardSecret returns a secret of Standard Webhooks.
 func standardSecret(key string) string {
 	return "whsec_" + base64.StdEncoding.EncodeToString([]byte(key))
 }
 
-// standard makes a delivery of Standard Webhooks, signed with every key, in
+// standard returns a Standard Webhooks delivery that is signed with each key, in
 // order.
 func standard(id string, at time.Time, body string, keys ...string) *http.Request {
 	t := strconv.FormatInt(at.Unix(), 10)
@@ -40,17 +40,17 @@ func standardConfig(keys ...string) string {
 	return `{"provider":{"name":"standard-webhooks","secrets":[` + strings.Join(secrets, ",") + `]}}`
 }
 
-func TestAnIDThatIsSignedIsTheKey(t *testing.T) {
+func TestSignedIDIsTheKey(t *testing.T) {
 	b := trial(t, standardConfig("old"))
 	b.expect(t, standard("msg_1", present, content, "old"), Verified, 200)
-	b.expect(t, standard("msg_1", present.Add(time.Minute), content, "old"), Duplicate, 200) // a retry, signed anew
-	b.expect(t, standard("msg_2", present, content, "old"), Verified, 200)                   // the same content as another message
+	b.expect(t, standard("msg_1", present.Add(time.Minute), content, "old"), Duplicate, 200) // a retry with a new signature
+	b.expect(t, standard("msg_2", present, content, "old"), Verified, 200)                   // the same content with another ID
 	changed := standard("msg_1", present, content, "old")
 	changed.Header.Set("webhook-id", "msg_3")
 	b.expect(t, changed, InvalidSignature, 401)
 }
 
-func TestAnIDThatIsNotSignedDoesNotHideAReplay(t *testing.T) {
+func TestUnsignedIDDoesNotHideAReplay(t *testing.T) {
 	b := trial(t, config("github", ""))
 	b.expect(t, github("1", content), Verified, 200)
 	b.expect(t, github("2", content), Replayed, 200)
@@ -59,7 +59,7 @@ func TestAnIDThatIsNotSignedDoesNotHideAReplay(t *testing.T) {
 	b.expect(t, github("1", content+" "), Verified, 200) // an unsigned ID alone never makes a duplicate
 }
 
-func TestAReplayThatFailedIsFreeAgainUnderEveryID(t *testing.T) {
+func TestFailedDeliveryIsReleasedForEveryID(t *testing.T) {
 	b := trial(t, config("github", ""))
 	b.App = answering(500)
 	b.expect(t, github("1", content), Verified, 500)
@@ -68,9 +68,9 @@ func TestAReplayThatFailedIsFreeAgainUnderEveryID(t *testing.T) {
 	b.expect(t, github("1", content), Replayed, 200)
 }
 
-// While secrets are rotated, providers sign with both. Each of the signatures
-// alone would still verify.
-func TestADeliveryWithOneOfItsTwoSignaturesTakenOutIsADuplicate(t *testing.T) {
+// While secrets are rotated, providers sign with both. Each signature alone is
+// valid too.
+func TestDeliveryWithoutOneOfItsSignaturesIsADuplicate(t *testing.T) {
 	for _, left := range []string{"old", "new"} {
 		b := trial(t, standardConfig("new", "old"))
 		b.expect(t, standard("msg_1", present, content, "old", "new"), Verified, 200)
@@ -90,7 +90,7 @@ func TestDeliveriesOfTwoSecretsNeverCollide(t *testing.T) {
 	two.expect(t, standard("msg_1", present, content, "two"), Verified, 200)
 }
 
-func TestNamespacesSetEndpointsApartAndBringThemTogether(t *testing.T) {
+func TestNamespacesSeparateAndMergeEndpoints(t *testing.T) {
 	a, b, same := trial(t, config("github", `"namespace":"a"`)), trial(t, config("github", `"namespace":"b"`)), trial(t, config("github", `"namespace":"a"`))
 	b.handler.store, same.handler.store = a.handler.store, a.handler.store
 	a.expect(t, github("1", content), Verified, 200)
@@ -98,7 +98,7 @@ func TestNamespacesSetEndpointsApartAndBringThemTogether(t *testing.T) {
 	same.expect(t, github("1", content), Duplicate, 200)
 }
 
-func TestAHandledDeliveryIsRememberedForItsWindow(t *testing.T) {
+func TestHandledDeliveryIsRememberedForItsWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", `"replay":{"window":"1h"}`))
 		b.expect(t, github("1", content), Verified, 200)
@@ -109,14 +109,14 @@ func TestAHandledDeliveryIsRememberedForItsWindow(t *testing.T) {
 	})
 }
 
-func TestAWindowThatAReplayCouldOutliveIsRefused(t *testing.T) {
+func TestWindowShorterThanTwiceTheToleranceIsRejected(t *testing.T) {
 	_, err := OpenTrial(quietly(t), []byte(config("stripe", `"replay":{"window":"9m"}`)), nil)
 	if err == nil || !strings.Contains(err.Error(), "write window 10m0s or more") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestARetryAfterTheAppHasFailedGetsThrough(t *testing.T) {
+func TestRetryAfterAFailureOfTheAppIsForwarded(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	overBoth(t, func(t *testing.T, client *http.Client) {
 		id := t.Name()
@@ -129,7 +129,7 @@ func TestARetryAfterTheAppHasFailedGetsThrough(t *testing.T) {
 		}
 		c.app.answers(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 		if got := send(); got.status != 502 {
-			t.Errorf("the app hanging up: %d", got.status)
+			t.Errorf("the app closing the connection: %d", got.status)
 		}
 		c.app.answers(nil)
 		if got := send(); got.status != 200 {
@@ -142,11 +142,11 @@ func TestARetryAfterTheAppHasFailedGetsThrough(t *testing.T) {
 	})
 }
 
-func TestInvariant07InARealCaddyOneOfManyCopiesReachesTheApp(t *testing.T) {
+func TestInvariant07OneOfManyCopiesReachesTheAppInARealCaddy(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	overBoth(t, func(t *testing.T, client *http.Client) {
 		id := t.Name()
-		// All but the one that the app works on are answered only after it.
+		// The other copies get their response after the first one.
 		arrived, hold := make(chan struct{}, 60), make(chan struct{})
 		c.app.answers(func(w http.ResponseWriter, _ *http.Request) {
 			arrived <- struct{}{}
@@ -166,33 +166,33 @@ func TestInvariant07InARealCaddyOneOfManyCopiesReachesTheApp(t *testing.T) {
 		close(hold)
 		wg.Wait()
 		if seen := c.app.arrivals(); len(seen) != 1 || good.Load() != 60 {
-			t.Errorf("the app saw %d copies, %d of 60 were answered with success", len(seen), good.Load())
+			t.Errorf("the app received %d copies, %d of 60 were answered with success", len(seen), good.Load())
 		}
 	})
 }
 
-func TestWhatIsRememberedOutlivesReloads(t *testing.T) {
+func TestHandledDeliveriesAreRememberedAcrossReloads(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	client := client(t, "HTTP/1.1")
-	c.send(client, strings.NewReader(content), githubHeaders("1", content)...)
+	c.insist(client, "1")
 	for i := range 3 {
 		c.load("", siteOf("github", fmt.Sprintf("max_body %dMiB", i+1)))
 		client.CloseIdleConnections()
-		got := c.send(client, strings.NewReader(content), githubHeaders("1", content)...)
-		if seen := c.app.arrivals(); got.status != 200 || len(seen) > 1-min(i, 1) {
-			t.Errorf("after reload %d: status %d, the app saw %d", i+1, got.status, len(seen))
+		status := c.insist(client, "1")
+		if seen := c.app.arrivals(); status != 200 || len(seen) > 1-min(i, 1) {
+			t.Errorf("after reload %d: status %d, the app received %d", i+1, status, len(seen))
 		}
 	}
 }
 
-func TestAConfigThatIsRefusedTakesNothingFromTheOneThatRuns(t *testing.T) {
+func TestRejectedConfigDoesNotAffectTheRunningOne(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	client := client(t, "HTTP/1.1")
 	c.send(client, strings.NewReader(content), githubHeaders("1", content)...)
 	c.app.arrivals()
 	for _, broken := range []string{
 		siteOf("github", "secret {env.WEBHOOK_UNSET}"),
-		siteOf("github", "") + "\nverify_webhook github {env." + secretVariable + "}", // after the store was opened
+		siteOf("github", "") + "\nverify_webhook github {env." + secretVariable + "}", // fails after the store was opened
 	} {
 		config, err := adapt(c.caddyfile("", broken))
 		if err != nil {
@@ -204,11 +204,11 @@ func TestAConfigThatIsRefusedTakesNothingFromTheOneThatRuns(t *testing.T) {
 	}
 	got := c.send(client, strings.NewReader(content), githubHeaders("1", content)...)
 	if seen := c.app.arrivals(); got.status != 200 || len(seen) != 0 {
-		t.Errorf("status %d, the app saw %d", got.status, len(seen))
+		t.Errorf("status %d, the app received %d", got.status, len(seen))
 	}
 }
 
-func TestTheProviderHangingUpInARealCaddy(t *testing.T) {
+func TestProviderDisconnectsInARealCaddy(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	overBoth(t, func(t *testing.T, client *http.Client) {
 		id := t.Name()
@@ -239,13 +239,13 @@ func TestTheProviderHangingUpInARealCaddy(t *testing.T) {
 		<-arrived
 		hangUp()
 		if err := <-done; err == nil {
-			t.Error("the provider did not hang up")
+			t.Error("the provider did not disconnect")
 		}
 		close(hungUp)
-		// The retry waits for the result, or finds it.
+		// The retry waits for the result, or is a duplicate.
 		got := c.send(client, strings.NewReader(content+id), githubHeaders(id, content+id)...)
 		if seen := c.app.arrivals(); got.status != 200 || len(seen) != 1 {
-			t.Errorf("the retry got %d, the app saw %d", got.status, len(seen))
+			t.Errorf("the retry got %d, the app received %d", got.status, len(seen))
 		}
 	})
 }

@@ -9,11 +9,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Root causes of advisories in webhook code of the last year, as far as they
-// concern the handler.
+// Tests of the root causes of last year's advisories on webhook code that concern
+// the handler.
 
-// A sender that is no trusted proxy can say neither by X-Forwarded-* nor by
-// coming from this machine what was signed.
+// A sender that is not a trusted proxy can change the signed URL neither with
+// X-Forwarded-* nor by connecting from this machine.
 func TestRootCauseForwardedHeadersOrLoopbackTrusted(t *testing.T) {
 	const signedURL = "https://signed.example.com/in?x=1"
 	site := siteOf("square", "")
@@ -44,7 +44,8 @@ func TestRootCauseForwardedHeadersOrLoopbackTrusted(t *testing.T) {
 	})
 }
 
-// Whatever an unauthenticated sender varies must not become a key of ours.
+// Values that an unauthenticated sender can vary must not become keys of maps,
+// metrics or stores.
 func TestRootCauseUnauthenticatedKeysGrowState(t *testing.T) {
 	b := trial(t, config("github", ""))
 	store := b.faultyStore()
@@ -78,9 +79,9 @@ func TestRootCauseUnauthenticatedKeysGrowState(t *testing.T) {
 		t.Errorf("metrics grew from %d to %d series", before, after)
 	}
 	if after := len(b.handler.log.buckets); after != buckets {
-		t.Errorf("the limiter of the log grew from %d to %d buckets", buckets, after)
+		t.Errorf("the rate limiter of the log grew from %d to %d buckets", buckets, after)
 	}
 	if store.count("claim") > 0 {
-		t.Error("the store was asked for unauthenticated requests")
+		t.Error("the store was called for unauthenticated requests")
 	}
 }

@@ -21,10 +21,10 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// settled is longer than a change of a file takes to be taken up.
+// settled is longer than the time until a changed file is reloaded.
 const settled = 10 * time.Second
 
-// rotating is an endpoint whose secret stands in a file.
+// rotating is an endpoint whose secret is in a file.
 type rotating struct {
 	*Trial
 	t    *testing.T
@@ -48,8 +48,8 @@ func writeFile(t *testing.T, path, text string) {
 	}
 }
 
-// accepts tells whether a new delivery that is signed with a secret gets
-// through.
+// accepts reports whether a new delivery that is signed with a secret is
+// forwarded.
 func (r *rotating) accepts(secret string) bool {
 	r.n++
 	got := r.Send(githubRequest(secret, strings.Repeat("x", r.n), strings.Repeat("body", r.n)))
@@ -63,7 +63,7 @@ func (r *rotating) want(secret string, accepted bool) {
 	}
 }
 
-// wantOutdated checks what metrics say.
+// wantOutdated checks the metric secrets_outdated.
 func (r *rotating) wantOutdated(value float64) {
 	r.t.Helper()
 	var m dto.Metric
@@ -77,7 +77,7 @@ func (r *rotating) wantOutdated(value float64) {
 
 const customGitHub = `{"name":"custom","algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Hub-Signature-256","prefix":"sha256="},"id":{"from":"header","name":"X-GitHub-Delivery"},"secrets":[{"secret":"{file.FILE}"}]}`
 
-func TestSecretsAreReadAnewWhenTheirFileChanges(t *testing.T) {
+func TestSecretsAreReloadedWhenTheirFileChanges(t *testing.T) {
 	for name, config := range map[string]string{
 		"preset": `{"name":"github","secrets":[{"secret":"{file.FILE}"}]}`,
 		"custom": customGitHub,
@@ -90,7 +90,7 @@ func TestSecretsAreReadAnewWhenTheirFileChanges(t *testing.T) {
 				defer r.Close()
 				r.want("first", true)
 				writeFile(t, file, "second one\n")
-				r.want("first", true) // not yet
+				r.want("first", true) // not reloaded yet
 				time.Sleep(settled)
 				r.want("second one", true)
 				r.want("first", false)
@@ -118,13 +118,13 @@ func TestSecretsAreReadAnewWhenTheirFileChanges(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsStillBeingWrittenIsNotRead(t *testing.T) {
+func TestFileThatIsBeingWrittenIsNotRead(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	writeFile(t, file, "first")
 	synctest.Test(t, func(t *testing.T) {
 		r := openRotating(t, file, `{"name":"github","secrets":[{"secret":"{file.`+file+`}"}]}`)
 		defer r.Close()
-		time.Sleep(time.Second) // to write between two looks, not while one is taken
+		time.Sleep(time.Second) // write between two checks of the file, not during one
 		for i := range 5 {
 			writeFile(t, file, strings.Repeat("half", i+1))
 			time.Sleep(2 * time.Second)
@@ -135,9 +135,9 @@ func TestAFileThatIsStillBeingWrittenIsNotRead(t *testing.T) {
 	})
 }
 
-func TestKubernetesSwapsSymbolicLinks(t *testing.T) {
+func TestSecretsAreReloadedThroughSymbolicLinks(t *testing.T) {
 	dir := t.TempDir()
-	for version, secret := range map[string]string{"v1": "first", "v2": "secnd"} { // of one length
+	for version, secret := range map[string]string{"v1": "first", "v2": "secnd"} { // of the same length
 		if err := os.Mkdir(filepath.Join(dir, version), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +171,7 @@ func TestOneOfSeveralSecretsRotates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := openRotating(t, file, `{"name":"github","secrets":[{"secret":"{env.STAYS}"},{"secret":"{file.`+file+`}"}]}`)
 		defer r.Close()
-		writeFile(t, file, "stays") // the same one twice is a mistake
+		writeFile(t, file, "stays") // duplicate secrets are an error
 		time.Sleep(settled)
 		r.want("first", true)
 		writeFile(t, file, "another")
@@ -181,7 +181,7 @@ func TestOneOfSeveralSecretsRotates(t *testing.T) {
 	})
 }
 
-// logged opens two endpoints of one config whose log can be read.
+// logged opens the endpoints of one config, with a log that the test can read.
 func logged(t *testing.T, logs zapcore.Core, configs ...string) context.CancelFunc {
 	t.Helper()
 	app := newAppInMemory()
@@ -199,7 +199,7 @@ func logged(t *testing.T, logs zapcore.Core, configs ...string) context.CancelFu
 	return cancel
 }
 
-func TestASecretThatBecomesSharedIsShouted(t *testing.T) {
+func TestSecretThatBecomesSharedIsLogged(t *testing.T) {
 	dir := t.TempDir()
 	one, two := filepath.Join(dir, "one"), filepath.Join(dir, "two")
 	writeFile(t, one, "first")
@@ -224,7 +224,7 @@ func TestASecretThatBecomesSharedIsShouted(t *testing.T) {
 	})
 }
 
-func TestARequestEndsUnderTheSecretsThatItBeganUnder(t *testing.T) {
+func TestRequestUsesTheSecretsFromItsStart(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	writeFile(t, file, "first")
 	synctest.Test(t, func(t *testing.T) {
@@ -248,12 +248,12 @@ func TestARequestEndsUnderTheSecretsThatItBeganUnder(t *testing.T) {
 	})
 }
 
-// failing is a provider whose secrets cannot be read again.
+// failing is a provider whose secrets cannot be reloaded.
 type failing struct{ provider.Provider }
 
 func (failing) Renew() (provider.Provider, error) { return nil, errors.New("blank") }
 
-func TestABadFileIsLoggedOncePerChange(t *testing.T) {
+func TestInvalidSecretFileIsLoggedOncePerChange(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	writeFile(t, file, "first")
 	synctest.Test(t, func(t *testing.T) {

@@ -7,13 +7,13 @@ import (
 	"testing"
 
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/encode"                   // the directive encode
-	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/encode/gzip"              // its encoding
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/encode/gzip"              // the encoding gzip
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"               // the directive file_server
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"     // the directive php_fastcgi
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/forwardauth" // the directive forward_auth
 )
 
-// entries returns what the app has logged at a level.
+// entries returns the log entries of the app verify_webhook at a level.
 func (c *realCaddy) entries(level string) (found []map[string]any) {
 	c.t.Helper()
 	for line := range strings.Lines(c.logged()) {
@@ -28,68 +28,69 @@ func (c *realCaddy) entries(level string) (found []map[string]any) {
 	return found
 }
 
-// In these sites GITHUB is a whole endpoint for GitHub, STRIPE one for Stripe.
-func TestRoutesInWhichAnEndpointCannotWorkAreWarnedAbout(t *testing.T) {
+// In these sites GITHUB is replaced by an endpoint for GitHub, and STRIPE by one
+// for Stripe.
+func TestRoutesThatBreakAnEndpointLogAWarning(t *testing.T) {
 	const never, both, nothing, around, removed = "never runs", "in one chain", "no handler behind", "does not check", "are removed"
 	for name, test := range map[string]struct {
 		site string
 		want []string
 	}{
-		"a handle":                          {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nrespond 404\n}", nil},
-		"the whole site":                    {"GITHUB\nreverse_proxy APP", nil},
-		"a matcher, and nothing else":       {"GITHUB_ON /github\nreverse_proxy /github APP", nil},
-		"a route":                           {"route /github {\nGITHUB\nreverse_proxy APP\n}", nil},
-		"two handles":                       {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle /stripe {\nSTRIPE\nreverse_proxy APP\n}\nrespond 404", nil},
-		"two matchers":                      {"GITHUB_ON /github\nSTRIPE_ON /stripe\nreverse_proxy /github APP\nreverse_proxy /stripe APP", nil},
-		"a response after the handle":       {"handle /github {\nGITHUB\n}\nreverse_proxy APP", []string{around}},
-		"authentication in front":           {"handle /github {\nforward_auth 127.0.0.1:1 {\nuri /auth\n}\nGITHUB\nreverse_proxy APP\n}", nil},
-		"forward_auth first in a route":     {"route /github {\nforward_auth 127.0.0.1:1 {\nuri /auth\n}\nGITHUB\nreverse_proxy APP\n}", nil},
-		"another path in front":             {"route {\nreverse_proxy /api/* 127.0.0.1:1\nGITHUB_ON /github\nreverse_proxy /github APP\n}", nil},
-		"static files behind":               {"handle /github {\nGITHUB\nfile_server\n}", nil},
-		"a status behind":                   {"handle /github {\nGITHUB\nrespond 202\n}", nil},
-		"php behind":                        {"handle /github {\nGITHUB\nphp_fastcgi 127.0.0.1:1\n}", nil},
-		"the rest stripped":                 {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nrequest_header -Webhook-Verified-*\nreverse_proxy APP\n}", nil},
-		"the rest stripped by the proxy":    {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nreverse_proxy APP {\nheader_up -Webhook-Verified-*\n}\n}", nil},
-		"the rest stripped name by name":    {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nrequest_header -Webhook-Verified-Provider\nrequest_header -Webhook-Verified-Id\nrequest_header -Webhook-Verified-Event\nrequest_header -Webhook-Verified-Timestamp\nrequest_header -Webhook-Verified-Key\nrequest_header -Webhook-Verified-Unsigned\nrequest_header -Webhook-Verified-Outcome\nreverse_proxy APP\n}", nil},
-		"all stripped in front":             {"request_header -Webhook-Verified-*\nhandle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nreverse_proxy APP\n}", nil},
-		"the rest goes to another app":      {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nreverse_proxy 127.0.0.1:1\n}", nil},
-		"no handler behind":                 {"handle /github {\nGITHUB\n}\nhandle {\nreverse_proxy APP\n}", []string{nothing}},
-		"handle_path":                       {"handle_path /hooks/* {\nGITHUB\nreverse_proxy APP\n}", nil},
-		"handle_path, and the rest of it":   {"handle_path /hooks/* {\nGITHUB\nreverse_proxy /github APP\n}", nil},
-		"handle_path removes the prefix":    {"handle_path /hooks/* {\nGITHUB\nreverse_proxy /hooks/github APP\n}", []string{nothing}},
-		"uri strip_prefix removes it":       {"route /hooks/* {\nuri strip_prefix /hooks\nGITHUB\nreverse_proxy /hooks/* APP\n}", []string{nothing}},
-		"an invoked route":                  {"handle /github {\nGITHUB\ninvoke app\n}", nil},
-		"another exact path":                {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle /healthz {\nreverse_proxy APP\n}\nrespond 404", nil},
-		"another folder":                    {"handle /hooks/github {\nGITHUB\nreverse_proxy APP\n}\nhandle /api/* {\nreverse_proxy APP\n}\nrespond 404", nil},
-		"forward_auth to the app":           {"handle /github {\nforward_auth APP {\nuri /auth\n}\nGITHUB\nreverse_proxy APP\n}", nil},
-		"the folder around":                 {"handle /hooks/github {\nGITHUB\nreverse_proxy APP\n}\nhandle /hooks/* {\nreverse_proxy APP\n}\nrespond 404", []string{around}},
-		"the folder inside":                 {"handle /hooks {\nGITHUB\nreverse_proxy APP\n}\nhandle /hooks/* {\nreverse_proxy APP\n}\nrespond 404", []string{around}},
-		"a script":                          {"handle /hooks/github {\nGITHUB\nreverse_proxy APP\n}\nhandle /index.php* {\nreverse_proxy APP\n}\nrespond 404", []string{around}},
-		"all but the path":                  {"handle /github {\nGITHUB\nreverse_proxy APP\n}\n@rest not path /github\nhandle @rest {\nreverse_proxy APP\n}", []string{around}},
-		"another method":                    {"@post {\npath /github\nmethod POST\n}\nhandle @post {\nGITHUB\nreverse_proxy APP\n}\nhandle /github {\nreverse_proxy APP\n}\nrespond 404", []string{around}},
-		"nothing anywhere":                  {"GITHUB", []string{nothing}},
-		"only headers behind":               {"handle /github {\nGITHUB\nencode gzip\nrequest_header X-A b\nrequest_body {\nmax_size 1MB\n}\n}", []string{nothing}},
-		"an empty handle behind":            {"handle /github {\nGITHUB\nhandle /never {\nvars a b\n}\n}", []string{nothing}},
-		"two providers":                     {"handle /in {\nGITHUB\nSTRIPE\nreverse_proxy APP\n}", []string{both}},
-		"two providers, one for all":        {"GITHUB\nhandle /stripe {\nSTRIPE\nreverse_proxy APP\n}\nreverse_proxy APP", []string{both}},
-		"two providers, one path":           {"GITHUB_ON /in\nSTRIPE_ON /in\nreverse_proxy /in APP", []string{both}},
-		"two providers, nested paths":       {"route {\nGITHUB_ON /in/*\nSTRIPE_ON /in/stripe\nreverse_proxy /in/* APP\n}", []string{both}},
-		"a proxy in front":                  {"route {\nreverse_proxy APP\nGITHUB\n}", []string{never}},
-		"a proxy in front, on a path":       {"route /github {\nreverse_proxy APP\nGITHUB\n}", []string{never}},
-		"a proxy in front, same matcher":    {"route {\nreverse_proxy /github APP\nGITHUB_ON /github\nrespond 404\n}", []string{never}},
-		"a proxy in front, wider matcher":   {"route {\nreverse_proxy /hooks/* APP\nGITHUB_ON /hooks/github\nrespond 404\n}", []string{never}},
-		"a response in front":               {"route {\nrespond 200\nGITHUB\nreverse_proxy APP\n}", []string{never}},
-		"a redirect in front":               {"route {\nredir https://example.com\nGITHUB\nreverse_proxy APP\n}", []string{never}},
-		"an error in front":                 {"route {\nerror 403\nGITHUB\nreverse_proxy APP\n}", []string{never}},
-		"a route that ends in front":        {"route {\nhandle {\nrespond 200\n}\nGITHUB\nreverse_proxy APP\n}", []string{never}},
-		"the rest, as the client sends it":  {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nreverse_proxy APP\n}", []string{around}},
-		"a matcher, and the app for all":    {"GITHUB_ON /github\nreverse_proxy APP", []string{around}},
-		"the rest, by a named matcher":      {"@post method POST\nhandle @post {\nGITHUB\nreverse_proxy APP\n}\nreverse_proxy APP", []string{around}},
-		"only one header stripped":          {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nrequest_header -Webhook-Verified-Key\nreverse_proxy APP\n}", []string{around}},
-		"errors go to the app":              {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle_errors {\nreverse_proxy APP\n}", []string{around}},
-		"stripped behind the endpoint":      {"handle /github {\nGITHUB\nrequest_header -Webhook-Verified-*\nreverse_proxy APP\n}", []string{removed}},
-		"stripped by the proxy behind it":   {"handle /github {\nGITHUB\nreverse_proxy APP {\nheader_up -Webhook-Verified-*\n}\n}", []string{removed}},
-		"stripped at once with the matcher": {"GITHUB_ON /github\nrequest_header -Webhook-Verified-*\nreverse_proxy APP", []string{removed}},
+		"a handle":                             {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nrespond 404\n}", nil},
+		"the whole site":                       {"GITHUB\nreverse_proxy APP", nil},
+		"only a matcher":                       {"GITHUB_ON /github\nreverse_proxy /github APP", nil},
+		"a route":                              {"route /github {\nGITHUB\nreverse_proxy APP\n}", nil},
+		"two handles":                          {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle /stripe {\nSTRIPE\nreverse_proxy APP\n}\nrespond 404", nil},
+		"two matchers":                         {"GITHUB_ON /github\nSTRIPE_ON /stripe\nreverse_proxy /github APP\nreverse_proxy /stripe APP", nil},
+		"a response after the handle":          {"handle /github {\nGITHUB\n}\nreverse_proxy APP", []string{around}},
+		"authentication in front":              {"handle /github {\nforward_auth 127.0.0.1:1 {\nuri /auth\n}\nGITHUB\nreverse_proxy APP\n}", nil},
+		"forward_auth first in a route":        {"route /github {\nforward_auth 127.0.0.1:1 {\nuri /auth\n}\nGITHUB\nreverse_proxy APP\n}", nil},
+		"another path in front":                {"route {\nreverse_proxy /api/* 127.0.0.1:1\nGITHUB_ON /github\nreverse_proxy /github APP\n}", nil},
+		"static files behind":                  {"handle /github {\nGITHUB\nfile_server\n}", nil},
+		"a status behind":                      {"handle /github {\nGITHUB\nrespond 202\n}", nil},
+		"php behind":                           {"handle /github {\nGITHUB\nphp_fastcgi 127.0.0.1:1\n}", nil},
+		"other paths stripped":                 {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nrequest_header -Webhook-Verified-*\nreverse_proxy APP\n}", nil},
+		"other paths stripped by the proxy":    {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nreverse_proxy APP {\nheader_up -Webhook-Verified-*\n}\n}", nil},
+		"other paths stripped name by name":    {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nrequest_header -Webhook-Verified-Provider\nrequest_header -Webhook-Verified-Id\nrequest_header -Webhook-Verified-Event\nrequest_header -Webhook-Verified-Timestamp\nrequest_header -Webhook-Verified-Key\nrequest_header -Webhook-Verified-Unsigned\nrequest_header -Webhook-Verified-Outcome\nreverse_proxy APP\n}", nil},
+		"all stripped in front":                {"request_header -Webhook-Verified-*\nhandle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nreverse_proxy APP\n}", nil},
+		"other paths go to another app":        {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nreverse_proxy 127.0.0.1:1\n}", nil},
+		"no handler behind":                    {"handle /github {\nGITHUB\n}\nhandle {\nreverse_proxy APP\n}", []string{nothing}},
+		"handle_path":                          {"handle_path /hooks/* {\nGITHUB\nreverse_proxy APP\n}", nil},
+		"handle_path and the rest of the path": {"handle_path /hooks/* {\nGITHUB\nreverse_proxy /github APP\n}", nil},
+		"handle_path removes the prefix":       {"handle_path /hooks/* {\nGITHUB\nreverse_proxy /hooks/github APP\n}", []string{nothing}},
+		"uri strip_prefix removes it":          {"route /hooks/* {\nuri strip_prefix /hooks\nGITHUB\nreverse_proxy /hooks/* APP\n}", []string{nothing}},
+		"an invoked route":                     {"handle /github {\nGITHUB\ninvoke app\n}", nil},
+		"another exact path":                   {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle /healthz {\nreverse_proxy APP\n}\nrespond 404", nil},
+		"another folder":                       {"handle /hooks/github {\nGITHUB\nreverse_proxy APP\n}\nhandle /api/* {\nreverse_proxy APP\n}\nrespond 404", nil},
+		"forward_auth to the app":              {"handle /github {\nforward_auth APP {\nuri /auth\n}\nGITHUB\nreverse_proxy APP\n}", nil},
+		"the parent folder":                    {"handle /hooks/github {\nGITHUB\nreverse_proxy APP\n}\nhandle /hooks/* {\nreverse_proxy APP\n}\nrespond 404", []string{around}},
+		"a subfolder":                          {"handle /hooks {\nGITHUB\nreverse_proxy APP\n}\nhandle /hooks/* {\nreverse_proxy APP\n}\nrespond 404", []string{around}},
+		"a script":                             {"handle /hooks/github {\nGITHUB\nreverse_proxy APP\n}\nhandle /index.php* {\nreverse_proxy APP\n}\nrespond 404", []string{around}},
+		"all paths except the endpoint's":      {"handle /github {\nGITHUB\nreverse_proxy APP\n}\n@rest not path /github\nhandle @rest {\nreverse_proxy APP\n}", []string{around}},
+		"another method":                       {"@post {\npath /github\nmethod POST\n}\nhandle @post {\nGITHUB\nreverse_proxy APP\n}\nhandle /github {\nreverse_proxy APP\n}\nrespond 404", []string{around}},
+		"no other handler":                     {"GITHUB", []string{nothing}},
+		"only headers behind":                  {"handle /github {\nGITHUB\nencode gzip\nrequest_header X-A b\nrequest_body {\nmax_size 1MB\n}\n}", []string{nothing}},
+		"an empty handle behind":               {"handle /github {\nGITHUB\nhandle /never {\nvars a b\n}\n}", []string{nothing}},
+		"two providers":                        {"handle /in {\nGITHUB\nSTRIPE\nreverse_proxy APP\n}", []string{both}},
+		"two providers, one for all":           {"GITHUB\nhandle /stripe {\nSTRIPE\nreverse_proxy APP\n}\nreverse_proxy APP", []string{both}},
+		"two providers, one path":              {"GITHUB_ON /in\nSTRIPE_ON /in\nreverse_proxy /in APP", []string{both}},
+		"two providers, nested paths":          {"route {\nGITHUB_ON /in/*\nSTRIPE_ON /in/stripe\nreverse_proxy /in/* APP\n}", []string{both}},
+		"a proxy in front":                     {"route {\nreverse_proxy APP\nGITHUB\n}", []string{never}},
+		"a proxy in front, on a path":          {"route /github {\nreverse_proxy APP\nGITHUB\n}", []string{never}},
+		"a proxy in front, same matcher":       {"route {\nreverse_proxy /github APP\nGITHUB_ON /github\nrespond 404\n}", []string{never}},
+		"a proxy in front, wider matcher":      {"route {\nreverse_proxy /hooks/* APP\nGITHUB_ON /hooks/github\nrespond 404\n}", []string{never}},
+		"a response in front":                  {"route {\nrespond 200\nGITHUB\nreverse_proxy APP\n}", []string{never}},
+		"a redirect in front":                  {"route {\nredir https://example.com\nGITHUB\nreverse_proxy APP\n}", []string{never}},
+		"an error in front":                    {"route {\nerror 403\nGITHUB\nreverse_proxy APP\n}", []string{never}},
+		"a route that ends in front":           {"route {\nhandle {\nrespond 200\n}\nGITHUB\nreverse_proxy APP\n}", []string{never}},
+		"other paths not stripped":             {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nreverse_proxy APP\n}", []string{around}},
+		"a matcher, but the app for all paths": {"GITHUB_ON /github\nreverse_proxy APP", []string{around}},
+		"other methods not stripped":           {"@post method POST\nhandle @post {\nGITHUB\nreverse_proxy APP\n}\nreverse_proxy APP", []string{around}},
+		"only one header stripped":             {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nrequest_header -Webhook-Verified-Key\nreverse_proxy APP\n}", []string{around}},
+		"errors go to the app":                 {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle_errors {\nreverse_proxy APP\n}", []string{around}},
+		"stripped after the endpoint":          {"handle /github {\nGITHUB\nrequest_header -Webhook-Verified-*\nreverse_proxy APP\n}", []string{removed}},
+		"stripped by the proxy after it":       {"handle /github {\nGITHUB\nreverse_proxy APP {\nheader_up -Webhook-Verified-*\n}\n}", []string{removed}},
+		"stripped with the same matcher":       {"GITHUB_ON /github\nrequest_header -Webhook-Verified-*\nreverse_proxy APP", []string{removed}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("VERIFY_WEBHOOK_TEST_OTHER", "another secret of this test")
@@ -124,7 +125,7 @@ func TestRoutesInWhichAnEndpointCannotWorkAreWarnedAbout(t *testing.T) {
 	}
 }
 
-func TestTheStartSaysWhatIsProtected(t *testing.T) {
+func TestStartLogsTheEndpoints(t *testing.T) {
 	t.Setenv("VERIFY_WEBHOOK_TEST_OTHER", "another secret of this test")
 	c := startCaddy(t, "verify_webhook {\nstore memory STORE\n}", `
 	handle /github {
@@ -154,6 +155,6 @@ func TestTheStartSaysWhatIsProtected(t *testing.T) {
 	}
 	c.load("verify_webhook {\nstore memory STORE\n}", "respond 404")
 	if again := c.entries("info"); len(again) != 1 {
-		t.Errorf("a config without endpoints says it as well: %v", again)
+		t.Errorf("a config without endpoints logs it too: %v", again)
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// seenBehind runs a delivery and returns what a handler behind the gate finds.
+// seenBehind sends a delivery and returns the VerifiedDelivery that the next
+// handler gets.
 func seenBehind(t *testing.T, b *bench, r *http.Request) (found *VerifiedDelivery) {
 	t.Helper()
 	b.App = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -22,7 +23,7 @@ func seenBehind(t *testing.T, b *bench, r *http.Request) (found *VerifiedDeliver
 				Key: v.Key, Unsigned: v.Unsigned, Window: v.Window,
 			}
 			if v.Key != r.Header.Get(headerKey) {
-				t.Errorf("the key is %q, the header's %q", v.Key, r.Header.Get(headerKey))
+				t.Errorf("the key is %q, that of the header %q", v.Key, r.Header.Get(headerKey))
 			}
 		}
 		w.WriteHeader(200)
@@ -31,7 +32,7 @@ func seenBehind(t *testing.T, b *bench, r *http.Request) (found *VerifiedDeliver
 	return found
 }
 
-func TestHandlersBehindTheGateFindTheVerifiedDelivery(t *testing.T) {
+func TestNextHandlersGetTheVerifiedDelivery(t *testing.T) {
 	b := trial(t, config("github", `"namespace":"repo","replay":{"window":"48h"}`))
 	v := seenBehind(t, b, github("1", content))
 	if v == nil || v.Provider != "github" || v.Endpoint != "repo" || v.ID != "1" || v.Key == "" || v.Window != 48*time.Hour || v.Unsigned == "" {
@@ -39,28 +40,28 @@ func TestHandlersBehindTheGateFindTheVerifiedDelivery(t *testing.T) {
 	}
 }
 
-func TestWhatWasNotVerifiedIsNotInTheContext(t *testing.T) {
+func TestContextContainsOnlyVerifiedDeliveries(t *testing.T) {
 	b := trial(t, config("github", `"mode":"monitor"`))
 	forged := github("1", content)
 	forged.Header.Set("X-Hub-Signature-256", "sha256="+sign("another secret", content))
 	if v := seenBehind(t, b, forged); v != nil {
-		t.Errorf("a forged delivery that monitor let through is in the context: %+v", v)
+		t.Errorf("a forged delivery that was forwarded in mode monitor is in the context: %+v", v)
 	}
 	if v := FromContext(t.Context()); v != nil {
-		t.Errorf("found %+v without a gate", v)
+		t.Errorf("found %+v without verify_webhook", v)
 	}
 }
 
-// The response of a handler that has stored the delivery does not wait for the
-// replay store.
-func TestADeliveryThatIsStoredIsCommittedInTheBackground(t *testing.T) {
+// If a handler has stored the delivery, its response does not wait for the replay
+// store.
+func TestStoredDeliveryIsCommittedInTheBackground(t *testing.T) {
 	storing := func(b *bench, status int) {
 		b.App = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			FromContext(r.Context()).Stored()
 			w.WriteHeader(status)
 		})
 	}
-	t.Run("the response comes first", func(t *testing.T) {
+	t.Run("the response is sent first", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := trial(t, config("github", `"replay":{"wait":"1s"}`))
 			store := b.faultyStore()
@@ -79,7 +80,7 @@ func TestADeliveryThatIsStoredIsCommittedInTheBackground(t *testing.T) {
 		b.expect(t, github("1", content), Verified, 500)
 		b.expect(t, github("1", content), Verified, 500)
 	})
-	t.Run("too much is in the background", func(t *testing.T) {
+	t.Run("too many commits are in the background", func(t *testing.T) {
 		b := trial(t, config("github", ""))
 		for range cap(b.handler.background) {
 			b.handler.background <- struct{}{}
@@ -92,7 +93,7 @@ func TestADeliveryThatIsStoredIsCommittedInTheBackground(t *testing.T) {
 	})
 }
 
-// watching keeps what it is told.
+// watching is an observer that records its observations.
 type watching struct {
 	mu   sync.Mutex
 	seen []Observation
@@ -112,7 +113,7 @@ func TestObserversAreNotifiedOfEveryOutcome(t *testing.T) {
 	b.App = answering(201)
 	b.Send(github("1", content))
 	stopOne()
-	stopOne() // again: changes nothing
+	stopOne() // a second call changes nothing
 	b.Send(github("1", content))
 	forged := github("1", content)
 	forged.Header.Set("X-Hub-Signature-256", "sha256="+sign("another secret", content))
@@ -123,7 +124,7 @@ func TestObserversAreNotifiedOfEveryOutcome(t *testing.T) {
 		outcomes = append(outcomes, o.Outcome)
 	}
 	if !slices.Equal(outcomes, []Outcome{Verified, Duplicate, InvalidSignature}) || len(one.seen) != 1 {
-		t.Fatalf("one saw %d, two saw %v", len(one.seen), outcomes)
+		t.Fatalf("one observed %d, two observed %v", len(one.seen), outcomes)
 	}
 	first, last := two.seen[0], two.seen[2]
 	if first.Status != 201 || first.ID != "1" || first.Key == "" || first.Size != int64(len(content)) || first.Endpoint != "github" || first.Method != "POST" || first.URI != "/in" || first.Host == "" {

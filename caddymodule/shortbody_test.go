@@ -6,16 +6,16 @@ import (
 	"testing"
 )
 
-// A body that ends before its declared length is not whole, also where the
-// signature is that of the part that came, or covers no body at all. Not every
-// server notices: that of HTTP/3 does not.
-func TestInvariant13ABodyShorterThanDeclaredIsNotWhole(t *testing.T) {
+// A body that ends before its declared length is incomplete, even if the signature
+// matches the received part or does not cover the body. Not every server detects
+// it: the HTTP/3 server does not.
+func TestInvariant13BodyShorterThanDeclaredIsRefused(t *testing.T) {
 	for name, test := range map[string]struct {
 		config string
 		send   func() *http.Request
 	}{
-		"the signature covers the part that came": {config("github", ""), func() *http.Request { return github("1", content) }},
-		"the signature covers no body": {config("gitlab", ""), func() *http.Request {
+		"the signature covers the received part": {config("github", ""), func() *http.Request { return github("1", content) }},
+		"the signature does not cover the body": {config("gitlab", ""), func() *http.Request {
 			return request(content, "X-Gitlab-Token", secret, "X-Gitlab-Event", "Push Hook")
 		}},
 		"mode monitor": {config("github", `"mode":"monitor"`), func() *http.Request { return github("1", content) }},

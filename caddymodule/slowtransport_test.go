@@ -11,20 +11,18 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// slowTransport stands between verify_webhook and reverse_proxy, and makes the
-// transport late: what it reads of some parcels it reads when the gate opens.
-// That is how it is with a transport whose goroutine gets no processor for a
-// while.
+// slowTransport is a handler between verify_webhook and reverse_proxy that delays
+// the transport: for some deliveries, its reads block until a channel is closed. This
+// simulates a transport whose goroutine is not scheduled for a while.
 type slowTransport struct {
 	t    *testing.T
-	slow map[string]*parcel
-	rest map[string]*parcel // only looked at
+	slow map[string]*markedDelivery
+	rest map[string]*markedDelivery // checked, but not delayed
 	gate chan struct{}
-	// again: late is not what the handler gives, but what the transport asks
-	// for when it sends a body once more.
+	// again delays the bodies that the transport gets from GetBody for a retry,
+	// instead of the first bodies.
 	again bool
-	// overtaken: the handler returns in the midst of a late read, which it
-	// lets begin.
+	// overtaken makes the handler return during a late read.
 	overtaken bool
 
 	mu      sync.Mutex
@@ -32,7 +30,7 @@ type slowTransport struct {
 	asked   int // how often GetBody was called
 }
 
-func newSlowTransport(t *testing.T, slow, rest []*parcel) *slowTransport {
+func newSlowTransport(t *testing.T, slow, rest []*markedDelivery) *slowTransport {
 	s := &slowTransport{t: t, slow: byID(slow), rest: byID(rest), gate: make(chan struct{})}
 	doBetween(t, s.serve)
 	return s
@@ -76,8 +74,9 @@ func (s *slowTransport) serve(w http.ResponseWriter, r *http.Request, next caddy
 	return err
 }
 
-// lend puts a body behind a gate; nil is none.
-func (s *slowTransport) lend(body io.ReadCloser, p *parcel, gate <-chan struct{}) *late {
+// lend returns a body whose reads block until gate is closed. A nil gate does not
+// block.
+func (s *slowTransport) lend(body io.ReadCloser, p *markedDelivery, gate <-chan struct{}) *late {
 	l := &late{ReadCloser: body, t: s.t, p: p, gate: gate, ended: make(chan struct{})}
 	if s.overtaken {
 		l.begun = make(chan struct{})
@@ -88,7 +87,7 @@ func (s *slowTransport) lend(body io.ReadCloser, p *parcel, gate <-chan struct{}
 	return l
 }
 
-// late returns the readers behind a gate, and the others.
+// late returns the readers with a gate, and the others.
 func (s *slowTransport) late() (late, others []*late) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,19 +101,19 @@ func (s *slowTransport) late() (late, others []*late) {
 	return late, others
 }
 
-// late is a body that is read late.
+// late is a body whose reads can be delayed.
 type late struct {
 	io.ReadCloser
 	t    *testing.T
-	p    *parcel
+	p    *markedDelivery
 	gate <-chan struct{}
-	// If it is not nil, it is closed in the midst of the first read.
+	// If it is not nil, it is closed during the first read.
 	begun chan struct{}
 
-	at      int // how much was read
+	at      int // number of bytes read
 	failure error
 	once    sync.Once
-	ended   chan struct{} // closed when nobody reads on
+	ended   chan struct{} // closed after the last read
 }
 
 func (l *late) Read(p []byte) (int, error) {
@@ -128,12 +127,12 @@ func (l *late) Read(p []byte) (int, error) {
 	l.at += n
 	if err != nil && err != io.EOF {
 		l.failure = err
-		l.end() // it may not be closed at all
+		l.end() // Close may not be called
 	}
 	return n, err
 }
 
-// read reads all at once or, to be overtaken, in steps.
+// read reads in one call or, if overtaken is set, in steps.
 func (l *late) read(p []byte) (n int, err error) {
 	if l.begun == nil {
 		return l.ReadCloser.Read(p)
@@ -159,8 +158,8 @@ func (l *late) Close() error {
 
 func (l *late) end() { l.once.Do(func() { close(l.ended) }) }
 
-// bodiesHeld returns what the running config's bodies occupy.
-func bodiesHeld(t *testing.T) int64 {
+// bodyMemory returns how many bytes the bodies of the running config use.
+func bodyMemory(t *testing.T) int64 {
 	t.Helper()
 	app, err := caddy.ActiveContext().App(appID)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestStoredDeliveriesAreCommittedTogether counts the moments at which
-// deliveries are committed that were stored one after the other.
+// TestStoredDeliveriesAreCommittedTogether stores deliveries one after the other
+// and counts the times at which they are committed.
 func TestStoredDeliveriesAreCommittedTogether(t *testing.T) {
 	tests := []struct {
 		name string
@@ -17,9 +17,9 @@ func TestStoredDeliveriesAreCommittedTogether(t *testing.T) {
 		deliveries  int
 		wantMoments int
 	}{
-		{name: "a lone one is committed at once", deliveries: 1, wantMoments: 1},
-		{name: "those that come within the interval are committed at its end", every: time.Millisecond, deliveries: 20, wantMoments: 2},
-		{name: "those that come slowly are committed at once", every: storedCommitEvery, deliveries: 5, wantMoments: 5},
+		{name: "a single delivery is committed immediately", deliveries: 1, wantMoments: 1},
+		{name: "deliveries within the interval are committed at its end", every: time.Millisecond, deliveries: 20, wantMoments: 2},
+		{name: "deliveries at a low rate are committed immediately", every: storedCommitEvery, deliveries: 5, wantMoments: 5},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestStoredDeliveriesAreCommittedTogether(t *testing.T) {
 					commits.Go(func() {
 						h.awaitStoredCommit()
 						if waited := time.Since(came); waited > storedCommitEvery {
-							t.Errorf("one waited %v", waited)
+							t.Errorf("a delivery waited %v", waited)
 						}
 						mu.Lock()
 						defer mu.Unlock()
@@ -44,22 +44,22 @@ func TestStoredDeliveriesAreCommittedTogether(t *testing.T) {
 				}
 				commits.Wait()
 				if len(moments) != test.wantMoments {
-					t.Errorf("they were committed at %d moments, want %d", len(moments), test.wantMoments)
+					t.Errorf("committed at %d times, want %d", len(moments), test.wantMoments)
 				}
 			})
 		})
 	}
 }
 
-// TestAClockThatWasAheadDoesNotDelayCommits sets the last commit an hour ahead.
-func TestAClockThatWasAheadDoesNotDelayCommits(t *testing.T) {
+// TestClockSetBackDoesNotDelayCommits sets the last commit an hour ahead.
+func TestClockSetBackDoesNotDelayCommits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := new(Handler)
 		h.lastStored.Store(time.Now().Add(time.Hour).UnixNano())
 		began := time.Now()
 		h.awaitStoredCommit()
 		if waited := time.Since(began); waited > storedCommitEvery {
-			t.Errorf("it waited %v", waited)
+			t.Errorf("the commit waited %v", waited)
 		}
 	})
 }

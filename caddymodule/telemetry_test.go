@@ -30,7 +30,7 @@ func reporting(t *testing.T) *Trial {
 	return trial
 }
 
-func TestAccessLogSaysWhatBecameOfADelivery(t *testing.T) {
+func TestAccessLogContainsTheOutcome(t *testing.T) {
 	verified := &signature.Delivery{ID: "id-1", Event: "push"}
 	for _, test := range []struct {
 		name string
@@ -38,7 +38,7 @@ func TestAccessLogSaysWhatBecameOfADelivery(t *testing.T) {
 		want string
 	}{
 		{"genuine", &delivery{outcome: Verified, verified: verified}, "webhook_endpoint=orders webhook_event=push webhook_id=id-1 webhook_outcome=verified webhook_provider=github"},
-		{"forged: its headers are nobody's word", &delivery{outcome: InvalidSignature, reason: "why"}, "webhook_endpoint=orders webhook_outcome=invalid_signature webhook_provider=github webhook_reason=why"},
+		{"forged: its headers are not logged", &delivery{outcome: InvalidSignature, reason: "why"}, "webhook_endpoint=orders webhook_outcome=invalid_signature webhook_provider=github webhook_reason=why"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.d.provider, test.d.endpoint = &loadedProvider{facts: provider.Facts{Name: "github"}}, "orders"
@@ -58,7 +58,7 @@ func TestAccessLogSaysWhatBecameOfADelivery(t *testing.T) {
 	}
 }
 
-// spans returns what a recorded span of the request holds.
+// spans returns the attributes and events of the request's recorded span.
 func spans(trial *Trial, r *http.Request) (map[string]string, []string) {
 	recorder := tracetest.NewSpanRecorder()
 	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)).Tracer("test")
@@ -76,7 +76,7 @@ func spans(trial *Trial, r *http.Request) (map[string]string, []string) {
 	return attributes, events
 }
 
-func TestTheActiveSpanTellsTheWayOfADelivery(t *testing.T) {
+func TestActiveSpanRecordsTheStepsOfADelivery(t *testing.T) {
 	trial := reporting(t)
 	attributes, events := spans(trial, githubRequest(reportSecret, "id-1", "body"))
 	for name, want := range map[string]string{
@@ -104,10 +104,10 @@ func TestRefusalsAreLoggedForAnOperator(t *testing.T) {
 		verified *signature.Delivery
 		level    zapcore.Level
 	}{
-		{"nothing signed is background noise", refusal{outcome: MissingSignature}, nil, zapcore.InfoLevel},
+		{"an unsigned request", refusal{outcome: MissingSignature}, nil, zapcore.InfoLevel},
 		{"forged", refusal{outcome: InvalidSignature}, nil, zapcore.WarnLevel},
 		{"a copy that could not wait", refusal{outcome: InProgress}, verified, zapcore.InfoLevel},
-		{"our own trouble", refusal{outcome: StoreUnavailable, err: errors.New("disk full")}, verified, zapcore.ErrorLevel},
+		{"an internal error", refusal{outcome: StoreUnavailable, err: errors.New("disk full")}, verified, zapcore.ErrorLevel},
 		{"the sender's broken connection", refusal{outcome: Malformed, err: errors.New("unexpected EOF")}, nil, zapcore.WarnLevel},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// gitlabSite is an endpoint whose secret comes in a header, with an error
-// route to the app.
+// gitlabSite returns the config of an endpoint whose secret is sent in a header,
+// with an error route to the app.
 func gitlabSite(options string) string {
 	return siteOf("gitlab", options) + `
 	handle_errors {
@@ -17,14 +17,14 @@ func gitlabSite(options string) string {
 	}`
 }
 
-func TestATokenReachesNeitherAppNorErrorRouteNorAFilteredLog(t *testing.T) {
+func TestTokenReachesNeitherAppNorErrorRouteNorFilteredLog(t *testing.T) {
 	page, err := os.ReadFile("../docs/providers.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	filter := "request>headers>X-Gitlab-Token delete"
 	if !strings.Contains(string(page), "`"+filter+"`") {
-		t.Fatal("docs/providers.md does not say how to keep the token out of logs")
+		t.Fatal("docs/providers.md does not document how to keep the token out of logs")
 	}
 	c := startCaddy(t, "", gitlabSite(""))
 	// The test's own logger is the default one.
@@ -35,7 +35,7 @@ func TestATokenReachesNeitherAppNorErrorRouteNorAFilteredLog(t *testing.T) {
 	if got.status != 200 {
 		t.Fatalf("status %d", got.status)
 	}
-	// Genuine, but the app's side fails: the error route gets it, and Caddy
+	// Genuine, but the app fails: the error route gets the request, and Caddy
 	// logs the error.
 	c.app.answers(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get(headerKey) != "" {
@@ -45,11 +45,11 @@ func TestATokenReachesNeitherAppNorErrorRouteNorAFilteredLog(t *testing.T) {
 	c.send(client, strings.NewReader(content+" "), "X-Gitlab-Token", secret, "Idempotency-Key", "2")
 	seen := c.app.arrivals()
 	if len(seen) < 3 {
-		t.Fatalf("the app saw %d requests", len(seen))
+		t.Fatalf("the app received %d requests", len(seen))
 	}
 	for _, a := range seen {
 		if token := a.header.Get("X-Gitlab-Token"); token != "" {
-			t.Errorf("the app got the token")
+			t.Errorf("the app received the token")
 		}
 	}
 	if strings.Contains(c.logged(), secret) {
@@ -62,13 +62,13 @@ func TestMonitorForwardsTheToken(t *testing.T) {
 	for _, token := range []string{secret, "another"} {
 		got := b.Send(request(content, "X-Gitlab-Token", token))
 		if !got.Reached || got.ReachedHeader.Get("X-Gitlab-Token") != token {
-			t.Errorf("with the token %s: %s, the app got %q", token, got.Outcome, got.ReachedHeader.Get("X-Gitlab-Token"))
+			t.Errorf("with the token %s: %s, the app received %q", token, got.Outcome, got.ReachedHeader.Get("X-Gitlab-Token"))
 		}
 	}
 }
 
-// A front handler may keep the request's header map.
-func TestATokenIsRemovedFromWhatCopiesOfTheRequestShare(t *testing.T) {
+// A handler in front may keep the request's header map.
+func TestTokenIsRemovedFromSharedHeaderMaps(t *testing.T) {
 	b := trial(t, config("gitlab", ""))
 	r := request(content, "X-Gitlab-Token", secret, "Idempotency-Key", "1")
 	r.Body = io.NopCloser(strings.NewReader(content))

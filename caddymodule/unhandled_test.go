@@ -11,8 +11,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 )
 
-// What the app has not received is never remembered as handled.
-func TestInvariant14ADeliveryThatNoHandlerRespondsToIsNotRemembered(t *testing.T) {
+// A delivery that the app has not received is never remembered as handled.
+func TestInvariant14UnhandledDeliveryIsNotRemembered(t *testing.T) {
 	endpoint := func(path string) string {
 		return `verify_webhook ` + path + ` github {env.` + secretVariable + `} {
 			replay {
@@ -21,7 +21,7 @@ func TestInvariant14ADeliveryThatNoHandlerRespondsToIsNotRemembered(t *testing.T
 		}`
 	}
 	for _, test := range []struct{ name, site string }{
-		{"nothing behind it", endpoint("")},
+		{"no next handler", endpoint("")},
 		{"a matcher that does not match", endpoint("") + `
 			reverse_proxy /other APP`},
 		{"handle_path strips what the matcher expects", `handle_path /hooks* {
@@ -32,7 +32,7 @@ func TestInvariant14ADeliveryThatNoHandlerRespondsToIsNotRemembered(t *testing.T
 			` + endpoint("") + `
 			header X-Seen yes
 		}`},
-		{"a subroute without a handler for it", `handle /hooks* {
+		{"a subroute without a matching handler", `handle /hooks* {
 			` + endpoint("") + `
 			handle /hooks/other {
 				reverse_proxy APP
@@ -58,10 +58,10 @@ func TestInvariant14ADeliveryThatNoHandlerRespondsToIsNotRemembered(t *testing.T
 				}
 			}
 			if log := c.logged(); !strings.Contains(log, `"outcome":"unhandled"`) || !strings.Contains(log, "no handler behind verify_webhook responded") {
-				t.Errorf("the log does not say so: %s", log)
+				t.Errorf("the log does not report it: %s", log)
 			}
-			// The same delivery is forwarded once a handler is there. A reload can
-			// cost a connection; the provider then sends again.
+			// The same delivery is forwarded when there is a handler. A reload can
+			// close a connection; the provider then retries.
 			c.load("", siteOf("github", ""))
 			if status := c.insist(client, "1"); status != 200 || len(c.app.arrivals()) != 1 {
 				t.Errorf("with an app: status %d", status)
@@ -70,7 +70,7 @@ func TestInvariant14ADeliveryThatNoHandlerRespondsToIsNotRemembered(t *testing.T
 	}
 }
 
-func TestAHandlerThatRespondedIsNotTakenForNone(t *testing.T) {
+func TestResponseOfAHandlerIsNotUnhandled(t *testing.T) {
 	for name, next := range map[string]caddyhttp.HandlerFunc{
 		"a status": func(w http.ResponseWriter, _ *http.Request) error {
 			w.WriteHeader(204)
@@ -80,13 +80,13 @@ func TestAHandlerThatRespondedIsNotTakenForNone(t *testing.T) {
 			_, err := w.Write([]byte("ok"))
 			return err
 		},
-		"nothing, on purpose": func(http.ResponseWriter, *http.Request) error { return nil },
+		"an empty response": func(http.ResponseWriter, *http.Request) error { return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := trial(t, config("github", ""))
 			w := &quiet{header: make(http.Header)}
 			r := caddyhttp.PrepareRequest(dryrun.AsReceived(github("1", content)), caddy.NewReplacer(), w, nil)
-			// Left by an earlier chain, as an error route runs one.
+			// Set by an earlier handler chain, for example before an error route.
 			caddyhttp.SetVar(r.Context(), unhandledVar, true)
 			if err := b.serve(w, r, next); err != nil {
 				t.Fatal(err)

@@ -16,18 +16,18 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/tracing"                  // the directive tracing
 )
 
-// smuggled is a request that an attacker puts into a body. evil marks bodies
-// that must not reach the app.
+// smuggled is a request inside a body. evil marks bodies that must not reach the
+// app.
 const (
 	smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\nX-EVIL: 1\r\n\r\n"
 	evil     = `{"forged":"EVIL"}`
 )
 
-// hostileBody is a body without a valid signature, as it is written to an
-// HTTP/1 connection.
+// hostileBody is the text of a body without a valid signature on an HTTP/1
+// connection.
 type hostileBody struct {
 	name, protocol, headers, text string
-	keeps                         bool // the connection may be used again
+	keeps                         bool // the connection may be reused
 }
 
 func hostileBodies() []hostileBody {
@@ -48,12 +48,12 @@ func hostileBodies() []hostileBody {
 		{"long, declared, Expect", "1.1", expect + declared(long), long, false},
 		{"long, chunked, Expect, with trailers", "1.1", expect + chunked + trailers, chunk(long) + spoof, false},
 		{"chunked, malformed", "1.1", chunked, chunk(evil) + "zz\r\n" + smuggled, false},
-		{"declared, broken off", "1.1", declared(long), smuggled + evil, false},
+		{"declared, incomplete", "1.1", declared(long), smuggled + evil, false},
 	}
 }
 
-// fronts are handlers in front of verify_webhook that copy the request, or
-// wrap its body.
+// fronts lists handlers in front of verify_webhook that copy the request or wrap
+// its body.
 var fronts = map[string]string{
 	"nothing":      "",
 	"tracing":      "tracing {\nspan x\n}",
@@ -72,7 +72,8 @@ var fronts = map[string]string{
 		}`,
 }
 
-// errorRouteSite sends every request that fails to the app.
+// errorRouteSite returns a site whose error route forwards each failed request to
+// the app.
 func errorRouteSite(front, options, errorRoute string) string {
 	return fmt.Sprintf(`
 	handle /smuggled {
@@ -99,12 +100,12 @@ func errorRouteSite(front, options, errorRoute string) string {
 	}`, front, secretVariable, options, errorRoute)
 }
 
-// refusedBy are the ways in which a delivery is refused: its headers, and the
+// refusedBy lists reasons for a refusal: the headers of the delivery, and the
 // options of the endpoint.
 var refusedBy = map[string]struct{ headers, options string }{
 	"no signature":      {},
 	"a wrong signature": {headers: "X-Hub-Signature-256: sha256=" + strings.Repeat("0", 64) + "\r\n"},
-	"its length":        {headers: "X-Hub-Signature-256: sha256=" + strings.Repeat("0", 64) + "\r\n", options: "max_body 10"},
+	"too large":         {headers: "X-Hub-Signature-256: sha256=" + strings.Repeat("0", 64) + "\r\n", options: "max_body 10"},
 }
 
 func TestInvariant11NoUnverifiedBodyReachesAnErrorRoute(t *testing.T) {
@@ -137,7 +138,7 @@ func TestInvariant11NoUnverifiedBodyReachesAnErrorRoute(t *testing.T) {
 	}
 }
 
-// attack sends a delivery that is refused, and another request behind it.
+// attack sends a delivery that is refused, followed by another request.
 func (c *realCaddy) attack(b hostileBody, headers string, bodyIsRead bool) {
 	c.t.Helper()
 	before := len(c.logged())
@@ -147,7 +148,7 @@ func (c *realCaddy) attack(b hostileBody, headers string, bodyIsRead bool) {
 		c.t.Errorf("%s: a request in the body was answered", b.name)
 	}
 	if strings.Contains(got, "next") && !b.keeps && !bodyIsRead {
-		c.t.Errorf("%s: the connection was used again", b.name)
+		c.t.Errorf("%s: the connection was reused", b.name)
 	}
 	if b.keeps && !strings.Contains(got, "next") {
 		c.t.Errorf("%s: the connection was not kept: %q", b.name, got)
@@ -161,13 +162,13 @@ func (c *realCaddy) attack(b hostileBody, headers string, bodyIsRead bool) {
 	}
 	for _, a := range c.app.arrivals() {
 		if text := fmt.Sprint(a.body, a.header, a.trailer); strings.Contains(text, "EVIL") || strings.Contains(strings.ToLower(text), "webhook-verified") {
-			c.t.Errorf("%s: the app got %.200q", b.name, text)
+			c.t.Errorf("%s: the app received %.200q", b.name, text)
 		}
 	}
 }
 
-// converse writes text to a connection and returns all that comes back until
-// the server closes it.
+// converse writes text to a connection and returns what the server sends until it
+// closes the connection.
 func (c *realCaddy) converse(text string) string {
 	c.t.Helper()
 	conn, err := net.Dial("tcp", c.addr)
@@ -179,7 +180,7 @@ func (c *realCaddy) converse(text string) string {
 		c.t.Fatal(err)
 	}
 	go func() {
-		_, _ = io.WriteString(conn, text) // the server may not take all of it
+		_, _ = io.WriteString(conn, text) // the server may close before the end
 		_ = conn.(*net.TCPConn).CloseWrite()
 	}()
 	got, err := io.ReadAll(conn)
@@ -189,12 +190,12 @@ func (c *realCaddy) converse(text string) string {
 	return string(got)
 }
 
-// Behind a handler that copies the request, the error route's request still
-// declares the length of a body that is gone. The app must not get its headers,
-// and wait for the rest. Without a copy it gets a request without a body.
-func TestInvariant11ARefusedDeliveryBehindACopyDoesNotReachTheApp(t *testing.T) {
+// If a handler in front copies the request, the error route's request still
+// declares the length of the removed body. The app must not receive its headers
+// and wait for the body. Without a copy, the app gets a request without a body.
+func TestInvariant11RefusedDeliveryOfACopiedRequestDoesNotReachTheApp(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "none")
-	for front, arrivals := range map[string]int{"nothing": 1, "tracing": 0, "forward_auth": 1, "all": 1} { // forward_auth itself asks the app
+	for front, arrivals := range map[string]int{"nothing": 1, "tracing": 0, "forward_auth": 1, "all": 1} { // forward_auth sends its own request to the app
 		for refusal, by := range refusedBy {
 			t.Run(front+", "+refusal, func(t *testing.T) {
 				c := startCaddy(t, "", errorRouteSite(fronts[front], by.options, "header -Connection"))
@@ -208,11 +209,11 @@ func TestInvariant11ARefusedDeliveryBehindACopyDoesNotReachTheApp(t *testing.T) 
 					got := c.send(client(t, "HTTP/1.1"), body, headers...)
 					seen := c.app.arrivals()[before:]
 					if len(seen) != arrivals {
-						t.Errorf("length %s: the app saw %d requests, want %d: %+v", length, len(seen), arrivals, seen)
+						t.Errorf("length %s: the app received %d requests, want %d: %+v", length, len(seen), arrivals, seen)
 					}
 					for _, a := range seen {
 						if a.body != "" {
-							t.Errorf("length %s: the app got the body %q", length, a.body)
+							t.Errorf("length %s: the app received the body %q", length, a.body)
 						}
 					}
 					if front != "nothing" && (got.status < 400 || got.status > 499) {
@@ -225,7 +226,7 @@ func TestInvariant11ARefusedDeliveryBehindACopyDoesNotReachTheApp(t *testing.T) 
 }
 
 // An HTTP/1.0 connection is kept if the response says so.
-func TestInvariant11AnErrorRouteCannotKeepTheConnectionOfACutBody(t *testing.T) {
+func TestInvariant11ErrorRouteCannotKeepTheConnectionOfAnUnreadBody(t *testing.T) {
 	c := startCaddy(t, "", `
 	handle /smuggled {
 		respond "smuggled"
@@ -251,8 +252,8 @@ func TestInvariant11AnErrorRouteCannotKeepTheConnectionOfACutBody(t *testing.T) 
 	}
 }
 
-// There is no room for any body: it is refused when part of it has been read.
-func TestInvariant11ABodyWithoutRoomReachesNoErrorRoute(t *testing.T) {
+// No memory is available for bodies: a body is refused after part of it was read.
+func TestInvariant11BodyOverTheMemoryLimitReachesNoErrorRoute(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "none")
 	c := startCaddy(t, "verify_webhook {\nbody_memory 1\nbody_disk 1\n}", errorRouteSite(fronts["all"], "", "header -Connection"))
 	for _, body := range hostileBodies() {
@@ -261,8 +262,8 @@ func TestInvariant11ABodyWithoutRoomReachesNoErrorRoute(t *testing.T) {
 	}
 }
 
-// intercept replaces a response, and gets the request for it.
-func TestInvariant11NoBodyBehindAHandshakeReachesTheApp(t *testing.T) {
+// intercept replaces a response, and its routes get the request.
+func TestInvariant11BodyOfAHandshakeDoesNotReachTheApp(t *testing.T) {
 	c := startCaddy(t, "", `
 	handle /smuggled {
 		respond "smuggled"
@@ -282,15 +283,15 @@ func TestInvariant11NoBodyBehindAHandshakeReachesTheApp(t *testing.T) {
 		}
 		for _, a := range c.app.arrivals() {
 			if text := fmt.Sprint(a.body, a.header, a.trailer); strings.Contains(text, "EVIL") {
-				t.Errorf("%s: the app got %.200q", body.name, text)
+				t.Errorf("%s: the app received %.200q", body.name, text)
 			}
 		}
 	}
 }
 
-// Whatever is answered without the app leaves nothing of a verified delivery to
-// a handler in front that replaces the response.
-func TestNoIdentityOrTokenBehindAResponseOfOurOwn(t *testing.T) {
+// If the gate itself responds to a verified delivery, a handler in front that
+// replaces the response gets neither identity headers nor the token.
+func TestNoIdentityOrTokenAfterOurOwnResponse(t *testing.T) {
 	const token = "a token that is long enough"
 	t.Setenv("INTERCEPTED_TOKEN", token)
 	c := startCaddy(t, "", `
@@ -313,7 +314,7 @@ func TestNoIdentityOrTokenBehindAResponseOfOurOwn(t *testing.T) {
 		arrived := c.app.arrivals()
 		last := arrived[len(arrived)-1]
 		if text := fmt.Sprint(last.header); last.body != "" || strings.Contains(text, token) || strings.Contains(strings.ToLower(text), identityPrefix) {
-			t.Errorf("%s: the app got %q with %v", name, last.body, last.header)
+			t.Errorf("%s: the app received %q with %v", name, last.body, last.header)
 		}
 	}
 }
@@ -336,13 +337,13 @@ func TestInvariant11NoUnverifiedBodyReachesAnErrorRouteOverHTTP2(t *testing.T) {
 							r.Header.Set(name, value)
 						}
 						r.Trailer = http.Header{"Webhook-Verified-Id": {"EVIL"}, "X-Evil": {"EVIL"}}
-						if resp, err := client.Do(r); err == nil { // a long body may be cut off
+						if resp, err := client.Do(r); err == nil { // sending a long body may fail
 							_, _ = io.Copy(io.Discard, resp.Body)
 							resp.Body.Close()
 						}
 						for _, a := range c.app.arrivals() {
 							if text := fmt.Sprint(a.body, a.header, a.trailer); strings.Contains(text, "EVIL") || strings.Contains(strings.ToLower(text), "webhook-verified") {
-								t.Errorf("%d bytes: the app got %.200q", len(body), text)
+								t.Errorf("%d bytes: the app received %.200q", len(body), text)
 							}
 						}
 					}

@@ -6,37 +6,37 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what happens in any case.
-const patience = 20 * time.Second
+// waitLimit is how long a test waits for an event that must happen.
+const waitLimit = 20 * time.Second
 
-// await waits for it.
+// await waits for an event, and fails the test after waitLimit.
 func await(t *testing.T, what string, done <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-done:
-	case <-time.After(patience):
-		t.Fatal("waited in vain for ", what)
+	case <-time.After(waitLimit):
+		t.Fatal("timed out waiting for ", what)
 	}
 }
 
-// meeting holds everybody up until all are there.
-type meeting struct {
+// barrier blocks n goroutines until all of them have called wait.
+type barrier struct {
 	missing atomic.Int64
 	full    chan struct{}
 }
 
-func newMeeting(n int) *meeting {
-	m := &meeting{full: make(chan struct{})}
+func newBarrier(n int) *barrier {
+	m := &barrier{full: make(chan struct{})}
 	m.missing.Store(int64(n))
 	return m
 }
 
-func (m *meeting) meet() {
+func (m *barrier) wait() {
 	if m.missing.Add(-1) == 0 {
 		close(m.full)
 	}
 	select {
 	case <-m.full:
-	case <-time.After(patience): // the test fails on what follows
+	case <-time.After(waitLimit): // the test then fails later
 	}
 }

@@ -22,17 +22,17 @@ func vectorFile(t *testing.T, text string) string {
 	return path
 }
 
-func TestTheTestCommandCountsAndFails(t *testing.T) {
+func TestTestCommandCountsAndFails(t *testing.T) {
 	good := strings.NewReplacer("NAME", "good", "EXPECT", "accept").Replace(vectorOfGitHub)
 	wrong := strings.NewReplacer("NAME", "bad", "EXPECT", "reject").Replace(vectorOfGitHub)
 	for _, c := range []struct{ name, text, want, mistake string }{
 		{"all as expected", "[" + good + "]", "github         1        0      0", ""},
-		{"one not", "[" + good + "," + wrong + "]", "github bad: accepted, but reject was expected", "1 vectors"},
+		{"one failure", "[" + good + "," + wrong + "]", "github bad: accepted, but reject was expected", "1 vectors"},
 		{"none", "[]", "total", "no vectors"},
 		{"not JSON", "x", "", "not a JSON array"},
-		{"nothing to expect", `[{"provider":{"name":"github"}}]`, "", "accept or reject"},
+		{"no expect", `[{"provider":{"name":"github"}}]`, "", "accept or reject"},
 		{"no provider", `[{"expect":"accept"}]`, "", "missing provider"},
-		{"the provider's name alone", `[{"provider":"github","expect":"accept"}]`, "", "missing provider"},
+		{"only the provider's name", `[{"provider":"github","expect":"accept"}]`, "", "missing provider"},
 		{"the shared format", `[{"provider":"github","name":"one","config":{"secrets":["s"]}}]`, "", "vector 1 (one) has the shared format, with a config: convert it with python3 catalogue/testdata/convert.py --into DIRECTORY "},
 		{"unknown provider", strings.Replace("["+good+"]", "github", "gihtub", 1), "gihtub", "1 vectors"},
 		{"unknown option", strings.Replace("["+good+"]", `"secrets"`, `"secretz"`, 1), "secretz", "1 vectors"},
@@ -48,22 +48,22 @@ func TestTheTestCommandCountsAndFails(t *testing.T) {
 	}
 }
 
-func TestTheProvidersCommand(t *testing.T) {
+func TestProvidersCommand(t *testing.T) {
 	var list, one strings.Builder
 	if err := listProviders(&list); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"github ", "stripe ", "custom"} {
 		if !strings.Contains(list.String(), name) {
-			t.Errorf("the list lacks %s", name)
+			t.Errorf("%s is missing from the list", name)
 		}
 	}
 	if err := describeProvider(&one, "mailgun"); err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"verify_webhook mailgun {env.MAILGUN_SECRET}", "HTTP webhook signing key", "another event", "documentation.mailgun.com"} {
+	for _, text := range []string{"verify_webhook mailgun {env.MAILGUN_SECRET}", "HTTP webhook signing key", "replace the event or mail", "documentation.mailgun.com"} {
 		if !strings.Contains(one.String(), text) {
-			t.Errorf("what is said of mailgun lacks %q:\n%s", text, one.String())
+			t.Errorf("the description of mailgun is missing %q:\n%s", text, one.String())
 		}
 	}
 	if err := describeProvider(&one, "git"); err == nil || !strings.Contains(err.Error(), "github") {

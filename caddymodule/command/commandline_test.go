@@ -17,7 +17,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// tree is the command as Caddy has it.
+// tree runs the command as Caddy does.
 func tree(ctx context.Context, args ...string) (out string, err error) {
 	root := &cobra.Command{Use: "caddy", SilenceUsage: true}
 	cmd := &cobra.Command{Use: "verify-webhook <command>"}
@@ -40,7 +40,7 @@ func names() []string {
 	return all
 }
 
-func TestHelpFitsIntoEightyColumns(t *testing.T) {
+func TestHelpFitsInEightyColumns(t *testing.T) {
 	for _, name := range append(names(), "") {
 		out, err := tree(t.Context(), append(strings.Fields(name), "--help")...)
 		if err != nil || !strings.Contains(out, "Usage:") {
@@ -54,8 +54,8 @@ func TestHelpFitsIntoEightyColumns(t *testing.T) {
 	}
 }
 
-// TestNoFlagIsNamedByItsHelp: what is in backquotes becomes the name of the value.
-func TestNoFlagIsNamedByItsHelp(t *testing.T) {
+// Text in backquotes in the help of a flag is printed as the name of its value.
+func TestHelpOfFlagsContainsNoBackquotes(t *testing.T) {
 	for _, cmd := range subcommands() {
 		if help := cmd.Flags().FlagUsages(); strings.Contains(help, "--insecure tls") || strings.Contains(help, "`") {
 			t.Errorf("%s:\n%s", cmd.Name(), help)
@@ -66,8 +66,8 @@ func TestNoFlagIsNamedByItsHelp(t *testing.T) {
 	}
 }
 
-// TestWrongUsageHasAnExitCodeOfItsOwn: Caddy's error carries it, and says so.
-func TestWrongUsageHasAnExitCodeOfItsOwn(t *testing.T) {
+// Caddy's error contains the exit code.
+func TestWrongUsageHasItsOwnExitCode(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"snd github", "unrecognized command: snd: did you mean send?"},
 		{"bogus", "unrecognized command: bogus; available: explain, forget"},
@@ -94,7 +94,7 @@ func TestWrongUsageHasAnExitCodeOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestProvidersAreSearchedAndFitIntoEightyColumns(t *testing.T) {
+func TestProvidersSearchesAndFitsInEightyColumns(t *testing.T) {
 	out, err := tree(t.Context(), "providers", "pay")
 	if err != nil || !strings.Contains(out, "paypal ") || !strings.Contains(out, "Razorpay") || strings.Contains(out, "github") {
 		t.Errorf("%v\n%s", err, out)
@@ -106,7 +106,7 @@ func TestProvidersAreSearchedAndFitIntoEightyColumns(t *testing.T) {
 		}
 		for line := range strings.Lines(out) {
 			words := strings.Fields(line)
-			long := len(words) > 0 && utf8.RuneCountInString(words[len(words)-1]) > 60 // a URL cannot be broken
+			long := len(words) > 0 && utf8.RuneCountInString(words[len(words)-1]) > 60 // URLs are not wrapped
 			if width := utf8.RuneCountInString(strings.TrimRight(line, "\n")); width > columns && !long || strings.ContainsAny(line, "`") && !strings.HasPrefix(line, "\t") {
 				t.Errorf("%s: %s", name, line)
 			}
@@ -134,8 +134,8 @@ func TestEverySubcommandPrintsJSON(t *testing.T) {
 	}
 }
 
-// TestTheExamplesOfTheHelpWork: as they are printed, in a shell.
-func TestTheExamplesOfTheHelpWork(t *testing.T) {
+// The examples run in a shell as they are printed.
+func TestExamplesOfTheHelpWork(t *testing.T) {
 	admin, site := startSite(t)
 	dir := t.TempDir()
 	t.Setenv("GITHUB_WEBHOOK_SECRET", sendSecret)
@@ -172,7 +172,7 @@ func TestTheExamplesOfTheHelpWork(t *testing.T) {
 			case "seen", "forget":
 				args = append(args, "--address", admin)
 			case "listen":
-				continue // it listens until it is interrupted: see its own tests
+				continue // runs until it is interrupted; has its own tests
 			case "watch":
 				args = append(args, "--address", admin, "--count", "1")
 				stop := sendMeanwhile(admin, site)
@@ -195,8 +195,8 @@ func TestTheExamplesOfTheHelpWork(t *testing.T) {
 	}
 }
 
-// sendMeanwhile sends good and bad deliveries until stop is called: there is
-// something to watch.
+// sendMeanwhile sends genuine and forged deliveries, for `watch`, until stop is
+// called.
 func sendMeanwhile(admin, site string) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup

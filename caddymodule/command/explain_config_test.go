@@ -41,7 +41,7 @@ const acmeCaddyfile = `
 }
 `
 
-// recorded makes a delivery and records it in a file.
+// recorded signs a delivery and records it in a file.
 func recorded(t *testing.T, args ...string) string {
 	t.Helper()
 	out, _, err := run(t, signCommand(), "", args...)
@@ -55,8 +55,8 @@ func recorded(t *testing.T, args ...string) string {
 	return path
 }
 
-// TestExplainTakesTheEndpointOfAConfig: nobody describes `custom` twice.
-func TestExplainTakesTheEndpointOfAConfig(t *testing.T) {
+// The options of `custom` need not be repeated as flags.
+func TestExplainUsesTheEndpointOfAConfig(t *testing.T) {
 	t.Setenv("ACME_SECRET", sendSecret)
 	t.Setenv("PUSHER_SECRET", sendSecret)
 	caddyfile := filepath.Join(t.TempDir(), "Caddyfile")
@@ -90,13 +90,13 @@ func TestExplainTakesTheEndpointOfAConfig(t *testing.T) {
 	}
 }
 
-func TestExplainTakesTheEndpointOfTheRunningCaddy(t *testing.T) {
+func TestExplainUsesTheEndpointOfTheRunningCaddy(t *testing.T) {
 	t.Setenv("ACME_SECRET", sendSecret)
 	record := recorded(t, "custom", "--options", acmeOptions, "--secret", sendSecret, "--url", "https://hooks.example.com/webhooks/acme")
 	admin := freeAddress(t)
 	out, _, err := run(t, explainCommand(), "", "custom", record, "--address", admin)
 	if err == nil || !strings.Contains(err.Error(), "--config with the file") {
-		t.Errorf("nothing runs: %v\n%s", err, out)
+		t.Errorf("no running instance: %v\n%s", err, out)
 	}
 	config := fmt.Sprintf(`{"admin":{"listen":%q,"config":{"persist":false}},"logging":{"logs":{"default":{"level":"PANIC"}}},"apps":{
 		"verify_webhook":{"store":{"type":"memory","name":"explain"}},

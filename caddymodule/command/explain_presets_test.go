@@ -12,9 +12,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// TestExplainKnowsEveryPreset has a delivery of each preset explained: as it
-// is, and with the secret in quotes.
-func TestExplainKnowsEveryPreset(t *testing.T) {
+// TestExplainSupportsEveryPreset explains a delivery of each preset: unchanged, and
+// with quotes around the secret.
+func TestExplainSupportsEveryPreset(t *testing.T) {
 	for _, p := range provider.Presets() {
 		if p.Code != nil || workedOut[p.Name] != "" {
 			continue
@@ -25,12 +25,12 @@ func TestExplainKnowsEveryPreset(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := made(t, m)
+			r := generated(t, m)
 			record := &capture.Request{Method: r.Method, Scheme: r.Scheme, Host: r.Host, RequestURI: r.RequestURI, Header: r.Header, Body: r.Body.Bytes(), Received: now}
 			secret := m.Setup().Secret
 			report, err := diagnose.Explain(t.Context(), diagnose.Case{Provider: p.Name, Secrets: []string{secret}, Request: record, Now: now})
 			if err != nil || report.Outcome != caddymodule.Verified || len(report.Findings) > 0 {
-				t.Fatalf("as it is: %+v, %v", report, err)
+				t.Fatalf("unchanged: %+v, %v", report, err)
 			}
 			if m.Algorithm().Asymmetric() {
 				return

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestFromARefusalToItsCause goes the way of a new user: a delivery that was
-// printed by `sign` is recorded, and `explain` says what is wrong with it.
+// TestFromARefusalToItsCause follows the steps of a new user: a request from
+// `sign` is recorded, and `explain` finds why it is refused.
 func TestFromARefusalToItsCause(t *testing.T) {
 	record := filepath.Join(t.TempDir(), "delivery")
 	for _, format := range []string{"http", "curl"} {
@@ -48,7 +48,7 @@ func TestExplainReadsStandardInputAndTheTime(t *testing.T) {
 	}
 }
 
-func TestExplainRefusesWhatItCannotRead(t *testing.T) {
+func TestExplainRejectsUnreadableInput(t *testing.T) {
 	for name, args := range map[string][]string{
 		"no such file":   {"github", "no such file", "--secret", "s"},
 		"no record":      {"github", "-", "--secret", "s"},
@@ -62,8 +62,8 @@ func TestExplainRefusesWhatItCannotRead(t *testing.T) {
 	}
 }
 
-// A record comes from anywhere. It must not end the command with a stack trace.
-func TestExplainReadsWhatNoServerAccepts(t *testing.T) {
+// A record can contain anything. The command must not panic.
+func TestExplainReadsInvalidRequests(t *testing.T) {
 	for name, record := range map[string]string{
 		"a host with escapes":  `{"request":{"method":"POST","url":"http://x/","headers":[{"name":"Host","value":"\u001b[2J"}],"postData":{"text":"{}"}}}`,
 		"a host with a space":  `{"request":{"method":"POST","url":"https://x/","headers":[{"name":"Host","value":"a b"}],"postData":{"text":"{}"}}}`,

@@ -13,18 +13,18 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// workedOut are presets whose deliveries only code can make, so that changing
-// one at will makes no genuine one.
+// workedOut lists presets whose deliveries need their own code, so that a
+// changed delivery is not genuine.
 var workedOut = map[string]string{
-	"braintree":       "the form holds the signature and, beside it, what is signed",
+	"braintree":       "the form contains the signature and the signed content",
 	"coinbase-cdp":    "the signature lists the headers that it covers",
 	"contentful":      "a header lists the headers that are signed",
 	"dropbox-sign":    "the body is multipart and signs itself",
-	"microsoft-graph": "every notification in the body holds the secret",
-	"paddle-classic":  "the form holds its own signature",
+	"microsoft-graph": "each notification in the body contains the secret",
+	"paddle-classic":  "the form contains its own signature",
 }
 
-// receiver is a real handler that is set up for a generator.
+// receiver returns a real handler that is configured for a generator.
 func receiver(t *testing.T, m *generator.Generator) *dryrun.Endpoint {
 	t.Helper()
 	options, err := m.Setup().JSON()
@@ -43,7 +43,7 @@ func receiver(t *testing.T, m *generator.Generator) *dryrun.Endpoint {
 	return trial
 }
 
-// received is the request as a server gets it.
+// received returns the request as a server receives it.
 func received(r *signature.Request) *http.Request {
 	req := httptest.NewRequest(r.Method, r.Scheme+"://"+r.Host+r.RequestURI, bytes.NewReader(r.Body.Bytes()))
 	req.Header = r.Header.Clone()
@@ -51,7 +51,7 @@ func received(r *signature.Request) *http.Request {
 	return req
 }
 
-func made(t *testing.T, m *generator.Generator) *signature.Request {
+func generated(t *testing.T, m *generator.Generator) *signature.Request {
 	t.Helper()
 	r, err := m.Make(generator.Genuine, "")
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-func TestHandshakesPrintsTheSecretsThatCame(t *testing.T) {
+func TestHandshakesPrintsReceivedSecrets(t *testing.T) {
 	t.Setenv("ASANA_SECRET", "b537207f20cbfa02357cf448134da559")
 	admin, site := freeAddress(t), freeAddress(t)
 	config := fmt.Sprintf(`{"admin":{"listen":%q,"config":{"persist":false}},"logging":{"logs":{"default":{"level":"PANIC"}}},"apps":{
@@ -68,8 +68,8 @@ func TestHandshakesPrintsTheSecretsThatCame(t *testing.T) {
 	says("no handshake with a secret", "")
 }
 
-// TestExplainNamesTheOptionOfAHandshake: it is no delivery, so that nothing about
-// secrets or signatures is of use.
+// A handshake is not a delivery, so findings about secrets and signatures would
+// mislead.
 func TestExplainNamesTheOptionOfAHandshake(t *testing.T) {
 	t.Setenv("HANDSHAKE_SECRET", "a secret of the provider")
 	for provider, c := range map[string]struct{ request, option string }{

@@ -29,6 +29,6 @@ func TestHealthReportsWhetherCaddyServesHTTP(t *testing.T) {
 		})
 	}
 	if _, _, err := run(t, healthCommand(), "", "--address", freeAddress(t)); err == nil {
-		t.Error("healthy, though no Caddy is running")
+		t.Error("healthy, but no Caddy is running")
 	}
 }

@@ -23,10 +23,10 @@ import (
 type sample struct {
 	name string
 	open func(t *testing.T) *dryrun.Endpoint
-	// other is nil where only the provider can sign a second one.
+	// other is nil if only the provider can sign a second delivery.
 	one, other *http.Request
-	// idHeader is the unsigned header with the ID, empty if there is none;
-	// bodyID: the ID is in the body, or the token.
+	// idHeader is the unsigned header with the ID, or empty. bodyID is set if the
+	// ID is in the body or the token.
 	idHeader string
 	bodyID   bool
 	signed   bool
@@ -34,13 +34,13 @@ type sample struct {
 	repeats  bool
 }
 
-// alone are the presets of which the vectors have one delivery, and of which
-// only the provider, or code that this test does not have, can sign another.
+// alone lists the presets for which the vectors contain one delivery and this test
+// cannot sign another.
 var alone = []string{"adobe-io-events", "apple-app-store", "aws-sns", "coinbase-cdp", "ebay", "fusionauth-jwks", "github-secret-scanning", "kinde", "messagebird", "neon", "paddle-classic", "paypal", "rfc9421", "truelayer", "vonage", "wix"}
 
-// samples are of every preset: for each variant and for each member that decides
-// whether content repeats, where deliveries can be made here; else from the
-// vectors.
+// samples returns samples of every preset. If the test can sign deliveries, there
+// is one for each variant and for each member that decides whether content
+// repeats; otherwise they are from the vectors.
 func samples(t *testing.T) []sample {
 	t.Helper()
 	var all []sample
@@ -58,18 +58,18 @@ func samples(t *testing.T) []sample {
 			if v.Distinction != nil {
 				distinction = *v.Distinction
 			}
-			all = append(all, madeUp(t, p, v.Name, distinction, signature.Field{}))
+			all = append(all, signedSample(t, p, v.Name, distinction, signature.Field{}))
 			for _, f := range slices.Concat(distinction.RepeatsWhen, distinction.UniqueWhen) {
-				all = append(all, madeUp(t, p, v.Name, distinction, f))
+				all = append(all, signedSample(t, p, v.Name, distinction, f))
 			}
 		}
 	}
 	return all
 }
 
-// madeUp makes deliveries with a member that decides whether content repeats, or
-// without any.
-func madeUp(t *testing.T, p provider.Preset, variant string, distinction provider.Distinction, member signature.Field) sample {
+// signedSample signs deliveries with a member that decides whether content
+// repeats, or without one.
+func signedSample(t *testing.T, p provider.Preset, variant string, distinction provider.Distinction, member signature.Field) sample {
 	t.Helper()
 	o := generator.Options{Provider: p.Name, URL: "https://hooks.example.com/in"}
 	s := sample{name: p.Name, varies: inFirstFamily(p, distinction.Varies), repeats: distinction.Content == provider.ContentRepeats}
@@ -78,7 +78,7 @@ func madeUp(t *testing.T, p provider.Preset, variant string, distinction provide
 		s.name += " " + variant
 	}
 	if members := slices.Concat(distinction.RepeatsWhen, distinction.UniqueWhen); len(members) > 0 {
-		o.Body = []byte(`{"hello":"world"}`) // without any of them, whatever the example has
+		o.Body = []byte(`{"hello":"world"}`) // without any of these members
 	}
 	if !member.IsZero() {
 		o.Body = documentWith(member.Name)
@@ -92,20 +92,20 @@ func madeUp(t *testing.T, p provider.Preset, variant string, distinction provide
 	if err != nil {
 		t.Fatalf("%s: %v", s.name, err)
 	}
-	one, other := made(t, m), made(t, m)
-	if s.name == "segment batch" { // other events behind the one that is signed
+	one, other := generated(t, m), generated(t, m)
+	if s.name == "segment batch" { // further events after the signed one
 		other.Body = signature.BytesBody(`[{"type":"track"},{"event":"other"}]`)
 	}
-	if strings.HasPrefix(member.Name, "0.") { // a list, in which no ID is placed; nothing signs it
+	if strings.HasPrefix(member.Name, "0.") { // a list: an ID cannot be inserted and is not signed
 		other.Body = signature.BytesBody(strings.TrimSuffix(string(o.Body), "]") + `,{"event":"other"}]`)
 	}
-	if p.AlsoContent { // what is not signed tells content apart
+	if p.AlsoContent { // unsigned parts distinguish content
 		other.Body = signature.BytesBody(`{"event":"other"}`)
 	}
 	s.open = func(t *testing.T) *dryrun.Endpoint { return receiver(t, m) }
 	s.signed = m.Traits().IDSigned
 	switch id := m.Scheme().ID; {
-	case id == nil || strings.Contains(m.Scheme().Signed, "{id}") && !s.signed: // a part of the content
+	case id == nil || strings.Contains(m.Scheme().Signed, "{id}") && !s.signed: // part of the content
 		s.idHeader = p.OtherID
 	case id.From == "header" && !s.signed:
 		s.idHeader = id.Name
@@ -128,7 +128,7 @@ func inFirstFamily(p provider.Preset, headers []string) []string {
 	return names
 }
 
-// documentWith is a JSON document with a member at this path.
+// documentWith returns a JSON document with a member at a path.
 func documentWith(path string) []byte {
 	text := "null"
 	for _, name := range slices.Backward(strings.Split(path, ".")) {
@@ -141,7 +141,7 @@ func documentWith(path string) []byte {
 	return []byte(text)
 }
 
-// fromVectors takes deliveries of one endpoint and one time from the vectors.
+// fromVectors returns deliveries of one endpoint and one time from the vectors.
 func fromVectors(t *testing.T, p provider.Preset) sample {
 	t.Helper()
 	vectors, err := conformance.ReadFile(filepath.Join("../../catalogue/testdata/vectors", p.Name+".json"))
@@ -177,9 +177,9 @@ func fromVectors(t *testing.T, p provider.Preset) sample {
 		s.one.Header.Set(s.idHeader, "one")
 	}
 	if s.idHeader != "" && keyOf(t, s, copyOf(t, s.one, s.idHeader, "another")) == refused {
-		s.idHeader = "" // the signature covers it
+		s.idHeader = "" // covered by the signature
 	}
-	// Where the body is not signed, another one is another delivery.
+	// If the body is not signed, another body is another delivery.
 	altered := first
 	altered.Request.Body = generator.Alter(first.Request.Body)
 	key := keyOf(t, s, s.one)
@@ -219,7 +219,7 @@ func fromVector(t *testing.T, v conformance.Vector) *http.Request {
 	return r
 }
 
-// copyOf returns a request to send once more, with other headers.
+// copyOf returns a copy of a request with other headers.
 func copyOf(t *testing.T, r *http.Request, headers ...string) *http.Request {
 	t.Helper()
 	body, err := io.ReadAll(r.Body)
@@ -239,16 +239,16 @@ func copyOf(t *testing.T, r *http.Request, headers ...string) *http.Request {
 	return again
 }
 
-// message is one request, and which delivery it is: two with the same name are
-// copies of one. An empty name: nothing identifies it, so that it counts as a
-// delivery of its own.
+// message is a request and the name of its delivery. Messages with the same name
+// are copies. A message with an empty name cannot be identified and counts as a
+// separate delivery.
 type message struct {
 	what, delivery string
 	request        func(t *testing.T) *http.Request
 }
 
-// messages are the copies and the new deliveries that a sender, or an attacker
-// who saw a delivery, can make of a sample.
+// messages returns the copies and new deliveries that a provider, or an attacker
+// with a captured delivery, can send for a sample.
 func (s sample) messages() []message {
 	send := func(r *http.Request, headers ...string) func(*testing.T) *http.Request {
 		return func(t *testing.T) *http.Request { return copyOf(t, r, headers...) }
@@ -275,11 +275,11 @@ func (s sample) messages() []message {
 	return all
 }
 
-// delivery names the delivery by the row of the preset.
+// delivery returns the name of the delivery, according to the row of the preset.
 func (s sample) delivery(id, content string) string {
 	switch {
 	case s.signed || s.bodyID:
-		return "content " + content // with content, the ID is another
+		return "content " + content // the ID differs for the same content
 	case !s.repeats:
 		return "content " + content
 	case id != "":
@@ -312,8 +312,8 @@ func (a *table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func newTable() *table { return &table{rows: make(map[string]int)} }
 
-// TestEveryGenuineDeliveryIsOneRow: of every preset, what is a new delivery by its
-// row is forwarded, and nothing else is.
+// For every preset, exactly the requests that are new deliveries by its row are
+// forwarded.
 func TestEveryGenuineDeliveryIsOneRow(t *testing.T) {
 	for _, s := range samples(t) {
 		t.Run(s.name, func(t *testing.T) {
@@ -341,12 +341,13 @@ func TestEveryGenuineDeliveryIsOneRow(t *testing.T) {
 	}
 }
 
-// listsID reports whether the app is told that the ID is unsigned.
+// listsID reports whether Webhook-Verified-Unsigned lists the ID.
 func listsID(header http.Header) bool {
 	return slices.Contains(strings.Split(header.Get("Webhook-Verified-Unsigned"), ", "), "id")
 }
 
-// TestEveryGenuineDeliveryIsOneRowAtOnce sends everything three times at once.
+// TestEveryGenuineDeliveryIsOneRowAtOnce sends each request three times
+// concurrently.
 func TestEveryGenuineDeliveryIsOneRowAtOnce(t *testing.T) {
 	const copies = 3
 	for _, s := range samples(t) {
@@ -368,20 +369,19 @@ func TestEveryGenuineDeliveryIsOneRowAtOnce(t *testing.T) {
 			}
 			sending.Wait()
 			if len(app.rows) != len(deliveries) || app.bare != bare {
-				t.Errorf("%d rows and %d without a key, want %d and %d", len(app.rows), app.bare, len(deliveries), bare)
+				t.Errorf("%d rows and %d calls without a key, want %d and %d", len(app.rows), app.bare, len(deliveries), bare)
 			}
 			for key, calls := range app.rows {
 				if calls != 1 {
-					t.Errorf("the app saw %s %d times", key, calls)
+					t.Errorf("the app received %s %d times", key, calls)
 				}
 			}
 		})
 	}
 }
 
-// TestTheKeyIsTheSameOnEveryRetryOfEveryPreset: the app fails, and the provider
-// tries again.
-func TestTheKeyIsTheSameOnEveryRetryOfEveryPreset(t *testing.T) {
+// The app fails, and the provider retries.
+func TestVerifiedKeyIsStableForEveryPreset(t *testing.T) {
 	for _, s := range samples(t) {
 		trial, app := s.open(t), newTable()
 		app.fails = true
@@ -397,7 +397,7 @@ func TestTheKeyIsTheSameOnEveryRetryOfEveryPreset(t *testing.T) {
 	}
 }
 
-func TestOnlyProvidersCanSignASecondDeliveryOfTheseAlone(t *testing.T) {
+func TestListOfPresetsWithoutASecondDeliveryIsCorrect(t *testing.T) {
 	var got []string
 	for _, s := range samples(t) {
 		if s.other == nil {
@@ -405,6 +405,6 @@ func TestOnlyProvidersCanSignASecondDeliveryOfTheseAlone(t *testing.T) {
 		}
 	}
 	if !slices.Equal(got, alone) {
-		t.Errorf("without a second delivery: %q, the list says %q", got, alone)
+		t.Errorf("without a second delivery: %q, in the list: %q", got, alone)
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/queue"
 )
 
-// queueSite is a Caddy with a queue whose app responds 404, which makes
-// deliveries dead.
+// queueSite is a Caddy with a queue whose app responds with 404, so that
+// deliveries are dead.
 type queueSite struct {
 	t           *testing.T
 	admin, site string
@@ -66,14 +66,14 @@ func (s *queueSite) send(id, body string) {
 	}
 }
 
-// prints runs `queue` with arguments and returns what it prints.
+// prints runs `queue` with arguments and returns its output.
 func (s *queueSite) prints(args ...string) (string, error) {
 	s.t.Helper()
 	out, _, err := run(s.t, queueCommand(), "", append(args, "--address", s.admin)...)
 	return out, err
 }
 
-// must runs `queue` with arguments, and wants its output to have some text.
+// must runs `queue` with arguments, and checks that its output contains want.
 func (s *queueSite) must(want string, args ...string) string {
 	s.t.Helper()
 	out, err := s.prints(args...)
@@ -101,7 +101,7 @@ func (s *queueSite) eventually(waiting, dead, tombstones int64) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("the queue is %s", out)
 		}
-		time.Sleep(2 * time.Millisecond) // the queue announces nothing
+		time.Sleep(2 * time.Millisecond) // the queue has no notifications
 	}
 }
 
@@ -152,7 +152,7 @@ func TestQueueListsShowsAndChangesDeliveries(t *testing.T) {
 	s.must("delivered", "show", "orders", key)
 }
 
-func TestQueueExplainsMistakes(t *testing.T) {
+func TestQueueErrorsSayWhatToWrite(t *testing.T) {
 	s := startQueueSite(t)
 	for want, args := range map[string][]string{
 		"there is no queue \"x\"; available: orders":  {"list", "x"},

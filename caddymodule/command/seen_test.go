@@ -28,7 +28,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func TestSeenAndForgetAskTheCaddyThatRuns(t *testing.T) {
+func TestSeenAndForgetQueryTheRunningCaddy(t *testing.T) {
 	t.Setenv("WEBHOOK_SECRET", "It's a Secret to Everybody")
 	admin, site := freeAddress(t), freeAddress(t)
 	config := fmt.Sprintf(`{"admin":{"listen":%q,"config":{"persist":false}},"logging":{"logs":{"default":{"level":"PANIC"}}},"apps":{
@@ -87,6 +87,6 @@ func TestSeenAndForgetAskTheCaddyThatRuns(t *testing.T) {
 	answers("200 ")
 	says("", "available: code, github", "seen", "gitlab", "id 1&2")
 	if _, _, err := run(t, seenCommand(), "", "github", "1", "--address", freeAddress(t)); err == nil || !strings.Contains(err.Error(), "querying the running Caddy instance") {
-		t.Errorf("no instance listens: %v", err)
+		t.Errorf("no running instance: %v", err)
 	}
 }

@@ -13,8 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// startSite runs a Caddy with an endpoint of GitHub, and a route that answers
-// everything else.
+// startSite runs a Caddy with a GitHub endpoint, and a route for all other paths.
 func startSite(t *testing.T) (admin, site string) {
 	t.Helper()
 	t.Setenv("WEBHOOK_SECRET", sendSecret)
@@ -98,7 +97,7 @@ func TestSendPrintsJSON(t *testing.T) {
 	}
 }
 
-// TestSendReadsTheOutcomeOfTheResponse: where Caddy cannot be asked.
+// The admin API of Caddy is not reachable.
 func TestSendReadsTheOutcomeOfTheResponse(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -112,14 +111,14 @@ func TestSendReadsTheOutcomeOfTheResponse(t *testing.T) {
 	}
 }
 
-func TestTheDefaultURLIsOneOfTheExamples(t *testing.T) {
+func TestDefaultURLIsAnExampleURL(t *testing.T) {
 	out, _, err := run(t, signCommand(), "", "github", "--secret", sendSecret)
 	if err != nil || !strings.HasPrefix(out, "POST /webhooks/github HTTP/1.1\r\nHost: localhost:8080\r\n") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
 
-// TestProgressIsABarOnATerminal: and nothing elsewhere.
+// If the output is not a terminal, nothing is printed.
 func TestProgressIsABarOnATerminal(t *testing.T) {
 	var out strings.Builder
 	now := time.Unix(0, 0)
@@ -139,7 +138,7 @@ func TestProgressIsABarOnATerminal(t *testing.T) {
 	}
 	out.Reset()
 	for range 20 {
-		p.step() // at the same moment
+		p.step() // at the same time
 	}
 	if out.Len() > 0 {
 		t.Errorf("too often: %q", out.String())

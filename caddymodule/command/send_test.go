@@ -44,7 +44,7 @@ func serve(t *testing.T, providerName string) *endpoint {
 	return e
 }
 
-// run runs a subcommand and returns what it prints.
+// run runs a subcommand and returns its output.
 func run(t *testing.T, cmd *cobra.Command, stdin string, args ...string) (out, errOut string, err error) {
 	t.Helper()
 	var o, e bytes.Buffer
@@ -57,7 +57,7 @@ func run(t *testing.T, cmd *cobra.Command, stdin string, args ...string) (out, e
 	return o.String(), e.String(), err
 }
 
-func TestSendSendsWhatWasAskedFor(t *testing.T) {
+func TestSendFlags(t *testing.T) {
 	for _, test := range []struct {
 		name, provider string
 		args           []string
@@ -71,7 +71,7 @@ func TestSendSendsWhatWasAskedFor(t *testing.T) {
 		{"twice, with a signed ID", "stripe", []string{"--replay"}, map[caddymodule.Outcome]int{caddymodule.Verified: 1, caddymodule.Duplicate: 1}, false},
 		{"twice, with another unsigned ID", "github", []string{"--replay"}, map[caddymodule.Outcome]int{caddymodule.Verified: 1, caddymodule.Replayed: 1}, false},
 		{"with another secret", "github", []string{"--secret", "another"}, map[caddymodule.Outcome]int{caddymodule.InvalidSignature: 1}, true},
-		{"stale where nothing can be", "github", []string{"--stale"}, map[caddymodule.Outcome]int{}, true},
+		{"stale without a timestamp", "github", []string{"--stale"}, map[caddymodule.Outcome]int{}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := serve(t, test.provider)
@@ -95,7 +95,7 @@ func TestSendSendsWhatWasAskedFor(t *testing.T) {
 	}
 }
 
-func TestOnlyLocalAddressesAreSentTo(t *testing.T) {
+func TestSendAllowsOnlyLocalAddresses(t *testing.T) {
 	for address, local := range map[string]bool{
 		"127.0.0.1:80": true, "[::1]:80": true, "192.168.1.2:80": true, "10.0.0.1:80": true,
 		"93.184.216.34:443": false, "[2606:2800:220:1::1]:443": false, "0.0.0.0:80": false, "169.254.169.254:80": false,
@@ -134,25 +134,25 @@ func TestSignPrintsARequestThatIsAccepted(t *testing.T) {
 	}
 }
 
-func TestAMadeUpKeyIsPrintedApartFromTheRequest(t *testing.T) {
+func TestGeneratedKeyIsPrintedToStandardError(t *testing.T) {
 	out, errOut, err := run(t, signCommand(), "", "standard-webhooks")
 	if err != nil || !strings.Contains(errOut, "whsec_") || strings.Contains(out, "whsec_") {
 		t.Errorf("%v\n%s\n%s", err, errOut, out)
 	}
 }
 
-func TestSignRefusesWhatItDoesNotUnderstand(t *testing.T) {
+func TestSignRejectsInvalidArguments(t *testing.T) {
 	t.Setenv("EMPTY_SECRET", "")
 	for name, args := range map[string][]string{
-		"another format":       {"github", "--as", "wget"},
-		"two mutations":        {"stripe", "--tamper", "--stale"},
-		"an unset variable":    {"github", "--secret", "env:NO_SUCH_VARIABLE_IS_SET"},
-		"an empty variable":    {"github", "--secret", "env:EMPTY_SECRET"},
-		"a file that is not":   {"github", "--secret", "@no such file"},
-		"a body that is not":   {"github", "--body", "@no such file"},
-		"no provider":          {},
-		"a secret of no kind":  {"standard-webhooks", "--secret", "whpk_AAAA"},
-		"a key for the secret": {"standard-webhooks", "--secret", "not base64 !"},
+		"another format":         {"github", "--as", "wget"},
+		"two mutations":          {"stripe", "--tamper", "--stale"},
+		"an unset variable":      {"github", "--secret", "env:NO_SUCH_VARIABLE_IS_SET"},
+		"an empty variable":      {"github", "--secret", "env:EMPTY_SECRET"},
+		"a missing file":         {"github", "--secret", "@no such file"},
+		"a missing body file":    {"github", "--body", "@no such file"},
+		"no provider":            {},
+		"an unrecognized secret": {"standard-webhooks", "--secret", "whpk_AAAA"},
+		"an invalid key":         {"standard-webhooks", "--secret", "not base64 !"},
 	} {
 		if out, _, err := run(t, signCommand(), "", args...); err == nil {
 			t.Errorf("%s: printed %s", name, out)

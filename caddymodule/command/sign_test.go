@@ -13,7 +13,7 @@ func TestSignPrintsHowToConfigureTheReceiver(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		args []string
-		want []string // on standard error; empty: nothing
+		want []string // on standard error; nothing if empty
 	}{
 		{"a secret", []string{"github"}, []string{"generated for this delivery; configure the receiver with the secret:\n"}},
 		{"a public key", []string{"telnyx"}, []string{"generated for this delivery; configure the receiver with the public key:\n"}},
@@ -46,7 +46,7 @@ func TestSignPrintsHowToConfigureTheReceiver(t *testing.T) {
 	}
 }
 
-func TestSignNamesTheKeyWhereTheProviderDoes(t *testing.T) {
+func TestSignSendsTheKeyIDIfTheProviderDoes(t *testing.T) {
 	for name, header := range map[string]string{"pusher": "X-Pusher-Key: key-1", "worldline": "X-Gcs-Keyid: key-1", "ably": "X-Ably-Key: key-1"} {
 		out, _, err := run(t, signCommand(), "", name, "--secret", "one", "--label", "key-1")
 		if err != nil || !strings.Contains(out, header) {
@@ -55,7 +55,7 @@ func TestSignNamesTheKeyWhereTheProviderDoes(t *testing.T) {
 	}
 }
 
-func TestAGeneratedKeyCanBeSavedOnce(t *testing.T) {
+func TestGeneratedKeyCanBeSavedOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key.pem")
 	if _, _, err := run(t, signCommand(), "", "plaid", "--save-key", path); err != nil {
 		t.Fatal(err)

@@ -11,11 +11,11 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// hostile are texts that change what a terminal shows.
+// hostile lists texts that change the display of a terminal.
 const hostile = "\x1b]0;title\x07\x1b[2J\u009b31m\u202eevil\u2066\x7f\b"
 
-// mustBeHarmless wants a text without control characters and marks that change
-// the direction of writing.
+// mustBeHarmless checks that a text contains no control characters and no marks
+// that change the direction of text.
 func mustBeHarmless(t *testing.T, what, text string) {
 	t.Helper()
 	for _, r := range text {
@@ -26,7 +26,7 @@ func mustBeHarmless(t *testing.T, what, text string) {
 	}
 }
 
-// records are those of an attacker, as explain takes them.
+// records returns an attacker's records, as input of explain.
 func records() map[string]string {
 	request := func(uri, header, body string) string {
 		return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x%s\r\n%s\r\n\r\n%s", uri, hostile, header, body)
@@ -72,7 +72,7 @@ func TestOtherCommandsPrintNoControlCharacters(t *testing.T) {
 	mustBeHarmless(t, "test", out+errOut+err.Error())
 	_, _, err = run(t, providersCommand(), "", hostile)
 	if err == nil {
-		t.Fatal("providers: there is such a provider")
+		t.Fatal("providers: the provider exists")
 	}
 	mustBeHarmless(t, "providers", err.Error())
 }

@@ -16,17 +16,17 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// The tests in this file are attacks by somebody who has seen a genuine
-// delivery and does not have the secret. They are made from the vectors of
-// every preset, so that a new preset is attacked too.
+// The tests in this file are attacks by a sender who has a captured delivery but
+// not the secret. They are generated from the vectors of all presets, so that a
+// new preset is attacked too.
 
-// attack is a request made from a genuine one.
+// attack is a request derived from a genuine one.
 type attack struct {
 	what    string
 	request conformance.Request
 }
 
-// open sets up the endpoint of a vector.
+// open opens the endpoint of a vector.
 func open(t *testing.T, v conformance.Vector) *dryrun.Endpoint {
 	t.Helper()
 	trial, err := v.Open()
@@ -41,7 +41,7 @@ func send(t *testing.T, trial *dryrun.Endpoint, q conformance.Request) dryrun.Re
 	t.Helper()
 	r, err := q.HTTP()
 	if err != nil {
-		return dryrun.Result{} // no client can send it
+		return dryrun.Result{} // not a valid HTTP request
 	}
 	return trial.Send(r)
 }
@@ -77,11 +77,11 @@ func listsBody(tried dryrun.Result) bool {
 
 const forged = `{"forged":"EVIL"}`
 
-// bodyAttacks put something else into the body, or beside it.
+// bodyAttacks returns requests with a changed body, query or content type.
 func bodyAttacks(q conformance.Request) []attack {
 	attacks := []attack{
 		{"another body", withBody(q, forged)},
-		{"a form for a body", withHeader(withBody(q, "payload="+url.QueryEscape(forged)), "Content-Type", "application/x-www-form-urlencoded")},
+		{"a form instead of the body", withHeader(withBody(q, "payload="+url.QueryEscape(forged)), "Content-Type", "application/x-www-form-urlencoded")},
 	}
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodDelete, http.MethodPut} {
 		get := withBody(q, forged)
@@ -99,7 +99,7 @@ func bodyAttacks(q conformance.Request) []attack {
 	}
 	attacks = append(attacks, formAttacks(q)...)
 	attacks = append(attacks, jsonAttacks(q)...)
-	// Every form hook as a query hook, and every JSON hook as a form hook.
+	// Send each form as a query, and each JSON document as a form.
 	if form, err := url.ParseQuery(string(q.Body)); err == nil {
 		for name, values := range form {
 			moved := withBody(q, forged)
@@ -110,12 +110,12 @@ func bodyAttacks(q conformance.Request) []attack {
 	}
 	for name := range map[string]bool{"payload": true, "%20payload": true, "data": true} {
 		hook := withBody(q, name+"="+url.QueryEscape(string(q.Body))+"&"+name+"x="+url.QueryEscape(forged))
-		attacks = append(attacks, attack{"the body as form field " + name + ", another beside it", withHeader(hook, "Content-Type", "application/x-www-form-urlencoded")})
+		attacks = append(attacks, attack{"the body as form field " + name + ", with another field", withHeader(hook, "Content-Type", "application/x-www-form-urlencoded")})
 	}
 	return attacks
 }
 
-// formAttacks add fields that some parser takes for those that are signed.
+// formAttacks adds fields that some parsers read instead of the signed ones.
 func formAttacks(q conformance.Request) []attack {
 	body := string(q.Body)
 	if strings.ContainsAny(body[:1], `{["<`) || !strings.Contains(body, "=") {
@@ -137,7 +137,7 @@ func formAttacks(q conformance.Request) []attack {
 	return attacks
 }
 
-// jsonAttacks add members to the document, and to every object in it.
+// jsonAttacks adds members to the document and to each object in it.
 func jsonAttacks(q conformance.Request) []attack {
 	body := string(q.Body)
 	var attacks []attack
@@ -186,7 +186,7 @@ func memberNames(value any, names map[string]bool) {
 	}
 }
 
-// itemAttacks repeat, reverse, add and remove the items of a list.
+// itemAttacks repeats, reverses, adds and removes the items of a list.
 func itemAttacks(q conformance.Request, document any) []attack {
 	var attacks []attack
 	add := func(what string, document any) {
@@ -229,24 +229,24 @@ func joinQuery(address, query string) string {
 	return address + "?" + query
 }
 
-// TestInvariant13VerifiedCoversAllBytesThatTheAppCanRead changes the body of
-// every genuine delivery in every way: the request is refused, or the app is
-// told that the body is not signed.
-func TestInvariant13VerifiedCoversAllBytesThatTheAppCanRead(t *testing.T) {
+// TestInvariant13VerifiedCoversAllBytesOfTheBody changes the body of each
+// genuine delivery in many ways. The request must be refused, or
+// Webhook-Verified-Unsigned must list the body.
+func TestInvariant13VerifiedCoversAllBytesOfTheBody(t *testing.T) {
 	t.Parallel()
 	total := 0
 	for _, p := range provider.Presets() {
 		for _, v := range accepted(t, p.Name) {
 			for _, a := range bodyAttacks(v.Request) {
 				total++
-				trial, err := v.Open() // a store of its own: nothing is a copy
+				trial, err := v.Open() // a separate store, so that no request is a copy
 				if err != nil {
 					t.Fatal(err)
 				}
 				tried := send(t, trial, a.request)
 				trial.Close()
 				if tried.Reached && !listsBody(tried) && !sameContent(tried.ReachedBody, v.Request.Body) {
-					t.Errorf("%s %s: %s reaches the app as verified: %.80q", p.Name, v.Name, a.what, tried.ReachedBody)
+					t.Errorf("%s %s: %s is forwarded as verified: %.80q", p.Name, v.Name, a.what, tried.ReachedBody)
 				}
 				if strings.HasSuffix(tried.ReachedHeader.Get("Webhook-Verified-Id"), "EVIL") && !slices.Contains(strings.Split(tried.ReachedHeader.Get("Webhook-Verified-Unsigned"), ", "), "id") {
 					t.Errorf("%s %s: %s: the attacker chose a signed ID", p.Name, v.Name, a.what)
@@ -260,8 +260,8 @@ func TestInvariant13VerifiedCoversAllBytesThatTheAppCanRead(t *testing.T) {
 	}
 }
 
-// sameContent: white space around a document says nothing, nor does the form in
-// which a hook sends its only field.
+// sameContent reports whether two bodies have the same content: they may differ in
+// white space around the document, and in the form encoding of the only field.
 func sameContent(got, want []byte) bool {
 	if bytes.Equal(bytes.TrimSpace(got), bytes.TrimSpace(want)) {
 		return true
@@ -270,7 +270,7 @@ func sameContent(got, want []byte) bool {
 	return err == nil && len(form) == 1 && form.Get("payload") == string(want)
 }
 
-// signatureAttacks take apart the lists of signatures: remove, repeat, reorder.
+// signatureAttacks removes, repeats and reorders the signatures of a list.
 func signatureAttacks(v conformance.Vector, headers []string) []attack {
 	var attacks []attack
 	add := func(what, name string, values ...string) {
@@ -309,9 +309,9 @@ func signatureAttacks(v conformance.Vector, headers []string) []attack {
 	return attacks
 }
 
-// TestACopyWithItsSignaturesTakenApartIsACopy: after a delivery was handled, no
-// other arrangement of its signatures is a new delivery.
-func TestACopyWithItsSignaturesTakenApartIsACopy(t *testing.T) {
+// After a delivery was handled, copies with other subsets or orders of its
+// signatures must not be accepted as new deliveries.
+func TestCopyWithRearrangedSignaturesIsNotNew(t *testing.T) {
 	t.Parallel()
 	tested := 0
 	for _, p := range provider.Presets() {
@@ -319,12 +319,12 @@ func TestACopyWithItsSignaturesTakenApartIsACopy(t *testing.T) {
 		for _, v := range accepted(t, p.Name) {
 			trial := open(t, v)
 			if !send(t, trial, v.Request).Reached || send(t, trial, v.Request).Reached {
-				continue // deliveries of this kind cannot be told apart
+				continue // deliveries of this kind cannot be distinguished
 			}
 			for _, a := range signatureAttacks(v, headers) {
 				tested++
 				if tried := send(t, trial, a.request); tried.Reached {
-					t.Errorf("%s %s: with %s it is new", p.Name, v.Name, a.what)
+					t.Errorf("%s %s: with %s it is accepted as new", p.Name, v.Name, a.what)
 				}
 			}
 		}
@@ -334,9 +334,9 @@ func TestACopyWithItsSignaturesTakenApartIsACopy(t *testing.T) {
 	}
 }
 
-// TestOneContentGivesOneIdentityWheneverItIsRead: an ID or digest that is made
-// up on each reading would make every copy a new delivery.
-func TestOneContentGivesOneIdentityWheneverItIsRead(t *testing.T) {
+// The ID and digest of a request must not vary: otherwise each copy would be a new
+// delivery.
+func TestIdentityOfADeliveryIsStable(t *testing.T) {
 	t.Parallel()
 	for _, p := range provider.Presets() {
 		for _, v := range accepted(t, p.Name) {
@@ -352,9 +352,9 @@ func TestOneContentGivesOneIdentityWheneverItIsRead(t *testing.T) {
 	}
 }
 
-// TestAListWithItsItemsRearrangedIsNoNewDelivery: where items are signed one by
-// one, any list of handled ones would be.
-func TestAListWithItsItemsRearrangedIsNoNewDelivery(t *testing.T) {
+// If items are signed one by one, an attacker can build a list of handled items. It
+// must not be accepted as a new delivery.
+func TestListWithRearrangedItemsIsNotNew(t *testing.T) {
 	t.Parallel()
 	for _, p := range provider.Presets() {
 		for _, v := range accepted(t, p.Name) {
@@ -365,27 +365,26 @@ func TestAListWithItsItemsRearrangedIsNoNewDelivery(t *testing.T) {
 			trial := open(t, v)
 			first := send(t, trial, v.Request)
 			if !first.Reached || listsBody(first) && p.Name != "adyen" {
-				continue // any other body is possible, and the docs say so
+				continue // any body is possible, as documented
 			}
 			if first.ReachedHeader.Get("Webhook-Verified-Key") == "" {
-				continue // nothing tells it from a copy, and the docs say so
+				continue // copies cannot be detected, as documented
 			}
 			for _, a := range itemAttacks(v.Request, document) {
 				if tried := send(t, trial, a.request); tried.Reached {
-					t.Errorf("%s %s: with %s it is new", p.Name, v.Name, a.what)
+					t.Errorf("%s %s: with %s it is accepted as new", p.Name, v.Name, a.what)
 				}
 			}
 		}
 	}
 }
 
-// TestWhatIsForgeableIsDocumented: a preset whose body is not signed says what
-// can be forged.
-func TestWhatIsForgeableIsDocumented(t *testing.T) {
+// The docs of a preset whose body is not signed must state what can be forged.
+func TestForgeablePartsAreDocumented(t *testing.T) {
 	t.Parallel()
 	for _, p := range provider.Presets() {
 		if p.Name == "rfc9421" {
-			continue // the operator chose not to have content-digest, whose option says so
+			continue // documented at the option that turns content-digest off
 		}
 		weak := p.Weakness
 		for _, variant := range p.Variants {
@@ -393,7 +392,7 @@ func TestWhatIsForgeableIsDocumented(t *testing.T) {
 		}
 		for _, v := range accepted(t, p.Name) {
 			if tried := send(t, open(t, v), v.Request); listsBody(tried) && weak == "" {
-				t.Errorf("%s: the body is not signed, and the docs do not say what can be forged", p.Name)
+				t.Errorf("%s: the body is not signed, but the docs do not state what can be forged", p.Name)
 				break
 			}
 		}

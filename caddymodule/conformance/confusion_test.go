@@ -13,9 +13,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// alike are the providers that sign in the very same way under the same header
-// names, so that a delivery of one, under the same secret, is one of the other.
-// Only the secret distinguishes them.
+// alike lists providers with the same signature scheme and the same header names.
+// With the same secret, a delivery of one is also valid for the other: only the
+// secret distinguishes them.
 var alike = [][]string{
 	{
 		"anthropic", "beehiiv", "bigcommerce", "brex", "clerk", "creem", "dodo-payments", "formbricks", "gitlab", "guesty", "incident-io", "increase", "lithic", "loops",
@@ -24,17 +24,17 @@ var alike = [][]string{
 	{"bitbucket", "jira", "snyk", "websub"},                                // X-Hub-Signature: sha256=
 	{"github", "meta"},                                                     // X-Hub-Signature-256
 	{"clickup", "lemonsqueezy", "modern-treasury"},                         // X-Signature, SHA-256
-	{"intercom", "websub"},                                                 // X-Hub-Signature: sha1=, where WebSub is told to allow it
-	{"auth0", "cloudevents", "harbor", "okta", "ory", "vapi"},              // a token in Authorization, or in a header of choice
+	{"intercom", "websub"},                                                 // X-Hub-Signature: sha1=, if allowed for WebSub
+	{"auth0", "cloudevents", "harbor", "okta", "ory", "vapi"},              // a token in Authorization, or in a configured header
 	{"azure-devops", "brevo", "chargebee", "ory", "pipedrive", "postmark"}, // HTTP Basic
-	{"google-play-rtdn", "google-pubsub"},                                  // the former is sent by the latter
+	{"google-play-rtdn", "google-pubsub"},                                  // RTDN is sent through Pub/Sub
 }
 
 func areAlike(a, b string) bool {
 	return slices.ContainsFunc(alike, func(group []string) bool { return slices.Contains(group, a) && slices.Contains(group, b) })
 }
 
-// accepted returns the vectors of a provider that are deliveries.
+// accepted returns the vectors of a provider that are accepted deliveries.
 func accepted(t *testing.T, name string) []conformance.Vector {
 	t.Helper()
 	vectors, err := conformance.ReadFile(filepath.Join("../../catalogue/testdata/vectors", name+".json"))
@@ -60,16 +60,16 @@ func changed(t *testing.T, v conformance.Vector, change func(p map[string]any)) 
 	return v
 }
 
-// reaches tells whether a request reaches the app. An endpoint that cannot be
-// set up, say because the secret is no key of this provider, accepts nothing.
+// reaches reports whether a request reaches the app. An endpoint with an invalid
+// config, for example a secret in another format, accepts nothing.
 func reaches(v conformance.Vector) bool {
 	v.Expect = "accept"
 	result, err := conformance.Run(v)
 	return err == nil && result.Accepted
 }
 
-// signatureHeaders are the headers in which a preset's signature may stand; the
-// code of some reads one by itself.
+// signatureHeaders returns the headers that can contain a preset's signature,
+// including those that only the preset's code reads.
 func signatureHeaders(p provider.Preset) []string {
 	headers := map[string][]string{
 		"atlassian-connect": {"Authorization"}, "google-play-rtdn": {"Authorization"}, "google-pubsub": {"Authorization"}, "monday": {"Authorization"},
@@ -101,8 +101,8 @@ func signatureHeaders(p provider.Preset) []string {
 	return slices.Compact(headers)
 }
 
-// TestNoPresetAcceptsAnothersSignature runs every provider's deliveries against
-// every other provider that reads the same header, under the same secret.
+// TestNoPresetAcceptsAnothersSignature sends each provider's deliveries to every
+// other provider that reads the same header, with the same secret.
 func TestNoPresetAcceptsAnothersSignature(t *testing.T) {
 	t.Parallel()
 	presets := provider.Presets()
@@ -133,8 +133,8 @@ func shareHeader(a, b []string) bool {
 	return slices.ContainsFunc(a, func(name string) bool { return slices.Contains(b, name) })
 }
 
-// TestNoPresetAcceptsAMissingHeader leaves out the signature, empties it, and
-// sends it twice.
+// TestNoPresetAcceptsAMissingHeader removes the signature, empties it, and repeats
+// it.
 func TestNoPresetAcceptsAMissingHeader(t *testing.T) {
 	t.Parallel()
 	for _, p := range provider.Presets() {
@@ -147,7 +147,7 @@ func TestNoPresetAcceptsAMissingHeader(t *testing.T) {
 				rest := maps.Clone(v.Request.Headers)
 				delete(rest, name)
 				if shareHeader(headers, lowerNames(rest)) {
-					continue // a further header holds a signature, too
+					continue // another header contains a signature too
 				}
 				for what, changed := range map[string][]string{"missing": nil, "empty": {""}, "blank": {" "}, "zeros": {strings.Repeat("0", 64)}} {
 					mutated := v
@@ -172,8 +172,8 @@ func lowerNames(headers map[string][]string) []string {
 	return names
 }
 
-// bodyUncovered are the providers whose signature does not cover the body, or
-// whose deliveries may have none: what the vectors show, not an accident.
+// bodyUncovered lists the providers whose signature does not cover the body, or
+// whose deliveries can have an empty one.
 var bodyUncovered = map[string]bool{
 	"atlassian-connect": true, "atlassian-connect-install": true, "auth0": true, "azure-devops": true, "brevo": true, "chargebee": true, "cloudflare-notifications": true,
 	"gitlab": true, "google-drive": true, "google-play-rtdn": true, "google-pubsub": true, "monday": true, "okta": true, "plivo": true, "postmark": true,
@@ -196,8 +196,8 @@ func TestNoPresetAcceptsAnEmptyBodyByAccident(t *testing.T) {
 	}
 }
 
-// TestNoEndpointIsSetUpWithAnEmptySecret: with an empty key everybody can sign.
-func TestNoEndpointIsSetUpWithAnEmptySecret(t *testing.T) {
+// With an empty key, anyone could sign.
+func TestEmptySecretsAreRejectedForEveryPreset(t *testing.T) {
 	t.Parallel()
 	for _, p := range provider.Presets() {
 		vectors := accepted(t, p.Name)

@@ -21,7 +21,7 @@ import (
 
 var formatsNow = time.Unix(1760000000, 0)
 
-// openHandler provisions a handler from its JSON, at a time.
+// openHandler provisions a handler from its JSON, with now as its clock.
 func openHandler(t *testing.T, config string, now *time.Time) *dryrun.Endpoint {
 	t.Helper()
 	endpoint, err := dryrun.Open(nolog.Context(t.Context()), json.RawMessage(config), func() time.Time { return *now })
@@ -38,9 +38,9 @@ func hexMAC(key, text string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// TestInvariant13AMailWithAttachmentsIsForwardedAsUnsigned: of a mail of Mailgun
-// only time and token are signed. The app gets every byte of it, and is told.
-func TestInvariant13AMailWithAttachmentsIsForwardedAsUnsigned(t *testing.T) {
+// Mailgun signs only the time and the token of an email. The app gets the whole
+// body, with Webhook-Verified-Unsigned.
+func TestInvariant13EmailWithAttachmentsIsForwardedAsUnsigned(t *testing.T) {
 	now := formatsNow
 	endpoint := openHandler(t, `{"provider":{"name":"mailgun","secrets":[{"secret":"key"}]}}`, &now)
 	block := [][2]string{{"timestamp", "1760000000"}, {"token", "t1"}, {"signature", hexMAC("key", "1760000000t1")}, {"subject", "s"}}
@@ -69,10 +69,10 @@ func TestInvariant13AMailWithAttachmentsIsForwardedAsUnsigned(t *testing.T) {
 	r, sent := mail(strings.Repeat("attached\r\n", 400_000))
 	got := endpoint.Send(r)
 	if got.Outcome != "verified" || !bytes.Equal(got.ReachedBody, sent) || got.ReachedHeader.Get("Webhook-Verified-Id") != "t1" {
-		t.Fatalf("a mail with an attachment: %s, %s", got.Outcome, got.Reason)
+		t.Fatalf("an email with an attachment: %s, %s", got.Outcome, got.Reason)
 	}
 	if unsigned := got.ReachedHeader.Get("Webhook-Verified-Unsigned"); !strings.Contains(unsigned, "body") {
-		t.Errorf("the app is told that these are not signed: %q", unsigned)
+		t.Errorf("Webhook-Verified-Unsigned is %q", unsigned)
 	}
 	now = now.Add(8 * time.Hour)
 	r, _ = mail("another attachment")
@@ -90,8 +90,8 @@ func TestInvariant13AMailWithAttachmentsIsForwardedAsUnsigned(t *testing.T) {
 	}
 }
 
-// TestEventsOfSlackAreFilteredByTheTypeInTheForm: not all dropped.
-func TestEventsOfSlackAreFilteredByTheTypeInTheForm(t *testing.T) {
+// The filter must not drop all events.
+func TestSlackEventsAreFilteredByTheTypeInTheForm(t *testing.T) {
 	now := formatsNow
 	endpoint := openHandler(t, `{"provider":{"name":"slack","secrets":[{"secret":"key"}]},"events":["block_actions","/weather"]}`, &now)
 	for body, want := range map[string]string{
@@ -109,8 +109,8 @@ func TestEventsOfSlackAreFilteredByTheTypeInTheForm(t *testing.T) {
 	}
 }
 
-// TestAWebSocketReachesNoApp: and the operator learns why.
-func TestAWebSocketReachesNoApp(t *testing.T) {
+// The reason must name WebSocket.
+func TestWebSocketRequestsAreRefused(t *testing.T) {
 	now := formatsNow
 	for _, provider := range []string{
 		`{"name":"twilio","secrets":[{"secret":"key"}]}`,

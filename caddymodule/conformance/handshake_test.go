@@ -17,17 +17,17 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// setUpRequest is a request that a provider sends when a webhook is created, changed
-// or checked, as its documentation shows it.
+// setUpRequest is a request that a provider sends when a webhook is created,
+// changed or checked, according to its documentation.
 type setUpRequest struct {
 	provider, what string
 	request        conformance.Request
-	// options are the provider's, beside those of its first vector. first: the
-	// provider hands over its secret later, so that the endpoint has none yet.
+	// options are added to those of the provider's first vector. first is set if
+	// the provider creates the secret later, so that the endpoint has none yet.
 	options map[string]any
 	first   bool
 	answer  conformance.Answer
-	// option is what the reason names while options are not set. Empty: the
+	// option is the name in the reason if options are not set. If it is empty, the
 	// request is answered in any case.
 	option string
 }
@@ -159,7 +159,7 @@ var setUpRequests = []setUpRequest{
 	},
 }
 
-// setUpVector returns a vector of a request at an endpoint with its options.
+// setUpVector returns a vector of the request, for an endpoint with its options.
 func (s *setUpRequest) vector(t *testing.T) conformance.Vector {
 	t.Helper()
 	vectors, err := conformance.ReadFile(filepath.Join("../../catalogue/testdata/vectors", s.provider+".json"))
@@ -186,7 +186,7 @@ func TestEveryPresetAnswersTheSetUpRequestsOfItsProvider(t *testing.T) {
 	t.Parallel()
 	for _, s := range setUpRequests {
 		v := s.vector(t)
-		if v.Answer.Body == "*" { // what the answer is made of is tested with the preset
+		if v.Answer.Body == "*" { // the response is tested with the preset
 			v.Answer.Body = string(openWith(t, v, nil).Send(build(t, v)).Body)
 		}
 		got := openWith(t, v, nil).Send(build(t, v))
@@ -198,14 +198,14 @@ func TestEveryPresetAnswersTheSetUpRequestsOfItsProvider(t *testing.T) {
 			t.Errorf("%s, %s: %s, %v", s.provider, s.what, result.Wrong, err)
 		}
 		if got.Header.Get("Content-Type") != "" && got.Header.Get("X-Content-Type-Options") != "nosniff" {
-			t.Errorf("%s, %s: a browser could take the answer for a page: %v", s.provider, s.what, got.Header)
+			t.Errorf("%s, %s: a browser could render the response as a page: %v", s.provider, s.what, got.Header)
 		}
 	}
 }
 
-// TestARefusedSetUpRequestNamesTheOption sends each set-up request to an endpoint
+// TestRefusedSetUpRequestNamesTheOption sends each set-up request to an endpoint
 // without the options that it needs.
-func TestARefusedSetUpRequestNamesTheOption(t *testing.T) {
+func TestRefusedSetUpRequestNamesTheOption(t *testing.T) {
 	t.Parallel()
 	tried := 0
 	for _, s := range setUpRequests {
@@ -226,23 +226,22 @@ func TestARefusedSetUpRequestNamesTheOption(t *testing.T) {
 	}
 }
 
-// TestEveryPresetWithAHandshakeHasItsSetUpRequest: what the documentation says is
-// answered is in the table above or among the vectors.
+// Each handshake that the documentation names is in the table above or in the
+// vectors.
 func TestEveryPresetWithAHandshakeHasItsSetUpRequest(t *testing.T) {
 	t.Parallel()
 	for _, p := range provider.Presets() {
 		help := p.Describe().Handshake
-		if help == "" || strings.HasPrefix(help, "none") || p.Name == "aws-sns" { // which fetches a URL of Amazon
+		if help == "" || strings.HasPrefix(help, "none") || p.Name == "aws-sns" { // fetches a URL of Amazon
 			continue
 		}
 		if len(handshakes(t, p.Name)) == 0 {
-			t.Errorf("%s answers handshakes (%s), and none is tested", p.Name, help)
+			t.Errorf("%s answers handshakes (%s), but none is tested", p.Name, help)
 		}
 	}
 }
 
-// TestNoPresetAnswersACheckThatItsProviderDoesNotSend: every other request
-// without a signature is refused, and forwarded nowhere.
+// Other requests without a signature must be refused and not forwarded.
 func TestNoPresetAnswersACheckThatItsProviderDoesNotSend(t *testing.T) {
 	t.Parallel()
 	checks := []conformance.Request{
@@ -270,9 +269,9 @@ func TestNoPresetAnswersACheckThatItsProviderDoesNotSend(t *testing.T) {
 	}
 }
 
-// TestWithoutASecretNothingIsVerified: an endpoint that waits for its secret
-// answers the handshake, and sends every delivery away to be tried again.
-func TestWithoutASecretNothingIsVerified(t *testing.T) {
+// An endpoint without a secret answers the handshake, and responds to deliveries
+// with 503, so that they are retried.
+func TestNothingIsVerifiedWithoutASecret(t *testing.T) {
 	t.Parallel()
 	for _, p := range provider.Presets() {
 		if !p.SecretLater {
@@ -294,7 +293,7 @@ func TestWithoutASecretNothingIsVerified(t *testing.T) {
 		}
 		v := changed(t, accepted(t, p.Name)[0], func(p map[string]any) { delete(p, "secrets") })
 		if _, err := v.Open(); err == nil || !strings.Contains(err.Error(), "accept_handshake") {
-			t.Errorf("%s starts without a secret, or the error does not say how: %v", p.Name, err)
+			t.Errorf("%s accepts a config without a secret, or has an unexpected error: %v", p.Name, err)
 		}
 	}
 }

@@ -48,8 +48,8 @@ func build(t *testing.T, v conformance.Vector) *http.Request {
 	return r
 }
 
-// A header that holds the secret does not reach the app, for any preset and
-// under any configured scheme.
+// A header that contains the secret must not reach the app, with any preset and
+// any configured scheme.
 func TestNoSecretInAHeaderReachesTheApp(t *testing.T) {
 	t.Parallel()
 	withToken := 0
@@ -59,7 +59,7 @@ func TestNoSecretInAHeaderReachesTheApp(t *testing.T) {
 			for _, keep := range []bool{false, true} {
 				got := openWith(t, v, map[string]any{"forward_token": keep}).Send(build(t, v))
 				if !got.Reached {
-					continue // its vector is the second of two copies
+					continue // the vector is the second of two copies
 				}
 				for name, values := range v.Request.Headers {
 					name = http.CanonicalHeaderKey(name)
@@ -71,7 +71,7 @@ func TestNoSecretInAHeaderReachesTheApp(t *testing.T) {
 					}
 				}
 				for name, values := range got.ReachedHeader {
-					if holdsSecret(v, values) && !keep {
+					if containsSecret(v, values) && !keep {
 						t.Errorf("%s, %s: the secret reaches the app in %s", p.Name, v.Name, name)
 					}
 				}
@@ -79,12 +79,12 @@ func TestNoSecretInAHeaderReachesTheApp(t *testing.T) {
 		}
 	}
 	if withToken < 20 {
-		t.Errorf("only %d headers with secrets were looked at", withToken)
+		t.Errorf("only %d headers with secrets were checked", withToken)
 	}
 }
 
-// holdsSecret reports whether a secret of the config is among the values.
-func holdsSecret(v conformance.Vector, values []string) bool {
+// containsSecret reports whether a secret of the config is among the values.
+func containsSecret(v conformance.Vector, values []string) bool {
 	var p struct {
 		Secrets []struct {
 			Secret string `json:"secret"`
@@ -101,7 +101,7 @@ func holdsSecret(v conformance.Vector, values []string) bool {
 	return false
 }
 
-// countingBody counts what is read of a body without end, until it is closed.
+// countingBody is an endless body that counts the bytes read until it is closed.
 type countingBody struct {
 	read   int
 	closed bool
@@ -135,12 +135,13 @@ func handshakes(t *testing.T, name string) []conformance.Vector {
 	return slices.DeleteFunc(vectors, func(v conformance.Vector) bool { return v.Expect != "accept" || v.Answer == nil })
 }
 
-// mostForHandshake is how much of a body may be read for a handshake, in bytes:
-// what a challenge may be long, in the steps in which bodies are read.
+// mostForHandshake is how many bytes of a body may be read for a handshake: the
+// maximum length of a challenge, rounded up to the size of one read.
 const mostForHandshake = 4 << 10
 
-// A request without a signature that may be a handshake costs no body.
-func TestInvariant12AHandshakeReadsNoBodyThatItDoesNotNeed(t *testing.T) {
+// An unsigned request that can be a handshake must not make the gate read a large
+// body.
+func TestInvariant12HandshakeReadsNoUnneededBody(t *testing.T) {
 	t.Parallel()
 	answered := 0
 	for _, p := range provider.Presets() {
@@ -149,13 +150,13 @@ func TestInvariant12AHandshakeReadsNoBodyThatItDoesNotNeed(t *testing.T) {
 		}
 		vectors := handshakes(t, p.Name)
 		if len(vectors) == 0 {
-			t.Errorf("%s answers handshakes, and has no vector of one", p.Name)
+			t.Errorf("%s answers handshakes, but has no vector of one", p.Name)
 		}
 		for _, v := range vectors {
 			if shareHeader(signatureHeaders(p), lowerNames(v.Request.Headers)) {
-				continue // it is signed, so that its body is read
+				continue // signed, so its body is read
 			}
-			needed := len(v.Request.Body) > 0 && p.Name != "bitbucket" // whose header suffices
+			needed := len(v.Request.Body) > 0 && p.Name != "bitbucket" // identified by a header
 			for _, method := range []string{v.Request.Method, http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut} {
 				longest := cmp.Or(p.MaxBody, 24<<20)
 				for _, length := range []int64{longest, -1} {
@@ -164,7 +165,7 @@ func TestInvariant12AHandshakeReadsNoBodyThatItDoesNotNeed(t *testing.T) {
 					r.Method, r.Body, r.ContentLength = method, body, length
 					got := openWith(t, v, nil).Send(r)
 					if got.Reached {
-						t.Errorf("%s, %s, as %s: it reaches the app", p.Name, v.Name, method)
+						t.Errorf("%s, %s, as %s: forwarded", p.Name, v.Name, method)
 					}
 					if got.Outcome == string(caddymodule.Handshake) {
 						answered++
@@ -173,7 +174,7 @@ func TestInvariant12AHandshakeReadsNoBodyThatItDoesNotNeed(t *testing.T) {
 						t.Errorf("%s, %s: %s, %s", p.Name, v.Name, got.Outcome, got.Reason)
 					}
 					if body.read > mostForHandshake && !signsInBody[p.Name] {
-						t.Errorf("%s, %s, as %s: %d bytes are read of the body", p.Name, v.Name, method, body.read)
+						t.Errorf("%s, %s, as %s: %d bytes of the body were read", p.Name, v.Name, method, body.read)
 					}
 				}
 			}
@@ -184,10 +185,9 @@ func TestInvariant12AHandshakeReadsNoBodyThatItDoesNotNeed(t *testing.T) {
 	}
 }
 
-// signsInBody are the providers whose signature or secret is in the body:
-// a request that is no handshake is read for it.
-// The secret of Event Grid is in the URL, so that its validation is no unsigned
-// request.
+// signsInBody lists the providers whose signature or secret is in the body, which
+// is read for requests that are not handshakes. The secret of Event Grid is in
+// the URL, so its validation request is not unsigned.
 var signsInBody = map[string]bool{"braintree": true, "microsoft-graph": true, "azure-event-grid": true}
 
 // answersUnsigned reports whether a preset answers unsigned handshakes.
@@ -195,8 +195,8 @@ func answersUnsigned(p provider.Preset) bool {
 	return p.Challenge != nil || slices.ContainsFunc(p.Schemes, func(s signature.Scheme) bool { return len(s.Handshakes) > 0 })
 }
 
-// Whatever a handler in front does after the answer, it gets no body.
-func TestABodyBehindAHandshakeCannotBeRead(t *testing.T) {
+// After a handshake is answered, a handler in front cannot read the body.
+func TestBodyCannotBeReadAfterAHandshake(t *testing.T) {
 	t.Parallel()
 	for _, p := range provider.Presets() {
 		if !answersUnsigned(p) {

@@ -11,9 +11,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// TestEveryLineOfThePageCanBeCopied: what docs/providers.md says to write is a
-// Caddyfile, and so is each option with it.
-func TestEveryLineOfThePageCanBeCopied(t *testing.T) {
+// Each Caddyfile in docs/providers.md is valid, alone and with each option.
+func TestCaddyfilesOfTheProvidersPageAreValid(t *testing.T) {
 	t.Parallel()
 	adapter := caddyconfig.GetAdapter("caddyfile")
 	for _, p := range provider.Presets() {
@@ -31,7 +30,7 @@ func TestEveryLineOfThePageCanBeCopied(t *testing.T) {
 	}
 }
 
-func TestMisspeltOptionsOfAProviderGetASuggestion(t *testing.T) {
+func TestMisspelledProviderOptionsGetASuggestion(t *testing.T) {
 	t.Parallel()
 	adapter := caddyconfig.GetAdapter("caddyfile")
 	_, _, err := adapter.Adapt([]byte("hooks.example.com {\nverify_webhook meta {env.SECRET} {\nverify_tokn x\n}\n}\n"), nil)

@@ -14,8 +14,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// withPublicURL returns the vector as it reaches Caddy behind a proxy that changes
-// scheme and host, with public_url set: "" is none.
+// withPublicURL returns the vector as Caddy receives it behind a proxy that changes
+// scheme and host. It sets public_url, unless publicURL is empty.
 func withPublicURL(t *testing.T, v conformance.Vector, publicURL string, internal *url.URL) conformance.Vector {
 	t.Helper()
 	var options map[string]any
@@ -34,10 +34,10 @@ func withPublicURL(t *testing.T, v conformance.Vector, publicURL string, interna
 	return v
 }
 
-// TestAPublicURLWithoutAPathTakesThatOfTheRequest has every accepted delivery of
-// every preset come by way of a proxy that changes scheme and host. Whatever the
-// provider signs of the URL, public_url without a path makes up for that.
-func TestAPublicURLWithoutAPathTakesThatOfTheRequest(t *testing.T) {
+// TestPublicURLWithoutAPathUsesThePathOfTheRequest sends each accepted delivery of
+// each preset through a proxy that changes scheme and host. With public_url
+// without a path, each delivery must be accepted.
+func TestPublicURLWithoutAPathUsesThePathOfTheRequest(t *testing.T) {
 	t.Parallel()
 	signing := make(map[string]bool)
 	for _, path := range files(t) {
@@ -58,7 +58,7 @@ func TestAPublicURLWithoutAPathTakesThatOfTheRequest(t *testing.T) {
 	}
 	for _, name := range []string{"bird", "hubspot", "mandrill", "messagebird", "plivo", "rfc9421", "square", "trello", "twilio"} {
 		if !signing[name] {
-			t.Errorf("%s: no vector has the host signed, so nothing was tested", filepath.Base(name))
+			t.Errorf("%s: no vector signs the host, so nothing was tested", filepath.Base(name))
 		}
 	}
 }
@@ -83,7 +83,7 @@ func behindAProxy(t *testing.T, v conformance.Vector) (signs, ok bool) {
 			t.Fatal(err)
 		}
 		if public.EscapedPath() != signed.EscapedPath() && public.Path != "" || public.RawQuery != "" && public.RawQuery != signed.RawQuery {
-			return false, true // it changes path or query as well
+			return false, true // the vector also changes path or query
 		}
 		signed.Scheme, signed.Host = public.Scheme, public.Host
 	}
@@ -104,9 +104,9 @@ func behindAProxy(t *testing.T, v conformance.Vector) (signs, ok bool) {
 	return signs, accepted(base)
 }
 
-// TestAPublicURLWithoutAPathIsAlsoThatOfTheRootPath: some providers sign the URL
-// as it was typed in, others the one that they request.
-func TestAPublicURLWithoutAPathIsAlsoThatOfTheRootPath(t *testing.T) {
+// Some providers sign the URL as the operator entered it, others the requested
+// URL, which ends with a slash.
+func TestPublicURLWithoutAPathMatchesTheRootPath(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"bird", "mandrill", "plivo", "square", "trello", "twilio"} {
 		for signed, want := range map[string]bool{"https://h.example": true, "https://h.example/": true, "https://other.example/": false, "https://h.example/in": false} {
@@ -127,7 +127,7 @@ func TestAPublicURLWithoutAPathIsAlsoThatOfTheRootPath(t *testing.T) {
 			v.Provider = fmt.Appendf(nil, `{"name":%q,"secrets":[{"secret":"12345678901234567890123456789012"}]}`, name)
 			result, err := conformance.Run(withPublicURL(t, v, "https://h.example", &url.URL{Scheme: "http", Host: "internal:8080", Path: "/"}))
 			if err != nil || result.Accepted != want {
-				t.Errorf("%s, which has signed %s: accepted %t, want %t (%v %v)", name, signed, result.Accepted, want, result.Reason, err)
+				t.Errorf("%s, signed %s: accepted %t, want %t (%v %v)", name, signed, result.Accepted, want, result.Reason, err)
 			}
 		}
 	}

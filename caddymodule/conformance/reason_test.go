@@ -10,21 +10,21 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// hostileTexts are what a sender may put where a name or value is expected. The
-// second fits the limit of headers.
+// hostileTexts lists texts that an attacker can send as a name or value. The second
+// is within the limit for headers.
 var hostileTexts = map[string]string{
-	"control characters":     strings.Repeat("a\x01\x1b", 40_000),
-	"short of header limits": strings.Repeat("b", 60_000),
+	"control characters":   strings.Repeat("a\x01\x1b", 40_000),
+	"within header limits": strings.Repeat("b", 60_000),
 }
 
-// enlarge are the ways to put a text into a request.
+// enlarge lists the ways to put a text into a request.
 var enlarge = map[string]func(r *http.Request, text string){
 	"every header's value": func(r *http.Request, text string) {
 		for name := range r.Header {
 			r.Header[name] = []string{text}
 		}
 	},
-	"behind every header's value": func(r *http.Request, text string) {
+	"after every header's value": func(r *http.Request, text string) {
 		for name, values := range r.Header {
 			r.Header[name] = []string{values[0] + text}
 		}
@@ -62,8 +62,8 @@ func setBody(r *http.Request, body string) {
 	r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
 }
 
-// A reason is logged, once by us and once in the access log.
-func TestInvariant12AReasonStaysShortWhateverIsSent(t *testing.T) {
+// A reason is logged twice: by the handler and in the access log.
+func TestInvariant12LengthOfReasonsIsBounded(t *testing.T) {
 	t.Parallel()
 	const most = 1000
 	longest, refused := "", 0

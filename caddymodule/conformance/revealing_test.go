@@ -8,7 +8,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 )
 
-// What an SNS message without a valid signature gets must not depend on
+// The response to an SNS message without a valid signature must not depend on
 // whether its topic is configured.
 func TestSNSDoesNotRevealWhichTopicsAreConfigured(t *testing.T) {
 	t.Parallel()
@@ -36,7 +36,7 @@ func TestSNSDoesNotRevealWhichTopicsAreConfigured(t *testing.T) {
 			v.Request.Body = body
 			a, b := configured.Send(build(t, v)), unknown.Send(build(t, v))
 			if a.Outcome == string(caddymodule.Duplicate) {
-				continue // what is altered is not signed
+				continue // the modified member is not signed
 			}
 			if a.Status != b.Status || a.Outcome != b.Outcome {
 				t.Errorf("%s, altered %s: %d %s if the topic is configured, %d %s if not", v.Name, name, a.Status, a.Outcome, b.Status, b.Outcome)

@@ -24,15 +24,15 @@ type Result struct {
 	Accepted bool
 	// Status is the status code of the response.
 	Status int
-	// Reason says why a request was refused.
+	// Reason is why the request was refused.
 	Reason string
-	// Wrong says how the result differs from what the vector expects. It is
-	// empty if it does not.
+	// Wrong describes how the result differs from what the vector expects. It is
+	// empty if the result is as expected.
 	Wrong string
 }
 
-// Run sends a vector through a handler of its own. The error says why the
-// endpoint cannot be set up.
+// Run sends a vector through a new handler. It returns an error if the endpoint
+// cannot be set up.
 func Run(v Vector) (Result, error) {
 	trial, err := v.Open()
 	if err != nil && v.Expect == "reject" && v.blankSecret() {
@@ -85,12 +85,12 @@ func (v Vector) send(trial *dryrun.Endpoint) (Result, error) {
 	if tried.Outcome == string(caddymodule.Duplicate) {
 		result = Result{Status: http.StatusConflict, Reason: "a copy, which is not forwarded"}
 	}
-	result.Wrong = v.judge(result, &tried)
+	result.Wrong = v.mismatch(result, &tried)
 	return result, nil
 }
 
-// judge says how the result differs from what is expected, empty if it does not.
-func (v Vector) judge(result Result, tried *dryrun.Result) string {
+// mismatch describes how the result differs from what is expected, or returns "".
+func (v Vector) mismatch(result Result, tried *dryrun.Result) string {
 	if result.Accepted != (v.Expect == "accept") {
 		return fmt.Sprintf("%s, but %s was expected", map[bool]string{true: "accepted", false: "refused: " + result.Reason}[result.Accepted], v.Expect)
 	}
@@ -104,7 +104,7 @@ func (v Vector) judge(result Result, tried *dryrun.Result) string {
 		return ""
 	}
 	if !tried.Reached || v.Answer != nil {
-		return v.judgeAnswer(tried)
+		return v.answerMismatch(tried)
 	}
 	if !bytes.Equal(tried.ReachedBody, v.Request.Body) {
 		return "the app received another body"
@@ -112,8 +112,8 @@ func (v Vector) judge(result Result, tried *dryrun.Result) string {
 	return ""
 }
 
-// judgeAnswer compares the response to a handshake.
-func (v Vector) judgeAnswer(tried *dryrun.Result) string {
+// answerMismatch describes how the response to a handshake differs, or returns "".
+func (v Vector) answerMismatch(tried *dryrun.Result) string {
 	want := v.Answer
 	if want == nil {
 		return "accepted, but it did not reach the app"
@@ -154,7 +154,7 @@ func sameBody(a, b []byte) bool {
 func (q Request) HTTP() (*http.Request, error) {
 	u, err := url.Parse(q.URL)
 	if err != nil {
-		return nil, fmt.Errorf("the URL of the request: %w", err)
+		return nil, fmt.Errorf("parsing the URL of the request: %w", err)
 	}
 	r := httptest.NewRequestWithContext(context.Background(), q.Method, q.URL, bytes.NewReader(q.Body))
 	r.Host, r.RequestURI = u.Host, u.RequestURI()

@@ -26,21 +26,21 @@ const (
 
 // sent is one request of a sequence.
 type sent struct {
-	id   string // where the preset has the ID
+	id   string // placed as the preset defines
 	body string
 	want caddymodule.Outcome
 
 	headers map[string]string
 	path    string
-	after   time.Duration // since the first was sent
-	signed  time.Duration // when it was signed, since the first was sent
+	after   time.Duration // since the first request was sent
+	signed  time.Duration // time of signing, since the first request was sent
 	get     bool
 }
 
 const formType = "application/x-www-form-urlencoded"
 
-// sequences are what the providers really send. The comment of the preset says
-// where that is documented.
+// sequences lists sequences of requests that providers send. The comment of the
+// preset names the documentation.
 var sequences = []struct {
 	what, provider, options string
 	sent                    []sent
@@ -56,7 +56,7 @@ var sequences = []struct {
 		{body: `{"list_folder":{"accounts":["dbid:A"]}}`, want: isNew},
 		{body: `{"list_folder":{"accounts":["dbid:A"]}}`, want: isNew},
 	}},
-	{"a user does the same twice with a component of the UI", "sentry", "", []sent{
+	{"a user repeats an action with a UI component", "sentry", "", []sent{
 		{id: "r1", body: `{"fields":{},"installationId":"i"}`, want: isNew},
 		{id: "r2", body: `{"fields":{},"installationId":"i"}`, want: isNew},
 		{id: "r2", body: `{"fields":{},"installationId":"i"}`, want: isCopy},
@@ -66,7 +66,7 @@ var sequences = []struct {
 		{id: "t2", body: "CallSid=CA1&Digits=1", want: isNew},
 		{id: "t2", body: "CallSid=CA1&Digits=1", want: isCopy},
 	}},
-	{"the ID of six orders is the second, and two topics have one JSON", "woocommerce", "", []sent{
+	{"six orders share a second as ID, and two topics have the same JSON", "woocommerce", "", []sent{
 		{id: "s", body: `{"id":1}`, headers: h("X-WC-Webhook-Topic", "order.created"), want: isNew},
 		{id: "s", body: `{"id":2}`, headers: h("X-WC-Webhook-Topic", "order.created"), want: isNew},
 		{id: "s", body: `{"id":2}`, headers: h("X-WC-Webhook-Topic", "order.updated"), want: isNew},
@@ -74,7 +74,7 @@ var sequences = []struct {
 		{id: "u", body: `{"id":2}`, headers: h("X-WC-Webhook-Topic", "order.updated"), want: isNew},
 		{id: "u", body: `{"id":2}`, headers: h("X-WC-Webhook-Topic", "order.updated"), want: isCopy},
 	}},
-	{"one order under two topics, one body of two shops", "shopify", "", []sent{
+	{"one order with two topics, one body from two shops", "shopify", "", []sent{
 		{id: "a", body: `{"id":1}`, headers: h("X-Shopify-Topic", "orders/create"), want: isNew},
 		{id: "b", body: `{"id":1}`, headers: h("X-Shopify-Topic", "orders/updated"), want: isNew},
 		{id: "b", body: `{"id":1}`, headers: h("X-Shopify-Topic", "orders/updated", "X-Shopify-Shop-Domain", "two"), want: isNew},
@@ -111,7 +111,7 @@ var sequences = []struct {
 		{id: "2", body: `{"action":"removed","member":{},"team":{}}`, want: isNew},
 		{id: "3", body: `{"action":"added","member":{},"team":{}}`, want: isNew},
 	}},
-	{"a wiki page is edited twice with one comment", "gitea", "", []sent{
+	{"a wiki page is edited twice with the same comment", "gitea", "", []sent{
 		{id: "1", body: `{"action":"edited","page":"Home"}`, headers: h("Content-Type", "application/json"), want: isNew},
 		{id: "2", body: `{"action":"edited","page":"Home"}`, headers: h("Content-Type", "application/json"), want: isNew},
 		{id: "3", body: `{"ref":"page"}`, headers: h("Content-Type", "application/json"), want: isNew},
@@ -175,22 +175,22 @@ var sequences = []struct {
 		{body: `{"event":"seen","message_token":1}`, want: isNew},
 		{body: `{"event":"seen","message_token":1}`, want: isCopy},
 	}},
-	{"a retry has another delivery ID and time, and the body's ID", "box", "", []sent{
+	{"a retry has another delivery ID and time, and the same ID in the body", "box", "", []sent{
 		{body: `{"id":"1"}`, headers: h("BOX-DELIVERY-ID", "a"), want: isNew},
 		{body: `{"id":"1"}`, headers: h("BOX-DELIVERY-ID", "b"), after: time.Hour, signed: time.Hour, want: isCopy},
 		{body: `{"id":"2"}`, headers: h("BOX-DELIVERY-ID", "a"), want: isNew},
 	}},
-	{"an attempt has an ID of its own", "coinbase-commerce", "", []sent{
+	{"each attempt has its own ID", "coinbase-commerce", "", []sent{
 		{body: `{"id":1,"attempt_number":1,"event":{"id":"e"}}`, want: isNew},
 		{body: `{"id":2,"attempt_number":2,"event":{"id":"e"}}`, want: isCopy},
 		{body: `{"id":1,"attempt_number":1,"event":{"id":"f"}}`, want: isNew},
 	}},
-	{"an attempt has an ID of its own", "smartcar", "", []sent{
+	{"each attempt has its own ID", "smartcar", "", []sent{
 		{body: `{"eventId":"e","meta":{"deliveryId":"1"}}`, want: isNew},
 		{body: `{"eventId":"e","meta":{"deliveryId":"2"}}`, want: isCopy},
 		{body: `{"eventId":"f","meta":{"deliveryId":"1"}}`, want: isNew},
 	}},
-	{"an attempt has an ID of its own", "heroku", "", []sent{
+	{"each attempt has its own ID", "heroku", "", []sent{
 		{body: `{"webhook_metadata":{"attempt":{"id":"1"},"delivery":{"id":"d"}}}`, want: isNew},
 		{body: `{"webhook_metadata":{"attempt":{"id":"2"},"delivery":{"id":"d"}}}`, want: isCopy},
 	}},
@@ -227,12 +227,12 @@ var sequences = []struct {
 		{body: `{"id":"w","data":{"id":"m"}}`, want: isNew},
 		{body: `{"id":"w","data":{"id":"m"}}`, want: isCopy},
 	}},
-	{"a retry counts its attempt, under one ID", "nylas", "", []sent{
+	{"a retry has its attempt number and the same ID", "nylas", "", []sent{
 		{body: `{"id":"e","webhook_delivery_attempt":1}`, want: isNew},
 		{body: `{"id":"e","webhook_delivery_attempt":2}`, want: isCopy},
 		{body: `{"id":"f","webhook_delivery_attempt":1}`, want: isNew},
 	}},
-	{"a retry has the latest payload, under one ID", "dodo-payments", "", []sent{
+	{"a retry has the latest payload and the same ID", "dodo-payments", "", []sent{
 		{id: "msg_1", body: `{"type":"payment.processing"}`, want: isNew},
 		{id: "msg_1", body: `{"type":"payment.succeeded"}`, after: time.Hour, signed: time.Hour, want: isCopy},
 	}},
@@ -263,7 +263,7 @@ var sequences = []struct {
 		{body: `{"action":"applicationUpdate","data":{"application":{"updatedAt":"1"}}}`, want: isNew},
 		{body: `{"action":"applicationUpdate","data":{"application":{"updatedAt":"1"}}}`, want: isCopy},
 	}},
-	{"one request comes twice in a second, an event has a sequence", "zitadel", "", []sent{
+	{"one request is sent twice in a second, an event has a sequence", "zitadel", "", []sent{
 		{body: `{"fullMethod":"/user/Get"}`, want: isNew},
 		{body: `{"fullMethod":"/user/Get"}`, want: isNew},
 		{body: `{"event_type":"user.added","sequence":3}`, want: isNew},
@@ -349,12 +349,12 @@ func signedAgain(body string) []sent {
 	}
 }
 
-// keepsTime is a delivery that was signed this long ago, and a copy of it.
+// keepsTime returns a delivery and a later copy of it with the same signed time.
 func keepsTime(body string, after time.Duration) []sent {
 	return []sent{{body: body, after: after, want: isNew}, {body: body, after: after, want: isCopy}}
 }
 
-func TestWhatProvidersReallySend(t *testing.T) {
+func TestSequencesThatProvidersSend(t *testing.T) {
 	t.Parallel()
 	for _, test := range sequences {
 		t.Run(test.provider+": "+test.what, func(t *testing.T) { runSequence(t, test.provider, test.options, test.sent) })
@@ -377,7 +377,7 @@ func runSequence(t *testing.T, name, options string, all []sent) {
 	}
 }
 
-// signerFor returns nil where the deliveries of a test hold the secret.
+// signerFor returns nil if the deliveries of a test contain the secret.
 func signerFor(t *testing.T, name, options string) *signing.Signer {
 	t.Helper()
 	if name == "google-drive" || name == "gitlab" || name == "microsoft-graph" {

@@ -1,6 +1,6 @@
-// Package conformance runs signed requests through the real handler and compares
-// the outcomes with what is expected. A file of such vectors is how users,
-// providers and contributors prove that a scheme is implemented correctly. The
+// Package conformance sends signed requests through the real handler and compares
+// the outcomes with the expected ones. Users, providers and contributors write
+// files of such vectors to test that a scheme is implemented correctly. The
 // format is documented in docs/vectors.md.
 package conformance
 
@@ -13,8 +13,8 @@ import (
 
 // Vector is one request and its expected outcome.
 type Vector struct {
-	// Provider is the provider as Caddy's config has it: a JSON object with
-	// its `name` and options.
+	// Provider is the provider as in Caddy's config: a JSON object with its
+	// `name` and options.
 	Provider json.RawMessage `json:"provider"`
 	// Name distinguishes the vectors of one file.
 	Name string `json:"name"`
@@ -29,11 +29,11 @@ type Vector struct {
 	Expect string `json:"expect"`
 	// Answer is the expected response to a handshake.
 	Answer *Answer `json:"answer,omitempty"`
-	// Why says what the vector shows.
+	// Why describes what the vector tests.
 	Why string `json:"why,omitempty"`
 }
 
-// Request is what a provider sends.
+// Request is the request that a provider sends.
 type Request struct {
 	Method string `json:"method"`
 	// URL is the URL as the provider sees it.
@@ -45,14 +45,14 @@ type Request struct {
 // Answer is the response to a handshake.
 type Answer struct {
 	Status int `json:"status"`
-	// Headers are those that the response must have. Each value is a string or
-	// a list of one. Parameters of a media type are not compared.
+	// Headers must be in the response. Each value is a string or a list of one
+	// string. Parameters of a media type are not compared.
 	Headers map[string]any `json:"headers,omitempty"`
 	// Body is compared by value if it is JSON, and byte for byte otherwise.
 	Body string `json:"body"`
 }
 
-// endpoint is what is read of the provider's JSON here.
+// endpoint contains the members of the provider's JSON that are used here.
 type endpoint struct {
 	Name    string `json:"name"`
 	Secrets []struct {
@@ -60,10 +60,10 @@ type endpoint struct {
 	} `json:"secrets"`
 }
 
-// endpoint returns the zero value if the provider is not an object.
+// endpoint decodes the provider. It returns the zero value if the provider is not an object.
 func (v Vector) endpoint() endpoint {
 	var e endpoint
-	_ = json.Unmarshal(v.Provider, &e) // what else is wrong, the handler reports
+	_ = json.Unmarshal(v.Provider, &e) // the handler reports further errors
 	return e
 }
 
@@ -79,7 +79,7 @@ func ReadFile(path string) ([]Vector, error) {
 	var found []struct {
 		Vector
 
-		// Config is a member of the shared format only.
+		// Only the shared format has the member config.
 		Config json.RawMessage `json:"config"`
 	}
 	if err := json.Unmarshal(raw, &found); err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// files returns the vectors that this repository holds.
+// files returns the files of vectors in this repository.
 func files(t *testing.T) []string {
 	t.Helper()
 	paths, err := filepath.Glob("../../catalogue/testdata/vectors/*.json")
@@ -33,7 +33,7 @@ func TestEveryVectorThroughTheRealHandler(t *testing.T) {
 	}
 }
 
-// runFile reports every vector of a file that does not end as expected.
+// runFile reports each vector of a file whose result is not as expected.
 func runFile(t *testing.T, path string) {
 	t.Helper()
 	vectors, err := conformance.ReadFile(path)
@@ -56,8 +56,8 @@ func runVector(t *testing.T, v conformance.Vector) {
 	}
 }
 
-// TestTheExampleOfThePageIsAVector runs the example of docs/vectors.md.
-func TestTheExampleOfThePageIsAVector(t *testing.T) {
+// TestExampleOfTheVectorsPageIsValid runs the example of docs/vectors.md.
+func TestExampleOfTheVectorsPageIsValid(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/vectors.md")
 	if err != nil {
@@ -75,9 +75,9 @@ func TestTheExampleOfThePageIsAVector(t *testing.T) {
 	runFile(t, path)
 }
 
-// TestTheConverterWritesTheProvidersJSON has a case for every member of a config
+// TestConverterWritesTheProvidersJSON has a case for every member of a config
 // that the shared vectors use.
-func TestTheConverterWritesTheProvidersJSON(t *testing.T) {
+func TestConverterWritesTheProvidersJSON(t *testing.T) {
 	t.Parallel()
 	cases := []struct{ name, provider, config, want string }{
 		{"secrets", `"p"`, `{"secrets":["a","b{c}"]}`, `{"name":"p","secrets":[{"secret":"a"},{"secret":"b\\{c}"}]}`},
@@ -102,7 +102,7 @@ func TestTheConverterWritesTheProvidersJSON(t *testing.T) {
 		{"mode of gitlab", `"gitlab"`, `{"mode":"token"}`, `{"name":"gitlab"}`},
 		{"another name", `"buildkite-token"`, `{"token":"a"}`, `{"name":"buildkite","scheme":"token","secrets":[{"secret":"a"}]}`},
 		{"options", `"p"`, `{"public_url":"https://x","verify_token":"v"}`, `{"name":"p","public_url":"https://x","verify_token":"v"}`},
-		{"what sets nothing", `"p"`, `{"key_encoding":"e","revocation":"off","skew_s":1,"channel_ids":[],"required_params":[]}`, `{"name":"p"}`},
+		{"members without effect", `"p"`, `{"key_encoding":"e","revocation":"off","skew_s":1,"channel_ids":[],"required_params":[]}`, `{"name":"p"}`},
 	}
 	var vectors []string
 	for _, c := range cases {
@@ -126,7 +126,7 @@ func TestTheConverterWritesTheProvidersJSON(t *testing.T) {
 	}
 }
 
-func TestTheConverterKeepsWhatIsConverted(t *testing.T) {
+func TestConverterKeepsConvertedVectors(t *testing.T) {
 	t.Parallel()
 	path := files(t)[0]
 	want, err := conformance.ReadFile(path)
@@ -138,7 +138,7 @@ func TestTheConverterKeepsWhatIsConverted(t *testing.T) {
 	}
 }
 
-func TestTheSecondOfTwoCopiesIsConverted(t *testing.T) {
+func TestConverterSetsSentBefore(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "vectors.json")
 	if err := os.WriteFile(path, []byte(`[{"provider":"p","config":{"seen_tokens":["t"]},"expect":"reject"}]`), 0o600); err != nil {
@@ -149,12 +149,12 @@ func TestTheSecondOfTwoCopiesIsConverted(t *testing.T) {
 	}
 }
 
-// shared is the folder of vectors in the shared format. Those that are quoted
+// shared is the folder of vectors in the shared format. Vectors that are quoted
 // from public documentation are not part of this repository.
 const shared = "../../../shared/providers"
 
-// differing are the shared vectors that this repository has in another form:
-// catalogue/testdata/README.md says why.
+// differing lists the shared vectors that this repository contains in another form.
+// For the reasons, see catalogue/testdata/README.md.
 var differing = map[string]bool{
 	"apple-app-store leaf-expired-but-signed-before": true,
 	"apple-app-store old-signed-date":                true,
@@ -165,8 +165,7 @@ var differing = map[string]bool{
 	"rfc9421 rfc-b25-hmac-sha256":                    true,
 }
 
-// converted returns vectors that the converter has made of files in the shared
-// format.
+// converted returns the converter's output for files in the shared format.
 func converted(t *testing.T, paths ...string) []conformance.Vector {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "python3", append([]string{"../../catalogue/testdata/convert.py", "--into", "-"}, paths...)...)
@@ -194,7 +193,7 @@ func TestSharedVectorsThroughTheRealHandler(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(paths) == 0 {
-		t.Log("there are no shared vectors beside this repository")
+		t.Log("no shared vectors next to this repository")
 		return
 	}
 	for _, v := range converted(t, paths...) {

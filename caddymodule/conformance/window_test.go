@@ -16,9 +16,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// TestNoHandledCopyIsAcceptedWhenItHasBeenForgotten: where a time is signed, a
-// delivery is refused as late before the window has passed.
-func TestNoHandledCopyIsAcceptedWhenItHasBeenForgotten(t *testing.T) {
+// If a time is signed, a copy is refused as late before the window has passed.
+func TestCopiesExpireBeforeTheirWindow(t *testing.T) {
 	t.Parallel()
 	tested := 0
 	for _, p := range provider.Presets() {
@@ -26,13 +25,13 @@ func TestNoHandledCopyIsAcceptedWhenItHasBeenForgotten(t *testing.T) {
 			first := send(t, open(t, v), v.Request)
 			unsigned := strings.Split(first.ReachedHeader.Get("Webhook-Verified-Unsigned"), ", ")
 			if first.ReachedHeader.Get("Webhook-Verified-Timestamp") == "" || slices.Contains(unsigned, "timestamp") {
-				continue // the docs say that it can be sent again after the window
+				continue // copies are possible after the window, as documented
 			}
 			tested++
 			late := v
 			window := max(p.Window, 24*time.Hour)
 			if tolerance := toleranceOf(t, v); tolerance > 0 {
-				window = max(window, 2*tolerance) // as the handler asks for
+				window = max(window, 2*tolerance) // as the handler requires
 			}
 			late.Now += int64(window / time.Second)
 			if send(t, open(t, late), v.Request).Reached {
@@ -45,7 +44,7 @@ func TestNoHandledCopyIsAcceptedWhenItHasBeenForgotten(t *testing.T) {
 	}
 }
 
-// toleranceOf returns the tolerance that a vector sets, 0 if it sets none.
+// toleranceOf returns the tolerance that a vector sets, or 0.
 func toleranceOf(t *testing.T, v conformance.Vector) time.Duration {
 	t.Helper()
 	var p struct {
@@ -57,9 +56,8 @@ func toleranceOf(t *testing.T, v conformance.Vector) time.Duration {
 	return time.Duration(p.Tolerance)
 }
 
-// TestAWindowShorterThanTheLifeOfACopyIsAConfigError, whatever limits that life:
-// the tolerance of a timestamp or the expiry of a token.
-func TestAWindowShorterThanTheLifeOfACopyIsAConfigError(t *testing.T) {
+// A copy is valid until the tolerance of its timestamp or the expiry of its token.
+func TestWindowShorterThanTheValidityOfACopyIsAConfigError(t *testing.T) {
 	t.Parallel()
 	const google = `"audience":"a","service_account":"b@c"`
 	for _, c := range []struct {

@@ -26,35 +26,35 @@ const (
 	bareScheme   = `"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Sig"`
 )
 
-// cause is something that is wrong, and what explains it.
+// cause is a mistake and the finding that explains it.
 type cause struct {
 	name       string
 	provider   string
-	options    string // of the endpoint, beside its secret
+	options    string // of the endpoint, in addition to its secret
 	label      string // of the secret
-	configured string // the secret at the endpoint; default: that of the sender
+	configured string // the secret at the endpoint; default: sender
 	sender     string // the secret that the sender signs with
 	sign       string // options that the sender signs with; default: those of the endpoint
-	url        string // that the sender signs, in place of the endpoint's
+	url        string // that the sender signs instead of the endpoint's
 	body       string
 	age        time.Duration
-	arrives    func(r *http.Request) // what happens on the way
+	arrives    func(r *http.Request) // changes the request in transit
 	arrivesAs  func(body string) string
 	want       string // kind of the first finding
 }
 
-// causes are what goes wrong most, for the page and for the command line.
+// causes lists the most common mistakes, for the page and for the command line.
 var causes = []cause{
 	{name: "quotes around the secret at the provider", provider: "stripe", configured: stripeSecret, sender: `"` + stripeSecret + `"`, want: "secret_quoted_at_provider"},
 	{name: "a line break in the secret at the provider", provider: "github", configured: githubSecret, sender: githubSecret + "\n", want: "secret_whitespace_at_provider"},
-	{name: "a secret that is still base64", provider: "github", configured: base64.StdEncoding.EncodeToString([]byte(githubSecret)), sender: githubSecret, want: "secret_read_as_text"},
+	{name: "a base64 secret used as text", provider: "github", configured: base64.StdEncoding.EncodeToString([]byte(githubSecret)), sender: githubSecret, want: "secret_read_as_text"},
 	{name: "a URL-encoded secret", provider: "github", configured: url.QueryEscape(githubSecret), sender: githubSecret, want: "secret_url_encoded"},
 	{name: "a secret pasted twice", provider: "github", configured: githubSecret + githubSecret, sender: githubSecret, want: "secret_doubled"},
 	{name: "a line of an env file", provider: "github", configured: "GITHUB_SECRET=" + githubSecret, sender: githubSecret, want: "secret_assignment"},
 	{name: "a variable that is not set at the sender", provider: "github", configured: githubSecret, sender: "undefined", want: "secret_unset_at_provider"},
 	{name: "quite another secret", provider: "github", configured: githubSecret, sender: "quite another one", want: "secret_unknown"},
-	{name: "JSON that was written again", provider: "stripe", sender: stripeSecret, body: indented, arrivesAs: compacted, want: "json_rewritten"},
-	{name: "CRLF made of LF", provider: "stripe", sender: stripeSecret, body: indented, arrivesAs: func(b string) string { return strings.ReplaceAll(b, "\n", "\r\n") }, want: "crlf"},
+	{name: "JSON that was serialized again", provider: "stripe", sender: stripeSecret, body: indented, arrivesAs: compacted, want: "json_rewritten"},
+	{name: "LF changed to CRLF", provider: "stripe", sender: stripeSecret, body: indented, arrivesAs: func(b string) string { return strings.ReplaceAll(b, "\n", "\r\n") }, want: "crlf"},
 	{name: "a line break added", provider: "github", sender: githubSecret, arrivesAs: func(b string) string { return b + "\n" }, want: "body_end"},
 	{name: "a form that was decoded", provider: "github", sender: githubSecret, body: "payload=" + url.QueryEscape(document), arrivesAs: func(string) string { return document }, want: "form_decoded"},
 	{name: "a body in base64", provider: "stripe", sender: stripeSecret, arrivesAs: func(b string) string { return base64.StdEncoding.EncodeToString([]byte(b)) }, want: "body_base64"},
@@ -82,7 +82,7 @@ const indented = "{\n  \"id\": \"evt_1\",\n  \"object\": \"event\",\n  \"type\":
 
 func compacted(body string) string {
 	var b bytes.Buffer
-	_ = json.Compact(&b, []byte(body)) // it is JSON
+	_ = json.Compact(&b, []byte(body)) // the body is valid JSON
 	return b.String()
 }
 
@@ -95,7 +95,7 @@ func ofGitHub(r *http.Request) {
 	r.Header = http.Header{"X-Github-Event": {"push"}, "X-Hub-Signature-256": {"sha256=" + strings.Repeat("ab", 32)}}
 }
 
-// endpoint is the endpoint of a cause, in JSON.
+// endpoint returns the endpoint of a cause, as JSON.
 func (c *cause) endpoint(i int) map[string]any {
 	provider := json.RawMessage(fmt.Sprintf(`{"name":%q,"secrets":[{"secret":%s,"label":%q}]%s}`, c.provider, quoted(c.atEndpoint()), c.label, with(c.options)))
 	return map[string]any{
@@ -125,7 +125,7 @@ func with(options string) string {
 	return "," + options
 }
 
-// request is what arrives at the endpoint.
+// request returns the request that the endpoint receives.
 func (c *cause) request(t *testing.T, i int, site string) *http.Request {
 	t.Helper()
 	options := c.sign
@@ -180,7 +180,7 @@ func (c *cause) signRequest(t *testing.T, r *signature.Request, options string) 
 		return
 	}
 	secret, err := signature.NewSecret(c.sender, c.label)
-	if err != nil { // with white space, which a sender may sign with
+	if err != nil { // a secret with white space, as the sender uses it
 		scheme.Key = signature.KeyFormat{Encoding: "hex"}
 		if secret, err = signature.NewSecret(fmt.Sprintf("%x", c.sender), c.label); err != nil {
 			t.Fatal(err)
@@ -195,8 +195,7 @@ func (c *cause) signRequest(t *testing.T, r *signature.Request, options string) 
 	}
 }
 
-// TestEveryCauseIsExplained, by the page's API alone, and by `watch` and `explain`
-// alone.
+// Each cause is explained by the page's API, and by `watch` and `explain`.
 func TestEveryCauseIsExplained(t *testing.T) {
 	s := &server{t: t, admin: process.Address(t), site: process.Address(t), inspector: process.Address(t)}
 	t.Cleanup(func() { _ = caddy.Stop() })
@@ -231,7 +230,7 @@ func TestEveryCauseIsExplained(t *testing.T) {
 	}
 }
 
-// check compares an explanation, and looks for secrets in it.
+// check compares an explanation, and checks that it contains no secret.
 func (c *cause) check(t *testing.T, by, text string) {
 	t.Helper()
 	var got struct {
@@ -253,7 +252,7 @@ func (c *cause) check(t *testing.T, by, text string) {
 	}
 	for _, secret := range []string{c.configured, c.sender} {
 		if secret = strings.Trim(strings.TrimSpace(secret), `"`); len(secret) > 9 && strings.Contains(text, secret) {
-			t.Errorf("%s: a secret is in %s", by, text)
+			t.Errorf("%s: %s contains a secret", by, text)
 		}
 	}
 }

@@ -39,7 +39,7 @@ type server struct {
 }
 
 // start runs a Caddyfile in which ADMIN and SITE are addresses. INSPECTOR is a port,
-// so that Caddy itself lets every Host through.
+// so that Caddy accepts every Host.
 func start(t *testing.T, caddyfile string) *server {
 	t.Helper()
 	s := &server{t: t, admin: process.Address(t), site: process.Address(t), inspector: process.Address(t)}
@@ -51,7 +51,7 @@ func start(t *testing.T, caddyfile string) *server {
 	if err := s.load(caddyfile); err != nil {
 		t.Fatal(err)
 	}
-	s.ask("/api/clear", struct{}{}) // what other tests have left: it is of the process
+	s.ask("/api/clear", struct{}{}) // from other tests in this process
 	return s
 }
 
@@ -65,7 +65,7 @@ func (s *server) load(caddyfile string) error {
 	return caddy.Load(config, true)
 }
 
-// config is a site with endpoints of GitHub and GitLab, and an inspector with
+// config returns a site with endpoints of GitHub and GitLab, and an inspector with
 // these options.
 func config(options string) string {
 	return `{
@@ -100,12 +100,12 @@ http://INSPECTOR {
 
 const capture = "capture {\n}\n"
 
-// github is a genuine delivery, different for every ID.
+// github returns a genuine delivery, different for each ID.
 func github(id string) delivery.Delivery {
 	return delivery.GitHub(githubSecret, id, "push", []byte(`{"ref":"refs/heads/`+id+`"}`))
 }
 
-// forged is one that another secret has signed.
+// forged returns a delivery that is signed with another secret.
 func forged(id string) delivery.Delivery {
 	return delivery.GitHub("another", id, "push", []byte(`{"ref":"refs/heads/`+id+`"}`))
 }
@@ -120,7 +120,7 @@ func (s *server) send(d delivery.Delivery) int {
 	return answer.Status
 }
 
-// ask asks the inspector as a browser's page of the same origin does.
+// ask sends a request to the inspector, as a page of the same origin does.
 func (s *server) ask(path string, body any) (status int, text string) {
 	s.t.Helper()
 	method, content := http.MethodGet, []byte(nil)
@@ -162,7 +162,7 @@ func (s *server) do(r *http.Request) (status int, text string) {
 	return resp.StatusCode, string(raw)
 }
 
-// summary is what is compared of a delivery in the list.
+// summary contains the compared members of a delivery in the list.
 type summary struct {
 	Number    uint64 `json:"number"`
 	Endpoint  string `json:"endpoint"`
@@ -173,7 +173,7 @@ type summary struct {
 	AppStatus int    `json:"app_status"`
 }
 
-// watch returns the next deliveries that `watch` prints.
+// watch returns the next deliveries in the output of `watch`.
 func (s *server) watch(count int, args ...string) (all []summary) {
 	s.t.Helper()
 	out, err := s.command(append([]string{"watch", "--json", "--count", fmt.Sprint(count)}, args...)...)

@@ -17,7 +17,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 )
 
-func TestItRefusesToStartWhereOthersCouldReachIt(t *testing.T) {
+func TestStartFailsOnPublicAddressesWithoutAuthentication(t *testing.T) {
 	const hash = "$2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG"
 	auth := "basic_auth {\n operator " + hash + "\n}\n"
 	for _, c := range []struct{ name, site, want string }{
@@ -27,7 +27,7 @@ func TestItRefusesToStartWhereOthersCouldReachIt(t *testing.T) {
 		{"with remote but without authentication", "http://localhost:PORT {\n bind 0.0.0.0\n webhook_inspector {\n remote\n}\n}", "remote needs an authentication handler in front"},
 		{"with remote on a loopback address without authentication", "http://localhost:PORT {\n bind 127.0.0.1\n webhook_inspector {\n remote\n}\n}", "remote needs an authentication handler in front"},
 		{"with authentication of some paths only", "http://localhost:PORT {\n bind 127.0.0.1\n basic_auth /api/* {\n operator " + hash + "\n}\nwebhook_inspector {\n remote\n}\n}", "remote needs an authentication handler in front"},
-		{"with authentication behind it", "http://localhost:PORT {\n bind 127.0.0.1\n route {\n webhook_inspector {\n remote\n}\n" + auth + "}\n}", "remote needs an authentication handler in front"},
+		{"with authentication after it", "http://localhost:PORT {\n bind 127.0.0.1\n route {\n webhook_inspector {\n remote\n}\n" + auth + "}\n}", "remote needs an authentication handler in front"},
 		{"with authentication in another route", "http://localhost:PORT {\n bind 127.0.0.1\n handle /other {\n" + auth + "respond ok\n}\n handle {\n webhook_inspector {\n remote\n}\n}\n}", "remote needs an authentication handler in front"},
 		{"with authentication and remote", "http://localhost:PORT {\n bind 127.0.0.1\n " + auth + "webhook_inspector {\n remote\n}\n}", ""},
 		{"with authentication and remote in a handle", "http://localhost:PORT {\n bind 127.0.0.1\n handle {\n" + auth + "webhook_inspector {\n remote\n}\n}\n}", ""},
@@ -88,7 +88,7 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 		{"the page", "GET", "/", "", nil, 200},
 		{"the page by a link of another site", "GET", "/", "", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, 200},
 		{"the page in a frame of another site", "GET", "/", "", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, 403},
-		{"a name that resolves to this machine", "GET", "/", "attacker.example", nil, 403},
+		{"another host name that resolves to this machine", "GET", "/", "attacker.example", nil, 403},
 		{"the same with a port", "GET", "/api/delivery?number=1", "attacker.example:4040", nil, 403},
 		{"through a proxy", "GET", "/", "", map[string]string{"X-Forwarded-For": "192.0.2.1"}, 403},
 		{"a script of another site", "GET", "/api/delivery?number=1", "", map[string]string{"Sec-Fetch-Site": "cross-site"}, 403},
@@ -96,11 +96,11 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 		{"a link to the API", "GET", "/api/delivery?number=1", "", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, 403},
 		{"another origin", "GET", "/api/delivery?number=1", "", map[string]string{"Origin": "http://attacker.example"}, 403},
 		{"a post of another origin", "POST", "/api/clear", "", map[string]string{"Origin": "http://attacker.example", "Content-Type": "application/json"}, 403},
-		{"a post of no origin that can be named", "POST", "/api/clear", "", map[string]string{"Origin": "null", "Content-Type": "application/json"}, 403},
+		{"a post from an opaque origin", "POST", "/api/clear", "", map[string]string{"Origin": "null", "Content-Type": "application/json"}, 403},
 		{"a form", "POST", "/api/clear", "", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, 403},
 		{"a form with JSON as text", "POST", "/api/clear", "", map[string]string{"Content-Type": "text/plain"}, 403},
 		{"the wrong method", "GET", "/api/clear", "", nil, 405},
-		{"a path that is not there", "GET", "/inspector", "", nil, 404},
+		{"an unknown path", "GET", "/inspector", "", nil, 404},
 		{"a post of the page", "POST", "/api/explain", "", map[string]string{"Origin": own, "Content-Type": "application/json", "Sec-Fetch-Site": "same-origin"}, 400},
 		{"a delivery", "GET", "/api/delivery?number=1", "localhost", nil, 200},
 	} {
@@ -135,7 +135,7 @@ func (s *server) lastNumber() uint64 {
 	return all[len(all)-1].Number
 }
 
-// TestNoSecretIsCapturedOrShown looks for them in all that the API returns.
+// TestNoSecretIsCapturedOrShown searches all responses of the API for secrets.
 func TestNoSecretIsCapturedOrShown(t *testing.T) {
 	s := start(t, config("capture {\n bodies 64KiB\n}"))
 	signed := github("1").With("Authorization", "Bearer credential-1").With("Cookie", "session=credential-2").With("X-Api-Key", "credential-3")
@@ -171,13 +171,13 @@ func TestNoSecretIsCapturedOrShown(t *testing.T) {
 	}
 }
 
-func TestBodiesAreOffByDefaultAndKeptToExplain(t *testing.T) {
+func TestBodiesAreHiddenByDefaultButKeptToExplain(t *testing.T) {
 	s := start(t, config(capture))
 	s.send(github("1"))
 	s.send(forged("2"))
 	for _, d := range s.watch(2) {
 		if _, detail := s.ask(fmt.Sprintf("/api/delivery?number=%d", d.Number), nil); strings.Contains(detail, "refs/heads") {
-			t.Errorf("a body is shown: %s", detail)
+			t.Errorf("the response contains a body: %s", detail)
 		}
 	}
 }
@@ -189,14 +189,14 @@ func TestCaptureIsBounded(t *testing.T) {
 	}
 	all := s.watch(3)
 	if all[0].ID != "7" || all[2].ID != "9" {
-		t.Errorf("kept %+v", all)
+		t.Errorf("captured %+v", all)
 	}
 	if status, text := s.ask(fmt.Sprintf("/api/delivery?number=%d", all[0].Number-1), nil); status != http.StatusNotFound || !strings.Contains(text, "it has expired") {
 		t.Errorf("%d %s", status, text)
 	}
 }
 
-func TestADeliverysPage(t *testing.T) {
+func TestDeliveryDetails(t *testing.T) {
 	s := start(t, config(capture))
 	s.send(github("1"))
 	s.send(github("1"))
@@ -215,12 +215,12 @@ func TestADeliverysPage(t *testing.T) {
 		t.Errorf("forget: %d %s", status, text)
 	}
 	if status := s.send(github("1")); status != http.StatusAccepted {
-		t.Errorf("forgotten, and then %d", status)
+		t.Errorf("after it was forgotten: %d", status)
 	}
 }
 
-// TestStreamsEndWithTheirConfig: without grace_period, Caddy waits for open requests
-// for ever before it replaces a config or stops.
+// Without grace_period, Caddy waits indefinitely for open requests before it
+// replaces a config or stops.
 func TestStreamsEndWithTheirConfig(t *testing.T) {
 	for _, end := range []struct {
 		name  string
@@ -228,7 +228,7 @@ func TestStreamsEndWithTheirConfig(t *testing.T) {
 		do    func(s *server) error
 	}{
 		{"reload", []string{"http://INSPECTOR/api/stream", "http://ADMIN/verify_webhook/inspector/stream"}, func(s *server) error { return s.load(config(capture + "# other\n")) }},
-		// caddy.Stop leaves the admin API to the end of the process.
+		// caddy.Stop does not stop the admin API.
 		{"stop", []string{"http://INSPECTOR/api/stream"}, func(*server) error { return caddy.Stop() }},
 	} {
 		t.Run(end.name, func(t *testing.T) {
@@ -250,7 +250,7 @@ func TestStreamsEndWithTheirConfig(t *testing.T) {
 					t.Error(err)
 				}
 			case <-time.After(within):
-				t.Error("it waits for a stream")
+				t.Error("it is blocked by a stream")
 			}
 		})
 	}
@@ -272,19 +272,19 @@ func (s *server) stream(url string) *sse.Reader {
 	s.t.Cleanup(func() { resp.Body.Close() })
 	events := sse.NewReader(resp.Body, 1<<20)
 	if e, err := events.Next(); err != nil || e.Type != "settings" {
-		s.t.Fatalf("the stream begins with %+v, %v", e, err)
+		s.t.Fatalf("the first event of the stream is %+v, %v", e, err)
 	}
 	return events
 }
 
-// TestThePageIsSmall bounds what is embedded.
-func TestThePageIsSmall(t *testing.T) {
+// TestPageIsSmall bounds the size of the embedded files.
+func TestPageIsSmall(t *testing.T) {
 	s := start(t, config(""))
 	total := 0
 	for _, path := range []string{"/", "/inspector.js", "/inspector.css", "/icon.svg"} {
 		status, text := s.ask(path, nil)
 		if status != http.StatusOK || strings.Contains(text, "https://") || strings.Contains(text, "innerHTML") || strings.Contains(text, "<script>") || strings.Contains(text, "style=") {
-			t.Errorf("%s: %d, with something that must not be in it", path, status)
+			t.Errorf("%s: %d, or it contains a forbidden text", path, status)
 		}
 		total += len(text)
 	}
@@ -293,8 +293,8 @@ func TestThePageIsSmall(t *testing.T) {
 	}
 }
 
-// TestMemoryStaysWithinTheBounds: bodies together are larger than total.
-func TestMemoryStaysWithinTheBounds(t *testing.T) {
+// The bodies together are larger than total.
+func TestMemoryIsBounded(t *testing.T) {
 	s := start(t, config("capture {\n last 100\n total 1MiB\n bodies 64KiB\n}"))
 	body := []byte(`{"text":"` + strings.Repeat("x", 30_000) + `"}`)
 	var before, after runtime.MemStats
@@ -306,6 +306,6 @@ func TestMemoryStaysWithinTheBounds(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 8<<20 {
-		t.Errorf("%d bytes more are in use", grown)
+		t.Errorf("memory grew by %d bytes", grown)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	durable "github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
-func TestOnlyWhatIsVerifiedIsStored(t *testing.T) {
+func TestOnlyVerifiedDeliveriesAreStored(t *testing.T) {
 	const queueOnly = `webhook_queue orders {
 		deliver {
 			reverse_proxy APP
@@ -27,17 +27,17 @@ func TestOnlyWhatIsVerifiedIsStored(t *testing.T) {
 		want   int
 		log    string
 	}{
-		"mode monitor with an error route that lies": {
+		"mode monitor with an error route that responds 200": {
 			gate("mode monitor") + "\nhandle_errors {\nrespond 200\n}", http.Header{}, 503, "in mode monitor forwarded an unverified request",
 		},
-		"without a gate": {queueOnly, nil, 500, "write verify_webhook before it"},
-		// Without a gate nothing strips what a client sends.
-		"without a gate, which a client denies": {queueOnly, http.Header{"Webhook-Verified-Key": {"k"}}, 500, "write verify_webhook before it"},
-		"the gate refuses it":                   {gate(""), http.Header{"X-Hub-Signature-256": {"sha256=" + strings.Repeat("00", 32)}}, 401, ""},
-		"mode monitor lets a forged one through": {
+		"without verify_webhook": {queueOnly, nil, 500, "write verify_webhook before it"},
+		// Without verify_webhook, client-supplied headers are not stripped.
+		"without verify_webhook, with spoofed headers": {queueOnly, http.Header{"Webhook-Verified-Key": {"k"}}, 500, "write verify_webhook before it"},
+		"refused by verify_webhook":                    {gate(""), http.Header{"X-Hub-Signature-256": {"sha256=" + strings.Repeat("00", 32)}}, 401, ""},
+		"mode monitor forwards a forged delivery": {
 			gate("mode monitor"), http.Header{"X-Hub-Signature-256": {"sha256=" + strings.Repeat("00", 32)}}, 503, "in mode monitor forwarded an unverified request",
 		},
-		"mode monitor lets one without a signature through": {gate("mode monitor"), http.Header{}, 503, "in mode monitor forwarded an unverified request"},
+		"mode monitor forwards an unsigned delivery": {gate("mode monitor"), http.Header{}, 503, "in mode monitor forwarded an unverified request"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, test.site)
@@ -61,29 +61,29 @@ func TestOnlyWhatIsVerifiedIsStored(t *testing.T) {
 				t.Errorf("Retry-After is %q", resp.Header.Get("Retry-After"))
 			}
 			if test.log != "" && len(s.logged(test.log)) == 0 {
-				t.Errorf("the log does not say %q", test.log)
+				t.Errorf("the log does not contain %q", test.log)
 			}
 			if stats, err := s.opened().Stats(t.Context(), "orders"); err != nil || stats != (durable.Stats{}) {
-				t.Errorf("stored is %+v, %v", stats, err)
+				t.Errorf("the queue contains %+v, %v", stats, err)
 			}
 			if n := len(s.app.arrivals); n > 0 {
-				t.Errorf("%d reached the app", n)
+				t.Errorf("%d deliveries reached the app", n)
 			}
 		})
 	}
 }
 
-func TestInModeMonitorWhatIsVerifiedIsDelivered(t *testing.T) {
+func TestModeMonitorDeliversVerifiedDeliveries(t *testing.T) {
 	s := start(t, strings.Replace(usualSite(""), secretVariable+"}", secretVariable+"} {\nmode monitor\n}", 1))
 	s.mustSend("1", 202)
 	if got := s.app.next(t); got.header.Get("Webhook-Verified-Outcome") != "verified" {
-		t.Errorf("the app got %v", got.header)
+		t.Errorf("the app received %v", got.header)
 	}
 	s.delivered("orders", 1)
 }
 
-// The provider is asked to send it again, and its claim is released.
-func TestAFullQueueRefusesAndForgetsNothing(t *testing.T) {
+// The provider gets a status that makes it retry, and the claim is released.
+func TestFullQueueRefusesAndRetriesSucceed(t *testing.T) {
 	for name, bound := range map[string]string{"entries": "max_entries 1", "bytes": "max_bytes 12KiB"} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, usualSite("\n\t\t"+bound))
@@ -108,17 +108,18 @@ func TestAFullQueueRefusesAndForgetsNothing(t *testing.T) {
 				t.Fatalf("the provider got %d", resp.StatusCode)
 			}
 			if got := s.app.next(t); got.id() != "2" {
-				t.Errorf("the app got %s", got.id())
+				t.Errorf("the app received %s", got.id())
 			}
 			if len(s.logged("the webhook queue is full")) == 0 {
-				t.Error("the log does not say it")
+				t.Error("the log does not report it")
 			}
 		})
 	}
 }
 
-// A crash between the two stores, in which the gate has forgotten the delivery.
-func TestADeliveryThatIsStoredIsNotStoredTwice(t *testing.T) {
+// The replay store has forgotten the delivery, as after a crash between the writes
+// to both stores.
+func TestStoredDeliveryIsNotStoredTwice(t *testing.T) {
 	s := start(t, usualSite(""))
 	s.mustSend("1", 202)
 	s.app.next(t)
@@ -128,20 +129,20 @@ func TestADeliveryThatIsStoredIsNotStoredTwice(t *testing.T) {
 	s.mustSend("1", 202)
 	s.mustSend("2", 202)
 	if got := s.app.next(t); got.id() != "2" {
-		t.Errorf("the app got %s again", got.id())
+		t.Errorf("the app received %s again", got.id())
 	}
 	s.delivered("orders", 2)
 }
 
-// Dropbox sends no ID, and the same content each time: nothing tells one
-// delivery from another.
-func TestADeliveryWithoutAKeyGetsOne(t *testing.T) {
+// Dropbox sends no ID and the same content each time, so deliveries cannot be
+// distinguished.
+func TestDeliveryWithoutAKeyGetsAGeneratedKey(t *testing.T) {
 	s := start(t, strings.Replace(usualSite(""), "}\n", "} {\nreplay {\ncontent repeats\n}\n}\n", 1))
 	keys := make(map[string]bool)
 	s.app.answers(statuses(500, 200))
 	for range 2 {
 		d := event("1")
-		d.id = "" // no header: without an ID, and with repeating content
+		d.id = "" // no ID header, and content that repeats
 		resp := s.send(d)
 		if resp.StatusCode != 202 {
 			t.Fatalf("the provider got %d", resp.StatusCode)
@@ -159,7 +160,7 @@ func TestADeliveryWithoutAKeyGetsOne(t *testing.T) {
 	s.delivered("orders", 2)
 }
 
-func TestALargeBodyArrivesWholeAndCanBeSentAgain(t *testing.T) {
+func TestLargeBodyIsCompleteAndCanBeRetried(t *testing.T) {
 	s := start(t, usualSite(""))
 	body := bytes.Repeat([]byte("0123456789abcde\n"), 20<<20/16)
 	s.app.answers(statuses(500, 200))
@@ -169,26 +170,26 @@ func TestALargeBodyArrivesWholeAndCanBeSentAgain(t *testing.T) {
 	}
 	for range 2 {
 		if got := s.app.next(t); got.body != d.body {
-			t.Errorf("the app got %d bytes, want %d", len(got.body), len(d.body))
+			t.Errorf("the app received %d bytes, want %d", len(got.body), len(d.body))
 		}
 	}
 	s.delivered("orders", 1)
 }
 
-func TestAnEmptyBodyIsDelivered(t *testing.T) {
+func TestEmptyBodyIsDelivered(t *testing.T) {
 	s := start(t, usualSite(""))
 	if resp := s.send(delivery{id: "1", path: "/in"}); resp.StatusCode != 202 {
 		t.Fatalf("the provider got %d", resp.StatusCode)
 	}
 	if got := s.app.next(t); got.body != "" || got.header.Get("Content-Length") != "0" {
-		t.Errorf("the app got %q, Content-Length %q", got.body, got.header.Get("Content-Length"))
+		t.Errorf("the app received %q, Content-Length %q", got.body, got.header.Get("Content-Length"))
 	}
 	s.delivered("orders", 1)
 }
 
-// The URI as it was rewritten in front of webhook_queue is delivered; what deliver
-// rewrites itself builds on that, and the original one is known.
-func TestDeliverSeesTheRewrittenAndTheOriginalURI(t *testing.T) {
+// The URI is delivered as rewritten in front of webhook_queue. Rewrites inside
+// deliver apply to that URI, and the original URI is available.
+func TestDeliverGetsTheRewrittenAndTheOriginalURI(t *testing.T) {
 	s := start(t, `handle_path /hooks/* {
 		verify_webhook github {env.`+secretVariable+`}
 		webhook_queue orders {
@@ -208,12 +209,12 @@ func TestDeliverSeesTheRewrittenAndTheOriginalURI(t *testing.T) {
 	}
 	got := s.app.next(t)
 	if got.uri != "/app/in/x?a=b%20c" || got.header.Get("Original") != "POST-/hooks/in/x?a=b%20c" || got.header.Get("Names") != "orders-1-1-github" {
-		t.Errorf("the app got %s, original %q, names %q", got.uri, got.header.Get("Original"), got.header.Get("Names"))
+		t.Errorf("the app received %s, original %q, names %q", got.uri, got.header.Get("Original"), got.header.Get("Names"))
 	}
 }
 
-// An operator who has a delivery forgotten wants the app to get it once more.
-func TestAForgottenDeliveryIsDeliveredAgain(t *testing.T) {
+// An operator forgets a delivery so that the app gets its redelivery.
+func TestForgottenDeliveryIsDeliveredAgain(t *testing.T) {
 	s := newSite(t)
 	s.load(usualSite(""))
 	s.mustSend("1", 202)
@@ -226,12 +227,12 @@ func TestAForgottenDeliveryIsDeliveredAgain(t *testing.T) {
 	s.load(strings.Replace(usualSite(""), secretVariable+"}", secretVariable+"} {\nreplay {\nstore memory another-of-"+t.Name()+"\n}\n}", 1))
 	s.mustSend("1", 202)
 	if got := s.app.next(t); got.id() != "1" {
-		t.Errorf("the app got %s", got.id())
+		t.Errorf("the app received %s", got.id())
 	}
 }
 
-// A provider must not be told that a delivery has arrived that is not stored.
-func TestAnErrorRouteDoesNotTurnARefusalIntoASuccess(t *testing.T) {
+// A provider must not get a success for a delivery that is not stored.
+func TestErrorRouteDoesNotTurnARefusalIntoASuccess(t *testing.T) {
 	s := start(t, usualSite("\n\t\tmax_entries 1")+"\nhandle_errors {\nrespond sorry 200\n}")
 	release := s.app.hold(t)
 	s.mustSend("1", 202)

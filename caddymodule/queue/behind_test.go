@@ -12,8 +12,7 @@ import (
 	_ "github.com/verify-webhook/caddy-verify-webhook/caddymodule/sign"  // the directive webhook_sign
 )
 
-// TestEachAttemptIsSigned: webhook_sign signs only what was verified, and what a
-// queue delivers was.
+// webhook_sign signs only verified deliveries, which those of a queue are.
 func TestEachAttemptIsSigned(t *testing.T) {
 	const key = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	for name, options := range map[string]string{"with a key": "", "without one": " {\nreplay {\ncontent repeats\n}\n}"} {
@@ -56,9 +55,8 @@ func TestEachAttemptIsSigned(t *testing.T) {
 	}
 }
 
-// TestARelayIsTriedUntilSomebodyListens: nobody listens to the relay, so that the
-// attempts go to the handler behind it.
-func TestARelayIsTriedUntilSomebodyListens(t *testing.T) {
+// No machine listens to the relay, so attempts are handled by the next handler.
+func TestAttemptsUseTheNextHandlerWithoutAListener(t *testing.T) {
 	s := start(t, `verify_webhook github {env.`+secretVariable+`}
 		webhook_queue orders {
 			deliver {
@@ -69,17 +67,16 @@ func TestARelayIsTriedUntilSomebodyListens(t *testing.T) {
 		}`)
 	s.mustSend("1", http.StatusAccepted)
 	if got := s.app.next(t); got.id() != "1" || !strings.Contains(got.body, "1") {
-		t.Errorf("the app got %+v", got)
+		t.Errorf("the app received %+v", got)
 	}
 	s.delivered("orders", 1)
 }
 
-// TestARespondBesideTheQueueAnswersNothing: it would acknowledge deliveries that are
-// not stored.
-func TestARespondBesideTheQueueAnswersNothing(t *testing.T) {
+// The respond handler must not acknowledge deliveries that are not stored.
+func TestRespondNextToTheQueueDoesNotRespond(t *testing.T) {
 	s := start(t, usualSite("")+"\nrespond 299")
 	s.mustSend("1", http.StatusAccepted)
 	if got := s.app.next(t); got.id() != "1" {
-		t.Errorf("the app got %+v", got)
+		t.Errorf("the app received %+v", got)
 	}
 }

@@ -37,7 +37,7 @@ func queueJSON(t *testing.T, line, options string) (string, error) {
 
 const deliver = "deliver {\nrespond 200\n}\n"
 
-func TestTheCaddyfileBecomesJSON(t *testing.T) {
+func TestCaddyfileAdaptsToJSON(t *testing.T) {
 	const route = `"deliver":[{"handle":[{"handler":"static_response","status_code":200}]}],`
 	for options, want := range map[string]string{
 		deliver:                     `{` + route + `"handler":"webhook_queue","name":"orders"}`,
@@ -56,7 +56,7 @@ func TestTheCaddyfileBecomesJSON(t *testing.T) {
 	} {
 		got, err := queueJSON(t, "webhook_queue orders", options)
 		if err != nil || sorted(t, got) != sorted(t, want) {
-			t.Errorf("%s\nbecomes %s, %v\nwant    %s", options, got, err, want)
+			t.Errorf("%s\ngot  %s, %v\nwant %s", options, got, err, want)
 		}
 	}
 }
@@ -77,7 +77,7 @@ func sorted(t *testing.T, text string) string {
 	return string(out)
 }
 
-func TestMistakesInTheCaddyfileAreExplained(t *testing.T) {
+func TestCaddyfileErrorsSayWhatToWrite(t *testing.T) {
 	for _, test := range []struct{ line, options, want string }{
 		{"webhook_queue", deliver, "missing name: write, for example, webhook_queue orders"},
 		{"webhook_queue a b", deliver, "too many arguments: expected at most one name"},
@@ -125,8 +125,8 @@ func TestMistakesInTheCaddyfileAreExplained(t *testing.T) {
 	}
 }
 
-// In JSON everything can be written.
-func TestSettingsThatCannotBeMeantAreRejected(t *testing.T) {
+// Invalid settings can also be in JSON.
+func TestImplausibleSettingsAreRejected(t *testing.T) {
 	for options, want := range map[string]string{
 		`"name":""`:                         "missing name",
 		`"name":"a b"`:                      "invalid name",

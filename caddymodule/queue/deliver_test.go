@@ -12,7 +12,7 @@ import (
 	durable "github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
-func TestADeliveryIsAcceptedAtOnceAndDeliveredAsItCame(t *testing.T) {
+func TestDeliveryIsAcceptedImmediatelyAndForwardedUnchanged(t *testing.T) {
 	s := start(t, usualSite(""))
 	before := time.Now().Unix()
 	d := event("1")
@@ -27,7 +27,7 @@ func TestADeliveryIsAcceptedAtOnceAndDeliveredAsItCame(t *testing.T) {
 	}
 	got := s.app.next(t)
 	if got.method != "POST" || got.uri != d.path || got.host != s.address || got.body != d.body {
-		t.Errorf("the app got %s %s for %s: %s", got.method, got.uri, got.host, got.body)
+		t.Errorf("the app received %s %s for %s: %s", got.method, got.uri, got.host, got.body)
 	}
 	for name, want := range map[string]string{
 		"X-Custom": "a,b", "Content-Type": "application/json", "Content-Length": strconv.Itoa(len(d.body)),
@@ -37,7 +37,7 @@ func TestADeliveryIsAcceptedAtOnceAndDeliveredAsItCame(t *testing.T) {
 		"Via": "1.1 Caddy",
 	} {
 		if text := strings.Join(got.header[name], ","); text != want {
-			t.Errorf("%s: the app got %q, want %q", name, text, want)
+			t.Errorf("%s: the app received %q, want %q", name, text, want)
 		}
 	}
 	if key := got.header["Webhook-Verified-Key"]; len(key) != 1 || len(key[0]) < 20 {
@@ -45,19 +45,19 @@ func TestADeliveryIsAcceptedAtOnceAndDeliveredAsItCame(t *testing.T) {
 	}
 	received, err := strconv.ParseInt(got.header.Get("Webhook-Verified-Received"), 10, 64)
 	if err != nil || received < before || received > time.Now().Unix() {
-		t.Errorf("received is %q, %v", got.header["Webhook-Verified-Received"], err)
+		t.Errorf("Webhook-Verified-Received is %q, %v", got.header["Webhook-Verified-Received"], err)
 	}
 	s.delivered("orders", 1)
 
-	// The gate remembers it, and so does the queue.
+	// Both the replay store and the queue remember it.
 	s.mustSend("1", 200)
 	s.mustSend("2", 202)
 	if got := s.app.next(t); got.id() != "2" {
-		t.Errorf("the app got %s", got.id())
+		t.Errorf("the app received %s", got.id())
 	}
 }
 
-func TestTheProviderGetsTheStatusOfAnswer(t *testing.T) {
+func TestProviderGetsTheConfiguredStatus(t *testing.T) {
 	s := start(t, usualSite("answer 200"))
 	s.mustSend("1", 200)
 	s.app.next(t)
@@ -65,7 +65,7 @@ func TestTheProviderGetsTheStatusOfAnswer(t *testing.T) {
 	s.delivered("orders", 1)
 }
 
-func TestAFailedDeliveryIsTriedAgain(t *testing.T) {
+func TestFailedDeliveryIsRetried(t *testing.T) {
 	s := start(t, usualSite(""))
 	s.app.answers(statuses(500, 404, 200))
 	s.mustSend("1", 202)
@@ -73,26 +73,26 @@ func TestAFailedDeliveryIsTriedAgain(t *testing.T) {
 	for number := 2; number <= 3; number++ {
 		got := s.app.next(t)
 		if got.attempt() != strconv.Itoa(number) || got.body != first.body || got.header.Get("Webhook-Verified-Key") != first.header.Get("Webhook-Verified-Key") {
-			t.Errorf("attempt %d: the app got %s, key %s, %s", number, got.attempt(), got.header.Get("Webhook-Verified-Key"), got.body)
+			t.Errorf("attempt %d: the app received %s, key %s, %s", number, got.attempt(), got.header.Get("Webhook-Verified-Key"), got.body)
 		}
 	}
 	s.delivered("orders", 1)
 }
 
-// What did not come from the app never counts.
+// A response that is not from the app never counts.
 func TestOnlyTheAppsResponseCounts(t *testing.T) {
 	const siteErrors = "\n}\nhandle_errors {\nrespond sorry 200"
 	for name, test := range map[string]struct{ deliver, want string }{
-		"the app is down":                      {"reverse_proxy 127.0.0.1:1", "refused"},
-		"an error route answers for it":        {"reverse_proxy 127.0.0.1:1" + siteErrors, "refused"},
-		"no route matches":                     {"@other path /other\nreverse_proxy @other APP", "no handler in deliver responded"},
-		"nothing responds":                     {"header a b", "no handler in deliver responded"},
-		"an error":                             {"error wrong 200", "wrong"},
-		"an error without a text":              {"error 503", "error 503"},
-		"a status that is no success":          {"respond 404", ""},
-		"the connection is closed":             {"abort", "ended unexpectedly"},
-		"the health checks know it as down":    {"reverse_proxy {\n}", "no upstreams available"},
-		"the response says that it has failed": {"respond 500", ""},
+		"the app is down":              {"reverse_proxy 127.0.0.1:1", "refused"},
+		"an error route responds":      {"reverse_proxy 127.0.0.1:1" + siteErrors, "refused"},
+		"no route matches":             {"@other path /other\nreverse_proxy @other APP", "no handler in deliver responded"},
+		"nothing responds":             {"header a b", "no handler in deliver responded"},
+		"an error":                     {"error wrong 200", "wrong"},
+		"an error without a text":      {"error 503", "error 503"},
+		"an error status of respond":   {"respond 404", ""},
+		"the connection is closed":     {"abort", "ended unexpectedly"},
+		"marked down by health checks": {"reverse_proxy {\n}", "no upstreams available"},
+		"an internal server error":     {"respond 500", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
@@ -112,8 +112,8 @@ func TestOnlyTheAppsResponseCounts(t *testing.T) {
 	}
 }
 
-// In JSON a route inside deliver can have an error route of its own.
-func TestAnErrorRouteInsideDeliverDoesNotCount(t *testing.T) {
+// In JSON, a route inside deliver can have its own error route.
+func TestErrorRouteInsideDeliverDoesNotCount(t *testing.T) {
 	s := newSite(t)
 	config, err := adapt(s.caddyfile(strings.Replace(usualSite(""), "retry 10ms", "retry 1h", 1)))
 	if err != nil {
@@ -135,8 +135,8 @@ func TestAnErrorRouteInsideDeliverDoesNotCount(t *testing.T) {
 	}
 }
 
-// reverse_proxy panics then, which in the background would end Caddy.
-func TestAResponseThatBreaksOffIsAFailure(t *testing.T) {
+// reverse_proxy panics in this case, which would crash Caddy in a goroutine.
+func TestTruncatedResponseIsAFailure(t *testing.T) {
 	s := start(t, usualSite(""))
 	broken := make(chan struct{})
 	s.app.answers(func(w http.ResponseWriter, _ *http.Request) {
@@ -157,7 +157,7 @@ func TestAResponseThatBreaksOffIsAFailure(t *testing.T) {
 	s.delivered("orders", 1)
 }
 
-func TestWhatWasAcceptedIsDeliveredAfterARestartWithoutAnyRequest(t *testing.T) {
+func TestStoredDeliveriesAreDeliveredAfterARestart(t *testing.T) {
 	s := newSite(t)
 	s.app.Close()
 	s.load(usualSite(""))
@@ -170,7 +170,7 @@ func TestWhatWasAcceptedIsDeliveredAfterARestartWithoutAnyRequest(t *testing.T) 
 	s.load(usualSite(""))
 	for range 3 {
 		if got := s.app.next(t); got.attempt() != "1" {
-			t.Errorf("%s is attempt %s: a refused connection is none", got.id(), got.attempt())
+			t.Errorf("%s is attempt %s, but a refused connection is not an attempt", got.id(), got.attempt())
 		}
 	}
 	s.delivered("orders", 3)

@@ -34,7 +34,7 @@ import (
 const (
 	secret         = "It's a Secret to Everybody"
 	secretVariable = "VERIFY_WEBHOOK_TEST_SECRET"
-	// within bounds what a test waits for what must happen.
+	// within is how long a test waits for an event that must happen.
 	within = 20 * time.Second
 )
 
@@ -45,7 +45,8 @@ func TestMain(m *testing.M) {
 	os.Exit(inEmptyHome(m.Run))
 }
 
-// inEmptyHome keeps the default stores out of the user's data folder.
+// inEmptyHome runs tests with an empty home, so that the default stores are not in
+// the user's data folder.
 func inEmptyHome(run func() int) int {
 	home, err := os.MkdirTemp("", "verify-webhook-home-")
 	if err != nil {
@@ -60,7 +61,7 @@ func inEmptyHome(run func() int) int {
 	return run()
 }
 
-// arrival is one request that has reached the app.
+// arrival is a request that the app has received.
 type arrival struct {
 	method, uri, host string
 	header            http.Header
@@ -70,7 +71,7 @@ type arrival struct {
 func (a arrival) id() string      { return a.header.Get("X-GitHub-Delivery") }
 func (a arrival) attempt() string { return a.header.Get("Webhook-Verified-Attempt") }
 
-// app is an upstream. It responds as a test wants it to, and with 200 otherwise.
+// app is an upstream. It responds as a test sets, and with 200 by default.
 type app struct {
 	*httptest.Server
 
@@ -103,7 +104,7 @@ func newStoppedApp(t *testing.T) *app {
 
 func (a *app) address() string { return a.Config.Addr }
 
-// Start begins to listen.
+// Start starts listening.
 func (a *app) Start() {
 	l, err := net.Listen("tcp", a.address())
 	if err != nil {
@@ -134,7 +135,7 @@ func (a *app) answers(f http.HandlerFunc) {
 	a.answer = f
 }
 
-// hold has the app not respond until release is called, or the test ends.
+// hold makes the app block until release is called or the test ends.
 func (a *app) hold(t *testing.T) (release func()) {
 	t.Helper()
 	held := make(chan struct{})
@@ -147,7 +148,7 @@ func (a *app) hold(t *testing.T) (release func()) {
 	return release
 }
 
-// statuses responds with statuses, one after the other; the last one is repeated.
+// statuses responds with each status in turn, and then repeats the last one.
 func statuses(all ...int) http.HandlerFunc {
 	var mu sync.Mutex
 	return func(w http.ResponseWriter, _ *http.Request) {
@@ -167,7 +168,7 @@ func (a *app) next(t *testing.T) arrival {
 	case got := <-a.arrivals:
 		return got
 	case <-time.After(within):
-		t.Fatal("nothing reaches the app")
+		t.Fatal("the app received nothing")
 		return arrival{}
 	}
 }
@@ -177,7 +178,7 @@ type site struct {
 	t       *testing.T
 	scheme  string
 	address string
-	log     string // the file with all its logs
+	log     string // the file with all logs
 	queue   string // the file of the queues
 	admin   string // off, or the address of the admin API
 	store   string // of the queues
@@ -185,7 +186,7 @@ type site struct {
 	client  *http.Client
 }
 
-// usual is a site with one queue. OPTIONS are options of webhook_queue.
+// usual is a site with one queue. OPTIONS is replaced by options of webhook_queue.
 const usual = `verify_webhook github {env.` + secretVariable + `}
 	webhook_queue orders {
 		deliver {
@@ -197,7 +198,7 @@ const usual = `verify_webhook github {env.` + secretVariable + `}
 
 func usualSite(options string) string { return strings.ReplaceAll(usual, "OPTIONS", options) }
 
-// start runs a site. In its text APP is the address of the app.
+// start runs a site. In its text, APP is replaced by the address of the app.
 func start(t *testing.T, text string) *site {
 	t.Helper()
 	s := newSite(t)
@@ -272,14 +273,14 @@ func adapt(caddyfile string) ([]byte, error) {
 	return config, err
 }
 
-// delivery is what a provider sends.
+// delivery is a request that a provider sends.
 type delivery struct {
 	id, path, body string
 	header         http.Header
 }
 
-// send sends a delivery of GitHub, and again when its connection is lost: a
-// connection can be in the queue of a socket that a reload closes.
+// send sends a GitHub delivery, and retries it if its connection is lost: a reload
+// can close a socket with connections that were not accepted yet.
 func (s *site) send(d delivery) *http.Response {
 	s.t.Helper()
 	mac := hmac.New(sha256.New, []byte(secret))
@@ -299,16 +300,16 @@ func (s *site) send(d delivery) *http.Response {
 			return resp
 		}
 	}
-	s.t.Fatal("every connection is lost")
+	s.t.Fatal("all connections were lost")
 	return nil
 }
 
-// event is a delivery with a content of its own.
+// event returns a delivery with unique content.
 func event(id string) delivery {
 	return delivery{id: id, path: "/in?x=1", body: `{"number":"` + id + `"}`}
 }
 
-// mustSend sends a delivery that must get a status.
+// mustSend sends a delivery and checks the status of its response.
 func (s *site) mustSend(id string, want int) {
 	s.t.Helper()
 	if resp := s.send(event(id)); resp.StatusCode != want {
@@ -321,7 +322,7 @@ func (s *site) opened() durable.Queue {
 	s.t.Helper()
 	g := services.latest()
 	if g == nil {
-		s.t.Fatal("nothing is started")
+		s.t.Fatal("no queue is open")
 	}
 	q, done, err := g.use(s.t.Context())
 	if err != nil {
@@ -331,7 +332,7 @@ func (s *site) opened() durable.Queue {
 	return q
 }
 
-// stats returns the counts of a queue when they are as wanted.
+// eventually waits until the counts of a queue are as wanted, and returns them.
 func (s *site) eventually(name, what string, want func(durable.Stats) bool) durable.Stats {
 	s.t.Helper()
 	q := s.opened()
@@ -344,11 +345,11 @@ func (s *site) eventually(name, what string, want func(durable.Stats) bool) dura
 		if time.Now().After(deadline) {
 			s.t.Fatalf("queue %s: %+v, %v; want %s", name, stats, err, what)
 		}
-		time.Sleep(2 * time.Millisecond) // the store announces nothing
+		time.Sleep(2 * time.Millisecond) // the store has no notifications
 	}
 }
 
-// delivered waits until a queue holds nothing but n tombstones.
+// delivered waits until a queue contains only n tombstones.
 func (s *site) delivered(name string, n int64) {
 	s.t.Helper()
 	s.eventually(name, fmt.Sprintf("%d delivered and nothing else", n), func(stats durable.Stats) bool {
@@ -356,7 +357,7 @@ func (s *site) delivered(name string, n int64) {
 	})
 }
 
-// dead waits until a queue holds n dead entries and nothing waits.
+// dead waits until a queue contains n dead entries and no waiting ones.
 func (s *site) dead(name string, n int64) {
 	s.t.Helper()
 	s.eventually(name, fmt.Sprintf("%d dead", n), func(stats durable.Stats) bool {
@@ -374,7 +375,7 @@ func (s *site) entries(name string) []durable.Entry {
 	return page.Entries
 }
 
-// failed waits until the one entry of a queue has failed, and returns it.
+// failed waits until the only entry of a queue has failed, and returns it.
 func (s *site) failed(name string) durable.Entry {
 	s.t.Helper()
 	deadline := time.Now().Add(within)
@@ -382,9 +383,9 @@ func (s *site) failed(name string) durable.Entry {
 		if all := s.entries(name); len(all) == 1 && !all[0].Last.At.IsZero() && all[0].State != durable.InFlight {
 			return all[0]
 		}
-		time.Sleep(2 * time.Millisecond) // the store announces nothing
+		time.Sleep(2 * time.Millisecond) // the store has no notifications
 	}
-	s.t.Fatalf("queue %s holds %+v", name, s.entries(name))
+	s.t.Fatalf("queue %s contains %+v", name, s.entries(name))
 	return durable.Entry{}
 }
 
@@ -407,7 +408,7 @@ func (s *site) logged(message string) (lines []map[string]any) {
 	return lines
 }
 
-// validate does what `caddy validate` does.
+// validate validates a config as `caddy validate` does.
 func validate(t *testing.T, config []byte) error {
 	t.Helper()
 	c := new(caddy.Config)

@@ -19,7 +19,7 @@ import (
 	durable "github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
-// operator speaks to the admin API of a site.
+// ask sends a request to the admin API of a site.
 func (s *site) ask(method, path string, body, answer any) int {
 	s.t.Helper()
 	var in io.Reader
@@ -61,7 +61,7 @@ func startWithAdmin(t *testing.T, text string) *site {
 	return s
 }
 
-func TestAnOperatorSeesAndChangesWhatIsStored(t *testing.T) {
+func TestOperatorListsAndChangesStoredDeliveries(t *testing.T) {
 	s := startWithAdmin(t, usualSite("\n\t\tstop_on 4xx"))
 	s.app.answers(statuses(404))
 	d := event("1")
@@ -120,7 +120,7 @@ func TestAnOperatorSeesAndChangesWhatIsStored(t *testing.T) {
 	}
 	all := &Filter{State: "dead"}
 	if got := change(Change{Action: "retry", Filter: all, DryRun: true}); got.Count != 3 || len(got.Sample) != 3 {
-		t.Errorf("the dry run says %+v", got)
+		t.Errorf("the dry run returned %+v", got)
 	}
 	s.dead("orders", 3)
 	change(Change{Action: "pause"})
@@ -138,11 +138,11 @@ func TestAnOperatorSeesAndChangesWhatIsStored(t *testing.T) {
 		t.Errorf("%d: %+v", status, shown)
 	}
 	if len(s.logged("an operator has changed a webhook queue")) != 4 {
-		t.Error("the log does not tell the four changes")
+		t.Error("the log does not contain the four changes")
 	}
 }
 
-func TestTheAdminAPIExplainsMistakes(t *testing.T) {
+func TestAdminAPIErrorsSayWhatToWrite(t *testing.T) {
 	s := startWithAdmin(t, usualSite(""))
 	for _, test := range []struct {
 		method, path string
@@ -171,7 +171,8 @@ func TestTheAdminAPIExplainsMistakes(t *testing.T) {
 	}
 }
 
-// series returns the value of a series of a queue; labels come in pairs.
+// series returns the value of a series of a queue. labels are pairs of name and
+// value.
 func series(t *testing.T, name string, labels ...string) float64 {
 	t.Helper()
 	ctx := caddy.ActiveContext()
@@ -205,7 +206,7 @@ func has(m *dto.Metric, labels []string) bool {
 	return 2*found == len(labels)
 }
 
-func TestMetricsTellWhatBecomesOfDeliveries(t *testing.T) {
+func TestMetricsCountResultsOfDeliveries(t *testing.T) {
 	name := "metrics"
 	site := strings.ReplaceAll(usualSite("\n\t\tstop_on 404\n\t\tmax_entries 3"), "webhook_queue orders", "webhook_queue "+name)
 	s := start(t, site)
@@ -252,7 +253,7 @@ func TestMetricsTellWhatBecomesOfDeliveries(t *testing.T) {
 		}
 	}
 	if series(t, "oldest_age_seconds", "queue", name) <= 0 || series(t, "bytes", "queue", name) <= 0 {
-		t.Error("nothing is old, or nothing holds bytes")
+		t.Error("the age or the size is 0")
 	}
 	s.load(strings.Replace(site, "retry 10ms", "retry 20ms", 1))
 	if got := series(t, "accepted_total", "queue", name, "result", "new"); got != 4 {
@@ -260,9 +261,9 @@ func TestMetricsTellWhatBecomesOfDeliveries(t *testing.T) {
 	}
 }
 
-// A delivery that an operator has forgotten reaches the app once more, whether
-// the provider signs its delivery ID, as Stripe does, or not.
-func TestForgettingADeliveryLetsItThroughTheQueueToo(t *testing.T) {
+// After an operator forgets a delivery, its redelivery reaches the app, whether or
+// not the provider signs the delivery ID, as Stripe does.
+func TestForgettingADeliveryAppliesToTheQueueToo(t *testing.T) {
 	const stripeSecret = "whsec_of_the_queue"
 	t.Setenv("STRIPE_SECRET", stripeSecret)
 	s := startWithAdmin(t, `handle /github {
@@ -313,6 +314,6 @@ func TestForgettingADeliveryLetsItThroughTheQueueToo(t *testing.T) {
 		waitFor(t, "the gate to remember it again", func() bool { return test.send() == 200 })
 	}
 	if n := len(s.app.arrivals); n != 0 {
-		t.Errorf("the app got %d more", n)
+		t.Errorf("the app received %d more", n)
 	}
 }

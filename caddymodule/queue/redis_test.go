@@ -11,7 +11,7 @@ import (
 
 const redisPassword = "p@ss:w/rd?{}%#"
 
-func TestARedisQueueOutlivesReloadsAndStops(t *testing.T) {
+func TestRedisQueueSurvivesReloadsAndStops(t *testing.T) {
 	t.Setenv("REDIS_PASSWORD", redisPassword)
 	s := newSite(t)
 	s.store = "redis redis://:{env.REDIS_PASSWORD}@" + redisserver.Start(t, redisPassword)
@@ -32,12 +32,12 @@ func TestARedisQueueOutlivesReloadsAndStops(t *testing.T) {
 	}
 	s.delivered("orders", 2)
 	if config, err := adapt(s.caddyfile(usualSite(""))); err != nil || strings.Contains(string(config), redisPassword) {
-		t.Errorf("the config holds the password, %v", err)
+		t.Errorf("the config contains the password, %v", err)
 	}
 }
 
-// What another Caddy instance had in flight comes back when it has died.
-func TestWhatAnotherInstanceHadInFlightIsDelivered(t *testing.T) {
+// If another Caddy instance has crashed, its attempts in flight are retried.
+func TestAttemptsOfACrashedInstanceAreDelivered(t *testing.T) {
 	t.Setenv("REDIS_PASSWORD", redisPassword)
 	address := redisserver.Start(t, redisPassword)
 	s := newSite(t)
@@ -66,12 +66,12 @@ func TestWhatAnotherInstanceHadInFlightIsDelivered(t *testing.T) {
 	s.app = restarted(t, s.app)
 	s.load(usualSite(""))
 	if got := s.app.next(t); got.id() != "1" {
-		t.Errorf("the app got %s", got.id())
+		t.Errorf("the app received %s", got.id())
 	}
 	s.delivered("orders", 1)
 }
 
-func TestARedisThatIsAwayMeansTryAgain(t *testing.T) {
+func TestUnavailableRedisMeansRetry(t *testing.T) {
 	s := newSite(t)
 	s.store = "redis redis://" + newStoppedApp(t).address()
 	s.load(usualSite(""))

@@ -24,7 +24,7 @@ import (
 	durable "github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
-// twoQueues is a site whose queues a and b deliver to the paths toA and toB.
+// twoQueues returns a site whose queues a and b deliver to the paths toA and toB.
 func twoQueues(toA, toB string) string {
 	var text strings.Builder
 	for name, path := range map[string]string{"a": toA, "b": toB} {
@@ -45,7 +45,7 @@ func twoQueues(toA, toB string) string {
 	return text.String()
 }
 
-func TestAReloadThatSwapsDeliverBlocksSendsEachToItsOwnApp(t *testing.T) {
+func TestReloadThatSwapsDeliverBlocksSendsEachToItsOwnApp(t *testing.T) {
 	s := newSite(t)
 	s.app.Close()
 	s.load(twoQueues("/one", "/two"))
@@ -68,16 +68,16 @@ func TestAReloadThatSwapsDeliverBlocksSendsEachToItsOwnApp(t *testing.T) {
 	s.delivered("b", 5)
 }
 
-func TestAReloadThatFailsLeavesTheQueueWithItsConfig(t *testing.T) {
+func TestFailedReloadKeepsTheQueuesConfig(t *testing.T) {
 	s := start(t, twoQueues("/one", "/two"))
 	occupied := newApp(t)
 	broken := twoQueues("/broken", "/broken") + "\n}\nhttp://" + occupied.address() + " {\nbind 127.0.0.1\nrespond ok"
 	if err := s.tryLoad(broken); err == nil {
-		t.Fatal("the config that cannot listen was loaded")
+		t.Fatal("a config that cannot listen was loaded")
 	}
 	invalid := twoQueues("/broken", "/broken") + "\nwebhook_queue a {\ndeliver {\nrespond 200\n}\n}"
 	if err := s.tryLoad(invalid); err == nil || !strings.Contains(err.Error(), "duplicate webhook_queue name: a") {
-		t.Fatalf("the config with two queues of one name: %v", err)
+		t.Fatalf("a config with two queues of one name: %v", err)
 	}
 	s.sendTo("a", 5)
 	for range 5 {
@@ -88,8 +88,8 @@ func TestAReloadThatFailsLeavesTheQueueWithItsConfig(t *testing.T) {
 	s.delivered("a", 5)
 }
 
-// An attempt that has begun goes on with its route.
-func TestAReloadDoesNotDisturbAttemptsUnderWay(t *testing.T) {
+// An attempt in progress continues with its route.
+func TestReloadDoesNotDisturbAttemptsInProgress(t *testing.T) {
 	s := start(t, usualSite(""))
 	release := s.app.hold(t)
 	s.mustSend("1", 202)
@@ -100,7 +100,7 @@ func TestAReloadDoesNotDisturbAttemptsUnderWay(t *testing.T) {
 	release()
 	s.delivered("orders", 1)
 	if n := len(s.app.arrivals); n != 0 {
-		t.Errorf("the app got it %d times more", n)
+		t.Errorf("the app received it %d more times", n)
 	}
 }
 
@@ -133,9 +133,9 @@ func TestReloadsUnderLoadLoseNothingAndDeliverNothingTwice(t *testing.T) {
 	}
 }
 
-// A stop waits for attempts under way, at most for the grace period; the others
-// are put back.
-func TestAStopPutsBackWhatIsUnderWay(t *testing.T) {
+// A stop waits for attempts in progress, for at most the grace period. Attempts
+// that are not finished then are put back.
+func TestStopPutsBackAttemptsInProgress(t *testing.T) {
 	s := newSite(t)
 	short := func(text string) []byte {
 		config, err := adapt(strings.Replace(s.caddyfile(text), "grace_period 10s", "grace_period 50ms", 1))
@@ -171,7 +171,7 @@ func TestAStopPutsBackWhatIsUnderWay(t *testing.T) {
 	s.delivered("orders", 3)
 }
 
-func TestAStopWaitsForAnAttemptThatEndsInTime(t *testing.T) {
+func TestStopWaitsForAttemptsWithinTheGracePeriod(t *testing.T) {
 	s := start(t, usualSite(""))
 	release := s.app.hold(t)
 	s.mustSend("1", 202)
@@ -188,11 +188,11 @@ func TestAStopWaitsForAnAttemptThatEndsInTime(t *testing.T) {
 	s.load(usualSite(""))
 	s.delivered("orders", 1)
 	if n := len(s.app.arrivals); n != 0 {
-		t.Errorf("the app got it %d times more", n)
+		t.Errorf("the app received it %d more times", n)
 	}
 }
 
-func TestDeliveriesOfANameThatIsGoneStay(t *testing.T) {
+func TestDeliveriesOfARemovedQueueAreKept(t *testing.T) {
 	s := newSite(t)
 	s.app.Close()
 	s.load(usualSite(""))
@@ -225,7 +225,7 @@ func TestValidatingLeavesTheQueueAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(s.queue); err == nil {
-		t.Error("validating has created the file")
+		t.Error("validating created the file")
 	}
 	s.load(usualSite(""))
 	if err := validate(t, config); err != nil {
@@ -235,8 +235,8 @@ func TestValidatingLeavesTheQueueAlone(t *testing.T) {
 	s.app.next(t)
 }
 
-// The file is closed with its last config.
-func TestTheFileIsClosedAfterTheStop(t *testing.T) {
+// The file is closed when its last config stops.
+func TestQueueFileIsClosedAfterStop(t *testing.T) {
 	s := start(t, usualSite(""))
 	s.mustSend("1", 202)
 	s.delivered("orders", 1)
@@ -249,12 +249,12 @@ func TestTheFileIsClosedAfterTheStop(t *testing.T) {
 		t.Errorf("%d files are open", n)
 	}
 	if _, err := q.Put(context.Background(), durable.Put{Queue: "orders", Body: bytes.NewReader(nil)}); err == nil {
-		t.Error("a closed queue takes a delivery")
+		t.Error("a closed queue accepts a delivery")
 	}
 }
 
-// What came over TLS looks so to the app.
-func TestADeliveryOverTLSIsSaidToBe(t *testing.T) {
+// The app can see that a delivery was received over TLS.
+func TestAppSeesThatADeliveryUsedTLS(t *testing.T) {
 	s := newSite(t)
 	certificate, key := selfSigned(t)
 	text := s.caddyfile("tls " + certificate + " " + key + "\n" + usualSite(""))
@@ -268,12 +268,12 @@ func TestADeliveryOverTLSIsSaidToBe(t *testing.T) {
 	}
 	_, port, _ := strings.Cut(s.address, ":")
 	s.address = "localhost:" + port
-	s.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // its own certificate
+	s.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // a self-signed certificate
 	s.scheme = "https"
 	s.mustSend("1", 202)
 	got := s.app.next(t)
 	if got.header.Get("X-Forwarded-Proto") != "https" || got.header.Get("X-Forwarded-Host") != s.address || got.header.Get("Early-Data") != "" {
-		t.Errorf("the app got %v", got.header)
+		t.Errorf("the app received %v", got.header)
 	}
 }
 
@@ -315,8 +315,8 @@ func (s *site) sendTo(name string, n int) {
 	}
 }
 
-// Deliveries wait and are due while a config starts that fails in the end.
-func TestAConfigThatFailsToStartDeliversNothing(t *testing.T) {
+// Deliveries are due while a config starts, and then the config fails.
+func TestConfigThatFailsToStartDeliversNothing(t *testing.T) {
 	s := newSite(t)
 	s.app.Close()
 	s.load(twoQueues("/one", "/two"))
@@ -326,7 +326,7 @@ func TestAConfigThatFailsToStartDeliversNothing(t *testing.T) {
 	broken := twoQueues("/broken", "/broken") + "\n}\nhttp://" + occupied.address() + " {\nbind 127.0.0.1\nrespond ok"
 	for range 10 {
 		if err := s.tryLoad(broken); err == nil {
-			t.Fatal("the config that cannot listen was loaded")
+			t.Fatal("a config that cannot listen was loaded")
 		}
 	}
 	for range 50 {

@@ -10,21 +10,21 @@ import (
 	durable "github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
-func TestTheAppsStatusDecides(t *testing.T) {
+func TestStatusOfTheAppDecides(t *testing.T) {
 	for name, test := range map[string]struct {
 		options string
 		status  int
 		want    durable.State
 	}{
-		"2xx is handled":              {"", 204, durable.Delivered},
-		"4xx is tried again":          {"", 404, durable.Waiting},
-		"3xx is tried again":          {"", 302, durable.Waiting},
-		"410 is dead at once":         {"", 410, durable.Dead},
-		"handled":                     {"handled 2xx 404", 404, durable.Delivered},
-		"handled replaces 2xx":        {"handled 404", 200, durable.Waiting},
-		"stop_on":                     {"stop_on 4xx", 422, durable.Dead},
-		"stop_on replaces 410":        {"stop_on 404", 410, durable.Waiting},
-		"handled goes before stop_on": {"handled 410", 410, durable.Delivered},
+		"2xx is handled":                        {"", 204, durable.Delivered},
+		"4xx is tried again":                    {"", 404, durable.Waiting},
+		"3xx is tried again":                    {"", 302, durable.Waiting},
+		"410 is dead at once":                   {"", 410, durable.Dead},
+		"handled":                               {"handled 2xx 404", 404, durable.Delivered},
+		"handled replaces 2xx":                  {"handled 404", 200, durable.Waiting},
+		"stop_on":                               {"stop_on 4xx", 422, durable.Dead},
+		"stop_on replaces 410":                  {"stop_on 404", 410, durable.Waiting},
+		"handled takes precedence over stop_on": {"handled 410", 410, durable.Delivered},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, strings.Replace(usualSite("\n\t\t"+test.options), "retry 10ms", "retry 1h", 1))
@@ -46,7 +46,7 @@ func TestTheAppsStatusDecides(t *testing.T) {
 	}
 }
 
-func TestADeliveryIsDeadAfterGiveUp(t *testing.T) {
+func TestDeliveryIsDeadAfterGiveUp(t *testing.T) {
 	s := start(t, usualSite("\n\t\tgive_up 300ms"))
 	s.app.answers(statuses(500))
 	s.mustSend("1", 202)
@@ -55,9 +55,9 @@ func TestADeliveryIsDeadAfterGiveUp(t *testing.T) {
 		t.Errorf("%d attempts", n)
 	}
 	if len(s.logged("a webhook delivery is dead")) != 1 {
-		t.Error("the log does not say it")
+		t.Error("the log does not report it")
 	}
-	// A retry by hand gives it a new life.
+	// A manual retry resets its age.
 	s.app.answers(nil)
 	key := s.entries("orders")[0].Key
 	if n, err := s.opened().Retry(t.Context(), "orders", []string{key}); n != 1 || err != nil {
@@ -66,8 +66,8 @@ func TestADeliveryIsDeadAfterGiveUp(t *testing.T) {
 	s.delivered("orders", 1)
 }
 
-// Refused connections count against the age, and not as attempts. While the app
-// is down one delivery at a time probes it.
+// Refused connections count towards the age, but not as attempts. While the app is
+// down, one delivery at a time probes it.
 func TestWhileTheAppIsDownOneDeliveryProbes(t *testing.T) {
 	s := newSite(t)
 	s.app.Close()
@@ -79,13 +79,13 @@ func TestWhileTheAppIsDownOneDeliveryProbes(t *testing.T) {
 	d := services.latest().dispatcher("orders")
 	waitFor(t, "the app to be known as down", d.isDown)
 	if len(s.logged("the app cannot be reached")) != 1 {
-		t.Error("the log does not say it once")
+		t.Error("the log does not report it exactly once")
 	}
 	waitFor(t, "a second probe", func() bool {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if d.trying > 8 {
-			t.Errorf("%d deliveries are under way", d.trying)
+			t.Errorf("%d deliveries are in flight", d.trying)
 		}
 		return d.state.pause > firstProbe
 	})
@@ -97,22 +97,22 @@ func TestWhileTheAppIsDownOneDeliveryProbes(t *testing.T) {
 	}
 	s.delivered("orders", n)
 	if len(s.logged("the app responds again")) == 0 {
-		t.Error("the log does not say that the app is back")
+		t.Error("the log does not report that the app is back")
 	}
 }
 
-// waitFor waits until something is so that nothing announces.
+// waitFor polls until a condition without a notification is true.
 func waitFor(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(within); !so(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("timed out waiting for %s", what)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
 }
 
-func TestAnAppThatStaysDownMakesDeliveriesDeadByAge(t *testing.T) {
+func TestDeliveriesAreDeadByAgeIfTheAppStaysDown(t *testing.T) {
 	s := newSite(t)
 	s.app.Close()
 	s.load(usualSite("\n\t\tgive_up 400ms"))
@@ -127,7 +127,7 @@ func TestAnAppThatStaysDownMakesDeliveriesDeadByAge(t *testing.T) {
 	}
 }
 
-// The app asks for a pause, which the whole queue makes.
+// If the app responds with Retry-After, the whole queue pauses.
 func TestRetryAfterSlowsTheQueue(t *testing.T) {
 	for _, status := range []int{429, 503} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
@@ -146,7 +146,7 @@ func TestRetryAfterSlowsTheQueue(t *testing.T) {
 			s.app.next(t)
 			s.app.next(t)
 			if took := time.Since(paused); took < time.Second {
-				t.Errorf("the app got the next one after %s, and had asked for 1 s", took)
+				t.Errorf("the app received the next delivery after %s, but Retry-After was 1 s", took)
 			}
 			s.delivered("orders", 2)
 		})
@@ -161,12 +161,12 @@ func TestRetryAfterIsBounded(t *testing.T) {
 	})
 	s.mustSend("1", 202)
 	if e := s.failed("orders"); e.DueIn > durable.DefaultMaxRetryAfter || e.DueIn < durable.DefaultMaxRetryAfter/2 {
-		t.Errorf("it is due in %s", e.DueIn)
+		t.Errorf("the entry is due in %s", e.DueIn)
 	}
 }
 
-// A delivery that always times out takes one place, and no more.
-func TestAPoisonedDeliveryDoesNotHoldUpTheOthers(t *testing.T) {
+// A delivery that always times out uses only one slot.
+func TestFailingDeliveryDoesNotDelayOthers(t *testing.T) {
 	s := start(t, usualSite("\n\t\tconcurrency 2\n\t\ttimeout 50ms"))
 	s.app.answers(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-GitHub-Delivery") == "poisoned" {
@@ -199,13 +199,13 @@ func TestConcurrencyIsBounded(t *testing.T) {
 	}
 	s.eventually("orders", "three in flight", func(stats durable.Stats) bool { return stats.InFlight == 3 && stats.Waiting == n-3 })
 	if len(s.app.arrivals) > 0 {
-		t.Error("the app got a fourth one")
+		t.Error("the app received a fourth delivery")
 	}
 	release()
 	s.delivered("orders", n)
 }
 
-func TestAPausedQueueAcceptsAndDoesNotDeliver(t *testing.T) {
+func TestPausedQueueAcceptsAndDoesNotDeliver(t *testing.T) {
 	s := start(t, usualSite(""))
 	pause := func(paused bool) {
 		t.Helper()
@@ -216,7 +216,7 @@ func TestAPausedQueueAcceptsAndDoesNotDeliver(t *testing.T) {
 	}
 	pause(true)
 	s.mustSend("1", 202)
-	s.load(usualSite("\n\t\tconcurrency 4")) // it stays paused
+	s.load(usualSite("\n\t\tconcurrency 4")) // the queue stays paused
 	s.mustSend("2", 202)
 	if stats := s.eventually("orders", "two waiting", func(stats durable.Stats) bool { return stats.Waiting == 2 }); !stats.Paused {
 		t.Errorf("%+v", stats)

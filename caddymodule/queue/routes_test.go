@@ -5,16 +5,16 @@ import (
 	"testing"
 )
 
-// The gate's check of the routes knows what webhook_queue does.
-func TestRoutesThatCannotWorkAreWarnedAbout(t *testing.T) {
+// The gate's check of the routes supports webhook_queue.
+func TestRoutesThatBreakAQueueLogAWarning(t *testing.T) {
 	const open = "\nhandle /open {\nreverse_proxy APP\n}"
 	inHandle := "handle /in {\n" + usualSite("") + "\n}"
 	for name, test := range map[string]struct{ site, want string }{
-		"the usual":                           {inHandle, ""},
-		"no gate":                             {"webhook_queue orders {\ndeliver {\nreverse_proxy APP\n}\n}", "webhook_queue orders has no verify_webhook in front of it"},
-		"another way to the app":              {"handle /open* {\nreverse_proxy APP\n}\nhandle {\n" + usualSite("") + "\n}", "requests that verify_webhook does not check reach"},
-		"the app's other pages elsewhere":     {inHandle + strings.ReplaceAll(open, "APP", "127.0.0.1:1"), ""},
-		"identity headers removed on the way": {strings.Replace(inHandle, "reverse_proxy APP", "reverse_proxy APP {\nheader_up -Webhook-Verified-*\n}", 1), "are removed behind it"},
+		"the usual":                               {inHandle, ""},
+		"no verify_webhook":                       {"webhook_queue orders {\ndeliver {\nreverse_proxy APP\n}\n}", "webhook_queue orders has no verify_webhook before it"},
+		"another route to the app":                {"handle /open* {\nreverse_proxy APP\n}\nhandle {\n" + usualSite("") + "\n}", "requests that verify_webhook does not check also reach"},
+		"another app for other paths":             {inHandle + strings.ReplaceAll(open, "APP", "127.0.0.1:1"), ""},
+		"identity headers removed before the app": {strings.Replace(inHandle, "reverse_proxy APP", "reverse_proxy APP {\nheader_up -Webhook-Verified-*\n}", 1), "are removed behind it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, test.site)
@@ -26,7 +26,7 @@ func TestRoutesThatCannotWorkAreWarnedAbout(t *testing.T) {
 			}
 			text := strings.Join(warned, "\n")
 			if (test.want == "") != (text == "") || !strings.Contains(text, test.want) {
-				t.Errorf("warned is %q, want %q", text, test.want)
+				t.Errorf("got the warning %q, want %q", text, test.want)
 			}
 		})
 	}

@@ -15,21 +15,21 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
 
-// A handler in deliver that panics must not end Caddy.
-func TestAPanicInDeliverIsAFailure(t *testing.T) {
+// A panic of a handler inside deliver must not crash Caddy.
+func TestPanicInDeliverIsAFailure(t *testing.T) {
 	s := start(t, strings.Replace(usualSite(""), "reverse_proxy APP", "route {\ntest_panics\nreverse_proxy APP\n}", 1))
 	s.mustSend("1", 202)
 	if got := s.app.next(t); got.attempt() != "2" || got.body != event("1").body {
-		t.Errorf("the app got attempt %s of %q", got.attempt(), got.body)
+		t.Errorf("the app received attempt %s of %q", got.attempt(), got.body)
 	}
 	s.delivered("orders", 1)
 	if lines := s.logged("a handler in deliver panicked"); len(lines) != 1 || !strings.Contains(lines[0]["stack"].(string), "panics") {
-		t.Errorf("logged is %v", lines)
+		t.Errorf("logged %v", lines)
 	}
 }
 
-// panics fails with a panic at the first attempt. Then it reads the body twice, once by
-// GetBody, as a transport does that starts over.
+// panics is a handler that panics at the first attempt. At the second, it reads the
+// body twice, once with GetBody, as a transport does for a retry.
 type panics struct{}
 
 func (panics) CaddyModule() caddy.ModuleInfo {
@@ -50,10 +50,10 @@ func (panics) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	return next.ServeHTTP(w, r)
 }
 
-// spans are what was traced.
+// spans records the spans.
 var spans = tracetest.NewSpanRecorder()
 
-// traced does what Caddy's `tracing` does, without an exporter.
+// traced is a handler like Caddy's `tracing`, without an exporter.
 type traced struct{}
 
 func init() {
@@ -117,19 +117,19 @@ func TestEachAttemptIsASpanThatLinksToTheAcceptedRequest(t *testing.T) {
 	}
 }
 
-// Without tracing the stored request still belongs to its trace.
-func TestTheTraceOfAProviderReachesTheApp(t *testing.T) {
+// Without tracing, the stored request still has its trace context.
+func TestTraceContextOfTheProviderReachesTheApp(t *testing.T) {
 	s := start(t, usualSite(""))
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	d := event("1")
 	d.header = http.Header{"Traceparent": {trace}}
 	s.send(d)
 	if got := s.app.next(t); got.header.Get("Traceparent") != trace {
-		t.Errorf("the app got %q", got.header.Get("Traceparent"))
+		t.Errorf("the app received %q", got.header.Get("Traceparent"))
 	}
 }
 
-func TestTheLogTellsWhatBecomesOfADelivery(t *testing.T) {
+func TestLogContainsTheResultOfADelivery(t *testing.T) {
 	s := start(t, usualSite("\n\t\tstop_on 410"))
 	s.app.answers(statuses(500, 200))
 	s.mustSend("1", 202)
@@ -147,7 +147,7 @@ func TestTheLogTellsWhatBecomesOfADelivery(t *testing.T) {
 		for _, line := range lines {
 			for name, value := range line {
 				if text, ok := value.(string); ok && strings.Contains(text, secret) {
-					t.Errorf("%s: %s holds the secret", message, name)
+					t.Errorf("%s: %s contains the secret", message, name)
 				}
 			}
 		}

@@ -19,28 +19,28 @@ func TestWhenTheAppRespondsTheProviderGetsItsResponse(t *testing.T) {
 		})
 		resp := s.send(event("1"))
 		if resp.StatusCode != status || resp.Header.Get("From-App") != "yes" {
-			t.Errorf("the provider got %d %v, want %d of the app", resp.StatusCode, resp.Header, status)
+			t.Errorf("the provider got %d %v, want the app's %d", resp.StatusCode, resp.Header, status)
 		}
 		if got := s.app.next(t); got.attempt() != "1" || got.header.Get("Webhook-Verified-Received") == "" || got.body != event("1").body {
-			t.Errorf("the app got %v", got)
+			t.Errorf("the app received %v", got)
 		}
 		if stats, err := s.opened().Stats(t.Context(), "orders"); err != nil || stats != (durable.Stats{}) {
-			t.Errorf("stored is %+v, %v", stats, err)
+			t.Errorf("the queue contains %+v, %v", stats, err)
 		}
 		s.stop()
 	}
 }
 
-func TestWhatTheAppDoesNotTakeIsStored(t *testing.T) {
+func TestDeliveriesThatTheAppRejectsAreStored(t *testing.T) {
 	for name, test := range map[string]struct {
 		answer  http.HandlerFunc
-		attempt string // of the next one
+		attempt string // number of the next attempt
 	}{
-		"5xx":           {statuses(500), "2"},
-		"no response":   {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "2"},
-		"it breaks off": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "2"},
-		"not reached":   {nil, "1"},
-		"Retry-After":   {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Retry-After", "0"); w.WriteHeader(503) }, "2"},
+		"5xx":                  {statuses(500), "2"},
+		"no response":          {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "2"},
+		"a truncated response": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "2"},
+		"connection refused":   {nil, "1"},
+		"Retry-After":          {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Retry-After", "0"); w.WriteHeader(503) }, "2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
@@ -60,16 +60,16 @@ func TestWhatTheAppDoesNotTakeIsStored(t *testing.T) {
 			}
 			s.app.answers(nil)
 			if got := s.app.next(t); got.attempt() != test.attempt || got.body != event("1").body {
-				t.Errorf("the app got attempt %s of %q", got.attempt(), got.body)
+				t.Errorf("the app received attempt %s of %q", got.attempt(), got.body)
 			}
 			s.delivered("orders", 1)
-			s.mustSend("1", 200) // a copy, which the gate knows
+			s.mustSend("1", 200) // a duplicate
 		})
 	}
 }
 
-// While the app is known to be down it is not tried while providers wait, and a
-// pause that it asks for is kept.
+// While the app is down, deliveries are stored without an attempt, and a
+// Retry-After of the app is respected.
 func TestWhileTheAppIsDownDeliveriesAreStoredAtOnce(t *testing.T) {
 	s := start(t, usualSite(whenDown))
 	s.app.answers(func(w http.ResponseWriter, _ *http.Request) {
@@ -81,7 +81,7 @@ func TestWhileTheAppIsDownDeliveriesAreStoredAtOnce(t *testing.T) {
 	s.app.answers(nil)
 	s.mustSend("2", 202)
 	if n := len(s.app.arrivals); n != 0 {
-		t.Errorf("the app got %d in the pause that it has asked for", n)
+		t.Errorf("the app received %d deliveries before its Retry-After", n)
 	}
 	s.delivered("orders", 2)
 	s.mustSend("3", 200)

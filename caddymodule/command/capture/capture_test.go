@@ -25,7 +25,7 @@ func TestParse(t *testing.T) {
 		},
 		{name: "HTTP saved with LF", record: "\nPOST /in HTTP/1.1\nHost: example.com\n\nbody\n", method: "POST", url: "://example.com/in", body: "body\n"},
 		{name: "HTTP with an absolute URL", record: "POST https://example.com/in HTTP/1.1\nHost: example.com\n\nbody", method: "POST", url: "https://example.com/in", body: "body"},
-		{name: "a line break that an editor added", record: "POST / HTTP/1.1\nHost: h\nContent-Length: 4\n\nbody\n", method: "POST", url: "://h/", body: "body", notes: 1},
+		{name: "a line break added by an editor", record: "POST / HTTP/1.1\nHost: h\nContent-Length: 4\n\nbody\n", method: "POST", url: "://h/", body: "body", notes: 1},
 		{name: "a body of another length", record: "POST / HTTP/1.1\nHost: h\nContent-Length: 9\n\nbody", method: "POST", url: "://h/", body: "body", notes: 1},
 		{name: "chunked", record: "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", method: "POST", url: "://h/", body: "body"},
 		{name: "chunked once", record: "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{\"a\":1}", method: "POST", url: "://h/", body: `{"a":1}`},
@@ -58,7 +58,7 @@ func TestParse(t *testing.T) {
 		},
 		{name: "curl with --option=value", record: `curl --request=PUT --url=https://h/ --json='{}'`, method: "PUT", url: "https://h/", body: "{}", header: "Content-Type", value: "application/json"},
 		{name: "curl -d @file loses line breaks", record: "curl -d @" + file + " https://h/", method: "POST", url: "https://h/", body: "onetwo", notes: 1},
-		{name: "curl --data-binary @file does not", record: "curl --data-binary @" + file + " -o /dev/null https://h/", method: "POST", url: "https://h/", body: "one\ntwo\n"},
+		{name: "curl --data-binary @file keeps line breaks", record: "curl --data-binary @" + file + " -o /dev/null https://h/", method: "POST", url: "https://h/", body: "one\ntwo\n"},
 		{name: "curl -G", record: "curl -G --data-urlencode 'a=x y' https://h/?b=1", method: "GET", url: "https://h/?b=1&a=x+y"},
 		{name: "curl with a form of files", record: "curl -F a=@b https://h/", wantErr: "are unknown"},
 		{name: "curl that runs a command", record: "curl -d \"$(cat /etc/passwd)\" https://h/", wantErr: "variables or commands"},
@@ -75,7 +75,7 @@ func TestParse(t *testing.T) {
 			name: "curl for Windows, older", record: "curl \"https://example.com/in\" ^\n  -H \"X-Sig: abc\" ^\n  --data-binary \"{\\\"a\\\":1}\"",
 			method: "POST", url: "https://example.com/in", body: `{"a":1}`, header: "X-Sig", value: "abc",
 		},
-		{name: "curl for Windows that breaks off", record: "curl ^\"https://h/", wantErr: "inside quotes"},
+		{name: "curl for Windows, incomplete", record: "curl ^\"https://h/", wantErr: "inside quotes"},
 		{name: "PowerShell", record: "Invoke-WebRequest -Uri \"https://h/\"", wantErr: "PowerShell"},
 		{
 			name: "a page of GitHub", record: "Request URL: https://example.com/in?a=1\nRequest method: POST\nAccept: */*\ncontent-type: application/json\nX-Hub-Signature-256: sha256=ab\n\n{\n  \"a\": 1\n}\n",
@@ -88,7 +88,7 @@ func TestParse(t *testing.T) {
 		{name: "headers without a request line", record: "X-Sig: abc\nHost: h\n\n{}", method: "POST", url: "://h/", body: "{}", header: "X-Sig", value: "abc", notes: 1},
 		{name: "a body alone", record: `{"id":"evt_1"}`, wantErr: "may be a body"},
 		{name: "curl without URL", record: "curl -s", wantErr: "no URL"},
-		{name: "curl that breaks off", record: "curl https://h/ -H", wantErr: "ends after -H"},
+		{name: "curl, incomplete", record: "curl https://h/ -H", wantErr: "ends after -H"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r, err := Parse([]byte(test.record))
@@ -114,25 +114,25 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestAHARKnowsWhenTheRequestCame(t *testing.T) {
+func TestHARContainsTheTimeOfTheRequest(t *testing.T) {
 	r, err := Parse([]byte(`{"startedDateTime":"2024-05-01T12:00:00.5+02:00","request":{"method":"POST","url":"https://h/"}}`))
 	if err != nil || r.Received.UnixMilli() != 1714557600500 {
 		t.Errorf("got %s, %v", r.Received, err)
 	}
 }
 
-// FuzzParse: whatever a record holds, it is read or refused.
+// FuzzParse checks that any record is parsed or rejected with an error.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"))
 	f.Add([]byte(`{"log":{"entries":[{"request":{"method":"POST","url":"https://a/2","postData":{"text":"Ym9keQ==","encoding":"base64"}}}]}}`))
 	f.Add([]byte("curl 'https://h/?a=1' -H 'A: b' --data-raw $'{\\'a\\u0021'"))
 	f.Fuzz(func(t *testing.T, record []byte) {
 		if strings.Contains(string(record), "@") {
-			return // would read files
+			return // reads files
 		}
 		r, err := Parse(record)
 		if err == nil && (r == nil || r.Header == nil) {
-			t.Errorf("neither a request nor an error")
+			t.Errorf("no request and no error")
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/command/capture"
 )
 
-// changed returns the request with something changed.
+// changed returns a changed copy of the request.
 func changed(r *capture.Request, change func(*capture.Request)) *capture.Request {
 	change(r)
 	return r
@@ -23,8 +23,8 @@ func without(r *capture.Request, header string) *capture.Request {
 	return changed(r, func(r *capture.Request) { r.Header.Del(header) })
 }
 
-// TestTheSecretIsNotToBlame has the causes that look like another secret.
-func TestTheSecretIsNotToBlame(t *testing.T) {
+// TestCausesThatLookLikeAWrongSecret runs the causes that look like a wrong secret.
+func TestCausesThatLookLikeAWrongSecret(t *testing.T) {
 	indented := string(rewriteAs(t, githubEvent, jsonStyles[2], jsonEscapes[0]))
 	compacted := string(rewriteAs(t, githubEvent, jsonStyles[0], jsonEscapes[0]))
 	const pusherSecret, mandrillKey = "a1b2c3d4e5f6a7b8c9d0", "the key of the webhook"
@@ -96,21 +96,21 @@ func TestTheSecretIsNotToBlame(t *testing.T) {
 			}
 			for _, secret := range test.secrets {
 				if len(secret) > 8 && strings.Contains(text, secret) {
-					t.Errorf("the report has a secret in it: %s", text)
+					t.Errorf("the report contains a secret: %s", text)
 				}
 			}
 		})
 	}
 }
 
-// vonage is a request without the token that it must have.
+// vonage returns a request without its token.
 func vonage(t *testing.T) *capture.Request {
 	t.Helper()
 	return &capture.Request{Method: "POST", Scheme: "https", Host: "h", RequestURI: "/", Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(`{}`)}
 }
 
-// TestLimitsEndASearch: a page explains on request, and others wait.
-func TestLimitsEndASearch(t *testing.T) {
+// The inspector runs searches on request, so their cost must be bounded.
+func TestLimitsEndSearches(t *testing.T) {
 	c := Case{Provider: "stripe", Secrets: []string{stripeSecret}, Request: stripe(t, "whsec_other"), Now: signedAt}
 	c.Limits = Limits{Tries: 100}
 	report, err := Explain(t.Context(), c)

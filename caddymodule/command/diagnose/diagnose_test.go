@@ -22,13 +22,13 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// signedAt is when the deliveries here were signed.
+// signedAt is the time at which the deliveries in these tests were signed.
 var signedAt = time.Date(2024, 5, 1, 10, 0, 0, 0, time.UTC)
 
 const (
 	githubSecret = "It's a Secret to Everybody"
 	stripeSecret = "whsec_7Xq1v0b3mTn2c9dK4LrPz8yWQhGfUaJe"
-	// A key of Standard Webhooks, as their specification shows it.
+	// The example key of the Standard Webhooks specification.
 	standardSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 	stripeEvent = `{
@@ -52,7 +52,7 @@ const (
 	twilioOptions = `{"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Twilio-Like-Signature","encoding":"base64"},"signed":"{url}{body}"}`
 )
 
-// send makes what a provider sends, signed with a secret, and has it recorded.
+// send signs a delivery with a secret and returns it as a captured request.
 func send(t *testing.T, name, options, secret, target, body string) *capture.Request {
 	t.Helper()
 	u, err := url.Parse(target)
@@ -92,7 +92,7 @@ func stripe(t *testing.T, secret string) *capture.Request {
 	return send(t, "stripe", "", secret, hook, stripeEvent)
 }
 
-// body returns the request with another body.
+// body returns a copy of the request with another body.
 func body(r *capture.Request, body []byte) *capture.Request {
 	r.Body = body
 	return r
@@ -117,7 +117,7 @@ func rewrite(t *testing.T, text string, indent bool) []byte {
 	return out
 }
 
-// TestEveryMistakeIsFound has one case for each thing that people get wrong.
+// TestEveryMistakeIsFound has one case for each common mistake.
 func TestEveryMistakeIsFound(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -127,43 +127,43 @@ func TestEveryMistakeIsFound(t *testing.T) {
 		others   []string
 		request  *capture.Request
 		received time.Time
-		want     string // kinds, the first thing to change first
+		want     string // kinds, in the order in which to fix them
 		says     string // in cause or change
 	}{
 		{name: "a line break at the end of the secret", provider: "github", secrets: []string{githubSecret + "\n"}, request: github(t, githubSecret), want: "secret_whitespace", says: "printf"},
 		{name: "a line break in the secret at the provider", provider: "github", secrets: []string{githubSecret}, request: github(t, githubSecret+"\n"), want: "secret_whitespace_at_provider"},
 		{name: "quotes around the secret", provider: "stripe", secrets: []string{`"` + stripeSecret + `"`}, request: stripe(t, stripeSecret), want: "secret_quoted"},
-		{name: "the whsec_ cut off where it belongs to the key", provider: "stripe", secrets: []string{strings.TrimPrefix(stripeSecret, "whsec_")}, request: stripe(t, stripeSecret), want: "secret_prefix_cut", says: "with whsec_"},
-		{name: "the whsec_ kept by a sender that should cut it", provider: "stripe", secrets: []string{stripeSecret}, request: stripe(t, strings.TrimPrefix(stripeSecret, "whsec_")), want: "secret_prefix_kept"},
+		{name: "the whsec_ cut off although it is part of the key", provider: "stripe", secrets: []string{strings.TrimPrefix(stripeSecret, "whsec_")}, request: stripe(t, stripeSecret), want: "secret_prefix_cut", says: "with whsec_"},
+		{name: "the whsec_ kept by a sender that should remove it", provider: "stripe", secrets: []string{stripeSecret}, request: stripe(t, strings.TrimPrefix(stripeSecret, "whsec_")), want: "secret_prefix_kept"},
 		{
 			name: "base64 read as text", provider: "standard-webhooks", secrets: []string{standardSecret},
 			request: sendAs(t, standardSecret, signature.KeyFormat{Encoding: "utf8"}), want: "secret_read_as_base64", says: "as text",
 		},
-		{name: "text of a secret that is still base64", provider: "github", secrets: []string{base64.StdEncoding.EncodeToString([]byte(githubSecret))}, request: github(t, githubSecret), want: "secret_read_as_text", says: "Kubernetes"},
+		{name: "the text of a base64 secret used as the key", provider: "github", secrets: []string{base64.StdEncoding.EncodeToString([]byte(githubSecret))}, request: github(t, githubSecret), want: "secret_read_as_text", says: "Kubernetes"},
 		{name: "hex read as text", provider: "github", secrets: []string{hex.EncodeToString([]byte(githubSecret))}, request: github(t, githubSecret), want: "secret_read_as_text"},
 		{name: "a URL-encoded secret", provider: "github", secrets: []string{url.QueryEscape(githubSecret)}, request: github(t, githubSecret), want: "secret_url_encoded"},
 
 		{
-			name: "JSON written anew by Go", provider: "github", secrets: []string{githubSecret},
+			name: "JSON serialized again by Go", provider: "github", secrets: []string{githubSecret},
 			request: body(send(t, "github", "", githubSecret, hook, string(rewriteAs(t, githubEvent, jsonStyles[1], jsonEscapes[1]))), []byte(githubEvent)), want: "json_rewritten", says: "blank after commas",
 		},
 		{name: "pretty JSON made compact", provider: "stripe", secrets: []string{stripeSecret}, request: body(stripe(t, stripeSecret), compact(t, stripeEvent)), want: "json_rewritten", says: "indented by 2"},
 		{
-			name: "slashes that PHP had escaped", provider: "github", secrets: []string{githubSecret},
+			name: "slashes that PHP escaped", provider: "github", secrets: []string{githubSecret},
 			request: body(send(t, "github", "", githubSecret, hook, string(rewriteAs(t, githubEvent, jsonStyles[0], jsonEscapes[4]))), []byte(githubEvent)), want: "json_rewritten", says: "PHP",
 		},
 		{
 			name: "sorted members", provider: "github", secrets: []string{githubSecret},
 			request: body(send(t, "github", "", githubSecret, hook, string(rewrite(t, githubEvent, true))), []byte(githubEvent)), want: "json_rewritten", says: "sorted",
 		},
-		{name: "CRLF made of LF", provider: "stripe", secrets: []string{stripeSecret}, request: body(stripe(t, stripeSecret), bytes.ReplaceAll([]byte(stripeEvent), []byte("\n"), []byte("\r\n"))), want: "crlf", says: "changed to CRLF"},
+		{name: "LF changed to CRLF", provider: "stripe", secrets: []string{stripeSecret}, request: body(stripe(t, stripeSecret), bytes.ReplaceAll([]byte(stripeEvent), []byte("\n"), []byte("\r\n"))), want: "crlf", says: "changed to CRLF"},
 		{name: "a line break added to the body", provider: "github", secrets: []string{githubSecret}, request: body(github(t, githubSecret), []byte(githubEvent+"\n")), want: "body_end"},
 		{
 			name: "a form that was decoded", provider: "github", secrets: []string{githubSecret},
 			request: body(send(t, "github", "", githubSecret, hook, "payload="+url.QueryEscape(githubEvent)), []byte(githubEvent)), want: "form_decoded", says: "payload=",
 		},
 		{
-			name: "a form whose escapes are gone", provider: "github", secrets: []string{githubSecret},
+			name: "a form without its escapes", provider: "github", secrets: []string{githubSecret},
 			request: body(send(t, "github", "", githubSecret, hook, "From=%2B15551234567&Body=Hello+there"), []byte("From=+15551234567&Body=Hello there")), want: "form_decoded",
 		},
 		{name: "a body in base64", provider: "stripe", secrets: []string{stripeSecret}, request: body(stripe(t, stripeSecret), []byte(base64.StdEncoding.EncodeToString([]byte(stripeEvent)))), want: "body_base64"},
@@ -175,15 +175,15 @@ func TestEveryMistakeIsFound(t *testing.T) {
 			name: "the secret of live mode for a test event", provider: "stripe", secrets: []string{stripeSecret},
 			request: send(t, "stripe", "", "whsec_of_test_mode", hook, strings.Replace(stripeEvent, `"livemode": true`, `"livemode": false`, 1)), want: "test_mode secret_unknown", says: "test mode",
 		},
-		{name: "an API key for a secret", provider: "stripe", secrets: []string{"sk_live_51H8xyz"}, request: stripe(t, stripeSecret), want: "api_key live_mode secret_unknown"},
-		{name: "a placeholder for a secret", provider: "github", secrets: []string{"${GITHUB_WEBHOOK_SECRET}"}, request: github(t, githubSecret), want: "secret_placeholder secret_unknown"},
+		{name: "an API key instead of a secret", provider: "stripe", secrets: []string{"sk_live_51H8xyz"}, request: stripe(t, stripeSecret), want: "api_key live_mode secret_unknown"},
+		{name: "a placeholder instead of a secret", provider: "github", secrets: []string{"${GITHUB_WEBHOOK_SECRET}"}, request: github(t, githubSecret), want: "secret_placeholder secret_unknown"},
 
 		{
 			name: "http signed, https received", provider: "custom", options: twilioOptions, secrets: []string{"token"},
 			request: arrivedAt(send(t, "custom", twilioOptions, "token", "https://hooks.example.com/sms?x=1", "a=b"), "http", "hooks.example.com", "/sms?x=1"), want: "url_scheme", says: "public_url https://hooks.example.com/sms`",
 		},
 		{
-			name: "a port that the provider does not know", provider: "custom", options: twilioOptions, secrets: []string{"token"},
+			name: "a port that is not in the provider's URL", provider: "custom", options: twilioOptions, secrets: []string{"token"},
 			request: arrivedAt(send(t, "custom", twilioOptions, "token", hook, "a=b"), "https", "hooks.example.com:8443", "/in"), want: "url_port", says: "public_url https://hooks.example.com/in",
 		},
 		{
@@ -192,7 +192,7 @@ func TestEveryMistakeIsFound(t *testing.T) {
 		},
 
 		{
-			name: "Twilio behind a proxy that ends TLS", provider: "twilio", secrets: []string{"12345678901234567890123456789012"},
+			name: "Twilio behind a proxy that terminates TLS", provider: "twilio", secrets: []string{"12345678901234567890123456789012"},
 			request: arrivedAt(twilio(t, "https://hooks.example.com/sms"), "http", "hooks.example.com:8080", "/sms"), want: "url_scheme", says: "public_url https://hooks.example.com/sms",
 		},
 
@@ -202,7 +202,7 @@ func TestEveryMistakeIsFound(t *testing.T) {
 			request: send(t, "custom", `{"algorithm":"hmac-sha1","signature":{"from":"header","name":"X-Sig"}}`, "k", hook, "{}"), want: "signature_algorithm", says: "hmac-sha1",
 		},
 		{
-			name: "base64 for hex", provider: "custom", options: `{"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Sig"}}`, secrets: []string{"k"},
+			name: "base64 instead of hex", provider: "custom", options: `{"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Sig"}}`, secrets: []string{"k"},
 			request: send(t, "custom", `{"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Sig","encoding":"base64"}}`, "k", hook, "{}"), want: "signature_encoding", says: "base64",
 		},
 		{
@@ -238,24 +238,24 @@ func TestEveryMistakeIsFound(t *testing.T) {
 				t.Errorf("got %q, want %q: %s", got, test.want, text)
 			}
 			if (report.Outcome == caddymodule.Verified) != (test.want == "") {
-				t.Errorf("the handler said %s: %s", report.Outcome, report.Reason)
+				t.Errorf("the handler's outcome is %s: %s", report.Outcome, report.Reason)
 			}
 			for _, signed := range everySignature(test.secrets, test.others, test.request.Body) {
 				if strings.Contains(text, signed) {
-					t.Errorf("the report has a signature in it that would be accepted: %s", text)
+					t.Errorf("the report contains a valid signature: %s", text)
 				}
 			}
 			for _, secret := range append(test.secrets, test.others...) {
 				if secret = strings.TrimSpace(secret); len(secret) > 5 && strings.Contains(text, secret) {
-					t.Errorf("the report has a secret in it: %s", text)
+					t.Errorf("the report contains a secret: %s", text)
 				}
 			}
 		})
 	}
 }
 
-// everySignature returns what a receiver with these secrets would accept for
-// the body alone, and with the time before it.
+// everySignature returns all valid signatures of the body, with and without the
+// time before it, for these secrets.
 func everySignature(secrets, others []string, body []byte) []string {
 	var all []string
 	for _, secret := range slices.Concat(secrets, others) {
@@ -269,8 +269,8 @@ func everySignature(secrets, others []string, body []byte) []string {
 	return all
 }
 
-// sendAs makes a delivery of Standard Webhooks with a key that was made of the
-// secret in the wrong way.
+// sendAs returns a Standard Webhooks delivery whose key was derived from the secret
+// in a wrong way.
 func sendAs(t *testing.T, secret string, format signature.KeyFormat) *capture.Request {
 	t.Helper()
 	inspection, err := signing.Inspect("standard-webhooks", nil)
@@ -290,7 +290,7 @@ func sendAs(t *testing.T, secret string, format signature.KeyFormat) *capture.Re
 	return &capture.Request{Method: r.Method, Scheme: r.Scheme, Host: r.Host, RequestURI: r.RequestURI, Header: r.Header, Body: r.Body.Bytes(), Received: signedAt}
 }
 
-// twilio makes a delivery of a text message.
+// twilio returns a delivery of a text message.
 func twilio(t *testing.T, target string) *capture.Request {
 	t.Helper()
 	u, err := url.Parse(target)
@@ -350,7 +350,7 @@ func rewriteAs(t *testing.T, text string, style jsonStyle, escape jsonEscape) []
 	return w.out.Bytes()
 }
 
-func TestARecordWithoutATimeIsNotCalledStale(t *testing.T) {
+func TestRecordWithoutATimeIsNotStale(t *testing.T) {
 	r := stripe(t, stripeSecret)
 	r.Received = time.Time{}
 	report, err := Explain(t.Context(), Case{Provider: "stripe", Secrets: []string{stripeSecret}, Request: r, Now: signedAt.Add(900 * 24 * time.Hour)})
@@ -362,7 +362,7 @@ func TestARecordWithoutATimeIsNotCalledStale(t *testing.T) {
 	}
 }
 
-func TestASearchEnds(t *testing.T) {
+func TestSearchEnds(t *testing.T) {
 	r := body(stripe(t, "whsec_other"), bytes.Repeat([]byte(" "), 8<<20))
 	report, err := Explain(t.Context(), Case{Provider: "stripe", Secrets: []string{stripeSecret}, Request: r, Now: signedAt})
 	if err != nil {
@@ -373,7 +373,7 @@ func TestASearchEnds(t *testing.T) {
 	}
 }
 
-func TestAnUnknownProviderIsAnError(t *testing.T) {
+func TestUnknownProviderIsAnError(t *testing.T) {
 	if _, err := Explain(t.Context(), Case{Provider: "gihtub", Request: github(t, githubSecret)}); err == nil {
 		t.Error("no error")
 	}

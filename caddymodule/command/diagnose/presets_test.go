@@ -22,7 +22,7 @@ type sample struct {
 	diagnose.Case
 }
 
-// samples returns up to three deliveries of every preset that has vectors.
+// samples returns up to three deliveries of each preset with vectors.
 func samples(t *testing.T) []sample {
 	t.Helper()
 	paths, err := filepath.Glob("../../../catalogue/testdata/vectors/*.json")
@@ -74,7 +74,7 @@ func sampleOf(t *testing.T, v conformance.Vector) sample {
 	return s
 }
 
-// with returns the case with another request.
+// with returns the case with a changed request.
 func (s sample) with(change func(*capture.Request)) diagnose.Case {
 	r := *s.Request
 	r.Header = r.Header.Clone()
@@ -83,8 +83,8 @@ func (s sample) with(change func(*capture.Request)) diagnose.Case {
 	return s.Case
 }
 
-// explain has a case explained. Nil: the delivery is accepted all the same, which
-// the signature allows.
+// explain returns the report of a case. It returns nil if the delivery is still
+// accepted, because the signature does not cover the change.
 func explain(t *testing.T, c diagnose.Case) *diagnose.Report {
 	t.Helper()
 	c.Limits = diagnose.Limits{Bytes: 32 << 20, Tries: 20_000}
@@ -100,7 +100,7 @@ func explain(t *testing.T, c diagnose.Case) *diagnose.Report {
 	}
 	for _, secret := range c.Secrets {
 		if secret = strings.Trim(secret, `" `); len(secret) > 8 && !strings.Contains(secret, " ") && strings.Contains(text(report), secret) {
-			t.Errorf("the report has a secret in it: %s", text(report))
+			t.Errorf("the report contains a secret: %s", text(report))
 		}
 	}
 	return report
@@ -114,14 +114,14 @@ func text(r *diagnose.Report) string {
 	return out
 }
 
-// TestTheCausesOverAllPresets has for every preset, also those in code, what goes
-// wrong with any of them.
-func TestTheCausesOverAllPresets(t *testing.T) {
+// TestCausesOfAllPresets runs the causes that apply to all presets, including
+// those with code.
+func TestCausesOfAllPresets(t *testing.T) {
 	t.Parallel()
 	for _, s := range samples(t) {
 		t.Run(s.name, func(t *testing.T) {
 			if report := explain(t, s.Case); report != nil {
-				t.Fatalf("as it is: %s", text(report))
+				t.Fatalf("unchanged: %s", text(report))
 			}
 			for header := range s.Request.Header {
 				missingHeader(t, s, header)
@@ -133,7 +133,7 @@ func TestTheCausesOverAllPresets(t *testing.T) {
 	}
 }
 
-// missingHeader: never is another secret to blame.
+// missingHeader checks that a missing header is not reported as a wrong secret.
 func missingHeader(t *testing.T, s sample, header string) {
 	t.Helper()
 	report := explain(t, s.with(func(r *capture.Request) { r.Header.Del(header) }))
@@ -145,7 +145,7 @@ func missingHeader(t *testing.T, s sample, header string) {
 	}
 }
 
-// cutBody: a cut body says nothing of the secret.
+// cutBody checks that a truncated body is not reported as a wrong secret.
 func cutBody(t *testing.T, s sample) {
 	t.Helper()
 	body := s.Request.Body
@@ -154,11 +154,11 @@ func cutBody(t *testing.T, s sample) {
 	}
 	report := explain(t, s.with(func(r *capture.Request) { r.Body = bytes.Clone(body[:len(body)*2/3]) }))
 	if report != nil && (report.Findings[0].Kind != "body_truncated" || len(report.Findings) > 1) {
-		t.Errorf("a cut body: %s: %s", report.Findings[0].Kind, text(report))
+		t.Errorf("a truncated body: %s: %s", report.Findings[0].Kind, text(report))
 	}
 }
 
-// reformattedBody: the secret is right.
+// reformattedBody checks that a reformatted body is not reported as a wrong secret.
 func reformattedBody(t *testing.T, s sample) {
 	t.Helper()
 	var pretty, compact bytes.Buffer
