@@ -134,8 +134,8 @@ type jsonField struct {
 	field reflect.StructField
 }
 
-// ours reports whether a type is declared in this repository.
-func ours(typ reflect.Type) bool {
+// inThisModule reports whether a type is declared in this repository.
+func inThisModule(typ reflect.Type) bool {
 	return typ.PkgPath() == modulePath || strings.HasPrefix(typ.PkgPath(), modulePath+"/")
 }
 
@@ -169,7 +169,7 @@ func (s source) jsonFields(t *testing.T, typ reflect.Type, path string) []jsonFi
 			continue
 		}
 		all = append(all, jsonField{path + name, s.fieldDoc(t, typ, field.Name), typ, field})
-		if nested := structure(field.Type); nested != nil && ours(nested) {
+		if nested := structure(field.Type); nested != nil && inThisModule(nested) {
 			all = append(all, s.jsonFields(t, nested, path+name+"/")...)
 		}
 	}
@@ -185,7 +185,7 @@ func registered(t *testing.T) map[string]reflect.Type {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if typ := structure(reflect.TypeOf(info.New())); typ != nil && ours(typ) {
+		if typ := structure(reflect.TypeOf(info.New())); typ != nil && inThisModule(typ) {
 			all[id] = typ
 		}
 	}
@@ -315,7 +315,7 @@ func (s source) checkField(t *testing.T, field jsonField) {
 	default:
 		checkLinks(t, name, text)
 	}
-	if nested := structure(field.field.Type); nested != nil && ours(nested) && s.typeDoc(t, nested) == "" {
+	if nested := structure(field.field.Type); nested != nil && inThisModule(nested) && s.typeDoc(t, nested) == "" {
 		t.Errorf("%s has no comment", nested)
 	}
 }

@@ -222,8 +222,8 @@ func TestQueueAFullQueueOnlyDelays(t *testing.T) {
 	}
 }
 
-// The app takes longer than the lease in Redis, and the delivery stays in flight at one
-// Caddy instance.
+// If the app takes longer than an attempt may, or than the lease in Redis, the delivery
+// stays in flight at one Caddy instance.
 func TestQueueALeaseIsRenewedWhileTheAppWorks(t *testing.T) {
 	redis := startRedis(t)
 	a := startQueueApp(t)

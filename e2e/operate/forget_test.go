@@ -81,9 +81,9 @@ func (s *forgetSite) expect(d delivery.Delivery, status int, reached int64) {
 	}
 }
 
-// says runs a command and checks its exit code, its output, and that its messages
+// checkOutput runs a command and checks its exit code, its output, and that its messages
 // contain stderr.
-func says(t *testing.T, cmd *exec.Cmd, code int, stdout, stderr string) {
+func checkOutput(t *testing.T, cmd *exec.Cmd, code int, stdout, stderr string) {
 	t.Helper()
 	var out, messages bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &messages
@@ -105,7 +105,7 @@ func says(t *testing.T, cmd *exec.Cmd, code int, stdout, stderr string) {
 // ask runs a command that queries the running Caddy.
 func (s *forgetSite) ask(code int, stdout, stderr string, args ...string) {
 	s.t.Helper()
-	says(s.t, s.caddy.Command(s.t.Context(), append([]string{"verify-webhook"}, args...)...), code, stdout, stderr)
+	checkOutput(s.t, s.caddy.Command(s.t.Context(), append([]string{"verify-webhook"}, args...)...), code, stdout, stderr)
 }
 
 // TestAnOperatorForgetsADelivery follows the instructions for operators in
@@ -176,6 +176,6 @@ func TestAnOperatorForgetsADelivery(t *testing.T) {
 func TestSeenAndForgetReportThatCaddyIsNotRunning(t *testing.T) {
 	for _, command := range []string{"seen", "forget"} {
 		cmd := exec.CommandContext(t.Context(), prepared.Caddy(t), "verify-webhook", command, "github", "1", "--address", process.Address(t))
-		says(t, cmd, 1, "", "querying the running Caddy instance: ")
+		checkOutput(t, cmd, 1, "", "querying the running Caddy instance: ")
 	}
 }
