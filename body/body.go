@@ -21,16 +21,16 @@ import (
 )
 
 var (
-	// ErrTooLarge: the body is longer than [Limits.MaxSize].
+	// ErrTooLarge means that the body is longer than [Limits.MaxSize].
 	ErrTooLarge = errors.New("body is longer than its limit")
 
-	// ErrBudget: the body can be stored neither in memory nor on disk, because
-	// the [Budget] is exhausted or the temporary file could not be created or
-	// written (then the operating system's error is also wrapped). The sender
-	// is not at fault; a retry can succeed.
+	// ErrBudget means that the body can be stored neither in memory nor on
+	// disk, because the [Budget] is exhausted or the temporary file could not
+	// be created or written (then the operating system's error is also
+	// wrapped). The sender is not at fault; a retry can succeed.
 	ErrBudget = errors.New("no room to hold the body")
 
-	// ErrClosed: a body was used after Release, or a reader after Close.
+	// ErrClosed means that a body was used after Release, or a reader after Close.
 	ErrClosed = errors.New("body is closed")
 )
 
