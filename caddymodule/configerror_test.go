@@ -83,7 +83,7 @@ func TestErrorsInJSONSayWhatMayBeMeant(t *testing.T) {
 		{`"provider":{"name":"github","secretz":[{"secret":"a secret of some length"}]}`, "verify_webhook github at /webhooks/one: unknown field \"secretz\"; did you mean secrets?"},
 		{`"provider":{"name":"github","secrets":[{"sekret":"a secret of some length"}]}`, "unknown field \"sekret\"; did you mean secret?"},
 		{`"provider":{"name":"custom","signatur":{}}`, "unknown field \"signatur\"; did you mean signature?"},
-		{`"provider":{"name":"github","secrets":[{"secret":"a secret of some length"}],"webhook_id":"W"}`, "webhook_id is no option of this provider: remove it; it has secret"},
+		{`"provider":{"name":"github","secrets":[{"secret":"a secret of some length"}],"webhook_id":"W"}`, "webhook_id is not an option of this provider: remove it; its options are secret"},
 		{`"provider":{"name":"github","secrets":[{"secret":"a secret of some length"}]},"max_bodi":1`, "unknown field \"max_bodi\"; did you mean max_body?"},
 		{`"provider":{"name":"github","secrets":[{"secret":"a secret of some length"}]},"replay":{"on_duplicat":200}`, "unknown field \"on_duplicat\"; did you mean on_duplicate?"},
 		{`"provider":{"name":"github","secrets":[{"secret":"a secret of some length"}]},"replay":{"on_duplicate":500}`, "at /webhooks/one: on_duplicate 500: the provider would retry"},

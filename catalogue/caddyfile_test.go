@@ -69,8 +69,8 @@ func TestMistakesAtSetUpSayWhatToWrite(t *testing.T) {
 		want         string
 	}{
 		{"github", "s", provider.PresetOptions{Scheme: "x"}, "scheme is no option"},
-		{"hubspot", "s", provider.PresetOptions{Scheme: "v9"}, `no scheme "v9": write v3 or v2 or v1`},
-		{"github", "", provider.PresetOptions{}, "has no secret"},
+		{"hubspot", "s", provider.PresetOptions{Scheme: "v9"}, `unrecognized scheme: v9; write v3 or v2 or v1`},
+		{"github", "", provider.PresetOptions{}, "missing secret"},
 		{"aws-sns", "", provider.PresetOptions{}, "write `topic"},
 		{"aws-sns", "", provider.PresetOptions{Topics: []string{"MyTopic"}}, "not the ARN"},
 		{"plaid", "", provider.PresetOptions{}, "client_id and client_secret"},

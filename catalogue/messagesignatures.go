@@ -394,7 +394,7 @@ func checkContentDigest(r *signature.Request, list httpsfv.InnerList) error {
 		want, isBytes := item.Value.([]byte)
 		h := newHash()
 		if _, err := r.Body.WriteTo(h); err != nil {
-			return fmt.Errorf("reading the body again: %w", err)
+			return fmt.Errorf("rereading body: %w", err)
 		}
 		if !isBytes || subtle.ConstantTimeCompare(h.Sum(nil), want) != 1 {
 			return signature.Refuse(signature.InvalidSignature, "the body is not the one of Content-Digest")

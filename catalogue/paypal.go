@@ -71,7 +71,7 @@ func oneHeader(r *signature.Request, name string) (string, error) {
 	values := r.Header.Values(name)
 	switch {
 	case len(values) > 1:
-		return "", signature.Refuse(signature.Malformed, "the header %s comes %d times", name, len(values))
+		return "", signature.Refuse(signature.Malformed, "the header %s occurs %d times", name, len(values))
 	case len(values) == 0 || strings.TrimSpace(values[0]) == "":
 		return "", signature.Refuse(signature.MissingSignature, "no header %s", name)
 	}
@@ -143,7 +143,7 @@ func (p *payPal) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	}
 	crc := crc32.NewIEEE()
 	if _, err := r.Body.WriteTo(crc); err != nil {
-		return nil, fmt.Errorf("reading the body again: %w", err)
+		return nil, fmt.Errorf("rereading body: %w", err)
 	}
 	signed := func(webhookID string) []byte {
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s|%s|%s|%d", h.id, h.time, webhookID, crc.Sum32()))

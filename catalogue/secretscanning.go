@@ -86,15 +86,15 @@ func (s *secretScanning) Verify(ctx context.Context, r *signature.Request) (*sig
 	}
 	public, ok := found.(*ecdsa.PublicKey)
 	if !ok {
-		return nil, fmt.Errorf("the key is a %T, not one for ECDSA", found)
+		return nil, fmt.Errorf("the key is a %T, not an ECDSA key", found)
 	}
 	sum := sha256.New()
 	if _, err := r.Body.WriteTo(sum); err != nil {
-		return nil, fmt.Errorf("reading the body again: %w", err)
+		return nil, fmt.Errorf("rereading body: %w", err)
 	}
 	digest := sum.Sum(nil)
 	if !ecdsa.VerifyASN1(public, digest, sig) {
-		return nil, signature.Refuse(signature.InvalidSignature, "the key did not make this signature")
+		return nil, signature.Refuse(signature.InvalidSignature, "signature mismatch")
 	}
 	return &signature.Delivery{Matches: []signature.Match{{Secret: identity, Digest: digest}}}, nil
 }

@@ -42,7 +42,7 @@ func bodyStart(b signature.Body, most int64) ([]byte, error) {
 	start := make([]byte, min(b.Size(), most))
 	n, err := io.ReadFull(r, start)
 	if err != nil {
-		return nil, fmt.Errorf("reading the body again: %w", err)
+		return nil, fmt.Errorf("rereading body: %w", err)
 	}
 	return start[:n], nil
 }

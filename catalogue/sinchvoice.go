@@ -15,7 +15,7 @@ import (
 func sinchVoiceValues(_ *provider.Module, r *signature.Request) ([]map[string]string, error) {
 	h := md5.New()
 	if _, err := r.Body.WriteTo(h); err != nil {
-		return nil, fmt.Errorf("reading the body again: %w", err)
+		return nil, fmt.Errorf("rereading body: %w", err)
 	}
 	return []map[string]string{{"md5": base64.StdEncoding.EncodeToString(h.Sum(nil))}}, nil
 }

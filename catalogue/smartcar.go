@@ -64,7 +64,7 @@ func smartcarHandshake(m *provider.Module, r *signature.Request, d *signature.De
 			return smartcarAnswer(secret, challenge)
 		}
 	}
-	return nil, signature.Refuse(signature.InvalidSignature, "no secret made this signature")
+	return nil, signature.Refuse(signature.InvalidSignature, "signature mismatch")
 }
 
 func smartcarAnswer(secret signature.Secret, challenge string) (*signature.Answer, error) {

@@ -202,14 +202,14 @@ var timestamped = []provider.Preset{
 	{
 		Name: "sanity", Title: "Sanity", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, sanitySignature(), refuseEmpty, signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 1800), id(inHeader("idempotency-key")), event(inHeader("sanity-operation"))),
-		Docs:    "https://www.sanity.io/docs/content-lake/webhook-best-practices", SecretHelp: "Secret of the webhook, as typed",
+		Docs:    "https://www.sanity.io/docs/content-lake/webhook-best-practices", SecretHelp: "Secret of the webhook, as entered",
 	},
 	// The nonce is of one signature. Whether retries are signed with a new time is
 	// not documented; the body has event_time.
 	{
 		Name: "sinch-conversation", Title: "Sinch Conversation API", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, base64In("x-sinch-webhook-signature", ""), signed("{body}.{header.x-sinch-webhook-signature-nonce}.{timestamp}"), timestamp(inHeader("x-sinch-webhook-signature-timestamp"), "unix", 25*3600), jsonBody),
-		Docs:    "https://developers.sinch.com/docs/conversation/callbacks/", SecretHelp: "secret of the webhook, as given",
+		Docs:    "https://developers.sinch.com/docs/conversation/callbacks/", SecretHelp: "secret of the webhook, as entered",
 	},
 	{
 		Name: "slack", Title: "Slack", Distinction: unique,
@@ -239,7 +239,7 @@ var timestamped = []provider.Preset{
 		Name: "twitch", Title: "Twitch EventSub", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("Twitch-Eventsub-Message-Signature", "sha256="), signed("{id}{timestamp}{body}"), timestamp(inHeader("Twitch-Eventsub-Message-Timestamp"), "rfc3339", 600), id(inHeader("Twitch-Eventsub-Message-Id")), event(inJSON("subscription.type"))),
 		Window:  2 * day, Handshake: twitchChallenge, Handshakes: "webhook_callback_verification, signed",
-		Docs: "https://dev.twitch.tv/docs/eventsub/handling-webhook-events", SecretHelp: "secret of the subscription, as given",
+		Docs: "https://dev.twitch.tv/docs/eventsub/handling-webhook-events", SecretHelp: "secret of the subscription, as entered",
 	},
 	{
 		Name: "webflow", Title: "Webflow", Distinction: unique,

@@ -36,13 +36,13 @@ var tokens = []provider.Preset{
 	{
 		Name: "documenso", Title: "Documenso", Distinction: unique,
 		Schemes: only(signature.Token, plainIn("X-Documenso-Secret"), event(inJSON("event"))), Weakness: tokenWeakness,
-		Docs: "https://docs.documenso.com/docs/developers/webhooks/verification", SecretHelp: "Secret of the webhook, as typed",
+		Docs: "https://docs.documenso.com/docs/developers/webhooks/verification", SecretHelp: "Secret of the webhook, as entered",
 	},
 	// The body counts attempts in `retries`.
 	{
 		Name: "figma", Title: "Figma", Distinction: unique, DigestBody: true, Values: figmaValues,
 		Schemes: only(signature.Token, signature.SignatureField{Field: inJSON("passcode")}, event(inJSON("event_type"))), Weakness: "the provider sends the secret itself, in the body, and signs nothing: anyone who sees one delivery can send any other, and the app can log the secret",
-		Docs: "https://developers.figma.com/docs/rest-api/webhooks-security/", SecretHelp: "passcode of the webhook, as given",
+		Docs: "https://developers.figma.com/docs/rest-api/webhooks-security/", SecretHelp: "passcode of the webhook, as entered",
 	},
 	{
 		Name: "flutterwave", Title: "Flutterwave v3", Distinction: unique,
@@ -63,7 +63,7 @@ var tokens = []provider.Preset{
 	{
 		Name: "google-drive", Title: "Google Drive and Calendar", Distinction: driveDistinction,
 		Schemes: only(signature.Token, plainIn("X-Goog-Channel-Token"), event(inHeader("X-Goog-Resource-State"))), Weakness: tokenWeakness,
-		Docs: "https://developers.google.com/workspace/drive/api/guides/push", SecretHelp: "token of the channel, as given to watch",
+		Docs: "https://developers.google.com/workspace/drive/api/guides/push", SecretHelp: "token of the channel, as passed to watch",
 	},
 	// The default format has a time in seconds: an image that is pulled twice in
 	// one is announced with equal content. The CloudEvents format has an ID.
@@ -98,7 +98,7 @@ var tokens = []provider.Preset{
 	{
 		Name: "telegram", Title: "Telegram Bot API", Distinction: unique,
 		Schemes: only(signature.Token, plainIn("X-Telegram-Bot-Api-Secret-Token"), id(inJSON("update_id"))), Weakness: tokenWeakness,
-		Docs: "https://core.telegram.org/bots/api#setwebhook", SecretHelp: "secret_token, as given to setWebhook",
+		Docs: "https://core.telegram.org/bots/api#setwebhook", SecretHelp: "secret_token, as passed to setWebhook",
 	},
 	// Calls of tools wait for the response, and not all have a time.
 	{Name: "vapi", Title: "Vapi", Distinction: repeats, Takes: []string{"header"}, Variants: []provider.Variant{

@@ -51,7 +51,7 @@ var tokensJWT = []provider.Preset{
 		}),
 		NoSecret: true, Takes: []string{"jwks", "environment"}, Environments: []string{"production", "eu", "eu2", "sandbox"}, Signs: "the body",
 		IDHelp: "`json id`", IDSigned: true, Docs: "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "none: keys are fetched from Fireblocks, for `environment`",
-		Weakness: "the same keys sign for all customers of Fireblocks: check that the workspace in the body is yours",
+		Weakness: "Fireblocks signs with the same keys for all customers: check that the workspace in the body is yours",
 	},
 	// The same key can be an RSA, EC or Ed25519 key: see fusionauth-jwks.
 	{
@@ -177,7 +177,7 @@ var tokensJWT = []provider.Preset{
 		}),
 		NoSecret: true, Takes: []string{"jwks", "environment"}, Signs: "method, path, the headers that the signature lists, and the body", IDHelp: "`json event_id`", IDSigned: true,
 		Docs: "https://docs.truelayer.com/docs/verify-webhook-signatures", SecretHelp: "none: keys are fetched from TrueLayer",
-		Weakness: "the same keys sign for all customers of TrueLayer: check that the payment in the body is yours",
+		Weakness: "TrueLayer signs with the same keys for all customers: check that the payment in the body is yours",
 	},
 	{
 		Name: "vonage", Title: "Vonage", Distinction: unique,
@@ -334,7 +334,7 @@ func atlassianDigest(m *provider.Module, r *signature.Request, _ []byte) ([]byte
 	_ = binary.Write(h, binary.BigEndian, uint64(len(canonical)))
 	h.Write([]byte(canonical))
 	if _, err := r.Body.WriteTo(h); err != nil {
-		return nil, fmt.Errorf("reading the body again: %w", err)
+		return nil, fmt.Errorf("rereading body: %w", err)
 	}
 	return h.Sum(nil), nil
 }
@@ -369,7 +369,7 @@ const maxSignedURI = 16 << 10
 // and the query sorted.
 func queryString(m *provider.Module, r *signature.Request) (string, error) {
 	if len(r.RequestURI) > maxSignedURI {
-		return "", signature.Refuse(signature.Malformed, "path and query have more than %d bytes", maxSignedURI)
+		return "", signature.Refuse(signature.Malformed, "path and query are longer than %d bytes", maxSignedURI)
 	}
 	path, raw, _ := strings.Cut(r.RequestURI, "?")
 	if base, err := url.Parse(m.PublicURL); err == nil && m.PublicURL != "" {
@@ -463,7 +463,7 @@ func checkGoogle(m *provider.Module, r *signature.Request, c claims, d *signatur
 	}
 	issued, ok := c.time("iat")
 	if !ok {
-		return signature.Refuse(signature.Malformed, "the token does not say when it was issued")
+		return signature.Refuse(signature.Malformed, "missing iat in the token")
 	}
 	d.Timestamp = issued
 	return nil

@@ -156,7 +156,7 @@ func (g *Globex) Facts() provider.Facts {
 		Name:        "globex",
 		Traits:      signature.Traits{HasID: true, BodySigned: true},
 		Window:      7 * 24 * time.Hour,
-		Weakness:    "no time is signed: a delivery can be sent again after the window",
+		Weakness:    "no time is signed: a delivery can be replayed after the window",
 		Distinction: provider.Distinction{Content: provider.ContentUnique},
 	}
 	for _, k := range g.keys {
