@@ -46,8 +46,8 @@ func TestConfigErrorsNameLineAndPathFirst(t *testing.T) {
 	t.Setenv("GOOD", "It's a Secret to Everybody")
 	const after, reading = "Caddyfile:10: verify_webhook ", ""
 	for _, test := range []struct{ name, directive, begins, want string }{
-		{"an unset variable of the Caddyfile", "verify_webhook github {$NO_SUCH_VARIABLE}", after + "github at /webhooks/one: ", "if you wrote {$NAME}, that variable is not set"},
-		{"an unset variable", "verify_webhook github {env.NO_SUCH_VARIABLE}", after + "github at /webhooks/one: secret 1 ({env.NO_SUCH_VARIABLE})", "is unset, empty or cannot be read"},
+		{"an unset variable of the Caddyfile", "verify_webhook github {$NO_SUCH_VARIABLE}", after + "github at /webhooks/one: ", "if you wrote {$NAME}, the variable is not set"},
+		{"an unset variable", "verify_webhook github {env.NO_SUCH_VARIABLE}", after + "github at /webhooks/one: secret 1 ({env.NO_SUCH_VARIABLE})", "is unset, empty or unreadable"},
 		{"a placeholder spelt otherwise", "verify_webhook github {env:GOOD}", after + "github at /webhooks/one: ", "here {env.GOOD}"},
 		{"a file spelt otherwise", "verify_webhook github {file:/run/secret}", after + "github at /webhooks/one: ", "here {file./run/secret}"},
 		{"a token for a key", "verify_webhook discord deadbeefdeadbeef", after + "discord at /webhooks/one: ", "has 8 bytes, and one of Ed25519 has 32"},

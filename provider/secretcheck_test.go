@@ -247,7 +247,7 @@ func TestALabelThatIsASecretIsRefusedAndNotQuoted(t *testing.T) {
 	for _, label := range []string{"{env.OLD_SECRET}", "{file./run/secrets/old}", "whsec_b2xkLXNlY3JldA", "sk_live_0123456789abcdef"} {
 		for _, name := range []string{"github", "stripe", "pusher", "rfc9421"} {
 			p := provider.Named(name)
-			if _, err := provisioned(p, provider.Secret{"one-secret", label}); err == nil || !strings.Contains(err.Error(), "an option of its own") || strings.Contains(err.Error(), label) {
+			if _, err := provisioned(p, provider.Secret{"one-secret", label}); err == nil || !strings.Contains(err.Error(), "on its own line") || strings.Contains(err.Error(), label) {
 				t.Errorf("%s %s: got %v", name, label, err)
 			}
 		}

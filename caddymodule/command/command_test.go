@@ -61,7 +61,7 @@ func TestTheProvidersCommand(t *testing.T) {
 	if err := describeProvider(&one, "mailgun"); err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"verify_webhook mailgun {env.MAILGUN_SECRET}", "HTTP webhook signing key", "another event", "documentation.mailgun.com"} {
+	for _, text := range []string{"verify_webhook mailgun {env.MAILGUN_SECRET}", "HTTP webhook signing key", "replace the event", "documentation.mailgun.com"} {
 		if !strings.Contains(one.String(), text) {
 			t.Errorf("what is said of mailgun lacks %q:\n%s", text, one.String())
 		}
