@@ -42,7 +42,7 @@ var bodyHMAC = []provider.Preset{
 	// https://developers.asana.com/docs/webhooks-guide
 	{
 		Name: "asana", Title: "Asana", Distinction: uniqueWhen(inJSON("events.0")),
-		Schemes: only(signature.HMACSHA256, hexIn("X-Hook-Signature", ""), answers(handsOver(inHeader("X-Hook-Secret")))),
+		Schemes: only(signature.HMACSHA256, hexIn("X-Hook-Signature", ""), answers(sendsSecret(inHeader("X-Hook-Secret")))),
 		Takes:   []string{"accept_handshake"}, SecretLater: true,
 		Docs: "https://developers.asana.com/docs/webhooks-guide", SecretHelp: "the X-Hook-Secret header that Asana sends when the webhook is created",
 	},
@@ -203,7 +203,7 @@ var bodyHMAC = []provider.Preset{
 	// Confirmed at docs.gusto.com/app-integrations/docs/webhooks.
 	{
 		Name: "gusto", Title: "Gusto", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, hexIn("X-Gusto-Signature", ""), id(inJSON("uuid")), event(inJSON("event_type")), answers(handsOver(inJSON("verification_token")))),
+		Schemes: only(signature.HMACSHA256, hexIn("X-Gusto-Signature", ""), id(inJSON("uuid")), event(inJSON("event_type")), answers(sendsSecret(inJSON("verification_token")))),
 		Takes:   []string{"accept_handshake"}, SecretLater: true,
 		Docs: "https://docs.gusto.com/app-integrations/docs/webhooks", SecretHelp: "verification_token of the subscription",
 	},
@@ -310,7 +310,7 @@ var bodyHMAC = []provider.Preset{
 	},
 	{
 		Name: "notion", Title: "Notion", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, hexIn("X-Notion-Signature", "sha256="), id(inJSON("id")), event(inJSON("type")), answers(handsOver(inJSON("verification_token")))),
+		Schemes: only(signature.HMACSHA256, hexIn("X-Notion-Signature", "sha256="), id(inJSON("id")), event(inJSON("type")), answers(sendsSecret(inJSON("verification_token")))),
 		Takes:   []string{"accept_handshake"}, SecretLater: true,
 		Docs: "https://developers.notion.com/reference/webhooks", SecretHelp: "verification_token, secret_…, which Notion sends when the subscription is created",
 	},

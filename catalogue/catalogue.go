@@ -155,8 +155,8 @@ func ping(f signature.Field, value string) signature.Handshake {
 	return signature.Handshake{Kind: signature.HandshakePing, From: f.From, Name: f.Name, Value: value}
 }
 
-// handsOver is an unsigned POST with the secret in a field.
-func handsOver(f signature.Field) signature.Handshake {
+// sendsSecret is an unsigned POST with the secret in a field.
+func sendsSecret(f signature.Field) signature.Handshake {
 	return signature.Handshake{Kind: signature.HandshakeSecret, From: f.From, Name: f.Name}
 }
 

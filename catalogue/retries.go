@@ -13,49 +13,49 @@ import (
 // anyway.
 var retries = map[string]provider.Retries{
 	// Documented, or read in the provider's own code.
-	"atlassian-connect": signedAnew("https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/"),
-	"box":               signedAnew("https://developer.box.com/guides/webhooks/v2/: BOX-DELIVERY-TIMESTAMP is when the payload was sent, and each attempt has a different delivery ID"),
-	"calendly":          signedAnew("https://developer.calendly.com/api-docs/overview/webhooks/webhook-timeouts"),
-	"chatwoot":          signedAnew("chatwoot/chatwoot, lib/webhooks/trigger.rb: signed with each attempt"),
-	"coinbase-cdp":      signedAnew("https://docs.cdp.coinbase.com/webhooks/verify-signatures"),
+	"atlassian-connect": signedPerAttempt("https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/"),
+	"box":               signedPerAttempt("https://developer.box.com/guides/webhooks/v2/: BOX-DELIVERY-TIMESTAMP is when the payload was sent, and each attempt has a different delivery ID"),
+	"calendly":          signedPerAttempt("https://developer.calendly.com/api-docs/overview/webhooks/webhook-timeouts"),
+	"chatwoot":          signedPerAttempt("chatwoot/chatwoot, lib/webhooks/trigger.rb: signed with each attempt"),
+	"coinbase-cdp":      signedPerAttempt("https://docs.cdp.coinbase.com/webhooks/verify-signatures"),
 	"creem":             standardRetries,
-	"google-play-rtdn":  signedAnew("https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions"),
-	"keygen":            signedAnew("keygen-sh/keygen-api, app/workers/webhook_worker.rb: each attempt has a new date"),
-	"google-pubsub":     signedAnew("https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions"),
-	"recurly":           signedAnew("https://docs.recurly.com/docs/signature-verification"),
-	"revolut":           signedAnew("https://developer.revolut.com/docs/guides/crypto-ramp/tutorials/work-with-webhooks/verify-the-payload-signature: the time is that of delivering"),
-	"stripe":            signedAnew("https://docs.stripe.com/webhooks/signature: a retry has a new signature and timestamp"),
-	"supabase":          signedAnew("supabase/auth, internal/hooks/hookshttp: signed within the loop of attempts"),
+	"google-play-rtdn":  signedPerAttempt("https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions"),
+	"keygen":            signedPerAttempt("keygen-sh/keygen-api, app/workers/webhook_worker.rb: each attempt has a new date"),
+	"google-pubsub":     signedPerAttempt("https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions"),
+	"recurly":           signedPerAttempt("https://docs.recurly.com/docs/signature-verification"),
+	"revolut":           signedPerAttempt("https://developer.revolut.com/docs/guides/crypto-ramp/tutorials/work-with-webhooks/verify-the-payload-signature: the time is that of delivering"),
+	"stripe":            signedPerAttempt("https://docs.stripe.com/webhooks/signature: a retry has a new signature and timestamp"),
+	"supabase":          signedPerAttempt("supabase/auth, internal/hooks/hookshttp: signed within the loop of attempts"),
 
 	// Not documented, but implied, mostly because the provider's own library or
 	// documentation rejects times older than this tolerance, while its retries
 	// continue for longer.
-	"atlassian-connect-install": impliedAnew("its tokens expire after 3 minutes"),
-	"buildkite":                 impliedAnew("https://buildkite.com/docs/apis/webhooks advises 5 minutes"),
-	"elevenlabs":                impliedAnew("npm @elevenlabs/elevenlabs-js rejects after 30 minutes"),
-	"finch":                     impliedAnew("npm @tryfinch/finch-api rejects after 5 minutes"),
-	"frameio":                   impliedAnew("Frameio/webhooks-example-app rejects after 5 minutes"),
-	"go1":                       impliedAnew("go1com/webhook-verifier-js rejects after a minute"),
-	"hubspot":                   impliedAnew("npm @hubspot/api-client rejects after 5 minutes, and retries run for 24 hours"),
-	"linear":                    impliedAnew("npm @linear/sdk rejects after a minute, and the last retry is sent after 7 hours"),
-	"mercury":                   impliedAnew("MercuryTechnologies/n8n-nodes-mercury rejects after 5 minutes"),
-	"messagebird":               impliedAnew("npm messagebird rejects an expired token"),
-	"monday":                    impliedAnew("its tokens expire after 5 minutes, and retries run for 30"),
-	"mux":                       impliedAnew("npm @mux/mux-node rejects after 5 minutes, and retries run for 24 hours"),
-	"orb":                       impliedAnew("npm orb-billing rejects after 5 minutes"),
-	"paddle":                    impliedAnew("npm @paddle/paddle-node-sdk rejects after 5 seconds, and retries run for 3 days"),
-	"plaid":                     impliedAnew("https://plaid.com/docs/api/webhooks/webhook-verification/ advises 5 minutes, and retries run for 24 hours"),
-	"quicknode":                 impliedAnew("QuickNode's sample rejects after 5 minutes"),
-	"retell":                    impliedAnew("npm retell-sdk rejects after 5 minutes"),
-	"slack":                     impliedAnew("https://docs.slack.dev/authentication/verifying-requests-from-slack advises 5 minutes, and delayed events are sent for a day"),
-	"tailscale":                 impliedAnew("tailscale/tailscale, docs/webhooks/example.go rejects after 5 minutes"),
-	"telnyx":                    impliedAnew("npm telnyx rejects after 5 minutes"),
-	"tiktok":                    impliedAnew("https://developers.tiktok.com/doc/webhooks-verification advises rejecting old times, and retries run for 72 hours"),
-	"turnkey":                   impliedAnew("npm @turnkey/crypto rejects after 5 minutes"),
-	"vonage":                    impliedAnew("https://developer.vonage.com/en/getting-started/concepts/webhooks: the retry of an unsigned callback is signed"),
-	"webflow":                   impliedAnew("https://developers.webflow.com/data/docs/working-with-webhooks advises 5 minutes"),
-	"workos":                    impliedAnew("npm @workos-inc/node rejects after 3 minutes"),
-	"zitadel":                   impliedAnew("github.com/zitadel/zitadel, pkg/actions rejects after 5 minutes"),
+	"atlassian-connect-install": impliedPerAttempt("its tokens expire after 3 minutes"),
+	"buildkite":                 impliedPerAttempt("https://buildkite.com/docs/apis/webhooks advises 5 minutes"),
+	"elevenlabs":                impliedPerAttempt("npm @elevenlabs/elevenlabs-js rejects after 30 minutes"),
+	"finch":                     impliedPerAttempt("npm @tryfinch/finch-api rejects after 5 minutes"),
+	"frameio":                   impliedPerAttempt("Frameio/webhooks-example-app rejects after 5 minutes"),
+	"go1":                       impliedPerAttempt("go1com/webhook-verifier-js rejects after a minute"),
+	"hubspot":                   impliedPerAttempt("npm @hubspot/api-client rejects after 5 minutes, and retries run for 24 hours"),
+	"linear":                    impliedPerAttempt("npm @linear/sdk rejects after a minute, and the last retry is sent after 7 hours"),
+	"mercury":                   impliedPerAttempt("MercuryTechnologies/n8n-nodes-mercury rejects after 5 minutes"),
+	"messagebird":               impliedPerAttempt("npm messagebird rejects an expired token"),
+	"monday":                    impliedPerAttempt("its tokens expire after 5 minutes, and retries run for 30"),
+	"mux":                       impliedPerAttempt("npm @mux/mux-node rejects after 5 minutes, and retries run for 24 hours"),
+	"orb":                       impliedPerAttempt("npm orb-billing rejects after 5 minutes"),
+	"paddle":                    impliedPerAttempt("npm @paddle/paddle-node-sdk rejects after 5 seconds, and retries run for 3 days"),
+	"plaid":                     impliedPerAttempt("https://plaid.com/docs/api/webhooks/webhook-verification/ advises 5 minutes, and retries run for 24 hours"),
+	"quicknode":                 impliedPerAttempt("QuickNode's sample rejects after 5 minutes"),
+	"retell":                    impliedPerAttempt("npm retell-sdk rejects after 5 minutes"),
+	"slack":                     impliedPerAttempt("https://docs.slack.dev/authentication/verifying-requests-from-slack advises 5 minutes, and delayed events are sent for a day"),
+	"tailscale":                 impliedPerAttempt("tailscale/tailscale, docs/webhooks/example.go rejects after 5 minutes"),
+	"telnyx":                    impliedPerAttempt("npm telnyx rejects after 5 minutes"),
+	"tiktok":                    impliedPerAttempt("https://developers.tiktok.com/doc/webhooks-verification advises rejecting old times, and retries run for 72 hours"),
+	"turnkey":                   impliedPerAttempt("npm @turnkey/crypto rejects after 5 minutes"),
+	"vonage":                    impliedPerAttempt("https://developer.vonage.com/en/getting-started/concepts/webhooks: the retry of an unsigned callback is signed"),
+	"webflow":                   impliedPerAttempt("https://developers.webflow.com/data/docs/working-with-webhooks advises 5 minutes"),
+	"workos":                    impliedPerAttempt("npm @workos-inc/node rejects after 3 minutes"),
+	"zitadel":                   impliedPerAttempt("github.com/zitadel/zitadel, pkg/actions rejects after 5 minutes"),
 
 	// A retry repeats the first request.
 	"apple-app-store": signedOnce(157*time.Hour, "https://developer.apple.com/documentation/appstoreservernotifications/responding-to-app-store-server-notifications: signedDate is that of the notification"),
@@ -96,13 +96,13 @@ var retries = map[string]provider.Retries{
 
 // standardRetries are the retries of Standard Webhooks: the timestamp is that of the
 // attempt.
-var standardRetries = signedAnew("https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md: the timestamp is that of the attempt")
+var standardRetries = signedPerAttempt("https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md: the timestamp is that of the attempt")
 
-func signedAnew(source string) provider.Retries {
+func signedPerAttempt(source string) provider.Retries {
 	return provider.Retries{Signing: provider.SignedAnew, Source: source}
 }
 
-func impliedAnew(source string) provider.Retries {
+func impliedPerAttempt(source string) provider.Retries {
 	return provider.Retries{Signing: provider.SignedAnew, Implied: true, Source: source}
 }
 

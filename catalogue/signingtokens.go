@@ -52,8 +52,8 @@ func bearer(r *signature.Request, header, prefix string, algorithm jose.Signatur
 	return nil
 }
 
-// orMadeUp returns the ID of a draft, or one derived from its time and body.
-func orMadeUp(r *signature.Request, d signature.Draft) (string, error) {
+// idOrDerived returns the ID of a draft, or one derived from its time and body.
+func idOrDerived(r *signature.Request, d signature.Draft) (string, error) {
 	if d.ID != "" {
 		return d.ID, nil
 	}
@@ -146,7 +146,7 @@ func signGoogle(m *provider.Module, r *signature.Request, key signature.SigningK
 
 // signMessageBird signs the digests of URL and body.
 func signMessageBird(_ *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
-	id, err := orMadeUp(r, d)
+	id, err := idOrDerived(r, d)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func signPlaid(_ *provider.Module, r *signature.Request, key signature.SigningKe
 
 // signVonage signs the digest of the body.
 func signVonage(_ *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
-	id, err := orMadeUp(r, d)
+	id, err := idOrDerived(r, d)
 	if err != nil {
 		return err
 	}
