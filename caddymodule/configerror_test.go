@@ -46,11 +46,11 @@ func TestConfigErrorsStartWithLineAndPath(t *testing.T) {
 	t.Setenv("GOOD", "It's a Secret to Everybody")
 	const after, reading = "Caddyfile:10: verify_webhook ", ""
 	for _, test := range []struct{ name, directive, begins, want string }{
-		{"an unset variable of the Caddyfile", "verify_webhook github {$NO_SUCH_VARIABLE}", after + "github at /webhooks/one: ", "if you wrote {$NAME}, that variable is not set"},
-		{"an unset variable", "verify_webhook github {env.NO_SUCH_VARIABLE}", after + "github at /webhooks/one: secret 1 ({env.NO_SUCH_VARIABLE})", "is unset, empty or cannot be read"},
+		{"an unset variable of the Caddyfile", "verify_webhook github {$NO_SUCH_VARIABLE}", after + "github at /webhooks/one: ", "if you wrote {$NAME}, the variable is not set"},
+		{"an unset variable", "verify_webhook github {env.NO_SUCH_VARIABLE}", after + "github at /webhooks/one: secret 1 ({env.NO_SUCH_VARIABLE})", "is unset, empty or unreadable"},
 		{"a misspelled placeholder", "verify_webhook github {env:GOOD}", after + "github at /webhooks/one: ", "here {env.GOOD}"},
 		{"a misspelled file placeholder", "verify_webhook github {file:/run/secret}", after + "github at /webhooks/one: ", "here {file./run/secret}"},
-		{"a token instead of a key", "verify_webhook discord deadbeefdeadbeef", after + "discord at /webhooks/one: ", "has 8 bytes, and one of Ed25519 has 32"},
+		{"a token instead of a key", "verify_webhook discord deadbeefdeadbeef", after + "discord at /webhooks/one: ", "has 8 bytes, but an Ed25519 key has 32"},
 		{"an option of another provider", "verify_webhook github {env.GOOD} {\n webhook_id W\n}", reading, "webhook_id"},
 		{"a status that is an error", "verify_webhook github {env.GOOD} {\n replay {\n on_duplicate 500\n }\n}", reading, "on_duplicate 500: the provider would retry without end"},
 		{"a replay status that is an error", "verify_webhook github {env.GOOD} {\n replay {\n on_replay 503\n }\n}", reading, "on_replay 503: the provider would retry without end"},
@@ -83,7 +83,7 @@ func TestErrorsInJSONSuggestNames(t *testing.T) {
 		{`"provider":{"name":"github","secretz":[{"secret":"a secret of some length"}]}`, "verify_webhook github at /webhooks/one: unknown field \"secretz\"; did you mean secrets?"},
 		{`"provider":{"name":"github","secrets":[{"sekret":"a secret of some length"}]}`, "unknown field \"sekret\"; did you mean secret?"},
 		{`"provider":{"name":"custom","signatur":{}}`, "unknown field \"signatur\"; did you mean signature?"},
-		{`"provider":{"name":"github","secrets":[{"secret":"a secret of some length"}],"webhook_id":"W"}`, "webhook_id is no option of this provider: remove it; it has secret"},
+		{`"provider":{"name":"github","secrets":[{"secret":"a secret of some length"}],"webhook_id":"W"}`, "webhook_id is not an option of this provider: remove it; its options are secret"},
 		{`"provider":{"name":"github","secrets":[{"secret":"a secret of some length"}]},"max_bodi":1`, "unknown field \"max_bodi\"; did you mean max_body?"},
 		{`"provider":{"name":"github","secrets":[{"secret":"a secret of some length"}]},"replay":{"on_duplicat":200}`, "unknown field \"on_duplicat\"; did you mean on_duplicate?"},
 		{`"provider":{"name":"github","secrets":[{"secret":"a secret of some length"}]},"replay":{"on_duplicate":500}`, "at /webhooks/one: on_duplicate 500: the provider would retry"},

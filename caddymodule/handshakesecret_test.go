@@ -104,7 +104,7 @@ func TestWebhookCanBeSetUpBeforeItsSecretIsKnown(t *testing.T) {
 			t.Errorf("%s contains the secret", what)
 		}
 	}
-	for _, want := range []string{"a handshake contained a secret", "no secret is configured", "write accept_handshake and have it sent again"} {
+	for _, want := range []string{"a handshake contained a secret", "no secret is configured", "write accept_handshake and have the provider resend it"} {
 		if !strings.Contains(c.logged(), want) {
 			t.Errorf("the log does not contain: %s", want)
 		}

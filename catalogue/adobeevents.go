@@ -16,9 +16,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// adobeEvents verifies Adobe I/O Events: RSA over the body, twice, with keys whose
-// paths are in headers. The keys sign for all of Adobe's customers, and the body
-// says for whom it is.
+// adobeEvents verifies Adobe I/O Events: two RSA signatures over the body, with keys
+// whose paths are in headers. The keys sign for all Adobe customers, and the body
+// contains the recipient.
 // https://developer.adobe.com/events/docs/guides/
 type adobeEvents struct {
 	audience string
@@ -34,13 +34,13 @@ func newAdobeEvents(m *provider.Module) (provider.Verifier, error) {
 	return &adobeEvents{m.Resolved().Audience, source}, err
 }
 
-// adobeSource gets the keys one by one: each is a PEM at a path of the one host.
+// adobeSource fetches the keys one by one. Each is a PEM at a path on one host.
 type adobeSource struct {
 	fetcher  *keyfetch.Fetcher
 	identity signature.Identity
 }
 
-// adobeKeyPath is what the paths of keys look like.
+// adobeKeyPath matches the paths of keys.
 var adobeKeyPath = regexp.MustCompile(`^/prod/keys/pub-key-[A-Za-z0-9]{1,64}\.pem$`)
 
 func (a *adobeSource) find(ctx context.Context, path string, _ time.Time) (any, signature.Identity, error) {
@@ -48,13 +48,13 @@ func (a *adobeSource) find(ctx context.Context, path string, _ time.Time) (any, 
 	var status *keyfetch.StatusError
 	switch {
 	case errors.As(err, &status) && (status.Status == 404 || status.Status == 403):
-		return nil, a.identity, signature.Refuse(signature.InvalidSignature, "Adobe does not know the signature's key")
+		return nil, a.identity, signature.Refuse(signature.InvalidSignature, "unknown key: Adobe does not publish it")
 	case err != nil:
-		return nil, a.identity, fmt.Errorf("getting the key of Adobe: %w", err)
+		return nil, a.identity, fmt.Errorf("fetching Adobe's key: %w", err)
 	}
 	public, err := signature.ParsePublicKey(signature.RSASHA256, string(raw))
 	if err != nil {
-		return nil, a.identity, fmt.Errorf("reading the key of Adobe: %w", err)
+		return nil, a.identity, fmt.Errorf("parsing Adobe's key: %w", err)
 	}
 	return public, a.identity, nil
 }
@@ -67,7 +67,7 @@ type adobeSignature struct {
 	path string
 }
 
-// adobeHeaders are the headers of the two signatures, each with that of its key.
+// adobeHeaders are the headers of the two signatures and of their keys.
 var adobeHeaders = [][2]string{
 	{"X-Adobe-Digital-Signature-1", "X-Adobe-Public-Key1-Path"},
 	{"X-Adobe-Digital-Signature-2", "X-Adobe-Public-Key2-Path"},
@@ -78,7 +78,7 @@ func (a *adobeEvents) CheckHeaders(r *signature.Request) error {
 	return err
 }
 
-// read returns the signatures that are there. One is enough.
+// read returns the signatures in the request. One is enough.
 func (a *adobeEvents) read(r *signature.Request) ([]adobeSignature, error) {
 	var found []adobeSignature
 	for _, names := range adobeHeaders {
@@ -94,7 +94,7 @@ func (a *adobeEvents) read(r *signature.Request) ([]adobeSignature, error) {
 			return nil, err
 		}
 		if !adobeKeyPath.MatchString(path) {
-			return nil, signature.Refuse(signature.Malformed, "the path of the key is none of Adobe's")
+			return nil, signature.Refuse(signature.Malformed, "the path of the key is not one of Adobe's")
 		}
 		sig, err := rsaSignature(text)
 		if err != nil {
@@ -115,7 +115,7 @@ func (a *adobeEvents) Verify(ctx context.Context, r *signature.Request) (*signat
 	}
 	h := sha256.New()
 	if _, err := r.Body.WriteTo(h); err != nil {
-		return nil, fmt.Errorf("reading the body again: %w", err)
+		return nil, fmt.Errorf("rereading body: %w", err)
 	}
 	sum := h.Sum(nil)
 	identity, err := a.signedBy(ctx, r, found, sum)
@@ -124,7 +124,7 @@ func (a *adobeEvents) Verify(ctx context.Context, r *signature.Request) (*signat
 	}
 	said, err := adobeMembers.Find(r.Body)
 	if err != nil {
-		return nil, fmt.Errorf("reading the body again: %w", err)
+		return nil, fmt.Errorf("rereading body: %w", err)
 	}
 	if err := a.checkRecipient(said[2], said[3]); err != nil {
 		return nil, err
@@ -135,10 +135,10 @@ func (a *adobeEvents) Verify(ctx context.Context, r *signature.Request) (*signat
 	}, nil
 }
 
-// signedBy tries the signatures. A key that cannot be fetched matters only if no
-// other one has made its signature.
+// signedBy tries the signatures. A key that cannot be fetched matters only if no other
+// key matches.
 func (a *adobeEvents) signedBy(ctx context.Context, r *signature.Request, found []adobeSignature, sum []byte) (signature.Identity, error) {
-	failure := signature.Refuse(signature.InvalidSignature, "no key of Adobe made a signature over this body")
+	failure := signature.Refuse(signature.InvalidSignature, "signature mismatch: no signature by an Adobe key matches the body")
 	for _, s := range found {
 		key, identity, err := a.source.find(ctx, s.path, r.Now)
 		if err != nil {
@@ -154,11 +154,11 @@ func (a *adobeEvents) signedBy(ctx context.Context, r *signature.Request, found 
 	return signature.Identity{}, failure
 }
 
-// adobeMembers: CloudEvents have the recipient without underscores.
+// adobeMembers: in CloudEvents, the name of the recipient has no underscores.
 var adobeMembers, _ = signature.NewJSONPaths([]string{"event_id", "event.type", "recipient_client_id", "recipientclientid"})
 
-// checkRecipient holds the body to the client ID, under whichever of its names it
-// is there.
+// checkRecipient compares the client ID in the body, under either name, with the
+// audience.
 func (a *adobeEvents) checkRecipient(names ...string) error {
 	named := false
 	for _, name := range names {
@@ -167,11 +167,11 @@ func (a *adobeEvents) checkRecipient(names ...string) error {
 		}
 		named = true
 		if subtle.ConstantTimeCompare([]byte(name), []byte(a.audience)) != 1 {
-			return signature.Refuse(signature.InvalidSignature, "the delivery is for another client ID than the audience")
+			return signature.Refuse(signature.InvalidSignature, "the client ID in the body does not match the audience")
 		}
 	}
 	if !named {
-		return signature.Refuse(signature.Malformed, "the body does not say which client ID it is for")
+		return signature.Refuse(signature.Malformed, "the body contains no client ID")
 	}
 	return nil
 }

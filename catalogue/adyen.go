@@ -14,15 +14,15 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// adyen verifies standard webhooks, of which every item is signed by itself:
-// eight fields, joined by colons. Adyen sends one item by one, and a list could
-// be put together of handled items without end, so there must be one.
+// adyen verifies standard webhooks. Each item is signed separately: eight fields,
+// joined with colons. Adyen sends one item per request. Exactly one is required,
+// because an attacker could combine handled items into endless new lists.
 // https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures
 type adyen struct {
 	keys []codeKey
 }
 
-// adyenItem is what is signed of an item.
+// adyenItem contains the signed fields of an item.
 type adyenItem struct {
 	PSPReference      string `json:"pspReference"`
 	OriginalReference string `json:"originalReference"`
@@ -39,7 +39,7 @@ type adyenItem struct {
 	} `json:"additionalData"`
 }
 
-// adyenString is a string that may be spelled as a boolean.
+// adyenString is a string that may be written as a boolean.
 type adyenString string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -62,7 +62,7 @@ func (a *adyen) Verify(_ context.Context, r *signature.Request) (*signature.Deli
 	}
 	sent, err := base64.StdEncoding.Strict().DecodeString(item.AdditionalData.Signature)
 	if err != nil || strings.ContainsAny(item.AdditionalData.Signature, "\r\n") {
-		return nil, signature.Refuse(signature.Malformed, "the hmacSignature is not base64")
+		return nil, signature.Refuse(signature.Malformed, "hmacSignature is not base64")
 	}
 	d := &signature.Delivery{Event: item.EventCode, EventSigned: true}
 	for _, k := range a.keys {
@@ -75,14 +75,13 @@ func (a *adyen) Verify(_ context.Context, r *signature.Request) (*signature.Deli
 		}
 	}
 	if len(d.Matches) == 0 {
-		return nil, signature.Refuse(signature.InvalidSignature, "no configured key signed the item")
+		return nil, signature.Refuse(signature.InvalidSignature, "signature mismatch: no configured key signed the item")
 	}
 	return d, nil
 }
 
-// ambiguous reports whether the item's fields could be told apart in another
-// way: of the joined fields one alone, the merchant's own reference, may hold
-// the separator.
+// ambiguous reports whether the joined fields could be split differently: only one of
+// them, the merchant's own reference, may contain the separator.
 func (item *adyenItem) ambiguous() bool {
 	return strings.Contains(strings.Join([]string{
 		item.PSPReference, item.OriginalReference, item.MerchantAccount,
@@ -90,13 +89,13 @@ func (item *adyenItem) ambiguous() bool {
 	}, ""), ":")
 }
 
-// maxAdyenSigned bounds the signed fields of an item in bytes. Adyen's have at
-// most 80 characters each.
+// maxAdyenSigned is the maximum length of the signed fields of an item, in bytes.
+// Adyen's have at most 80 characters each.
 const maxAdyenSigned = 8 << 10
 
-// fewItems reports whether a document has at most one notification item. It is
-// called before decoding, which takes a hundred times an item's smallest
-// spelling.
+// fewItems reports whether a document has at most one notification item. It is called
+// before decoding, because a decoded item needs a hundred times the memory of its
+// shortest form.
 func fewItems(body []byte) bool {
 	n := 0
 	for name, list := range jsonMembers(body) {
@@ -112,7 +111,7 @@ func fewItems(body []byte) bool {
 	return true
 }
 
-// size is that of the signed fields together.
+// size returns the length of the signed fields together.
 func (item *adyenItem) size() int {
 	return len(item.PSPReference) + len(item.OriginalReference) + len(item.MerchantAccount) + len(item.MerchantReference) +
 		len(item.Amount.Value) + len(item.Amount.Currency) + len(item.EventCode) + len(item.Success)
@@ -131,8 +130,8 @@ func (k codeKey) sign(item adyenItem) []byte {
 var adyenNames = knownNames(4, "notificationItems", "NotificationRequestItem", "pspReference", "originalReference", "merchantAccountCode",
 	"merchantReference", "amount", "value", "currency", "eventCode", "success", "additionalData", "hmacSignature")
 
-// readAdyenItem reads the item, which must be the only one: from JSON, or from a
-// form, where the method of the webhook is HTTP POST.
+// readAdyenItem reads the only item from JSON, or from a form if the method of the
+// webhook is HTTP POST.
 func readAdyenItem(r *signature.Request) (item adyenItem, err error) {
 	if form, err := r.Form(); err != nil {
 		return item, err
@@ -147,7 +146,7 @@ func readAdyenItem(r *signature.Request) (item adyenItem, err error) {
 		return item, signature.Refuse(signature.Malformed, "%v", err)
 	}
 	if !fewItems(body) {
-		return item, signature.Refuse(signature.Malformed, "there is more than one notification item, each signed by itself")
+		return item, signature.Refuse(signature.Malformed, "more than one notification item; each is signed separately")
 	}
 	var document struct {
 		Items []struct {
@@ -158,27 +157,27 @@ func readAdyenItem(r *signature.Request) (item adyenItem, err error) {
 		return item, signature.Refuse(signature.Malformed, "the body is not a list of notification items")
 	}
 	if len(document.Items) == 0 || document.Items[0].Item == nil {
-		return item, signature.Refuse(signature.MissingSignature, "there is no notification item")
+		return item, signature.Refuse(signature.MissingSignature, "missing notification item")
 	}
 	item = *document.Items[0].Item
 	return item, item.check()
 }
 
-// check refuses an item that is not signed, or not clearly.
+// check refuses an item that is unsigned or ambiguous.
 func (item *adyenItem) check() error {
 	switch {
 	case item.AdditionalData.Signature == "":
-		return signature.Refuse(signature.MissingSignature, "the item has no additionalData.hmacSignature: generate an HMAC key for the webhook at Adyen")
+		return signature.Refuse(signature.MissingSignature, "missing additionalData.hmacSignature: generate an HMAC key for the webhook at Adyen")
 	case item.size() > maxAdyenSigned:
-		return signature.Refuse(signature.Malformed, "what is signed of the item has more than %d bytes", maxAdyenSigned)
+		return signature.Refuse(signature.Malformed, "the signed fields of the item are longer than %d bytes", maxAdyenSigned)
 	case item.ambiguous():
-		return signature.Refuse(signature.Malformed, "a signed field of the item holds a colon, which separates it from the next")
+		return signature.Refuse(signature.Malformed, "a signed field of the item contains a colon, which is the separator")
 	}
 	return nil
 }
 
-// readAdyenForm reads the item of a form, in which amount and additional data are
-// fields of their own. Each may come once.
+// readAdyenForm reads the item from a form, in which amount and additional data are
+// separate fields. Each must occur at most once.
 func readAdyenForm(form url.Values) (item adyenItem, err error) {
 	var value string
 	fields := map[string]*string{
@@ -192,7 +191,7 @@ func readAdyenForm(form url.Values) (item adyenItem, err error) {
 			case name == read && len(values) == 1:
 				*to = values[0]
 			case signature.SameToSomeParser(name, read):
-				return item, signature.Refuse(signature.Malformed, "the form field %s comes twice, or under a name that could be read in its place", read)
+				return item, signature.Refuse(signature.Malformed, "duplicate or ambiguous form field: %s", read)
 			}
 		}
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// appStore verifies App Store Server Notifications v2: the body holds a JWS
-// whose certificates lead to Apple's root, and nothing else.
+// appStore verifies App Store Server Notifications v2: the body contains only a JWS
+// with certificates that chain to Apple's root.
 // https://developer.apple.com/documentation/appstoreservernotifications
 type appStore struct {
 	roots       *x509.CertPool
@@ -28,13 +28,13 @@ type appStore struct {
 }
 
 const (
-	// appleTolerance covers Apple's retries, which keep the time of signing:
-	// the last comes 157 hours after the first attempt.
+	// appleTolerance covers Apple's retries, which keep the time of signing.
+	// The last one is sent 157 hours after the first attempt.
 	appleTolerance = week
 	appleMaxSkew   = 5 * time.Minute
 )
 
-// What Apple marks its certificates with.
+// Extensions that mark Apple's certificates.
 var (
 	appleLeaf         = asn1.ObjectIdentifier{1, 2, 840, 113635, 100, 6, 11, 1}
 	appleIntermediate = asn1.ObjectIdentifier{1, 2, 840, 113635, 100, 6, 2, 1}
@@ -64,7 +64,7 @@ func newAppleAppStore(m *provider.Module) (provider.Verifier, error) {
 
 func (a *appStore) CheckHeaders(*signature.Request) error { return nil }
 
-// appleNotification is the payload, as far as it is checked.
+// appleNotification contains the members of the payload that are checked.
 type appleNotification struct {
 	Type       string         `json:"notificationType"`
 	Subtype    string         `json:"subtype"`
@@ -81,14 +81,15 @@ type appleSubject struct {
 	Environment string      `json:"environment"`
 }
 
-// applePurchase is what notifications about external purchases hold instead.
+// applePurchase is the subject of notifications about external purchases.
 type applePurchase struct {
 	ID       string      `json:"externalPurchaseId"`
 	BundleID string      `json:"bundleId"`
 	AppID    json.Number `json:"appAppleId"`
 }
 
-// subject: the ID says whether it is of the sandbox.
+// subject returns the subject as for other notifications. The ID shows whether it
+// belongs to the sandbox.
 func (p *applePurchase) subject() *appleSubject {
 	if p == nil {
 		return nil
@@ -115,7 +116,7 @@ func (a *appStore) Verify(_ context.Context, r *signature.Request) (*signature.D
 	}
 	ms, err := strconv.ParseInt(n.SignedDate.String(), 10, 64)
 	if err != nil || ms <= 0 || ms > 1<<44 {
-		return nil, signature.Refuse(signature.Malformed, "the signedDate is not a time in milliseconds")
+		return nil, signature.Refuse(signature.Malformed, "signedDate is not a time in milliseconds")
 	}
 	signedAt := time.UnixMilli(ms)
 	if age := r.Now.Sub(signedAt); age > a.maxAge || age < -appleMaxSkew {
@@ -126,7 +127,7 @@ func (a *appStore) Verify(_ context.Context, r *signature.Request) (*signature.D
 		return nil, err
 	}
 	if !jws.signedBy(public) {
-		return nil, signature.Refuse(signature.InvalidSignature, "the certificate did not make this signature")
+		return nil, signature.Refuse(signature.InvalidSignature, "signature mismatch: the certificate does not match")
 	}
 	if err := a.checkSubject(&n); err != nil {
 		return nil, err
@@ -140,16 +141,16 @@ func (a *appStore) Verify(_ context.Context, r *signature.Request) (*signature.D
 	return d, nil
 }
 
-// publicKey returns the key of the first certificate of x5c, if they lead to
-// the root and Apple has made them for this. The third certificate is the root
-// itself, and is not needed. Certificates expire sooner than notifications are
-// resent, so validity is judged at the time of signing, as Apple's library does.
+// publicKey returns the key of the first certificate in x5c, if the certificates chain
+// to the root and Apple issued them for the App Store. The third certificate is the
+// root, and is not needed. Certificates expire before the last retry, so validity is
+// checked at the time of signing, as Apple's library does.
 func (a *appStore) publicKey(chain []*x509.Certificate, at time.Time) (*ecdsa.PublicKey, error) {
 	if !hasExtension(chain[0], appleLeaf) || !hasExtension(chain[1], appleIntermediate) || !chain[1].IsCA {
-		return nil, signature.Refuse(signature.InvalidSignature, "the certificates are not Apple's for the App Store")
+		return nil, signature.Refuse(signature.InvalidSignature, "the certificates were not issued by Apple for the App Store")
 	}
 	if err := checkChain(chain[:2], a.roots, "", at); err != nil {
-		return nil, signature.Refuse(signature.InvalidSignature, "the certificates do not lead to Apple's root, or were not valid then")
+		return nil, signature.Refuse(signature.InvalidSignature, "the certificates do not chain to Apple's root, or were not valid at the time of signing")
 	}
 	return chain[0].PublicKey.(*ecdsa.PublicKey), nil // see appleCertificate
 }
@@ -174,20 +175,20 @@ func (a *appStore) checkSubject(n *appleNotification) error {
 	}
 	switch {
 	case subject == nil:
-		return signature.Refuse(signature.Malformed, "the notification says neither data nor summary")
+		return signature.Refuse(signature.Malformed, "missing data and summary in the notification")
 	case subject.BundleID != a.bundleID:
-		return signature.Refuse(signature.InvalidSignature, "the notification is about another app")
+		return signature.Refuse(signature.InvalidSignature, "the notification is for another app")
 	case subject.Environment != a.environment:
-		return signature.Refuse(signature.InvalidSignature, "the notification is of environment %q", shortened(subject.Environment))
+		return signature.Refuse(signature.InvalidSignature, "the notification is for environment %q", shortened(subject.Environment))
 	case a.environment == "Production" && a.appID != "" && subject.AppID.String() != a.appID:
-		return signature.Refuse(signature.InvalidSignature, "the notification is about another app")
+		return signature.Refuse(signature.InvalidSignature, "the notification is for another app")
 	case n.UUID == "":
-		return signature.Refuse(signature.Malformed, "the notification has no notificationUUID")
+		return signature.Refuse(signature.Malformed, "missing notificationUUID")
 	}
 	return nil
 }
 
-// shortened keeps what a stranger sends short in our log.
+// shortened limits the length of sender-supplied text in logs.
 func shortened(text string) string { return text[:min(len(text), 40)] }
 
 func (a *appStore) Traits() signature.Traits {

@@ -13,20 +13,20 @@ import (
 )
 
 const (
-	// maxAppleHeader bounds the header of the JWS in bytes of base64. Apple's
-	// has three certificates of about 1 KiB.
+	// maxAppleHeader is the maximum length of the JWS header in base64, in bytes.
+	// Apple's contains three certificates of about 1 KiB.
 	maxAppleHeader = 16 << 10
-	// maxAppleCertificate bounds a certificate in bytes of DER.
+	// maxAppleCertificate is the maximum size of a certificate in DER, in bytes.
 	maxAppleCertificate = 4 << 10
-	// appleCertificates is how many Apple sends: its own, the intermediate and
-	// the root.
+	// appleCertificates is the number of certificates that Apple sends: the leaf,
+	// the intermediate and the root.
 	appleCertificates = 3
 	// es256Size is the size of an ES256 signature: r and s.
 	es256Size = 64
 )
 
-// appleJWS is a JWS whose certificates are fit for use: nothing says yet that
-// they are Apple's.
+// appleJWS is a JWS whose certificates passed the checks of format. They are not yet
+// verified to be Apple's.
 type appleJWS struct {
 	certificates []*x509.Certificate // the first two
 	payload      []byte
@@ -34,8 +34,8 @@ type appleJWS struct {
 	sig          []byte
 }
 
-// appleEnvelope reads the JWS in the body, which must hold nothing else: that
-// would not be signed.
+// appleEnvelope reads the JWS in the body. The body must contain nothing else, because
+// it would be unsigned.
 func appleEnvelope(body []byte) (*appleJWS, error) {
 	if err := checkNames(body, names{}); err != nil {
 		return nil, signature.Refuse(signature.Malformed, "%v", err)
@@ -43,22 +43,22 @@ func appleEnvelope(body []byte) (*appleJWS, error) {
 	var text []byte
 	for written, value := range jsonMembers(body) {
 		if name, _ := jsonString(written, true); name != "signedPayload" {
-			return nil, signature.Refuse(signature.Malformed, "the body has something beside signedPayload, which is not signed")
+			return nil, signature.Refuse(signature.Malformed, "the body contains unsigned members besides signedPayload")
 		}
 		if len(value) <= len(`""`) || value[0] != '"' {
-			return nil, signature.Refuse(signature.MissingSignature, "the signedPayload is empty or no string")
+			return nil, signature.Refuse(signature.MissingSignature, "signedPayload is empty or not a string")
 		}
 		text = value[1 : len(value)-1]
 	}
 	if text == nil {
-		return nil, signature.Refuse(signature.MissingSignature, "the body has no signedPayload")
+		return nil, signature.Refuse(signature.MissingSignature, "missing signedPayload")
 	}
 	return readAppleJWS(text)
 }
 
-// readAppleJWS reads the JWS. The certificates come with the
-// request, so their number, sizes and kinds of keys are checked before any of
-// them is used: a key of the sender's own choosing could cost seconds.
+// readAppleJWS reads the JWS. The certificates are part of the request, so their
+// number, sizes and kinds of keys are checked before any of them is used: verifying
+// with a key chosen by the sender could take seconds.
 func readAppleJWS(text []byte) (*appleJWS, error) {
 	header, rest, _ := bytes.Cut(text, []byte("."))
 	payload, sig, ok := bytes.Cut(rest, []byte("."))
@@ -79,14 +79,14 @@ func readAppleJWS(text []byte) (*appleJWS, error) {
 	return j, nil
 }
 
-var errAppleJWS = signature.Refuse(signature.Malformed, "the signedPayload is not a JWS with ES256")
+var errAppleJWS = signature.Refuse(signature.Malformed, "signedPayload is not a JWS with ES256")
 
 var strictURL = base64.RawURLEncoding.Strict()
 
 func decodeURL(text []byte) ([]byte, error) { return strictURL.AppendDecode(nil, text) }
 
-// appleHeader returns the first two certificates of a JWS header. The third is
-// the root, which is configured.
+// appleHeader returns the first two certificates of a JWS header. The third is the
+// root, which is configured.
 func appleHeader(text []byte) ([]*x509.Certificate, error) {
 	header, err := decodeURL(text)
 	if err != nil || checkNames(header, anyNames) != nil {
@@ -111,7 +111,7 @@ func appleHeader(text []byte) ([]*x509.Certificate, error) {
 		return nil, errAppleJWS
 	}
 	if len(certificates) != appleCertificates {
-		return nil, signature.Refuse(signature.Malformed, "the JWS does not have three certificates")
+		return nil, signature.Refuse(signature.Malformed, "the JWS does not contain three certificates")
 	}
 	leaf, err := appleCertificate(certificates[0], elliptic.P256())
 	if err != nil {
@@ -121,8 +121,8 @@ func appleHeader(text []byte) ([]*x509.Certificate, error) {
 	return []*x509.Certificate{leaf, intermediate}, err
 }
 
-// appleCertificate parses an element of x5c. Apple's certificates have ECDSA
-// keys, and are signed by such.
+// appleCertificate parses an element of x5c. Apple's certificates have ECDSA keys and
+// ECDSA signatures.
 func appleCertificate(element []byte, curves ...elliptic.Curve) (*x509.Certificate, error) {
 	text, ok := jsonString(element, false)
 	if !ok || len(text) > base64.StdEncoding.EncodedLen(maxAppleCertificate) {
@@ -134,7 +134,7 @@ func appleCertificate(element []byte, curves ...elliptic.Curve) (*x509.Certifica
 	}
 	cert, err := signature.ParseCertificate(der)
 	if err != nil {
-		return nil, signature.Refuse(signature.Malformed, "a certificate cannot be read, or is of a kind that Apple does not have")
+		return nil, signature.Refuse(signature.Malformed, "a certificate cannot be parsed, or is of a kind that Apple does not use")
 	}
 	public, ok := cert.PublicKey.(*ecdsa.PublicKey)
 	for _, curve := range curves {
@@ -142,10 +142,10 @@ func appleCertificate(element []byte, curves ...elliptic.Curve) (*x509.Certifica
 			return cert, nil
 		}
 	}
-	return nil, signature.Refuse(signature.InvalidSignature, "a certificate's key is of a kind that Apple does not have")
+	return nil, signature.Refuse(signature.InvalidSignature, "the key of a certificate is of a kind that Apple does not use")
 }
 
-// signedBy reports whether the key made the signature.
+// signedBy reports whether the signature was made with the key.
 func (j *appleJWS) signedBy(public *ecdsa.PublicKey) bool {
 	r, s := new(big.Int).SetBytes(j.sig[:es256Size/2]), new(big.Int).SetBytes(j.sig[es256Size/2:])
 	return ecdsa.Verify(public, j.signed[:], r, s)

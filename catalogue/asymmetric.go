@@ -5,11 +5,11 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// asymmetric are the providers that sign with a private key; what is
-// configured is the public one.
+// asymmetric are the providers that sign with a private key. The configured secret is
+// the public key.
 var asymmetric = []provider.Preset{
-	// The merchant chooses which fields are sent, and a cart that is checked twice is
-	// the same. Commerce waits for the response.
+	// The merchant chooses which fields are sent, so checking a cart twice sends equal
+	// bodies. Commerce waits for the response.
 	{
 		Name: "adobe-commerce", Title: "Adobe Commerce webhooks", Distinction: repeats,
 		Schemes: only(signature.RSASHA256, base64In("X-Adobe-Commerce-Webhook-Signature", ""), signed("{body_base64}")),
@@ -23,28 +23,28 @@ var asymmetric = []provider.Preset{
 		}, Handshake: discordPing, Handshakes: "PING, signed",
 		Docs: "https://docs.discord.com/developers/interactions/overview", SecretHelp: "Public Key, under General Information of the app",
 	},
-	// A request ends once, and its ID is signed. Whether the 10 retries in 2 hours are
-	// signed with a new time is not documented.
+	// Each request ends once, and its ID is signed. There are 10 retries in 2 hours.
+	// It is not documented whether they are signed with a new time.
 	{
 		Name: "fal", Title: "fal.ai", Distinction: unique,
 		Schemes: only(signature.Ed25519, hexIn("X-Fal-Webhook-Signature", ""), signed("{id}{lf}{header.X-Fal-Webhook-User-Id}{lf}{timestamp}{lf}{body_sha256_hex}"),
 			timestamp(inHeader("X-Fal-Webhook-Timestamp"), "unix", 3*3600), id(inHeader("X-Fal-Webhook-Request-Id")), event(inJSON("status"))),
-		Docs: "https://docs.fal.ai/documentation/model-apis/inference/webhooks", SecretHelp: "`x` of a key of the key set that the documentation names",
-		Weakness: "one key signs for all customers of fal.ai: check that X-Fal-Webhook-User-Id is yours",
+		Docs: "https://docs.fal.ai/documentation/model-apis/inference/webhooks", SecretHelp: "`x` of a key in the key set that the documentation links to",
+		Weakness: "fal.ai signs with one key for all customers: check that X-Fal-Webhook-User-Id is yours",
 	},
 	{
 		Name: "fireblocks", Title: "Fireblocks (legacy signature)", Distinction: unique,
 		Schemes: only(signature.RSASHA512, base64In("Fireblocks-Signature", ""), id(inJSON("id")), event(inJSON("eventType"))),
 		Docs:    "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "the public key that Fireblocks publishes for the environment",
-		Weakness: "one key signs for all customers of Fireblocks: check that the workspace in the body is yours",
+		Weakness: "Fireblocks signs with one key for all customers: check that the workspace in the body is yours",
 	},
-	// Each attempt has a new date, and its number of attempts in the body: the ID
-	// stays. 15 retries take about 3 days.
+	// Each attempt has a new date, and the attempt count is in the body. The ID does
+	// not change. 15 retries take about 3 days.
 	{
 		Name: "keygen", Title: "Keygen", Distinction: unique,
 		Schemes: only(signature.Ed25519, signature.SignatureField{Field: inHeader("Keygen-Signature"), Encoding: signature.Base64, Separator: ",", Spaces: true, Assign: "=", Element: "signature", Quoted: true},
 			signed("(request-target): post {request_target}{lf}host: {host}{lf}date: {timestamp}{lf}digest: sha-256={body_sha256_base64}"), timestamp(inHeader("Date"), "http_date", 0), id(inJSON("data.id")), event(inJSON("data.attributes.event"))),
-		Check: checkKeygen, Docs: "https://keygen.sh/docs/api/signatures/", SecretHelp: "Ed25519 public key of the account, in hex; leave the endpoint's signature algorithm at ed25519",
+		Check: checkKeygen, Docs: "https://keygen.sh/docs/api/signatures/", SecretHelp: "Ed25519 public key of the account, in hex; keep ed25519 as the endpoint's signature algorithm",
 	},
 	// A retry has the same uuid and the same signature.
 	{
@@ -52,8 +52,8 @@ var asymmetric = []provider.Preset{
 		Schemes: only(signature.RSASHA256, base64In("X-Postal-Signature-256", ""), id(inJSON("uuid")), event(inJSON("event"))),
 		Docs:    "https://docs.postalserver.io/developer/webhooks", SecretHelp: "the installation's public key in PEM, or a key of its /.well-known/jwks.json",
 	},
-	// Retries run for a day, and whether their time is new is not documented; every
-	// event has an sg_event_id.
+	// Retries continue for a day. It is not documented whether they are signed with a
+	// new time. Every event has an sg_event_id.
 	{
 		Name: "sendgrid", Title: "SendGrid Event Webhook", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.ECDSAP256SHA256, base64In("X-Twilio-Email-Event-Webhook-Signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("X-Twilio-Email-Event-Webhook-Timestamp"), "unix", 25*3600)),
@@ -67,22 +67,22 @@ var asymmetric = []provider.Preset{
 	{
 		Name: "travis-ci", Title: "Travis CI", Distinction: unique,
 		Schemes: only(signature.RSASHA1, base64In("Signature", ""), signed("{form.payload}"), wholeForm("payload")), OtherEvent: travisEvent,
-		Docs: "https://docs.travis-ci.com/user/notifications/#configuring-webhook-notifications", SecretHelp: "config.notifications.webhook.public_key of https://api.travis-ci.com/config",
-		Weakness: "one key signs for all users of Travis CI: check that the repository in the payload is yours",
+		Docs: "https://docs.travis-ci.com/user/notifications/#configuring-webhook-notifications", SecretHelp: "config.notifications.webhook.public_key in https://api.travis-ci.com/config",
+		Weakness: "Travis CI signs with one key for all users: check that the repository in the payload is yours",
 	},
 	{
 		Name: "turnkey", Title: "Turnkey", Distinction: unique,
 		Schemes: only(signature.Ed25519, hexIn("X-Turnkey-Signature", ""), keyID(inHeader("X-Turnkey-Signature-Key-Id")), signed("v1.ed25519.{header.X-Turnkey-Signature-Key-Id}.{timestamp}.{id}.{body}"),
 			timestamp(inHeader("X-Turnkey-Timestamp"), "unix_ms", 0), id(inHeader("X-Turnkey-Event-Id")), event(inHeader("X-Turnkey-Event-Type")),
 			require("X-Turnkey-Signature-Version", "v1"), require("X-Turnkey-Signature-Algorithm", "ed25519")),
-		Docs: "https://docs.turnkey.com/features/webhooks/verify-signatures", SecretHelp: "x of a key of https://api.turnkey.com/public/v1/discovery/webhooks/jwks, with its kid as label",
-		Weakness: "one key signs for all customers of Turnkey: check that the organization in the body is yours",
+		Docs: "https://docs.turnkey.com/features/webhooks/verify-signatures", SecretHelp: "x of a key in https://api.turnkey.com/public/v1/discovery/webhooks/jwks, with its kid as label",
+		Weakness: "Turnkey signs with one key for all customers: check that the organization in the body is yours",
 	},
 	{
 		Name: "wise", Title: "Wise", Distinction: unique,
 		Schemes: only(signature.RSASHA256, base64In("X-Signature-SHA256", ""), id(inHeader("X-Delivery-Id")), event(inJSON("event_type"))),
 		Window:  15 * day, Docs: "https://docs.wise.com/guides/developer/webhooks/event-handling", SecretHelp: "the public key that Wise publishes, for production or for the sandbox",
-		Weakness: "one key signs for all customers of Wise: check that the profile in the body is yours",
+		Weakness: "Wise signs with one key for all customers: check that the profile in the body is yours",
 	},
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// atlassianSource gets the keys of lifecycle callbacks one by one: each is a
-// PEM at a URL that ends in its ID.
+// atlassianSource fetches the keys of lifecycle callbacks one by one. Each is a PEM at
+// a URL that ends with its ID.
 // https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/
 type atlassianSource struct {
 	fetcher  *keyfetch.Fetcher
@@ -32,19 +32,19 @@ var atlassianKeyID = regexp.MustCompile(`^[0-9a-fA-F-]{36}$`)
 
 func (a *atlassianSource) find(ctx context.Context, id string, _ time.Time) (any, signature.Identity, error) {
 	if !atlassianKeyID.MatchString(id) {
-		return nil, a.identity, signature.Refuse(signature.Malformed, "the token's key ID is none of Atlassian's")
+		return nil, a.identity, signature.Refuse(signature.Malformed, "the key ID of the token is not one of Atlassian's")
 	}
 	raw, err := a.fetcher.Get(ctx, keyfetch.Request{URL: "https://" + atlassianKeyHost + "/" + id})
 	var status *keyfetch.StatusError
 	switch {
 	case errors.As(err, &status) && status.Status == 404:
-		return nil, a.identity, signature.Refuse(signature.InvalidSignature, "Atlassian does not know the token's key")
+		return nil, a.identity, signature.Refuse(signature.InvalidSignature, "unknown key: Atlassian does not publish it")
 	case err != nil:
-		return nil, a.identity, fmt.Errorf("getting the key of Atlassian: %w", err)
+		return nil, a.identity, fmt.Errorf("fetching Atlassian's key: %w", err)
 	}
 	public, err := signature.ParsePublicKey(signature.RSASHA256, string(raw))
 	if err != nil {
-		return nil, a.identity, fmt.Errorf("reading the key of Atlassian: %w", err)
+		return nil, a.identity, fmt.Errorf("parsing Atlassian's key: %w", err)
 	}
 	return public, a.identity, nil
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // BenchmarkVerify takes genuine deliveries their way through a preset: one
-// scheme, two families of headers, and code of its own.
+// scheme, two families of headers, and its own code.
 func BenchmarkVerify(b *testing.B) {
 	body := `{"id":"1","type":"push","filling":"` + strings.Repeat("x", 4096) + `"}`
 	key := base64.StdEncoding.EncodeToString([]byte("a secret of thirty-two bytes …"))

@@ -155,7 +155,7 @@ func adyenBody(t *testing.T, key string, changes ...map[string]string) string {
 	return `{"live":"false","notificationItems":[` + strings.Join(items, ",") + `]}`
 }
 
-// TestANotificationOfAdyenHasOneItem: each is signed by itself, so that any list
+// TestANotificationOfAdyenHasOneItem: each is signed separately, so that any list
 // of handled items would be new.
 func TestANotificationOfAdyenHasOneItem(t *testing.T) {
 	const key = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
@@ -353,7 +353,7 @@ func TestOneKeyInTwoSpellingsIsOneSecret(t *testing.T) {
 }
 
 // TestTheFingerprintOfAKeyDoesNotDependOnItsSpelling: a copy that was handled
-// before the config was written anew still is.
+// before the config was rewritten still is.
 func TestTheFingerprintOfAKeyDoesNotDependOnItsSpelling(t *testing.T) {
 	lower, upper := setUp(t, "adyen", "00ff", provider.PresetOptions{}), setUp(t, "adyen", "00FF", provider.PresetOptions{})
 	if lower.Facts().Secrets[0].Fingerprint != upper.Facts().Secrets[0].Fingerprint {

@@ -5,28 +5,28 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// bodyHMAC are the providers that sign the body and nothing else. Headers
-// and a time are not signed: a delivery can be replayed after the window.
+// bodyHMAC are the providers that sign only the body. Headers and time are unsigned,
+// so a delivery can be replayed after the window.
 var bodyHMAC = []provider.Preset{
 	{
 		Name: "ably", Title: "Ably", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, base64In("X-Ably-Signature", ""), keyID(inHeader("X-Ably-Key"))),
-		Docs:    "https://ably.com/docs/platform/integrations/webhooks", SecretHelp: "the part of the API key after the colon; the part before it can be its label",
+		Docs:    "https://ably.com/docs/platform/integrations/webhooks", SecretHelp: "the part of the API key after the colon; use the part before it as label",
 	},
 	{
 		Name: "adyen-platform", Title: "Adyen for Platforms", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, base64In("HmacSignature", ""), key("hex", ""), event(inJSON("type"))),
-		Window:  30 * day, // it retries for as long
+		Window:  30 * day, // retries continue for as long
 		Docs:    "https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures", SecretHelp: "HMAC key of the webhook, in hex as shown",
 	},
 	// Confirmed at aftership.com/docs/tracking/webhook/webhook-signature.
-	// 14 retries, each after twice as long as the one before, take 12 days.
+	// 14 retries with exponential backoff take 12 days.
 	{
 		Name: "aftership", Title: "AfterShip (Tracking, Returns, Warranty, Shipping)", Distinction: unique,
 		Schemes: aftershipSchemes(), SecretsFitAll: true,
 		Window: 14 * day, Docs: "https://www.aftership.com/docs/tracking/webhook/webhook-signature", SecretHelp: "Webhook secret of the product, for Tracking under Settings > Webhooks",
 	},
-	// A notification without data: what changed is fetched. The body has a time
+	// Notifications contain no data: the app fetches the changes. The body has a time
 	// in milliseconds.
 	{
 		Name: "airtable", Title: "Airtable", Distinction: unique,
@@ -36,25 +36,25 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "alchemy", Title: "Alchemy Notify", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Alchemy-Signature", ""), id(inJSON("id")), event(inJSON("type"))),
-		Docs:    "https://www.alchemy.com/docs/reference/notify-api-quickstart", SecretHelp: "Signing Key of the webhook, with its whsec_",
+		Docs:    "https://www.alchemy.com/docs/reference/notify-api-quickstart", SecretHelp: "Signing Key of the webhook, whsec_…",
 	},
-	// A heartbeat is {"events":[]}, every 8 hours.
+	// A heartbeat, {"events":[]}, is sent every 8 hours.
 	// https://developers.asana.com/docs/webhooks-guide
 	{
 		Name: "asana", Title: "Asana", Distinction: uniqueWhen(inJSON("events.0")),
-		Schemes: only(signature.HMACSHA256, hexIn("X-Hook-Signature", ""), answers(handsOver(inHeader("X-Hook-Secret")))),
+		Schemes: only(signature.HMACSHA256, hexIn("X-Hook-Signature", ""), answers(sendsSecret(inHeader("X-Hook-Secret")))),
 		Takes:   []string{"accept_handshake"}, SecretLater: true,
-		Docs: "https://developers.asana.com/docs/webhooks-guide", SecretHelp: "the X-Hook-Secret that Asana sends when the webhook is created",
+		Docs: "https://developers.asana.com/docs/webhooks-guide", SecretHelp: "the X-Hook-Secret header that Asana sends when the webhook is created",
 	},
-	// An object that is saved twice without a visible change, and the ping of a
-	// webhook that is edited, have equal bodies.
+	// Saving an object twice without a visible change sends equal bodies. So does
+	// the ping after editing a webhook.
 	// https://developers.ashbyhq.com/docs/authenticating-webhooks
 	{
 		Name: "ashby", Title: "Ashby", Distinction: uniqueWhen(inJSON("data.application.updatedAt")),
 		Schemes: only(signature.HMACSHA256, hexIn("Ashby-Signature", "sha256="), event(inJSON("action"))),
-		Docs:    "https://developers.ashbyhq.com/docs/authenticating-webhooks", SecretHelp: "Secret Token of the webhook, as typed",
+		Docs:    "https://developers.ashbyhq.com/docs/authenticating-webhooks", SecretHelp: "Secret Token of the webhook, as entered",
 	},
-	// Bodies have neither an ID nor a time. Both headers come with one value.
+	// Bodies have neither an ID nor a time. Both headers have the same value.
 	// https://docs.attio.com/rest-api/guides/webhooks
 	{
 		Name: "attio", Title: "Attio", Distinction: repeats,
@@ -66,31 +66,31 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "autodesk", Title: "Autodesk Platform Services", Distinction: unique,
 		Schemes: only(signature.HMACSHA1, hexIn("X-Adsk-Signature", "sha1hash="), id(inHeader("X-Adsk-Delivery-Id"))),
-		Docs:    "https://aps.autodesk.com/en/docs/webhooks/v1/tutorials/how-to-verify-payload-signature/", SecretHelp: "the token that was registered with POST /webhooks/v1/tokens",
+		Docs:    "https://aps.autodesk.com/en/docs/webhooks/v1/tutorials/how-to-verify-payload-signature/", SecretHelp: "the token registered with POST /webhooks/v1/tokens",
 	},
-	// repo:push of Bitbucket Cloud contains no time: a branch may move from A to B
-	// twice. Approved and unapproved pull requests differ in the header. Data
-	// Center has its ID in another header.
+	// repo:push of Bitbucket Cloud contains no time: a branch can move from A to B
+	// twice. Approved and unapproved pull requests differ only in the header. Data
+	// Center sends its ID in a different header.
 	{
 		Name: "bitbucket", Title: "Bitbucket", OtherID: "X-Request-Id", Distinction: repeatsWhen(inJSON("push")).Varying("X-Event-Key"),
 		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256="), id(inHeader("X-Request-UUID")), event(inHeader("X-Event-Key")), answers(ping(inHeader("X-Event-Key"), "diagnostics:ping"))),
-		Docs:    "https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/", SecretHelp: "Secret of the webhook, as typed",
+		Docs:    "https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/", SecretHelp: "Secret of the webhook, as entered",
 	},
-	// Hooks for shipping and tax of one cart are sent again with equal bodies, and
-	// Bolt waits for the response. X-Bolt-Trace-Id is not documented to be an ID.
+	// Hooks for shipping and tax of one cart are repeated with equal bodies, and Bolt
+	// waits for the response. X-Bolt-Trace-Id is not documented to be an ID.
 	{
 		Name: "bolt", Title: "Bolt", Distinction: repeats, Schemes: []signature.Scheme{
 			scheme(signature.HMACSHA256, base64In("X-Bolt-Hmac-Sha256", ""), signed("{query}"), noBody, when(signature.Condition{Methods: []string{"GET"}})),
-			scheme(signature.HMACSHA256, base64In("X-Bolt-Hmac-Sha256", ""), jsonBody), // never a query, which the same key signs
+			scheme(signature.HMACSHA256, base64In("X-Bolt-Hmac-Sha256", ""), jsonBody), // a query is signed with the same key, so the body must be JSON
 		},
 		Docs: "https://help.bolt.com/developers/webhooks/hook-verification/", SecretHelp: "Signing Secret of the merchant",
 	},
 	{
 		Name: "cal.com", Title: "Cal.com", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Cal-Signature-256", ""), event(inJSON("triggerEvent"))),
-		Docs:    "https://cal.com/docs/developing/guides/automation/webhooks", SecretHelp: "Secret of the webhook, as typed",
+		Docs:    "https://cal.com/docs/developing/guides/automation/webhooks", SecretHelp: "Secret of the webhook, as entered",
 	},
-	// data.id is the list item, the same for archived and unarchived.
+	// data.id is the ID of the list item, the same for archived and unarchived.
 	{
 		Name: "castle", Title: "Castle", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, base64In("X-Castle-Signature", ""), refuseEmpty, event(inJSON("type"))),
@@ -111,26 +111,27 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, listIn("circleci-signature", ",", "v1"), id(inJSON("id")), event(inJSON("type"))),
 		Docs:    "https://circleci.com/docs/guides/integration/outbound-webhooks/", SecretHelp: "Secret token of the webhook",
 	},
-	// id is the webhook_id that the caller chose, often the same one for all.
+	// id is the webhook_id, which the caller chooses and often reuses.
 	{Name: "clearbit", Title: "Clearbit", Distinction: repeats, Schemes: []signature.Scheme{
 		scheme(signature.HMACSHA1, hexIn("X-Request-Signature", "sha1="), keyOnly("", "sk_"), event(inJSON("type"))),
 		scheme(signature.HMACSHA1, hexIn("X-Request-Signature", "sha1="), keyOnly("", "pk_"), event(inJSON("type"))),
 		scheme(signature.HMACSHA1, hexIn("X-Request-Signature", "sha1="), event(inJSON("type"))),
 	}, Docs: "https://github.com/clearbit/clearbit-ruby", SecretHelp: "the API key"},
-	// Spaces, folders, goals and deleted tasks are announced without a time: the
-	// same change made twice has equal bodies.
+	// Events about spaces, folders, goals and deleted tasks contain no time: making
+	// the same change twice sends equal bodies.
 	{
 		Name: "clickup", Title: "ClickUp", Distinction: uniqueWhen(inJSON("history_items.0")),
 		Schemes: only(signature.HMACSHA256, hexIn("X-Signature", ""), event(inJSON("event"))),
 		Docs:    "https://developer.clickup.com/docs/webhooksignature", SecretHelp: "webhook.secret in the response of the API call that creates the webhook",
 	},
-	// The outer id is of the notification: with each attempt there is another.
+	// The outer id identifies the attempt, so it differs on a retry.
 	{
 		Name: "coinbase-commerce", Title: "Coinbase Commerce", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-CC-Webhook-Signature", ""), id(inJSON("event.id")), event(inJSON("event.type"))),
 		Docs:    "https://docs.cdp.coinbase.com/commerce/api-arcitecture/webhooks-security", SecretHelp: "Webhook shared secret, under Settings",
 	},
-	// A notice contains the time of the change in seconds: two in one second are equal.
+	// A notification contains the time of the change in seconds: two in the same
+	// second are equal.
 	// https://docs.cronofy.com/developers/push-notifications/
 	{
 		Name: "cronofy", Title: "Cronofy", Distinction: repeats,
@@ -147,35 +148,35 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, base64In("X-DocuSign-Signature-#", ""), event(inJSON("event"))),
 		Docs:    "https://developers.docusign.com/platform/webhooks/connect/hmac/", SecretHelp: "Connect HMAC key, as shown",
 	},
-	// A notification only names the accounts in which something changed.
+	// A notification contains only the accounts with changes.
 	{
 		Name: "dropbox", Title: "Dropbox", Distinction: repeats,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Dropbox-Signature", ""), answers(echoes(inQuery("challenge")))),
 		Docs:    "https://www.dropbox.com/developers/reference/webhooks", SecretHelp: "App secret",
 	},
-	// Partner postbacks have no id, but a time.
+	// Partner postbacks have a time but no id.
 	{
 		Name: "dub", Title: "Dub", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("Dub-Signature", ""), id(inJSON("id")), event(inJSON("event"))),
-		Docs:    "https://dub.co/docs/concepts/webhooks/verify-webhook-requests", SecretHelp: "Secret of the webhook, whsec_… as it is",
+		Docs:    "https://dub.co/docs/concepts/webhooks/verify-webhook-requests", SecretHelp: "Secret of the webhook, whsec_…",
 	},
 	{
 		Name: "dwolla", Title: "Dwolla", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Request-Signature-SHA-256", ""), id(inJSON("id")), event(inJSON("topic"))),
 		Window:  week, // retries continue for 72 hours
-		Docs:    "https://developers.dwolla.com/docs/balance/webhooks/process-validate", SecretHelp: "secret of the webhook subscription, as given",
+		Docs:    "https://developers.dwolla.com/docs/balance/webhooks/process-validate", SecretHelp: "secret of the webhook subscription, as entered",
 	},
 	{
 		Name: "easypost", Title: "EasyPost", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Hmac-Signature", "hmac-sha256-hex="), id(inJSON("id")), event(inJSON("description"))),
-		KeyText: compatibilityDecomposed, Docs: "https://docs.easypost.com/guides/webhooks-guide", SecretHelp: "webhook_secret of the webhook, as typed",
+		KeyText: compatibilityDecomposed, Docs: "https://docs.easypost.com/guides/webhooks-guide", SecretHelp: "webhook_secret of the webhook, as entered",
 	},
-	// A delivery can have several events, each with an ID and a time. A retry has
-	// those that were not acknowledged.
+	// A delivery can contain several events, each with an ID and a time. A retry
+	// contains those that were not acknowledged.
 	{
 		Name: "fastspring", Title: "FastSpring", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, base64In("X-FS-Signature", ""), event(inJSON("events.0.type"))),
-		Docs:    "https://developer.fastspring.com/reference/message-security", SecretHelp: "HMAC SHA256 Secret of the webhook, as typed",
+		Docs:    "https://developer.fastspring.com/reference/message-security", SecretHelp: "HMAC SHA256 Secret of the webhook, as entered",
 	},
 	{
 		Name: "front-rule", Title: "Front (rule webhooks)", Distinction: unique,
@@ -185,8 +186,8 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "github", Title: "GitHub", Distinction: githubDistinction,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature-256", "sha256="), id(inHeader("X-GitHub-Delivery")), event(inHeader("X-GitHub-Event"))),
-		Window:  week, // redelivery by hand reaches back 3 days
-		Docs:    "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries", SecretHelp: "Secret of the webhook, as typed",
+		Window:  week, // manual redelivery is possible for 3 days
+		Docs:    "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries", SecretHelp: "Secret of the webhook, as entered",
 	},
 	{
 		Name: "gocardless", Title: "GoCardless", Distinction: unique,
@@ -202,12 +203,12 @@ var bodyHMAC = []provider.Preset{
 	// Confirmed at docs.gusto.com/app-integrations/docs/webhooks.
 	{
 		Name: "gusto", Title: "Gusto", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, hexIn("X-Gusto-Signature", ""), id(inJSON("uuid")), event(inJSON("event_type")), answers(handsOver(inJSON("verification_token")))),
+		Schemes: only(signature.HMACSHA256, hexIn("X-Gusto-Signature", ""), id(inJSON("uuid")), event(inJSON("event_type")), answers(sendsSecret(inJSON("verification_token")))),
 		Takes:   []string{"accept_handshake"}, SecretLater: true,
 		Docs: "https://docs.gusto.com/app-integrations/docs/webhooks", SecretHelp: "verification_token of the subscription",
 	},
 	// Confirmed at devcenter.heroku.com/articles/addon-webhooks.
-	// webhook_metadata.attempt.id is of one attempt.
+	// webhook_metadata.attempt.id identifies an attempt.
 	{
 		Name: "heroku", Title: "Heroku", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, base64In("Heroku-Webhook-Hmac-SHA256", ""), id(inJSON("webhook_metadata.delivery.id")), event(inJSON("resource")), action(inJSON("action"))),
@@ -224,17 +225,17 @@ var bodyHMAC = []provider.Preset{
 		Docs:    "https://developer.intuit.com/app/developer/qbo/docs/develop/webhooks", SecretHelp: "Verifier token, under Webhooks of the app",
 	},
 	// Confirmed at confluence.atlassian.com/adminjiraserver/managing-webhooks-938846912.html.
-	// With "Exclude body" every body is empty. All others hold a time.
+	// With "Exclude body" all bodies are empty. Other bodies contain a time.
 	{
 		Name: "jira", Title: "Jira", Distinction: uniqueWhen(inJSON("timestamp")),
 		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256="), id(inHeader("X-Atlassian-Webhook-Identifier")), event(inJSON("webhookEvent"))),
-		Docs:    "https://developer.atlassian.com/cloud/jira/platform/webhooks/", SecretHelp: "Secret of the webhook, which an administrator creates",
+		Docs:    "https://developer.atlassian.com/cloud/jira/platform/webhooks/", SecretHelp: "Secret of the webhook that an administrator creates",
 	},
-	// Keycloak alone has no webhooks.
+	// Keycloak itself has no webhooks.
 	{
 		Name: "keycloak-phasetwo", Title: "Keycloak with Phase Two's keycloak-events", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Keycloak-Signature", ""), id(inJSON("uid")), event(inJSON("type"))),
-		Docs:    "https://github.com/p2-inc/keycloak-events#webhooks", SecretHelp: "secret of the webhook, whose algorithm must be HmacSHA256",
+		Docs:    "https://github.com/p2-inc/keycloak-events#webhooks", SecretHelp: "secret of the webhook; set its algorithm to HmacSHA256",
 	},
 	// Confirmed at launchdarkly.com/docs/home/infrastructure/webhooks.
 	{
@@ -245,27 +246,27 @@ var bodyHMAC = []provider.Preset{
 	{
 		Name: "lemonsqueezy", Title: "Lemon Squeezy", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Signature", ""), event(inJSON("meta.event_name"))),
-		Docs:    "https://docs.lemonsqueezy.com/help/webhooks/signing-requests", SecretHelp: "Signing secret of the webhook, as typed",
+		Docs:    "https://docs.lemonsqueezy.com/help/webhooks/signing-requests", SecretHelp: "Signing secret of the webhook, as entered",
 	},
 	{
 		Name: "line", Title: "LINE Messaging API", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, base64In("x-line-signature", "")),
 		Docs:    "https://developers.line.biz/en/docs/messaging-api/verify-webhook-signature/", SecretHelp: "Channel secret",
 	},
-	// data.id is the activity, and SMS and inbound routes have other members.
+	// data.id identifies the activity. SMS and inbound routes have other members.
 	{
 		Name: "mailersend", Title: "MailerSend", Distinction: unique, Schemes: mailerSendSchemes,
 		Takes: []string{"accept_handshake"}, SecretLater: true, Challenge: mailerSendPing, Handshakes: "webhook.test, signed with the key that MailerSend publishes",
 		Docs: "https://developers.mailersend.com/api/v1/webhooks.html#security", SecretHelp: "Signing secret of the webhook; inbound routes have their own secrets",
 	},
-	// A batch, in which every event has an ID.
+	// Deliveries are batches in which every event has an ID.
 	{
 		Name: "mailtrap", Title: "Mailtrap", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("Mailtrap-Signature", ""), refuseEmpty, event(inJSON("events.0.event"))),
 		Docs:    "https://docs.mailtrap.io/email-api-smtp/advanced/webhooks", SecretHelp: "signing_secret of the webhook",
 	},
-	// Merge's documentation has padding, and some receivers report none: both are
-	// one spelling each.
+	// Merge's documentation shows padding, but some receivers report none. Each
+	// scheme accepts exactly one of the two.
 	{
 		Name: "merge", Title: "Merge", SecretsFitAll: true, Distinction: unique,
 		Schemes: []signature.Scheme{mergeScheme(signature.Base64URLPad), mergeScheme(signature.Base64URL)},
@@ -293,14 +294,15 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("X-Mollie-Signature"), Prefix: "sha256=", PrefixOptional: true, Repeated: true}, id(inJSON("id")), event(inJSON("type"))),
 		Docs:    "https://docs.mollie.com/reference/webhooks-new", SecretHelp: "Secret of the next-gen webhook; legacy webhooks are unsigned and refused",
 	},
-	// json id is the alert. Only the header says whether it was opened or closed.
+	// json id identifies the alert. Only the header shows whether it was opened or
+	// closed.
 	{
 		Name: "mongodb-atlas", Title: "MongoDB Atlas", Distinction: unique.Varying("X-MMS-Event"),
 		Schemes: only(signature.HMACSHA1, base64In("X-MMS-Signature", ""), event(inHeader("X-MMS-Event"))),
 		Docs:    "https://www.mongodb.com/docs/atlas/tutorial/webhook-integration/", SecretHelp: "Webhook Secret, under Integrations",
 	},
-	// Results of a sync hold times. Failed refreshes and forwarded "changed"
-	// notices are equal: https://nango.dev/docs/guides/platform/webhooks-from-nango
+	// Results of a sync contain times. Failed refreshes and forwarded "changed"
+	// notifications are equal: https://nango.dev/docs/guides/platform/webhooks-from-nango
 	{
 		Name: "nango", Title: "Nango", Distinction: uniqueWhen(inJSON("modifiedAfter"), inJSON("startedAt")),
 		Schemes: only(signature.HMACSHA256, hexIn("X-Nango-Hmac-Sha256", ""), event(inJSON("type"))),
@@ -308,16 +310,16 @@ var bodyHMAC = []provider.Preset{
 	},
 	{
 		Name: "notion", Title: "Notion", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, hexIn("X-Notion-Signature", "sha256="), id(inJSON("id")), event(inJSON("type")), answers(handsOver(inJSON("verification_token")))),
+		Schemes: only(signature.HMACSHA256, hexIn("X-Notion-Signature", "sha256="), id(inJSON("id")), event(inJSON("type")), answers(sendsSecret(inJSON("verification_token")))),
 		Takes:   []string{"accept_handshake"}, SecretLater: true,
-		Docs: "https://developers.notion.com/reference/webhooks", SecretHelp: "verification_token, secret_… which Notion sends when the subscription is created",
+		Docs: "https://developers.notion.com/reference/webhooks", SecretHelp: "verification_token, secret_…, which Notion sends when the subscription is created",
 	},
 	{
 		Name: "npm", Title: "npm hooks", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Npm-Signature", "sha256="), event(inJSON("event"))),
-		Docs:    "https://github.com/npm/npm-hook-receiver", SecretHelp: "the secret given to `npm hook add`",
+		Docs:    "https://github.com/npm/npm-hook-receiver", SecretHelp: "the secret passed to `npm hook add`",
 	},
-	// webhook_delivery_attempt makes the body of a retry another; the ID stays.
+	// webhook_delivery_attempt changes the body of a retry, but not the ID.
 	{
 		Name: "nylas", Title: "Nylas", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Nylas-Signature", ""), id(inJSON("id")), event(inJSON("type")), answers(echoes(inQuery("challenge")))),
@@ -330,7 +332,7 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("X-SHA2-Signature", ""), event(inJSON("payload.action"))),
 		Docs:    "https://documentation.onfido.com/#verifying-webhook-signatures", SecretHelp: "Token of the webhook",
 	},
-	// taskId is the task; the body has a time in milliseconds.
+	// taskId identifies the task. The body has a time in milliseconds.
 	{
 		Name: "onfleet", Title: "Onfleet", Distinction: unique,
 		Schemes: only(signature.HMACSHA512, hexIn("X-Onfleet-Signature", ""), key("hex", ""), event(inJSON("triggerName")), answers(echoes(inQuery("check")))),
@@ -346,42 +348,42 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inQuery("signature")}, id(inHeader("X-PandaDoc-Webhook-Event-Id"))),
 		Docs:    "https://developers.pandadoc.com/docs/webhook-verification", SecretHelp: "Shared key of the webhook",
 	},
-	// data.id is the transaction. The body has its status and times.
+	// data.id identifies the transaction. The body has its status and times.
 	{
 		Name: "paystack", Title: "Paystack", Distinction: unique,
 		Schemes: only(signature.HMACSHA512, hexIn("x-paystack-signature", ""), event(inJSON("event"))),
 		Docs:    "https://paystack.com/docs/payments/webhooks/#verify-event-origin", SecretHelp: "secret key of the integration, sk_live_… or sk_test_… (it gives access to the account: protect it)",
 	},
-	// No body holds a time, and a stack that is made again begins with update 1.
+	// Bodies contain no time, and the updates of a recreated stack begin with 1.
 	// https://www.pulumi.com/docs/deployments/webhooks/
 	{
 		Name: "pulumi", Title: "Pulumi Cloud", Distinction: repeats.Varying("Pulumi-Webhook-Kind"),
 		Schemes: only(signature.HMACSHA256, hexIn("Pulumi-Webhook-Signature", ""), id(inHeader("Pulumi-Webhook-ID")), event(inHeader("Pulumi-Webhook-Kind"))),
-		Docs:    "https://www.pulumi.com/docs/pulumi-cloud/webhooks/", SecretHelp: "Secret of the webhook, as typed",
+		Docs:    "https://www.pulumi.com/docs/pulumi-cloud/webhooks/", SecretHelp: "Secret of the webhook, as entered",
 	},
 	{
 		Name: "pusher", Title: "Pusher Channels", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Pusher-Signature", ""), keyID(inHeader("X-Pusher-Key"))),
 		Docs:    "https://pusher.com/docs/channels/server_api/webhooks/", SecretHelp: "the app's secret, with its key as label",
 	},
-	// The URL and the salt are signed without anything between them. Whether retries
-	// are signed with a new time is not documented; the ID is signed.
+	// The URL and the salt are signed without a separator. It is not documented
+	// whether retries are signed with a new time. The ID is signed.
 	{
 		Name: "rapyd", Title: "Rapyd", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("signature"), Encoding: signature.Base64Hex}, signed("{url}{header.salt}{timestamp}{key_name}{key}{body}"), key("pair", ""), jsonBody, timestamp(inHeader("timestamp"), "unix", 24*3600), id(inJSON("id")), event(inJSON("type"))),
 		Docs:    "https://docs.rapyd.net/en/webhook-authentication.html", SecretHelp: "access key and secret key, as `ACCESS:SECRET`; set `public_url` to the URL that is configured there",
-		Weakness: "the end of the URL can be moved into the salt: an app must not rely on the query of the URL",
+		Weakness: "an attacker can move the end of the URL into the salt: the app must not rely on the query of the URL",
 	},
 	{
 		Name: "razorpay", Title: "Razorpay", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Razorpay-Signature", ""), id(inHeader("X-Razorpay-Event-Id")), event(inJSON("event"))),
-		Window:  2 * day, Docs: "https://razorpay.com/docs/webhooks/validate-test/", SecretHelp: "Secret of the webhook, as typed",
+		Window:  2 * day, Docs: "https://razorpay.com/docs/webhooks/validate-test/", SecretHelp: "Secret of the webhook, as entered",
 	},
-	// The app chooses what is in the body: see saleor.
+	// The app chooses the contents of the body: see saleor.
 	{
 		Name: "saleor-hmac", Title: "Saleor (webhooks with a secretKey)", Distinction: repeats.Varying("Saleor-Event"),
 		Schemes: only(signature.HMACSHA256, hexIn("Saleor-Signature", ""), event(inHeader("Saleor-Event"))),
-		Docs:    "https://docs.saleor.io/developer/extending/webhooks/payload-signature", SecretHelp: "secretKey of the webhook, which is deprecated: without one, use saleor",
+		Docs:    "https://docs.saleor.io/developer/extending/webhooks/payload-signature", SecretHelp: "secretKey of the webhook (deprecated); without one, use `saleor`",
 	},
 	{
 		Name: "segment", Title: "Segment", Distinction: unique,
@@ -389,9 +391,9 @@ var bodyHMAC = []provider.Preset{
 			{Name: "single", Help: "batching is off", Schemes: only(signature.HMACSHA1, hexIn("X-Signature", ""), event(inJSON("type")))},
 			{
 				Name: "batch", Help: "batching is on", Schemes: only(signature.HMACSHA1, hexIn("X-Signature", ""), signed("{value.first}")),
-				DigestBody: true, Weakness: "of a batch only the first event is signed: anyone who sees a delivery can change or add all others",
+				DigestBody: true, Weakness: "only the first event of a batch is signed: anyone who sees a delivery can change or add the others",
 			},
-		}, Values: segmentValues, Signs: "the body; of a batch the first event",
+		}, Values: segmentValues, Signs: "the body; for a batch, only the first event",
 		Docs: "https://segment.com/docs/connections/destinations/catalog/actions-webhook/", SecretHelp: "Shared Secret of the destination",
 	},
 	// user:block and user:unblock contain no time, and neither do push preferences.
@@ -400,22 +402,22 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("X-Sendbird-Signature", ""), event(inJSON("category"))),
 		Docs:    "https://sendbird.com/docs/chat/v3/platform-api/webhook/webhook-overview", SecretHelp: "Master API token, under Settings > General (it gives access to everything: protect it)",
 	},
-	// An issue that is resolved, reopened and resolved again is sent in equal
-	// words, and so is what a user does twice with a component of the UI, whose
-	// request has installationId. A retry has another Request-ID.
+	// Resolving, reopening and resolving an issue sends equal bodies. So does using a
+	// UI component twice, whose requests contain installationId. A retry has a
+	// different Request-ID.
 	{
 		Name: "sentry", Title: "Sentry", Distinction: repeatsWhen(inJSON("data.issue"), inJSON("installationId")),
 		Schemes: sentrySchemes(), SecretsFitAll: true, Hint: sentrySelect,
 		Docs: "https://docs.sentry.io/organization/integrations/integration-platform/webhooks/", SecretHelp: "Client Secret of the integration",
 	},
-	// One order is sent under two topics, and with include_fields ["id"] every
-	// change of a product is the same body. One secret is for all shops of an app.
+	// An order can be sent for two topics, and with include_fields ["id"] all changes
+	// of a product send equal bodies. All shops of an app share one secret.
 	// https://shopify.dev/docs/apps/build/webhooks
 	{
 		Name: "shopify", Title: "Shopify", Distinction: repeats.Varying("*Topic", "*Shop-Domain"),
 		Schemes:  only(signature.HMACSHA256, base64In("*Hmac-Sha256", ""), id(inHeader("*Webhook-Id")), event(inHeader("*Topic"))),
 		Families: []string{"X-Shopify-", "Shopify-"}, Window: 2 * day, // 8 retries in 4 hours
-		Docs: "https://shopify.dev/docs/apps/build/webhooks/subscribe/https", SecretHelp: "Client secret of the app (for webhooks made in the admin, the one shown there)",
+		Docs: "https://shopify.dev/docs/apps/build/webhooks/subscribe/https", SecretHelp: "Client secret of the app; for webhooks created in the admin, the secret shown there",
 	},
 	{
 		Name: "signal-sciences", Title: "Signal Sciences (Fastly Next-Gen WAF)", Distinction: unique,
@@ -438,7 +440,7 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256="), id(inHeader("X-Snyk-Transport-ID")), event(inHeader("X-Snyk-Event"))),
 		Docs:    "https://docs.snyk.io/snyk-api/using-specific-snyk-apis/webhooks-apis", SecretHelp: "secret of the webhook",
 	},
-	// Merchant is the public key, and is signed on both sides of the body.
+	// Merchant is the public key. It is signed before and after the body.
 	{
 		Name: "solidgate", Title: "Solidgate", Distinction: unique,
 		Schemes: only(signature.HMACSHA512, signature.SignatureField{Field: inHeader("Signature"), Encoding: signature.Base64Hex}, signed("{header.Merchant}{body}{header.Merchant}"), jsonBody, keyID(inHeader("Merchant"))),
@@ -459,23 +461,23 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("Squarespace-Signature", ""), key("hex", ""), id(inJSON("id")), event(inJSON("topic"))),
 		Docs:    "https://developers.squarespace.com/webhooks/verifying-notifications", SecretHelp: "secret of the webhook subscription, in hex as shown",
 	},
-	// A story that is published twice is announced with equal content.
+	// Publishing a story twice sends equal content.
 	{
 		Name: "storyblok", Title: "Storyblok", Distinction: repeats,
 		Schemes: only(signature.HMACSHA1, hexIn("webhook-signature", ""), event(inJSON("action"))),
-		Docs:    "https://www.storyblok.com/docs/concepts/webhooks", SecretHelp: "Webhook secret, as typed",
+		Docs:    "https://www.storyblok.com/docs/concepts/webhooks", SecretHelp: "Webhook secret, as entered",
 	},
-	// x-payload-digest-alg is not read: the algorithm is that of the config.
+	// x-payload-digest-alg is ignored: the config sets the algorithm.
 	{Name: "sumsub", Title: "Sumsub", Distinction: unique, Variants: []provider.Variant{
 		{Name: "sha256", Help: "HMAC_SHA256_HEX", Schemes: only(signature.HMACSHA256, hexIn("x-payload-digest", ""), event(inJSON("type")))},
 		{Name: "sha512", Help: "HMAC_SHA512_HEX", Schemes: only(signature.HMACSHA512, hexIn("x-payload-digest", ""), event(inJSON("type")))},
-		{Name: "sha1", Help: "HMAC_SHA1_HEX, of old webhooks", Schemes: only(signature.HMACSHA1, hexIn("x-payload-digest", ""), event(inJSON("type")))},
-	}, Docs: "https://docs.sumsub.com/docs/webhooks", SecretHelp: "Secret key of the webhook, not that of an app token"},
+		{Name: "sha1", Help: "HMAC_SHA1_HEX, for old webhooks", Schemes: only(signature.HMACSHA1, hexIn("x-payload-digest", ""), event(inJSON("type")))},
+	}, Docs: "https://docs.sumsub.com/docs/webhooks", SecretHelp: "Secret key of the webhook, not of an app token"},
 	// Retries continue for 32 hours.
 	{
 		Name: "tally", Title: "Tally", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, base64In("Tally-Signature", ""), id(inJSON("eventId")), event(inJSON("eventType"))),
-		Docs:    "https://tally.so/help/webhooks", SecretHelp: "Signing secret of the webhook, as typed",
+		Docs:    "https://tally.so/help/webhooks", SecretHelp: "Signing secret of the webhook, as entered",
 	},
 	{
 		Name: "terraform", Title: "HCP Terraform notifications", Distinction: unique,
@@ -515,7 +517,7 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("X-Hmac-Signature", ""), event(inJSON("action"))),
 		Docs:    "https://devdocs.veriff.com/docs/hmac-authentication-and-endpoint-security", SecretHelp: "Shared secret key of the integration",
 	},
-	// message_token is the message, the same for delivered and seen.
+	// message_token identifies the message, the same for delivered and seen.
 	// https://developers.viber.com/docs/api/rest-bot-api/#callbacks
 	{
 		Name: "viber", Title: "Viber", Distinction: unique,
@@ -526,22 +528,22 @@ var bodyHMAC = []provider.Preset{
 		Docs: "https://developers.viber.com/docs/api/rest-bot-api/#callbacks", SecretHelp: "Authentication token of the bot",
 	},
 	// Confirmed at developer.webex.com/blog/using-a-webhook-secret.
-	// A member is made moderator, demoted and made moderator again: data.created
-	// is the time of joining.
+	// data.created is the time of joining, so making a member a moderator twice sends
+	// equal content.
 	{
 		Name: "webex", Title: "Webex", Distinction: repeatsWhen(inJSON("data.isModerator")),
 		Schemes: only(signature.HMACSHA1, hexIn("X-Spark-Signature", ""), event(inJSON("resource")), action(inJSON("event"))),
-		Docs:    "https://developer.webex.com/docs/api/guides/webhooks", SecretHelp: "secret of the webhook, as given",
+		Docs:    "https://developer.webex.com/docs/api/guides/webhooks", SecretHelp: "secret of the webhook, as entered",
 	},
-	// Two topics of one subscriber can have equal content, such as an empty list.
+	// Two topics of a subscriber can have equal content, such as an empty list.
 	{
 		Name: "websub", Title: "WebSub, YouTube", Distinction: unique.Varying("Link"),
 		Schemes: webSubSchemes, SecretsFitAll: true, Takes: []string{"algorithm", "topic", "verify_token", "accept_handshake"},
 		Challenge: webSubChallenge, Handshakes: "GET with `hub.challenge` for a `topic`: `subscribe` while `accept_handshake` is set; with `verify_token`, requests that contain it",
-		Docs: "https://www.w3.org/TR/websub/", SecretHelp: "hub.secret of the subscription; hubs that sign with SHA-1, as YouTube's does, need `algorithm sha1`",
+		Docs: "https://www.w3.org/TR/websub/", SecretHelp: "hub.secret of the subscription; hubs that sign with SHA-1, such as YouTube's, require `algorithm sha1`",
 	},
-	// The delivery ID is made of the webhook and the current second. One order has
-	// equal JSON under two topics: includes/class-wc-webhook.php
+	// The delivery ID consists of the webhook and the current second. An order has
+	// equal JSON for two topics: includes/class-wc-webhook.php
 	{
 		Name: "woocommerce", Title: "WooCommerce", Distinction: repeats.Varying("X-WC-Webhook-Topic", "X-WC-Webhook-ID", "X-WC-Webhook-Source"),
 		Schemes:   only(signature.HMACSHA256, base64In("X-WC-Webhook-Signature", ""), id(inHeader("X-WC-Webhook-Delivery-ID")), event(inHeader("X-WC-Webhook-Topic"))),
@@ -553,15 +555,14 @@ var bodyHMAC = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, base64In("X-GCS-Signature", ""), keyID(inHeader("X-GCS-KeyId")), id(inJSON("id")), event(inJSON("type")), answers(echoes(inHeader("X-GCS-Webhooks-Endpoint-Verification")))),
 		Docs:    "https://docs.direct.worldline-solutions.com/en/integration/api-developer-guide/webhooks", SecretHelp: "secret key, with its key ID as label",
 	},
-	// Each signature is behind its key's number and the name of the hash. Whether
-	// the secret is used as text or decoded from hex is not documented: it is used
-	// as both.
+	// Each signature follows the number of its key and the name of the hash. It is
+	// not documented whether the secret is text or hex, so both are tried.
 	{
 		Name: "worldpay-access", Title: "Access Worldpay", SecretsFitAll: true, Distinction: unique,
 		Schemes: []signature.Scheme{worldpayScheme(""), worldpayScheme("hex")},
 		Docs:    "https://docs.worldpay.com/access/products/events/signature", SecretHelp: "shared secret, from the implementation manager, with its key ID as label",
 	},
-	// A profile that goes from A to B, back and to B again is sent with equal content.
+	// Changing a profile from A to B, back to A and to B again sends equal content.
 	// https://docs.x.com/x-api/activity/introduction
 	{
 		Name: "x", Title: "X (Twitter)", Distinction: repeatsWhen(inJSON("data.event_type")),
@@ -593,16 +594,16 @@ func worldpayScheme(encoding string) signature.Scheme {
 		key(encoding, ""), keyID(inElement("1")), id(inJSON("eventId")), event(inJSON("eventDetails.type")))
 }
 
-// laidOut says how the provider writes a list.
+// laidOut sets the layout of a list in a header.
 func laidOut(layout string, f signature.SignatureField) signature.SignatureField {
 	f.Layout = layout
 	return f
 }
 
-// githubDistinction: a workflow or a repository dispatch may be sent twice in
-// equal words, since those who send it choose what it says; and the others hold
-// no time, so that a member who is added, removed and added again is announced
-// with equal content. Presence counts, since `inputs` may be null.
+// githubDistinction: workflow and repository dispatches can be sent twice with
+// equal content, because the caller chooses it. The other events contain no time,
+// so adding, removing and adding a member sends equal content. A field counts if
+// it is present, since `inputs` can be null.
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads
 var githubDistinction = repeatsWhen(
 	inJSON("client_payload"), inJSON("inputs"), inJSON("requested_action"), inJSON("member"), inJSON("membership"), inJSON("blocked_user"), inJSON("team"), inJSON("thread"),

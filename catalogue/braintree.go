@@ -18,9 +18,9 @@ func braintreeKey(private string) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// braintreeValues reads the form: bt_signature holds pairs of public key and
-// signature joined by &, bt_payload is what is signed, with or without a line
-// break at its end.
+// braintreeValues reads the form: bt_signature contains pairs of public key and
+// signature, joined with &. bt_payload is the signed text, with or without a trailing
+// line break.
 // https://developer.paypal.com/braintree/docs/guides/webhooks/parse
 func braintreeValues(m *provider.Module, r *signature.Request) ([]map[string]string, error) {
 	form, err := r.Form()
@@ -32,10 +32,10 @@ func braintreeValues(m *provider.Module, r *signature.Request) ([]map[string]str
 		return nil, signature.Refuse(signature.MissingSignature, "no bt_signature")
 	}
 	if braintreeToken.MatchString(payload) {
-		return nil, signature.Refuse(signature.Malformed, "the payload could be the answer to a challenge, and is no notification")
+		return nil, signature.Refuse(signature.Malformed, "the payload could be the response to a challenge, not a notification")
 	}
 	if payload == "" || strings.ContainsFunc(payload, notBase64) || len(form) != 2 {
-		return nil, signature.Refuse(signature.Malformed, "the form is not bt_signature and bt_payload")
+		return nil, signature.Refuse(signature.Malformed, "the form must contain only bt_signature and bt_payload")
 	}
 	var candidates []map[string]string
 	withBreak := payload + "\n"
@@ -49,22 +49,22 @@ func braintreeValues(m *provider.Module, r *signature.Request) ([]map[string]str
 		}
 	}
 	if len(candidates) == 0 {
-		return nil, signature.Refuse(signature.InvalidSignature, "no signature for a public key that is the label of a secret")
+		return nil, signature.Refuse(signature.InvalidSignature, "no signature for the public key in the label of a secret")
 	}
 	return candidates, nil
 }
 
 var braintreeToken = regexp.MustCompile(`^[a-f0-9]{20,32}\n?$`)
 
-// braintreeChallenge answers with an HMAC under the key that signs deliveries,
-// so braintreeValues refuses payloads that look like a challenge.
+// braintreeChallenge responds with an HMAC under the key that signs deliveries, so
+// braintreeValues refuses payloads that look like a challenge.
 // npm braintree, lib/braintree/webhook_notification_gateway.js, verify
 var braintreeChallenge = &provider.Challenge{
 	Possible: getWith("bt_challenge"),
 	Answer: func(m *provider.Module, r *signature.Request) (*signature.Answer, error) {
 		challenge := single(provider.Query(r), "bt_challenge")
 		if !braintreeToken.MatchString(challenge) || strings.HasSuffix(challenge, "\n") || m.Keys()[0].Label() == "" {
-			return nil, signature.Refuse(signature.Malformed, "the bt_challenge is not one that Braintree sends, or the secret lacks the public key as label")
+			return nil, signature.Refuse(signature.Malformed, "invalid bt_challenge, or the secret has no label with the public key")
 		}
 		key, err := hex.DecodeString(string(m.Keys()[0].Reveal()))
 		if err != nil {
@@ -80,7 +80,7 @@ func notBase64(c rune) bool {
 	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("+/=\n", c)
 }
 
-// hasLabel tells whether a secret has this label, or none.
+// hasLabel reports whether a secret has this label, or none.
 func hasLabel(m *provider.Module, label string) bool {
 	for _, secret := range m.Keys() {
 		if secret.Label() == label || secret.Label() == "" {

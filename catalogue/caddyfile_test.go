@@ -68,15 +68,15 @@ func TestMistakesAtSetUpSayWhatToWrite(t *testing.T) {
 		set          provider.PresetOptions
 		want         string
 	}{
-		{"github", "s", provider.PresetOptions{Scheme: "x"}, "scheme is no option"},
-		{"hubspot", "s", provider.PresetOptions{Scheme: "v9"}, `no scheme "v9": write v3 or v2 or v1`},
-		{"github", "", provider.PresetOptions{}, "has no secret"},
+		{"github", "s", provider.PresetOptions{Scheme: "x"}, "scheme is not an option"},
+		{"hubspot", "s", provider.PresetOptions{Scheme: "v9"}, `unrecognized scheme: v9; write v3 or v2 or v1`},
+		{"github", "", provider.PresetOptions{}, "missing secret"},
 		{"aws-sns", "", provider.PresetOptions{}, "write `topic"},
 		{"aws-sns", "", provider.PresetOptions{Topics: []string{"MyTopic"}}, "not the ARN"},
 		{"plaid", "", provider.PresetOptions{}, "client_id and client_secret"},
 		{"plaid", "", provider.PresetOptions{JWKS: "x"}, "not a JSON Web Key Set"},
 		{"paypal", "", provider.PresetOptions{WebhookID: "W", Environment: "test"}, "production or sandbox"},
-		{"paypal", "", provider.PresetOptions{WebhookID: "W", Roots: []string{"x"}}, "no certificate in PEM"},
+		{"paypal", "", provider.PresetOptions{WebhookID: "W", Roots: []string{"x"}}, "missing certificate in PEM"},
 		{"meta", "s", provider.PresetOptions{VerifyToken: "{env.NOT_SET_ANYWHERE}"}, "unset"},
 		{"rfc9421", "s", provider.PresetOptions{}, "ALGORITHM:KEY"},
 		{"google-pubsub", "", provider.PresetOptions{Audience: "a"}, "write `service_account"},

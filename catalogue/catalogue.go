@@ -1,6 +1,6 @@
-// Package catalogue has the presets: tables of data, and a file for each of the
-// few providers that need code. It uses only the exported API of package
-// provider, as other repositories do, and registers every preset with it.
+// Package catalogue contains the presets: tables of data, and code for the few
+// providers that need it. It uses only the exported API of package provider, as other
+// repositories do, and registers every preset.
 package catalogue
 
 import (
@@ -20,8 +20,8 @@ const (
 
 func init() { provider.Register(presets()...) }
 
-// presets returns every preset. The tables that it is made of are in the files
-// named after the kind of scheme.
+// presets returns every preset. The tables are in files named after the kind of
+// scheme.
 func presets() []provider.Preset {
 	all := slices.Concat(bodyHMAC, timestamped, standardWebhooks, asymmetric, tokens, urlSigned, forges, tokensJWT, computed, cloudEvents)
 	for i := range all {
@@ -41,19 +41,18 @@ func presets() []provider.Preset {
 	return all
 }
 
-// What most presets say.
+// Distinctions of most presets.
 var (
 	unique  = provider.Distinction{Content: provider.ContentUnique}
 	repeats = provider.Distinction{Content: provider.ContentRepeats}
 )
 
-// repeatsWhen is content that repeats where one of these fields is present.
+// repeatsWhen is content that repeats if one of these fields is present.
 func repeatsWhen(fields ...signature.Field) provider.Distinction {
 	return provider.Distinction{Content: provider.ContentUnique, RepeatsWhen: fields}
 }
 
-// uniqueWhen is content that is unique only where one of these fields is
-// present.
+// uniqueWhen is content that is unique only if one of these fields is present.
 func uniqueWhen(fields ...signature.Field) provider.Distinction {
 	return provider.Distinction{Content: provider.ContentRepeats, UniqueWhen: fields}
 }
@@ -64,27 +63,26 @@ func inForm(name string) signature.Field    { return signature.Field{From: "form
 func inJSON(path string) signature.Field    { return signature.Field{From: "json", Name: path} }
 func inElement(name string) signature.Field { return signature.Field{From: "element", Name: name} }
 
-// hexIn is a signature in hex in a header, behind a prefix that may be empty.
+// hexIn is a hex signature in a header, after an optional prefix.
 func hexIn(header, prefix string) signature.SignatureField {
 	return signature.SignatureField{Field: inHeader(header), Prefix: prefix}
 }
 
-// base64In is a signature in base64 in a header, behind a prefix that may be
-// empty.
+// base64In is a base64 signature in a header, after an optional prefix.
 func base64In(header, prefix string) signature.SignatureField {
 	return signature.SignatureField{Field: inHeader(header), Prefix: prefix, Encoding: signature.Base64}
 }
 
-// listIn is a header with a list of name=value, in which element is the name
-// of the signatures in hex.
+// listIn is a header with a list of name=value pairs. element is the name of the pairs
+// that contain hex signatures.
 func listIn(header, separator, element string) signature.SignatureField {
 	return signature.SignatureField{Field: inHeader(header), Separator: separator, Assign: "=", Element: element}
 }
 
-// with sets one more thing in a scheme.
+// with sets a field of a scheme.
 type with func(*signature.Scheme)
 
-// scheme is one way to sign, over the body unless something says otherwise.
+// scheme returns a scheme. It signs the body unless an option says otherwise.
 func scheme(algorithm signature.Algorithm, sig signature.SignatureField, more ...with) signature.Scheme {
 	s := signature.Scheme{Algorithm: algorithm, Signature: sig}
 	for _, set := range more {
@@ -93,7 +91,7 @@ func scheme(algorithm signature.Algorithm, sig signature.SignatureField, more ..
 	return s
 }
 
-// only is the list of one scheme.
+// only returns a list of one scheme.
 func only(algorithm signature.Algorithm, sig signature.SignatureField, more ...with) []signature.Scheme {
 	return []signature.Scheme{scheme(algorithm, sig, more...)}
 }
@@ -110,7 +108,7 @@ func key(encoding, prefix string) with {
 	return func(s *signature.Scheme) { s.Key = signature.KeyFormat{Encoding: encoding, Prefix: prefix} }
 }
 
-// keyOnly is for secrets that have this prefix; others are not for the scheme.
+// keyOnly restricts a scheme to secrets with this prefix.
 func keyOnly(encoding, prefix string) with {
 	return func(s *signature.Scheme) {
 		s.Key = signature.KeyFormat{Encoding: encoding, Prefix: prefix, PrefixRequired: true}
@@ -126,20 +124,20 @@ func require(header, value string) with {
 	}
 }
 
-// wholeForm: the signed field is all that the form has, and no parameter of the
-// URL has its name.
+// wholeForm: the form has no fields other than the signed one, and no URL parameter
+// has its name.
 func wholeForm(name string) with {
 	return func(s *signature.Scheme) { s.WholeForm, s.RefuseQuery = true, []string{name} }
 }
 
-// noBody: what is signed so has no body.
+// noBody: requests of this scheme have no body.
 func noBody(s *signature.Scheme) { s.NoBody = true }
 
 // jsonBody: the body is always a JSON object or array.
 func jsonBody(s *signature.Scheme)    { s.JSONBody = true }
 func when(c signature.Condition) with { return func(s *signature.Scheme) { s.When = &c } }
 
-// answers: the provider sends these handshakes.
+// answers sets the handshakes that the provider sends.
 func answers(handshakes ...signature.Handshake) with {
 	return func(s *signature.Scheme) { s.Handshakes = append(s.Handshakes, handshakes...) }
 }
@@ -147,7 +145,7 @@ func answers(handshakes ...signature.Handshake) with {
 // Handshakes of several providers.
 var headRequest = signature.Handshake{Kind: signature.HandshakeHead}
 
-// echoes is a GET whose field is sent back as text.
+// echoes is a GET whose field is echoed as text.
 func echoes(f signature.Field) signature.Handshake {
 	return signature.Handshake{Kind: signature.HandshakeEcho, From: f.From, Name: f.Name}
 }
@@ -157,13 +155,13 @@ func ping(f signature.Field, value string) signature.Handshake {
 	return signature.Handshake{Kind: signature.HandshakePing, From: f.From, Name: f.Name, Value: value}
 }
 
-// handsOver is an unsigned POST that has the secret in a field.
-func handsOver(f signature.Field) signature.Handshake {
+// sendsSecret is an unsigned POST with the secret in a field.
+func sendsSecret(f signature.Field) signature.Handshake {
 	return signature.Handshake{Kind: signature.HandshakeSecret, From: f.From, Name: f.Name}
 }
 
-// timestamp is where the time of signing stands, with a tolerance in seconds
-// (0: the default, 300).
+// timestamp sets the place of the signing time and the tolerance in seconds (0: the
+// default, 300).
 func timestamp(f signature.Field, format string, tolerance int) with {
 	return func(s *signature.Scheme) {
 		s.Timestamp = &signature.TimestampField{Field: f, Format: format, Tolerance: tolerance}

@@ -21,7 +21,7 @@ func TestEveryPresetSaysWhatUsersNeedToKnow(t *testing.T) {
 		case !presetName.MatchString(p.Name):
 			t.Errorf("%q is no name", p.Name)
 		case p.Title == "" || p.SecretHelp == "" || !strings.HasPrefix(p.Docs, "https://"):
-			t.Errorf("%s lacks a title, where its secret is found, or its documentation", p.Name)
+			t.Errorf("%s misses a title, SecretHelp or Docs", p.Name)
 		case p.Window < day:
 			t.Errorf("%s is remembered for %s", p.Name, p.Window)
 		case len(d.Signed) == 0:

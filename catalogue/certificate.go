@@ -11,11 +11,11 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// maxChain bounds the certificates of one PEM.
+// maxChain is the maximum number of certificates in a PEM file.
 const maxChain = 8
 
-// parseCertificates reads PEM: the certificate of the signer, and perhaps
-// those that lead from it to a root.
+// parseCertificates parses PEM: the signer's certificate and, optionally, those that
+// chain it to a root.
 func parseCertificates(text []byte) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
 	for len(certs) < maxChain {
@@ -33,7 +33,7 @@ func parseCertificates(text []byte) ([]*x509.Certificate, error) {
 		certs = append(certs, cert)
 	}
 	if len(certs) == 0 {
-		return nil, errors.New("there is no certificate in PEM")
+		return nil, errors.New("missing certificate in PEM")
 	}
 	return certs, nil
 }
@@ -56,7 +56,8 @@ func rootPool(m *provider.Module) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// configuredCertificates returns the certificates to use instead of fetching.
+// configuredCertificates returns the configured certificates, used instead of fetching
+// them.
 func configuredCertificates(m *provider.Module) ([][]*x509.Certificate, error) {
 	var all [][]*x509.Certificate
 	for _, text := range m.Resolved().Certificates {
@@ -69,8 +70,8 @@ func configuredCertificates(m *provider.Module) ([][]*x509.Certificate, error) {
 	return all, nil
 }
 
-// checkChain verifies that the first certificate is for name, unless that is
-// empty, is valid now, and leads to a root.
+// checkChain verifies that the first certificate is for name, unless name is empty, is
+// valid now, and chains to a root.
 func checkChain(certs []*x509.Certificate, roots *x509.CertPool, name string, now time.Time) error {
 	intermediates := x509.NewCertPool()
 	for _, cert := range certs[1:] {

@@ -13,7 +13,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// single returns a parameter that comes exactly once.
+// single returns a parameter that occurs exactly once, or "".
 func single(values url.Values, name string) string {
 	if len(values[name]) != 1 {
 		return ""
@@ -21,7 +21,7 @@ func single(values url.Values, name string) string {
 	return values[name][0]
 }
 
-// getWith is possible for a GET with this parameter.
+// getWith returns a Possible for GETs with this parameter.
 func getWith(name string) func(*provider.Module, *signature.Request) bool {
 	return func(_ *provider.Module, r *signature.Request) bool {
 		return r.Method == http.MethodGet && provider.Query(r).Has(name)
@@ -30,20 +30,20 @@ func getWith(name string) func(*provider.Module, *signature.Request) bool {
 
 func echo(text string) (*signature.Answer, error) {
 	if !provider.Printable(text) {
-		return nil, signature.Refuse(signature.Malformed, "the challenge is not printable, or longer than %d bytes", provider.MaxChallenge)
+		return nil, signature.Refuse(signature.Malformed, "the challenge is not printable or longer than %d bytes", provider.MaxChallenge)
 	}
 	return signature.TextAnswer(text), nil
 }
 
-// echoQuery sends a parameter of a GET back as text, for presets in code: those
-// that are data say so with answers.
+// echoQuery echoes a parameter of a GET as text, for presets with Code. Presets with
+// schemes use answers.
 func echoQuery(name string) *provider.Challenge {
 	return &provider.Challenge{Possible: getWith(name), Answer: func(_ *provider.Module, r *signature.Request) (*signature.Answer, error) {
 		return echo(single(provider.Query(r), name))
 	}}
 }
 
-// metaChallenge sends hub.challenge back to whoever knows the verify token.
+// metaChallenge echoes hub.challenge if the request contains the verify token.
 // https://developers.facebook.com/docs/graph-api/webhooks/getting-started
 var metaChallenge = &provider.Challenge{
 	Possible: getWith("hub.mode"),
@@ -51,39 +51,39 @@ var metaChallenge = &provider.Challenge{
 		if m.Resolved().VerifyToken != "" {
 			return ""
 		}
-		return "Meta checks the URL with hub.challenge: write verify_token {env.NAME}, with the Verify token as typed in at Meta"
+		return "Meta checks the URL with hub.challenge: write verify_token {env.NAME}, with the Verify token as entered at Meta"
 	},
 	Answer: func(m *provider.Module, r *signature.Request) (*signature.Answer, error) {
 		q := provider.Query(r)
 		if single(q, "hub.mode") != "subscribe" || !sameText(single(q, "hub.verify_token"), m.Resolved().VerifyToken) {
-			return nil, signature.Refuse(signature.InvalidSignature, "the challenge has another verify token than the configured one")
+			return nil, signature.Refuse(signature.InvalidSignature, "the verify token of the challenge does not match")
 		}
 		return echo(single(q, "hub.challenge"))
 	},
 }
 
-// sameText compares in constant time whatever the lengths.
+// sameText compares in constant time, whatever the lengths.
 func sameText(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
-// xChallenge answers with an HMAC of crc_token under the key that signs
-// deliveries. Deliveries are JSON objects, which xDelivery sees to, and a token
-// of letters, digits, - and _ cannot be one: no answer signs a delivery.
+// xChallenge responds with an HMAC of crc_token under the key that signs deliveries.
+// Deliveries are JSON objects, which xDelivery checks, and a token of letters, digits,
+// - and _ is not a JSON object, so no response is a valid signature of a delivery.
 // https://docs.x.com/x-api/webhooks/quickstart
 var xChallenge = &provider.Challenge{
 	Possible: getWith("crc_token"),
 	Answer: func(m *provider.Module, r *signature.Request) (*signature.Answer, error) {
 		token := single(provider.Query(r), "crc_token")
 		if !plainToken(strings.TrimRight(token, "=")) {
-			return nil, signature.Refuse(signature.Malformed, "the crc_token is not one that X sends")
+			return nil, signature.Refuse(signature.Malformed, "invalid crc_token")
 		}
 		return jsonAnswer(map[string]string{"response_token": "sha256=" + base64.StdEncoding.EncodeToString(mac(m.Keys()[0], token))})
 	},
 }
 
-// xDelivery refuses bodies that an answer to a challenge could sign.
+// xDelivery refuses bodies that a response to a challenge could sign.
 func xDelivery(_ *provider.Module, r *signature.Request, _ *signature.Delivery) (*signature.Answer, error) {
 	body := r.Body.Open()
 	defer body.Close()
@@ -94,11 +94,11 @@ func xDelivery(_ *provider.Module, r *signature.Request, _ *signature.Delivery) 
 	return nil, nil
 }
 
-// webSubChallenge confirms what the operator has asked the hub for. Anybody can
-// ask a hub to subscribe this URL, with a lease and a secret of their own, or to
-// unsubscribe it, and the hub then asks here. So only what carries the
-// operator's verify_token is confirmed, or a subscription while
-// accept_handshake is set; a hub that repeats no token can never unsubscribe.
+// webSubChallenge confirms subscriptions that the operator requested. Anyone can ask a
+// hub to subscribe this URL, with their own lease and secret, or to unsubscribe it,
+// and the hub then sends its challenge here. So a challenge is confirmed only if it
+// contains the operator's verify_token, or if it is for a subscription while
+// accept_handshake is set. A hub that does not echo the token can never unsubscribe.
 // https://www.w3.org/TR/websub/#hub-verifies-intent
 var webSubChallenge = &provider.Challenge{
 	Possible: getWith("hub.mode"),
@@ -106,27 +106,27 @@ var webSubChallenge = &provider.Challenge{
 		if len(m.Resolved().Topics) > 0 {
 			return ""
 		}
-		return "the hub checks the URL with hub.mode: write topic <url>, with the topic that you subscribe to, and accept_handshake while you subscribe"
+		return "the hub checks the URL with hub.mode: write topic <url>, with your topic, and accept_handshake while you subscribe"
 	},
 	Answer: func(m *provider.Module, r *signature.Request) (*signature.Answer, error) {
 		q := provider.Query(r)
 		if !slices.Contains(m.Resolved().Topics, single(q, "hub.topic")) {
-			return nil, signature.Refuse(signature.Malformed, "the hub asks about a topic that is not configured: write it as topic if you subscribe to it")
+			return nil, signature.Refuse(signature.Malformed, "the topic of the hub's challenge is not configured: write it as topic if you subscribe to it")
 		}
 		switch mode := single(q, "hub.mode"); mode {
 		case "subscribe", "unsubscribe":
 			if !webSubAsked(m, r, mode, single(q, "hub.verify_token")) {
-				return nil, signature.Refuse(signature.InvalidSignature, "the hub asks to %s, which was not asked for here: set accept_handshake while you subscribe, or verify_token", mode)
+				return nil, signature.Refuse(signature.InvalidSignature, "the hub's challenge to %s was not requested here: set accept_handshake while you subscribe, or verify_token", mode)
 			}
 			return echo(single(q, "hub.challenge"))
 		case "denied":
 			return emptyAnswer(http.StatusOK), nil
 		}
-		return nil, signature.Refuse(signature.Malformed, "the hub asks for neither subscribe nor unsubscribe")
+		return nil, signature.Refuse(signature.Malformed, "invalid hub.mode: expected subscribe or unsubscribe")
 	},
 }
 
-// webSubAsked reports whether the operator has asked for it.
+// webSubAsked reports whether the operator requested it.
 func webSubAsked(m *provider.Module, r *signature.Request, mode, token string) bool {
 	if m.Resolved().VerifyToken != "" {
 		return sameText(token, m.Resolved().VerifyToken)
@@ -134,8 +134,8 @@ func webSubAsked(m *provider.Module, r *signature.Request, mode, token string) b
 	return mode == "subscribe" && m.AcceptsHandshake(r)
 }
 
-// wooCommercePing answers the form `webhook_id=<n>` that WooCommerce posts,
-// unsigned, when a webhook is saved. Nothing reaches the app.
+// wooCommercePing answers the unsigned form `webhook_id=<n>` that WooCommerce posts
+// when a webhook is saved. It is not forwarded.
 // woocommerce/woocommerce, includes/class-wc-webhook.php, deliver_ping
 var wooCommercePing = &provider.Challenge{
 	ReadsBody: true,
@@ -149,7 +149,7 @@ var wooCommercePing = &provider.Challenge{
 		}
 		form, err := r.Form()
 		if err != nil || len(form) != 1 || !decimal(single(form, "webhook_id")) {
-			return nil, nil // a delivery without signature, which is refused as such
+			return nil, nil // refused as an unsigned delivery
 		}
 		return emptyAnswer(http.StatusOK), nil
 	},

@@ -16,16 +16,16 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// codeKey is a secret for a provider's own code.
+// codeKey is a secret for a preset with Code.
 type codeKey struct {
 	bytes []byte
-	// use is the key as a library for tokens takes it.
+	// use is the key in the form that a JWT library accepts.
 	use      any
 	identity signature.Identity
 }
 
-// codeKeys decodes the secrets. Their identities are those of the keys, however
-// they are spelled.
+// codeKeys decodes the secrets. Their identities depend on the keys, not on their
+// encoding.
 func codeKeys(m *provider.Module, format signature.KeyFormat) ([]codeKey, error) {
 	var keys []codeKey
 	for i, secret := range m.Keys() {
@@ -46,7 +46,7 @@ func codeKeys(m *provider.Module, format signature.KeyFormat) ([]codeKey, error)
 	return keys, checkIdentities(identities(keys))
 }
 
-// publicKeys reads the secrets as public keys for RSA: PEM, or base64 of it.
+// publicKeys parses the secrets as RSA public keys: PEM, or base64 of PEM.
 func publicKeys(m *provider.Module) ([]codeKey, error) {
 	var keys []codeKey
 	for i, secret := range m.Keys() {
@@ -69,7 +69,7 @@ func publicKeys(m *provider.Module) ([]codeKey, error) {
 		keys = append(keys, codeKey{use: public, identity: id})
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("missing public key: write it as secret, best as {file./path}")
+		return nil, errors.New("missing public key: write secret {file./path}")
 	}
 	return keys, checkIdentities(identities(keys))
 }
@@ -82,14 +82,14 @@ func identities(keys []codeKey) []signature.Identity {
 	return ids
 }
 
-// canonicalIdentity identifies a key by its usual spelling. What was handled
-// under it before spellings were made one still counts.
+// canonicalIdentity identifies a key by its canonical encoding. It also keeps the
+// identity of earlier versions, so that handled deliveries still count.
 func canonicalIdentity(text, label string, position int) (signature.Identity, error) {
 	secret, err := signature.NewSecret(text, label)
 	return labelled(secret.Identity(), position), err
 }
 
-// checkIdentities refuses one key that two secrets spell.
+// checkIdentities returns an error if two secrets are the same key.
 func checkIdentities(ids []signature.Identity) error {
 	for i, id := range ids {
 		if slices.ContainsFunc(ids[:i], func(other signature.Identity) bool { return other.Fingerprint == id.Fingerprint }) {
@@ -99,11 +99,11 @@ func checkIdentities(ids []signature.Identity) error {
 	return nil
 }
 
-// publicKeyText is the usual spelling of a public key.
+// publicKeyText returns the canonical encoding of a public key.
 func publicKeyText(public crypto.PublicKey) (string, error) {
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
-		return "", fmt.Errorf("reading public key: %w", err)
+		return "", fmt.Errorf("parsing public key: %w", err)
 	}
 	return strings.TrimSpace(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))), nil
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// coinbaseValues joins the values of the headers that the signature lists in
-// h. One that is absent counts as empty. They identify a delivery with the body,
-// since the time differs on a retry.
+// coinbaseValues joins the values of the headers listed in h. A missing header counts
+// as empty. Together with the body they identify a delivery, since the time differs on
+// a retry.
 // https://docs.cdp.coinbase.com/webhooks/verify-signatures
 func coinbaseValues(_ *provider.Module, r *signature.Request) ([]map[string]string, error) {
 	var list string
@@ -25,7 +25,7 @@ func coinbaseValues(_ *provider.Module, r *signature.Request) ([]map[string]stri
 				return nil, signature.Refuse(signature.Malformed, "the signature lists more than %d headers", maxSignedHeaders)
 			}
 			if all := r.Header.Values(name); len(all) > 1 {
-				return nil, signature.Refuse(signature.Malformed, "the header %s comes %d times", name, len(all))
+				return nil, signature.Refuse(signature.Malformed, "the header %s occurs %d times", name, len(all))
 			}
 			values = append(values, r.Header.Get(name))
 		}
@@ -38,10 +38,10 @@ func coinbaseValues(_ *provider.Module, r *signature.Request) ([]map[string]stri
 }
 
 const (
-	// maxSignedHeaders bounds how many headers a signature may list.
+	// maxSignedHeaders is the maximum number of headers that a signature can list.
 	maxSignedHeaders = 32
-	// maxSignedHeaderBytes bounds what they are together, in bytes: one that is
-	// long can be listed again and again.
+	// maxSignedHeaderBytes is the maximum total length of the signed headers, in
+	// bytes: a long header could be listed many times.
 	maxSignedHeaderBytes = 64 << 10
 )
 
@@ -51,7 +51,7 @@ func checkSignedHeaders(values []string) error {
 		total += len(value)
 	}
 	if total > maxSignedHeaderBytes {
-		return signature.Refuse(signature.Malformed, "the signed headers have more than %d bytes", maxSignedHeaderBytes)
+		return signature.Refuse(signature.Malformed, "the signed headers are longer than %d bytes", maxSignedHeaderBytes)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func TestTheWeaknessOfATokenIsToldOnlyWhereOneIsUsed(t *testing.T) {
 }
 
 // TestRetriesWithAnotherBoundaryAreTheSameDelivery: Dropbox Sign signs so little
-// that the event itself must tell deliveries apart.
+// that the event itself must distinguish deliveries.
 func TestRetriesWithAnotherBoundaryAreTheSameDelivery(t *testing.T) {
 	m := setUp(t, "dropbox-sign", "api-key", provider.PresetOptions{})
 	sum := mac(testSecret(t, "api-key"), "1760000000signature_request_sent")

@@ -8,9 +8,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// contentfulValues spells path and headers as Contentful signs them. Which
-// headers are signed stands in one of them, which must list itself and the
-// timestamp.
+// contentfulValues formats path and headers as Contentful signs them. A header lists
+// the signed headers, and must list itself and the timestamp.
 // https://www.contentful.com/developers/docs/webhooks/request-verification/
 func contentfulValues(_ *provider.Module, r *signature.Request) ([]map[string]string, error) {
 	const list, stamp = "x-contentful-signed-headers", "x-contentful-timestamp"
@@ -26,7 +25,7 @@ func contentfulValues(_ *provider.Module, r *signature.Request) ([]map[string]st
 	for i, name := range names {
 		values := r.Header.Values(name)
 		if len(values) != 1 || (i > 0 && names[i-1] == name) {
-			return nil, signature.Refuse(signature.Malformed, "the signed header %s comes %d times", name, len(values))
+			return nil, signature.Refuse(signature.Malformed, "the signed header %s occurs %d times", name, len(values))
 		}
 		lines = append(lines, name+":"+strings.TrimSpace(values[0]))
 	}
@@ -34,7 +33,7 @@ func contentfulValues(_ *provider.Module, r *signature.Request) ([]map[string]st
 		return nil, err
 	}
 	if len(r.RequestURI) > maxContentfulURL {
-		return nil, signature.Refuse(signature.Malformed, "path and query have more than %d bytes", maxContentfulURL)
+		return nil, signature.Refuse(signature.Malformed, "path and query are longer than %d bytes", maxContentfulURL)
 	}
 	path, query, found := strings.Cut(r.RequestURI, "?")
 	if found {
@@ -43,8 +42,8 @@ func contentfulValues(_ *provider.Module, r *signature.Request) ([]map[string]st
 	return []map[string]string{{"path": encodeURI(path), "headers": strings.Join(lines, ";")}}, nil
 }
 
-// maxContentfulURL is more than a webhook's URL has, in bytes. The query is
-// escaped twice, to five times its length.
+// maxContentfulURL exceeds the length of webhook URLs, in bytes. The query is escaped
+// twice, to five times its length.
 const maxContentfulURL = 16 << 10
 
 const (
@@ -52,10 +51,10 @@ const (
 	uriCharacters = unreserved + ";/?:@&=+$,#"
 )
 
-// escapeComponent escapes as querystring.escape of Node does.
+// escapeComponent escapes like querystring.escape in Node.
 func escapeComponent(text string) string { return escapeBut(text, unreserved) }
 
-// encodeURI escapes as encodeURI of JavaScript does.
+// encodeURI escapes like encodeURI in JavaScript.
 func encodeURI(text string) string { return escapeBut(text, uriCharacters) }
 
 func escapeBut(text, keep string) string {

@@ -23,27 +23,27 @@ import (
 )
 
 var (
-	errBodyRead = errors.New("reading the body again")
-	errDetached = errors.New("the signature is not one by this key over this body")
+	errBodyRead = errors.New("rereading body")
+	errDetached = errors.New("signature mismatch")
 )
 
-// detachedRules say what a detached token signs behind its header.
+// detachedRules describe the signed content of a detached token after its header.
 type detachedRules struct {
-	// unencoded: the payload is signed as it is, which the token's header says
-	// with b64 (RFC 7797). Otherwise it is signed in base64url.
+	// unencoded means that the payload is signed as it is, as b64 in the token header
+	// says (RFC 7797). Otherwise it is signed in base64url.
 	unencoded bool
-	// bodyEncoded: the body is in base64url within the payload.
+	// bodyEncoded means that the payload contains the body in base64url.
 	bodyEncoded bool
-	// before returns what is signed in front of the body; of several texts, each
-	// is tried. Nil: nothing.
+	// before returns the signed content before the body. If it returns several texts,
+	// each is tried. Nil means none.
 	before func(r *signature.Request, header jose.Header) ([]string, error)
 }
 
-// detachedBody: the body is all that is signed.
+// detachedBody: only the body is signed.
 var detachedBody = &detachedRules{}
 
-// verify checks a detached JWS over the body, which is hashed as it is read: the
-// library would hold it in memory several times.
+// verify checks a detached JWS over the body, which it hashes while reading. The
+// library would need several copies in memory.
 func (d *detachedRules) verify(r *signature.Request, text string, jws *jose.JSONWebSignature, key any) error {
 	protected, rest, _ := strings.Cut(text, ".")
 	_, encoded, found := strings.Cut(rest, ".")
@@ -70,7 +70,7 @@ func (d *detachedRules) verify(r *signature.Request, text string, jws *jose.JSON
 	return errDetached
 }
 
-// write writes what is signed.
+// write writes the signed content.
 func (d *detachedRules) write(w io.Writer, body signature.Body, protected, before string) error {
 	_, _ = io.WriteString(w, protected+".") // neither a hash nor a buffer fails
 	var closers []io.Closer
@@ -97,11 +97,11 @@ func (d *detachedRules) write(w io.Writer, body signature.Body, protected, befor
 	return nil
 }
 
-// detachedHashes are those of the algorithms that sign a hash.
+// detachedHashes are the hashes of the algorithms that sign a hash.
 var detachedHashes = map[string]crypto.Hash{"RS256": crypto.SHA256, "RS512": crypto.SHA512, "ES512": crypto.SHA512}
 
-// signedBy reports whether the key made the signature. The algorithm is one of
-// the provider's, and the key must be of its kind.
+// signedBy reports whether the signature was made with the key. The algorithm is one
+// of the provider's, and the key must be of its kind.
 func (d *detachedRules) signedBy(body signature.Body, algorithm string, key any, sig []byte, write func(io.Writer) error) (bool, error) {
 	if public, ok := key.(ed25519.PublicKey); ok {
 		if algorithm != string(jose.EdDSA) {
@@ -130,8 +130,8 @@ func (d *detachedRules) signedBy(body signature.Body, algorithm string, key any,
 	return false, nil
 }
 
-// gather puts what is signed together in memory, which Ed25519 needs. In base64url
-// twice, a body is less than twice as long.
+// gather collects the signed content in memory, as Ed25519 requires. Encoding in
+// base64url twice increases the size to less than double.
 func (d *detachedRules) gather(body signature.Body, write func(io.Writer) error) ([]byte, error) {
 	if err := signature.Charge(body, 2*body.Size()); err != nil {
 		return nil, fmt.Errorf("%w: %w", errBodyRead, err)
@@ -141,7 +141,7 @@ func (d *detachedRules) gather(body signature.Body, write func(io.Writer) error)
 	return content.Bytes(), err
 }
 
-// checkHeader refuses headers that change what is signed.
+// checkHeader refuses header parameters that change the signed content.
 func (d *detachedRules) checkHeader(text string) error {
 	header, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || checkNames(header, anyNames) != nil {
@@ -163,7 +163,7 @@ func (d *detachedRules) checkHeader(text string) error {
 	return nil
 }
 
-// onlyB64 reports whether a list of critical headers names b64 and no other.
+// onlyB64 reports whether a list of critical parameters contains only b64.
 func onlyB64(list []byte) bool {
 	var names []string
 	return json.Unmarshal(list, &names) == nil && slices.Equal(names, []string{"b64"})

@@ -35,7 +35,7 @@ func ways(p *provider.Preset) map[*provider.Distinction][]signature.Scheme {
 	return ways
 }
 
-// covered tells whether a scheme signs a field.
+// covered reports whether a scheme signs a field.
 func covered(s signature.Scheme, f signature.Field) bool {
 	s.Event, s.Action = &f, nil
 	return s.Covers().EventSigned
@@ -130,9 +130,9 @@ func digestOf(t *testing.T, m *provider.Module, r *signature.Request) string {
 	return hex.EncodeToString(d.Matches[0].Digest)
 }
 
-// TestAtlassianConnectSignsAnew: retries have another token; two events of one
+// TestAtlassianConnectSignsEachAttempt: retries have another token; two events of one
 // second to one URL have equal ones.
-func TestAtlassianConnectSignsAnew(t *testing.T) {
+func TestAtlassianConnectSignsEachAttempt(t *testing.T) {
 	const secret = "shared-secret"
 	m := setUp(t, "atlassian-connect", secret, provider.PresetOptions{Issuers: []string{"tenant"}})
 	send := func(uri, id, body string, issued int64) *signature.Request {

@@ -22,7 +22,7 @@ import (
 )
 
 // ebay verifies eBay's notifications: ECDSA with SHA-1 over the body, with a key
-// that is fetched with the application's credentials.
+// fetched with the application's credentials.
 // https://developer.ebay.com/api-docs/commerce/notification/overview.html
 type ebay struct{ source keySource }
 
@@ -36,7 +36,7 @@ func newEbay(m *provider.Module) (provider.Verifier, error) {
 	}
 	id, secret := m.Resolved().ClientID, m.Resolved().ClientSecret
 	if id == "" || secret == "" {
-		return nil, errors.New("missing client_id and client_secret, with which eBay's keys are fetched: write both, or the keys as secrets with their IDs as labels")
+		return nil, errors.New("missing client_id and client_secret to fetch eBay's keys: write both, or the keys as secrets with their IDs as labels")
 	}
 	host := "api.ebay.com"
 	if m.Resolved().Environment == "sandbox" {
@@ -45,7 +45,7 @@ func newEbay(m *provider.Module) (provider.Verifier, error) {
 	return &ebay{&ebaySource{host: host, clientID: id, secret: secret, fetcher: keyfetch.Shared(host), identity: keyIdentity(m.Name(), id)}}, nil
 }
 
-// ebaySource gets the keys one by one, with a token for the application.
+// ebaySource fetches the keys one by one, with an application token.
 // https://developer.ebay.com/api-docs/commerce/notification/resources/public_key/methods/getPublicKey
 type ebaySource struct {
 	host, clientID, secret string
@@ -55,12 +55,12 @@ type ebaySource struct {
 
 var ebayKeyID = regexp.MustCompile(`^[0-9a-fA-F-]{36}$`)
 
-// ebayTokenAge is how long a token is used, which is valid for two hours.
+// ebayTokenAge is the maximum age of a cached token. Tokens are valid for two hours.
 const ebayTokenAge = 90 * time.Minute
 
 func (e *ebaySource) find(ctx context.Context, id string, _ time.Time) (any, signature.Identity, error) {
 	if !ebayKeyID.MatchString(id) {
-		return nil, e.identity, signature.Refuse(signature.Malformed, "the key ID is none of eBay's")
+		return nil, e.identity, signature.Refuse(signature.Malformed, "the key ID is not one of eBay's")
 	}
 	token, err := e.token(ctx)
 	if err != nil {
@@ -73,18 +73,18 @@ func (e *ebaySource) find(ctx context.Context, id string, _ time.Time) (any, sig
 	var status *keyfetch.StatusError
 	switch {
 	case errors.As(err, &status) && (status.Status == 400 || status.Status == 404):
-		return nil, e.identity, signature.Refuse(signature.InvalidSignature, "eBay does not know the signature's key")
+		return nil, e.identity, signature.Refuse(signature.InvalidSignature, "unknown key: eBay does not publish it")
 	case err != nil:
-		return nil, e.identity, fmt.Errorf("getting the key of eBay: %w", err)
+		return nil, e.identity, fmt.Errorf("fetching eBay's key: %w", err)
 	}
 	public, err := ebayKey(raw)
 	if err != nil {
-		return nil, e.identity, fmt.Errorf("reading the key of eBay: %w", err)
+		return nil, e.identity, fmt.Errorf("parsing eBay's key: %w", err)
 	}
 	return public, e.identity, nil
 }
 
-// token gets the application's token.
+// token fetches the application token.
 // https://developer.ebay.com/api-docs/static/oauth-client-credentials-grant.html
 func (e *ebaySource) token(ctx context.Context) (string, error) {
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"https://api.ebay.com/oauth/api_scope"}}
@@ -96,18 +96,18 @@ func (e *ebaySource) token(ctx context.Context) (string, error) {
 		},
 	})
 	if err != nil {
-		return "", fmt.Errorf("getting a token of eBay with client_id and client_secret: %w", err)
+		return "", fmt.Errorf("fetching an eBay token with client_id and client_secret: %w", err)
 	}
 	var answer struct {
 		Token string `json:"access_token"`
 	}
 	if json.Unmarshal(raw, &answer) != nil || answer.Token == "" || strings.ContainsAny(answer.Token, "\r\n") {
-		return "", errors.New("reading a token of eBay: there is none")
+		return "", errors.New("fetching an eBay token: missing access_token in the response")
 	}
 	return answer.Token, nil
 }
 
-// ebayKey reads a key, whose PEM is all in one line.
+// ebayKey parses a key whose PEM is on one line.
 func ebayKey(raw []byte) (any, error) {
 	var answer struct {
 		Key string `json:"key"`
@@ -121,7 +121,8 @@ func ebayKey(raw []byte) (any, error) {
 
 func (e *ebaySource) identities() []signature.Identity { return []signature.Identity{e.identity} }
 
-// maxEbayHeader bounds the header with key ID and signature, in bytes.
+// maxEbayHeader is the maximum length of the header with key ID and signature, in
+// bytes.
 const maxEbayHeader = 1 << 10
 
 func (e *ebay) CheckHeaders(r *signature.Request) error {
@@ -129,13 +130,13 @@ func (e *ebay) CheckHeaders(r *signature.Request) error {
 	return err
 }
 
-// read returns key ID and signature, which are JSON in base64.
+// read returns key ID and signature, from JSON in base64.
 func (e *ebay) read(r *signature.Request) (id string, sig []byte, err error) {
 	text, err := oneHeader(r, "X-Ebay-Signature")
 	if err != nil {
 		return "", nil, err
 	}
-	unreadable := signature.Refuse(signature.Malformed, "the header X-EBAY-SIGNATURE is not one that eBay sends")
+	unreadable := signature.Refuse(signature.Malformed, "invalid header X-EBAY-SIGNATURE")
 	if len(text) > maxEbayHeader {
 		return "", nil, unreadable
 	}
@@ -166,18 +167,18 @@ func (e *ebay) Verify(ctx context.Context, r *signature.Request) (*signature.Del
 	}
 	public, ok := key.(*ecdsa.PublicKey)
 	if !ok {
-		return nil, fmt.Errorf("the key is a %T, not one for ECDSA", key)
+		return nil, fmt.Errorf("the key is a %T, not an ECDSA key", key)
 	}
 	h := sha1.New()
 	if _, err := r.Body.WriteTo(h); err != nil {
-		return nil, fmt.Errorf("reading the body again: %w", err)
+		return nil, fmt.Errorf("rereading body: %w", err)
 	}
 	if !ecdsa.VerifyASN1(public, h.Sum(nil), sig) {
-		return nil, signature.Refuse(signature.InvalidSignature, "the key did not make this signature")
+		return nil, signature.Refuse(signature.InvalidSignature, "signature mismatch")
 	}
 	said, err := ebayMembers.Find(r.Body)
 	if err != nil {
-		return nil, fmt.Errorf("reading the body again: %w", err)
+		return nil, fmt.Errorf("rereading body: %w", err)
 	}
 	digest, err := bodyDigest(r)
 	if err != nil {
@@ -197,8 +198,8 @@ func (e *ebay) Traits() signature.Traits {
 
 func (e *ebay) Secrets() []signature.Identity { return e.source.identities() }
 
-// ebayChallenge answers with a hash of the code, the verification token and the
-// URL. Nothing else is verified with that token.
+// ebayChallenge responds with a hash of the code, the verification token and the URL.
+// That token is used for nothing else.
 // https://developer.ebay.com/marketplace-account-deletion
 var ebayChallenge = &provider.Challenge{
 	Possible: getWith("challenge_code"),
@@ -206,12 +207,12 @@ var ebayChallenge = &provider.Challenge{
 		if m.Resolved().VerifyToken != "" {
 			return ""
 		}
-		return "eBay checks the URL with challenge_code: write verify_token {env.NAME}, with the verification token as typed in at eBay"
+		return "eBay checks the URL with challenge_code: write verify_token {env.NAME}, with the verification token as entered at eBay"
 	},
 	Answer: func(m *provider.Module, r *signature.Request) (*signature.Answer, error) {
 		code := single(provider.Query(r), "challenge_code")
 		if !provider.Printable(code) {
-			return nil, signature.Refuse(signature.Malformed, "the challenge_code is not printable, or longer than %d bytes", provider.MaxChallenge)
+			return nil, signature.Refuse(signature.Malformed, "the challenge_code is not printable or longer than %d bytes", provider.MaxChallenge)
 		}
 		endpoint, _, _ := strings.Cut(r.URL(), "?")
 		sum := sha256.Sum256([]byte(code + m.Resolved().VerifyToken + endpoint))

@@ -9,7 +9,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// figmaValues is the document without its count of attempts, which a retry changes.
+// figmaValues is the document without its attempt count, which differs on a retry.
 // https://github.com/figma/rest-api-spec, openapi/openapi.yaml
 func figmaValues(_ *provider.Module, r *signature.Request) ([]map[string]string, error) {
 	body, err := wholeBody(r)

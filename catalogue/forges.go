@@ -5,18 +5,18 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// forges are Gitea and its relatives. They sign the JSON payload: as the body, or,
-// for hooks with content type form, as the field `payload` before it is
-// encoded; or, for GET, as a parameter of that name. Other fields that an app
-// could read instead are refused. Source: services/webhook of each.
+// forges are Gitea and its forks. They sign the JSON payload: as the body; for hooks
+// with content type form, as the field `payload` before encoding; for GET, as the
+// parameter `payload`. Other fields that an app could read instead are refused.
+// Source: services/webhook of each.
 var forges = []provider.Preset{
 	forge("forgejo", "Forgejo", "https://forgejo.org/docs/latest/user/webhooks/", wikiRepeats),
 	forge("gitea", "Gitea", "https://docs.gitea.com/usage/webhooks", wikiRepeats),
 	forge("gogs", "Gogs", "https://gogs.io/docs/features/webhook", unique),
 }
 
-// wikiRepeats: a wiki page that is edited twice with one comment is sent with equal
-// content (modules/structs/hook.go). Gogs sends none.
+// wikiRepeats: editing a wiki page twice with the same comment sends equal content
+// (modules/structs/hook.go). Gogs sends no wiki events.
 var wikiRepeats = repeatsWhen(inJSON("page")).DocumentIn(inForm("payload"), inQuery("payload"))
 
 func forge(name, title, docs string, distinction provider.Distinction) provider.Preset {
@@ -30,6 +30,6 @@ func forge(name, title, docs string, distinction provider.Distinction) provider.
 	body.When = &signature.Condition{Methods: sent, ContentType: "application/json"}
 	return provider.Preset{
 		Name: name, Title: title, Distinction: distinction, Schemes: []signature.Scheme{inForm, query, body},
-		Docs: docs, SecretHelp: "Secret of the webhook, as typed",
+		Docs: docs, SecretHelp: "Secret of the webhook, as entered",
 	}
 }

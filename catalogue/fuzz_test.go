@@ -24,7 +24,7 @@ var (
 	neededSecrets = map[string]provider.Secret{"adyen": {Secret: "00ff"}, "rfc9421": {Secret: "hmac-sha256:c2VjcmV0", Label: "k1"}}
 )
 
-// fuzzed are the presets whose own code reads what strangers send.
+// fuzzed are the presets whose own code parses unverified requests.
 func fuzzed(f *testing.F) []*provider.Module {
 	f.Helper()
 	var modules []*provider.Module
@@ -47,7 +47,7 @@ func fuzzed(f *testing.F) []*provider.Module {
 	return modules
 }
 
-// FuzzCodeOfProviders throws requests at every provider with code of its own.
+// FuzzCodeOfProviders sends requests to every provider with its own code.
 // Without the secret nothing may pass, whatever is sent, and nothing may panic.
 func FuzzCodeOfProviders(f *testing.F) {
 	modules := fuzzed(f)

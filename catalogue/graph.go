@@ -27,9 +27,8 @@ func graphValues(_ *provider.Module, r *signature.Request) ([]map[string]string,
 	return []map[string]string{{"client_state": state}}, nil
 }
 
-// checkGraph refuses notifications without clientState, or with another, and what
-// the app's JSON reader could read in another way. It comes last, since it takes
-// longest.
+// checkGraph refuses notifications with a missing or different clientState, and JSON
+// that the app could read differently. It runs last, because it is slow.
 func checkGraph(r *signature.Request) error {
 	body, err := bodyUpTo(r, graphMost)
 	if err != nil {
@@ -51,11 +50,11 @@ func checkGraph(r *signature.Request) error {
 	})
 }
 
-// graphNames are the members that are read.
+// graphNames are the members that the code reads.
 var graphNames = knownNames(2, "value", "clientState")
 
-// eachClientState calls each with the clientState of every notification, empty
-// where there is none.
+// eachClientState calls each with the clientState of every notification, or "" if it
+// is missing.
 func eachClientState(body []byte, each func(state string) error) error {
 	w := &jsonWalk{buf: body}
 	err := w.members(func(name []byte) error {
@@ -79,14 +78,13 @@ func eachClientState(body []byte, each func(state string) error) error {
 	return err
 }
 
-var errGraph = signature.Refuse(signature.Malformed, "the body is not a list of notifications with a clientState each")
+var errGraph = signature.Refuse(signature.Malformed, "the body is not a list of notifications with clientState")
 
-// maxClientState is the most that Microsoft takes for a clientState, in
-// characters, and some more.
+// maxClientState exceeds Microsoft's limit for clientState, in characters.
 const maxClientState = 4 * 128
 
-// notificationState consumes a notification and returns its clientState, empty
-// if there is none.
+// notificationState consumes a notification and returns its clientState, or "" if it
+// is missing.
 func (w *jsonWalk) notificationState() (string, error) {
 	state, found := "", false
 	err := w.members(func(name []byte) error {
@@ -100,7 +98,7 @@ func (w *jsonWalk) notificationState() (string, error) {
 	return state, err
 }
 
-// graphChallenge sends validationToken back as text.
+// graphChallenge echoes validationToken as text.
 var graphChallenge = &provider.Challenge{
 	ReadsBody: true,
 	Possible: func(_ *provider.Module, r *signature.Request) bool {

@@ -24,8 +24,8 @@ func jsonAnswer(value any) (*signature.Answer, error) {
 
 func emptyAnswer(status int) *signature.Answer { return &signature.Answer{Status: status} }
 
-// members returns values of the JSON body, which must be in the catalogue's
-// order; a typing mistake in a path panics when the program starts.
+// members returns a reader of values in the JSON body. A typo in a path panics at
+// startup.
 func members(paths ...string) func(r *signature.Request) ([]string, error) {
 	p, err := signature.NewJSONPaths(paths)
 	if err != nil {
@@ -34,8 +34,8 @@ func members(paths ...string) func(r *signature.Request) ([]string, error) {
 	return func(r *signature.Request) ([]string, error) { return p.Find(r.Body) }
 }
 
-// echoChallenge answers a signed JSON delivery whose member has the value
-// kind: with its challenge, as JSON under the same name.
+// echoChallenge answers a signed JSON delivery whose member has the value kind. It
+// echoes the challenge as JSON under the same name.
 func echoChallenge(member, kind, challenge string) provider.Handshake {
 	find := members(member, challenge)
 	return func(_ *provider.Module, r *signature.Request, _ *signature.Delivery) (*signature.Answer, error) {
@@ -47,7 +47,7 @@ func echoChallenge(member, kind, challenge string) provider.Handshake {
 	}
 }
 
-// frontChallenge sends back the challenge of a signed `sync`.
+// frontChallenge echoes the challenge of a signed `sync`.
 // https://dev.frontapp.com/docs/application-webhooks
 func frontChallenge(_ *provider.Module, r *signature.Request, d *signature.Delivery) (*signature.Answer, error) {
 	challenge := r.Header.Get("X-Front-Challenge")
@@ -59,8 +59,8 @@ func frontChallenge(_ *provider.Module, r *signature.Request, d *signature.Deliv
 
 var twitchMembers = members("challenge", "subscription.status")
 
-// twitchChallenge sends back the challenge. Header Message-Type is not signed,
-// so the body must say the same.
+// twitchChallenge echoes the challenge. The header Message-Type is not signed, so the
+// body must match it.
 // https://dev.twitch.tv/docs/eventsub/handling-webhook-events
 func twitchChallenge(_ *provider.Module, r *signature.Request, _ *signature.Delivery) (*signature.Answer, error) {
 	if r.Header.Get("Twitch-Eventsub-Message-Type") != "webhook_callback_verification" {
@@ -75,7 +75,7 @@ func twitchChallenge(_ *provider.Module, r *signature.Request, _ *signature.Deli
 
 var discordMembers = members("type")
 
-// discordPing answers PING, whose number depends on the product.
+// discordPing answers PING. Its number depends on the product.
 // https://docs.discord.com/developers/interactions/overview
 func discordPing(m *provider.Module, r *signature.Request, _ *signature.Delivery) (*signature.Answer, error) {
 	found, err := discordMembers(r)
@@ -92,10 +92,9 @@ func discordPing(m *provider.Module, r *signature.Request, _ *signature.Delivery
 
 var zoomMembers = members("event", "payload.plainToken")
 
-// zoomChallenge answers with an HMAC of what Zoom sent, under the key that
-// signs deliveries. A delivery signs v0:time:body, so a token with a colon
-// could be made to be one: such a token is refused, and the request must be
-// signed in the first place.
+// zoomChallenge responds with an HMAC of Zoom's token under the key that signs
+// deliveries. The request must be signed. Deliveries sign v0:time:body, so a token
+// with a colon, which could equal that, is refused.
 // https://developers.zoom.us/docs/api/webhooks
 func zoomChallenge(m *provider.Module, r *signature.Request, d *signature.Delivery) (*signature.Answer, error) {
 	found, err := zoomMembers(r)
@@ -104,7 +103,7 @@ func zoomChallenge(m *provider.Module, r *signature.Request, d *signature.Delive
 	}
 	token := found[1]
 	if !plainToken(token) {
-		return nil, signature.Refuse(signature.Malformed, "the plainToken is not one that Zoom sends")
+		return nil, signature.Refuse(signature.Malformed, "invalid plainToken")
 	}
 	sum, err := macWith(m, d, token)
 	if err != nil {
@@ -113,14 +112,14 @@ func zoomChallenge(m *provider.Module, r *signature.Request, d *signature.Delive
 	return jsonAnswer(map[string]string{"plainToken": token, "encryptedToken": hex.EncodeToString(sum)})
 }
 
-// macWith signs text with the secret that has signed the delivery.
+// macWith signs text with the secret that signed the delivery.
 func macWith(m *provider.Module, d *signature.Delivery, text string) ([]byte, error) {
 	for _, secret := range m.Keys() {
 		if secret.Identity().Fingerprint == d.Matches[0].Secret.Fingerprint {
 			return mac(secret, text), nil
 		}
 	}
-	return nil, signature.Refuse(signature.InvalidSignature, "no secret made this signature")
+	return nil, signature.Refuse(signature.InvalidSignature, "signature mismatch")
 }
 
 func mac(secret signature.Secret, text string) []byte {
@@ -129,15 +128,15 @@ func mac(secret signature.Secret, text string) []byte {
 	return h.Sum(nil)
 }
 
-// plainToken tells whether text is a token: letters, digits, - and _. What
-// deliveries sign always has something else: a brace, a colon, a dot.
+// plainToken reports whether text consists of letters, digits, - and _. Signed
+// deliveries always contain other characters: a brace, a colon or a dot.
 func plainToken(text string) bool {
 	return text != "" && len(text) <= 256 && !strings.ContainsFunc(text, func(c rune) bool {
 		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_'
 	})
 }
 
-// oktaChallenge answers a GET that carries the token.
+// oktaChallenge answers a GET that contains the token.
 // https://developer.okta.com/docs/concepts/event-hooks/
 func oktaChallenge(_ *provider.Module, r *signature.Request, _ *signature.Delivery) (*signature.Answer, error) {
 	challenge := r.Header.Get("X-Okta-Verification-Challenge")
@@ -147,8 +146,8 @@ func oktaChallenge(_ *provider.Module, r *signature.Request, _ *signature.Delive
 	return jsonAnswer(map[string]string{"verification": challenge})
 }
 
-// airshipValidation answers the signed GET of …/validate with the code that
-// Airship shows for the channel. Without it, the request goes to the app.
+// airshipValidation answers the signed GET of …/validate with the code that Airship
+// shows for the channel. Without the code, the request is forwarded to the app.
 // https://docs.airship.com/platform/open/getting-started/
 func airshipValidation(m *provider.Module, r *signature.Request, d *signature.Delivery) (*signature.Answer, error) {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
@@ -157,7 +156,7 @@ func airshipValidation(m *provider.Module, r *signature.Request, d *signature.De
 	}
 	code := m.Resolved().VerifyToken
 	if code == "" {
-		d.Notice = "Airship validates the URL: write verify_token {env.NAME}, with the Validation Code that Airship shows, to have it answered here"
+		d.Notice = "Airship validates the URL: write verify_token {env.NAME}, with the Validation Code that Airship shows, to answer it here"
 		return nil, nil
 	}
 	return jsonAnswer(map[string]string{"confirmation_code": code})

@@ -23,7 +23,7 @@ func testSecret(t *testing.T, text string) signature.Secret {
 }
 
 // TestAnAnswerToXNeverSignsADelivery: the answer is an HMAC, under the key of
-// deliveries, of what a stranger sends.
+// deliveries, of data from unverified senders.
 func TestAnAnswerToXNeverSignsADelivery(t *testing.T) {
 	m := setUp(t, "x", "consumer-secret", provider.PresetOptions{})
 	for _, token := range []string{"test_crc_token", "12345", "true", "null", "bm9uY2U=", strings.Repeat("a", 256)} {

@@ -11,7 +11,7 @@ func hygraphSignature() signature.SignatureField {
 	return f
 }
 
-// hygraphValues spells the JSON document that is signed, which holds the body
+// hygraphValues returns the parts of the signed JSON document, which contains the body
 // as a string.
 // npm @hygraph/utils, index.js
 func hygraphValues(*provider.Module, *signature.Request) ([]map[string]string, error) {

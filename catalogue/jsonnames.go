@@ -2,11 +2,11 @@ package catalogue
 
 import "errors"
 
-// names are the JSON members that a provider's code reads.
+// names are the JSON members that a preset's code reads.
 type names struct {
 	known   map[uint64]knownName // by the hash of the folded name
 	longest int                  // of the known names, in bytes
-	depth   int                  // how deep they are: below it customers choose names
+	depth   int                  // their depth: customers choose the names below it
 }
 
 type knownName struct {
@@ -23,12 +23,12 @@ func knownNames(depth int, exact ...string) names {
 	return n
 }
 
-// anyNames are the names of a document that is read to its end.
+// anyNames are the names of a document that is read completely.
 var anyNames = names{depth: maxJSONDepth}
 
-// checkNames refuses what is not JSON, and a document in which an object has a
-// name twice, or has a known name in other letters: the app's reader might take
-// the other one.
+// checkNames refuses invalid JSON, and documents in which an object has a duplicate
+// name, or a known name in different letter case: the app's parser might use the other
+// value.
 func checkNames(body []byte, n names) error {
 	w := &jsonWalk{buf: body, names: &n}
 	if err := w.value(0); err != nil {
@@ -40,8 +40,7 @@ func checkNames(body []byte, n names) error {
 	return nil
 }
 
-// check refuses a name, as written, that differs from a known one only as
-// readers that ignore letter case do not see.
+// check refuses a name, as written, that differs from a known one only in letter case.
 func (n *names) check(name []byte, hash uint64) error {
 	if len(name) > longestEscape*n.longest {
 		return nil

@@ -20,28 +20,28 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// tokenRules say how a provider signs with a JSON Web Token.
+// tokenRules describe how a provider signs with a JSON Web Token.
 type tokenRules struct {
-	// header holds the token, behind prefix. Empty: the token is the body.
+	// header contains the token, after prefix. If it is empty, the body is the token.
 	header, prefix string
-	// algorithms that the token may name. They are all of one kind.
+	// algorithms are the accepted algorithms. They are all of one kind.
 	algorithms []jose.SignatureAlgorithm
-	// detached: the token is a signature of the body, whose place in it is
-	// empty.
+	// detached means that the token is a signature of the body, with an empty payload.
 	detached *detachedRules
-	// keys finds the key that a token names; nil: the secrets are the keys, each
-	// of which is tried.
+	// keys finds the key that a token names. If it is nil, the secrets are the keys,
+	// and each is tried.
 	keys func(m *provider.Module) (keySource, error)
-	// public: the secrets are public keys for RSA.
+	// public means that the secrets are RSA public keys.
 	public bool
-	// checkTime checks a time that is in a header, and fills in the delivery.
+	// checkTime checks a time in a header and fills in the delivery.
 	checkTime func(r *signature.Request, tolerance time.Duration, d *signature.Delivery) error
 	// check checks the claims and fills in the delivery.
 	check func(m *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error
-	// digest is of the content where that is not the payload of the token.
+	// digest returns the digest of the content if that is not the payload of the
+	// token.
 	digest func(m *provider.Module, r *signature.Request, payload []byte) ([]byte, error)
 	traits signature.Traits
-	// id and event are JSON paths in the body, empty if it has none.
+	// id and event are JSON paths in the body. They can be empty.
 	id, event string
 	// eventHeader is the unsigned header with the event type.
 	eventHeader string
@@ -49,8 +49,8 @@ type tokenRules struct {
 
 // keySource finds public keys.
 type keySource interface {
-	// find returns the key of this ID with its identity. A Refusal says that
-	// there is none.
+	// find returns the key with this ID and its identity. A Refusal means that there
+	// is no such key.
 	find(ctx context.Context, id string, now time.Time) (any, signature.Identity, error)
 	identities() []signature.Identity
 }
@@ -65,7 +65,7 @@ type tokenVerifier struct {
 	tolerance time.Duration
 }
 
-// byToken makes the Code of a preset from its rules.
+// byToken returns the Code of a preset with these rules.
 func byToken(rules tokenRules) func(*provider.Module) (provider.Verifier, error) {
 	return func(m *provider.Module) (provider.Verifier, error) {
 		v := &tokenVerifier{module: m, rules: &rules, tolerance: time.Duration(m.Tolerance)}
@@ -98,14 +98,14 @@ func byToken(rules tokenRules) func(*provider.Module) (provider.Verifier, error)
 	}
 }
 
-// padded lengthens a key with zeros, as HMAC itself does with every key that is
-// shorter than a block. The library wants keys as long as the hash, but the
-// provider chooses them.
+// padded extends a key with zeros, as HMAC does with every key shorter than a block.
+// The library requires keys as long as the hash, but the provider sets their length.
 func padded(key []byte) []byte {
 	return append(key, make([]byte, max(0, 64-len(key)))...)
 }
 
-// maxToken bounds a token in bytes; net/http bounds headers more loosely.
+// maxToken is the maximum length of a token in bytes. The header limit of net/http is
+// larger.
 const maxToken = 8 << 10
 
 // token returns the token of a request.
@@ -118,21 +118,21 @@ func (v *tokenVerifier) token(r *signature.Request) (string, error) {
 		return "", err
 	}
 	if len(text) > maxToken || len(text) < len(v.rules.prefix) || !strings.EqualFold(text[:len(v.rules.prefix)], v.rules.prefix) {
-		return "", signature.Refuse(signature.Malformed, "the header %s has no token, or one that is too long", v.rules.header)
+		return "", signature.Refuse(signature.Malformed, "missing or too long token in the header %s", v.rules.header)
 	}
 	return strings.TrimSpace(text[len(v.rules.prefix):]), nil
 }
 
-// bodyToken returns the token that is the body.
+// bodyToken returns the token in the body.
 func bodyToken(r *signature.Request) (string, error) {
 	if r.Body.Size() == 0 {
-		return "", signature.Refuse(signature.MissingSignature, "the body, which must be a token, is empty")
+		return "", signature.Refuse(signature.MissingSignature, "empty body: expected a token")
 	}
 	body, err := wholeBody(r)
 	return string(body), err
 }
 
-// parse reads a token. Only the provider's algorithms pass.
+// parse parses a token. Only the provider's algorithms are accepted.
 func (v *tokenVerifier) parse(text string) (*jose.JSONWebSignature, error) {
 	var jws *jose.JSONWebSignature
 	var err error
@@ -142,7 +142,7 @@ func (v *tokenVerifier) parse(text string) (*jose.JSONWebSignature, error) {
 		jws, err = jose.ParseSignedCompact(text, v.rules.algorithms)
 	}
 	if err != nil || len(jws.Signatures) != 1 {
-		return nil, signature.Refuse(signature.Malformed, "the token cannot be read, or is made with another algorithm than the provider's")
+		return nil, signature.Refuse(signature.Malformed, "the token is malformed, or its algorithm is not one of the provider's")
 	}
 	return jws, nil
 }
@@ -181,8 +181,8 @@ func (v *tokenVerifier) Verify(ctx context.Context, r *signature.Request) (*sign
 		}
 	}
 	if v.source != nil {
-		// What needs no key comes first: anybody can name keys to be fetched.
-		// The claims are the bytes that are verified next.
+		// Check first what needs no key: anyone can send key IDs that cause fetches.
+		// The claims are verified next.
 		if err := v.checkClaims(r, jws.UnsafePayloadWithoutVerification(), d); err != nil {
 			return nil, err
 		}
@@ -204,7 +204,7 @@ func (v *tokenVerifier) Verify(ctx context.Context, r *signature.Request) (*sign
 	return d, err
 }
 
-// open verifies the signature and returns what it signs.
+// open verifies the signature and returns the signed content.
 func (v *tokenVerifier) open(ctx context.Context, r *signature.Request, jws *jose.JSONWebSignature, text string) ([]byte, signature.Identity, error) {
 	try := func(key any) ([]byte, error) {
 		if v.rules.detached != nil {
@@ -230,7 +230,7 @@ func (v *tokenVerifier) open(ctx context.Context, r *signature.Request, jws *jos
 			return payload, k.identity, nil
 		}
 	}
-	return nil, signature.Identity{}, signature.Refuse(signature.InvalidSignature, "no configured key made the token's signature")
+	return nil, signature.Identity{}, signature.Refuse(signature.InvalidSignature, "signature mismatch: no configured key signed the token")
 }
 
 func (v *tokenVerifier) checkClaims(r *signature.Request, payload []byte, d *signature.Delivery) error {
@@ -241,7 +241,7 @@ func (v *tokenVerifier) checkClaims(r *signature.Request, payload []byte, d *sig
 	dec.UseNumber()
 	c := claims{tolerance: v.tolerance}
 	if err := dec.Decode(&c.values); err != nil || c.values == nil {
-		return signature.Refuse(signature.Malformed, "the token holds no claims")
+		return signature.Refuse(signature.Malformed, "the token contains no claims")
 	}
 	return v.rules.check(v.module, r, c, d)
 }
@@ -256,7 +256,7 @@ func (v *tokenVerifier) describe(r *signature.Request, d *signature.Delivery) er
 	}
 	found, err := v.paths.Find(r.Body)
 	if err != nil {
-		return fmt.Errorf("reading the body again: %w", err)
+		return fmt.Errorf("rereading body: %w", err)
 	}
 	if v.rules.id != "" {
 		d.ID, found = found[0], found[1:]
@@ -267,10 +267,10 @@ func (v *tokenVerifier) describe(r *signature.Request, d *signature.Delivery) er
 	return nil
 }
 
-// maxEventHeader bounds an event type in a header, in bytes.
+// maxEventHeader is the maximum length of an event type in a header, in bytes.
 const maxEventHeader = 256
 
-// eventIn returns the event type in a header, empty unless it comes once.
+// eventIn returns the event type in a header, or "" unless it occurs once.
 func eventIn(r *signature.Request, name string) string {
 	values := r.Header.Values(name)
 	if len(values) != 1 || len(values[0]) > maxEventHeader {
@@ -279,7 +279,8 @@ func eventIn(r *signature.Request, name string) string {
 	return strings.TrimSpace(values[0])
 }
 
-// digest is of the token's payload, or of what the rules say.
+// digest returns the digest of the token's payload, or of the content that the rules
+// define.
 func (v *tokenVerifier) digest(r *signature.Request, payload []byte) ([]byte, error) {
 	switch {
 	case v.rules.digest != nil:
@@ -291,8 +292,7 @@ func (v *tokenVerifier) digest(r *signature.Request, payload []byte) ([]byte, er
 	return sum[:], nil
 }
 
-// bodyContent is for tokens that do not identify a delivery, so that the body
-// must.
+// bodyContent is for tokens that do not identify a delivery: the body does.
 func bodyContent(_ *provider.Module, r *signature.Request, _ []byte) ([]byte, error) {
 	return bodyDigest(r)
 }
@@ -300,7 +300,7 @@ func bodyContent(_ *provider.Module, r *signature.Request, _ []byte) ([]byte, er
 func bodyDigest(r *signature.Request) ([]byte, error) {
 	h := sha256.New()
 	if _, err := r.Body.WriteTo(h); err != nil {
-		return nil, fmt.Errorf("reading the body again: %w", err)
+		return nil, fmt.Errorf("rereading body: %w", err)
 	}
 	return h.Sum(nil), nil
 }
@@ -309,7 +309,7 @@ func (v *tokenVerifier) Traits() signature.Traits {
 	t := v.rules.traits
 	t.Tolerance = v.tolerance
 	if t.Lifetime > 0 {
-		t.Lifetime += v.tolerance // by which a token may have expired
+		t.Lifetime += v.tolerance // expired tokens are accepted within it
 	}
 	return t
 }
@@ -321,7 +321,7 @@ func (v *tokenVerifier) Secrets() []signature.Identity {
 	return identities(v.shared)
 }
 
-// claims are what a token says.
+// claims are the claims of a token.
 type claims struct {
 	values    map[string]any
 	tolerance time.Duration
@@ -333,7 +333,7 @@ func (c claims) text(name string) string {
 	return text
 }
 
-// time returns a claim that is a time: whole seconds since 1970.
+// time returns a claim that is a time, in seconds since 1970.
 func (c claims) time(name string) (time.Time, bool) {
 	number, _ := c.values[name].(json.Number)
 	text, _, _ := strings.Cut(number.String(), ".")
@@ -344,11 +344,11 @@ func (c claims) time(name string) (time.Time, bool) {
 	return time.Unix(seconds, 0), true
 }
 
-// checkAge refuses a token whose time of issue is missing or too far away.
+// checkAge refuses a token whose time of issue is missing or outside the tolerance.
 func (c claims) checkAge(now time.Time, d *signature.Delivery) error {
 	issued, ok := c.time("iat")
 	if !ok {
-		return signature.Refuse(signature.Malformed, "the token does not say when it was issued")
+		return signature.Refuse(signature.Malformed, "missing iat in the token")
 	}
 	if age := now.Sub(issued); age > c.tolerance || age < -c.tolerance {
 		return signature.Refuse(signature.Stale, "the token was issued %s ago, which is more than the tolerance of %s either way", age.Round(time.Second), c.tolerance)
@@ -357,34 +357,33 @@ func (c claims) checkAge(now time.Time, d *signature.Delivery) error {
 	return nil
 }
 
-// checkValidity refuses a token that has expired or is not valid yet. It must
-// say when it expires.
+// checkValidity refuses a token that has expired, is not valid yet, or has no expiry.
 func (c claims) checkValidity(now time.Time, leeway time.Duration) error {
 	expires, ok := c.time("exp")
 	if !ok {
-		return signature.Refuse(signature.Malformed, "the token does not say when it expires")
+		return signature.Refuse(signature.Malformed, "missing exp in the token")
 	}
 	if now.After(expires.Add(leeway)) {
 		return signature.Refuse(signature.Stale, "the token expired %s ago", now.Sub(expires).Round(time.Second))
 	}
 	for _, name := range []string{"nbf", "iat"} {
 		if from, ok := c.time(name); ok && now.Before(from.Add(-leeway)) {
-			return signature.Refuse(signature.Stale, "the token is not valid yet, for %s: a clock is wrong, here or at the provider", from.Sub(now).Round(time.Second))
+			return signature.Refuse(signature.Stale, "the token is valid in %s: check the clock of this machine", from.Sub(now).Round(time.Second))
 		}
 	}
 	return nil
 }
 
-// checkLifetime is checkValidity for tokens whose expiry alone ends the time in
-// which a copy is accepted: it must not be later than the window.
+// checkLifetime is checkValidity for tokens whose copies are accepted until they
+// expire. The expiry must not exceed the window.
 func (c claims) checkLifetime(now time.Time, leeway time.Duration) error {
 	if expires, ok := c.time("exp"); ok && expires.Sub(now) >= tokenLifetime {
-		return signature.Refuse(signature.Malformed, "the token is valid for longer than the provider's are")
+		return signature.Refuse(signature.Malformed, "the lifetime of the token is longer than the provider's")
 	}
 	return c.checkValidity(now, leeway)
 }
 
-// checkBodyBase64 holds the body to a claim with its SHA-256 in base64.
+// checkBodyBase64 compares the body with a claim that contains its SHA-256 in base64.
 func (c claims) checkBodyBase64(name string, r *signature.Request) error {
 	digest, err := bodyDigest(r)
 	if err != nil {
@@ -393,7 +392,7 @@ func (c claims) checkBodyBase64(name string, r *signature.Request) error {
 	return checkClaimed(c.text(name), base64.StdEncoding.Strict().DecodeString, digest, "body")
 }
 
-// checkBody holds the body to a claim with its SHA-256 in hex.
+// checkBody compares the body with a claim that contains its SHA-256 in hex.
 func (c claims) checkBody(name string, r *signature.Request) error {
 	digest, err := bodyDigest(r)
 	if err != nil {
@@ -411,9 +410,9 @@ func checkClaimed(text string, decode func(string) ([]byte, error), want []byte,
 	got, err := decode(text)
 	switch {
 	case text == "":
-		return signature.Refuse(signature.Malformed, "the token does not say which %s it is for", what)
+		return signature.Refuse(signature.Malformed, "missing %s hash in the token", what)
 	case err != nil || subtle.ConstantTimeCompare(got, want) != 1:
-		return signature.Refuse(signature.InvalidSignature, "the token is for another %s", what)
+		return signature.Refuse(signature.InvalidSignature, "the %s does not match the hash in the token", what)
 	}
 	return nil
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// checkKeygen refuses a digest that is not that of the body, as Keygen's own
-// library does. What is signed is made of the body itself.
+// checkKeygen refuses a Digest header that does not match the body, as Keygen's own
+// library does. The signed digest is computed from the body.
 // https://github.com/keygen-sh/keygen-go, verifier.go
 func checkKeygen(r *signature.Request) error {
 	digest, err := bodyDigest(r)
@@ -18,7 +18,7 @@ func checkKeygen(r *signature.Request) error {
 	for _, name := range []string{"Digest", "Keygen-Digest"} {
 		for _, got := range r.Header.Values(name) {
 			if got != want {
-				return signature.Refuse(signature.InvalidSignature, "the header %s is not the digest of the body", name)
+				return signature.Refuse(signature.InvalidSignature, "the header %s does not match the body", name)
 			}
 		}
 	}

@@ -25,12 +25,12 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// staticKeys are public keys from the config, by ID.
+// staticKeys are the configured public keys, by ID.
 type staticKeys struct {
 	keys map[string]any
 	ids  map[string]signature.Identity
-	// order of the IDs: that of the config, then those of the key set, sorted.
-	// The app's key is derived under the last one.
+	// order contains the IDs in the order of the config, then those of the key set,
+	// sorted. The app's key is derived from the last one.
 	order []string
 }
 
@@ -41,7 +41,7 @@ func (s *staticKeys) find(_ context.Context, id string, _ time.Time) (any, signa
 	if k, ok := s.keys[""]; ok {
 		return k, s.ids[""], nil
 	}
-	return nil, signature.Identity{}, signature.Refuse(signature.InvalidSignature, "the delivery names a key that is not configured")
+	return nil, signature.Identity{}, signature.Refuse(signature.InvalidSignature, "the key ID of the delivery is not configured")
 }
 
 func (s *staticKeys) identities() []signature.Identity {
@@ -52,11 +52,11 @@ func (s *staticKeys) identities() []signature.Identity {
 	return ids
 }
 
-// add adds a key. The request names the key that is used, so one key under two
-// IDs would let a copy count as another delivery.
+// add adds a key. The request names the key that is used, so if one key had two IDs, a
+// copy would count as another delivery.
 func (s *staticKeys) add(id string, public any, identity signature.Identity) error {
 	if _, known := s.keys[id]; known {
-		return fmt.Errorf("there are two keys with the ID %q: give each its own as label", id)
+		return fmt.Errorf("duplicate key ID: %q; give each key a different label", id)
 	}
 	for _, other := range s.keys {
 		if same, ok := other.(interface{ Equal(crypto.PublicKey) bool }); ok && same.Equal(public) {
@@ -68,8 +68,8 @@ func (s *staticKeys) add(id string, public any, identity signature.Identity) err
 	return nil
 }
 
-// configuredKeys returns the keys of the config: the secrets, as PEM with the
-// key ID as label, and the key set. Nil if there are none.
+// configuredKeys returns the configured keys: the secrets, as PEM with the key ID as
+// label, and the key set. It returns nil if there are none.
 func configuredKeys(m *provider.Module) (*staticKeys, error) {
 	s := &staticKeys{keys: make(map[string]any), ids: make(map[string]signature.Identity)}
 	for i, secret := range m.Keys() {
@@ -110,22 +110,22 @@ func configuredKeys(m *provider.Module) (*staticKeys, error) {
 	return s, nil
 }
 
-// keyIdentity identifies a published key.
+// keyIdentity returns the identity of a published key.
 func keyIdentity(provider, id string) signature.Identity {
 	return signature.Identity{Label: id, Fingerprint: sha256.Sum256([]byte("verify_webhook key\x00" + provider + "\x00" + id))}
 }
 
-// parseKeySet reads a JSON Web Key Set. Keys of other kinds than RSA, elliptic
-// curves and Ed25519, and private ones, are left out.
+// parseKeySet parses a JSON Web Key Set. It skips private keys, and keys other than
+// RSA, elliptic curve and Ed25519.
 func parseKeySet(raw []byte) (map[string]any, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(raw, &set); err != nil {
-		return nil, errors.New("it is not a JSON Web Key Set")
+		return nil, errors.New("not a JSON Web Key Set")
 	}
 	if len(set.Keys) > maxKeys {
-		return nil, fmt.Errorf("it has more than %d keys", maxKeys)
+		return nil, fmt.Errorf("more than %d keys", maxKeys)
 	}
 	keys := make(map[string]any)
 	for _, text := range set.Keys {
@@ -139,30 +139,30 @@ func parseKeySet(raw []byte) (map[string]any, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("there is no public key with a key ID in it")
+		return nil, errors.New("missing public key with a key ID")
 	}
 	return keys, nil
 }
 
 const (
-	// maxKeys bounds the keys of a set. Providers have a handful.
+	// maxKeys is the maximum number of keys in a set. Providers have few.
 	maxKeys = 64
-	// maxJWK bounds a JSON Web Key in bytes, with the certificates it may have.
+	// maxJWK is the maximum size of a JSON Web Key with its certificates, in bytes.
 	maxJWK = 16 << 10
 )
 
-// parseJWK reads a JSON Web Key, which must be public and of a kind and size
-// that is accepted.
+// parseJWK parses a JSON Web Key, which must be public and of an accepted kind and
+// size.
 func parseJWK(text []byte) (*jose.JSONWebKey, error) {
 	var k jose.JSONWebKey
 	if len(text) > maxJWK {
-		return nil, fmt.Errorf("a JSON Web Key has more than %d bytes", maxJWK)
+		return nil, fmt.Errorf("a JSON Web Key is longer than %d bytes", maxJWK)
 	}
 	if k.UnmarshalJSON(text) != nil || !k.IsPublic() {
-		return nil, errors.New("it is not a public JSON Web Key")
+		return nil, errors.New("not a public JSON Web Key")
 	}
 	if public, ok := k.Key.(*ecdsa.PublicKey); ok && public.Curve == elliptic.P521() {
-		return &k, nil // slower than the curves that certificates of a sender may have
+		return &k, nil // slower than the curves accepted in sender-supplied certificates
 	}
 	return &k, signature.CheckPublicKey(k.Key)
 }
@@ -173,17 +173,17 @@ type publishedKeys struct {
 	url      string
 	fetcher  *keyfetch.Fetcher
 	parse    func([]byte) (map[string]any, error)
-	// identity of deliveries, the same for all keys: they change, what was
-	// handled does not.
+	// identity is the identity of deliveries, the same for all keys: handled
+	// deliveries still count after a key rotation.
 	identity signature.Identity
 }
 
-// renew is how old a document may be that lacks a key, before it is fetched
-// again. Strangers can name keys that do not exist.
+// renew is the minimum age at which a document without the requested key is refetched.
+// Anyone can request keys that do not exist.
 const renew = 5 * time.Minute
 
-// published makes a source of keys at a fixed URL. scope sets apart the
-// deliveries of endpoints that share the provider's keys.
+// published returns a source of keys at a fixed URL. scope separates the deliveries of
+// endpoints that share the provider's keys.
 func published(provider, scope, url, host string, parse func([]byte) (map[string]any, error)) *publishedKeys {
 	return &publishedKeys{
 		provider: provider, url: url, fetcher: keyfetch.Shared(host), parse: parse,
@@ -195,23 +195,23 @@ func (p *publishedKeys) find(ctx context.Context, id string, _ time.Time) (any, 
 	for _, age := range []time.Duration{0, renew} {
 		raw, err := p.fetcher.Get(ctx, keyfetch.Request{URL: p.url, MaxAge: age})
 		if err != nil {
-			return nil, p.identity, fmt.Errorf("getting the keys of %s: %w", p.provider, err)
+			return nil, p.identity, fmt.Errorf("fetching the keys of %s: %w", p.provider, err)
 		}
 		keys, err := p.parse(raw)
 		if err != nil {
-			return nil, p.identity, fmt.Errorf("reading the keys of %s: %w", p.provider, err)
+			return nil, p.identity, fmt.Errorf("parsing the keys of %s: %w", p.provider, err)
 		}
 		if k, ok := keys[id]; ok {
 			return k, p.identity, nil
 		}
 	}
-	return nil, p.identity, signature.Refuse(signature.InvalidSignature, "the delivery names a key that the provider does not publish")
+	return nil, p.identity, signature.Refuse(signature.InvalidSignature, "unknown key: the provider does not publish it")
 }
 
 func (p *publishedKeys) identities() []signature.Identity { return []signature.Identity{p.identity} }
 
-// issuerKeys returns the keys of the config, or else those that the configured
-// issuer publishes at a path that the provider documents.
+// issuerKeys returns the configured keys, or else those that the configured issuer
+// publishes at a path that the provider documents.
 func issuerKeys(path string) func(m *provider.Module) (keySource, error) {
 	return func(m *provider.Module) (keySource, error) {
 		static, err := configuredKeys(m)
@@ -229,24 +229,23 @@ func issuerKeys(path string) func(m *provider.Module) (keySource, error) {
 	}
 }
 
-// issuerAddress returns the configured issuer without a slash at its end, and its
-// host.
+// issuerAddress returns the configured issuer without a trailing slash, and its host.
 func issuerAddress(m *provider.Module) (base, host string, err error) {
 	issuers := m.Resolved().Issuers
 	if len(issuers) == 0 {
-		return "", "", errors.New("missing issuer, whose keys are fetched: write issuer https://…, or jwks")
+		return "", "", errors.New("missing issuer to fetch keys from: write issuer https://…, or jwks")
 	}
 	if len(issuers) > 1 {
-		return "", "", errors.New("issuer: write one, whose keys are fetched")
+		return "", "", errors.New("too many issuers: write one, to fetch keys from")
 	}
 	u, err := url.Parse(issuers[0])
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.Port() != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", "", fmt.Errorf("issuer %q is not an https URL of a host and a path alone", issuers[0])
+		return "", "", fmt.Errorf("invalid issuer: %q; write an https URL with only a host and a path", issuers[0])
 	}
 	return strings.TrimSuffix(issuers[0], "/"), u.Host, nil
 }
 
-// configuredOr returns the keys of the config, or else those of source.
+// configuredOr returns the configured keys, or else those of source.
 func configuredOr(m *provider.Module, source func() keySource) (keySource, error) {
 	static, err := configuredKeys(m)
 	if err != nil {

@@ -8,11 +8,11 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// compatibilityDecomposed normalizes a secret as EasyPost does before use.
+// compatibilityDecomposed normalizes a secret as EasyPost does before using it.
 // npm @easypost/api, src/utils/util.js
 func compatibilityDecomposed(secret string) (string, error) { return norm.NFKD.String(secret), nil }
 
-// labelled gives an identity its position as label if it has none.
+// labelled sets the label of an identity to its position if it has none.
 func labelled(id signature.Identity, position int) signature.Identity {
 	if id.Label == "" {
 		id.Label = strconv.Itoa(position + 1)

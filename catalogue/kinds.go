@@ -2,13 +2,13 @@ package catalogue
 
 import "slices"
 
-// kind is a kind of product, with the presets of its providers.
+// kind is a kind of product and the presets of its providers.
 type kind struct {
 	name    string
 	presets []string
 }
 
-// kinds are the kinds of product, for the documentation. Each preset has one.
+// kinds are the kinds of product, for the documentation. Each preset has exactly one.
 var kinds = []kind{
 	{"Payments and billing", []string{
 		"adyen", "adyen-platform", "airwallex", "apple-app-store", "bolt", "braintree", "cashfree", "chargebee", "checkout.com", "coinbase-commerce", "creem", "dodo-payments", "fastspring", "flutterwave",
@@ -56,7 +56,7 @@ var kinds = []kind{
 	{"Standards, for any sender", []string{"cloudevents", "rfc9421", "standard-webhooks", "svix", "websub"}},
 }
 
-// kindOf returns the kind of a preset, empty if it has none.
+// kindOf returns the kind of a preset, or "" if it has none.
 func kindOf(name string) string {
 	for _, k := range kinds {
 		if slices.Contains(k.presets, name) {

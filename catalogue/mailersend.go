@@ -7,17 +7,15 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// mailerSendSchemes: the sources differ on the name of the header.
+// mailerSendSchemes: sources differ about the name of the header.
 var mailerSendSchemes = only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("Signature"), Also: []string{"X-MailerSend-Signature"}}, refuseEmpty, event(inJSON("type")))
 
-// mailerSendTestKey is the published key that signs webhook.test, and nothing
-// else.
+// mailerSendTestKey is the published key that signs only webhook.test.
 const mailerSendTestKey = "test_Am3L1GuOIc4blLUuHqAPxxwkZaJyEk8G"
 
 var mailerSendTest = publishedVerifier(mailerSendSchemes[0], mailerSendTestKey)
 
-// publishedVerifier verifies with a key that is published; a typing mistake
-// panics when the program starts.
+// publishedVerifier returns a verifier with a published key. A typo panics at startup.
 func publishedVerifier(s signature.Scheme, key string) *signature.Verifier {
 	secret, err := signature.NewSecret(key, "")
 	if err != nil {
@@ -32,9 +30,9 @@ func publishedVerifier(s signature.Scheme, key string) *signature.Verifier {
 
 var mailerSendMembers = members("type")
 
-// mailerSendPing answers webhook.test, without which a webhook cannot be saved.
-// Anyone can sign it, and nothing of it reaches the app. One that the secret has
-// signed is a delivery.
+// mailerSendPing answers webhook.test, which MailerSend requires to save a webhook.
+// Anyone can sign it, and it is not forwarded. One signed with the secret is a
+// delivery.
 // https://developers.mailersend.com/api/v1/webhooks.html#webhooks-overview, and
 // symfony/mailer-send-mailer, Webhook/MailerSendRequestParser.php
 var mailerSendPing = &provider.Challenge{

@@ -5,21 +5,20 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// mailgunNames are the members that are read.
+// mailgunNames are the members that the code reads.
 var mailgunNames = knownNames(1, "signature", "timestamp", "token", mailgunParent)
 
-// mailgunParent is the member with the signature under the key of the primary
-// account, where an event is of a subaccount.
+// mailgunParent is the member with the signature under the key of the primary account,
+// in events of a subaccount.
 // https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks
 const mailgunParent = "parent-signature"
 
 // mailgunTolerance is in seconds. A retry has the token and the time of the first
-// attempt, and the last one comes after 8 hours and 5 minutes.
+// attempt. The last one is sent after 8 hours and 5 minutes.
 const mailgunTolerance = 8*3600 + 30*60
 
-// mailgunSchemes: events come in JSON, and mails as forms, which are multipart
-// where they have attachments. A secret is that of the account or that of its
-// primary account.
+// mailgunSchemes: events are JSON. Mails are forms, which are multipart if they have
+// attachments. A secret is that of the account or of its primary account.
 func mailgunSchemes() []signature.Scheme {
 	value := func(name string) signature.Field { return signature.Field{From: "value", Name: name} }
 	form := signature.Condition{ContentType: "application/x-www-form-urlencoded"}
@@ -37,8 +36,8 @@ func mailgunSchemes() []signature.Scheme {
 	}
 }
 
-// mailgunValues reads the signature block of a multipart body. Of all others
-// nothing needs to be worked out.
+// mailgunValues reads the signature block of a multipart body. Other bodies need no
+// computed values.
 func mailgunValues(_ *provider.Module, r *signature.Request) ([]map[string]string, error) {
 	if !signature.IsMultipart(r) || r.Body == nil {
 		return []map[string]string{{}}, nil
@@ -47,12 +46,12 @@ func mailgunValues(_ *provider.Module, r *signature.Request) ([]map[string]strin
 	return []map[string]string{fields}, err
 }
 
-// checkMailgun refuses a JSON body whose signed members come twice: the app
-// would take for the signed token one that is not. Mails come as forms; events in
-// JSON are small.
+// checkMailgun refuses a JSON body with duplicate signed members, because the app
+// could read an unsigned token instead of the signed one. Mails are forms; JSON events
+// are small.
 func checkMailgun(r *signature.Request) error {
 	if signature.IsMultipart(r) {
-		return nil // mailgunValues does so
+		return nil // mailgunValues checks it
 	}
 	if form, err := r.HasForm(); err != nil || form {
 		return err

@@ -7,9 +7,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// mercadoPagoValues spells what is signed in front of the time. The ID is that of
-// the query, and left out if there is none; one with letters is signed in lower
-// case.
+// mercadoPagoValues formats the signed text before the time. The ID is that of the
+// query, and is omitted if there is none. An ID with letters is signed in lower case.
 // npm mercadopago, dist/utils/webhook
 func mercadoPagoValues(_ *provider.Module, r *signature.Request) ([]map[string]string, error) {
 	request, err := oneHeader(r, "X-Request-Id")
@@ -21,7 +20,7 @@ func mercadoPagoValues(_ *provider.Module, r *signature.Request) ([]map[string]s
 		return nil, err
 	}
 	if strings.Contains(object+request, ";") {
-		return nil, signature.Refuse(signature.Malformed, "data.id or x-request-id contain the separator of what is signed")
+		return nil, signature.Refuse(signature.Malformed, "data.id or x-request-id contains the separator of the signed text")
 	}
 	var candidates []map[string]string
 	for _, spelled := range []string{object, strings.ToLower(object)} {
@@ -37,8 +36,8 @@ func mercadoPagoValues(_ *provider.Module, r *signature.Request) ([]map[string]s
 	return candidates, nil
 }
 
-// mercadoPagoObject returns data.id of the query. No other parameter may be one
-// that an app could read in its place.
+// mercadoPagoObject returns data.id of the query. Other parameters that an app could
+// read instead are refused.
 func mercadoPagoObject(r *signature.Request) (string, error) {
 	const name = "data.id"
 	_, raw, _ := strings.Cut(r.RequestURI, "?")
@@ -48,11 +47,11 @@ func mercadoPagoObject(r *signature.Request) (string, error) {
 	}
 	for other := range query {
 		if folded := strings.NewReplacer("_", ".", "[", ".", "]", "", " ", ".").Replace(strings.ToLower(strings.TrimSpace(other))); folded == name && other != name {
-			return "", signature.Refuse(signature.Malformed, "the query has a parameter that an app could read in place of data.id")
+			return "", signature.Refuse(signature.Malformed, "the query has a parameter that an app could read instead of data.id")
 		}
 	}
 	if len(query[name]) > 1 {
-		return "", signature.Refuse(signature.Malformed, "the query has several data.id")
+		return "", signature.Refuse(signature.Malformed, "duplicate data.id in the query")
 	}
 	return query.Get(name), nil
 }

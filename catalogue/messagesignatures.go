@@ -27,9 +27,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// messageSignatures verifies HTTP Message Signatures. The RFC leaves open what
-// a signature covers, so the config says it; the body counts as covered only if
-// content-digest is, and only after the digest has been computed again.
+// messageSignatures verifies HTTP Message Signatures. The RFC does not fix what a
+// signature covers, so the config does. The body counts as covered only if
+// content-digest is covered and matches the recomputed digest.
 // https://www.rfc-editor.org/rfc/rfc9421
 type messageSignatures struct {
 	keys       []messageKey
@@ -37,7 +37,7 @@ type messageSignatures struct {
 	tolerance  time.Duration
 }
 
-// messageKey is a key with its algorithm, which the request cannot choose.
+// messageKey is a key with its algorithm. The request cannot choose the algorithm.
 type messageKey struct {
 	id        string
 	algorithm string
@@ -48,7 +48,7 @@ type messageKey struct {
 
 const maxMessageSignatures = 4
 
-// defaultComponents must be covered where the config names none.
+// defaultComponents must be covered if the config names none.
 var defaultComponents = []string{"@method", "@target-uri", "content-digest"}
 
 func newMessageSignatures(m *provider.Module) (provider.Verifier, error) {
@@ -73,7 +73,7 @@ func newMessageKey(secret signature.Secret) (messageKey, error) {
 	k := messageKey{id: secret.Label()}
 	algorithm, text, ok := strings.Cut(string(secret.Reveal()), ":")
 	if !ok || k.id == "" {
-		return k, errors.New("write ALGORITHM:KEY and, as label, the key ID")
+		return k, errors.New("missing algorithm or label: write ALGORITHM:KEY, with the key ID as label")
 	}
 	k.algorithm = algorithm
 	var err error
@@ -90,7 +90,7 @@ func newMessageKey(secret signature.Secret) (messageKey, error) {
 			canonical, err = publicKeyText(k.public)
 		}
 	default:
-		err = errors.New("unknown algorithm: write hmac-sha256, ed25519, ecdsa-p256-sha256, rsa-v1_5-sha256 or rsa-pss-sha512")
+		err = errors.New("unrecognized algorithm: write hmac-sha256, ed25519, ecdsa-p256-sha256, rsa-v1_5-sha256 or rsa-pss-sha512")
 	}
 	if err != nil {
 		return k, err
@@ -116,15 +116,14 @@ func (v *messageSignatures) CheckHeaders(r *signature.Request) error {
 	return err
 }
 
-// read returns the signatures by known keys that cover what they must and are
-// fresh.
+// read returns the fresh signatures by known keys that cover the required components.
 func (v *messageSignatures) read(r *signature.Request) ([]messageSignature, error) {
 	if len(r.Header["Signature"]) == 0 || len(r.Header["Signature-Input"]) == 0 {
-		return nil, signature.Refuse(signature.MissingSignature, "no Signature and Signature-Input")
+		return nil, signature.Refuse(signature.MissingSignature, "missing Signature or Signature-Input")
 	}
 	for _, name := range []string{"Signature", "Signature-Input", "Content-Digest"} {
 		if headerSize(r, name) > maxFieldBytes {
-			return nil, signature.Refuse(signature.Malformed, "the header %s has more than %d bytes", name, maxFieldBytes)
+			return nil, signature.Refuse(signature.Malformed, "the header %s is longer than %d bytes", name, maxFieldBytes)
 		}
 	}
 	inputs, err := httpsfv.UnmarshalDictionary(r.Header["Signature-Input"])
@@ -139,7 +138,7 @@ func (v *messageSignatures) read(r *signature.Request) ([]messageSignature, erro
 		return nil, signature.Refuse(signature.Malformed, "more than %d signatures", maxMessageSignatures)
 	}
 	var found []messageSignature
-	refusal := signature.Refuse(signature.InvalidSignature, "no signature is by a configured key")
+	refusal := signature.Refuse(signature.InvalidSignature, "no signature by a configured key")
 	for _, label := range inputs.Names() {
 		s, err := v.one(inputs, sigs, label, r.Now)
 		if err != nil {
@@ -155,14 +154,14 @@ func (v *messageSignatures) read(r *signature.Request) ([]messageSignature, erro
 }
 
 const (
-	// maxFieldBytes bounds the header fields that are parsed, in bytes each:
-	// parsed, a member of two bytes takes hundreds.
+	// maxFieldBytes is the maximum length of each parsed header, in bytes. A
+	// member of two bytes needs hundreds when parsed.
 	maxFieldBytes = 8 << 10
-	// maxSignatureBase bounds what is signed beside the body, in bytes.
+	// maxSignatureBase is the maximum length of the signature base, in bytes.
 	maxSignatureBase = 64 << 10
 )
 
-// headerSize returns the length of a header's values together.
+// headerSize returns the total length of a header's values.
 func headerSize(r *signature.Request, name string) int {
 	n := 0
 	for _, value := range r.Header[name] {
@@ -177,7 +176,7 @@ func (v *messageSignatures) one(inputs, sigs *httpsfv.Dictionary, label string, 
 	item, isItem := member.(httpsfv.Item)
 	list, isList := input.(httpsfv.InnerList)
 	if !ok || !isItem || !isList {
-		return s, signature.Refuse(signature.Malformed, "a signature is missing, or is none")
+		return s, signature.Refuse(signature.Malformed, "missing or invalid signature")
 	}
 	if s.sig, ok = item.Value.([]byte); !ok {
 		return s, signature.Refuse(signature.Malformed, "a signature is not a byte sequence")
@@ -186,11 +185,11 @@ func (v *messageSignatures) one(inputs, sigs *httpsfv.Dictionary, label string, 
 	id, _ := param[string](list.Params, "keyid")
 	i := slices.IndexFunc(v.keys, func(k messageKey) bool { return k.id == id })
 	if i < 0 {
-		return s, nil // by somebody else, for somebody else
+		return s, nil // a signature by another party, not meant for this endpoint
 	}
 	s.key = &v.keys[i]
 	if alg, ok := param[string](list.Params, "alg"); ok && alg != s.key.algorithm {
-		return s, signature.Refuse(signature.InvalidSignature, "the signature names another algorithm than the key has")
+		return s, signature.Refuse(signature.InvalidSignature, "the algorithm of the signature does not match the key")
 	}
 	if err := v.checkFresh(list.Params, now); err != nil {
 		return s, err
@@ -210,7 +209,7 @@ func param[T any](p *httpsfv.Params, name string) (value T, ok bool) {
 func (v *messageSignatures) checkFresh(p *httpsfv.Params, now time.Time) error {
 	created, ok := param[int64](p, "created")
 	if !ok || created <= 0 || created > 1<<36 {
-		return signature.Refuse(signature.Malformed, "the signature does not say when it was created")
+		return signature.Refuse(signature.Malformed, "missing created in the signature")
 	}
 	age := now.Sub(time.Unix(created, 0))
 	if age > v.tolerance || age < -v.tolerance {
@@ -227,7 +226,7 @@ func (v *messageSignatures) checkCovered(list httpsfv.InnerList) error {
 	for _, item := range list.Items {
 		name, ok := item.Value.(string)
 		if !ok || covered[name] || len(item.Params.Names()) > 0 {
-			return signature.Refuse(signature.Malformed, "a component is listed twice, or with parameters")
+			return signature.Refuse(signature.Malformed, "duplicate component, or component with parameters")
 		}
 		covered[name] = true
 	}
@@ -244,9 +243,9 @@ func (v *messageSignatures) Verify(_ context.Context, r *signature.Request) (*si
 	if err != nil {
 		return nil, err
 	}
-	// A nonce identifies a signature, not the delivery: of several signatures
-	// each has its own, and one could be removed. So what is signed tells
-	// deliveries apart, once for every signature.
+	// A nonce identifies a signature, not the delivery: each of several signatures
+	// has its own, and an attacker could remove one. So the signed content
+	// identifies the delivery, once for every signature.
 	d := &signature.Delivery{TimestampSigned: true}
 	for _, s := range found {
 		base, err := signatureBase(r, s.params)
@@ -265,12 +264,12 @@ func (v *messageSignatures) Verify(_ context.Context, r *signature.Request) (*si
 		d.Timestamp = time.Unix(created, 0)
 	}
 	if len(d.Matches) == 0 {
-		return nil, signature.Refuse(signature.InvalidSignature, "no configured key made a signature")
+		return nil, signature.Refuse(signature.InvalidSignature, "signature mismatch: no configured key made a signature")
 	}
 	return d, nil
 }
 
-// signatureBase spells what is signed: a line for each component.
+// signatureBase returns the signature base: a line for each component.
 func signatureBase(r *signature.Request, list httpsfv.InnerList) ([]byte, error) {
 	var b strings.Builder
 	for _, item := range list.Items {
@@ -280,20 +279,20 @@ func signatureBase(r *signature.Request, list httpsfv.InnerList) ([]byte, error)
 			return nil, err
 		}
 		if b.Len()+len(value) > maxSignatureBase {
-			return nil, signature.Refuse(signature.Malformed, "what is signed beside the body has more than %d bytes", maxSignatureBase)
+			return nil, signature.Refuse(signature.Malformed, "the signature base is longer than %d bytes", maxSignatureBase)
 		}
 		b.WriteString(`"` + name + `": ` + value + "\n")
 	}
 	params, err := httpsfv.Marshal(list)
 	if err != nil {
-		return nil, signature.Refuse(signature.Malformed, "Signature-Input cannot be spelled again")
+		return nil, signature.Refuse(signature.Malformed, "Signature-Input cannot be serialized")
 	}
 	b.WriteString(`"@signature-params": ` + params)
 	return []byte(b.String()), nil
 }
 
-// component returns the value of a component: of the URL as the provider knows
-// it, or of a header.
+// component returns the value of a component: a part of the URL that the provider
+// called, or a header.
 func component(r *signature.Request, name string) (string, error) {
 	if !strings.HasPrefix(name, "@") {
 		values := r.Header.Values(name)
@@ -304,7 +303,7 @@ func component(r *signature.Request, name string) (string, error) {
 			return "", signature.Refuse(signature.Malformed, "the signature covers the header %s, which is missing", shortened(name))
 		}
 		if headerSize(r, textproto.CanonicalMIMEHeaderKey(name)) > maxSignatureBase {
-			return "", signature.Refuse(signature.Malformed, "a signed header has more than %d bytes", maxSignatureBase)
+			return "", signature.Refuse(signature.Malformed, "a signed header is longer than %d bytes", maxSignatureBase)
 		}
 		trimmed := make([]string, len(values))
 		for i, value := range values {
@@ -340,10 +339,10 @@ func component(r *signature.Request, name string) (string, error) {
 	case "@query":
 		return "?" + query, nil
 	}
-	return "", signature.Refuse(signature.Malformed, "the signature covers %q, which is not understood", shortened(name))
+	return "", signature.Refuse(signature.Malformed, "the signature covers %q, which is not supported", shortened(name))
 }
 
-// authority is the host in lower case, without the scheme's own port.
+// authority returns the host in lower case, without the default port of the scheme.
 func authority(u *url.URL) string {
 	host := strings.ToLower(u.Host)
 	switch u.Scheme {
@@ -374,8 +373,8 @@ func (k *messageKey) signed(base, sig []byte) bool {
 	}
 }
 
-// checkContentDigest computes the digest of the body again, where a signature
-// covers the header with it (RFC 9530).
+// checkContentDigest recomputes the digest of the body if a signature covers
+// Content-Digest (RFC 9530).
 func checkContentDigest(r *signature.Request, list httpsfv.InnerList) error {
 	if !slices.ContainsFunc(list.Items, func(i httpsfv.Item) bool { return i.Value == "content-digest" }) {
 		return nil
@@ -394,10 +393,10 @@ func checkContentDigest(r *signature.Request, list httpsfv.InnerList) error {
 		want, isBytes := item.Value.([]byte)
 		h := newHash()
 		if _, err := r.Body.WriteTo(h); err != nil {
-			return fmt.Errorf("reading the body again: %w", err)
+			return fmt.Errorf("rereading body: %w", err)
 		}
 		if !isBytes || subtle.ConstantTimeCompare(h.Sum(nil), want) != 1 {
-			return signature.Refuse(signature.InvalidSignature, "the body is not the one of Content-Digest")
+			return signature.Refuse(signature.InvalidSignature, "the body does not match Content-Digest")
 		}
 		checked++
 	}

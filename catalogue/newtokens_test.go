@@ -73,7 +73,7 @@ func TestIssuersKeysAreFetchedFromTheConfiguredHostAlone(t *testing.T) {
 	}
 }
 
-// newDetachedToken signs what stands for the payload with a hash.
+// newDetachedToken signs the representation of the payload with a hash.
 func newDetachedToken(t *testing.T, header map[string]any, payload string, sign func(content []byte) []byte) string {
 	t.Helper()
 	raw, err := json.Marshal(header)
@@ -125,7 +125,7 @@ func TestTrueLayerSignsTheRequestLineAndTheHeadersThatItLists(t *testing.T) {
 		{"another path", "/u", "/t", header(), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
 		{"without the header", "/t", "/t", header(), nil, false},
 		{"with the header twice", "/t", "/t", header(), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z", "X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
-		{"keys of somebody else", "/t", "/t", header("jku", "https://evil.test/jwks"), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
+		{"keys of another party", "/t", "/t", header("jku", "https://evil.test/jwks"), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
 		{"version 1", "/t", "/t", header("tl_version", "1"), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
 		{"an unknown key", "/t", "/t", header("kid", "k2"), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
 		{"too many headers", "/t", "/t", header("tl_headers", strings.Repeat("X-TL-Webhook-Timestamp,", 20)), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},

@@ -11,21 +11,21 @@ import (
 // unsupported says which requests of a provider its preset does not verify.
 var unsupported = map[string]string{
 	"adyen":              "SOAP notifications are not verified: choose JSON or HTTP POST as the method of the webhook",
-	"apple-app-store":    "notifications of version 1 are not signed, and are refused: choose version 2",
-	"aws-sns":            "messages with raw message delivery are not signed, and are refused: turn it off",
+	"apple-app-store":    "notifications of version 1 are unsigned and refused: choose version 2",
+	"aws-sns":            "messages with raw message delivery are unsigned and refused: turn it off",
 	"dropbox":            "only notifications of webhooks are verified",
 	"github":             "the legacy X-Hub-Signature with SHA-1 is not read: GitHub also sends X-Hub-Signature-256",
-	"hubspot":            "webhooks of workflows and cards of apps are signed with another version than webhooks of apps: configure an endpoint with `scheme v2` for them",
-	"intercom":           "requests of Canvas Kit, which have X-Body-Signature, are not verified",
+	"hubspot":            "webhooks of workflows and cards of apps are signed with a different version: configure an endpoint with `scheme v2` for them",
+	"intercom":           "requests of Canvas Kit (X-Body-Signature) are not verified",
 	"jira":               "webhooks of Connect and OAuth 2.0 apps have a JSON Web Token instead of a signature: use `atlassian-connect` for Connect apps",
 	"mandrill":           "webhooks of Mailchimp itself are not signed",
 	"microsoft-graph":    "the tokens of notifications with resource data (validationTokens) are not verified: verify them in the app",
-	"microsoft-teams":    "messages to a bot, which have a JSON Web Token of the Bot Framework, are not verified",
-	"paypal":             "IPN messages are not verified, because PayPal verifies them only if they are sent back",
-	"sentry":             "requests for the options of a select are not signed, and are refused: route their path to the app without `verify_webhook`",
+	"microsoft-teams":    "messages to a bot (JSON Web Tokens of the Bot Framework) are not verified",
+	"paypal":             "IPN messages are not verified, because only PayPal can verify them, after they are posted back",
+	"sentry":             "requests for the options of a select are unsigned and refused: route their path to the app without `verify_webhook`",
 	"sendgrid":           "the OAuth 2.0 token of a webhook is not verified: enable its signature",
-	"shopify":            "requests of app proxies, whose signature is in the query, are not verified",
-	"sinch-conversation": "callbacks of Voice and SMS are signed in other ways, and are not verified",
+	"shopify":            "requests of app proxies (signature in the query) are not verified",
+	"sinch-conversation": "callbacks of Voice and SMS are signed differently and are not verified",
 	"slack":              "requests that have only the legacy verification token are refused",
 	"square":             "the legacy x-square-signature with SHA-1 is not read: Square also sends x-square-hmacsha256-signature",
 	"twilio":             "WebSockets (Media Streams, ConversationRelay) are refused: Twilio signs only the request that opens one",
@@ -42,12 +42,12 @@ var streams = map[string]string{
 	"vonage": "WebSocket endpoints of calls",
 }
 
-// otherMode is how a request that a preset does not verify is known: by a header
-// of this name, whose value begins so.
+// otherMode identifies requests that a preset does not verify: a header with this name
+// and value prefix.
 type otherMode struct{ header, prefix string }
 
-// otherModes are those of the providers in unsupported. They decide nothing: they
-// make the reason of a refusal clearer.
+// otherModes are the modes of the providers in unsupported. They do not affect
+// verification, but make the reason of a refusal clearer.
 var otherModes = map[string][]otherMode{
 	"github":             {{"X-Hub-Signature", "sha1="}},
 	"intercom":           {{"X-Body-Signature", ""}},
@@ -60,7 +60,7 @@ var otherModes = map[string][]otherMode{
 	"aws-sns":            {{"X-Amz-Sns-Rawdelivery", "true"}},
 }
 
-// modeHint returns the sentence of unsupported if the request is one of those.
+// modeHint returns the sentence in unsupported if the request is one of those.
 func modeHint(m *provider.Module, r *signature.Request) string {
 	for _, mode := range otherModes[m.Name()] {
 		value := r.Header.Get(mode.header)
@@ -71,7 +71,7 @@ func modeHint(m *provider.Module, r *signature.Request) string {
 	return ""
 }
 
-// sentrySelect says that a request is for the options of a select.
+// sentrySelect returns a hint if a request is for the options of a select.
 func sentrySelect(_ *provider.Module, r *signature.Request) string {
 	if r.Method == http.MethodGet && r.Header.Get("Sentry-App-Signature") != "" {
 		return unsupported["sentry"]
@@ -84,8 +84,8 @@ var (
 	payloadTypes = members("type")
 )
 
-// slackEvent returns the type of what is no event of the Events API: that of the
-// payload of an interaction, or the command of a slash command, both in a form.
+// slackEvent returns the type of requests outside the Events API: the payload type of
+// an interaction, or the command of a slash command, both in a form.
 // https://docs.slack.dev/interactivity/handling-user-interaction
 func slackEvent(r *signature.Request) (string, error) {
 	form, err := r.Form()
@@ -105,7 +105,7 @@ func slackEvent(r *signature.Request) (string, error) {
 	return payloadType(form.Get("payload"))
 }
 
-// travisEvent returns the type of the payload, which is a field of a form.
+// travisEvent returns the type in the payload, which is a form field.
 func travisEvent(r *signature.Request) (string, error) {
 	form, err := r.Form()
 	if err != nil || form == nil {
@@ -123,8 +123,8 @@ func payloadType(document string) (string, error) {
 	return found[0], nil
 }
 
-// sentrySchemes: components of the UI sign their requests under another header.
-// Those without a body would all have one signature.
+// sentrySchemes: UI components sign their requests in a different header. Requests
+// without a body would all have the same signature.
 // https://docs.sentry.io/organization/integrations/integration-platform/ui-components/
 func sentrySchemes() []signature.Scheme {
 	return []signature.Scheme{
@@ -133,9 +133,9 @@ func sentrySchemes() []signature.Scheme {
 	}
 }
 
-// aftershipSchemes: Tracking, then Returns and Warranty, then Shipping and the
-// Returns of organizations that are older than October 2022, of whose bodies it
-// is not documented which ID is that of the event.
+// aftershipSchemes: Tracking; Returns and Warranty; Shipping, and Returns of
+// organizations created before October 2022, for whose bodies it is not documented
+// which ID identifies the event.
 // https://www.aftership.com/docs/returns/2025-04/webhook/signature
 func aftershipSchemes() []signature.Scheme {
 	return []signature.Scheme{

@@ -11,8 +11,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// paddleClassicValues serializes the fields of the form as PHP's serialize()
-// does with an array of strings that ksort() has sorted.
+// paddleClassicValues serializes the form fields like PHP's serialize() does for an
+// array of strings sorted with ksort().
 // https://classic.paddle.com/webhooks/verifying-webhooks/
 func paddleClassicValues(_ *provider.Module, r *signature.Request) ([]map[string]string, error) {
 	form, err := r.Form()
@@ -30,7 +30,7 @@ func paddleClassicValues(_ *provider.Module, r *signature.Request) ([]map[string
 			continue
 		}
 		if len(form[name]) != 1 {
-			return nil, signature.Refuse(signature.Malformed, "the form field %s comes %d times", name, len(form[name]))
+			return nil, signature.Refuse(signature.Malformed, "the form field %s occurs %d times", name, len(form[name]))
 		}
 		for _, text := range []string{name, form[name][0]} {
 			b.WriteString("s:" + strconv.Itoa(len(text)) + `:"`)

@@ -18,8 +18,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// payPal verifies PayPal's webhooks: RSA over ID, time, webhook ID and the
-// CRC-32 of the body, with a certificate that is fetched.
+// payPal verifies PayPal's webhooks: RSA over ID, time, webhook ID and the CRC-32 of
+// the body, with a fetched certificate.
 // https://developer.paypal.com/api/rest/webhooks/rest/
 type payPal struct {
 	webhookID  string
@@ -41,8 +41,8 @@ const (
 	payPalAlgo = "Paypal-Auth-Algo"
 )
 
-// payPalTolerance covers the 25 retries within 3 days, whose time is not
-// documented to be new. The ID is signed, and remembered for longer.
+// payPalTolerance covers the 25 retries within 3 days. It is not documented whether
+// they have a new time. The ID is signed, and remembered for longer.
 const payPalTolerance = 3*day + time.Hour
 
 func newPayPal(m *provider.Module) (provider.Verifier, error) {
@@ -63,17 +63,17 @@ func newPayPal(m *provider.Module) (provider.Verifier, error) {
 	return p, err
 }
 
-// maxPayPalID bounds transmission ID and time together, in bytes.
+// maxPayPalID is the maximum length of transmission ID and time together, in bytes.
 const maxPayPalID = 256
 
-// oneHeader returns a header that must come exactly once.
+// oneHeader returns a header that must occur exactly once.
 func oneHeader(r *signature.Request, name string) (string, error) {
 	values := r.Header.Values(name)
 	switch {
 	case len(values) > 1:
-		return "", signature.Refuse(signature.Malformed, "the header %s comes %d times", name, len(values))
+		return "", signature.Refuse(signature.Malformed, "the header %s occurs %d times", name, len(values))
 	case len(values) == 0 || strings.TrimSpace(values[0]) == "":
-		return "", signature.Refuse(signature.MissingSignature, "no header %s", name)
+		return "", signature.Refuse(signature.MissingSignature, "missing header: %s", name)
 	}
 	return strings.TrimSpace(values[0]), nil
 }
@@ -90,7 +90,7 @@ func (p *payPal) CheckHeaders(r *signature.Request) error {
 	return err
 }
 
-// read reads the headers and checks all that needs no key.
+// read reads the headers and performs the checks that need no key.
 func (p *payPal) read(r *signature.Request) (h payPalHeaders, err error) {
 	values := make(map[string]string)
 	for _, name := range []string{payPalSig, payPalID, payPalTime, payPalCert, payPalAlgo} {
@@ -103,16 +103,16 @@ func (p *payPal) read(r *signature.Request) (h payPalHeaders, err error) {
 		return h, signature.Refuse(signature.Malformed, "the algorithm is not SHA256withRSA")
 	}
 	if strings.Contains(h.id+h.time, "|") {
-		return h, signature.Refuse(signature.Malformed, "ID or time contain the separator of what is signed")
+		return h, signature.Refuse(signature.Malformed, "ID or time contains the separator of the signed text")
 	}
 	if len(h.id)+len(h.time) > maxPayPalID {
-		return h, signature.Refuse(signature.Malformed, "ID and time have more than %d bytes", maxPayPalID)
+		return h, signature.Refuse(signature.Malformed, "ID and time are longer than %d bytes", maxPayPalID)
 	}
 	if h.sig, err = rsaSignature(values[payPalSig]); err != nil {
 		return h, err
 	}
 	if !payPalCertURL(h.certURL, p.host) {
-		return h, signature.Refuse(signature.Malformed, "the certificate's URL is none that PayPal uses in this environment")
+		return h, signature.Refuse(signature.Malformed, "the certificate URL is not one that PayPal uses in this environment")
 	}
 	if h.sent, err = time.Parse(time.RFC3339, h.time); err != nil {
 		return h, signature.Refuse(signature.Malformed, "the time is not an RFC 3339 time")
@@ -123,7 +123,7 @@ func (p *payPal) read(r *signature.Request) (h payPalHeaders, err error) {
 	return h, nil
 }
 
-// maxCertURL bounds the URL of a certificate in bytes.
+// maxCertURL is the maximum length of a certificate URL, in bytes.
 const maxCertURL = 256
 
 var payPalCertPath = regexp.MustCompile(`^/v1/notifications/(certs/)?[A-Za-z0-9-]{1,128}$`)
@@ -143,7 +143,7 @@ func (p *payPal) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	}
 	crc := crc32.NewIEEE()
 	if _, err := r.Body.WriteTo(crc); err != nil {
-		return nil, fmt.Errorf("reading the body again: %w", err)
+		return nil, fmt.Errorf("rereading body: %w", err)
 	}
 	signed := func(webhookID string) []byte {
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s|%s|%s|%d", h.id, h.time, webhookID, crc.Sum32()))
@@ -153,11 +153,11 @@ func (p *payPal) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	if len(chains) == 0 {
 		raw, err := p.fetcher.Get(ctx, keyfetch.Request{URL: h.certURL})
 		if err != nil {
-			return nil, fmt.Errorf("getting the certificate of PayPal: %w", err)
+			return nil, fmt.Errorf("fetching PayPal's certificate: %w", err)
 		}
 		chain, err := parseCertificates(raw)
 		if err != nil {
-			return nil, fmt.Errorf("reading the certificate of PayPal: %w", err)
+			return nil, fmt.Errorf("parsing PayPal's certificate: %w", err)
 		}
 		chains = append(chains, chain)
 	}
@@ -168,7 +168,7 @@ func (p *payPal) Verify(ctx context.Context, r *signature.Request) (*signature.D
 				return nil, t.Refusal()
 			}
 		}
-		return nil, signature.Refuse(signature.InvalidSignature, "no certificate that can be trusted made this signature: another webhook ID, or a changed body")
+		return nil, signature.Refuse(signature.InvalidSignature, "signature mismatch: the webhook ID differs, the body was modified in transit, or the certificate is not trusted")
 	}
 	event, err := payPalEvent.Find(r.Body)
 	if err != nil {
@@ -194,7 +194,7 @@ func (p *payPal) signedBy(chains [][]*x509.Certificate, sum, sig []byte, now tim
 	return false
 }
 
-// traits: the CRC of a body does not authenticate it.
+// traits: the CRC-32 of a body does not authenticate it.
 func (p *payPal) Traits() signature.Traits {
 	return signature.Traits{HasID: true, IDSigned: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, Tolerance: p.tolerance}
 }

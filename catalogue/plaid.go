@@ -13,7 +13,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// plaidSource gets Plaid's keys one by one, with the account's credentials.
+// plaidSource fetches Plaid's keys one by one, with the account's credentials.
 // https://plaid.com/docs/api/webhooks/webhook-verification/
 type plaidSource struct {
 	url, clientID, secret string
@@ -30,7 +30,7 @@ func plaidKeys(m *provider.Module) (keySource, error) {
 		return static, nil
 	}
 	if m.Resolved().ClientID == "" || m.Resolved().ClientSecret == "" {
-		return nil, errors.New("it lacks client_id and client_secret, with which Plaid's keys are fetched: write both, or jwks")
+		return nil, errors.New("missing client_id and client_secret to fetch Plaid's keys: write both, or jwks")
 	}
 	host := "production.plaid.com"
 	if m.Resolved().Environment == "sandbox" {
@@ -46,7 +46,7 @@ var plaidKeyID = regexp.MustCompile(`^[0-9a-fA-F-]{36}$`)
 
 func (p *plaidSource) find(ctx context.Context, id string, now time.Time) (any, signature.Identity, error) {
 	if !plaidKeyID.MatchString(id) {
-		return nil, p.identity, signature.Refuse(signature.Malformed, "the token's key ID is none of Plaid's")
+		return nil, p.identity, signature.Refuse(signature.Malformed, "the key ID of the token is not one of Plaid's")
 	}
 	body, err := json.Marshal(map[string]string{"client_id": p.clientID, "secret": p.secret, "key_id": id})
 	if err != nil {
@@ -56,9 +56,9 @@ func (p *plaidSource) find(ctx context.Context, id string, now time.Time) (any, 
 	var status *keyfetch.StatusError
 	switch {
 	case errors.As(err, &status) && status.Status == 400:
-		return nil, p.identity, signature.Refuse(signature.InvalidSignature, "Plaid does not know the token's key")
+		return nil, p.identity, signature.Refuse(signature.InvalidSignature, "unknown key: Plaid does not publish it")
 	case err != nil:
-		return nil, p.identity, fmt.Errorf("getting the key of Plaid: %w", err)
+		return nil, p.identity, fmt.Errorf("fetching Plaid's key: %w", err)
 	}
 	return p.parse(raw, id, now)
 }
@@ -73,17 +73,17 @@ func (p *plaidSource) parse(raw []byte, id string, now time.Time) (any, signatur
 		} `json:"key"`
 	}
 	if json.Unmarshal(raw, &answer) != nil || json.Unmarshal(raw, &expiry) != nil {
-		return nil, p.identity, errors.New("reading the key of Plaid: it is not a public key")
+		return nil, p.identity, errors.New("parsing Plaid's key: not a public key")
 	}
 	k, err := parseJWK(answer.Key)
 	if err != nil {
-		return nil, p.identity, fmt.Errorf("reading the key of Plaid: %w", err)
+		return nil, p.identity, fmt.Errorf("parsing Plaid's key: %w", err)
 	}
 	if k.KeyID != id {
-		return nil, p.identity, errors.New("reading the key of Plaid: it has another ID")
+		return nil, p.identity, errors.New("parsing Plaid's key: its ID is different")
 	}
 	if at := expiry.Key.ExpiredAt; at != nil && now.Unix() > *at {
-		return nil, p.identity, signature.Refuse(signature.InvalidSignature, "the token's key has expired")
+		return nil, p.identity, signature.Refuse(signature.InvalidSignature, "the key of the token has expired")
 	}
 	return k.Key, p.identity, nil
 }

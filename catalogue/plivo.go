@@ -16,10 +16,9 @@ func plivoSignature(version string) signature.SignatureField {
 	return f
 }
 
-// plivoValues spells the URL and the form as version 3 signs them: the address
-// without query, the query sorted, then the form sorted and without
-// separators. `public_url` gives the address alone, since the query differs
-// from call to call.
+// plivoValues formats the URL and the form as version 3 signs them: the URL without
+// query, the sorted query, then the sorted form without separators. `public_url` has
+// no query, because the query differs from call to call.
 // npm plivo, dist/utils/v3Security.js
 func plivoValues(_ *provider.Module, r *signature.Request) ([]map[string]string, error) {
 	address, _, _ := strings.Cut(r.URL(), "?")
@@ -33,7 +32,7 @@ func plivoValues(_ *provider.Module, r *signature.Request) ([]map[string]string,
 		return nil, err
 	}
 	if len(form) == 0 && r.Body.Size() > 0 {
-		return nil, signature.Refuse(signature.Malformed, "the body is no form with fields, and so is not signed")
+		return nil, signature.Refuse(signature.Malformed, "the body is not a form with fields, so it is not signed")
 	}
 	var content strings.Builder
 	content.Grow(len(address) + len(raw) + int(r.Body.Size()) + 2)
@@ -49,7 +48,7 @@ func plivoValues(_ *provider.Module, r *signature.Request) ([]map[string]string,
 	return []map[string]string{{"address": address, "content": content.String()}}, nil
 }
 
-// writeSorted joins parameters sorted by name, those of one name by value.
+// writeSorted joins parameters, sorted by name and then by value.
 func writeSorted(b *strings.Builder, values url.Values, assign, separator string) {
 	first := true
 	for _, name := range slices.Sorted(maps.Keys(values)) {

@@ -37,7 +37,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// keyServer stands for the hosts that providers publish keys on.
+// keyServer replaces the hosts where providers publish keys.
 type keyServer struct {
 	transport http.RoundTripper
 	requests  atomic.Int32
@@ -73,7 +73,7 @@ type signer struct {
 	cert string
 }
 
-// newSigner makes a certificate for a name, by itself or by issuer.
+// newSigner creates a certificate for a name, self-signed or signed by issuer.
 func newSigner(t *testing.T, name string, issuer *signer, until time.Time) *signer {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -201,7 +201,7 @@ func TestSNSSubscriptionsAreConfirmedOnlyIfAskedFor(t *testing.T) {
 			t.Errorf("accept_handshake %t: got %+v, %v", accept, d, err)
 		}
 		if !accept && confirmed.Load() != 0 {
-			t.Error("SubscribeURL was fetched, though nobody asked for it")
+			t.Error("SubscribeURL was fetched, although it was not requested")
 		}
 		for _, address := range []string{"https://evil.test/?Action=ConfirmSubscription", "https://" + snsTestHost + "/?Action=DeleteTopic&TopicArn=" + url.QueryEscape(snsTestTopic)} {
 			if accept {
@@ -235,7 +235,7 @@ func TestPayPalCertificatesMustLeadToARoot(t *testing.T) {
 		ok bool
 	}{
 		"by the root":        {newSigner(t, name, root, testNow.Add(time.Hour)), true},
-		"by itself":          {newSigner(t, name, nil, testNow.Add(time.Hour)), false},
+		"self-signed":        {newSigner(t, name, nil, testNow.Add(time.Hour)), false},
 		"expired":            {newSigner(t, name, root, testNow.Add(-time.Minute)), false},
 		"of another name":    {newSigner(t, "api.paypal.com", root, testNow.Add(time.Hour)), false},
 		"of the sandbox's":   {newSigner(t, "messageverificationcerts.sandbox.paypal.com", root, testNow.Add(time.Hour)), false},

@@ -7,60 +7,60 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// retries say how each provider that signs a time signs its retries, and where
-// that is written. Where a retry has the time of the first attempt, or nobody
-// documents which it has, the default tolerance covers the last one: the
-// delivery is remembered for longer anyway.
+// retries say how each provider that signs a time signs its retries, with the source.
+// If a retry has the time of the first attempt, or if it is not documented, the
+// default tolerance covers the last retry. The delivery is remembered for longer
+// anyway.
 var retries = map[string]provider.Retries{
 	// Documented, or read in the provider's own code.
-	"atlassian-connect": signedAnew("https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/"),
-	"box":               signedAnew("https://developer.box.com/guides/webhooks/v2/: BOX-DELIVERY-TIMESTAMP is when the payload was sent, and with each attempt the delivery ID is another"),
-	"calendly":          signedAnew("https://developer.calendly.com/api-docs/overview/webhooks/webhook-timeouts"),
-	"chatwoot":          signedAnew("chatwoot/chatwoot, lib/webhooks/trigger.rb: signed with each attempt"),
-	"coinbase-cdp":      signedAnew("https://docs.cdp.coinbase.com/webhooks/verify-signatures"),
+	"atlassian-connect": signedPerAttempt("https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/"),
+	"box":               signedPerAttempt("https://developer.box.com/guides/webhooks/v2/: BOX-DELIVERY-TIMESTAMP is when the payload was sent, and each attempt has a different delivery ID"),
+	"calendly":          signedPerAttempt("https://developer.calendly.com/api-docs/overview/webhooks/webhook-timeouts"),
+	"chatwoot":          signedPerAttempt("chatwoot/chatwoot, lib/webhooks/trigger.rb: signed with each attempt"),
+	"coinbase-cdp":      signedPerAttempt("https://docs.cdp.coinbase.com/webhooks/verify-signatures"),
 	"creem":             standardRetries,
-	"google-play-rtdn":  signedAnew("https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions"),
-	"keygen":            signedAnew("keygen-sh/keygen-api, app/workers/webhook_worker.rb: each attempt has a new date"),
-	"google-pubsub":     signedAnew("https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions"),
-	"recurly":           signedAnew("https://docs.recurly.com/docs/signature-verification"),
-	"revolut":           signedAnew("https://developer.revolut.com/docs/guides/crypto-ramp/tutorials/work-with-webhooks/verify-the-payload-signature: the time is that of delivering"),
-	"stripe":            signedAnew("https://docs.stripe.com/webhooks/signature: a retry has a new signature and timestamp"),
-	"supabase":          signedAnew("supabase/auth, internal/hooks/hookshttp: signed within the loop of attempts"),
+	"google-play-rtdn":  signedPerAttempt("https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions"),
+	"keygen":            signedPerAttempt("keygen-sh/keygen-api, app/workers/webhook_worker.rb: each attempt has a new date"),
+	"google-pubsub":     signedPerAttempt("https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions"),
+	"recurly":           signedPerAttempt("https://docs.recurly.com/docs/signature-verification"),
+	"revolut":           signedPerAttempt("https://developer.revolut.com/docs/guides/crypto-ramp/tutorials/work-with-webhooks/verify-the-payload-signature: the time is that of delivering"),
+	"stripe":            signedPerAttempt("https://docs.stripe.com/webhooks/signature: a retry has a new signature and timestamp"),
+	"supabase":          signedPerAttempt("supabase/auth, internal/hooks/hookshttp: signed within the loop of attempts"),
 
-	// Not said in words, but implied: mostly because the provider's own library or
-	// page refuses a time that is older than this tolerance, while its retries go
-	// on for longer.
-	"atlassian-connect-install": impliedAnew("its tokens expire after 3 minutes"),
-	"buildkite":                 impliedAnew("https://buildkite.com/docs/apis/webhooks advises 5 minutes"),
-	"elevenlabs":                impliedAnew("npm @elevenlabs/elevenlabs-js refuses after 30 minutes"),
-	"finch":                     impliedAnew("npm @tryfinch/finch-api refuses after 5 minutes"),
-	"frameio":                   impliedAnew("Frameio/webhooks-example-app refuses after 5 minutes"),
-	"go1":                       impliedAnew("go1com/webhook-verifier-js refuses after a minute"),
-	"hubspot":                   impliedAnew("npm @hubspot/api-client refuses after 5 minutes, and retries run for 24 hours"),
-	"linear":                    impliedAnew("npm @linear/sdk refuses after a minute, and the last retry comes after 7 hours"),
-	"mercury":                   impliedAnew("MercuryTechnologies/n8n-nodes-mercury refuses after 5 minutes"),
-	"messagebird":               impliedAnew("npm messagebird refuses an expired token"),
-	"monday":                    impliedAnew("its tokens expire after 5 minutes, and retries run for 30"),
-	"mux":                       impliedAnew("npm @mux/mux-node refuses after 5 minutes, and retries run for 24 hours"),
-	"orb":                       impliedAnew("npm orb-billing refuses after 5 minutes"),
-	"paddle":                    impliedAnew("npm @paddle/paddle-node-sdk refuses after 5 seconds, and retries run for 3 days"),
-	"plaid":                     impliedAnew("https://plaid.com/docs/api/webhooks/webhook-verification/ advises 5 minutes, and retries run for 24 hours"),
-	"quicknode":                 impliedAnew("QuickNode's sample refuses after 5 minutes"),
-	"retell":                    impliedAnew("npm retell-sdk refuses after 5 minutes"),
-	"slack":                     impliedAnew("https://docs.slack.dev/authentication/verifying-requests-from-slack advises 5 minutes, and delayed events come for a day"),
-	"tailscale":                 impliedAnew("tailscale/tailscale, docs/webhooks/example.go refuses after 5 minutes"),
-	"telnyx":                    impliedAnew("npm telnyx refuses after 5 minutes"),
-	"tiktok":                    impliedAnew("https://developers.tiktok.com/doc/webhooks-verification advises to refuse old times, and retries run for 72 hours"),
-	"turnkey":                   impliedAnew("npm @turnkey/crypto refuses after 5 minutes"),
-	"vonage":                    impliedAnew("https://developer.vonage.com/en/getting-started/concepts/webhooks: the retry of a callback that came unsigned is signed"),
-	"webflow":                   impliedAnew("https://developers.webflow.com/data/docs/working-with-webhooks advises 5 minutes"),
-	"workos":                    impliedAnew("npm @workos-inc/node refuses after 3 minutes"),
-	"zitadel":                   impliedAnew("github.com/zitadel/zitadel, pkg/actions refuses after 5 minutes"),
+	// Not documented, but implied, mostly because the provider's own library or
+	// documentation rejects times older than this tolerance, while its retries
+	// continue for longer.
+	"atlassian-connect-install": impliedPerAttempt("its tokens expire after 3 minutes"),
+	"buildkite":                 impliedPerAttempt("https://buildkite.com/docs/apis/webhooks advises 5 minutes"),
+	"elevenlabs":                impliedPerAttempt("npm @elevenlabs/elevenlabs-js rejects after 30 minutes"),
+	"finch":                     impliedPerAttempt("npm @tryfinch/finch-api rejects after 5 minutes"),
+	"frameio":                   impliedPerAttempt("Frameio/webhooks-example-app rejects after 5 minutes"),
+	"go1":                       impliedPerAttempt("go1com/webhook-verifier-js rejects after a minute"),
+	"hubspot":                   impliedPerAttempt("npm @hubspot/api-client rejects after 5 minutes, and retries run for 24 hours"),
+	"linear":                    impliedPerAttempt("npm @linear/sdk rejects after a minute, and the last retry is sent after 7 hours"),
+	"mercury":                   impliedPerAttempt("MercuryTechnologies/n8n-nodes-mercury rejects after 5 minutes"),
+	"messagebird":               impliedPerAttempt("npm messagebird rejects an expired token"),
+	"monday":                    impliedPerAttempt("its tokens expire after 5 minutes, and retries run for 30"),
+	"mux":                       impliedPerAttempt("npm @mux/mux-node rejects after 5 minutes, and retries run for 24 hours"),
+	"orb":                       impliedPerAttempt("npm orb-billing rejects after 5 minutes"),
+	"paddle":                    impliedPerAttempt("npm @paddle/paddle-node-sdk rejects after 5 seconds, and retries run for 3 days"),
+	"plaid":                     impliedPerAttempt("https://plaid.com/docs/api/webhooks/webhook-verification/ advises 5 minutes, and retries run for 24 hours"),
+	"quicknode":                 impliedPerAttempt("QuickNode's sample rejects after 5 minutes"),
+	"retell":                    impliedPerAttempt("npm retell-sdk rejects after 5 minutes"),
+	"slack":                     impliedPerAttempt("https://docs.slack.dev/authentication/verifying-requests-from-slack advises 5 minutes, and delayed events are sent for a day"),
+	"tailscale":                 impliedPerAttempt("tailscale/tailscale, docs/webhooks/example.go rejects after 5 minutes"),
+	"telnyx":                    impliedPerAttempt("npm telnyx rejects after 5 minutes"),
+	"tiktok":                    impliedPerAttempt("https://developers.tiktok.com/doc/webhooks-verification advises rejecting old times, and retries run for 72 hours"),
+	"turnkey":                   impliedPerAttempt("npm @turnkey/crypto rejects after 5 minutes"),
+	"vonage":                    impliedPerAttempt("https://developer.vonage.com/en/getting-started/concepts/webhooks: the retry of an unsigned callback is signed"),
+	"webflow":                   impliedPerAttempt("https://developers.webflow.com/data/docs/working-with-webhooks advises 5 minutes"),
+	"workos":                    impliedPerAttempt("npm @workos-inc/node rejects after 3 minutes"),
+	"zitadel":                   impliedPerAttempt("github.com/zitadel/zitadel, pkg/actions rejects after 5 minutes"),
 
-	// A retry is the first request once more.
+	// A retry repeats the first request.
 	"apple-app-store": signedOnce(157*time.Hour, "https://developer.apple.com/documentation/appstoreservernotifications/responding-to-app-store-server-notifications: signedDate is that of the notification"),
 	"aws-sns":         signedOnce(time.Hour, "https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html: Timestamp is that of publishing"),
-	"livekit":         signedOnce(4*time.Minute, "livekit/protocol, webhook/resource_url_notifier.go: retries come within seconds to minutes"),
+	"livekit":         signedOnce(4*time.Minute, "livekit/protocol, webhook/resource_url_notifier.go: retries are sent within seconds to minutes"),
 	"mailgun":         signedOnce(8*time.Hour+5*time.Minute, "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/webhook-retries"),
 
 	// Not documented.
@@ -86,7 +86,7 @@ var retries = map[string]provider.Retries{
 	"persona":            undocumented(0, "https://docs.withpersona.com/docs/webhooks-best-practices"),
 	"pinwheel":           undocumented(0, "https://docs.pinwheelapi.com/docs/webhook-signature-verification"),
 	"rfc9421":            undocumented(0, "https://www.rfc-editor.org/rfc/rfc9421: it depends on the sender"),
-	"sanity":             undocumented(time.Minute, "https://www.sanity.io/docs/changelog/50ec6abf-fe0c-475b-ae72-314148860132; until April 2026 the last one came after 30 minutes"),
+	"sanity":             undocumented(time.Minute, "https://www.sanity.io/docs/changelog/50ec6abf-fe0c-475b-ae72-314148860132; until April 2026 the last one was sent after 30 minutes"),
 	"sendgrid":           undocumented(24*time.Hour, "https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event"),
 	"sinch-conversation": undocumented(24*time.Hour, "https://developers.sinch.com/docs/conversation/callbacks/"),
 	"twitch":             undocumented(0, "https://dev.twitch.tv/docs/eventsub/handling-webhook-events"),
@@ -94,15 +94,15 @@ var retries = map[string]provider.Retries{
 	"zoom":               undocumented(85*time.Minute, "https://developers.zoom.us/docs/api/webhooks"),
 }
 
-// standardRetries are those of Standard Webhooks: the timestamp is that of the
+// standardRetries are the retries of Standard Webhooks: the timestamp is that of the
 // attempt.
-var standardRetries = signedAnew("https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md: the timestamp is that of the attempt")
+var standardRetries = signedPerAttempt("https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md: the timestamp is that of the attempt")
 
-func signedAnew(source string) provider.Retries {
+func signedPerAttempt(source string) provider.Retries {
 	return provider.Retries{Signing: provider.SignedAnew, Source: source}
 }
 
-func impliedAnew(source string) provider.Retries {
+func impliedPerAttempt(source string) provider.Retries {
 	return provider.Retries{Signing: provider.SignedAnew, Implied: true, Source: source}
 }
 
@@ -114,7 +114,7 @@ func undocumented(last time.Duration, source string) provider.Retries {
 	return provider.Retries{Last: last, Source: source}
 }
 
-// codedTolerances are the defaults of the tolerance of providers in code.
+// codedTolerances are the default tolerances of presets with Code.
 var codedTolerances = map[string]time.Duration{
 	"apple-app-store":  appleTolerance,
 	"aws-sns":          snsTolerance,

@@ -62,10 +62,10 @@ func configured(t *testing.T, p *provider.Preset) *provider.Module {
 	return m
 }
 
-// TestTheToleranceCoversRetriesThatAreNotSignedAnew: every preset that signs a
+// TestToleranceCoversRetriesWithTheOriginalTime: every preset that signs a
 // time says whether a retry has a new one, and where that is written. Unless it
 // has, the last documented retry must be within the default tolerance.
-func TestTheToleranceCoversRetriesThatAreNotSignedAnew(t *testing.T) {
+func TestToleranceCoversRetriesWithTheOriginalTime(t *testing.T) {
 	for i := range catalogue {
 		p := &catalogue[i]
 		tolerances := signedTimes(t, p)

@@ -1,9 +1,9 @@
 package catalogue
 
-// issuedSecrets are the providers that issue every secret themselves, as text
-// that looks like none of the mistakes below. Those whose keys are decoded
-// from hex or base64 need not be listed. Everywhere else people type secrets
-// in, so a strange one is only warned about.
+// issuedSecrets are the providers that issue every secret themselves, in a format that
+// does not resemble the usual mistakes. Providers with keys in hex or base64 need not
+// be listed. For other providers, where people choose secrets, an unusual secret is
+// only a warning.
 var issuedSecrets = []string{
 	"alchemy", "asana", "box", "braintree", "discord", "dropbox", "hubspot", "intercom", "intuit", "line", "mailgun", "meta",
 	"notion", "openai", "paddle", "pagerduty", "persona", "quicknode", "sentry", "shopify", "slack", "square", "stripe",

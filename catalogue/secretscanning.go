@@ -14,8 +14,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// secretScanning verifies GitHub's alerts to secret scanning partners: ECDSA
-// over the body, with one of the keys that GitHub publishes.
+// secretScanning verifies GitHub's alerts to secret scanning partners: ECDSA over the
+// body, with one of the keys that GitHub publishes.
 // https://docs.github.com/en/code-security/secret-scanning/secret-scanning-partnership-program/secret-scanning-partner-program
 type secretScanning struct{ source keySource }
 
@@ -34,10 +34,10 @@ func parseGitHubKeys(raw []byte) (map[string]any, error) {
 		} `json:"public_keys"`
 	}
 	if err := json.Unmarshal(raw, &list); err != nil {
-		return nil, errors.New("it is not a list of keys")
+		return nil, errors.New("not a list of keys")
 	}
 	if len(list.Keys) > maxKeys {
-		return nil, fmt.Errorf("it has more than %d keys", maxKeys)
+		return nil, fmt.Errorf("more than %d keys", maxKeys)
 	}
 	keys := make(map[string]any)
 	for _, k := range list.Keys {
@@ -49,8 +49,8 @@ func parseGitHubKeys(raw []byte) (map[string]any, error) {
 	return keys, nil
 }
 
-// maxECDSAText bounds a signature in bytes of base64: in DER, one by P-256 has
-// at most 72 bytes.
+// maxECDSAText is the maximum length of a signature in base64, in bytes. A P-256
+// signature in DER has at most 72 bytes.
 const maxECDSAText = 256
 
 func (s *secretScanning) CheckHeaders(r *signature.Request) error {
@@ -86,15 +86,15 @@ func (s *secretScanning) Verify(ctx context.Context, r *signature.Request) (*sig
 	}
 	public, ok := found.(*ecdsa.PublicKey)
 	if !ok {
-		return nil, fmt.Errorf("the key is a %T, not one for ECDSA", found)
+		return nil, fmt.Errorf("the key is a %T, not an ECDSA key", found)
 	}
 	sum := sha256.New()
 	if _, err := r.Body.WriteTo(sum); err != nil {
-		return nil, fmt.Errorf("reading the body again: %w", err)
+		return nil, fmt.Errorf("rereading body: %w", err)
 	}
 	digest := sum.Sum(nil)
 	if !ecdsa.VerifyASN1(public, digest, sig) {
-		return nil, signature.Refuse(signature.InvalidSignature, "the key did not make this signature")
+		return nil, signature.Refuse(signature.InvalidSignature, "signature mismatch")
 	}
 	return &signature.Delivery{Matches: []signature.Match{{Secret: identity, Digest: digest}}}, nil
 }

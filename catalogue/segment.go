@@ -8,8 +8,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// segmentValues returns the first event of a batch as it was written, which is
-// all that Segment signs of it.
+// segmentValues returns the first event of a batch as written. Segment signs nothing
+// else.
 // segmentio/action-destinations, destinations/webhook
 func segmentValues(m *provider.Module, r *signature.Request) ([]map[string]string, error) {
 	if m.Variant() != "batch" {
@@ -22,14 +22,14 @@ func segmentValues(m *provider.Module, r *signature.Request) ([]map[string]strin
 	for first := range jsonElements(start) {
 		return []map[string]string{{"first": string(first)}}, nil
 	}
-	return nil, signature.Refuse(signature.Malformed, "the body is not a batch of events, or its first is longer than %d bytes", maxSegmentEvent)
+	return nil, signature.Refuse(signature.Malformed, "the body is not a batch of events, or the first event is longer than %d bytes", maxSegmentEvent)
 }
 
-// maxSegmentEvent bounds the first event in bytes. Segment takes events of up
-// to 32 KiB.
+// maxSegmentEvent is the maximum length of the first event in bytes. Segment accepts
+// events of up to 32 KiB.
 const maxSegmentEvent = 256 << 10
 
-// bodyStart returns the first bytes of a body, at most so many.
+// bodyStart returns the first n bytes of a body, or fewer.
 func bodyStart(b signature.Body, most int64) ([]byte, error) {
 	if p := b.Bytes(); p != nil {
 		return p[:min(int64(len(p)), most)], nil
@@ -42,7 +42,7 @@ func bodyStart(b signature.Body, most int64) ([]byte, error) {
 	start := make([]byte, min(b.Size(), most))
 	n, err := io.ReadFull(r, start)
 	if err != nil {
-		return nil, fmt.Errorf("reading the body again: %w", err)
+		return nil, fmt.Errorf("rereading body: %w", err)
 	}
 	return start[:n], nil
 }

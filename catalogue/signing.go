@@ -22,10 +22,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// signings are how deliveries are made of the providers whose schemes alone do
-// not say it: for `sign`, `send` and tests. Those with a token are in
-// signingtokens.go and signingdetached.go, those with certificates in
-// signingcertificates.go.
+// signings say how to generate deliveries of providers whose schemes are not enough:
+// for `sign`, `send` and tests. Those with a token are in signingtokens.go and
+// signingdetached.go, those with certificates in signingcertificates.go.
 var signings = map[string]*provider.Signing{
 	"adobe-io-events":           {Algorithm: signature.RSASHA256, KeyID: true, NewKeyID: adobeKeyPathOf, Sign: signAdobeEvents, ID: new(inJSON("event_id")), Event: new(inJSON("event.type")), Example: provider.PresetOptions{Audience: "4e9d02d2b9d44a0d8d2bcd4aee8ec6c3"}},
 	"adyen":                     {Sign: signAdyen, ID: new(inJSON(adyenItemPath + "pspReference")), Event: new(inJSON(adyenItemPath + "eventCode"))},
@@ -63,7 +62,7 @@ var signings = map[string]*provider.Signing{
 	"wix":                       {Algorithm: signature.RSASHA256, Sign: signWix, ID: new(inJSON("id")), Event: new(inJSON("entityFqdn"))},
 }
 
-// placement is where one part of a draft goes.
+// placement is a place in a request and the value to write there.
 type placement struct {
 	field signature.Field
 	value string
@@ -82,18 +81,17 @@ func placeAll(r *signature.Request, all ...placement) error {
 	return nil
 }
 
-// macOf is the HMAC of text.
+// macOf returns the HMAC of text.
 func macOf(newHash func() hash.Hash, key []byte, text string) []byte {
 	h := hmac.New(newHash, key)
 	h.Write([]byte(text))
 	return h.Sum(nil)
 }
 
-// adyenItemPath is where the members of the item are.
+// adyenItemPath is the path of the item's members.
 const adyenItemPath = "notificationItems.0.NotificationRequestItem."
 
-// signAdyen puts the signature into the item, the only one
-// of the body.
+// signAdyen adds the signature to the only item of the body.
 func signAdyen(_ *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	err := placeAll(r, placement{inJSON(adyenItemPath + "pspReference"), d.ID}, placement{inJSON(adyenItemPath + "eventCode"), d.Event},
 		placement{inJSON(adyenItemPath + "additionalData.hmacSignature"), "none"})
@@ -111,7 +109,7 @@ func signAdyen(_ *provider.Module, r *signature.Request, key signature.SigningKe
 	return signature.Place(r, inJSON(adyenItemPath+"additionalData.hmacSignature"), base64.StdEncoding.EncodeToString(codeKey{bytes: raw}.sign(read)))
 }
 
-// signBraintree makes the form of a notification, whose XML is the body.
+// signBraintree creates the form of a notification. The body is its XML.
 func signBraintree(_ *provider.Module, r *signature.Request, key signature.SigningKey, _ signature.Draft) error {
 	body, err := signature.BodyBytes(r.Body)
 	if err != nil {
@@ -129,7 +127,7 @@ func setForm(r *signature.Request, form url.Values) {
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 }
 
-// signCoinbase lists the headers that are signed, too; variant v0 signs none.
+// signCoinbase also signs the headers that it lists. Variant v0 signs none.
 func signCoinbase(m *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	if m.Variant() == "v1" {
 		const list = "content-type x-event-id x-event-type"
@@ -139,9 +137,9 @@ func signCoinbase(m *provider.Module, r *signature.Request, key signature.Signin
 	return signByScheme(m, r, key, d, coinbaseValues)
 }
 
-// signContentful says which headers are signed, and signs.
+// signContentful lists the signed headers and signs.
 func signContentful(m *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
-	// As Contentful does: lower case, in the order in which they are sent.
+	// Like Contentful: lower case, in the order in which they are sent.
 	r.Header.Set("X-Contentful-Signed-Headers", "content-type,x-contentful-signed-headers,x-contentful-timestamp,x-contentful-topic")
 	if r.Header.Get("Content-Type") != "" {
 		r.Header.Set("Content-Type", "application/vnd.contentful.management.v1+json")
@@ -149,8 +147,7 @@ func signContentful(m *provider.Module, r *signature.Request, key signature.Sign
 	return signByScheme(m, r, key, d, contentfulValues)
 }
 
-// signByScheme signs with the first scheme and the values that the preset works
-// out.
+// signByScheme signs with the first scheme and the computed values of the preset.
 func signByScheme(m *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft, values func(*provider.Module, *signature.Request) ([]map[string]string, error)) error {
 	schemes, err := m.SigningSchemes()
 	if err != nil {
@@ -169,7 +166,7 @@ func signByScheme(m *provider.Module, r *signature.Request, key signature.Signin
 	return schemes[0].Sign(r, key, d)
 }
 
-// signDropboxSign makes the multipart body, whose part holds the event.
+// signDropboxSign creates the multipart body with the event in a part.
 func signDropboxSign(_ *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	at := strconv.FormatInt(d.Time.Unix(), 10)
 	if err := placeAll(r, placement{inJSON("event.event_time"), at}, placement{inJSON("event.event_type"), d.Event}); err != nil {
@@ -189,7 +186,7 @@ func signDropboxSign(_ *provider.Module, r *signature.Request, key signature.Sig
 	return nil
 }
 
-// signDrive numbers the message, which has no body.
+// signDrive numbers the message. It has no body.
 func signDrive(m *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	number, err := rand.Int(rand.Reader, big.NewInt(1<<40))
 	if err != nil {
@@ -220,7 +217,7 @@ func signGraph(_ *provider.Module, r *signature.Request, key signature.SigningKe
 	return err
 }
 
-// signHygraph names the environment, which is signed, too.
+// signHygraph names the environment, which is also signed.
 func signHygraph(m *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	d.Parts = map[string]string{"env": "master"}
 	return signByScheme(m, r, key, d, hygraphValues)
@@ -234,7 +231,7 @@ func signPaddleClassic(m *provider.Module, r *signature.Request, key signature.S
 	return signByScheme(m, r, key, d, paddleClassicValues)
 }
 
-// signSecretScanning signs as one of GitHub's published keys does.
+// signSecretScanning signs with the key like GitHub.
 func signSecretScanning(_ *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	sum := sha256.New()
 	if _, err := r.Body.WriteTo(sum); err != nil {

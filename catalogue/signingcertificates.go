@@ -95,7 +95,7 @@ func signSNS(m *provider.Module, r *signature.Request, key signature.SigningKey,
 		e = snsEnvelope{Message: string(r.Body.Bytes())}
 	}
 	topic := m.Resolved().Topics[0]
-	id, err := orMadeUp(r, d)
+	id, err := idOrDerived(r, d)
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func signPayPal(m *provider.Module, r *signature.Request, key signature.SigningK
 	if err := placeAll(r, placement{inJSON("event_type"), d.Event}); err != nil {
 		return err
 	}
-	id, err := orMadeUp(r, d)
+	id, err := idOrDerived(r, d)
 	if err != nil {
 		return err
 	}

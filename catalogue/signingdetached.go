@@ -24,8 +24,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// detachedToken makes a JWS of what is signed and leaves it out. unencoded: it is
-// signed as it is (RFC 7797).
+// detachedToken creates a JWS of the content without the payload. unencoded means that
+// the payload is signed as it is (RFC 7797).
 func detachedToken(algorithm jose.SignatureAlgorithm, private crypto.Signer, header map[string]any, content []byte, unencoded bool) (string, error) {
 	header["alg"] = algorithm
 	raw, err := json.Marshal(header)
@@ -54,7 +54,7 @@ func signJWS(algorithm jose.SignatureAlgorithm, private crypto.Signer, content [
 	}
 }
 
-// halves signs with ECDSA, and returns r and s, each of so many bytes.
+// halves signs with ECDSA and returns r and s, each with size bytes.
 func halves(private crypto.Signer, sum []byte, hash crypto.Hash, size int) ([]byte, error) {
 	der, err := private.Sign(rand.Reader, sum, hash)
 	if err != nil {
@@ -67,13 +67,13 @@ func halves(private crypto.Signer, sum []byte, hash crypto.Hash, size int) ([]by
 	return append(pair.R.FillBytes(make([]byte, size)), pair.S.FillBytes(make([]byte, size))...), nil
 }
 
-// trustPEM is the public key as a secret in PEM, of whatever kind it is.
+// trustPEM returns the public key in PEM as a secret, for any kind of key.
 func trustPEM(_ *provider.Module, key signature.SigningKey) (provider.Trust, error) {
 	text, err := publicKeyText(key.Private.Public())
 	return provider.Trust{Secret: text}, err
 }
 
-// trustKeySet is a set of the public key alone.
+// trustKeySet returns a key set that contains only the public key.
 func trustKeySet(_ *provider.Module, key signature.SigningKey) (provider.Trust, error) {
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Private.Public(), KeyID: key.Secret.Label(), Use: "sig"}}}
 	text, err := json.Marshal(set)
@@ -82,15 +82,14 @@ func trustKeySet(_ *provider.Module, key signature.SigningKey) (provider.Trust, 
 
 func newP521() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P521(), rand.Reader) }
 
-// adobeKeyPathOf makes up the path of a key.
+// adobeKeyPathOf generates the path of a key.
 func adobeKeyPathOf() string {
 	var raw [16]byte
 	rand.Read(raw[:]) // never fails (crypto/rand)
 	return fmt.Sprintf("/prod/keys/pub-key-%x.pem", raw)
 }
 
-// signAdobeEvents signs for the client ID that is the audience, twice, as Adobe
-// does.
+// signAdobeEvents signs twice, as Adobe does, for the client ID in audience.
 func signAdobeEvents(m *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	err := placeAll(r, placement{inJSON("event_id"), d.ID}, placement{inJSON("event.type"), d.Event}, placement{inJSON("recipient_client_id"), m.Resolved().Audience})
 	if err != nil {
@@ -111,7 +110,7 @@ func signAdobeEvents(m *provider.Module, r *signature.Request, key signature.Sig
 	return nil
 }
 
-// signEbay puts signature and key ID into one header.
+// signEbay writes signature and key ID into one header.
 func signEbay(_ *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	err := placeAll(r, placement{inJSON("notification.notificationId"), d.ID}, placement{inJSON("metadata.topic"), d.Event})
 	if err != nil {
@@ -146,7 +145,7 @@ func signFusionAuth(algorithm jose.SignatureAlgorithm) func(*provider.Module, *s
 	}
 }
 
-// signLiveKit signs the digest of the body for the API key that is the issuer.
+// signLiveKit signs the digest of the body for the API key in issuer.
 func signLiveKit(m *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	if err := placeAll(r, placement{inJSON("id"), d.ID}, placement{inJSON("event"), d.Event}); err != nil {
 		return err
@@ -173,7 +172,7 @@ func signNetlify(_ *provider.Module, r *signature.Request, key signature.Signing
 	return bearer(r, "X-Webhook-Signature", "", jose.HS256, key, map[string]any{"iss": "netlify", "sha256": hex.EncodeToString(digest)})
 }
 
-// signKinde makes the body a token of what it was.
+// signKinde replaces the body with a token that contains it.
 func signKinde(_ *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	if err := placeAll(r, placement{inJSON("event_id"), d.ID}, placement{inJSON("type"), d.Event}); err != nil {
 		return err
@@ -188,7 +187,7 @@ func signKinde(_ *provider.Module, r *signature.Request, key signature.SigningKe
 	return err
 }
 
-// signWix makes the body a token, which holds what it was in a string.
+// signWix replaces the body with a token that contains it as a string.
 func signWix(_ *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	if err := placeAll(r, placement{inJSON("id"), d.ID}); err != nil {
 		return err
@@ -213,7 +212,7 @@ func signWix(_ *provider.Module, r *signature.Request, key signature.SigningKey,
 
 var wixMembers, _ = signature.NewJSONPaths([]string{"entityFqdn"})
 
-// signNeon signs the time and the body, which is encoded twice.
+// signNeon signs the time and the body, which is base64url-encoded twice.
 func signNeon(_ *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	if err := placeAll(r, placement{inJSON("event_id"), d.ID}, placement{inJSON("event_type"), d.Event}); err != nil {
 		return err
@@ -226,7 +225,7 @@ func signNeon(_ *provider.Module, r *signature.Request, key signature.SigningKey
 	return err
 }
 
-// signSaleor signs the body as it is.
+// signSaleor signs the unencoded body.
 func signSaleor(_ *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	if err := placeAll(r, placement{inHeader("Saleor-Event"), d.Event}); err != nil {
 		return err
@@ -237,7 +236,7 @@ func signSaleor(_ *provider.Module, r *signature.Request, key signature.SigningK
 	return err
 }
 
-// signTrueLayer signs method, path, the time that the headers list, and the body.
+// signTrueLayer signs method, path, the listed time header, and the body.
 func signTrueLayer(_ *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	if err := placeAll(r, placement{inJSON("event_id"), d.ID}, placement{inJSON("type"), d.Event}); err != nil {
 		return err

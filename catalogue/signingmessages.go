@@ -19,14 +19,14 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// newMessageSecret makes up a shared key as rfc9421 has it.
+// newMessageSecret generates a shared key in the format of rfc9421.
 func newMessageSecret() string {
 	var raw [32]byte
 	rand.Read(raw[:]) // never fails (crypto/rand)
 	return "hmac-sha256:" + base64.StdEncoding.EncodeToString(raw[:])
 }
 
-// messageAlgorithm is what a private key signs messages with.
+// messageAlgorithm returns the algorithm of a private key.
 func messageAlgorithm(private crypto.Signer) (string, error) {
 	switch private.(type) {
 	case ed25519.PrivateKey:
@@ -39,7 +39,7 @@ func messageAlgorithm(private crypto.Signer) (string, error) {
 	return "", fmt.Errorf("a %T cannot sign messages", private)
 }
 
-// trustMessageKey names the algorithm in front of the public key.
+// trustMessageKey returns the public key, preceded by its algorithm.
 func trustMessageKey(_ *provider.Module, key signature.SigningKey) (provider.Trust, error) {
 	algorithm, err := messageAlgorithm(key.Private)
 	if err != nil {
@@ -49,8 +49,8 @@ func trustMessageKey(_ *provider.Module, key signature.SigningKey) (provider.Tru
 	return provider.Trust{Secret: algorithm + ":" + public}, err
 }
 
-// signMessage signs the components that the receiver wants, with the digest of
-// the body among them.
+// signMessage signs the components that the receiver requires, including the digest of
+// the body.
 func signMessage(m *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	sum := sha256.New()
 	if _, err := r.Body.WriteTo(sum); err != nil {
@@ -97,7 +97,7 @@ func signMessageBase(key signature.SigningKey, base []byte) ([]byte, error) {
 			return nil, err
 		}
 		if k.secret == nil {
-			return nil, errors.New("the secret is a public key: give its private key instead")
+			return nil, errors.New("the secret is a public key: pass its private key instead")
 		}
 		h := hmac.New(sha256.New, k.secret)
 		h.Write(base)

@@ -13,8 +13,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// signToken makes a JSON Web Token as providers do: with the key ID in its
-// header if the key has a label and is private.
+// signToken creates a JSON Web Token as providers do. Its header contains the key ID
+// if the key is private and has a label.
 func signToken(algorithm jose.SignatureAlgorithm, key signature.SigningKey, claims map[string]any) (string, error) {
 	payload, err := json.Marshal(claims)
 	if err != nil {
@@ -42,7 +42,7 @@ func signPayload(algorithm jose.SignatureAlgorithm, key signature.SigningKey, pa
 	return signer.Sign(payload)
 }
 
-// bearer signs claims and puts the token behind a prefix into a header.
+// bearer signs claims and writes the token, after a prefix, into a header.
 func bearer(r *signature.Request, header, prefix string, algorithm jose.SignatureAlgorithm, key signature.SigningKey, claims map[string]any) error {
 	token, err := signToken(algorithm, key, claims)
 	if err != nil {
@@ -52,8 +52,8 @@ func bearer(r *signature.Request, header, prefix string, algorithm jose.Signatur
 	return nil
 }
 
-// orMadeUp is the ID of a draft, or one that is made of its time and the body.
-func orMadeUp(r *signature.Request, d signature.Draft) (string, error) {
+// idOrDerived returns the ID of a draft, or one derived from its time and body.
+func idOrDerived(r *signature.Request, d signature.Draft) (string, error) {
 	if d.ID != "" {
 		return d.ID, nil
 	}
@@ -65,10 +65,10 @@ func orMadeUp(r *signature.Request, d signature.Draft) (string, error) {
 	return hex.EncodeToString(sum[:16]), nil
 }
 
-// exampleClientKey is the client key of an installation that there is not.
+// exampleClientKey is the client key of a fictitious installation.
 const exampleClientKey = "example-client-key"
 
-// signAtlassian signs method, path and query as an installation does.
+// signAtlassian signs method, path and query like an installation.
 func signAtlassian(m *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	err := placeAll(r, placement{inHeader("X-Atlassian-Webhook-Identifier"), d.ID}, placement{inJSON("webhookEvent"), d.Event})
 	if err != nil {
@@ -77,7 +77,7 @@ func signAtlassian(m *provider.Module, r *signature.Request, key signature.Signi
 	return signAtlassianRequest(m, r, jose.HS256, key, d, map[string]any{"iss": m.Resolved().Issuers[0]})
 }
 
-// signAtlassianInstall signs a lifecycle callback, with a key of its own.
+// signAtlassianInstall signs a lifecycle callback with a separate key.
 func signAtlassianInstall(m *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	if err := placeAll(r, placement{inJSON("eventType"), d.Event}); err != nil {
 		return err
@@ -102,7 +102,7 @@ func signAtlassianRequest(m *provider.Module, r *signature.Request, algorithm jo
 	return bearer(r, "Authorization", "JWT ", algorithm, key, claims)
 }
 
-// signFireblocks makes a JWS of the body and leaves the body out of it.
+// signFireblocks creates a JWS of the body without the payload.
 func signFireblocks(_ *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	if err := placeAll(r, placement{inJSON("id"), d.ID}, placement{inJSON("eventType"), d.Event}); err != nil {
 		return err
@@ -125,7 +125,7 @@ var googleSigning = &provider.Signing{
 	Example: provider.PresetOptions{Audience: "https://hooks.example.com/pubsub", ServiceAccount: "push@example-project.iam.gserviceaccount.com"},
 }
 
-// signGoogle makes a token for the service account of a push subscription.
+// signGoogle creates a token for the service account of a push subscription.
 func signGoogle(m *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	if d.ID != "" {
 		err := placeAll(r, placement{inJSON("message.messageId"), d.ID}, placement{inJSON("message.message_id"), d.ID})
@@ -146,7 +146,7 @@ func signGoogle(m *provider.Module, r *signature.Request, key signature.SigningK
 
 // signMessageBird signs the digests of URL and body.
 func signMessageBird(_ *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
-	id, err := orMadeUp(r, d)
+	id, err := idOrDerived(r, d)
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func signMessageBird(_ *provider.Module, r *signature.Request, key signature.Sig
 	return bearer(r, "MessageBird-Signature-JWT", "", jose.HS256, key, claims)
 }
 
-// signMonday makes a token for the URL.
+// signMonday creates a token for the URL.
 func signMonday(_ *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
 	if err := placeAll(r, placement{inJSON("event.triggerUuid"), d.ID}, placement{inJSON("event.type"), d.Event}); err != nil {
 		return err
@@ -188,7 +188,7 @@ func signPlaid(_ *provider.Module, r *signature.Request, key signature.SigningKe
 
 // signVonage signs the digest of the body.
 func signVonage(_ *provider.Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error {
-	id, err := orMadeUp(r, d)
+	id, err := idOrDerived(r, d)
 	if err != nil {
 		return err
 	}

@@ -9,11 +9,11 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// smartcarMembers are those of version 4 and, behind them, of version 2.
+// smartcarMembers are the members of version 4, followed by those of version 2.
 var smartcarMembers = members("eventType", "data.challenge", "eventName", "payload.challenge")
 
-// smartcarVerify returns the challenge of a VERIFY event, empty if the body is
-// none, and the event type.
+// smartcarVerify returns the challenge of a VERIFY event, or "" if the body is not
+// one, and the event type.
 func smartcarVerify(r *signature.Request) (challenge, event string, err error) {
 	found, err := smartcarMembers(r)
 	switch {
@@ -29,10 +29,10 @@ func smartcarVerify(r *signature.Request) (challenge, event string, err error) {
 	return "", found[0], nil
 }
 
-// smartcarChallenge answers a VERIFY event that comes unsigned. The answer is an
-// HMAC under the key that signs deliveries. Deliveries are JSON objects, which
-// the scheme requires, and a challenge with a brace or a bracket is refused: no
-// answer signs a delivery.
+// smartcarChallenge answers an unsigned VERIFY event with an HMAC under the key that
+// signs deliveries. Deliveries are JSON objects, which the scheme requires, and a
+// challenge with a brace or a bracket is refused, so no response is a valid signature
+// of a delivery.
 // https://smartcar.com/docs/integrations/webhooks/callback-verification
 var smartcarChallenge = &provider.Challenge{
 	ReadsBody: true,
@@ -48,8 +48,8 @@ var smartcarChallenge = &provider.Challenge{
 	},
 }
 
-// smartcarHandshake answers a VERIFY event that is signed, and reads the event
-// type of version 2.
+// smartcarHandshake answers a signed VERIFY event, and reads the event type of version
+// 2.
 func smartcarHandshake(m *provider.Module, r *signature.Request, d *signature.Delivery) (*signature.Answer, error) {
 	challenge, event, err := smartcarVerify(r)
 	if err != nil {
@@ -64,12 +64,12 @@ func smartcarHandshake(m *provider.Module, r *signature.Request, d *signature.De
 			return smartcarAnswer(secret, challenge)
 		}
 	}
-	return nil, signature.Refuse(signature.InvalidSignature, "no secret made this signature")
+	return nil, signature.Refuse(signature.InvalidSignature, "signature mismatch")
 }
 
 func smartcarAnswer(secret signature.Secret, challenge string) (*signature.Answer, error) {
 	if !provider.Printable(challenge) || strings.ContainsAny(challenge, "{[") {
-		return nil, signature.Refuse(signature.Malformed, "the challenge is not one that Smartcar sends")
+		return nil, signature.Refuse(signature.Malformed, "invalid challenge")
 	}
 	return jsonAnswer(map[string]string{"challenge": hex.EncodeToString(mac(secret, challenge))})
 }

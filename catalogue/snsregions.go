@@ -9,13 +9,13 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// snsPartition is a part of AWS with domains of its own.
+// snsPartition is a partition of AWS with its own domains.
 type snsPartition struct {
 	region *regexp.Regexp
 	suffix string
 }
 
-// snsPartitions are those that AWS has, by their name in an ARN:
+// snsPartitions are the partitions of AWS, by their name in an ARN:
 // botocore/data/partitions.json.
 var snsPartitions = map[string]snsPartition{
 	"aws":        {regexp.MustCompile(`^[a-z]{2}-[a-z]+-\d{1,2}$`), "amazonaws.com"},
@@ -30,7 +30,8 @@ var snsPartitions = map[string]snsPartition{
 
 var snsTopic = regexp.MustCompile(`^arn:(aws[a-z-]*):sns:([a-z0-9-]{1,32}):\d{12}:[A-Za-z0-9_.-]{1,256}$`)
 
-// snsRegion returns the partition and the region of a topic, false if it is none.
+// snsRegion returns the partition and the region of a topic, or false if the topic is
+// invalid.
 func snsRegion(topic string) (partition snsPartition, region string, ok bool) {
 	parts := snsTopic.FindStringSubmatch(topic)
 	if parts == nil {
@@ -43,8 +44,7 @@ func snsRegion(topic string) (partition snsPartition, region string, ok bool) {
 	return partition, parts[2], true
 }
 
-// snsHost returns the host of SNS in a topic's region, empty if the topic is
-// none.
+// snsHost returns the host of SNS in a topic's region, or "" if the topic is invalid.
 func snsHost(topic string) string {
 	partition, region, ok := snsRegion(topic)
 	if !ok {
@@ -53,9 +53,8 @@ func snsHost(topic string) string {
 	return "sns." + region + "." + partition.suffix
 }
 
-// snsRegionNames are the names in the certificates of regions, where that is
-// neither the name of all regions nor sns-signing.REGION:
-// software.amazon.awssdk:sns-message-manager, SnsHostProvider.
+// snsRegionNames are the certificate names of regions that use neither the common name
+// nor sns-signing.REGION: software.amazon.awssdk:sns-message-manager, SnsHostProvider.
 var snsRegionNames = map[string]string{
 	"cn-north-1":     "sns-cn-north-1.amazonaws.com.cn",
 	"cn-northwest-1": "sns-cn-northwest-1.amazonaws.com.cn",
@@ -65,25 +64,25 @@ var snsRegionNames = map[string]string{
 	"us-isob-east-1": "sns-us-isob-east-1.sc2s.sgov.gov",
 }
 
-// snsFirstRegions are those with the one certificate of sns.amazonaws.com: all
-// that were there before AWS made regions to opt into, in 2019.
+// snsFirstRegions use the certificate of sns.amazonaws.com: all regions from before
+// 2019, when AWS introduced opt-in regions.
 var snsFirstRegions = []string{
 	"us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1",
 	"eu-west-1", "eu-west-2", "eu-west-3", "eu-central-1", "eu-north-1",
 	"ap-south-1", "ap-southeast-1", "ap-southeast-2", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3",
 }
 
-// snsOptInRegions sign as sns-signing.REGION. The same list in
-// SnsHostProvider has the isolated and sovereign ones below.
+// snsOptInRegions sign as sns-signing.REGION. The same list in SnsHostProvider
+// includes the isolated and sovereign regions below.
 var snsOptInRegions = []string{
 	"ap-east-1", "ap-east-2", "ap-south-2", "ap-southeast-3", "ap-southeast-4", "ap-southeast-5", "ap-southeast-6", "ap-southeast-7",
 	"me-south-1", "me-central-1", "eu-south-1", "eu-south-2", "eu-central-2", "af-south-1", "il-central-1", "ca-west-1", "mx-central-1",
 	"us-isof-east-1", "us-isof-south-1", "eu-isoe-west-1", "eusc-de-east-1",
 }
 
-// snsCertNames returns the names of which the certificate of a topic's region
-// must have one. Of a region that is newer than this list both kinds of names
-// are accepted: each is Amazon's, in the topic's own partition.
+// snsCertNames returns the names, one of which must be in the certificate of a topic's
+// region. For a region that is newer than this list, both kinds of names are accepted:
+// each is Amazon's, in the topic's partition.
 func snsCertNames(topic string) []string {
 	partition, region, ok := snsRegion(topic)
 	if !ok {
@@ -101,8 +100,8 @@ func snsCertNames(topic string) []string {
 	return []string{usual, signing}
 }
 
-// checkCertName refuses a certificate that has none of the names: as an
-// alternative name, or, without any, as its subject.
+// checkCertName refuses a certificate without any of the names: as an alternative name
+// or, if it has none, as its subject.
 func checkCertName(cert *x509.Certificate, names []string) error {
 	for _, name := range names {
 		if cert.VerifyHostname(name) == nil || (len(cert.DNSNames) == 0 && cert.Subject.CommonName == name) {

@@ -5,9 +5,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// standardWebhooks are the providers that sign as Standard Webhooks says:
-// https://github.com/standard-webhooks/standard-webhooks. Svix signs for many
-// of them, under its own header names; a request may use either family.
+// standardWebhooks are the providers that implement Standard Webhooks:
+// https://github.com/standard-webhooks/standard-webhooks. Svix signs for many of them
+// with its own header names. A request can use either set of names.
 var standardWebhooks = []provider.Preset{
 	svix("beehiiv", "beehiiv", "https://developers.beehiiv.com/webhooks"),
 	svix("brex", "Brex", "https://developer.brex.com/docs/webhooks/"),
@@ -28,16 +28,15 @@ var standardWebhooks = []provider.Preset{
 	{
 		Name: "bigcommerce", Title: "BigCommerce", Distinction: unique,
 		Schemes: []signature.Scheme{standard(signature.KeyFormat{}, inJSON("scope"))}, Families: standardNames,
-		Window: 3 * day, Docs: "https://developer.bigcommerce.com/docs/integrations/webhooks", SecretHelp: "client_secret of the app, as it is",
+		Window: 3 * day, Docs: "https://developer.bigcommerce.com/docs/integrations/webhooks", SecretHelp: "client_secret of the app",
 	},
 	{
 		Name: "clerk", Title: "Clerk", Distinction: unique,
 		Schemes: []signature.Scheme{standard(whsec, inJSON("type"))}, Families: []string{"svix-"},
 		Docs: "https://clerk.com/docs/guides/development/webhooks/overview", SecretHelp: "Signing Secret of the endpoint, whsec_…",
 	},
-	// The older creem-signature is of the body, under the secret as text. Where
-	// both signatures come and one is taken away, the ID is still the same: it
-	// stands in the body.
+	// The older creem-signature signs the body with the secret as text. The ID is in
+	// the body, so removing one of two signatures does not change it.
 	{
 		Name: "creem", Title: "Creem", SecretsFitAll: true, Distinction: unique,
 		Schemes: []signature.Scheme{
@@ -45,9 +44,9 @@ var standardWebhooks = []provider.Preset{
 			scheme(signature.HMACSHA256, hexIn("creem-signature", ""), id(inJSON("id")), event(inJSON("eventType"))),
 		},
 		Docs: "https://docs.creem.io/code/webhooks", SecretHelp: "Webhook Secret, whsec_…",
-		Weakness: "the older creem-signature signs no time: a delivery that has it can be sent again after the window",
+		Weakness: "the older creem-signature signs no time: a delivery with it can be replayed after the window",
 	},
-	// A retry has the latest payload, under the same ID.
+	// A retry has the latest payload and the same ID.
 	{
 		Name: "dodo-payments", Title: "Dodo Payments", Distinction: unique,
 		Schemes: []signature.Scheme{standard(whsec, inJSON("type"))}, Families: standardNames,
@@ -63,11 +62,11 @@ var standardWebhooks = []provider.Preset{
 		Schemes: []signature.Scheme{standard(whsec, inJSON("event_type"))}, Families: svixNames,
 		Docs: "https://docs.incident.io/integrations/webhooks", SecretHelp: "Signing Secret of the endpoint, whsec_…",
 	},
-	// The whole text of the secret is the key: PyPI increase, resources/webhooks.
+	// The key is the complete text of the secret: PyPI increase, resources/webhooks.
 	{
 		Name: "increase", Title: "Increase", Distinction: unique,
 		Schemes: []signature.Scheme{standard(signature.KeyFormat{}, inJSON("category"))}, Families: standardNames,
-		Docs: "https://increase.com/documentation/webhooks", SecretHelp: "shared_secret of the event subscription, as it is",
+		Docs: "https://increase.com/documentation/webhooks", SecretHelp: "shared_secret of the event subscription",
 	},
 	{
 		Name: "lithic", Title: "Lithic", Distinction: unique,
@@ -85,8 +84,8 @@ var standardWebhooks = []provider.Preset{
 		Schemes: []signature.Scheme{standard(required(whsec), inJSON("type")), standard(signature.KeyFormat{}, inJSON("type"))}, Families: standardNames,
 		Docs: "https://platform.openai.com/docs/guides/webhooks", SecretHelp: "Signing secret of the endpoint, whsec_…",
 	},
-	// Secrets made before 2026-09-08 are used as text, newer ones as base64, and
-	// a secret does not say which it is: polarsource/polar, server/polar/webhook.
+	// Secrets created before 2026-09-08 are text, newer ones base64, with no way to
+	// distinguish them: polarsource/polar, server/polar/webhook.
 	{
 		Name: "polar", Title: "Polar", Distinction: unique,
 		Schemes: []signature.Scheme{standard(required(whsec), inJSON("type")), standard(signature.KeyFormat{}, inJSON("type"))}, SecretsFitAll: true, Families: standardNames,
@@ -95,7 +94,7 @@ var standardWebhooks = []provider.Preset{
 	{
 		Name: "replicate", Title: "Replicate", Distinction: unique,
 		Schemes: []signature.Scheme{standard(whsec, inJSON("status"))}, Families: standardNames,
-		Docs: "https://replicate.com/docs/topics/webhooks/verify-webhook", SecretHelp: "the signing key from the API: webhooks.default.secret, whsec_…",
+		Docs: "https://replicate.com/docs/topics/webhooks/verify-webhook", SecretHelp: "signing key from the API (webhooks.default.secret), whsec_…",
 	},
 	{
 		Name: "resend", Title: "Resend", Distinction: unique,
@@ -115,7 +114,7 @@ var standardWebhooks = []provider.Preset{
 	{
 		Name: "supabase", Title: "Supabase Auth Hooks", Distinction: unique,
 		Schemes: []signature.Scheme{supabaseScheme()}, Families: standardNames,
-		Docs: "https://supabase.com/docs/guides/auth/auth-hooks", SecretHelp: "secret of the hook, v1,whsec_…; where several are joined by |, one option each",
+		Docs: "https://supabase.com/docs/guides/auth/auth-hooks", SecretHelp: "secret of the hook, v1,whsec_…; if several are joined with |, write one option for each",
 	},
 	{
 		Name: "svix", Title: "Svix", Distinction: unique,
@@ -135,10 +134,10 @@ func required(f signature.KeyFormat) signature.KeyFormat {
 	return f
 }
 
-// svixDocs is for providers that leave the description of the scheme to Svix.
+// svixDocs is for providers whose documentation refers to Svix.
 const svixDocs = "https://docs.svix.com/receiving/verifying-payloads/how-manual"
 
-// svix is a provider that Svix signs for.
+// svix returns a provider that uses Svix.
 func svix(name, title, docs string) provider.Preset {
 	return provider.Preset{
 		Name: name, Title: title, Distinction: unique, Schemes: []signature.Scheme{standard(whsec, inJSON("type"))}, Families: svixNames,
@@ -146,7 +145,7 @@ func svix(name, title, docs string) provider.Preset {
 	}
 }
 
-// standard is version v1 of Standard Webhooks.
+// standard returns version v1 of Standard Webhooks.
 func standard(k signature.KeyFormat, eventType signature.Field) signature.Scheme {
 	return signature.Scheme{
 		Algorithm: signature.HMACSHA256,
@@ -159,7 +158,7 @@ func standard(k signature.KeyFormat, eventType signature.Field) signature.Scheme
 	}
 }
 
-// standardEd25519 is version v1a.
+// standardEd25519 returns version v1a.
 func standardEd25519() signature.Scheme {
 	s := standard(signature.KeyFormat{Encoding: "base64", Prefix: "whpk_", PrefixRequired: true}, inJSON("type"))
 	s.Algorithm = signature.Ed25519
@@ -167,14 +166,14 @@ func standardEd25519() signature.Scheme {
 	return s
 }
 
-// creemScheme is version v1 with the ID of the event in place of the message's.
+// creemScheme is version v1 with the event ID instead of the message ID.
 func creemScheme() signature.Scheme {
 	return scheme(signature.HMACSHA256, signature.SignatureField{Field: inHeader("webhook-signature"), Encoding: signature.Base64, Separator: " ", Assign: ",", Element: "v1"}, key("base64", "whsec_"),
 		signed("{header.webhook-id}.{timestamp}.{body}"), timestamp(inHeader("webhook-timestamp"), "unix", 0), id(inJSON("id")), event(inJSON("eventType")))
 }
 
-// supabaseScheme has signatures joined by a comma and a space:
-// supabase/auth, internal/hooks/hookshttp.
+// supabaseScheme has signatures joined with a comma and a space: supabase/auth,
+// internal/hooks/hookshttp.
 func supabaseScheme() signature.Scheme {
 	s := standard(signature.KeyFormat{Encoding: "base64", Prefix: "v1,whsec_"}, inJSON("type"))
 	s.Signature.Separator = ", "

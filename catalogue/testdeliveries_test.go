@@ -37,7 +37,7 @@ func TestWhatAPublishedKeySignsIsRefusedByName(t *testing.T) {
 				return r
 			}
 			_, err = take(t, m, sent())
-			if err == nil || !strings.Contains(err.Error(), "the key that "+test.From+" signs with, which is published") {
+			if err == nil || !strings.Contains(err.Error(), "the published key of "+test.From) {
 				t.Errorf("%s: %v", p.Name, err)
 			}
 			altered := sent()

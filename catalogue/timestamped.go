@@ -5,24 +5,24 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// timestamped are the providers that sign a time with the body. If no
-// tolerance is documented, the default applies: 5 minutes.
+// timestamped are the providers that sign a time with the body. If no tolerance is
+// documented, the default is 5 minutes.
 var timestamped = []provider.Preset{
-	// The body comes compressed, and is signed before that.
+	// The body is signed before it is compressed.
 	{
 		Name: "airship", Title: "Airship open channels", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("X-UA-SIGNATURE", ""), signed("{timestamp}:{body_inflated}"), timestamp(inHeader("X-UA-TIMESTAMP"), "unix", 0)),
-		Takes:   []string{"verify_token"}, Handshake: airshipValidation, Handshakes: "the signed GET of …/validate, if `verify_token` is the Validation Code that Airship shows",
+		Takes:   []string{"verify_token"}, Handshake: airshipValidation, Handshakes: "the signed GET of …/validate, if `verify_token` is set to the Validation Code that Airship shows",
 		Docs: "https://support.airship.com/hc/en-us/articles/360032501831", SecretHelp: "signature secret of the open platform",
 	},
-	// Retries continue for 3 days. Whether they are signed with a new time is not
-	// documented; the ID is signed.
+	// Retries continue for 3 days. It is not documented whether they are signed with
+	// a new time. The ID is signed.
 	{
 		Name: "airwallex", Title: "Airwallex", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("x-signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("x-timestamp"), "unix_ms", 73*3600), id(inJSON("id")), event(inJSON("name"))),
 		Docs:    "https://www.airwallex.com/docs/developer-tools/webhooks/listen-for-webhook-events", SecretHelp: "Secret of the webhook subscription",
 	},
-	// BOX-DELIVERY-ID is of one attempt: "When Box retries a webhook this ID will
+	// BOX-DELIVERY-ID identifies an attempt: "When Box retries a webhook this ID will
 	// change". https://developer.box.com/guides/webhooks/v2/
 	{
 		Name: "box", Title: "Box", Distinction: unique,
@@ -36,41 +36,42 @@ var timestamped = []provider.Preset{
 			Schemes: only(signature.Token, plainIn("X-Buildkite-Token"), event(inHeader("X-Buildkite-Event"))),
 		},
 	}, Docs: "https://buildkite.com/docs/apis/webhooks", SecretHelp: "Token of the webhook notification service"},
-	// Retries run for a day and are signed with a new time; the body has created_at.
+	// Retries continue for a day and are signed with a new time. The body has
+	// created_at.
 	{
 		Name: "calendly", Title: "Calendly", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("Calendly-Webhook-Signature", ",", "v1"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 180), event(inJSON("event"))),
 		Docs:    "https://developer.calendly.com/api-docs/overview/webhooks/webhook-signatures", SecretHelp: "signing_key of the subscription",
 	},
-	// The merchant chooses when it retries. Whether retries are signed with a new
-	// time is not documented; the body has event_time.
+	// The merchant configures the retries. It is not documented whether they are
+	// signed with a new time. The body has event_time.
 	{
 		Name: "cashfree", Title: "Cashfree Payments", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, base64In("x-webhook-signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("x-webhook-timestamp"), "unix_ms", 25*3600), event(inJSON("type"))),
 		Docs:    "https://www.cashfree.com/docs/payments/online/webhooks/signature-verification", SecretHelp: "client secret (secret key) of the account",
 	},
-	// Retries are signed with a new time and keep the delivery ID. A user who types
-	// and stops is announced with equal content.
+	// Retries are signed with a new time and keep the delivery ID. Typing events have
+	// equal content.
 	{
 		Name: "chatwoot", Title: "Chatwoot", DigestBody: true, Distinction: repeats,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Chatwoot-Signature", "sha256="), signed("{timestamp}.{body}"), timestamp(inHeader("X-Chatwoot-Timestamp"), "unix", 0), id(inHeader("X-Chatwoot-Delivery")), event(inJSON("event"))),
 		Docs:    "https://www.chatwoot.com/hc/user-guide/articles/1677693021-how-to-use-webhooks", SecretHelp: "secret of the webhook or of the agent bot, on its page",
 	},
-	// uid is the video, and time that of sending; the body has `modified`.
+	// uid identifies the video. time is the time of sending. The body has `modified`.
 	{
 		Name: "cloudflare-stream", Title: "Cloudflare Stream", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("Webhook-Signature", ",", "sig1"), signed("{timestamp}.{body}"), timestamp(inElement("time"), "unix", 0), event(inJSON("status.state"))),
 		Docs:    "https://developers.cloudflare.com/stream/manage-video-library/using-webhooks/", SecretHelp: "secret in the response of the API call that creates the webhook",
 	},
-	// SHA-1 or SHA-256 is a setting of the account. Whether retries are signed with a
-	// new time is not documented; the two hours are those of the vendor's libraries,
-	// and the body has timestamp and request_id.
+	// The account setting is SHA-1 or SHA-256. It is not documented whether retries
+	// are signed with a new time. The tolerance of two hours is that of the vendor's
+	// libraries. The body has timestamp and request_id.
 	{Name: "cloudinary", Title: "Cloudinary", DigestBody: true, Distinction: unique, Variants: []provider.Variant{
 		{Name: "sha1", Help: "SHA-1, as with most accounts", Schemes: cloudinaryScheme(signature.SHA1Suffix), Weakness: suffixWeakness},
 		{Name: "sha256", Help: "the account is set to SHA-256", Schemes: cloudinaryScheme(signature.SHA256Suffix), Weakness: suffixWeakness},
 	}, Docs: "https://cloudinary.com/documentation/notification_signatures", SecretHelp: "API secret of the key that signs notifications, under Settings > Webhook Notifications"},
-	// Retries continue for 24 hours. Whether they are signed with a new time is not
-	// documented; data.id is the message, and the body has its status and times.
+	// Retries continue for 24 hours. It is not documented whether they are signed with
+	// a new time. data.id identifies the message. The body has its status and times.
 	{
 		Name: "courier", Title: "Courier", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("courier-signature", ",", "signature"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 25*3600), event(inJSON("type"))),
@@ -82,14 +83,14 @@ var timestamped = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("X-CIO-Signature", ""), signed("v0:{timestamp}:{body}"), timestamp(inHeader("X-CIO-Timestamp"), "unix", 0), id(inJSON("event_id")), event(inJSON("object_type")), action(inJSON("metric"))),
 		Window:  8 * day, Docs: "https://docs.customer.io/api/webhooks/", SecretHelp: "Signing key of the reporting webhook",
 	},
-	// The half hour is that of the vendor's libraries. conversation_id is shared
-	// by the events of one conversation; the body has event_timestamp.
+	// The tolerance of half an hour is that of the vendor's libraries. The events of a
+	// conversation share conversation_id. The body has event_timestamp.
 	{
 		Name: "elevenlabs", Title: "ElevenLabs", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("ElevenLabs-Signature", ",", "v0"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 1800), event(inJSON("type"))),
 		Docs:    "https://elevenlabs.io/docs/eleven-agents/workflows/post-call-webhooks", SecretHelp: "HMAC secret of the webhook, wsec_…",
 	},
-	// Standard Webhooks, under its own header names.
+	// Standard Webhooks with different header names.
 	{
 		Name: "finch", Title: "Finch", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("Finch-Signature"), Encoding: signature.Base64, Separator: " ", Assign: ",", Element: "v1"}, key("base64", ""),
@@ -153,8 +154,8 @@ var timestamped = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, listIn("Paddle-Signature", ";", "h1"), signed("{timestamp}:{body}"), timestamp(inElement("ts"), "unix", 5), id(inJSON("event_id")), event(inJSON("event_type"))),
 		Docs:    "https://developer.paddle.com/webhooks/signature-verification", SecretHelp: "secret key of the notification destination, pdl_ntfset_…",
 	},
-	// A webhook is of live or of test mode, and leaves the other element empty.
-	// Whether its 12 retries are signed with a new time is not documented.
+	// A webhook belongs to live or test mode, and the element of the other mode is
+	// empty. It is not documented whether its 12 retries are signed with a new time.
 	{
 		Name: "paymongo", Title: "PayMongo", SecretsFitAll: true, Distinction: unique,
 		Schemes: []signature.Scheme{paymongoScheme("li"), paymongoScheme("te")},
@@ -176,40 +177,40 @@ var timestamped = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("X-QN-Signature", ""), signed("{id}{timestamp}{body_inflated}"), timestamp(inHeader("X-QN-Timestamp"), "unix", 0), id(inHeader("X-QN-Nonce"))),
 		Docs:    "https://www.quicknode.com/guides/quicknode-products/streams/validating-incoming-streams-webhook-messages", SecretHelp: "Security Token of the stream, qnsec_…",
 	},
-	// Retries are signed with a new time; the body has event_time. json id is the
-	// account or the subscription.
+	// Retries are signed with a new time. The body has event_time. json id identifies
+	// the account or the subscription.
 	{
 		Name: "recurly", Title: "Recurly", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, signature.SignatureField{Field: inHeader("recurly-signature"), Separator: ",", Positional: 1}, signed("{timestamp}.{body}"), timestamp(inElement("1"), "unix_ms", 0),
 			id(inHeader("recurly-notification-id")), event(inJSON("object_type")), action(inJSON("event_type"))),
 		Docs: "https://docs.recurly.com/recurly-subscriptions/docs/signature-verification", SecretHelp: "Secret key of the endpoint, as text",
 	},
-	// call_id is the call; the body has its times and its transcript.
+	// call_id identifies the call. The body has its times and its transcript.
 	{
 		Name: "retell", Title: "Retell AI", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("X-Retell-Signature", ",", "d"), refuseEmpty, signed("{body}{timestamp}"), timestamp(inElement("v"), "unix_ms", 0), event(inJSON("event"))),
 		Docs:    "https://docs.retellai.com/features/secure-webhook", SecretHelp: "the API key with the webhook badge",
 	},
-	// Bodies of the Merchant API have no time: two declined payments of one order
-	// differ in the signed time alone.
+	// Bodies of the Merchant API have no time: two declined payments of an order
+	// differ only in the signed time.
 	{
 		Name: "revolut", Title: "Revolut", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, spaced(listIn("Revolut-Signature", ",", "v1")), signed("v1.{timestamp}.{body}"), timestamp(inHeader("Revolut-Request-Timestamp"), "unix_ms", 0), event(inJSON("event"))),
 		Docs:    "https://developer.revolut.com/docs/guides/merchant/monitor-and-observe/webhooks/verify-the-payload-signature", SecretHelp: "signing_secret of the webhook, wsk_…",
 	},
-	// Retries continued for 30 minutes until 2026, and Sanity's own library checks no
-	// age.
+	// Until 2026, retries continued for 30 minutes. Sanity's own library does not
+	// check the age.
 	{
 		Name: "sanity", Title: "Sanity", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, sanitySignature(), refuseEmpty, signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 1800), id(inHeader("idempotency-key")), event(inHeader("sanity-operation"))),
-		Docs:    "https://www.sanity.io/docs/content-lake/webhook-best-practices", SecretHelp: "Secret of the webhook, as typed",
+		Docs:    "https://www.sanity.io/docs/content-lake/webhook-best-practices", SecretHelp: "Secret of the webhook, as entered",
 	},
-	// The nonce is of one signature. Whether retries are signed with a new time is
-	// not documented; the body has event_time.
+	// The nonce identifies a signature. It is not documented whether retries are
+	// signed with a new time. The body has event_time.
 	{
 		Name: "sinch-conversation", Title: "Sinch Conversation API", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, base64In("x-sinch-webhook-signature", ""), signed("{body}.{header.x-sinch-webhook-signature-nonce}.{timestamp}"), timestamp(inHeader("x-sinch-webhook-signature-timestamp"), "unix", 25*3600), jsonBody),
-		Docs:    "https://developers.sinch.com/docs/conversation/callbacks/", SecretHelp: "secret of the webhook, as given",
+		Docs:    "https://developers.sinch.com/docs/conversation/callbacks/", SecretHelp: "secret of the webhook, as entered",
 	},
 	{
 		Name: "slack", Title: "Slack", Distinction: unique,
@@ -221,15 +222,15 @@ var timestamped = []provider.Preset{
 		Name: "stripe", Title: "Stripe", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("Stripe-Signature", ",", "v1"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 0), id(inJSON("id")), event(inJSON("type"))),
 		Window:  week, // retries continue for 3 days
-		Docs:    "https://docs.stripe.com/webhooks/signature", SecretHelp: "Signing secret of the endpoint, whsec_… as it is",
+		Docs:    "https://docs.stripe.com/webhooks/signature", SecretHelp: "Signing secret of the endpoint, whsec_…",
 	},
-	// A list of events, each with a time.
+	// Bodies are lists of events, each with a time.
 	{
 		Name: "tailscale", Title: "Tailscale", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("Tailscale-Webhook-Signature", ",", "v1"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 0), event(inJSON("0.type"))),
 		Docs:    "https://tailscale.com/kb/1213/webhooks", SecretHelp: "Secret of the webhook, tskey-webhook-…",
 	},
-	// Retries run for 72 hours; the body has create_time.
+	// Retries continue for 72 hours. The body has create_time.
 	{
 		Name: "tiktok", Title: "TikTok for Developers", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, listIn("TikTok-Signature", ",", "s"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 0), event(inJSON("event"))),
@@ -239,7 +240,7 @@ var timestamped = []provider.Preset{
 		Name: "twitch", Title: "Twitch EventSub", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("Twitch-Eventsub-Message-Signature", "sha256="), signed("{id}{timestamp}{body}"), timestamp(inHeader("Twitch-Eventsub-Message-Timestamp"), "rfc3339", 600), id(inHeader("Twitch-Eventsub-Message-Id")), event(inJSON("subscription.type"))),
 		Window:  2 * day, Handshake: twitchChallenge, Handshakes: "webhook_callback_verification, signed",
-		Docs: "https://dev.twitch.tv/docs/eventsub/handling-webhook-events", SecretHelp: "secret of the subscription, as given",
+		Docs: "https://dev.twitch.tv/docs/eventsub/handling-webhook-events", SecretHelp: "secret of the subscription, as entered",
 	},
 	{
 		Name: "webflow", Title: "Webflow", Distinction: unique,
@@ -251,21 +252,21 @@ var timestamped = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, laidOut("t={t}, v1={signature}", spaced(listIn("WorkOS-Signature", ",", "v1"))), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix_ms", 180), id(inJSON("id")), event(inJSON("event"))),
 		Docs:    "https://workos.com/docs/events/data-syncing/webhooks", SecretHelp: "Secret of the endpoint",
 	},
-	// Two tickets that a bulk update changes in one second can have equal bodies.
+	// Bodies about two tickets that a bulk update changes in one second can be equal.
 	{
 		Name: "zendesk", Title: "Zendesk", Distinction: repeats,
 		Schemes: only(signature.HMACSHA256, base64In("X-Zendesk-Webhook-Signature", ""), signed("{timestamp}{body}"), timestamp(inHeader("X-Zendesk-Webhook-Signature-Timestamp"), "rfc3339", 0), id(inHeader("X-Zendesk-Webhook-Invocation-Id")), event(inJSON("type"))),
 		Docs:    "https://developer.zendesk.com/documentation/webhooks/verifying/", SecretHelp: "signing secret of the webhook, as text",
 	},
-	// Calls before and after a request of the API hold that request alone, which
-	// can come twice in a second. Events have a sequence.
+	// Calls before and after an API request contain only that request, which can
+	// occur twice in a second. Events have a sequence.
 	{
 		Name: "zitadel", Title: "ZITADEL Actions", Distinction: uniqueWhen(inJSON("sequence")),
 		Schemes: only(signature.HMACSHA256, listIn("ZITADEL-Signature", ",", "v1"), signed("{timestamp}.{body}"), timestamp(inElement("t"), "unix", 0), event(inJSON("event_type"))),
 		Docs:    "https://zitadel.com/docs/guides/integrate/actions/usage", SecretHelp: "signing key of the target",
 	},
-	// Retries come after 5, 25 and 85 minutes; the body has event_ts. Whether they
-	// are signed with a new time is not documented.
+	// Retries are sent after 5, 25 and 85 minutes. It is not documented whether they
+	// are signed with a new time. The body has event_ts.
 	{
 		Name: "zoom", Title: "Zoom", DigestBody: true, Distinction: unique,
 		Schemes: only(signature.HMACSHA256, hexIn("x-zm-signature", "v0="), signed("v0:{timestamp}:{body}"), timestamp(inHeader("x-zm-request-timestamp"), "unix", 90*60), event(inJSON("event"))),
@@ -274,7 +275,7 @@ var timestamped = []provider.Preset{
 	},
 }
 
-const suffixWeakness = "the signature is a hash of content and secret without HMAC: who can find two contents with one hash has one signature for both"
+const suffixWeakness = "the signature is a plain hash of content and secret, not an HMAC: two bodies with equal hashes have the same signature"
 
 func cloudinaryScheme(algorithm signature.Algorithm) []signature.Scheme {
 	return only(algorithm, hexIn("X-Cld-Signature", ""), signed("{body}{timestamp}"), timestamp(inHeader("X-Cld-Timestamp"), "unix", 7200), event(inJSON("notification_type")))
@@ -286,7 +287,7 @@ func boxScheme(header string) signature.Scheme {
 		id(inJSON("id")), event(inJSON("trigger")), require("BOX-SIGNATURE-VERSION", "1"), require("BOX-SIGNATURE-ALGORITHM", "HmacSHA256"))
 }
 
-// orderedBuildkite: Buildkite's own library is strict about the order.
+// orderedBuildkite: Buildkite's own library requires this order.
 func orderedBuildkite() signature.SignatureField {
 	f := spaced(listIn("X-Buildkite-Signature", ",", "signature"))
 	f.Prefix = "timestamp="
@@ -322,5 +323,5 @@ func paymongoScheme(element string) signature.Scheme {
 		id(inJSON("data.id")), event(inJSON("data.attributes.type")))
 }
 
-// paymongoLayout is the header of a webhook of live or of test mode.
+// paymongoLayout is the header layout of a live or test webhook.
 var paymongoLayout = map[string]string{"li": "t={t},te=,li={signature}", "te": "t={t},te={signature},li="}

@@ -14,14 +14,14 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// liveKitLeeway is what LiveKit's own server code allows.
+// liveKitLeeway is the leeway in LiveKit's own server code.
 const liveKitLeeway = time.Minute
 
-// checkLiveKit: a token for a room is signed with the same key, but has no hash.
+// checkLiveKit: a token for a room is signed with the same key but contains no hash.
 // https://docs.livekit.io/home/server/webhooks/
 func checkLiveKit(m *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error {
 	if !slices.Contains(m.Resolved().Issuers, c.text("iss")) {
-		return signature.Refuse(signature.InvalidSignature, "the token is of another API key")
+		return signature.Refuse(signature.InvalidSignature, "the token is for another API key")
 	}
 	if err := c.checkLifetime(r.Now, liveKitLeeway); err != nil {
 		return err
@@ -30,7 +30,7 @@ func checkLiveKit(m *provider.Module, r *signature.Request, c claims, d *signatu
 	return c.checkBodyBase64("sha256", r)
 }
 
-// checkFusionAuth: the token says nothing but the hash of the body.
+// checkFusionAuth: the token contains only the hash of the body.
 // https://fusionauth.io/docs/extend/events-and-webhooks/signing
 func checkFusionAuth(_ *provider.Module, r *signature.Request, c claims, _ *signature.Delivery) error {
 	return c.checkBodyBase64("request_body_sha256", r)
@@ -44,19 +44,18 @@ func checkNetlify(_ *provider.Module, r *signature.Request, c claims, _ *signatu
 	return c.checkBody("sha256", r)
 }
 
-// checkKinde reads what the token says of the event.
+// checkKinde reads the event claims of the token.
 // https://docs.kinde.com/integrate/webhooks/about-webhooks/
 func checkKinde(_ *provider.Module, _ *signature.Request, c claims, d *signature.Delivery) error {
 	d.ID, d.Event = c.text("event_id"), c.text("type")
 	if d.ID == "" {
-		return signature.Refuse(signature.Malformed, "the token has no event_id: it is not one for a webhook")
+		return signature.Refuse(signature.Malformed, "missing event_id: not a webhook token")
 	}
 	return nil
 }
 
-// checkWix reads the event, which is JSON in a string of the token, in a string of
-// which there is JSON again, with the ID. Wix's library refuses tokens that have
-// expired.
+// checkWix reads the event: JSON in a string of the token, which contains JSON with
+// the ID in another string. Wix's library rejects expired tokens.
 // npm @wix/sdk, build/auth/AppStrategy.js
 func checkWix(_ *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error {
 	if _, ok := c.values["exp"]; ok {
@@ -70,7 +69,7 @@ func checkWix(_ *provider.Module, r *signature.Request, c claims, d *signature.D
 		Data string `json:"data"`
 	}
 	if json.Unmarshal([]byte(c.text("data")), &event) != nil {
-		return signature.Refuse(signature.Malformed, "the token holds no event: it is not one for a webhook")
+		return signature.Refuse(signature.Malformed, "missing event: not a webhook token")
 	}
 	var inner struct {
 		ID string `json:"id"`
@@ -99,21 +98,21 @@ func checkNeonTime(r *signature.Request, tolerance time.Duration, d *signature.D
 	return nil
 }
 
-// neonBefore: the time and a dot stand before the body.
+// neonBefore: the time and a dot precede the body.
 // https://neon.com/docs/auth/guides/webhooks
 func neonBefore(r *signature.Request, _ jose.Header) ([]string, error) {
 	sent, err := oneHeader(r, neonTime)
 	return []string{sent + "."}, err
 }
 
-// trueLayerKeys are where TrueLayer publishes its keys; a token names its own.
+// trueLayerKeys are the URLs of TrueLayer's keys. A token names its URL.
 // https://docs.truelayer.com/docs/verify-webhook-signatures
 var trueLayerKeys = map[string]string{
 	"production": "https://webhooks.truelayer.com/.well-known/jwks",
 	"sandbox":    "https://webhooks.truelayer-sandbox.com/.well-known/jwks",
 }
 
-// trueLayerSource gets the keys of the configured environment.
+// trueLayerSource fetches the keys of the configured environment.
 func trueLayerSource(m *provider.Module) keySource {
 	environment := cmp.Or(m.Resolved().Environment, "production")
 	address := trueLayerKeys[environment]
@@ -122,14 +121,14 @@ func trueLayerSource(m *provider.Module) keySource {
 }
 
 const (
-	// maxTrueLayerHeaders is more headers than TrueLayer signs.
+	// maxTrueLayerHeaders exceeds the number of headers that TrueLayer signs.
 	maxTrueLayerHeaders = 16
-	// maxTrueLayerBytes bounds those headers together.
+	// maxTrueLayerBytes is the maximum total length of those headers, in bytes.
 	maxTrueLayerBytes = 8 << 10
 )
 
-// trueLayerBefore is the method, the path and the headers that the token lists.
-// The libraries of TrueLayer try the path with and without a slash at its end.
+// trueLayerBefore returns the method, the path and the headers that the token lists.
+// TrueLayer's libraries try the path with and without a trailing slash.
 // https://github.com/TrueLayer/truelayer-signing/blob/main/request-signing-v2.md
 func trueLayerBefore(r *signature.Request, header jose.Header) ([]string, error) {
 	if version, _ := header.ExtraHeaders["tl_version"].(string); version != "2" {
@@ -150,10 +149,10 @@ func trueLayerBefore(r *signature.Request, header jose.Header) ([]string, error)
 		}
 		value, err := oneHeader(r, name)
 		if err != nil {
-			return nil, signature.Refuse(signature.Malformed, "the header %s, which the signature lists, is missing, or comes several times", signature.Excerpt(name, 48))
+			return nil, signature.Refuse(signature.Malformed, "missing or duplicate signed header: %s", signature.Excerpt(name, 48))
 		}
 		if headers.Len()+len(name)+len(value) > maxTrueLayerBytes {
-			return nil, signature.Refuse(signature.Malformed, "the headers that the signature lists have more than %d bytes", maxTrueLayerBytes)
+			return nil, signature.Refuse(signature.Malformed, "the signed headers are longer than %d bytes", maxTrueLayerBytes)
 		}
 		headers.WriteString(name + ": " + value + "\n")
 	}
@@ -166,7 +165,7 @@ func trueLayerBefore(r *signature.Request, header jose.Header) ([]string, error)
 	return []string{start + path + "\n" + headers.String(), start + other + "\n" + headers.String()}, nil
 }
 
-// requestPath is the path of the URL as the provider knows it.
+// requestPath returns the path of the URL that the provider called.
 func requestPath(r *signature.Request) string {
 	address, _, _ := strings.Cut(r.URL(), "?")
 	_, rest, _ := strings.Cut(address, "://")

@@ -7,12 +7,12 @@ import (
 
 const tokenWeakness = "the provider sends the secret itself and signs nothing: anyone who sees one delivery can send any other"
 
-// tokens are the providers that sign nothing and send a secret.
+// tokens are the providers that send a secret and sign nothing.
 var tokens = []provider.Preset{
 	{
 		Name: "auth0", Title: "Auth0 log streams", Distinction: unique,
 		Schemes: only(signature.Token, plainIn("Authorization")), Takes: []string{"header"}, Weakness: tokenWeakness,
-		Docs: "https://auth0.com/docs/customize/log-streams/custom-log-streams", SecretHelp: "Authorization Token of the stream, complete",
+		Docs: "https://auth0.com/docs/customize/log-streams/custom-log-streams", SecretHelp: "complete Authorization Token of the stream",
 	},
 	{
 		Name: "azure-devops", Title: "Azure DevOps", Distinction: unique,
@@ -22,7 +22,7 @@ var tokens = []provider.Preset{
 	{Name: "brevo", Title: "Brevo", Distinction: unique, Variants: []provider.Variant{
 		{Name: "basic", Help: "user:password in the URL of the webhook", Schemes: basic(event(inJSON("event"))), Weakness: tokenWeakness},
 		{Name: "bearer", Help: "a bearer token", Schemes: only(signature.Token, signature.SignatureField{Field: inHeader("Authorization"), Prefix: "Bearer "}, event(inJSON("event"))), Weakness: tokenWeakness},
-	}, Docs: "https://developers.brevo.com/docs/secured-webhooks", SecretHelp: "as typed: user:password, or the token"},
+	}, Docs: "https://developers.brevo.com/docs/secured-webhooks", SecretHelp: "user:password or the token, as entered"},
 	{
 		Name: "chargebee", Title: "Chargebee", Distinction: unique,
 		Schemes: basic(id(inJSON("id")), event(inJSON("event_type"))), Weakness: tokenWeakness,
@@ -36,13 +36,13 @@ var tokens = []provider.Preset{
 	{
 		Name: "documenso", Title: "Documenso", Distinction: unique,
 		Schemes: only(signature.Token, plainIn("X-Documenso-Secret"), event(inJSON("event"))), Weakness: tokenWeakness,
-		Docs: "https://docs.documenso.com/docs/developers/webhooks/verification", SecretHelp: "Secret of the webhook, as typed",
+		Docs: "https://docs.documenso.com/docs/developers/webhooks/verification", SecretHelp: "Secret of the webhook, as entered",
 	},
-	// The body counts attempts in `retries`.
+	// The body contains the attempt count in `retries`.
 	{
 		Name: "figma", Title: "Figma", Distinction: unique, DigestBody: true, Values: figmaValues,
 		Schemes: only(signature.Token, signature.SignatureField{Field: inJSON("passcode")}, event(inJSON("event_type"))), Weakness: "the provider sends the secret itself, in the body, and signs nothing: anyone who sees one delivery can send any other, and the app can log the secret",
-		Docs: "https://developers.figma.com/docs/rest-api/webhooks-security/", SecretHelp: "passcode of the webhook, as given",
+		Docs: "https://developers.figma.com/docs/rest-api/webhooks-security/", SecretHelp: "passcode of the webhook, as entered",
 	},
 	{
 		Name: "flutterwave", Title: "Flutterwave v3", Distinction: unique,
@@ -50,7 +50,7 @@ var tokens = []provider.Preset{
 		Docs: "https://developer.flutterwave.com/docs/webhooks", SecretHelp: "Secret hash, under Settings > Webhooks",
 	},
 	// A delivery with a signature does not fall back to the token.
-	// A tag that is deleted and pushed again at one commit has equal bodies.
+	// Deleting a tag and pushing it again at the same commit sends equal bodies.
 	{
 		Name: "gitlab", Title: "GitLab", Distinction: repeats,
 		Schemes: []signature.Scheme{
@@ -63,14 +63,14 @@ var tokens = []provider.Preset{
 	{
 		Name: "google-drive", Title: "Google Drive and Calendar", Distinction: driveDistinction,
 		Schemes: only(signature.Token, plainIn("X-Goog-Channel-Token"), event(inHeader("X-Goog-Resource-State"))), Weakness: tokenWeakness,
-		Docs: "https://developers.google.com/workspace/drive/api/guides/push", SecretHelp: "token of the channel, as given to watch",
+		Docs: "https://developers.google.com/workspace/drive/api/guides/push", SecretHelp: "token of the channel, as passed to watch",
 	},
-	// The default format has a time in seconds: an image that is pulled twice in
-	// one is announced with equal content. The CloudEvents format has an ID.
+	// The default format has a time in seconds: pulling an image twice in a second
+	// sends equal content. The CloudEvents format has an ID.
 	{
 		Name: "harbor", Title: "Harbor", Distinction: uniqueWhen(inJSON("specversion")),
 		Schemes: only(signature.Token, plainIn("Authorization"), event(inJSON("type"))), Weakness: tokenWeakness,
-		Docs: "https://goharbor.io/docs/main/working-with-projects/project-configuration/configure-webhooks/", SecretHelp: "Auth Header of the webhook, complete",
+		Docs: "https://goharbor.io/docs/main/working-with-projects/project-configuration/configure-webhooks/", SecretHelp: "complete Auth Header of the webhook",
 	},
 	{
 		Name: "okta", Title: "Okta event hooks", Distinction: unique,
@@ -78,8 +78,8 @@ var tokens = []provider.Preset{
 		Handshake: oktaChallenge, Handshakes: "GET with X-Okta-Verification-Challenge and the token",
 		Docs: "https://developer.okta.com/docs/concepts/event-hooks/", SecretHelp: "Authentication secret of the hook",
 	},
-	// The operator writes the body, which need not have an ID or a time, and a
-	// flow may wait for the response.
+	// The operator defines the body, which may have neither an ID nor a time. A flow
+	// may wait for the response.
 	{Name: "ory", Title: "Ory actions", Distinction: repeats, Takes: []string{"header"}, Variants: []provider.Variant{
 		{Name: "api_key", Help: "an API key in a header", Schemes: only(signature.Token, plainIn("Authorization")), Weakness: tokenWeakness},
 		{Name: "basic", Help: "user and password", Schemes: basic(), Weakness: tokenWeakness},
@@ -98,16 +98,16 @@ var tokens = []provider.Preset{
 	{
 		Name: "telegram", Title: "Telegram Bot API", Distinction: unique,
 		Schemes: only(signature.Token, plainIn("X-Telegram-Bot-Api-Secret-Token"), id(inJSON("update_id"))), Weakness: tokenWeakness,
-		Docs: "https://core.telegram.org/bots/api#setwebhook", SecretHelp: "secret_token, as given to setWebhook",
+		Docs: "https://core.telegram.org/bots/api#setwebhook", SecretHelp: "secret_token, as passed to setWebhook",
 	},
-	// Calls of tools wait for the response, and not all have a time.
+	// Tool calls wait for the response, and not all have a time.
 	{Name: "vapi", Title: "Vapi", Distinction: repeats, Takes: []string{"header"}, Variants: []provider.Variant{
 		{Name: "secret", Help: "X-Vapi-Secret", Schemes: only(signature.Token, plainIn("X-Vapi-Secret"), event(inJSON("message.type"))), Weakness: tokenWeakness},
 		{Name: "bearer", Help: "a bearer token credential", Schemes: only(signature.Token, signature.SignatureField{Field: inHeader("Authorization"), Prefix: "Bearer "}, event(inJSON("message.type"))), Weakness: tokenWeakness},
 	}, Docs: "https://docs.vapi.ai/server-url/server-authentication", SecretHelp: "secret of the server URL, or token of the credential"},
 }
 
-// plainIn is a header that holds the secret itself.
+// plainIn is a header that contains the secret itself.
 func plainIn(header string) signature.SignatureField {
 	return signature.SignatureField{Field: inHeader(header)}
 }
@@ -116,7 +116,7 @@ func basic(more ...with) []signature.Scheme {
 	return only(signature.Basic, plainIn("Authorization"), more...)
 }
 
-// driveDistinction: bodies are empty, and the headers number the messages of a
-// channel. The expiration distinguishes a channel from an earlier one with its
-// ID. https://developers.google.com/workspace/drive/api/guides/push
+// driveDistinction: bodies are empty, and headers number the messages of a channel.
+// The expiration distinguishes a channel from an earlier one with the same ID.
+// https://developers.google.com/workspace/drive/api/guides/push
 var driveDistinction = unique.Varying("X-Goog-Channel-ID", "X-Goog-Message-Number", "X-Goog-Resource-ID", "X-Goog-Resource-State", "X-Goog-Changed", "X-Goog-Channel-Expiration")

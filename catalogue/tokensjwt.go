@@ -20,28 +20,28 @@ import (
 
 // tokensJWT are the providers that sign with a JSON Web Token.
 var tokensJWT = []provider.Preset{
-	// A retry has a new token. With excludeBody, all deliveries to one URL are
-	// equal, and the token's time is to the second.
+	// A retry has a new token. With excludeBody, all deliveries to a URL have equal
+	// bodies, and the token's time is in seconds.
 	{
 		Name: "atlassian-connect", Title: "Atlassian Connect", OtherID: "X-Atlassian-Webhook-Identifier", Distinction: repeats,
 		Code: byToken(tokenRules{
 			header: "Authorization", prefix: "JWT ", algorithms: hs256, check: checkAtlassian, digest: atlassianDigest, event: "webhookEvent",
 			traits: signature.Traits{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Lifetime: tokenLifetime},
 		}),
-		Needs: []string{"issuer"}, Signs: "method, path and query; not the body",
-		Docs: "https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/", SecretHelp: "sharedSecret of the installed callback; `issuer` is its clientKey, `public_url` the app's baseUrl",
-		Weakness: "the body is not signed: anyone who sees a delivery can send another body to the same URL, for 3 minutes",
+		Needs: []string{"issuer"}, Signs: "method, path and query, not the body",
+		Docs: "https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/", SecretHelp: "sharedSecret in the installed callback; `issuer` is its clientKey, and `public_url` the app's baseUrl",
+		Weakness: "the body is not signed: anyone who sees a delivery can send another body to the same URL within 3 minutes",
 	},
-	// The body says that an app was installed, not when: the token does.
+	// Only the token contains the time of the installation.
 	{
 		Name: "atlassian-connect-install", Title: "Atlassian Connect lifecycle callbacks", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "Authorization", prefix: "JWT ", algorithms: []jose.SignatureAlgorithm{jose.RS256}, keys: atlassianKeys, check: checkAtlassianInstall, event: "eventType",
 			traits: signature.Traits{HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Lifetime: tokenLifetime},
 		}),
-		NoSecret: true, Needs: []string{"audience"}, Signs: "method, path and query; not the body",
-		Docs: "https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/", SecretHelp: "none: keys are fetched from Atlassian; `audience` is the app's baseUrl, and so is `public_url`",
-		Weakness: "the body, and with it the shared secret of the installation, is not signed: anyone who sees a callback can send another body to the same URL, for 3 minutes",
+		NoSecret: true, Needs: []string{"audience"}, Signs: "method, path and query, not the body",
+		Docs: "https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/", SecretHelp: "none: keys are fetched from Atlassian; `audience` and `public_url` are the app's baseUrl",
+		Weakness: "the body, which contains the shared secret of the installation, is not signed: anyone who sees a callback can send another body to the same URL within 3 minutes",
 	},
 	{
 		Name: "fireblocks-jws", Title: "Fireblocks", Distinction: unique,
@@ -50,10 +50,10 @@ var tokensJWT = []provider.Preset{
 			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
 		}),
 		NoSecret: true, Takes: []string{"jwks", "environment"}, Environments: []string{"production", "eu", "eu2", "sandbox"}, Signs: "the body",
-		IDHelp: "`json id`", IDSigned: true, Docs: "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "none: keys are fetched from Fireblocks, for `environment`",
-		Weakness: "the same keys sign for all customers of Fireblocks: check that the workspace in the body is yours",
+		IDHelp: "`json id`", IDSigned: true, Docs: "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "none: keys are fetched from Fireblocks for the configured `environment`",
+		Weakness: "Fireblocks signs with the same keys for all customers: check that the workspace in the body is yours",
 	},
-	// The same key can be an RSA, EC or Ed25519 key: see fusionauth-jwks.
+	// For RSA, EC and Ed25519 keys, see fusionauth-jwks.
 	{
 		Name: "fusionauth", Title: "FusionAuth", Distinction: unique,
 		Code: byToken(tokenRules{
@@ -61,7 +61,7 @@ var tokensJWT = []provider.Preset{
 			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
 		}),
 		Signs: "the body, by its SHA-256", IDHelp: "`json event.id`", IDSigned: true,
-		Docs: "https://fusionauth.io/docs/extend/events-and-webhooks/signing", SecretHelp: "the HMAC key that signs the webhook, under Settings > Key Master; signing is off by default",
+		Docs: "https://fusionauth.io/docs/extend/events-and-webhooks/signing", SecretHelp: "HMAC key that signs the webhook, under Settings > Key Master (signing is off by default)",
 	},
 	{
 		Name: "fusionauth-jwks", Title: "FusionAuth with a key pair", Distinction: unique,
@@ -78,14 +78,14 @@ var tokensJWT = []provider.Preset{
 		Code: google("google-play-rtdn"), NoSecret: true, Needs: []string{"audience", "service_account"}, Takes: []string{"issuer", "jwks"}, Signs: googleSigns,
 		IDHelp: "`json message.messageId`", OtherID: "x-goog-pubsub-message-id", Docs: "https://developer.android.com/google/play/billing/rtdn-reference", SecretHelp: googleSecret, Weakness: googleWeakness,
 	},
-	// With payload unwrapping the body is the bare message: Cloud Scheduler sends
-	// `tick` every hour.
+	// With payload unwrapping, the body is only the message, and can repeat: Cloud
+	// Scheduler sends `tick` every hour.
 	{
 		Name: "google-pubsub", Title: "Google Cloud Pub/Sub push", Distinction: repeats,
 		Code: google("google-pubsub"), NoSecret: true, Needs: []string{"audience", "service_account"}, Takes: []string{"issuer", "jwks"}, Signs: googleSigns,
 		IDHelp: "`json message.messageId`", OtherID: "x-goog-pubsub-message-id", Docs: "https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions", SecretHelp: googleSecret, Weakness: googleWeakness,
 	},
-	// The body is a token. Two endpoints for one event have the same event_id.
+	// The body is a token. Two endpoints receive an event with the same event_id.
 	{
 		Name: "kinde", Title: "Kinde", Distinction: unique,
 		Code: byToken(tokenRules{
@@ -93,9 +93,9 @@ var tokensJWT = []provider.Preset{
 			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
 		}),
 		NoSecret: true, Takes: []string{"issuer", "jwks"}, Signs: "the token that is the body", IDHelp: "`event_id` of the token", IDSigned: true,
-		Docs: "https://docs.kinde.com/integrate/webhooks/about-webhooks/", SecretHelp: "none: keys are fetched from Kinde; `issuer` is https:// and the domain of your business",
+		Docs: "https://docs.kinde.com/integrate/webhooks/about-webhooks/", SecretHelp: "none: keys are fetched from Kinde; `issuer` is the https URL of your Kinde domain",
 	},
-	// Retries come within minutes, with the same token.
+	// Retries are sent within minutes, with the same token.
 	{
 		Name: "livekit", Title: "LiveKit", Distinction: unique,
 		Code: byToken(tokenRules{
@@ -120,11 +120,11 @@ var tokensJWT = []provider.Preset{
 			header: "Authorization", algorithms: hs256, check: checkMonday, digest: bodyContent, id: "event.triggerUuid", event: "event.type",
 			traits: signature.Traits{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, Lifetime: tokenLifetime},
 		}),
-		Window: 2 * day, Signs: "a token with the URL; not the body", Challenge: mondayChallenge, Handshakes: "the unsigned `challenge` when a webhook is created",
+		Window: 2 * day, Signs: "a token that contains the URL, not the body", Challenge: mondayChallenge, Handshakes: "the unsigned `challenge` when a webhook is created",
 		IDHelp: "`json event.triggerUuid`", Docs: "https://developer.monday.com/api-reference/docs/webhooks", SecretHelp: "Signing Secret of the app; set `public_url`, so that tokens for other URLs are refused",
-		Weakness: "the body is not signed: anyone who sees a delivery can send another body, for 5 minutes",
+		Weakness: "the body is not signed: anyone who sees a delivery can send another body within 5 minutes",
 	},
-	// The token says nothing but the hash of the body, which has the deploy and the
+	// The token contains only the hash of the body. The body has the deploy and the
 	// time of its last change.
 	{
 		Name: "netlify", Title: "Netlify", Distinction: unique.Varying("X-Netlify-Event"),
@@ -133,7 +133,7 @@ var tokensJWT = []provider.Preset{
 			traits: signature.Traits{HasEvent: true, BodySigned: true},
 		}),
 		Signs: "the body, by its SHA-256",
-		Docs:  "https://docs.netlify.com/deploy/deploy-notifications/", SecretHelp: "JWS secret token of the notification, as typed",
+		Docs:  "https://docs.netlify.com/deploy/deploy-notifications/", SecretHelp: "JWS secret token of the notification, as entered",
 	},
 	// Neon waits for the response of blocking events, and retries within 15 seconds.
 	{
@@ -155,8 +155,8 @@ var tokensJWT = []provider.Preset{
 		NoSecret: true, Takes: []string{"jwks", "client_id", "client_secret", "environment"}, Signs: "the body, by its SHA-256",
 		Docs: "https://plaid.com/docs/api/webhooks/webhook-verification/", SecretHelp: "none: keys are fetched from Plaid with `client_id` and `client_secret`",
 	},
-	// The app chooses what is in the body: it can have neither an ID nor a time, and
-	// be the same for two events. Saleor waits for the response of synchronous ones.
+	// The app chooses the contents of the body, which may have neither an ID nor a
+	// time and can repeat. Saleor waits for the response of synchronous events.
 	{
 		Name: "saleor", Title: "Saleor", Distinction: repeats.Varying("Saleor-Event"),
 		Code: byToken(tokenRules{
@@ -177,7 +177,7 @@ var tokensJWT = []provider.Preset{
 		}),
 		NoSecret: true, Takes: []string{"jwks", "environment"}, Signs: "method, path, the headers that the signature lists, and the body", IDHelp: "`json event_id`", IDSigned: true,
 		Docs: "https://docs.truelayer.com/docs/verify-webhook-signatures", SecretHelp: "none: keys are fetched from TrueLayer",
-		Weakness: "the same keys sign for all customers of TrueLayer: check that the payment in the body is yours",
+		Weakness: "TrueLayer signs with the same keys for all customers: check that the payment in the body is yours",
 	},
 	{
 		Name: "vonage", Title: "Vonage", Distinction: unique,
@@ -188,8 +188,8 @@ var tokensJWT = []provider.Preset{
 		Signs:  "the body, by its SHA-256",
 		IDHelp: "`jti` of the token", IDSigned: true, Docs: "https://developer.vonage.com/en/getting-started/concepts/webhooks#decoding-signed-webhooks", SecretHelp: "Signature secret of the account",
 	},
-	// The body is a token, which holds JSON in strings. Events of an installation
-	// have no ID: their token says when it was issued.
+	// The body is a token that contains JSON in strings. Installation events have no
+	// ID, but their token contains the time of issue.
 	{
 		Name: "wix", Title: "Wix", Distinction: unique,
 		Code: byToken(tokenRules{
@@ -203,7 +203,7 @@ var tokensJWT = []provider.Preset{
 
 const (
 	plaidTolerance  = 5 * time.Minute
-	googleTolerance = 5 * time.Minute // by which a token may have expired
+	googleTolerance = 5 * time.Minute // accepted after the expiry of a token
 	vonageTolerance = 5 * time.Minute
 )
 
@@ -211,15 +211,15 @@ const fusionAuthHeader = "X-FusionAuth-Signature-JWT"
 
 var hs256 = []jose.SignatureAlgorithm{jose.HS256}
 
-// tokenLifetime is how far ahead a token may expire: as far as Google's library
-// allows, and longer than any provider's do. A copy of a delivery is accepted
-// until its token expires.
+// tokenLifetime is the maximum time until a token expires: the limit of Google's
+// library, and longer than any provider's. A copy of a delivery is accepted until
+// its token expires.
 const tokenLifetime = 24 * time.Hour
 
 const (
-	googleSigns    = "a token for the audience; not the body"
+	googleSigns    = "a token that contains the audience, not the body"
 	googleSecret   = "none: keys are fetched from Google; `audience` and `service_account` are those of the push subscription"
-	googleWeakness = "the body is not signed: anyone who sees a delivery can send any other, as long as its token is valid (an hour)"
+	googleWeakness = "the body is not signed: anyone who sees a delivery can send any other while its token is valid (an hour)"
 )
 
 // checkPlaid: https://plaid.com/docs/api/webhooks/webhook-verification/
@@ -244,7 +244,7 @@ func checkVonage(_ *provider.Module, r *signature.Request, c claims, d *signatur
 	return c.checkBody("payload_hash", r)
 }
 
-// messageBirdLeeway is what MessageBird's own library for Go allows.
+// messageBirdLeeway is the leeway in MessageBird's own Go library.
 const messageBirdLeeway = time.Second
 
 // checkMessageBird: https://developers.messagebird.com/api/#verifying-http-requests
@@ -257,11 +257,11 @@ func checkMessageBird(_ *provider.Module, r *signature.Request, c claims, d *sig
 	}
 	from, ok := c.time("nbf")
 	if !ok {
-		return signature.Refuse(signature.Malformed, "the token does not say from when it is valid")
+		return signature.Refuse(signature.Malformed, "missing nbf in the token")
 	}
 	d.Timestamp = from
 	if d.ID = c.text("jti"); d.ID == "" {
-		return signature.Refuse(signature.Malformed, "the token has no ID")
+		return signature.Refuse(signature.Malformed, "missing jti in the token")
 	}
 	address := sha256.Sum256([]byte(r.URL()))
 	if err := c.checkHex("url_hash", address[:], "URL"); err != nil {
@@ -292,7 +292,7 @@ func checkMonday(m *provider.Module, r *signature.Request, c claims, d *signatur
 // mondayMember is the only member of a challenge.
 const mondayMember = "challenge"
 
-// mondayChallenge sends the challenge back as JSON.
+// mondayChallenge echoes the challenge as JSON.
 // https://developer.monday.com/api-reference/docs/webhooks
 var mondayChallenge = &provider.Challenge{
 	ReadsBody: true,
@@ -309,7 +309,7 @@ var mondayChallenge = &provider.Challenge{
 		}
 		var members map[string]string
 		if json.Unmarshal(body, &members) != nil || len(members) != 1 || !provider.Printable(members[mondayMember]) {
-			return nil, nil // a delivery without token, which is refused as such
+			return nil, nil // refused as an unsigned delivery
 		}
 		return jsonAnswer(map[string]string{mondayMember: members[mondayMember]})
 	},
@@ -319,12 +319,12 @@ var mondayChallenge = &provider.Challenge{
 // https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/
 func checkAtlassian(m *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error {
 	if !slices.Contains(m.Resolved().Issuers, c.text("iss")) {
-		return signature.Refuse(signature.InvalidSignature, "the token is of another installation")
+		return signature.Refuse(signature.InvalidSignature, "the token is for another installation")
 	}
 	return checkAtlassianRequest(m, r, c, d)
 }
 
-// atlassianDigest is of method, path, query and body.
+// atlassianDigest returns the digest of method, path, query and body.
 func atlassianDigest(m *provider.Module, r *signature.Request, _ []byte) ([]byte, error) {
 	canonical, err := queryString(m, r)
 	if err != nil {
@@ -334,12 +334,12 @@ func atlassianDigest(m *provider.Module, r *signature.Request, _ []byte) ([]byte
 	_ = binary.Write(h, binary.BigEndian, uint64(len(canonical)))
 	h.Write([]byte(canonical))
 	if _, err := r.Body.WriteTo(h); err != nil {
-		return nil, fmt.Errorf("reading the body again: %w", err)
+		return nil, fmt.Errorf("rereading body: %w", err)
 	}
 	return h.Sum(nil), nil
 }
 
-// checkAtlassianRequest holds the token to the request.
+// checkAtlassianRequest compares the token with the request.
 func checkAtlassianRequest(m *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error {
 	if err := c.checkLifetime(r.Now, 0); err != nil {
 		return err
@@ -353,8 +353,8 @@ func checkAtlassianRequest(m *provider.Module, r *signature.Request, c claims, d
 	return c.checkHex("qsh", sum[:], "request")
 }
 
-// checkAtlassianInstall: the token of a lifecycle callback is for the app, and
-// Atlassian's own key has signed it.
+// checkAtlassianInstall: the token of a lifecycle callback is for the app, and is
+// signed with Atlassian's own key.
 func checkAtlassianInstall(m *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error {
 	if c.text("aud") != m.Resolved().Audience {
 		return signature.Refuse(signature.InvalidSignature, "the token is for another app")
@@ -362,14 +362,14 @@ func checkAtlassianInstall(m *provider.Module, r *signature.Request, c claims, d
 	return checkAtlassianRequest(m, r, c, d)
 }
 
-// maxSignedURI bounds path and query in bytes, which are spelled in other ways.
+// maxSignedURI is the maximum length of path and query, in bytes.
 const maxSignedURI = 16 << 10
 
-// queryString is the canonical request: method, path below the app's base URL,
-// and the query sorted.
+// queryString returns the canonical request: method, path below the app's base
+// URL, and sorted query.
 func queryString(m *provider.Module, r *signature.Request) (string, error) {
 	if len(r.RequestURI) > maxSignedURI {
-		return "", signature.Refuse(signature.Malformed, "path and query have more than %d bytes", maxSignedURI)
+		return "", signature.Refuse(signature.Malformed, "path and query are longer than %d bytes", maxSignedURI)
 	}
 	path, raw, _ := strings.Cut(r.RequestURI, "?")
 	if base, err := url.Parse(m.PublicURL); err == nil && m.PublicURL != "" {
@@ -400,8 +400,8 @@ func encodeRFC3986(text string) string {
 	return escapeBut(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
 }
 
-// google makes the verifier of a push subscription. Any Google account can have
-// a token issued for any audience, so the service account counts.
+// google returns the verifier of a push subscription. Any Google account can get a
+// token for any audience, so the service account must match.
 // https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions
 func google(name string) func(*provider.Module) (provider.Verifier, error) {
 	return byToken(tokenRules{
@@ -415,11 +415,11 @@ func google(name string) func(*provider.Module) (provider.Verifier, error) {
 	})
 }
 
-// deliveryAttempt counts up on each redelivery of a subscription that has a
-// dead letter topic.
+// deliveryAttempt increases with each redelivery of a subscription with a dead
+// letter topic.
 const deliveryAttempt = "deliveryAttempt"
 
-// pubSubDigest is of the body without deliveryAttempt.
+// pubSubDigest returns the digest of the body without deliveryAttempt.
 // https://docs.cloud.google.com/pubsub/docs/handling-failures
 func pubSubDigest(_ *provider.Module, r *signature.Request, _ []byte) ([]byte, error) {
 	body, err := signature.BodyBytes(r.Body)
@@ -456,20 +456,20 @@ func checkGoogle(m *provider.Module, r *signature.Request, c claims, d *signatur
 	case c.text("aud") != m.Resolved().Audience:
 		return signature.Refuse(signature.InvalidSignature, "the token is for another audience")
 	case c.text("email") != m.Resolved().ServiceAccount || !verified:
-		return signature.Refuse(signature.InvalidSignature, "the token is of another service account")
+		return signature.Refuse(signature.InvalidSignature, "the token is for another service account")
 	}
 	if err := c.checkLifetime(r.Now, c.tolerance); err != nil {
 		return err
 	}
 	issued, ok := c.time("iat")
 	if !ok {
-		return signature.Refuse(signature.Malformed, "the token does not say when it was issued")
+		return signature.Refuse(signature.Malformed, "missing iat in the token")
 	}
 	d.Timestamp = issued
 	return nil
 }
 
-// fireblocksHosts have the keys of each environment.
+// fireblocksHosts are the key hosts of the environments.
 // https://developers.fireblocks.com/reference/validating-webhooks
 var fireblocksHosts = map[string]string{
 	"": "keys.fireblocks.io", "production": "keys.fireblocks.io", "eu": "eu-keys.fireblocks.io", "eu2": "eu2-keys.fireblocks.io", "sandbox": "sandbox-keys.fireblocks.io",
@@ -479,7 +479,7 @@ func fireblocksKeys(m *provider.Module) (keySource, error) {
 	return configuredOr(m, func() keySource {
 		environment := m.Resolved().Environment
 		if environment == "production" {
-			environment = "" // the default, whose keys have no name of their own
+			environment = "" // the default: its keys have no scope
 		}
 		host := fireblocksHosts[environment]
 		return published(m.Name(), environment, "https://"+host+"/.well-known/jwks.json", host, parseKeySet)

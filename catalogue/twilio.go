@@ -12,14 +12,14 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// twilioValues spells the URL with the form sorted behind it, or, for a body
-// that is no form, the URL alone, which then holds the body's SHA-256. Twilio
-// signs the URL with or without its port, so both are tried.
+// twilioValues returns the URL and the sorted form. For other bodies, it returns only
+// the URL, which then contains the body's SHA-256. Twilio signs the URL with or
+// without its port, so both are tried.
 // https://www.twilio.com/docs/usage/webhooks/webhooks-security
 func twilioValues(_ *provider.Module, r *signature.Request) ([]map[string]string, error) {
 	address := r.URL()
 	if len(address) > maxTwilioURL {
-		return nil, signature.Refuse(signature.Malformed, "the URL has more than %d bytes", maxTwilioURL)
+		return nil, signature.Refuse(signature.Malformed, "the URL is longer than %d bytes", maxTwilioURL)
 	}
 	u, err := url.Parse(address)
 	if err != nil {
@@ -34,14 +34,14 @@ func twilioValues(_ *provider.Module, r *signature.Request) ([]map[string]string
 		suffix.Grow(int(r.Body.Size()))
 	}
 	for _, name := range slices.Sorted(maps.Keys(form)) {
-		// Twilio's libraries differ on repeated fields; the one that sorts
-		// and keeps each value once is the one that Twilio's own use agrees with.
+		// Twilio's libraries differ on repeated fields. Twilio itself sorts the
+		// values and removes duplicates, as one of them does.
 		for _, value := range slices.Compact(slices.Sorted(slices.Values(form[name]))) {
 			suffix.WriteString(name)
 			suffix.WriteString(value)
 		}
 	}
-	if suffix.Len() == 0 { // no form, or one of separators alone
+	if suffix.Len() == 0 { // not a form, or only separators
 		if err := checkTwilioBody(u, r); err != nil {
 			return nil, err
 		}
@@ -53,13 +53,13 @@ func twilioValues(_ *provider.Module, r *signature.Request) ([]map[string]string
 	return candidates, nil
 }
 
-// twilioSharedKey begins the secret of a SharedKey in the config, so that its
-// algorithm comes from there. The header that names key and algorithm is not
-// signed, and not read.
+// twilioSharedKey is the prefix of a SharedKey secret in the config, so that the
+// config sets the algorithm. The header that names key and algorithm is not signed,
+// and is ignored.
 // https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys
 const twilioSharedKey = "hmac-sha256:"
 
-// twilioScheme: only the hash of the two kinds of secrets differs.
+// twilioScheme: the two kinds of secrets differ only in the hash.
 func twilioScheme(algorithm signature.Algorithm, keys signature.KeyFormat) signature.Scheme {
 	s := scheme(algorithm, base64In("X-Twilio-Signature", ""), signed("{value.address}{value.form}"), id(inHeader("I-Twilio-Idempotency-Token")), mayBeEmpty("form"))
 	s.Key = keys
@@ -68,7 +68,7 @@ func twilioScheme(algorithm signature.Algorithm, keys signature.KeyFormat) signa
 
 const twilioSettings = "X-Twilio-Webhooks-Signature-Settings"
 
-// twilioHint says which kind of secret is missing. It decides nothing.
+// twilioHint says which kind of secret is missing. It does not affect verification.
 func twilioHint(m *provider.Module, r *signature.Request) string {
 	sha256 := len(r.Header.Get("X-Twilio-Signature")) == 44 // base64 of 32 bytes
 	shared := slices.ContainsFunc(m.Keys(), func(s signature.Secret) bool { return strings.HasPrefix(string(s.Reveal()), twilioSharedKey) })
@@ -77,40 +77,40 @@ func twilioHint(m *provider.Module, r *signature.Request) string {
 	case sha256 && !shared:
 		return "the request is signed with a SharedKey (" + signature.Excerpt(r.Header.Get(twilioSettings), 80) + "): add its secret as `secret " + twilioSharedKey + "{env.NAME}`"
 	case !sha256 && !token && r.Header.Get("X-Twilio-Signature") != "":
-		return "the request is signed with HMAC-SHA1, which no configured secret is for: add the Auth Token as `secret {env.NAME}`"
+		return "the request is signed with HMAC-SHA1, but no Auth Token is configured: add it as `secret {env.NAME}`"
 	}
 	return ""
 }
 
-// maxTwilioURL is more than the 4,096 bytes that Twilio takes for a URL, with a
-// signed query behind it.
+// maxTwilioURL exceeds the 4,096 bytes that Twilio accepts for a URL, with a signed
+// query after it.
 const maxTwilioURL = 16 << 10
 
-// checkTwilioBody holds a body that is no form to the digest in the URL.
+// checkTwilioBody compares a body that is not a form with the digest in the URL.
 func checkTwilioBody(u *url.URL, r *signature.Request) error {
 	query, err := signature.ParseQuery(u.RawQuery)
 	if err != nil {
-		return signature.Refuse(signature.Malformed, "the query string cannot be parsed, or is too long")
+		return signature.Refuse(signature.Malformed, "the query string is malformed or too long")
 	}
 	want := query["bodySHA256"]
 	if len(want) == 0 && r.Body.Size() == 0 {
 		return nil
 	}
 	if len(want) != 1 {
-		return signature.Refuse(signature.Malformed, "the body is no form, and the URL has no bodySHA256")
+		return signature.Refuse(signature.Malformed, "the body is not a form, and the URL has no bodySHA256")
 	}
 	h := sha256.New()
 	if _, err := r.Body.WriteTo(h); err != nil {
 		return err
 	}
 	if !strings.EqualFold(hex.EncodeToString(h.Sum(nil)), want[0]) {
-		return signature.Refuse(signature.InvalidSignature, "the body is not the one of bodySHA256")
+		return signature.Refuse(signature.InvalidSignature, "the body does not match bodySHA256")
 	}
 	return nil
 }
 
-// withAndWithoutPort returns the URL as written, and with its default port
-// added or its port taken away.
+// withAndWithoutPort returns the URL as written, and with its default port added or
+// its port removed.
 func withAndWithoutPort(u *url.URL, written string) []string {
 	scheme, rest, ok := strings.Cut(written, "://")
 	if !ok {
@@ -119,7 +119,7 @@ func withAndWithoutPort(u *url.URL, written string) []string {
 	host := u.Host
 	tail := strings.TrimPrefix(rest, host)
 	if len(tail) == len(rest) {
-		return []string{written} // user and password in front of the host
+		return []string{written} // user and password before the host
 	}
 	if u.Port() != "" {
 		return []string{written, scheme + "://" + strings.TrimSuffix(host, ":"+u.Port()) + tail}

@@ -5,11 +5,11 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// urlSigned are the providers that sign the URL with the body. It is the URL
-// that the provider calls. If proxies in front of Caddy change it, `public_url`
-// contains it.
+// urlSigned are the providers that sign the URL and the body. The URL is the one that
+// the provider calls. If proxies in front of Caddy change it, set `public_url`.
 var urlSigned = []provider.Preset{
-	// Retries run for 8 hours. Whether their time is new is not documented.
+	// Retries continue for 8 hours. It is not documented whether they are signed with
+	// a new time.
 	{
 		Name: "bird", Title: "Bird", Distinction: unique,
 		Schemes: only(signature.HMACSHA256, base64In("messagebird-signature", ""), signed("{timestamp}{lf}{url}{lf}{body_sha256}"), timestamp(inHeader("messagebird-request-timestamp"), "unix", 9*3600), event(inJSON("event"))),
@@ -19,7 +19,7 @@ var urlSigned = []provider.Preset{
 	{
 		Name: "mandrill", Title: "Mailchimp Transactional (Mandrill)", Distinction: unique,
 		Schemes: only(signature.HMACSHA1, base64In("X-Mandrill-Signature", ""), signed("{url}{form_sorted}"), answers(headRequest)), Weakness: formWeakness,
-		Takes: []string{"accept_handshake"}, SecretLater: true, // which is created with the webhook
+		Takes: []string{"accept_handshake"}, SecretLater: true, // the secret is created with the webhook
 		Docs: "https://mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks/", SecretHelp: "Key of the webhook",
 	},
 	{
@@ -27,8 +27,8 @@ var urlSigned = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, base64In("x-square-hmacsha256-signature", ""), signed("{url}{body}"), id(inJSON("event_id")), event(inJSON("type"))),
 		Window:  3 * day, Docs: "https://developer.squareup.com/docs/webhooks/step3validate", SecretHelp: "Signature key of the subscription",
 	},
-	// An action is sent to every webhook that watches the board, card or member:
-	// json action.id is the same in all of them, the signed URL is not.
+	// An action is sent to every webhook on the board, card or member. They share
+	// json action.id, but not the signed URL.
 	// https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks
 	{
 		Name: "trello", Title: "Trello", Distinction: unique,
@@ -37,8 +37,8 @@ var urlSigned = []provider.Preset{
 	},
 }
 
-const formWeakness = "names and values of the form are signed without anything between them: anyone who sees a delivery that was not handled yet can move letters from one to the next"
+const formWeakness = "form names and values are signed without separators: anyone who sees a delivery before it is handled can move characters between them"
 
-// repeatingFormWeakness is for deliveries whose content repeats: under another ID
-// the letters can be moved in one that was handled, too.
-const repeatingFormWeakness = "names and values of the form are signed without anything between them: anyone who sees a delivery can move letters from one to the next and send that under another ID"
+// repeatingFormWeakness is for deliveries whose content repeats: with another ID, a
+// handled delivery can be modified as well.
+const repeatingFormWeakness = "form names and values are signed without separators: anyone who sees a delivery can move characters between them and send the result with another ID"

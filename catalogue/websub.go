@@ -4,8 +4,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// webSubSchemes are the methods that a hub may choose from. SHA-1, which the
-// specification allows, is used only if the operator asks for it.
+// webSubSchemes are the methods that a hub can choose. SHA-1, which the specification
+// allows, is used only if it is configured.
 // https://www.w3.org/TR/websub/#signing-content
 var webSubSchemes = []signature.Scheme{
 	scheme(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256=")),

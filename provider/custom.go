@@ -21,8 +21,8 @@ func init() { caddy.RegisterModule(new(Custom)) }
 // Custom verifies deliveries of a provider that has no preset. The config
 // describes its HMAC, Ed25519, ECDSA or RSA scheme in the language of the presets.
 //
-// Syntax, inside `verify_webhook`, where a place is `header`, `query`, `form`,
-// `json` or `element`:
+// Syntax, inside `verify_webhook`. A place is `header`, `query`, `form`, `json` or
+// `element`:
 //
 //	verify_webhook custom [<secret>] {
 //		secret     <secret> [<label>]
@@ -78,7 +78,7 @@ type Custom struct {
 	logger *zap.Logger
 }
 
-// customWindow is remembered for a provider of whose retries nothing is known.
+// customWindow is the default window, since the provider's retry schedule is unknown.
 const customWindow = 7 * day
 
 // CaddyModule returns the Caddy module information.
@@ -96,14 +96,14 @@ func (c *Custom) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// UnmarshalJSON implements json.Unmarshaler: an unknown member is an error that
-// says which one may be meant.
+// UnmarshalJSON implements json.Unmarshaler. It rejects unknown members and
+// suggests the closest known one.
 func (c *Custom) UnmarshalJSON(raw []byte) error {
 	type plain Custom
 	return option.StrictJSON(raw, (*plain)(c))
 }
 
-// warnUnderscores warns of headers that Caddy drops before any handler runs.
+// warnUnderscores warns about headers that Caddy drops before any handler runs.
 func (c *Custom) warnUnderscores() {
 	fields := []*signature.Field{&c.Signature.Field, c.ID, c.Event, c.Action, c.KeyID}
 	if c.Timestamp != nil {
@@ -111,7 +111,7 @@ func (c *Custom) warnUnderscores() {
 	}
 	for _, f := range fields {
 		if f != nil && f.From == "header" && strings.Contains(f.Name, "_") {
-			c.logger.Warn("Caddy drops headers whose names have an underscore, so that this one never arrives: write it with hyphens if it is sent so, or list it in `servers { expected_underscore_headers }`",
+			c.logger.Warn("Caddy drops headers with an underscore in the name: write the header with hyphens if the provider sends it so, or list it in `servers { expected_underscore_headers }`",
 				zap.String("header", f.Name), zap.String("provider", "custom"))
 		}
 	}
@@ -128,7 +128,7 @@ func (c *Custom) provision() error {
 		return fmt.Errorf("custom: %w", err)
 	}
 	if c.Signature.IsZero() {
-		return errors.New("custom: nothing says where the signature stands: write, for example, `signature header X-Signature hex`")
+		return errors.New("custom: missing signature: write, for example, `signature header X-Signature hex`")
 	}
 	if err := c.Distinction.check(); err != nil {
 		return fmt.Errorf("custom: %w", err)
@@ -137,7 +137,7 @@ func (c *Custom) provision() error {
 		return fmt.Errorf("custom: %w", err)
 	}
 	if c.AcceptHandshake && len(c.Handshakes) == 0 {
-		return errors.New("custom: accept_handshake has no effect: write which handshake the provider sends, for example `handshake secret header X-Hook-Secret`")
+		return errors.New("custom: accept_handshake has no effect without a handshake: write, for example, `handshake secret header X-Hook-Secret`")
 	}
 	if err := c.join(); err != nil {
 		return fmt.Errorf("custom: %w", err)
@@ -145,7 +145,7 @@ func (c *Custom) provision() error {
 	return nil
 }
 
-// join joins the scheme with the secrets.
+// join combines the scheme with the secrets.
 func (c *Custom) join() error {
 	all := []signature.Scheme{c.Scheme}
 	c.module = &Module{Options: c.Options, preset: &Preset{Name: "custom"}}
@@ -168,16 +168,16 @@ func (*Custom) OptionNames() []string {
 	return append([]string{"algorithm", "key", "signature", "signed", "timestamp", "id", "event", "action", "key_id", "require", "when", "refuse_empty", "content", "repeats_when", "unique_when", "varies", "whole_form", "no_body", "json_body", "refuse_query", "handshake", "accept_handshake"}, optionNames...)
 }
 
-// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Its syntax is in the comment
-// of [Custom].
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. The syntax is documented at
+// [Custom].
 func (c *Custom) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return unmarshalOptions(d, &c.Options, c.OptionNames(), func(r *option.Reader) bool {
 		return c.readOption(r) || c.readPlace(r)
 	})
 }
 
-// readOption reads an option of the scheme; false if it is none, or says where
-// something is in the request.
+// readOption reads an option of the scheme. It returns false for any other option,
+// including those that name a place in the request.
 func (c *Custom) readOption(r *option.Reader) bool {
 	switch name := r.Name(); name {
 	case "algorithm":
@@ -234,8 +234,8 @@ func (c *Custom) readHandshake(line *option.Line) {
 	c.Handshakes = append(c.Handshakes, h)
 }
 
-// readPlace reads an option that says where something is in the request, and
-// how it is written there; false if it is none.
+// readPlace reads an option that names a place in the request and its format. It
+// returns false for any other option.
 func (c *Custom) readPlace(r *option.Reader) bool {
 	if !slices.Contains([]string{"key", "signature", "timestamp", "id", "event", "action", "key_id", "when"}, r.Name()) {
 		return false
@@ -312,8 +312,8 @@ func (c *Custom) readRequire(r *option.Reader) {
 	c.Require[args[0]] = args[1]
 }
 
-// withoutShorthands undoes what Caddy does to a template: it takes {method}
-// and the like for shorthands of its own placeholders.
+// withoutShorthands restores a template in which Caddy has expanded {method} and
+// the like as placeholder shorthands.
 func withoutShorthands(template string) string {
 	return strings.NewReplacer(
 		"{http.request.method}", "{method}",
@@ -341,7 +341,7 @@ func (c *Custom) CheckHeaders(r *signature.Request) error {
 	return c.module.checkChallenge(r, err)
 }
 
-// hintHandshake adds to a refusal which handshake the request may be.
+// hintHandshake adds to a refusal the handshake that the request may be.
 func hintHandshake(r *signature.Request, err error) error {
 	var option string
 	switch {

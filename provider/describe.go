@@ -10,46 +10,45 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// Description is what users need to know of a preset, in words.
+// Description describes a preset for users.
 type Description struct {
 	Name  string `json:"name"`
 	Title string `json:"title"`
 	// Kind is the kind of product.
 	Kind string `json:"kind,omitempty"`
-	// Lines are what to write in the Caddyfile.
+	// Lines are the lines to write in the Caddyfile.
 	Lines []string `json:"lines,omitempty"`
-	// Secret says where the secret is found.
+	// Secret says where to find the secret.
 	Secret string `json:"secret,omitempty"`
-	// Signed says what is signed and how, one entry for each way.
+	// Signed says what is signed and how, one entry for each signing method.
 	Signed []string `json:"signed,omitempty"`
-	// ID says where the delivery ID stands, and whether it is signed.
+	// ID says where the delivery ID is, and whether it is signed.
 	ID string `json:"id,omitempty"`
-	// Same says what makes two deliveries the same, one sentence for each way
-	// of signing that differs.
+	// Same says which deliveries count as the same, one sentence for each signing
+	// method that differs.
 	Same []string `json:"same,omitempty"`
-	// Window is how long handled deliveries are remembered by default.
+	// Window is the default time for which handled deliveries are remembered.
 	Window string `json:"window,omitempty"`
-	// Handshake says which proof-of-ownership requests are answered, empty if
-	// there are none.
+	// Handshake lists the proof-of-ownership requests that are answered, or is empty.
 	Handshake string `json:"handshake,omitempty"`
-	// Retries says whether retries are signed with a new time, empty if no time
+	// Retries says whether retries are signed with a new time. It is empty if no time
 	// is signed.
 	Retries string `json:"retries,omitempty"`
-	// RetriesSource is where that is written.
+	// RetriesSource is the source of Retries.
 	RetriesSource string `json:"retries_source,omitempty"`
-	// Unsupported says which requests of the provider are not verified.
+	// Unsupported says which requests from the provider are not verified.
 	Unsupported string `json:"unsupported,omitempty"`
-	// Tolerance is how far a signed time may be from now by default, empty if
-	// no time is signed.
+	// Tolerance is the default difference allowed between a signed time and now. It is
+	// empty if no time is signed.
 	Tolerance string `json:"tolerance,omitempty"`
-	// Tests says what test buttons, simulators and command lines send without
-	// the secret of the endpoint, one sentence for each.
+	// Tests describes test deliveries that are not signed with the endpoint's secret,
+	// one sentence for each.
 	Tests []string `json:"tests,omitempty"`
-	// Weak says what an attacker could still do, or change.
+	// Weak lists what an attacker can still do or change.
 	Weak []string `json:"weak,omitempty"`
-	// TokenHeaders are the headers that hold the secret.
+	// TokenHeaders are the headers that contain the secret.
 	TokenHeaders []string `json:"token_headers,omitempty"`
-	// Options are the options beyond secret, tolerance and public_url.
+	// Options are the options other than secret, tolerance and public_url.
 	Options []DescribedOption `json:"options,omitempty"`
 	// Docs is the provider's page on verifying its webhooks.
 	Docs string `json:"docs,omitempty"`
@@ -61,7 +60,7 @@ type DescribedOption struct {
 	Help   string `json:"help"`
 }
 
-// Describe puts a preset in words.
+// Describe returns the description of a preset.
 func (p *Preset) Describe() Description {
 	d := Description{Name: p.Name, Title: p.Title, Kind: p.Kind, Secret: p.SecretHelp, Window: days(p.Window), Docs: p.Docs}
 	d.Lines = p.lines()
@@ -88,8 +87,8 @@ func (p *Preset) Describe() Description {
 
 func days(window time.Duration) string { return fmt.Sprintf("%dd", window/day) }
 
-// lines are what to write in the Caddyfile: one line, or a block if options
-// are needed.
+// lines returns the lines to write in the Caddyfile: a single line, or a block if
+// options are required.
 func (p *Preset) lines() []string {
 	line := "verify_webhook " + p.Name
 	if !p.NoSecret {
@@ -107,7 +106,7 @@ func (p *Preset) lines() []string {
 
 func (t *presetOption) syntax() string { return strings.TrimSpace(t.name + " " + t.value) }
 
-// withPrefix returns text behind a prefix, or nothing.
+// withPrefix returns text with a prefix, or "" if text is empty.
 func withPrefix(prefix, text string) string {
 	if text == "" {
 		return ""
@@ -115,7 +114,7 @@ func withPrefix(prefix, text string) string {
 	return prefix + text
 }
 
-// describeSigned says what a scheme signs and how.
+// describeSigned returns what a scheme signs and how.
 func describeSigned(s *signature.Scheme) string {
 	switch s.Algorithm {
 	case signature.Token:
@@ -130,7 +129,7 @@ func describeSigned(s *signature.Scheme) string {
 	return fmt.Sprintf("%s of `%s`", s.Algorithm, content)
 }
 
-// describeHandshakes says which handshakes are answered.
+// describeHandshakes returns the handshakes that are answered.
 func (p *Preset) describeHandshakes(schemes []signature.Scheme) string {
 	var all []string
 	if p.Handshakes != "" {
@@ -160,15 +159,15 @@ func describeHandshake(h *signature.Handshake) string {
 	case signature.HandshakePing:
 		return "an unsigned POST with `" + h.Field().String() + "` `" + h.Value + "`"
 	case signature.HandshakeSecret:
-		return "an unsigned POST that has the secret in `" + h.Field().String() + "`, while `accept_handshake` is set: `caddy verify-webhook handshakes` shows it"
+		return "an unsigned POST with the secret in `" + h.Field().String() + "`, while `accept_handshake` is set: `caddy verify-webhook handshakes` shows it"
 	case signature.HandshakeCloudEvents:
 		return "OPTIONS with WebHook-Request-Origin, for each `allowed_origin`"
 	}
 	return ""
 }
 
-// describeCoverage says what of a delivery is signed. A code provider says it
-// in the preset.
+// describeCoverage says which parts of a delivery are signed. Presets with Code say so
+// themselves.
 func (p *Preset) describeCoverage(d *Description, schemes []signature.Scheme) {
 	d.ID = p.describeCodedID()
 	if len(schemes) > 0 {
@@ -180,7 +179,7 @@ func (p *Preset) describeCoverage(d *Description, schemes []signature.Scheme) {
 			d.Weak = append(d.Weak, "the event type is an unsigned header")
 		}
 		if !t.TimestampSigned {
-			d.Weak = append(d.Weak, "no time is signed: a delivery can be sent again after the window")
+			d.Weak = append(d.Weak, "no time is signed: a delivery can be replayed after the window")
 		}
 	}
 	weaknesses := []string{p.Weakness}
@@ -207,7 +206,7 @@ func (p *Preset) describeID(s *signature.Scheme, t signature.Traits) string {
 	return p.withOtherID("`"+place+"`", t.IDSigned)
 }
 
-// describeCodedID says where a provider in code has its ID.
+// describeCodedID returns where a preset with Code finds its ID.
 func (p *Preset) describeCodedID() string {
 	if p.IDHelp == "" && p.OtherID == "" {
 		return ""
@@ -215,7 +214,7 @@ func (p *Preset) describeCodedID() string {
 	return p.withOtherID(p.IDHelp, p.IDSigned)
 }
 
-// withOtherID adds the other place of an ID, and whether it is signed.
+// withOtherID adds the alternative place of the ID, and whether it is signed.
 func (p *Preset) withOtherID(place string, signed bool) string {
 	switch {
 	case p.OtherID != "" && place != "":
@@ -256,7 +255,7 @@ func (p *Preset) describeVariants() string {
 	return b.String()
 }
 
-// Text writes what is to be known of one preset, for a terminal.
+// Text returns the description of a preset for a terminal.
 func (d Description) Text(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s (%s)\n\n", d.Title, d.Name)
@@ -282,13 +281,13 @@ func (d Description) Text(w io.Writer) error {
 		if row[1] != "" {
 			label := row[0] + ":"
 			if row[0] == "" {
-				label = "" // more of the row above
+				label = "" // continues the row above
 			}
 			fmt.Fprintf(&b, "%-15s %s\n", label, row[1])
 		}
 	}
 	if len(d.TokenHeaders) > 0 {
-		fmt.Fprintf(&b, "%-14s %s holds the secret: it is not forwarded, and a log filter keeps it out of logs\n", "Secret in:", strings.Join(d.TokenHeaders, ", "))
+		fmt.Fprintf(&b, "%-14s %s contains the secret: it is not forwarded; use a log filter to keep it out of logs\n", "Secret in:", strings.Join(d.TokenHeaders, ", "))
 	}
 	for _, o := range d.Options {
 		fmt.Fprintf(&b, "%-15s %s: %s\n", "Option:", o.Syntax, o.Help)

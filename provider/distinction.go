@@ -14,24 +14,21 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// Content says whether two different deliveries of a provider can have the same
-// content, which is what the signature covers.
+// Content says whether two different deliveries can have the same signed content.
 type Content string
 
 // The kinds of content.
 const (
-	// ContentUnique: no two deliveries have the same content, because it
-	// holds an ID, a time or a version. The same content is the same
-	// delivery.
+	// ContentUnique means that no two deliveries have the same content, because it
+	// contains an ID, a time or a version. Equal content is the same delivery.
 	ContentUnique Content = "unique"
-	// ContentRepeats: deliveries with equal content are sent in the ordinary
-	// course of events ("something changed"). The same content is the same
-	// delivery only together with the same delivery ID.
+	// ContentRepeats means that different deliveries can have equal content
+	// ("something changed"). Equal content is the same delivery only if the delivery
+	// ID is equal, too.
 	ContentRepeats Content = "repeats"
 )
 
-// Distinction is what distinguishes one delivery from another, beside a
-// delivery ID that is signed.
+// Distinction says how deliveries are distinguished, apart from a signed delivery ID.
 type Distinction struct {
 	// Whether two different deliveries can have the same content, which is
 	// what the signature covers: `unique` or `repeats`. Default: `unique`.
@@ -48,15 +45,15 @@ type Distinction struct {
 	// as the topic. A retry has the same values. Default: none.
 	Varies []string `json:"varies,omitempty"`
 
-	// Documents are the form fields, or the query parameters of a request
-	// without a body, that hold the JSON document where the body does not.
+	// Documents are the form fields, or the query parameters of a request without a
+	// body, that contain the JSON document if the body does not.
 	Documents []signature.Field `json:"-"`
 
-	// members are RepeatsWhen or UniqueWhen, compiled; nil if there are none.
+	// members are RepeatsWhen or UniqueWhen, compiled, or nil.
 	members *signature.Members
 }
 
-// compile makes the distinction ready for requests.
+// compile prepares the distinction for use.
 func (t *Distinction) compile() error {
 	fields := t.RepeatsWhen
 	if t.Content == ContentRepeats {
@@ -70,29 +67,28 @@ func (t *Distinction) compile() error {
 	return err
 }
 
-// Varying adds unsigned headers to the content.
+// Varying returns a copy that adds unsigned headers to the content.
 func (t Distinction) Varying(headers ...string) Distinction {
 	t.Varies = headers
 	return t
 }
 
-// DocumentIn adds the places of the JSON document that has the members of
-// RepeatsWhen or UniqueWhen, beside the body: form fields, or query parameters
-// of a request without a body.
+// DocumentIn returns a copy that also looks for the members of RepeatsWhen or
+// UniqueWhen in these form fields, or query parameters of a request without a body.
 func (t Distinction) DocumentIn(fields ...signature.Field) Distinction {
 	t.Documents = fields
 	return t
 }
 
-// check refuses what contradicts itself.
+// check returns an error if the options contradict each other.
 func (t *Distinction) check() error {
 	switch {
 	case t.Content != "" && t.Content != ContentUnique && t.Content != ContentRepeats:
 		return fmt.Errorf("unrecognized content: %s; write unique or repeats", t.Content)
 	case t.Content == ContentRepeats && len(t.RepeatsWhen) > 0:
-		return errors.New("repeats_when is for content that is unique otherwise: remove it, or write content unique")
+		return errors.New("repeats_when requires content unique: remove repeats_when, or write content unique")
 	case t.Content != ContentRepeats && len(t.UniqueWhen) > 0:
-		return errors.New("unique_when is for content that repeats otherwise: remove it, or write content repeats")
+		return errors.New("unique_when requires content repeats: remove unique_when, or write content repeats")
 	}
 	for name, fields := range map[string][]signature.Field{"repeats_when": t.RepeatsWhen, "unique_when": t.UniqueWhen} {
 		for _, f := range fields {
@@ -103,15 +99,15 @@ func (t *Distinction) check() error {
 	}
 	for _, name := range t.Varies {
 		if name == "" || strings.ContainsAny(name, " \t\r\n:") {
-			return fmt.Errorf("varies: %q cannot be the name of a header", name)
+			return fmt.Errorf("varies: invalid header name: %q", name)
 		}
 	}
 	return nil
 }
 
-// distinguish completes a verified delivery: whether its content repeats, and
-// digests that cover the headers that vary. families are the prefixes of
-// header names that begin with the mark.
+// distinguish completes a verified delivery: it sets whether the content repeats, and
+// adds the headers that vary to its digests. families are the prefixes that replace
+// the mark at the beginning of header names.
 func (t *Distinction) distinguish(r *signature.Request, d *signature.Delivery, families []string) error {
 	d.Repeats = t.Content == ContentRepeats
 	exceptional, err := t.exceptional(r)
@@ -125,8 +121,8 @@ func (t *Distinction) distinguish(r *signature.Request, d *signature.Delivery, f
 	return nil
 }
 
-// exceptional reports whether a delivery has a field that says that its content
-// is not of the usual kind.
+// exceptional reports whether a delivery has one of the fields that mark the other
+// kind of content.
 func (t *Distinction) exceptional(r *signature.Request) (bool, error) {
 	if t.members == nil {
 		return false, nil
@@ -149,13 +145,13 @@ func (t *Distinction) exceptional(r *signature.Request) (bool, error) {
 	return false, nil
 }
 
-// documentIn returns the text of a form field, or of a query parameter if the
-// body is empty: beside a body, the query is not signed. A form that is too
-// large to look into counts as none, since the delivery is genuine.
+// documentIn returns the text of a form field, or of a query parameter if the body is
+// empty: if there is a body, the query is not signed. It ignores a form that is too
+// large to parse, because the delivery is genuine.
 func documentIn(r *signature.Request, f signature.Field) (string, error) {
 	if f.From == "form" {
 		if !strings.Contains(strings.ToLower(r.Header.Get("Content-Type")), "form") {
-			return "", nil // as most deliveries say
+			return "", nil // treat it like most deliveries
 		}
 		form, err := r.Form()
 		if _, refused := errors.AsType[*signature.Refusal](err); refused {
@@ -169,7 +165,7 @@ func documentIn(r *signature.Request, f signature.Field) (string, error) {
 	return Query(r).Get(f.Name), nil
 }
 
-// coverVarying makes the headers that vary a part of every digest.
+// coverVarying adds the headers that vary to every digest.
 func (t *Distinction) coverVarying(header http.Header, d *signature.Delivery, families []string) {
 	if len(t.Varies) == 0 {
 		return
@@ -181,8 +177,8 @@ func (t *Distinction) coverVarying(header http.Header, d *signature.Delivery, fa
 	}
 }
 
-// varied returns the digest of a digest and the headers that vary, each part
-// with its length, so that no two lists of values are hashed alike.
+// varied returns the digest of a digest and the headers that vary. Each part is
+// preceded by its length, so that different lists of values have different digests.
 func (t *Distinction) varied(header http.Header, digest []byte, families []string) []byte {
 	h := sha256.New()
 	write := func(part string) {
@@ -203,8 +199,8 @@ func (t *Distinction) varied(header http.Header, digest []byte, families []strin
 	return h.Sum(nil)
 }
 
-// valuesIn returns the values of a header; where its name begins with the mark,
-// those of the first family that the request has.
+// valuesIn returns the values of a header. If its name begins with the mark, it
+// returns those of the first family that the request contains.
 func valuesIn(header http.Header, name string, families []string) []string {
 	rest, marked := strings.CutPrefix(name, familyMark)
 	if !marked {
@@ -218,7 +214,7 @@ func valuesIn(header http.Header, name string, families []string) []string {
 	return nil
 }
 
-// checkDistinctions requires a preset to say whether its content repeats.
+// checkDistinctions returns an error unless the preset sets Content.
 func (p *Preset) checkDistinctions() error {
 	all := []*Distinction{&p.Distinction}
 	for _, v := range p.Variants {
@@ -228,7 +224,7 @@ func (p *Preset) checkDistinctions() error {
 	}
 	for _, t := range all {
 		if t.Content == "" {
-			return errors.New("no content: write unique or repeats")
+			return errors.New("missing content: write unique or repeats")
 		}
 		if err := t.check(); err != nil {
 			return err

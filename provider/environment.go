@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// environments are those of most providers that have several.
+// environments are the environments of most providers that have several.
 var environments = []string{"production", "sandbox"}
 
 // allEnvironments returns the environments that can be configured.
@@ -17,11 +17,11 @@ func (p *Preset) allEnvironments() []string {
 	return environments
 }
 
-// checkEnvironment refuses an environment that the provider does not have.
+// checkEnvironment returns an error if the provider does not have the environment.
 func (p *Preset) checkEnvironment(name string) error {
 	known := p.allEnvironments()
 	if name == "" || slices.Contains(known, name) {
 		return nil
 	}
-	return fmt.Errorf("environment: write %s or %s", strings.Join(known[:len(known)-1], ", "), known[len(known)-1])
+	return fmt.Errorf("unrecognized environment: write %s or %s", strings.Join(known[:len(known)-1], ", "), known[len(known)-1])
 }

@@ -9,14 +9,14 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// AcceptsHandshake reports whether the operator accepts unsigned handshakes:
-// with accept_handshake, or for some minutes with a command.
+// AcceptsHandshake reports whether unsigned handshakes are accepted: accept_handshake
+// is set, or a command accepts them for some minutes.
 func (m *Module) AcceptsHandshake(r *signature.Request) bool {
 	return m.set.AcceptHandshake || r.AcceptHandshake
 }
 
-// collectChallenges gathers the unsigned handshakes that the endpoint knows:
-// that of the preset's code, and those of its schemes.
+// collectChallenges collects the unsigned handshakes of the endpoint: the preset's own
+// and those of its schemes.
 func (m *Module) collectChallenges(schemes []signature.Scheme) {
 	m.challenges = nil
 	if m.preset.Challenge != nil {
@@ -30,7 +30,7 @@ func (m *Module) collectChallenges(schemes []signature.Scheme) {
 	}
 }
 
-// inFamilies returns every scheme under every family of header names.
+// inFamilies returns every scheme for every family of header names.
 func (m *Module) inFamilies(schemes []signature.Scheme) []signature.Scheme {
 	var all []signature.Scheme
 	for _, family := range m.preset.families() {
@@ -42,7 +42,7 @@ func (m *Module) inFamilies(schemes []signature.Scheme) []signature.Scheme {
 	return all
 }
 
-// challenge returns the handshake that a request may be, nil if it is none.
+// challenge returns the handshake that the request may be, or nil.
 func (m *Module) challenge(r *signature.Request) *Challenge {
 	for _, c := range m.challenges {
 		if c.Possible(m, r) {
@@ -52,8 +52,7 @@ func (m *Module) challenge(r *signature.Request) *Challenge {
 	return nil
 }
 
-// checkChallenge takes a request that is no delivery, as err says: it may be a
-// handshake.
+// checkChallenge returns nil if a request that err refuses may be a handshake.
 func (m *Module) checkChallenge(r *signature.Request, err error) error {
 	c := m.challenge(r)
 	if c == nil {
@@ -66,8 +65,8 @@ func (m *Module) checkChallenge(r *signature.Request, err error) error {
 	return nil
 }
 
-// answerChallenge answers a request if it is a handshake; a nil answer means that
-// it is none.
+// answerChallenge answers the request if it is a handshake. It returns a nil answer if
+// it is not.
 func (m *Module) answerChallenge(r *signature.Request) (*signature.Answer, error) {
 	c := m.challenge(r)
 	if c == nil || c.unarmed(m, r) != "" {
@@ -76,7 +75,7 @@ func (m *Module) answerChallenge(r *signature.Request) (*signature.Answer, error
 	return c.Answer(m, r)
 }
 
-// answerHeaders is answerChallenge for handshakes whose headers suffice.
+// answerHeaders is answerChallenge for handshakes that need no body.
 func (m *Module) answerHeaders(r *signature.Request) (*signature.Answer, error) {
 	if c := m.challenge(r); c == nil || c.ReadsBody {
 		return nil, nil
@@ -84,8 +83,8 @@ func (m *Module) answerHeaders(r *signature.Request) (*signature.Answer, error) 
 	return m.answerChallenge(r)
 }
 
-// asChallenge returns what answers a handshake. signs are the ways in which the
-// provider signs.
+// asChallenge returns the Challenge that answers a handshake. signs are the provider's
+// schemes.
 func asChallenge(h signature.Handshake, signs []signature.Scheme) *Challenge {
 	c := &Challenge{
 		ReadsBody: h.ReadsBody(),
@@ -113,7 +112,7 @@ func answerHandshake(h *signature.Handshake, r *signature.Request) (*signature.A
 		return emptyAnswer(), nil
 	case signature.HandshakePing:
 		if !h.Holds(r) {
-			return nil, nil // a delivery without signature, which is refused as such
+			return nil, nil // refused as an unsigned delivery
 		}
 		return emptyAnswer(), nil
 	}
@@ -125,30 +124,30 @@ func answerHandshake(h *signature.Handshake, r *signature.Request) (*signature.A
 		return secretAnswer(h, text)
 	}
 	if !Printable(text) {
-		return nil, signature.Refuse(signature.Malformed, "the challenge is not printable, or longer than %d bytes", MaxChallenge)
+		return nil, signature.Refuse(signature.Malformed, "the challenge is not printable or longer than %d bytes", MaxChallenge)
 	}
 	return signature.TextAnswer(text), nil
 }
 
 func emptyAnswer() *signature.Answer { return &signature.Answer{Status: http.StatusOK} }
 
-// Printable reports whether text can be sent back: not empty, not too long, and
-// of printable ASCII alone.
+// Printable reports whether text can be echoed: not empty, not too long, and printable
+// ASCII only.
 func Printable(text string) bool {
 	return text != "" && len(text) <= MaxChallenge && !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
-// maxSecret bounds a secret that comes with a handshake, in bytes.
+// maxSecret limits the length of a secret sent with a handshake, in bytes.
 const maxSecret = 256
 
-// secretAnswer answers a request that has the provider's secret in it. A header
-// is sent back, as the provider expects.
+// secretAnswer answers a request that contains the provider's secret. A secret in a
+// header is echoed, as the provider expects.
 func secretAnswer(h *signature.Handshake, secret string) (*signature.Answer, error) {
 	if secret == "" && h.ReadsBody() {
-		return nil, nil // a delivery without signature, which is refused as such
+		return nil, nil // refused as an unsigned delivery
 	}
 	if !Printable(secret) || len(secret) > maxSecret || strings.Contains(secret, " ") {
-		return nil, signature.Refuse(signature.Malformed, "the secret in %s is not one that a provider sends: it must be printable, without spaces and of at most %d bytes", h.Field().String(), maxSecret)
+		return nil, signature.Refuse(signature.Malformed, "invalid secret in %s: it must be printable, without spaces, and at most %d bytes", h.Field().String(), maxSecret)
 	}
 	answer := emptyAnswer()
 	answer.Secret = secret
@@ -158,23 +157,23 @@ func secretAnswer(h *signature.Handshake, secret string) (*signature.Answer, err
 	return answer, nil
 }
 
-// unarmedSecret says why a secret that comes with a handshake is not accepted.
+// unarmedSecret returns the reason why a secret sent with a handshake is not accepted.
 func unarmedSecret(m *Module, r *signature.Request, h *signature.Handshake) string {
 	if m.AcceptsHandshake(r) {
 		return ""
 	}
 	if h.ReadsBody() {
-		return "no signature; if this is the request in which the provider sends its secret (" + h.Field().String() + "), write accept_handshake and have it sent again"
+		return "missing signature; if the provider sends its secret with this request (" + h.Field().String() + "), write accept_handshake and have the provider resend it"
 	}
-	return "this is the request in which the provider sends its secret (" + h.Field().String() + "): write accept_handshake while you set up the webhook"
+	return "the provider sends its secret with this request (" + h.Field().String() + "): write accept_handshake while you set up the webhook"
 }
 
-// originRefusal says why the origin of a CloudEvents handshake is not confirmed,
-// empty if it is one of those allowed.
+// originRefusal returns the reason why the origin of a CloudEvents handshake is not
+// confirmed, or "" if it is allowed.
 func (m *Module) originRefusal(r *signature.Request, allowed []string) string {
 	values := r.Header.Values(signature.WebHookOrigin)
 	if len(values) != 1 {
-		return "the header " + signature.WebHookOrigin + " comes more than once"
+		return "the header " + signature.WebHookOrigin + " is sent more than once"
 	}
 	for _, origin := range slices.Concat(allowed, m.set.AllowedOrigins) {
 		if strings.EqualFold(origin, values[0]) {
@@ -186,14 +185,14 @@ func (m *Module) originRefusal(r *signature.Request, allowed []string) string {
 		option = "allowed_origin"
 	}
 	origin := signature.Excerpt(values[0], maxOrigin)
-	return origin + " asks whether it may send CloudEvents here; if it may, write " + option + " " + origin
+	return origin + " requests permission to send CloudEvents; to allow it, write " + option + " " + origin
 }
 
-// maxOrigin is how much of an origin is quoted, in characters.
+// maxOrigin is the maximum length of a quoted origin, in characters.
 const maxOrigin = 100
 
-// OriginRefusal is the refusal of a CloudEvents handshake whose origin is not one
-// of those allowed, nil if it is.
+// OriginRefusal returns the refusal of a CloudEvents handshake whose origin is not
+// allowed, or nil.
 func (m *Module) OriginRefusal(r *signature.Request, allowed ...string) error {
 	if reason := m.originRefusal(r, allowed); reason != "" {
 		return &signature.Refusal{Kind: signature.InvalidSignature, Reason: reason, Handshake: true}
@@ -201,9 +200,9 @@ func (m *Module) OriginRefusal(r *signature.Request, allowed ...string) error {
 	return nil
 }
 
-// CloudEventsAnswer confirms the origin that a CloudEvents handshake names, at the
-// rate that it asks for. The URL in WebHook-Request-Callback is never fetched: a
-// sender could name any.
+// CloudEventsAnswer confirms the origin of a CloudEvents handshake at the requested
+// rate. It never fetches the URL in WebHook-Request-Callback, because a sender can
+// choose any.
 // https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md, section 4
 func CloudEventsAnswer(r *signature.Request) *signature.Answer {
 	answer := emptyAnswer()
@@ -215,8 +214,8 @@ func CloudEventsAnswer(r *signature.Request) *signature.Answer {
 	return answer
 }
 
-// allowedRate returns the requested rate, in requests a minute, and * for any if
-// none is requested.
+// allowedRate returns the requested rate, in requests per minute, or * if none is
+// requested.
 func allowedRate(requested []string) string {
 	const longest = 9
 	if len(requested) != 1 || requested[0] == "" || len(requested[0]) > longest ||
@@ -226,24 +225,24 @@ func allowedRate(requested []string) string {
 	return requested[0]
 }
 
-// noSecretYet is the verifier of an endpoint whose provider has not handed over
-// its secret yet: it verifies nothing.
+// noSecretYet is the verifier of an endpoint that is waiting for the provider's
+// secret. It verifies nothing.
 type noSecretYet struct {
 	traits signature.Traits
 	signs  []signature.Scheme
 }
 
-const noSecretReason = "no secret is configured yet, so that only handshakes are answered: write secret {env.NAME}; if the provider has sent its secret here, `caddy verify-webhook handshakes` shows it"
+const noSecretReason = "no secret is configured, so only handshakes are answered: write secret {env.NAME}; `caddy verify-webhook handshakes` shows a secret that the provider has sent"
 
-// CheckHeaders implements Verifier. What may be a delivery is to come again, when
-// there is a secret; what has no signature never is one.
+// CheckHeaders implements Verifier. A request that may be a delivery gets an error
+// that makes the provider retry. A request without a signature is refused.
 func (v noSecretYet) CheckHeaders(r *signature.Request) error {
 	for i := range v.signs {
 		if place := v.signs[i].Signature.From; v.signs[i].Carries(r) || (place != "header" && place != "query") {
 			return &signature.Refusal{Kind: signature.Undecided, Reason: noSecretReason}
 		}
 	}
-	return &signature.Refusal{Kind: signature.MissingSignature, Reason: "no signature, and no handshake; " + noSecretReason}
+	return &signature.Refusal{Kind: signature.MissingSignature, Reason: "missing signature, and not a handshake; " + noSecretReason}
 }
 
 // Verify implements Verifier.

@@ -17,8 +17,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// Options are what every provider that verifies with configured keys can be
-// told.
+// Options are the options of every provider that verifies with configured keys.
 type Options struct {
 	// The secrets, or the public keys, of the provider. A delivery must match
 	// one of them; configure several during rotation. Required, unless the
@@ -47,11 +46,11 @@ type Secret struct {
 	Label string `json:"label,omitempty"`
 }
 
-// optionNames are the Caddyfile options that readOption knows.
+// optionNames are the Caddyfile options that readOption reads.
 var optionNames = []string{"secret", "public_key", "tolerance", "public_url"}
 
-// readOption reads one of the options that every provider has; false if it is
-// none of them.
+// readOption reads an option that every provider has. It returns false for any other
+// option.
 func (o *Options) readOption(r *option.Reader, d *caddyfile.Dispenser) bool {
 	switch name := r.Name(); name {
 	case "secret", "public_key":
@@ -72,10 +71,10 @@ func (o *Options) readOption(r *option.Reader, d *caddyfile.Dispenser) bool {
 	return true
 }
 
-// addSecret takes the arguments of a secret: its value and perhaps a label.
+// addSecret reads the arguments of a secret: its value and an optional label.
 func (o *Options) addSecret(d *caddyfile.Dispenser, args []string) error {
 	if strings.TrimSpace(args[0]) == "" {
-		return d.Err("the secret is empty; if it comes from {$NAME}, that variable is not set. Write {env.NAME} and set NAME in Caddy's environment")
+		return d.Err("the secret is empty: if you wrote {$NAME}, the variable is not set; write {env.NAME} and set NAME in Caddy's environment")
 	}
 	s := Secret{Secret: args[0]}
 	if len(args) == 2 {
@@ -85,10 +84,10 @@ func (o *Options) addSecret(d *caddyfile.Dispenser, args []string) error {
 	return nil
 }
 
-// ResolveSecrets checks the options, and returns the configured secrets with
-// their placeholders replaced: for providers in code, in Provision and in Renew.
-// It warns of secrets that are in plaintext or look like a mistake. name is the
-// provider's. asymmetric: they are public keys, and no secrets at all.
+// ResolveSecrets checks the options and returns the configured secrets with their
+// placeholders replaced. Providers in code call it in Provision and in Renew. It warns
+// about plaintext secrets and likely mistakes. name is the name of the provider.
+// asymmetric means that the secrets are public keys.
 func (o *Options) ResolveSecrets(logger *zap.Logger, name string, asymmetric bool) ([]signature.Secret, error) {
 	if err := o.checkMeant(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -100,13 +99,13 @@ func (o *Options) ResolveSecrets(logger *zap.Logger, name string, asymmetric boo
 	return secrets, nil
 }
 
-// resolve turns the configured secrets into secrets: placeholders are
-// replaced now, at provisioning, so that the config never holds the values.
+// resolve returns the configured secrets with their placeholders replaced. It does so
+// at provisioning, so that the config never contains the values.
 //
 // issued reports whether the provider issues its secrets.
 func (o *Options) resolve(logger *zap.Logger, provider string, asymmetric, issued bool) ([]signature.Secret, error) {
 	if len(o.Secrets) == 0 {
-		return nil, fmt.Errorf("%s has no secret: write `verify_webhook %s {env.NAME}`, or `secret {env.NAME}` in its block; if you wrote {$NAME}, that variable is not set", provider, provider)
+		return nil, fmt.Errorf("missing secret: write `verify_webhook %s {env.NAME}`, or `secret {env.NAME}` in its block; if you wrote {$NAME}, the variable is not set", provider)
 	}
 	var secrets []signature.Secret
 	for i, s := range o.Secrets {
@@ -115,7 +114,7 @@ func (o *Options) resolve(logger *zap.Logger, provider string, asymmetric, issue
 			return nil, fmt.Errorf("secret %d (%s): %w", i+1, s.source(), err)
 		}
 		if !asymmetric && !isPlaceholder(s.Secret) {
-			logger.Warn("a webhook secret is written out in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead",
+			logger.Warn("plaintext webhook secret in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead",
 				zap.String("provider", provider), zap.Int("secret", i+1))
 		}
 		secrets = append(secrets, secret)
@@ -123,7 +122,7 @@ func (o *Options) resolve(logger *zap.Logger, provider string, asymmetric, issue
 	return secrets, checkLabels(secrets)
 }
 
-// resolve returns the secret itself, checked.
+// resolve returns the value of the secret after checking it.
 func (s Secret) resolve(logger *zap.Logger, provider string, asymmetric, issued bool) (signature.Secret, error) {
 	value, err := Resolve(s.Secret)
 	if err != nil {
@@ -139,7 +138,7 @@ func (s Secret) resolve(logger *zap.Logger, provider string, asymmetric, issued 
 	return secret, checkSecret(logger, provider, s.Secret, value, issued)
 }
 
-// source says where a secret comes from without saying what it is.
+// source describes the source of a secret without revealing it.
 func (s Secret) source() string {
 	if isPlaceholder(s.Secret) {
 		return s.Secret
@@ -151,34 +150,34 @@ func isPlaceholder(s string) bool {
 	return strings.HasPrefix(s, "{") && strings.HasSuffix(s, "}")
 }
 
-// Resolve replaces the placeholders in a value of the config, `{env.NAME}` and
-// `{file./path}`. One that is unknown, unset or empty is an error: with an empty
-// secret, everybody could sign.
+// Resolve replaces the placeholders in a config value, `{env.NAME}` and
+// `{file./path}`. It returns an error if one is unknown, unset or empty: anyone could
+// sign with an empty secret.
 func Resolve(text string) (string, error) {
 	value, err := caddy.NewReplacer().ReplaceOrErr(text, true, true)
 	if err == nil {
 		return value, nil
 	}
 	if strings.HasPrefix(text, "${") || strings.HasPrefix(text, "{$") {
-		return "", errors.New("it looks like a variable of a shell or of a Caddyfile, which is not looked up here: write {env.NAME}")
+		return "", errors.New("it looks like a shell or Caddyfile variable, which is not replaced here: write {env.NAME}")
 	}
 	if match := almostPlaceholder.FindStringSubmatch(text); match != nil && !strings.HasPrefix(text, "{env.") && !strings.HasPrefix(text, "{file.") {
-		return "", fmt.Errorf("%s is no placeholder that is known when Caddy starts: write {env.NAME} or {file./path}, here {%s.%s}", text, strings.ToLower(match[1]), match[2])
+		return "", fmt.Errorf("unrecognized placeholder: %s; write {env.NAME} or {file./path}, here {%s.%s}", text, strings.ToLower(match[1]), match[2])
 	}
 	if isPlaceholder(text) && !strings.HasPrefix(text, "{env.") && !strings.HasPrefix(text, "{file.") {
-		return "", fmt.Errorf("%s is no placeholder that is known when Caddy starts: write {env.NAME} or {file./path}", text)
+		return "", fmt.Errorf("unrecognized placeholder: %s; write {env.NAME} or {file./path}", text)
 	}
 	if isPlaceholder(text) {
-		return "", fmt.Errorf("%s is unset, empty or cannot be read: set it where Caddy runs", text)
+		return "", fmt.Errorf("%s is unset, empty or unreadable: set it in Caddy's environment", text)
 	}
 	// The error would quote a part of the secret.
-	return "", errors.New(`it holds braces that are no placeholder: write \{ for a brace that belongs to the secret`)
+	return "", errors.New(`it contains braces that are not a placeholder: write \{ for a brace that is part of the secret`)
 }
 
-// almostPlaceholder is another spelling of {env.NAME} or {file./path}.
+// almostPlaceholder matches misspellings of {env.NAME} and {file./path}.
 var almostPlaceholder = regexp.MustCompile(`^\{\s*(?i:(env|file))[:. $]+([^{}\s]+)\s*\}$`)
 
-// checkMeant refuses options that cannot be meant.
+// checkMeant rejects options that are certainly mistakes.
 func (o *Options) checkMeant() error {
 	if o.Tolerance != 0 && time.Duration(o.Tolerance) < time.Second {
 		return fmt.Errorf(`tolerance %s is shorter than 1s: write, for example, tolerance 5m; in JSON a number is nanoseconds: write "tolerance": "5m"`, time.Duration(o.Tolerance))
@@ -186,9 +185,9 @@ func (o *Options) checkMeant() error {
 	return o.checkPublicURL()
 }
 
-// verifyURLs verifies a request under the URL that public_url says, and, where
-// that has no path and the request is for "/", with this path too: which of both
-// is signed differs from provider to provider.
+// verifyURLs verifies a request for the URL in public_url. If that has no path and the
+// request is for "/", it also tries the URL with this path: providers differ in which
+// of the two they sign.
 func verifyURLs(ctx context.Context, v Verifier, r *signature.Request) (*signature.Delivery, error) {
 	d, err := v.Verify(ctx, r)
 	other := r.WithRootPath()
@@ -201,14 +200,14 @@ func verifyURLs(ctx context.Context, v Verifier, r *signature.Request) (*signatu
 	return v.Verify(ctx, r)
 }
 
-// checkPublicURL refuses what cannot have been signed.
+// checkPublicURL rejects a URL that cannot have been signed.
 func (o *Options) checkPublicURL() error {
 	if o.PublicURL == "" {
 		return nil
 	}
 	u, err := url.Parse(o.PublicURL)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
-		return fmt.Errorf("public_url %q is not a URL: write it as it stands at the provider, beginning with https://", o.PublicURL)
+		return fmt.Errorf("invalid public_url: %q; copy the URL from the provider, beginning with https://", o.PublicURL)
 	}
 	return nil
 }

@@ -41,10 +41,10 @@ func TestResolveSecretsChecksThemForProvidersInCode(t *testing.T) {
 		"a placeholder":             {Options{Secrets: []Secret{{Secret: "{env.PROVIDER_TEST_SECRET}"}}}, false, "", 0},
 		"a plaintext secret":        {Options{Secrets: []Secret{{Secret: "a plaintext secret"}}}, false, "", 1},
 		"a plaintext public key":    {Options{Secrets: []Secret{{Secret: "a public key"}}}, true, "", 0},
-		"no secret":                 {Options{}, false, "has no secret", 0},
+		"no secret":                 {Options{}, false, "missing secret", 0},
 		"an empty secret":           {Options{Secrets: []Secret{{Secret: " "}}}, false, "empty", 0},
 		"an unset variable":         {Options{Secrets: []Secret{{Secret: "{env.PROVIDER_TEST_UNSET}"}}}, false, "unset", 0},
-		"a label twice":             {Options{Secrets: []Secret{{"{env.PROVIDER_TEST_SECRET}", "a"}, {"{env.PROVIDER_TEST_SECRET}", "a"}}}, false, "same label", 0},
+		"a label twice":             {Options{Secrets: []Secret{{"{env.PROVIDER_TEST_SECRET}", "a"}, {"{env.PROVIDER_TEST_SECRET}", "a"}}}, false, "duplicate label", 0},
 		"a tolerance of nanosecond": {Options{Secrets: []Secret{{Secret: "{env.PROVIDER_TEST_SECRET}"}}, Tolerance: caddy.Duration(300)}, false, "shorter than 1s", 0},
 		"a public_url without host": {Options{Secrets: []Secret{{Secret: "{env.PROVIDER_TEST_SECRET}"}}, PublicURL: "/hooks"}, false, "public_url", 0},
 	} {

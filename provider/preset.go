@@ -17,163 +17,156 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// Preset is a provider as data.
+// Preset describes a provider as data.
 type Preset struct {
-	// Name is what users write, Title what people call the provider.
+	// Name is the name in the config. Title is the name of the product.
 	Name, Title string
-	// Schemes are how it signs. Where there are several, each secret belongs
-	// to the first that accepts it, unless SecretsFitAll.
+	// Schemes are the signing schemes. If there are several, each secret belongs to
+	// the first scheme that accepts it, unless SecretsFitAll is set.
 	Schemes []signature.Scheme
-	// SecretsFitAll: every secret is used with every scheme that accepts it.
+	// SecretsFitAll means that each secret is used with every scheme that accepts it.
 	SecretsFitAll bool
-	// SecretPerScheme: the first secret belongs to the first scheme, the
-	// second to the second, and there are no more.
+	// SecretPerScheme means that the first secret belongs to the first scheme and the
+	// second secret to the second. There can be no more.
 	SecretPerScheme bool
-	// Families are the prefixes that a `*` at the beginning of a scheme's
-	// header names stands for, where the provider sends the same headers
-	// under more than one name.
+	// Families are the prefixes that replace a leading `*` in the header names of a
+	// scheme, if the provider sends the same headers under several names.
 	Families []string
-	// Variants are there instead of Schemes where nothing in secret or request
-	// says in which way the provider signs. The first is the default.
+	// Variants replace Schemes if neither the secret nor the request determines how
+	// the provider signs. The first one is the default.
 	Variants []Variant
-	// Takes and Needs name the options that the provider knows beyond the
-	// options of all.
+	// Takes and Needs name the provider's optional and required options, beyond those
+	// of every provider.
 	Takes, Needs []string
-	// KeyText turns the text of a secret into the text of a key, before the
-	// scheme decodes it.
+	// KeyText converts the text of a secret to the text of a key, before the scheme
+	// decodes it.
 	KeyText func(string) (string, error)
-	// Values works out what {value.NAME} stands for in the signed content.
-	// Several results are tried in turn.
+	// Values computes the values of {value.NAME} in the signed content. If it returns
+	// several results, each is tried in turn.
 	Values func(m *Module, r *signature.Request) ([]map[string]string, error)
-	// Code makes the verifier of a provider whose signatures the scheme type
-	// cannot describe.
+	// Code returns the verifier of a provider whose signatures a scheme cannot
+	// describe.
 	Code func(m *Module) (Verifier, error)
-	// PublicKeys: the secrets are public keys, where no scheme says so.
+	// PublicKeys means that the secrets are public keys, if no scheme says so.
 	PublicKeys bool
-	// Signing makes deliveries, for tools and tests, where the schemes alone do
-	// not say how. A preset with Code has it.
+	// Signing generates deliveries for tools and tests, if the schemes are not enough.
+	// A preset with Code must set it.
 	Signing *Signing
-	// NoSecret: the keys are published by the provider, so that secrets are
+	// NoSecret means that the provider publishes its keys, so that secrets are
 	// optional.
 	NoSecret bool
-	// DigestBody: the body is the content, signed or not, because the time that
-	// is signed with it differs on a retry, or because too little is signed; or
-	// the value `document`, if there is one. A value `beside` is a part of it.
+	// DigestBody means that the body is the content, signed or not, because the signed
+	// time differs on a retry or because too little is signed. A value `document`
+	// replaces the body, and a value `beside` is added to it.
 	DigestBody bool
-	// AlsoContent: equal content is the same delivery although the ID is signed,
-	// because a retry can have another ID.
+	// AlsoContent means that equal content is the same delivery although the ID is
+	// signed, because a retry can have a different ID.
 	AlsoContent bool
-	// Distinction is what distinguishes its deliveries. Content is required.
+	// Distinction says how deliveries are distinguished. Content is required.
 	Distinction
-	// Window is how long handled deliveries are remembered by default: the
-	// provider's longest horizon for retries and manual redelivery. 0 means 7
-	// days.
+	// Window is the default time for which handled deliveries are remembered: the
+	// provider's longest horizon for retries and manual redelivery. 0 means 7 days.
 	Window time.Duration
-	// MaxBody is the default of max_body, in bytes; 0 means the handler's own.
+	// MaxBody is the default of max_body, in bytes. 0 means the handler's default.
 	MaxBody int64
-	// IssuesSecrets: the provider issues every secret, as text that looks like
-	// none of the usual mistakes, so that one that does is refused. Elsewhere
-	// people type secrets in, and it is only warned about. Providers whose keys
-	// are decoded from hex or base64 need not say so.
+	// IssuesSecrets means that the provider issues every secret, in a format that does
+	// not resemble the usual mistakes. A secret that resembles one is then an error.
+	// For other providers, where people choose secrets, it is only a warning.
+	// Providers with keys in hex or base64 need not set it.
 	IssuesSecrets bool
-	// SecretIsAPIKey: deliveries are signed with an API key.
+	// SecretIsAPIKey means that deliveries are signed with an API key.
 	SecretIsAPIKey bool
-	// SecretLater: the provider hands over its secret in or after its handshake,
-	// so that an endpoint with accept_handshake starts without one. Until it has
-	// one, it answers handshakes alone.
+	// SecretLater means that the provider sends its secret in or after its handshake,
+	// so that an endpoint with accept_handshake can start without one. Until it has a
+	// secret, it answers only handshakes.
 	SecretLater bool
-	// Handshake answers a provider's proof-of-ownership request that its
-	// signature covers; nil if it has none.
+	// Handshake answers the provider's signed proof-of-ownership request. It is nil if
+	// there is none.
 	Handshake Handshake
-	// Check refuses deliveries that are ambiguous, or too large to look into,
-	// before they are verified; nil if none are.
+	// Check refuses deliveries that are ambiguous, or too large to parse, before they
+	// are verified. It may be nil.
 	Check func(r *signature.Request) error
-	// CheckVerified does the same after they are verified, where it takes long;
-	// nil if none are.
+	// CheckVerified is Check after verification, for checks that are slow. It may be
+	// nil.
 	CheckVerified func(r *signature.Request) error
-	// Challenge answers one that comes unsigned; nil if it has none.
+	// Challenge answers the provider's unsigned proof-of-ownership request. It is nil
+	// if there is none.
 	Challenge *Challenge
-	// Handshakes says in words which requests are answered beyond those of the
-	// schemes, for the documentation.
+	// Handshakes describes the requests that are answered beyond those of the schemes,
+	// for the documentation.
 	Handshakes string
-	// Tests are what the provider's test buttons, simulators and command lines
-	// send without the secret of the endpoint.
+	// Tests are the provider's test deliveries that are not signed with the endpoint's
+	// secret.
 	Tests []TestDelivery
-	// Docs is the provider's page on verifying its webhooks.
+	// Docs is the URL of the provider's page on verifying webhooks.
 	Docs string
 	// Kind is the kind of product, for the documentation.
 	Kind string
-	// SecretHelp says where the secret is found.
+	// SecretHelp says where to find the secret.
 	SecretHelp string
-	// Signs says what is signed, where the schemes do not.
+	// Signs says what is signed, if the schemes do not.
 	Signs string
-	// IDHelp says where the delivery ID is, and IDSigned that it is signed,
-	// where the schemes do not.
+	// IDHelp says where the delivery ID is, and IDSigned whether it is signed, if the
+	// schemes do not.
 	IDHelp   string
 	IDSigned bool
-	// OtherID is the unsigned header with the delivery ID where the first
-	// place has none.
+	// OtherID is the unsigned header with the delivery ID if the first place is empty.
 	OtherID string
-	// Weakness is one sentence on what an attacker could still do.
+	// Weakness says in one sentence what an attacker can still do.
 	Weakness string
-	// Unsigned names what the signature does not cover beyond ID, event type
-	// and timestamp.
+	// Unsigned names the unsigned parts other than ID, event type and timestamp.
 	Unsigned []string
-	// Retries says how the provider signs its retries, where it signs a time.
+	// Retries says how the provider signs retries, if it signs a time.
 	Retries Retries
-	// Tolerance is the default of the tolerance where the preset is code, for the
-	// documentation.
+	// Tolerance is the default tolerance of a preset with Code, for the documentation.
 	Tolerance time.Duration
-	// Environments are what the option environment can be. Nil: production and
+	// Environments are the values of the option environment. Nil means production and
 	// sandbox.
 	Environments []string
-	// OtherEvent returns the event type of a verified delivery where its usual
-	// place has none; nil if there is no other.
+	// OtherEvent returns the event type of a verified delivery if its usual place is
+	// empty. It may be nil.
 	OtherEvent func(r *signature.Request) (string, error)
-	// Unsupported says in one sentence which requests of the provider are not
-	// verified, and what to do about it.
+	// Unsupported says in one sentence which requests from the provider are not
+	// verified, and what to do about them.
 	Unsupported string
-	// Hint returns what the operator should know of a request that was refused,
-	// such as that it is one of those, empty if there is nothing. Nil: never.
+	// Hint returns an explanation of a refused request for the operator, such as that
+	// it is one of those in Unsupported, or "". It may be nil.
 	Hint func(m *Module, r *signature.Request) string
-	// Streams names the WebSockets that the provider opens, which are refused.
+	// Streams names the WebSockets that the provider opens. They are refused.
 	Streams string
 }
 
-// Variant is one of the ways in which a provider may sign.
+// Variant is one of several ways in which a provider signs.
 type Variant struct {
 	Name, Help string
 	Schemes    []signature.Scheme
 	Weakness   string
-	// Distinction and DigestBody are there where they differ from those of
-	// the preset.
+	// Distinction and DigestBody are set if they differ from those of the preset.
 	Distinction *Distinction
 	DigestBody  bool
 }
 
-// Handshake looks at a verified delivery and returns the answer to send if it
-// is a handshake, else nil.
+// Handshake returns the response to a verified delivery if it is a handshake, or nil.
 type Handshake func(m *Module, r *signature.Request, d *signature.Delivery) (*signature.Answer, error)
 
-// Verifier is what a preset becomes with the secrets of one endpoint.
+// Verifier verifies deliveries with the secrets of one endpoint.
 type Verifier interface {
-	// CheckHeaders and Verify are as in Provider. A delivery that is verified
-	// has at least one match.
+	// CheckHeaders and Verify are as in Provider. A verified delivery has at least one
+	// match.
 	CheckHeaders(r *signature.Request) error
 	Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error)
-	// Traits says what the signature covers.
+	// Traits returns what the signature covers.
 	Traits() signature.Traits
-	// Secrets identifies the secrets in use, in the order of the config.
+	// Secrets returns the identities of the secrets, in the order of the config.
 	Secrets() []signature.Identity
 }
 
-// Module verifies the deliveries of one provider. Its preset says how the
-// provider signs; the config has the secrets and, for some providers, further
-// options.
+// Module verifies the deliveries of one provider. Its preset says how the provider
+// signs. The config contains the secrets and, for some providers, other options.
 //
-// `caddy verify-webhook providers <name>` prints which options the provider has,
-// where its secret is found, what its signature covers and how its deliveries are
-// told apart. So does the [page on providers].
+// `caddy verify-webhook providers <name>` prints the provider's options, where to find
+// its secret, what its signature covers and how its deliveries are distinguished. The
+// [page on providers] says the same.
 //
 // Syntax, with the options of the provider inside `verify_webhook`:
 //
@@ -195,7 +188,7 @@ type Module struct {
 	variant  *Variant
 	distinct Distinction
 	verifier Verifier
-	// challenges are the unsigned handshakes that are known.
+	// challenges are the unsigned handshakes of the endpoint.
 	challenges []*Challenge
 	tests      []testVerifier
 	logger     *zap.Logger
@@ -221,14 +214,14 @@ func (m *Module) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// NewModule returns the module of a preset, to be provisioned. The preset need
+// NewModule returns the module of a preset, which must be provisioned. The preset need
 // not be registered.
 func NewModule(p *Preset) *Module { return &Module{preset: p} }
 
 // Name returns the name of the preset.
 func (m *Module) Name() string { return m.preset.Name }
 
-// Variant returns the name of the variant in use, empty if the preset has none.
+// Variant returns the name of the variant in use, or "" if the preset has none.
 func (m *Module) Variant() string {
 	if m.variant == nil {
 		return ""
@@ -236,38 +229,38 @@ func (m *Module) Variant() string {
 	return m.variant.Name
 }
 
-// Resolved returns the options with their placeholders replaced. They must not
-// be changed.
+// Resolved returns the options with their placeholders replaced. The caller must not
+// modify them.
 func (m *Module) Resolved() *PresetOptions { return &m.set }
 
-// Keys returns the secrets with their placeholders replaced, in the order of
-// the config. They must not be changed.
+// Keys returns the secrets with their placeholders replaced, in the order of the
+// config. The caller must not modify them.
 func (m *Module) Keys() []signature.Secret { return m.keys }
 
-// UnmarshalJSON implements json.Unmarshaler: an unknown member is an error that
-// says which one may be meant.
+// UnmarshalJSON implements json.Unmarshaler. It rejects unknown members and suggests
+// the closest known one.
 func (m *Module) UnmarshalJSON(raw []byte) error {
 	type plain Module
 	return option.StrictJSON(raw, (*plain)(m))
 }
 
-// warnUseless warns of options that mean nothing for the provider.
+// warnUseless warns about options that have no effect for the provider.
 func (m *Module) warnUseless() {
 	if m.logger == nil || m.preset.Code != nil {
 		return
 	}
 	traits := m.verifier.Traits()
 	if m.PublicURL != "" && !traits.URLSigned && m.preset.Values == nil {
-		m.logger.Warn("public_url has no effect: the provider does not sign the URL; remove it", zap.String("provider", m.preset.Name))
+		m.logger.Warn("public_url has no effect, because the provider does not sign the URL: remove it", zap.String("provider", m.preset.Name))
 	}
 	if m.Tolerance != 0 && !traits.TimestampSigned {
-		m.logger.Warn("tolerance has no effect: the provider signs no time; remove it", zap.String("provider", m.preset.Name))
+		m.logger.Warn("tolerance has no effect, because the provider does not sign a time: remove it", zap.String("provider", m.preset.Name))
 	}
 }
 
-// SigningSchemes returns how the provider signs with these options, once for
-// each family of header names, and none if the signatures are made by code. It
-// is for tools that sign, and needs neither secrets nor provisioning.
+// SigningSchemes returns the signing schemes with these options, one for each family
+// of header names. It returns none for a preset with Code. It is for tools that sign,
+// and needs neither secrets nor provisioning.
 func (m *Module) SigningSchemes() ([]signature.Scheme, error) {
 	m.addExamples()
 	var err error
@@ -324,7 +317,7 @@ func (m *Module) provision() error {
 		return m.distinct.compile()
 	}
 	if len(m.Secrets) > 0 || !p.NoSecret {
-		// Where the provider publishes its keys, what is configured is public.
+		// If the provider publishes its keys, the configured ones are public.
 		asymmetric := p.NoSecret || p.PublicKeys || (len(schemes) > 0 && schemes[0].Algorithm.Asymmetric())
 		if m.keys, err = m.Options.resolve(m.logger, p.Name, asymmetric, p.issuesSecrets()); err != nil {
 			return m.withHandshakeHint(err)
@@ -348,22 +341,22 @@ func (m *Module) provision() error {
 	return err
 }
 
-// startsWithoutSecret reports whether the provider has yet to hand over its
-// secret, and the operator waits for it.
+// startsWithoutSecret reports whether the endpoint waits for the provider to send its
+// secret.
 func (m *Module) startsWithoutSecret() bool {
 	return m.preset.SecretLater && m.set.AcceptHandshake && len(m.Secrets) == 0
 }
 
-// withHandshakeHint adds to the error of a missing secret how to start without.
+// withHandshakeHint adds to a missing-secret error how to start without one.
 func (m *Module) withHandshakeHint(err error) error {
 	if !m.preset.SecretLater || len(m.Secrets) > 0 {
 		return err
 	}
-	return fmt.Errorf("%w; while the provider has not handed it over yet, write accept_handshake alone", err)
+	return fmt.Errorf("%w; if the provider has not sent it yet, write only accept_handshake", err)
 }
 
-// adapted returns the schemes with the options that change them: another
-// header or parameter, fewer algorithms.
+// adapted returns the schemes with the options applied that change the header, the
+// parameter or the algorithms.
 func (m *Module) adapted(schemes []signature.Scheme) []signature.Scheme {
 	if m.set.Header != "" && len(schemes) > 0 {
 		schemes = slices.Clone(schemes)
@@ -383,8 +376,8 @@ func (m *Module) adapted(schemes []signature.Scheme) []signature.Scheme {
 	return schemes
 }
 
-// allowed returns the schemes whose prefix names one of the algorithms; without
-// any, all but SHA-1.
+// allowed returns the schemes whose prefix names one of the algorithms. If no
+// algorithms are set, it returns all but SHA-1.
 func allowed(schemes []signature.Scheme, algorithms []string) []signature.Scheme {
 	var out []signature.Scheme
 	for _, s := range schemes {
@@ -410,10 +403,10 @@ func (m *Module) chooseVariant() ([]signature.Scheme, error) {
 		}
 		names = append(names, modes[i].Name)
 	}
-	return nil, fmt.Errorf("there is no scheme %q: write %s", m.set.Scheme, strings.Join(names, " or "))
+	return nil, fmt.Errorf("unrecognized scheme: %s; write %s", m.set.Scheme, strings.Join(names, " or "))
 }
 
-// keyTexts returns the secrets as the scheme wants them.
+// keyTexts returns the secrets in the format of the scheme.
 func (m *Module) keyTexts() ([]signature.Secret, error) {
 	if m.preset.KeyText == nil {
 		return m.keys, nil
@@ -439,8 +432,8 @@ func (m *Module) OptionNames() []string {
 	return append(append(names, m.preset.Takes...), m.preset.Needs...)
 }
 
-// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Its syntax is in the comment
-// of [Module].
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. The syntax is documented at
+// [Module].
 func (m *Module) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return unmarshalOptions(d, &m.Options, m.OptionNames(), func(r *option.Reader) bool {
 		t := presetOptionNamed(r.Name())
@@ -452,10 +445,10 @@ func (m *Module) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	})
 }
 
-// UnmarshalOptions reads the segment of a provider in code from a Caddyfile: its
-// secret, the options that every provider has, and with other whatever else this
-// one has, whose names are known. d is at the option that other is called for;
-// other returns false for one that it does not know. Both can be nil.
+// UnmarshalOptions reads a provider's Caddyfile segment, for providers in code: the
+// secret, the options of every provider, and the provider's own options, which names
+// lists. It calls other for those, with d at the option; other returns false for an
+// unknown option. Both can be nil.
 func UnmarshalOptions(d *caddyfile.Dispenser, o *Options, known []string, other func(d *caddyfile.Dispenser) (bool, error)) error {
 	return unmarshalOptions(d, o, slices.Concat(optionNames, known), func(r *option.Reader) bool {
 		if other == nil {
@@ -467,13 +460,12 @@ func UnmarshalOptions(d *caddyfile.Dispenser, o *Options, known []string, other 
 	})
 }
 
-// unmarshalOptions reads a provider's segment: the options that every provider has,
-// and with other whatever else this one has. other returns false for an option
-// that it does not know.
+// unmarshalOptions reads a provider's segment: the options of every provider, and the
+// provider's own with other, which returns false for an unknown option.
 func unmarshalOptions(d *caddyfile.Dispenser, o *Options, known []string, other func(*option.Reader) bool) error {
 	d.Next() // the name
 	if args := d.RemainingArgs(); len(args) > 1 {
-		return d.Err("too many arguments: expected at most one secret after the provider's name; write further ones in its block, each as: secret {env.NAME}")
+		return d.Err("too many arguments: expected at most one secret after the provider's name; write others in its block, each as: secret {env.NAME}")
 	} else if len(args) == 1 {
 		if err := o.addSecret(d, args); err != nil {
 			return err
@@ -519,7 +511,7 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 		return nil, m.nameTest(ctx, r, m.hinted(r, err))
 	}
 	if len(d.Matches) == 0 {
-		return nil, errors.New("nothing was verified") // a mistake of ours, never to be let through
+		return nil, errors.New("the verifier returned no match") // a bug; fail closed
 	}
 	if m.preset.CheckVerified != nil {
 		if err := m.preset.CheckVerified(r); err != nil {
@@ -544,7 +536,7 @@ func (m *Module) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	return d, err
 }
 
-// distinction is that of the configured variant, or the preset's.
+// distinction returns the distinction of the configured variant, or the preset's.
 func (m *Module) distinction() *Distinction {
 	if m.variant != nil && m.variant.Distinction != nil {
 		return m.variant.Distinction
@@ -552,8 +544,7 @@ func (m *Module) distinction() *Distinction {
 	return &m.preset.Distinction
 }
 
-// addOtherID fills in the delivery ID from the header that some senders use
-// instead.
+// addOtherID sets the delivery ID from the header that some senders use instead.
 func (m *Module) addOtherID(r *signature.Request, d *signature.Delivery) {
 	const longest = 512
 	if m.preset.OtherID == "" || d.ID != "" {
@@ -564,7 +555,7 @@ func (m *Module) addOtherID(r *signature.Request, d *signature.Delivery) {
 	}
 }
 
-// digestBody replaces the digests with that of the body, if need be.
+// digestBody replaces the digests with the body's digest, if the preset requires it.
 func (m *Module) digestBody(r *signature.Request, d *signature.Delivery) error {
 	if !m.preset.DigestBody && (m.variant == nil || !m.variant.DigestBody) {
 		return nil
@@ -574,7 +565,7 @@ func (m *Module) digestBody(r *signature.Request, d *signature.Delivery) error {
 	if document, ok := r.Values["document"]; ok {
 		h.Write([]byte(document))
 	} else if _, err := r.Body.WriteTo(h); err != nil {
-		return fmt.Errorf("reading the body again: %w", err)
+		return fmt.Errorf("rereading body: %w", err)
 	}
 	digest := h.Sum(nil)
 	for _, matches := range [][]signature.Match{d.Matches, d.Contents} {
@@ -585,8 +576,8 @@ func (m *Module) digestBody(r *signature.Request, d *signature.Delivery) error {
 	return nil
 }
 
-// addContents adds the digests under the other secrets for a provider in code
-// that has not done so itself: its digest is a plain hash, the same under each.
+// addContents adds the digests for the other secrets, for a preset with Code that has
+// not added them. Its digest is a plain hash, the same for each secret.
 func (m *Module) addContents(d *signature.Delivery) {
 	if d.Contents != nil || m.preset.Code == nil {
 		return
@@ -598,7 +589,8 @@ func (m *Module) addContents(d *signature.Delivery) {
 	}
 }
 
-// signsOrSends tells whether the secret decides between a signature and a token.
+// signsOrSends reports whether the secret determines if the provider signs or sends a
+// token.
 func (p *Preset) signsOrSends() bool {
 	tokens := 0
 	for i := range p.Schemes {
@@ -613,7 +605,7 @@ func (p *Preset) signsOrSends() bool {
 func (m *Module) Facts() Facts {
 	weakness := m.preset.Weakness
 	if s, ok := m.verifier.(*schemes); ok && m.preset.signsOrSends() && !s.tokens {
-		weakness = "" // it is that of the token, which nobody configured
+		weakness = "" // it applies to the token, which is not configured
 	}
 	if m.variant != nil && m.variant.Weakness != "" {
 		weakness = m.variant.Weakness

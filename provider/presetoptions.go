@@ -100,40 +100,40 @@ type PresetOptions struct {
 	AcceptHandshake bool `json:"accept_handshake,omitempty"`
 }
 
-// presetOption is one of the PresetOptions: its name in the Caddyfile, and where its
-// value goes. Exactly one of text, list and flag is set.
+// presetOption describes one of the PresetOptions: its name in the Caddyfile and its
+// field. Exactly one of text, list and flag is set.
 type presetOption struct {
 	name, value, help string
 	text              func(*PresetOptions) *string
 	list              func(*PresetOptions) *[]string
 	flag              func(*PresetOptions) *bool
-	// secret: its value must not be written out in the config.
+	// secret means that a plaintext value in the config causes a warning.
 	secret bool
 }
 
-// presetOptions are all there are, in the order of the documentation.
+// presetOptions lists all options, in the order of the documentation.
 var presetOptions = []presetOption{
-	{name: "scheme", value: "<name>", help: "which of the provider's ways to sign is in use", text: func(s *PresetOptions) *string { return &s.Scheme }},
-	{name: "verify_token", value: "{env.NAME}", help: "what the provider sends in its challenge or expects as the answer, as typed in or shown there", text: func(s *PresetOptions) *string { return &s.VerifyToken }, secret: true},
-	{name: "header", value: "<name>", help: "the header that holds the token, as chosen at the provider", text: func(s *PresetOptions) *string { return &s.Header }},
-	{name: "query", value: "<name>", help: "the parameter of the URL that holds the token, as chosen at the provider", text: func(s *PresetOptions) *string { return &s.Query }},
-	{name: "allowed_origin", value: "<name>", help: "who may send CloudEvents here, as WebHook-Request-Origin names it", list: func(s *PresetOptions) *[]string { return &s.AllowedOrigins }},
-	{name: "algorithm", value: "<hash>", help: "a hash algorithm that the sender may name", list: func(s *PresetOptions) *[]string { return &s.Algorithms }},
-	{name: "topic", value: "<topic>", help: "what is subscribed to; others are refused", list: func(s *PresetOptions) *[]string { return &s.Topics }},
+	{name: "scheme", value: "<name>", help: "how the provider signs", text: func(s *PresetOptions) *string { return &s.Scheme }},
+	{name: "verify_token", value: "{env.NAME}", help: "the text that the provider sends in its challenge or expects as the response, as entered or shown there", text: func(s *PresetOptions) *string { return &s.VerifyToken }, secret: true},
+	{name: "header", value: "<name>", help: "the header that contains the token, as configured at the provider", text: func(s *PresetOptions) *string { return &s.Header }},
+	{name: "query", value: "<name>", help: "the URL parameter that contains the token, as configured at the provider", text: func(s *PresetOptions) *string { return &s.Query }},
+	{name: "allowed_origin", value: "<name>", help: "a sender that can send CloudEvents here, as in WebHook-Request-Origin", list: func(s *PresetOptions) *[]string { return &s.AllowedOrigins }},
+	{name: "algorithm", value: "<hash>", help: "a hash algorithm that the sender can use", list: func(s *PresetOptions) *[]string { return &s.Algorithms }},
+	{name: "topic", value: "<topic>", help: "a topic that you subscribe to; deliveries of other topics are refused", list: func(s *PresetOptions) *[]string { return &s.Topics }},
 	{name: "webhook_id", value: "<id>", help: "the ID of the webhook at the provider", text: func(s *PresetOptions) *string { return &s.WebhookID }},
-	{name: "audience", value: "<text>", help: "whom a token must be issued for", text: func(s *PresetOptions) *string { return &s.Audience }},
-	{name: "issuer", value: "<text>", help: "who must have issued a token", list: func(s *PresetOptions) *[]string { return &s.Issuers }},
-	{name: "service_account", value: "<email>", help: "the service account that must have signed in", text: func(s *PresetOptions) *string { return &s.ServiceAccount }},
-	{name: "certificate", value: "{file./path}", help: "a certificate to use instead of fetching it", list: func(s *PresetOptions) *[]string { return &s.Certificates }},
-	{name: "root", value: "{file./path}", help: "a root certificate that a certificate must lead to", list: func(s *PresetOptions) *[]string { return &s.Roots }},
-	{name: "jwks", value: "{file./path}", help: "a key set to use instead of fetching it", text: func(s *PresetOptions) *string { return &s.JWKS }},
+	{name: "audience", value: "<text>", help: "the required audience of a token (`aud`)", text: func(s *PresetOptions) *string { return &s.Audience }},
+	{name: "issuer", value: "<text>", help: "an accepted issuer of a token (`iss`)", list: func(s *PresetOptions) *[]string { return &s.Issuers }},
+	{name: "service_account", value: "<email>", help: "the email of the service account in the token", text: func(s *PresetOptions) *string { return &s.ServiceAccount }},
+	{name: "certificate", value: "{file./path}", help: "a certificate, instead of fetching it", list: func(s *PresetOptions) *[]string { return &s.Certificates }},
+	{name: "root", value: "{file./path}", help: "a root certificate to trust", list: func(s *PresetOptions) *[]string { return &s.Roots }},
+	{name: "jwks", value: "{file./path}", help: "a JSON Web Key Set, instead of fetching it", text: func(s *PresetOptions) *string { return &s.JWKS }},
 	{name: "bundle_id", value: "<id>", help: "the bundle ID of the app", text: func(s *PresetOptions) *string { return &s.BundleID }},
-	{name: "app_id", value: "<number>", help: "the number of the app", text: func(s *PresetOptions) *string { return &s.AppID }},
+	{name: "app_id", value: "<number>", help: "the number of the app at Apple", text: func(s *PresetOptions) *string { return &s.AppID }},
 	{name: "environment", value: "production|sandbox", help: "the provider's environment", text: func(s *PresetOptions) *string { return &s.Environment }},
-	{name: "component", value: "<name>", help: "what a signature must cover; without content-digest the body is not signed", list: func(s *PresetOptions) *[]string { return &s.Components }},
+	{name: "component", value: "<name>", help: "a component that a signature must cover; without content-digest the body is not signed", list: func(s *PresetOptions) *[]string { return &s.Components }},
 	{name: "client_id", value: "<id>", help: "the account's ID, for fetching keys", text: func(s *PresetOptions) *string { return &s.ClientID }},
 	{name: "client_secret", value: "{env.NAME}", help: "the account's secret, for fetching keys", text: func(s *PresetOptions) *string { return &s.ClientSecret }, secret: true},
-	{name: "accept_handshake", help: "answer the unsigned handshake, while you set up the webhook", flag: func(s *PresetOptions) *bool { return &s.AcceptHandshake }},
+	{name: "accept_handshake", help: "answer the unsigned handshake; set it only while you set up the webhook", flag: func(s *PresetOptions) *bool { return &s.AcceptHandshake }},
 }
 
 func presetOptionNamed(name string) *presetOption {
@@ -144,7 +144,7 @@ func presetOptionNamed(name string) *presetOption {
 	return &presetOptions[i]
 }
 
-// isSet reports whether s has a value for this option.
+// isSet reports whether the option has a value in s.
 func (t *presetOption) isSet(s *PresetOptions) bool {
 	switch {
 	case t.text != nil:
@@ -155,7 +155,7 @@ func (t *presetOption) isSet(s *PresetOptions) bool {
 	return *t.flag(s)
 }
 
-// read reads the option's arguments.
+// read reads the arguments of the option.
 func (t *presetOption) read(r *option.Reader, s *PresetOptions) {
 	switch {
 	case t.text != nil:
@@ -167,13 +167,13 @@ func (t *presetOption) read(r *option.Reader, s *PresetOptions) {
 	}
 }
 
-// check refuses options that the provider does not take and asks for those
-// that it needs.
+// check returns an error if an option is set that the provider does not have, or if a
+// required option is missing.
 func (s *PresetOptions) check(takes, needs []string) error {
 	for i := range presetOptions {
 		t := &presetOptions[i]
 		if t.isSet(s) && !slices.Contains(takes, t.name) && !slices.Contains(needs, t.name) {
-			return fmt.Errorf("%s is no option of this provider: remove it%s", t.name, ownOptions(takes, needs))
+			return fmt.Errorf("%s is not an option of this provider: remove it%s", t.name, ownOptions(takes, needs))
 		}
 		if err := t.checkCommas(s); err != nil {
 			return err
@@ -187,16 +187,16 @@ func (s *PresetOptions) check(takes, needs []string) error {
 	return nil
 }
 
-// ownOptions says which options a provider has, for an error.
+// ownOptions lists the provider's own options, for an error.
 func ownOptions(takes, needs []string) string {
 	own := slices.Concat(needs, takes)
 	if len(own) == 0 {
-		return "; it has secret, tolerance and public_url only"
+		return "; its options are secret, tolerance and public_url"
 	}
-	return "; beside secret, tolerance and public_url it has " + strings.Join(own, ", ")
+	return "; its options are secret, tolerance, public_url, " + strings.Join(own, ", ")
 }
 
-// joined are several values in one. The URL of a topic may have commas in it.
+// joined matches several values in one. The URL of a topic can contain commas.
 var joined = map[string]*regexp.Regexp{
 	"topic":          regexp.MustCompile(`,\s*(?:arn:|https?://|$)`),
 	"algorithm":      regexp.MustCompile(`,`),
@@ -205,7 +205,8 @@ var joined = map[string]*regexp.Regexp{
 	"component":      regexp.MustCompile(`,`),
 }
 
-// checkCommas refuses a value of a list that is several, joined by commas.
+// checkCommas returns an error for a list value that is several values joined with
+// commas.
 func (t *presetOption) checkCommas(s *PresetOptions) error {
 	pattern := joined[t.name]
 	if pattern == nil {
@@ -214,13 +215,13 @@ func (t *presetOption) checkCommas(s *PresetOptions) error {
 	for _, value := range *t.list(s) {
 		if pattern.MatchString(value) {
 			parts := strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == ' ' })
-			return fmt.Errorf("%s %q is one value, not several: separate values with spaces: %s %s", t.name, value, t.name, strings.Join(parts, " "))
+			return fmt.Errorf("%s %q contains commas: separate values with spaces: %s %s", t.name, value, t.name, strings.Join(parts, " "))
 		}
 	}
 	return nil
 }
 
-// resolved replaces the placeholders of every option, now, as with secrets.
+// resolved returns the options with their placeholders replaced, as for secrets.
 func (s PresetOptions) resolved() (PresetOptions, error) {
 	for i := range presetOptions {
 		t := &presetOptions[i]
@@ -244,8 +245,7 @@ func (s PresetOptions) resolved() (PresetOptions, error) {
 	return s, nil
 }
 
-// warnPlaintext warns of options that are secrets and written out in the
-// config.
+// warnPlaintext warns about plaintext secrets among the options.
 func (s *PresetOptions) warnPlaintext(logger *zap.Logger, provider string) {
 	for i := range presetOptions {
 		t := &presetOptions[i]

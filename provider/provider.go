@@ -1,12 +1,11 @@
-// Package provider is the engine of the providers, which send webhooks and sign
-// them.
+// Package provider implements webhook providers, each with its signature scheme.
 //
-// A provider is a Caddy module `http.verify_webhook.providers.<name>` that
-// implements [Provider]. Most are a [Preset]: a [signature.Scheme] with what
-// users need to know about it, as data, made a module by [Register]. Package
-// catalogue has the presets of this repository; other repositories can add more,
-// as data or, with [Options] and [Resolve], in code. `custom` is a preset that
-// is written in the config.
+// A provider is a Caddy module `http.verify_webhook.providers.<name>` that implements
+// [Provider]. Most providers are a [Preset]: data that contains a [signature.Scheme]
+// and its documentation. [Register] registers presets as modules. Package catalogue
+// contains the presets of this repository. Other repositories can add more, as data
+// or, with [Options] and [Resolve], in code. `custom` is a preset that is written in
+// the config.
 package provider
 
 import (
@@ -23,72 +22,70 @@ import (
 // Namespace is the Caddy namespace of the providers.
 const Namespace = "http.verify_webhook.providers"
 
-// Provider verifies the deliveries of one provider for one endpoint. It is
-// provisioned like any Caddy module and then used concurrently.
+// Provider verifies the deliveries of one provider for one endpoint. It is provisioned
+// like any Caddy module. Its methods are safe for concurrent use.
 type Provider interface {
 	caddy.Module
 
-	// CheckHeaders refuses, before the body is read, what the headers alone
-	// give away. r.Body is nil.
+	// CheckHeaders refuses a request whose headers alone are invalid, before the body
+	// is read. r.Body is nil.
 	CheckHeaders(r *signature.Request) error
 
-	// Verify checks a request with its body. The error is a
-	// *signature.Refusal if the request is not a genuine, fresh delivery;
-	// any other error means that nothing could be decided, and the provider
-	// is asked to try again. A delivery with an Answer is a handshake.
+	// Verify checks a request with its body. The error is a *signature.Refusal if the
+	// request is not a genuine, fresh delivery. Any other error means that the request
+	// could not be checked, and the provider should retry. A delivery with an Answer
+	// is a handshake.
 	Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error)
 
-	// Facts tells what the handler needs to know, once provisioned.
+	// Facts returns what the handler needs to know, after provisioning.
 	Facts() Facts
 }
 
-// HeaderAnswerer is implemented by providers that answer handshakes whose
-// headers and URL suffice. Their bodies are not read.
+// HeaderAnswerer is implemented by providers that answer handshakes from the headers
+// and the URL. The bodies of such handshakes are not read.
 type HeaderAnswerer interface {
-	// AnswerHeaders returns the answer to such a handshake, nil if the request
-	// is none. r.Body is nil. It is called after CheckHeaders.
+	// AnswerHeaders returns the response to such a handshake, or nil if the request is
+	// not one. r.Body is nil. It is called after CheckHeaders.
 	AnswerHeaders(r *signature.Request) (*signature.Answer, error)
 }
 
-// Facts are what is known of a configured provider.
+// Facts describes a configured provider.
 type Facts struct {
-	// Name is the provider's name, as the Caddyfile has it.
+	// Name is the name of the provider in the Caddyfile.
 	Name string
 	// Traits says what the signature covers.
 	Traits signature.Traits
-	// Secrets identifies the secrets in use.
+	// Secrets are the identities of the secrets in use.
 	Secrets []signature.Identity
-	// Window is how long a handled delivery must be remembered by default:
-	// the provider's longest horizon for retries and manual redelivery.
+	// Window is the default time for which a handled delivery is remembered: the
+	// provider's longest horizon for retries and manual redelivery.
 	Window time.Duration
-	// Weakness is one sentence on what an attacker could still do, empty if
-	// there is nothing worse than replays after the window.
+	// Weakness says in one sentence what an attacker can still do. It is empty if
+	// nothing is worse than replays after the window.
 	Weakness string
-	// MaxBody is the default of max_body, in bytes; 0 means the handler's own.
+	// MaxBody is the default of max_body, in bytes. 0 means the handler's default.
 	MaxBody int64
-	// Unsigned names what else the signature does not cover, beyond what
-	// Traits say.
+	// Unsigned names the unsigned parts that Traits does not include.
 	Unsigned []string
-	// Distinction is what distinguishes its deliveries.
+	// Distinction says how deliveries are distinguished.
 	Distinction Distinction
-	// AlsoContent: equal content is the same delivery although the ID is signed.
+	// AlsoContent means that equal content is the same delivery although the ID is
+	// signed.
 	AlsoContent bool
-	// TakesHandshake: there is a handshake that accept_handshake accepts.
-	// AcceptHandshake: it is set. SecretLater: the provider hands
-	// over its secret in or after its handshake.
+	// TakesHandshake means that the provider has a handshake that accept_handshake
+	// accepts. AcceptHandshake means that the option is set. SecretLater means that
+	// the provider sends its secret in or after its handshake.
 	TakesHandshake, AcceptHandshake, SecretLater bool
-	// TokenHeaders are the headers in which the provider sends the secret
-	// itself.
+	// TokenHeaders are the headers in which the provider sends the secret itself.
 	TokenHeaders []string
 }
 
-// Renewable is implemented by providers that can read their secrets again. The
-// handler calls Renew when a file has changed that a `{file.…}` placeholder in
-// the provider's config names, and uses what it returns from then on. After an
-// error it keeps the provider that it has.
+// Renewable is implemented by providers that can reload their secrets. The handler
+// calls Renew if a file changes that a `{file.…}` placeholder in the provider's config
+// names, and then uses the returned provider. After an error it keeps the current one.
 type Renewable interface {
-	// Renew returns a provider with the same config and the secrets that the
-	// files have now. It does not change the receiver, which is in use.
+	// Renew returns a provider with the same config and the current contents of the
+	// files. It does not change the receiver, which is in use.
 	Renew() (Provider, error)
 }
 
@@ -100,6 +97,6 @@ func logger(ctx caddy.Context) *zap.Logger {
 	return ctx.Logger()
 }
 
-// OptionLister is implemented by providers that tell which Caddyfile options
-// they know, so that a misspelt one gets a suggestion.
+// OptionLister is implemented by providers that list their Caddyfile options, so that
+// a misspelled option gets a suggestion.
 type OptionLister interface{ OptionNames() []string }

@@ -16,10 +16,9 @@ const day = 24 * time.Hour
 // registered are the presets, in alphabetical order.
 var registered []*Preset
 
-// Register makes presets Caddy modules, so that users can write their names.
-// Call it from init, as caddy.RegisterModule. It panics if a preset has a name
-// that is taken, does not say whether its content repeats, or has schemes or
-// settings that do not work.
+// Register registers presets as Caddy modules. Call it from init, like
+// caddy.RegisterModule. It panics if the name of a preset is taken, if its Distinction
+// has no Content, or if its schemes or settings are invalid.
 func Register(presets ...Preset) {
 	for _, p := range presets {
 		if err := p.complete(); err != nil {
@@ -43,7 +42,7 @@ func Presets() []Preset {
 	return all
 }
 
-// presetNamed returns a registered preset, nil if there is none.
+// presetNamed returns a registered preset, or nil.
 func presetNamed(name string) *Preset {
 	for _, p := range registered {
 		if p.Name == name {
@@ -53,10 +52,10 @@ func presetNamed(name string) *Preset {
 	return nil
 }
 
-// Names returns the names of all registered providers, presets or not.
+// Names returns the names of all registered providers, whether presets or not.
 func Names() []string {
 	var names []string
-	// Not GetModules, which takes a name with a dot for one of a deeper namespace.
+	// Not GetModules, which treats a name with a dot as part of a deeper namespace.
 	for _, id := range caddy.Modules() {
 		if name, found := strings.CutPrefix(id, Namespace+"."); found {
 			names = append(names, name)
@@ -67,8 +66,7 @@ func Names() []string {
 
 var presetName = regexp.MustCompile(`^[a-z0-9]+([.-][a-z0-9]+)*$`)
 
-// complete fills in what most presets have in common, and refuses a preset that
-// cannot work.
+// complete sets the defaults of a preset and returns an error if it is invalid.
 func (p *Preset) complete() error {
 	if !presetName.MatchString(p.Name) {
 		return errors.New("the name must be lower-case letters and digits, with single dots or hyphens between them")
@@ -91,20 +89,19 @@ func (p *Preset) complete() error {
 		}
 	}
 	if p.SecretLater && (!slices.Contains(p.Takes, "accept_handshake") || len(p.allSchemes()) == 0) {
-		return errors.New("SecretLater needs accept_handshake among Takes, and a scheme")
+		return errors.New("SecretLater requires accept_handshake in Takes, and a scheme")
 	}
 	return p.checkSchemes()
 }
 
-// checkSchemes requires one way to say how the provider signs, and schemes that
-// work.
+// checkSchemes requires exactly one of Schemes, Variants and Code, and valid schemes.
 func (p *Preset) checkSchemes() error {
 	if p.Code == nil && (len(p.Schemes) > 0) == (len(p.Variants) > 0) {
 		return errors.New("write either Schemes, Variants or Code")
 	}
 	for _, v := range p.Variants {
 		if v.Name == "" || len(v.Schemes) == 0 {
-			return fmt.Errorf("variant %q has no name or no scheme", v.Name)
+			return fmt.Errorf("variant %q: missing name or scheme", v.Name)
 		}
 	}
 	for _, s := range p.allSchemes() {

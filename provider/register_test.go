@@ -46,7 +46,7 @@ func TestRegisterRefusesPresetsThatCannotWork(t *testing.T) {
 		"an exception to the wrong rule": {func(p *Preset) { p.UniqueWhen = []signature.Field{member} }, "unique_when"},
 		"no scheme":                      {func(p *Preset) { p.Schemes = nil }, "Schemes, Variants or Code"},
 		"schemes and variants":           {func(p *Preset) { p.Variants = []Variant{{Name: "a", Schemes: p.Schemes}} }, "Schemes, Variants or Code"},
-		"a variant without schemes":      {func(p *Preset) { p.Variants, p.Schemes = []Variant{{Name: "a"}}, nil }, "no scheme"},
+		"a variant without schemes":      {func(p *Preset) { p.Variants, p.Schemes = []Variant{{Name: "a"}}, nil }, "or scheme"},
 		"no algorithm":                   {func(p *Preset) { p.Schemes[0].Algorithm = "" }, "algorithm"},
 		"no place of the signature":      {func(p *Preset) { p.Schemes[0].Signature = signature.SignatureField{} }, "signature"},
 		"a template that does not parse": {func(p *Preset) { p.Schemes[0].Signed = "{nothing}.{body}" }, "nothing"},

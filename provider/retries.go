@@ -9,26 +9,25 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// Retries says what a provider does when a delivery fails. It matters where a
-// time is signed: a retry with the time of the first attempt must be within the
-// tolerance.
+// Retries says how a provider signs retries. It matters if a time is signed: a retry
+// with the time of the first attempt must be within the tolerance.
 type Retries struct {
-	// Signing says whether a retry is signed with a new time.
+	// Signing says whether retries are signed with a new time.
 	Signing RetrySigning
-	// Implied: this is not said in words, but follows, mostly because the
-	// provider's own library refuses what is older than the tolerance.
+	// Implied means that this is not documented but follows from other facts, mostly
+	// because the provider's own library refuses requests older than the tolerance.
 	Implied bool
-	// Last is how long after the first attempt the last retry comes, as far as
-	// that is documented and matters. 0: it is not, or there are none.
+	// Last is the time from the first attempt to the last retry, as far as it is
+	// documented and matters. 0 means unknown or no retries.
 	Last time.Duration
-	// Source is where this is written: a page, or the code that was read.
+	// Source is the page or source code that says so.
 	Source string
 }
 
 // RetrySigning says whether a retry is signed with a new time.
 type RetrySigning string
 
-// The ways of signing a retry. Empty: not documented.
+// The values of RetrySigning. Empty means not documented.
 const (
 	// SignedAnew: every attempt is signed with its own time.
 	SignedAnew RetrySigning = "anew"
@@ -36,13 +35,13 @@ const (
 	SignedOnce RetrySigning = "once"
 )
 
-// describeRetries says whether retries are signed with a new time, empty if no
+// describeRetries says whether retries are signed with a new time. It returns "" if no
 // time is signed.
 func (p *Preset) describeRetries() string {
 	r := &p.Retries
 	last := ""
 	if r.Last > 0 {
-		last = "; the last one comes after " + spoken(r.Last)
+		last = "; the last retry is sent after " + spoken(r.Last)
 	}
 	switch {
 	case r.Source == "":
@@ -57,8 +56,7 @@ func (p *Preset) describeRetries() string {
 	return "not documented" + last
 }
 
-// describeTolerance says how far a signed time may be from now by default, empty
-// if no time is signed.
+// describeTolerance returns the default tolerance, or "" if no time is signed.
 func (p *Preset) describeTolerance() string {
 	if p.Tolerance > 0 {
 		return spoken(p.Tolerance)
@@ -83,7 +81,7 @@ func (p *Preset) describeTolerance() string {
 	return strings.Join(texts, ", ")
 }
 
-// spoken is a duration in the largest units that fit.
+// spoken returns a duration in the largest units that fit.
 func spoken(d time.Duration) string {
 	switch {
 	case d >= 48*time.Hour && d%(24*time.Hour) == 0:

@@ -8,7 +8,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// identity is how deliveries are identified in one way of signing.
+// identity says how deliveries of one signing method are identified.
 type identity struct {
 	hasID, idSigned bool
 	distinction     *Distinction
@@ -17,8 +17,8 @@ type identity struct {
 	families        []string
 }
 
-// describeSame says what makes two deliveries the same. Ways of signing that
-// differ in it are named by their scheme.
+// describeSame says which deliveries count as the same. Signing methods that differ
+// are named by their scheme.
 func (p *Preset) describeSame() []string {
 	if len(p.Variants) == 0 {
 		return p.describeSchemes(p.Schemes, &p.Distinction, p.DigestBody)
@@ -42,8 +42,8 @@ func (p *Preset) describeSame() []string {
 	return same[0]
 }
 
-// describeSchemes returns a sentence for each kind of scheme: GitLab signs the
-// ID with one kind of secret, and not with the other.
+// describeSchemes returns a sentence for each kind of scheme. For example, GitLab
+// signs the ID with one kind of secret and not with the other.
 func (p *Preset) describeSchemes(schemes []signature.Scheme, distinction *Distinction, digestBody bool) []string {
 	way := identity{hasID: p.IDHelp != "" || p.OtherID != "", idSigned: p.IDSigned, distinction: distinction, digestBody: digestBody, alsoContent: p.AlsoContent, families: p.Families}
 	if len(schemes) == 0 {
@@ -70,7 +70,7 @@ func (p *Preset) describeSchemes(schemes []signature.Scheme, distinction *Distin
 	return sentences
 }
 
-// String is the sentence, and a second one where some deliveries differ.
+// String returns the sentence, and a second one if some deliveries differ.
 func (w identity) String() string {
 	if w.hasID && w.idSigned && w.alsoContent {
 		return "Deliveries with the same ID are the same, and so are those with equal bodies."
@@ -113,7 +113,7 @@ func (w identity) ifRepeated(equal string) string {
 	return "every delivery is forwarded, copies included, because content repeats and there is no ID"
 }
 
-// headers are the names of those that vary.
+// headers returns the names of the headers that vary.
 func (w identity) headers() []string {
 	var names []string
 	for _, name := range w.distinction.Varies {

@@ -16,7 +16,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// issuesSecrets reports whether no operator can choose the secret.
+// issuesSecrets reports whether the provider issues every secret, so that operators
+// never choose one.
 func (p *Preset) issuesSecrets() bool {
 	if p.NoSecret || p.IssuesSecrets {
 		return true
@@ -34,9 +35,9 @@ func (p *Preset) issuesSecrets() bool {
 	return len(schemes) > 0
 }
 
-// checkSecret returns an error for a secret that cannot be meant, and warns
-// about one that is unlikely to be. If the provider issues its secrets, both
-// are errors.
+// checkSecret returns an error for a secret that is certainly a mistake, and logs a
+// warning for one that probably is. If the provider issues its secrets, both are
+// errors.
 func checkSecret(logger *zap.Logger, provider string, configured, value string, issued bool) error {
 	doubt, certain := doubtReference(configured, value)
 	if doubt == "" {
@@ -48,12 +49,12 @@ func checkSecret(logger *zap.Logger, provider string, configured, value string, 
 	case certain || issued:
 		return errors.New(doubt)
 	}
-	logger.Warn("a webhook secret does not look like one: "+doubt, zap.String("provider", provider), zap.String("secret", Secret{Secret: configured}.source()))
+	logger.Warn("webhook secret looks wrong: "+doubt, zap.String("provider", provider), zap.String("secret", Secret{Secret: configured}.source()))
 	return nil
 }
 
-// checkText refuses what an editor or a copied file adds and no secret has. A
-// public key may have several lines.
+// checkText rejects characters that editors or copying add and that no secret
+// contains. A public key may have several lines.
 func checkText(value string, publicKey bool) error {
 	switch {
 	case strings.HasPrefix(value, "\ufeff"):
@@ -63,39 +64,39 @@ func checkText(value string, publicKey bool) error {
 	case publicKey, strings.Contains(value, "-----BEGIN "):
 		return nil
 	case strings.ContainsAny(value, "\n\r"):
-		return errors.New("it has several lines: leave only the secret, on one line")
+		return errors.New("it has several lines: keep only the secret, on one line")
 	case strings.ContainsFunc(value, func(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) || invisible(c) }):
-		return errors.New("it has characters that cannot be seen: copy it again from the provider, or type it in")
+		return errors.New("it contains invisible characters: copy it again from the provider, or type it")
 	}
 	return nil
 }
 
-// invisible reports whether c has no width, as some web pages put it into what
+// invisible reports whether c has no width. Some web pages add such characters to
+// copied text.
 // is copied from them.
 func invisible(c rune) bool { return c == '\u200b' || c == '\u2060' || c == '\ufeff' }
 
 var (
-	// namedVariable is how other tools spell a variable: each of the groups
-	// is its name.
+	// namedVariable matches references to variables in the syntax of other tools. Each
+	// group is the name.
 	namedVariable = regexp.MustCompile(`^(?:(?i:env):(?://)?([A-Za-z_]\w*)|(?:(?i:env)|process\.env|secrets)\.([A-Za-z_]\w*)|\$([A-Za-z_]\w*)|%([A-Za-z_]\w*)%|\$env:([A-Za-z_]\w*)|([A-Z][A-Z0-9]*_[A-Z0-9_]+))$`)
-	// namedFile is how other tools spell a file.
+	// namedFile matches references to files in the syntax of other tools.
 	namedFile = regexp.MustCompile(`^(?:@|(?i:file):(?://)?|file\.)(\S+)$`)
-	// namedElsewhere is how other tools refer to a vault, a cloud's store of
-	// secrets or a URL.
+	// namedElsewhere matches references to vaults, cloud secret stores and URLs.
 	namedElsewhere = regexp.MustCompile(`^(?:[a-z][a-z0-9+.-]*://|(?:vault|ssm|sops|op|secret|ref\+[a-z]+):|arn:aws)\S*$`)
-	// assignment is a line of an env file.
+	// assignment matches a line of an env file.
 	assignment = regexp.MustCompile(`^(?:export )?[A-Z][A-Z0-9_]*=[^=]`)
-	// rootedPath is a path; base64 can begin with a slash as well, but not by
-	// chance with one of the usual folders.
+	// rootedPath matches a path. Base64 can begin with a slash too, but rarely with
+	// one of the usual folders.
 	rootedPath  = regexp.MustCompile(`^(?:~|\.{1,2})?/\S+$`)
 	usualFolder = regexp.MustCompile(`^(?:~|\.|/(?:app|config|data|etc|home|mnt|opt|root|run|secrets|srv|tmp|usr|var|vault)/)`)
 )
 
-// quotes are what may surround a secret by mistake, as pairs.
+// quotes are pairs of quotes that may surround a secret by mistake.
 var quotes = []string{`""`, `''`, "``", "“”", "‘’", "<>"}
 
-// doubtReference says why a secret is likely to be a name of the secret rather
-// than the secret. certain: no operator can mean it as it is.
+// doubtReference returns the reason why a secret looks like a reference to the secret
+// instead of the secret, or "". certain reports whether it is certainly a mistake.
 func doubtReference(configured, value string) (doubt string, certain bool) {
 	if inner, ok := unquoted(configured); ok && isPlaceholder(inner) {
 		return fmt.Sprintf("quotes surround the placeholder and would be part of the secret: write %s without them", inner), true
@@ -108,33 +109,32 @@ func doubtReference(configured, value string) (doubt string, certain bool) {
 		name := strings.Join(match[1:], "")
 		_, set := os.LookupEnv(name)
 		if bare := match[len(match)-1] != ""; set || !bare {
-			return "it looks like the name of a variable, which is not looked up: write {env.NAME}", set
+			return "it looks like a variable name, which is not replaced: write {env.NAME}", set
 		}
 		return "", false
 	}
 	if match := namedFile.FindStringSubmatch(name); match != nil {
-		return "it looks like the name of a file, which is not read: write {file./path}", exists(match[1])
+		return "it looks like a file name, which is not read: write {file./path}", exists(match[1])
 	}
 	if rootedPath.MatchString(value) && (exists(value) || usualFolder.MatchString(value)) {
-		return "it looks like the path of a file, which is not read: write {file./path}", exists(value)
+		return "it looks like a file path, which is not read: write {file./path}", exists(value)
 	}
 	switch inner, quoted := unquoted(value); {
 	case namedElsewhere.MatchString(value):
-		return "it looks like a reference, which is not looked up: write {env.NAME} or {file./path}", false
+		return "it looks like a reference, which is not resolved: write {env.NAME} or {file./path}", false
 	case isPlaceholder(strings.TrimPrefix(value, "$")):
 		return "it looks like a placeholder inside a variable or file, which is not replaced: put the secret itself there", false
 	case quoted && inner != "":
 		return "quotes surround it and would be part of the secret: remove them", false
 	case assignment.MatchString(value):
-		return "it looks like NAME=VALUE: leave only the value", false
+		return "it looks like NAME=VALUE: keep only the value", false
 	case strings.HasSuffix(value, "…"), strings.HasSuffix(value, "..."):
 		return "it ends with an ellipsis: copy the whole secret", false
 	}
 	return "", false
 }
 
-// withoutLoneBrace takes off the one brace of a placeholder whose other brace is
-// missing.
+// withoutLoneBrace removes the brace of a placeholder whose other brace is missing.
 func withoutLoneBrace(s string) string {
 	if isPlaceholder(s) {
 		return s
@@ -162,13 +162,13 @@ func unquoted(s string) (inner string, ok bool) {
 type keyFormat struct {
 	begins string
 	what   string
-	// only are the providers for which it is looked at: nil is all. Short
-	// prefixes may begin anything elsewhere.
+	// only are the providers for which the format is checked. Nil means all. Short
+	// prefixes can be part of valid secrets elsewhere.
 	only []string
 }
 
-// apiKeys are the formats that providers document or that their own tools
-// recognize. A secret that a person types in can still look like one.
+// apiKeys are the formats that providers document or that their own tools recognize. A
+// secret chosen by a person can still look like one.
 var apiKeys = []keyFormat{
 	{"sk_live_", "secret API key", nil},
 	{"sk_test_", "secret API key", nil},
@@ -237,14 +237,14 @@ var apiKeys = []keyFormat{
 }
 
 var (
-	// twilioSID is the name of an account or key, which is no secret.
+	// twilioSID matches the SID of an account or key, which is not a secret.
 	twilioSID = regexp.MustCompile(`^(?:AC|SK)[0-9a-fA-F]{32}$`)
 	awsKeyID  = regexp.MustCompile(`^A(?:KIA|SIA)[0-9A-Z]{16}$`)
-	// telegramBot is the token of a bot. The secret of a webhook has no colon.
+	// telegramBot matches the token of a bot. The secret of a webhook has no colon.
 	telegramBot = regexp.MustCompile(`^[0-9]{6,}:[A-Za-z0-9_-]{30,}$`)
 )
 
-// doubtAPIKey says why a secret is likely to be an API key, empty if it is not.
+// doubtAPIKey returns the reason why a secret looks like an API key, or "".
 func doubtAPIKey(provider, value string) string {
 	if p := presetNamed(provider); p != nil && p.SecretIsAPIKey {
 		return ""
@@ -260,13 +260,13 @@ func doubtAPIKey(provider, value string) string {
 	}
 	for _, k := range apiKeys {
 		if strings.HasPrefix(value, k.begins) && (k.only == nil || slices.Contains(k.only, provider)) {
-			return fmt.Sprintf("it begins with %s, like a %s, and not like a signing secret%s", k.begins, k.what, whereSecret(provider))
+			return fmt.Sprintf("it begins with %s, the prefix of another kind of secret (%s)%s", k.begins, k.what, whereSecret(provider))
 		}
 	}
 	return ""
 }
 
-// whereSecret says where the provider's secret is found.
+// whereSecret says where to find the provider's secret.
 func whereSecret(provider string) string {
 	p := presetNamed(provider)
 	if p == nil || p.SecretHelp == "" {
@@ -275,8 +275,8 @@ func whereSecret(provider string) string {
 	return ": use the " + strings.TrimPrefix(p.SecretHelp, "the ")
 }
 
-// checkSecretOptions checks the options that are secrets or IDs which the
-// provider issues, as secrets are checked.
+// checkSecretOptions checks the options that contain secrets or IDs issued by the
+// provider, in the same way as secrets.
 func (m *Module) checkSecretOptions() error {
 	for _, name := range []string{"verify_token", "client_secret", "webhook_id"} {
 		text := presetOptionNamed(name).text
@@ -294,18 +294,18 @@ func (m *Module) checkSecretOptions() error {
 	return nil
 }
 
-// checkLabels refuses labels that are secrets, as when two are on one line, and
-// secrets of one endpoint that logs could not tell apart, of which only one
-// would be found by the name that a provider sends.
+// checkLabels rejects labels that look like secrets, as when two secrets are on one
+// line, and duplicate labels: logs could not distinguish them, and only one would be
+// found by the key ID that a provider sends.
 func checkLabels(secrets []signature.Secret) error {
 	seen := make(map[string]int)
 	for i, s := range secrets {
 		if isPlaceholder(s.Label()) || strings.HasPrefix(s.Label(), "whsec_") || doubtAPIKey("", s.Label()) != "" {
-			return fmt.Errorf("the label of secret %d looks like a secret, and labels are in logs: write each secret as an option of its own: secret {env.NAME}", i+1)
+			return fmt.Errorf("the label of secret %d looks like a secret, and labels appear in logs: write each secret on its own line: secret {env.NAME}", i+1)
 		}
 		label := cmp.Or(s.Label(), strconv.Itoa(i+1))
 		if first, ok := seen[label]; ok {
-			return fmt.Errorf("secret %d and secret %d have the same label %s: give each its own (without one, a secret's label is its position)", first, i+1, label)
+			return fmt.Errorf("duplicate label: secret %d and secret %d are both %s; give each a different label (the default is the position)", first, i+1, label)
 		}
 		seen[label] = i + 1
 	}

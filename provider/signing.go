@@ -8,37 +8,35 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// Signing is how deliveries are made of a provider whose signatures its schemes
-// alone do not describe. It is for tools and tests; receiving deliveries does
-// not use it.
+// Signing says how to generate deliveries of a provider whose schemes are not enough
+// to do so. It is for tools and tests; verification does not use it.
 type Signing struct {
-	// Example has a value for each option that the provider needs, for use
-	// where the operator has set none.
+	// Example has a value for each option that the provider requires, used if the
+	// operator has set none.
 	Example PresetOptions
-	// Algorithm is what a private key signs with. Empty: the secret is shared,
-	// unless NewKey makes up a private key.
+	// Algorithm is the signature algorithm of the private key. Empty means that the
+	// secret is shared, unless NewKey generates a private key.
 	Algorithm signature.Algorithm
-	// NewKey makes up a private key where no algorithm of the schemes has one of
-	// its kind.
+	// NewKey generates a private key if its kind has no Algorithm.
 	NewKey func() (crypto.Signer, error)
-	// NewSecret makes up a shared secret. Nil: 64 hex digits.
+	// NewSecret generates a shared secret. Nil means 64 hex digits.
 	NewSecret func() string
-	// ID and Event are where a request says them before it is signed; nil: it
-	// does not.
+	// ID and Event are the places of the ID and the event type in a request before it
+	// is signed. Nil means none.
 	ID, Event *signature.Field
-	// KeyID: deliveries name the key, so that the secret has a label. NewKeyID
-	// makes one up; nil: a UUID.
+	// KeyID means that deliveries name the key, so that the secret has a label.
+	// NewKeyID generates one; nil means a UUID.
 	KeyID    bool
 	NewKeyID func() string
-	// Trust returns what a receiver must be told to accept what a private key
-	// signs. Nil: its public key, in PEM, as a secret.
+	// Trust returns the config that a receiver needs to accept signatures of a private
+	// key. Nil means its public key, in PEM, as a secret.
 	Trust func(m *Module, key signature.SigningKey) (Trust, error)
-	// Sign makes a request a genuine delivery. What a draft does not say is
-	// left as the request has it.
+	// Sign signs a request as the provider does. Fields that the draft leaves empty
+	// are not changed.
 	Sign func(m *Module, r *signature.Request, key signature.SigningKey, d signature.Draft) error
 }
 
-// Trust is what a receiver must be told to accept what a key signs: a secret,
+// Trust is the config that a receiver needs to accept signatures of a key: a secret,
 // certificates in PEM, or a key set.
 type Trust struct {
 	Secret              string
@@ -46,11 +44,11 @@ type Trust struct {
 	JWKS                string
 }
 
-// Signing returns how deliveries of the preset are made, nil if its schemes say
-// it all.
+// Signing returns how to generate deliveries of the preset, or nil if its schemes are
+// enough.
 func (m *Module) Signing() *Signing { return m.preset.Signing }
 
-// addExamples sets the options that the provider needs and that are not set.
+// addExamples sets the required options that are not set.
 func (m *Module) addExamples() {
 	if m.preset.Signing == nil {
 		return
@@ -91,8 +89,8 @@ func (s *PresetOptions) Caddyfile() []string {
 	return lines
 }
 
-// CaddyfileToken quotes a value for a Caddyfile, if need be. A value with a
-// line break is one token between backquotes.
+// CaddyfileToken quotes a value for a Caddyfile if necessary. A value with a line
+// break becomes one token between backquotes.
 func CaddyfileToken(value string) string {
 	if value != "" && !strings.ContainsAny(value, " \t\r\n\"`{}#\\") {
 		return value

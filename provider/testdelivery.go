@@ -9,28 +9,28 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// TestDelivery is what a test button, a simulator or a command line of the
-// provider sends without the secret of the endpoint. It is refused like any other
-// delivery that the secret has not signed: whoever knows a published key can sign
-// with it. It is only named, so that the operator does not look for a mistake.
+// TestDelivery is a delivery from a test button, a simulator or a command-line tool of
+// the provider that is not signed with the endpoint's secret. It is refused like any
+// other delivery with a wrong signature: anyone can sign with a published key. The
+// refusal names it, so that the operator does not search for a mistake.
 type TestDelivery struct {
-	// From names what sends it: "the Webhooks simulator".
+	// From names the source of the delivery: "the Webhooks simulator".
 	From string
-	// Secret is the published secret that it is signed with, and WebhookID the
-	// published webhook ID. Both are empty if the key is not published.
+	// Secret is the published secret that signs it, and WebhookID the published
+	// webhook ID. Both are empty if the key is not published.
 	Secret, WebhookID string
 	// Help says what to do, as a sentence without a full stop.
 	Help string
 }
 
-// published reports whether the key is published, so that what it signs can be
+// published reports whether the key is published, so that its signatures can be
 // recognized.
 func (t *TestDelivery) published() bool { return t.Secret != "" || t.WebhookID != "" }
 
-// String returns what is said to operators.
+// String returns the explanation for operators.
 func (t *TestDelivery) String() string {
 	if t.published() {
-		return fmt.Sprintf("it is signed with the key that %s signs with, which is published and anyone can use: %s", t.From, t.Help)
+		return fmt.Sprintf("it is signed with the published key of %s, which anyone can use: %s", t.From, t.Help)
 	}
 	return t.From + ": " + t.Help
 }
@@ -40,19 +40,19 @@ func (t *TestDelivery) Refusal() *signature.Refusal {
 	return &signature.Refusal{Kind: signature.InvalidSignature, Reason: t.String()}
 }
 
-// describe returns what the documentation says.
+// describe returns the sentence for the documentation.
 func (t *TestDelivery) describe() string {
 	switch {
 	case t.WebhookID != "":
-		return fmt.Sprintf("%s signs with the published webhook ID `%s`, so that its deliveries are refused: %s", t.From, t.WebhookID, t.Help)
+		return fmt.Sprintf("%s signs with the published webhook ID `%s`, so its deliveries are refused: %s", t.From, t.WebhookID, t.Help)
 	case t.Secret != "":
-		return fmt.Sprintf("%s is signed with the published secret `%s`, so that it is refused: %s", t.From, t.Secret, t.Help)
+		return fmt.Sprintf("%s is signed with the published secret `%s`, so it is refused: %s", t.From, t.Secret, t.Help)
 	}
 	return t.From + ": " + t.Help
 }
 
-// Tests returns the test deliveries of the preset, for providers in code that
-// recognize them themselves.
+// Tests returns the test deliveries of the preset, for presets with Code that
+// recognize them.
 func (m *Module) Tests() []TestDelivery { return m.preset.Tests }
 
 // testVerifier recognizes one kind of test delivery.
@@ -61,21 +61,21 @@ type testVerifier struct {
 	verifier Verifier
 }
 
-// maxTestBody is the size up to which it is looked whether a refused request is
-// a test delivery, in bytes: theirs are small.
+// maxTestBody is the maximum size of a refused request that is checked for being a
+// test delivery, in bytes. Test deliveries are small.
 const maxTestBody = 256 << 10
 
-// compileTests makes verifiers for the test deliveries whose keys are published.
+// compileTests creates verifiers for the test deliveries whose keys are published.
 func (m *Module) compileTests(schemes []signature.Scheme) error {
 	for i := range m.preset.Tests {
 		t := &m.preset.Tests[i]
 		if m.isConfigured(t) {
-			m.logger.Warn("the configured key is published, so that anyone can sign deliveries: it is for tests alone",
+			m.logger.Warn("the configured key is published, so anyone can sign deliveries: use it only for tests",
 				zap.String("provider", m.preset.Name), zap.String("signed_by", t.From))
 			continue
 		}
 		if t.Secret == "" {
-			continue // the provider's code recognizes it, or nothing can
+			continue // the preset's Code recognizes it, or it cannot be recognized
 		}
 		v, err := m.testVerifier(t, schemes)
 		if err != nil {
@@ -86,7 +86,7 @@ func (m *Module) compileTests(schemes []signature.Scheme) error {
 	return nil
 }
 
-// isConfigured reports whether the published key is the endpoint's own.
+// isConfigured reports whether the published key is configured for the endpoint.
 func (m *Module) isConfigured(t *TestDelivery) bool {
 	if t.WebhookID != "" && t.WebhookID == m.set.WebhookID {
 		return true
@@ -115,8 +115,8 @@ func (m *Module) testVerifier(t *TestDelivery, schemes []signature.Scheme) (Veri
 	return compileSchemes(trial.adapted(schemes), trial)
 }
 
-// nameTest returns a refusal that names the test delivery, if the refused request
-// is one; otherwise the refusal as it is.
+// nameTest returns a refusal that names the test delivery if the request is one.
+// Otherwise it returns refusal.
 func (m *Module) nameTest(ctx context.Context, r *signature.Request, refusal error) error {
 	if !isRefusal(refusal, signature.InvalidSignature) || r.Body.Size() > maxTestBody {
 		return refusal

@@ -7,9 +7,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// tokenHeaders returns the headers in which a provider with these schemes
-// sends the secret itself, with deliveries or with a handshake, whether or not
-// the scheme is in use: who has set up a signature may still get the token.
+// tokenHeaders returns the headers in which a provider with these schemes sends
+// the secret itself, in deliveries or in a handshake. It includes schemes that are
+// not in use: a provider may send the token in addition to a signature.
 func tokenHeaders(schemes []signature.Scheme) []string {
 	var names []string
 	add := func(f signature.Field) {
@@ -32,7 +32,7 @@ func tokenHeaders(schemes []signature.Scheme) []string {
 	return names
 }
 
-// allSchemes returns the schemes of a preset and of its variants.
+// allSchemes returns the schemes of a preset and its variants.
 func (p *Preset) allSchemes() []signature.Scheme {
 	all := slices.Clone(p.Schemes)
 	for _, v := range p.Variants {

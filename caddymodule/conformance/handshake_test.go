@@ -283,7 +283,7 @@ func TestNothingIsVerifiedWithoutASecret(t *testing.T) {
 				p["accept_handshake"] = true
 			})
 			got := openWith(t, v, nil).Send(build(t, v))
-			if got.Status != http.StatusServiceUnavailable || got.Reached || !strings.Contains(got.Reason, "no secret is configured yet") {
+			if got.Status != http.StatusServiceUnavailable || got.Reached || !strings.Contains(got.Reason, "no secret is configured") {
 				t.Errorf("%s, %s: status %d, %q, reached %t", p.Name, v.Name, got.Status, got.Reason, got.Reached)
 			}
 			v.Request.Headers = nil

@@ -1,5 +1,5 @@
-// Command gendocs writes the pages on providers from the catalogue: an index, and
-// a page for each kind of product.
+// Command gendocs generates the pages on providers from the catalogue: an index, and a
+// page for each kind of product.
 package main
 
 import (
@@ -23,7 +23,7 @@ func run(args []string) error {
 	if len(args) != 1 {
 		return errors.New("wrong number of arguments: expected the folder of the documentation")
 	}
-	// A kind that no preset has any more leaves no page behind.
+	// Remove the page of a kind that no preset has anymore.
 	if err := os.RemoveAll(filepath.Join(args[0], pagesFolder)); err != nil {
 		return err
 	}

@@ -10,41 +10,42 @@ import (
 )
 
 const (
-	// maxKnown bounds the documents of a host. Providers have a handful.
+	// maxKnown is the maximum number of documents per host. Providers have few.
 	maxKnown = 64
-	// maxMissing bounds the unknown names that are remembered because they
-	// could not be fetched.
+	// maxMissing is the maximum number of cached failures for unknown names.
 	maxMissing = 256
-	// maxWanted bounds the unknown names that wait for their fetch.
+	// maxWanted is the maximum number of unknown names that wait for a fetch.
 	maxWanted = 256
-	// failed is how long a failure is remembered.
+	// failed is the time for which a failure is cached.
 	failed = time.Minute
-	// burst unknown names may be fetched at once, and one more every refill.
+	// burst is the number of unknown names that can be fetched at once. One more
+	// can be fetched every refill.
 	burst  = 8
 	refill = time.Second
-	// patience is how long a name waits that nobody asks for any more.
+	// patience is the time after which a name that is not requested again is
+	// dropped.
 	patience = time.Hour
 )
 
-// cache holds the documents of one host.
+// cache caches the documents of one host.
 type cache struct {
 	client *http.Client
 	now    func() time.Time
 
 	mu      sync.Mutex
 	known   map[string]*document
-	missing map[string]failure // by name: why an unknown document is not there
+	missing map[string]failure // by name: failures to fetch unknown documents
 	wanted  map[string]*want   // unknown names that wait for a token
 	running map[string]chan struct{}
 	tokens  int
 	filled  time.Time
 }
 
-// document is one that was fetched at least once.
+// document is a document that was fetched at least once.
 type document struct {
 	body    []byte
 	fetched time.Time
-	tried   time.Time // when the last fetch ended, or began
+	tried   time.Time // when the last fetch ended
 	err     error     // of the last fetch
 	used    time.Time
 }
@@ -54,7 +55,7 @@ type failure struct {
 	tried time.Time
 }
 
-// want is an unknown name, and how often it was asked for.
+// want is an unknown name and the number of requests for it.
 type want struct {
 	request Request
 	asked   int
@@ -76,8 +77,8 @@ func (c *cache) get(ctx context.Context, q Request) ([]byte, error) {
 		}
 		select {
 		case <-wait:
-			// The fetch that we waited for has just ended: its result will
-			// do, whatever age was asked for.
+			// The fetch has just ended: accept its result even if it is older
+			// than the requested age.
 			q.MaxAge = max(q.MaxAge, timeout)
 		case <-ctx.Done():
 			return nil, fmt.Errorf("waiting for keys: %w", ctx.Err())
@@ -85,7 +86,7 @@ func (c *cache) get(ctx context.Context, q Request) ([]byte, error) {
 	}
 }
 
-// lookUp returns what the cache has, or else what to wait for.
+// lookUp returns the cached result, or a channel to wait for.
 func (c *cache) lookUp(q Request) (body []byte, wait <-chan struct{}, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,7 +116,7 @@ func (c *cache) lookUp(q Request) (body []byte, wait <-chan struct{}, err error)
 	return nil, nil, ErrBusy
 }
 
-// old returns a document past its time, if it is not too old, or the failure.
+// old returns an expired document that is not stale, or the last error.
 func (d *document) old(now time.Time) ([]byte, <-chan struct{}, error) {
 	if now.Sub(d.fetched) < stale {
 		return d.body, nil, nil
@@ -128,7 +129,7 @@ func (c *cache) failedBefore(key string, now time.Time) bool {
 	return found && now.Sub(f.tried) < failed
 }
 
-// want notes that an unknown name was asked for.
+// want records a request for an unknown name.
 func (c *cache) want(q Request, now time.Time) {
 	w := c.wanted[q.Key]
 	if w == nil {
@@ -140,7 +141,7 @@ func (c *cache) want(q Request, now time.Time) {
 	w.last = now
 }
 
-// makeRoom forgets the name that was asked for least, if there are too many.
+// makeRoom removes the least requested name if there are too many.
 func (c *cache) makeRoom(now time.Time) {
 	if len(c.wanted) < maxWanted {
 		return
@@ -158,7 +159,7 @@ func (c *cache) makeRoom(now time.Time) {
 	}
 }
 
-// spend fetches as many of the wanted names as may be fetched now.
+// spend starts fetches of wanted names while there are tokens.
 func (c *cache) spend(now time.Time) {
 	c.fill(now)
 	for c.tokens > 0 && len(c.wanted) > 0 {
@@ -170,8 +171,8 @@ func (c *cache) spend(now time.Time) {
 	}
 }
 
-// next chooses the name to fetch next: the one that was asked for most. Every
-// fourth time it is any of them, so that none waits for ever.
+// next returns the name to fetch next: the most requested one. With a probability
+// of 1/4 it returns any of them, so that none waits forever.
 func (c *cache) next() string {
 	any, most, asked, seen, ties := "", "", 0, 0, 0
 	for key, w := range c.wanted {
@@ -193,7 +194,7 @@ func (c *cache) next() string {
 	return most
 }
 
-// fill adds the tokens of the time that has passed.
+// fill adds tokens for the elapsed time.
 func (c *cache) fill(now time.Time) {
 	if c.filled.IsZero() {
 		c.filled = now
@@ -204,8 +205,8 @@ func (c *cache) fill(now time.Time) {
 	}
 }
 
-// start begins a fetch. It does not stop with the request that started it:
-// others wait for it, too.
+// start starts a fetch. The fetch is not canceled with the request that started it,
+// because other requests wait for it.
 func (c *cache) start(q Request) <-chan struct{} {
 	done := make(chan struct{})
 	c.running[q.Key] = done
@@ -220,7 +221,7 @@ func (c *cache) start(q Request) <-chan struct{} {
 	return done
 }
 
-// finish keeps the result of a fetch.
+// finish stores the result of a fetch.
 func (c *cache) finish(key string, body []byte, err error) {
 	now := c.now()
 	d := c.known[key]
@@ -239,7 +240,7 @@ func (c *cache) finish(key string, body []byte, err error) {
 	}
 }
 
-// makeRoomFor removes the entry with the earliest time, if m is full.
+// makeRoomFor removes the entry with the earliest time if m is full.
 func makeRoomFor[E any](m map[string]E, most int, at func(E) time.Time) {
 	if len(m) < most {
 		return

@@ -51,15 +51,15 @@ func fetch(client *http.Client, q Request) ([]byte, error) {
 		return nil, fmt.Errorf("fetching keys: %w", err)
 	}
 	if len(body) > maxSize {
-		return nil, fmt.Errorf("fetching keys: the document has more than %d bytes", maxSize)
+		return nil, fmt.Errorf("fetching keys: the document is larger than %d bytes", maxSize)
 	}
 	return body, nil
 }
 
-// StatusError is an answer that is no document.
+// StatusError is a response with a status other than 200.
 type StatusError struct{ Status int }
 
 // Error implements error.
 func (e *StatusError) Error() string {
-	return fmt.Sprintf("fetching keys: the provider answered with status %d", e.Status)
+	return fmt.Sprintf("fetching keys: the provider responded with status %d", e.Status)
 }

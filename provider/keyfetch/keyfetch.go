@@ -1,16 +1,15 @@
-// Package keyfetch gets the keys and certificates that providers publish.
+// Package keyfetch fetches and caches keys and certificates that providers publish.
 //
-// Unsigned requests cause fetches, so fetches are bounded: in time and size,
-// without redirects, over TLS, from hosts that the caller fixes, and a few at a
-// time. Of many requests for one document, one fetches it and the others wait.
+// Unsigned requests cause fetches, so fetches are limited in time, size and number.
+// They use TLS, do not follow redirects, and only contact hosts that the caller
+// lists. Concurrent requests for a document share one fetch.
 //
-// A request can name any document of a host, and only the answer shows that it
-// does not exist. So the two kinds are kept apart: a document that was fetched
-// once stays in the cache and is refreshed at any time, while names that are
-// still unknown share a small number of fetches. Of these, those that were
-// asked for most often come first: a provider repeats the name of its key with
-// every delivery and every retry, and an attacker who repeats a name has it
-// fetched, and remembered as missing, once.
+// A request can name any document of a host, and only the response shows whether
+// it exists. So known and unknown names are treated differently: a document that
+// was fetched once stays in the cache and can be refreshed at any time, while
+// unknown names share a rate limit. The most requested names are fetched first: a
+// provider repeats the name of its key in every delivery and retry, while a name
+// that an attacker repeats is fetched once and then cached as missing.
 package keyfetch
 
 import (
@@ -23,14 +22,14 @@ import (
 )
 
 const (
-	// maxSize bounds a document in bytes. The largest, JSON Web Key Sets, have a
-	// few kilobytes.
+	// maxSize is the maximum size of a document in bytes. The largest, JSON Web
+	// Key Sets, have a few kilobytes.
 	maxSize = 64 << 10
-	// timeout bounds one fetch as a whole.
+	// timeout is the timeout of a fetch.
 	timeout = 10 * time.Second
-	// fresh is how long a document is used before it is fetched again.
+	// fresh is the age at which a document is refreshed.
 	fresh = 24 * time.Hour
-	// stale is how long it is used if fetching it again fails.
+	// stale is the maximum age of a document that cannot be refreshed.
 	stale = 7 * 24 * time.Hour
 )
 
@@ -40,11 +39,11 @@ type Fetcher struct {
 	caches map[string]*cache // by host
 }
 
-// ErrBusy means that too many unknown documents were asked for in a short time.
-var ErrBusy = errors.New("too many unknown keys are being asked for: a retry can succeed")
+// ErrBusy means that too many unknown documents were requested in a short time.
+var ErrBusy = errors.New("too many requests for unknown keys: a retry can succeed")
 
-// New returns a Fetcher for documents of these hosts, with a cache of its own.
-// transport is for tests; nil means the usual one.
+// New returns a Fetcher for documents of these hosts with a separate cache.
+// transport is for tests; nil means the default.
 func New(transport http.RoundTripper, hosts ...string) *Fetcher {
 	f := &Fetcher{caches: make(map[string]*cache)}
 	for _, host := range hosts {
@@ -53,16 +52,16 @@ func New(transport http.RoundTripper, hosts ...string) *Fetcher {
 	return f
 }
 
-// shared are the caches of the process. They outlive every config: a reload
-// that forgot the keys would leave genuine deliveries waiting for them. There is
-// one for each host that was ever configured.
+// shared are the caches of the process. They survive config reloads, so that
+// genuine deliveries need not wait for keys after a reload. There is one for each
+// host that was ever configured.
 var shared = struct {
 	sync.Mutex
 	caches map[string]*cache
 }{caches: make(map[string]*cache)}
 
-// Shared returns a Fetcher for documents of these hosts, with the caches that
-// all of the process share.
+// Shared returns a Fetcher for documents of these hosts with the shared caches of
+// the process.
 func Shared(hosts ...string) *Fetcher {
 	shared.Lock()
 	defer shared.Unlock()
@@ -76,27 +75,27 @@ func Shared(hosts ...string) *Fetcher {
 	return f
 }
 
-// Request says what to fetch.
+// Request describes a document to fetch.
 type Request struct {
-	// URL, https and of one of the Fetcher's hosts.
+	// URL is the https URL of the document, on one of the Fetcher's hosts.
 	URL string
-	// Body is posted, as JSON unless Header says otherwise; without it the
-	// document is got.
+	// Body makes the request a POST, as JSON unless Header says otherwise. Without
+	// it the request is a GET.
 	Body []byte
-	// Header is sent with the request.
+	// Header is added to the request.
 	Header http.Header
 	// Key names the document in the cache. Default: the URL.
 	Key string
-	// MaxAge asks for a document that is not older, because a key is missing
+	// MaxAge is the maximum age of a cached document. Set it if a key is missing
 	// in the cached one. Default: a day.
 	MaxAge time.Duration
-	// Verified: what names the document was verified, so that it does not count
-	// as one of the unknown names that anybody can send.
+	// Verified means that the source of the name was verified, so that the rate
+	// limit for unknown names does not apply.
 	Verified bool
 }
 
-// Get returns a document, from the cache if it can. The caller must not change
-// it. An error means that the document cannot be had now.
+// Get returns a document, from the cache if possible. The caller must not modify
+// it. An error means that the document is not available now.
 func (f *Fetcher) Get(ctx context.Context, q Request) ([]byte, error) {
 	c, err := f.cacheOf(q.URL)
 	if err != nil {
@@ -111,12 +110,12 @@ func (f *Fetcher) Get(ctx context.Context, q Request) ([]byte, error) {
 	return c.get(ctx, q)
 }
 
-// cacheOf returns the cache for a URL. It refuses URLs that the provider does
-// not document.
+// cacheOf returns the cache for a URL. It returns an error for URLs that the
+// provider does not document.
 func (f *Fetcher) cacheOf(text string) (*cache, error) {
 	u, err := url.Parse(text)
 	if err == nil && u.Scheme == "https" && u.User == nil && u.Port() == "" && f.caches[u.Host] != nil {
 		return f.caches[u.Host], nil
 	}
-	return nil, errors.New("keys are not fetched from a URL that the provider does not document")
+	return nil, errors.New("cannot fetch keys: the provider does not document this URL")
 }

@@ -114,7 +114,7 @@ func TestInvariant15OnlyDocumentedHostsOverTLSAreAsked(t *testing.T) {
 	p.wantRequests(t, 0)
 }
 
-func TestACertificateThatNobodyTrustsIsAnError(t *testing.T) {
+func TestUntrustedCertificateIsAnError(t *testing.T) {
 	p := publish(t, false, text("keys"))
 	if _, err := p.get(t, "/keys"); err == nil {
 		t.Error("fetched over a connection that cannot be trusted")
@@ -192,7 +192,7 @@ func TestOfManyOneFetches(t *testing.T) {
 	p.wantRequests(t, 1)
 }
 
-func TestWhoeverWaitsCanGiveUp(t *testing.T) {
+func TestWaitingCanBeCanceled(t *testing.T) {
 	release := make(chan struct{})
 	p := publish(t, true, func(http.ResponseWriter, *http.Request) { <-release })
 	defer close(release)
@@ -322,7 +322,7 @@ func TestTheCacheIsThatOfTheProcess(t *testing.T) {
 		t.Error("two configs have two caches for one host")
 	}
 	if New(nil, "a.example").caches["a.example"] == Shared("a.example").caches["a.example"] {
-		t.Error("a Fetcher of its own shares its cache")
+		t.Error("a separate Fetcher shares its cache")
 	}
 }
 
