@@ -69,7 +69,9 @@ type Body struct {
 	charged  atomic.Int64 // bytes of the memory budget held for copies
 	holds    atomic.Int64
 	released atomic.Bool
-	probe    [1]byte // see filling.run; here because it would escape alone
+	probe    [1]byte     // see filling.run; here because it would escape alone
+	first    reader      // what the first Open returns; most bodies are opened once
+	opened   atomic.Bool // first is in use
 }
 
 // Size returns the length of the body in bytes.
@@ -133,7 +135,11 @@ func (b *Body) ReadAt(p []byte, off int64) (int, error) {
 // never waits, and what is read after it is [ErrClosed]. Otherwise a reader is
 // for one goroutine at a time. After Release, Open returns a closed reader.
 func (b *Body) Open() io.ReadCloser {
-	r := &reader{body: b}
+	r := &b.first
+	if b.opened.Swap(true) {
+		r = new(reader)
+	}
+	r.body = b
 	if b.released.Load() || !b.hold() {
 		r.closed.Store(true)
 	}

@@ -173,25 +173,23 @@ func (d *delivery) deriveKeys(h *Handler) {
 	d.keys = replay.Keys{Blocking: d.blocking[:0], Notes: d.notes[:0]}
 	repeats := h.Replay.repeats(v)
 	for _, m := range v.Digests() {
-		derive := func(kind replay.Kind, value []byte) replay.Key {
-			return replay.NewKey(h.Namespace, m.Secret.Fingerprint[:], kind, value)
-		}
+		secret := m.Secret.Fingerprint[:]
 		switch {
 		case v.ID != "" && v.IDSigned && v.AlsoContent:
-			d.keys.Blocking = append(d.keys.Blocking, derive(replay.KindID, []byte(v.ID)))
-			d.key = derive(replay.KindContent, m.Digest)
+			d.keys.Blocking = append(d.keys.Blocking, replay.NewKey(h.Namespace, secret, replay.KindID, v.ID))
+			d.key = replay.NewKey(h.Namespace, secret, replay.KindContent, m.Digest)
 		case v.ID != "" && v.IDSigned:
-			d.key = derive(replay.KindID, []byte(v.ID))
+			d.key = replay.NewKey(h.Namespace, secret, replay.KindID, v.ID)
 		case v.ID == "" && repeats:
 			return
 		case v.ID != "" && repeats:
-			d.key = derive(replay.KindBoth, idWithContent(v.ID, m.Digest))
+			d.key = replay.NewKey(h.Namespace, secret, replay.KindBoth, idWithContent(v.ID, m.Digest))
 		default:
-			d.key = derive(replay.KindContent, m.Digest)
+			d.key = replay.NewKey(h.Namespace, secret, replay.KindContent, m.Digest)
 		}
 		d.keys.Blocking = append(d.keys.Blocking, d.key)
 		if v.ID != "" && !v.IDSigned {
-			d.keys.Notes = append(d.keys.Notes, derive(replay.KindID, []byte(v.ID)))
+			d.keys.Notes = append(d.keys.Notes, replay.NewKey(h.Namespace, secret, replay.KindID, v.ID))
 		}
 	}
 	if h.Replay.Off {

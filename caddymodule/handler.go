@@ -140,6 +140,7 @@ type Handler struct {
 	store    gateStore
 	ownStore bool // the config names a store for this endpoint
 	limits   body.Limits
+	renewals renewals
 	waiting  chan struct{} // a place for every copy that may wait
 	// background is a place for every delivery whose claim may still be
 	// ended after its answer.
