@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/verify-webhook/caddy-verify-webhook/body"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
@@ -40,6 +41,7 @@ type delivery struct {
 	identity   [6]string    // values of headers
 	answer     statusWriter // the app's
 	observed   *observed    // nil if nobody observes
+	span       trace.Span   // of Caddy's `tracing` handler; records nothing if there is none
 	response   int          // what the sender gets, as far as it is chosen here
 	outcome    Outcome
 	reason     string
@@ -47,7 +49,7 @@ type delivery struct {
 
 func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery {
 	id := h.identity.Load()
-	d := &delivery{w: w, r: r, provider: h.current.Load(), endpoint: id.name, metrics: id.metrics}
+	d := &delivery{w: w, r: r, provider: h.current.Load(), endpoint: id.name, metrics: id.metrics, span: trace.SpanFromContext(r.Context())}
 	d.signed = signature.Request{
 		Method:     r.Method,
 		Host:       r.Host,
