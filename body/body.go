@@ -69,7 +69,10 @@ type Body struct {
 	charged  atomic.Int64 // bytes of the memory budget in use for copies
 	holds    atomic.Int64
 	released atomic.Bool
-	probe    [1]byte // see filling.run; a field, because a local variable would escape
+	// probe, first: fields, because local variables would escape.
+	probe  [1]byte     // see filling.run
+	first  reader      // what the first Open returns; most bodies are opened once
+	opened atomic.Bool // first is in use
 }
 
 // Size returns the length of the body in bytes.
@@ -133,7 +136,11 @@ func (b *Body) ReadAt(p []byte, off int64) (int, error) {
 // waits, and later reads return [ErrClosed]. Otherwise a reader is not safe for
 // concurrent use. After Release, Open returns a closed reader.
 func (b *Body) Open() io.ReadCloser {
-	r := &reader{body: b}
+	r := &b.first
+	if b.opened.Swap(true) {
+		r = new(reader)
+	}
+	r.body = b
 	if b.released.Load() || !b.hold() {
 		r.closed.Store(true)
 	}

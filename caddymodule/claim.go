@@ -26,8 +26,13 @@ type claim struct {
 
 	mu       sync.Mutex
 	ended    bool
-	released bool // ended, and not by a commit
-	renewal  *time.Timer
+	released bool        // ended, and not by a commit
+	retry    *time.Timer // after a renewal that has failed
+
+	// Guarded by renewals.mu.
+	waits        bool // in the list of renewals
+	due          time.Time
+	older, newer *claim
 }
 
 // claim tries to claim a delivery. The claim is nil unless the verdict is Ours.
@@ -65,9 +70,7 @@ func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 	if d.traced() {
 		d.traceEvent("webhook claimed")
 	}
-	c.mu.Lock()
-	c.renewal = time.AfterFunc(c.lease/3, c.renew)
-	c.mu.Unlock()
+	h.renewals.add(c, c.lease/3)
 	return c, verdict, nil
 }
 
@@ -91,9 +94,9 @@ func (c *claim) renew() {
 		c.h.log.warn("lease expired while the app was processing, and the delivery came again: it may be handled twice", zap.Duration("lease", c.lease))
 	case err != nil:
 		c.h.log.warn("renewing a claim failed; trying again", zap.Error(err))
-		c.renewal.Reset(c.lease / 12)
+		c.retry = time.AfterFunc(c.lease/12, c.renew)
 	default:
-		c.renewal.Reset(c.lease / 3)
+		c.h.renewals.add(c, c.lease/3)
 	}
 }
 
@@ -127,7 +130,10 @@ func (c *claim) stop() bool {
 		return false
 	}
 	c.ended = true
-	c.renewal.Stop()
+	c.h.renewals.remove(c)
+	if c.retry != nil {
+		c.retry.Stop()
+	}
 	return true
 }
 

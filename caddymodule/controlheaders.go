@@ -58,6 +58,9 @@ type controlTable map[string]string
 // isControl reports whether a header is one of controlHeaders. `_` and `.` in
 // its name count as `-`, because CGI and WSGI apps do not distinguish them.
 func isControl(name string) bool {
+	if name == "" || !controlInitials[name[0]] {
+		return false
+	}
 	if strings.ContainsAny(name, "_.") {
 		name = http.CanonicalHeaderKey(strings.NewReplacer("_", "-", ".", "-").Replace(name))
 	}
@@ -71,6 +74,17 @@ func isControl(name string) bool {
 	}
 	return false
 }
+
+// controlInitials are the first bytes of the names of control headers, in upper
+// and lower case. isControl does not search the tables for other headers.
+var controlInitials = func() (initials [256]bool) {
+	for _, table := range []controlTable{controlHeaders, controlPrefixes} {
+		for name := range table {
+			initials[strings.ToUpper(name)[0]], initials[strings.ToLower(name)[0]] = true, true
+		}
+	}
+	return initials
+}()
 
 // opensWebSocket reports whether a request opens a WebSocket: with an HTTP/1.1
 // upgrade, or with CONNECT in HTTP/2 and later.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/verify-webhook/caddy-verify-webhook/body"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
@@ -40,6 +41,7 @@ type delivery struct {
 	identity   [6]string    // values of headers
 	answer     statusWriter // the app's
 	observed   *observed    // nil if nobody observes
+	span       trace.Span   // of Caddy's `tracing` handler; records nothing if there is none
 	response   int          // what the sender gets, as far as it is chosen here
 	outcome    Outcome
 	reason     string
@@ -47,7 +49,7 @@ type delivery struct {
 
 func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery {
 	id := h.identity.Load()
-	d := &delivery{w: w, r: r, provider: h.current.Load(), endpoint: id.name, metrics: id.metrics}
+	d := &delivery{w: w, r: r, provider: h.current.Load(), endpoint: id.name, metrics: id.metrics, span: trace.SpanFromContext(r.Context())}
 	d.signed = signature.Request{
 		MaxInflated: h.MaxBody,
 		Method:      r.Method,
@@ -174,25 +176,23 @@ func (d *delivery) deriveKeys(h *Handler) {
 	d.keys = replay.Keys{Blocking: d.blocking[:0], Notes: d.notes[:0]}
 	repeats := h.Replay.repeats(v)
 	for _, m := range v.Digests() {
-		derive := func(kind replay.Kind, value []byte) replay.Key {
-			return replay.NewKey(h.Namespace, m.Secret.Fingerprint[:], kind, value)
-		}
+		secret := m.Secret.Fingerprint[:]
 		switch {
 		case v.ID != "" && v.IDSigned && v.AlsoContent:
-			d.keys.Blocking = append(d.keys.Blocking, derive(replay.KindID, []byte(v.ID)))
-			d.key = derive(replay.KindContent, m.Digest)
+			d.keys.Blocking = append(d.keys.Blocking, replay.NewKey(h.Namespace, secret, replay.KindID, v.ID))
+			d.key = replay.NewKey(h.Namespace, secret, replay.KindContent, m.Digest)
 		case v.ID != "" && v.IDSigned:
-			d.key = derive(replay.KindID, []byte(v.ID))
+			d.key = replay.NewKey(h.Namespace, secret, replay.KindID, v.ID)
 		case v.ID == "" && repeats:
 			return
 		case v.ID != "" && repeats:
-			d.key = derive(replay.KindBoth, idWithContent(v.ID, m.Digest))
+			d.key = replay.NewKey(h.Namespace, secret, replay.KindBoth, idWithContent(v.ID, m.Digest))
 		default:
-			d.key = derive(replay.KindContent, m.Digest)
+			d.key = replay.NewKey(h.Namespace, secret, replay.KindContent, m.Digest)
 		}
 		d.keys.Blocking = append(d.keys.Blocking, d.key)
 		if v.ID != "" && !v.IDSigned {
-			d.keys.Notes = append(d.keys.Notes, derive(replay.KindID, []byte(v.ID)))
+			d.keys.Notes = append(d.keys.Notes, replay.NewKey(h.Namespace, secret, replay.KindID, v.ID))
 		}
 	}
 	if h.Replay.Off {

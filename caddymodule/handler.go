@@ -143,6 +143,7 @@ type Handler struct {
 	limits   body.Limits
 	// slowMaxBody is max_body for a body whose hash is slow.
 	slowMaxBody int64
+	renewals    renewals
 	waiting     chan struct{} // a place for every copy that may wait
 	// background is a place for every delivery whose claim may still be
 	// ended after its answer.

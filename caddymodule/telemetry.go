@@ -54,8 +54,7 @@ func (d *delivery) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 // addToSpan adds attributes to the span of Caddy's `tracing` handler, if there
 // is one. Whatever a stranger could have sent stays out.
 func (d *delivery) addToSpan() {
-	span := trace.SpanFromContext(d.r.Context())
-	if !span.IsRecording() {
+	if !d.traced() {
 		return
 	}
 	attributes := []attribute.KeyValue{
@@ -77,16 +76,14 @@ func (d *delivery) addToSpan() {
 	if d.body != nil {
 		attributes = append(attributes, attribute.Int64("webhook.body_bytes", d.body.Size()), attribute.Bool("webhook.body_spooled", d.body.Spooled()))
 	}
-	span.SetAttributes(attributes...)
+	d.span.SetAttributes(attributes...)
 }
 
 // traced reports whether there is a span to add to.
-func (d *delivery) traced() bool {
-	return trace.SpanFromContext(d.r.Context()).IsRecording()
-}
+func (d *delivery) traced() bool { return d.span != nil && d.span.IsRecording() }
 
 // traceEvent marks a moment on the span. Ask traced before: so the attributes
 // cost nothing where nobody looks.
 func (d *delivery) traceEvent(name string, attributes ...attribute.KeyValue) {
-	trace.SpanFromContext(d.r.Context()).AddEvent(name, trace.WithAttributes(attributes...))
+	d.span.AddEvent(name, trace.WithAttributes(attributes...))
 }

@@ -297,9 +297,9 @@ func (s *schemes) verifyOne(r *signature.Request) (*signature.Delivery, error) {
 	var refusal error
 	for _, c := range chosen {
 		d, err := c.verifier.Verify(r)
-		var refused *signature.Refusal
+		_, refused := errors.AsType[*signature.Refusal](err)
 		switch {
-		case err != nil && !errors.As(err, &refused):
+		case err != nil && !refused:
 			return nil, err
 		case err != nil:
 			refusal = graver(refusal, err)
@@ -333,16 +333,16 @@ func AppendMatches(matches []signature.Match, more ...signature.Match) []signatu
 
 // isRefusal tells whether err is a refusal of this kind.
 func isRefusal(err error, kind signature.RefusalKind) bool {
-	var r *signature.Refusal
-	return errors.As(err, &r) && r.Kind == kind
+	r, ok := errors.AsType[*signature.Refusal](err)
+	return ok && r.Kind == kind
 }
 
 // graver returns the refusal that tells the operator more: with several
 // schemes the one that got furthest.
 func graver(a, b error) error {
 	rank := func(err error) int {
-		var r *signature.Refusal
-		if !errors.As(err, &r) {
+		r, ok := errors.AsType[*signature.Refusal](err)
+		if !ok {
 			return 0
 		}
 		return 1 + slices.Index([]signature.RefusalKind{signature.MissingSignature, signature.Malformed, signature.InvalidSignature, signature.Stale}, r.Kind)

@@ -57,17 +57,20 @@ const (
 // NewKey derives a key. Every part is hashed with its length, so that two
 // different lists of parts never have the same input. secret is an identifier
 // of the signing secret, never the secret itself.
-func NewKey(namespace string, secret []byte, kind Kind, value []byte) Key {
-	h := sha256.New()
-	var n [8]byte
-	for _, part := range [][]byte{[]byte("verify_webhook key 1"), []byte(namespace), secret, {byte(kind)}, value} {
-		binary.BigEndian.PutUint64(n[:], uint64(len(part)))
-		h.Write(n[:])
-		h.Write(part)
-	}
-	var sum [sha256.Size]byte
-	h.Sum(sum[:0])
+func NewKey[Value string | []byte](namespace string, secret []byte, kind Kind, value Value) Key {
+	var buf [256]byte // enough for most keys; append allocates for longer ones
+	parts := appendPart(buf[:0], "verify_webhook key 1")
+	parts = appendPart(parts, namespace)
+	parts = appendPart(parts, secret)
+	parts = appendPart(parts, string([]byte{byte(kind)}))
+	parts = appendPart(parts, value)
+	sum := sha256.Sum256(parts)
 	return Key(sum[:KeySize])
+}
+
+// appendPart appends the length of a part and the part.
+func appendPart[Part string | []byte](dst []byte, part Part) []byte {
+	return append(binary.BigEndian.AppendUint64(dst, uint64(len(part))), part...)
 }
 
 // Keys are the keys of one delivery.

@@ -487,8 +487,7 @@ func (s *jsonScan) skip(c byte) bool {
 	case '"':
 		return s.skipStr()
 	}
-	_, ok := s.bare()
-	return ok
+	return s.skipBare()
 }
 
 // nested consumes up to the end of depth open brackets.

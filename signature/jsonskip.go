@@ -93,3 +93,17 @@ func (s *skipper) slowly(buf []byte) (int, bool) {
 	}
 	return len(buf), false
 }
+
+// skipBare consumes a number or a word, as bare does, without a copy.
+func (s *jsonScan) skipBare() bool {
+	skipped := false
+	for s.fill() {
+		n := bareEnd(s.buf[s.pos:])
+		s.pos += n
+		skipped = skipped || n > 0
+		if s.pos < len(s.buf) {
+			break
+		}
+	}
+	return skipped
+}

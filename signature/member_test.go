@@ -97,3 +97,30 @@ func has(r *Request, fields ...Field) (bool, error) {
 	}
 	return m.In(r)
 }
+
+// FuzzMembersInMemory compares the search in memory, which skips what it does not
+// need, with the parser that reads streamed bodies.
+func FuzzMembersInMemory(f *testing.F) {
+	for _, body := range []string{
+		`{"a":1}`, `{"x":{"a":1},"b":[1,{"a":2}],"a":{}}`, `{"\u0061":null}`, `{"x":"\\\"","a":{"b":[]}}`, `[{"a":1}]`, `{"x":[1`, `{"x":"{\"a\":1}"}`,
+		` { "x" : "]}" , "a" : 0 } `, `{"x":1,"a":2}{"a":1}`, `{"x":tru,"a":1}`, `{"":{"a":1},"a":}`, `{"x":"é\u00e9","0":1}`, "\xef\xbb\xbf{\"a\":1}", `{"x":[{]},"a":1}`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, names := range [][]string{{"a"}, {"a.b"}, {"0"}, {"x.0", "a.0", "b.1.a"}} {
+			var fields []Field
+			for _, name := range names {
+				fields = append(fields, Field{From: "json", Name: name})
+			}
+			inMemory, err := has(&Request{Body: BytesBody(body)}, fields...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parsed, err := has(&Request{Body: streamed{BytesBody(body)}}, fields...)
+			if err != nil || inMemory != parsed {
+				t.Errorf("%q in %q: %t in memory, %t streamed, %v", names, body, inMemory, parsed, err)
+			}
+		}
+	})
+}
