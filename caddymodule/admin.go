@@ -72,10 +72,10 @@ func (a *App) endpointsOf(name string) (found []*Handler, known []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, h := range a.endpoints {
-		known = append(known, h.facts().Name)
+		known = append(known, h.info().Name)
 		own := h.endpointName()
 		known = append(known, own)
-		if name == h.facts().Name || name == own {
+		if name == h.info().Name || name == own {
 			found = append(found, h)
 		}
 	}
@@ -159,7 +159,7 @@ func runAdminQuery(w http.ResponseWriter, r *http.Request, q adminQuery, ask fun
 	defer cancel()
 	var all []DeliveryStatus
 	for _, h := range endpoints {
-		if !h.facts().Traits.HasID {
+		if !h.info().Coverage.HasID {
 			continue
 		}
 		statuses, err := h.queryOpen(ctx, q.ID, ask)

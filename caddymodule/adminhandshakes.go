@@ -67,14 +67,14 @@ func acceptHandshakes(w http.ResponseWriter, r *http.Request) error {
 	}
 	answer := HandshakesAccepted{Until: time.Now().Add(period).UTC()}
 	for _, h := range endpoints {
-		if !h.facts().TakesHandshake {
+		if !h.info().TakesHandshake {
 			return adminError(http.StatusBadRequest, fmt.Errorf("%s has no handshake that needs accept_handshake", h.endpointName()))
 		}
 	}
 	for _, h := range endpoints {
 		handshakes.accept(h.endpointName(), answer.Until)
 		answer.Endpoints = append(answer.Endpoints, h.endpointName())
-		h.logger.Warn("accepting handshakes for some time, requested by a command", zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()), zap.Time("until", answer.Until))
+		h.logger.Warn("accepting handshakes for some time, requested by a command", zap.String("provider", h.info().Name), zap.String("endpoint", h.endpointName()), zap.Time("until", answer.Until))
 	}
 	return writeAdmin(w, answer)
 }

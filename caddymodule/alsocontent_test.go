@@ -41,10 +41,10 @@ func TestSignedIDAndItsContentBothBlock(t *testing.T) {
 // by a signed ID.
 type resending struct{ provider.Provider }
 
-func (p resending) Facts() provider.Facts {
-	facts := p.Provider.Facts()
-	facts.AlsoContent = true
-	return facts
+func (p resending) Info() provider.Info {
+	info := p.Provider.Info()
+	info.AlsoContent = true
+	return info
 }
 
 func (p resending) Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error) {

@@ -208,7 +208,7 @@ func (a *App) report() {
 	}
 	for _, h := range a.endpoints {
 		for _, text := range h.unlikely() {
-			logger.Warn(text, zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()))
+			logger.Warn(text, zap.String("provider", h.info().Name), zap.String("endpoint", h.endpointName()))
 		}
 	}
 	if app := a.httpApp(); app != nil {
@@ -280,11 +280,11 @@ func (a *App) Cleanup() error {
 func (a *App) register(h *Handler) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := a.checkShared(h, h.facts().Secrets); err != nil {
+	if err := a.checkShared(h, h.info().Secrets); err != nil {
 		return err
 	}
 	a.endpoints = append(a.endpoints, h)
-	a.keepSecrets(h, h.facts().Secrets)
+	a.keepSecrets(h, h.info().Secrets)
 	return nil
 }
 
@@ -304,7 +304,7 @@ func (a *App) checkShared(h *Handler, secrets []signature.Identity) error {
 			for _, theirs := range a.secrets[other] {
 				if mine.Fingerprint == theirs.Fingerprint {
 					return fmt.Errorf("two endpoints share a secret (secret %s of %s, and secret %s of %s): set `namespace` for both: the same if a delivery to one counts for the other, or different ones if each can receive the same delivery",
-						theirs.Label, other.facts().Name, mine.Label, h.facts().Name)
+						theirs.Label, other.info().Name, mine.Label, h.info().Name)
 				}
 			}
 		}
@@ -330,7 +330,7 @@ func (a *App) inventory() (map[endpointKind]int64, map[string]replay.StatsReport
 	defer a.mu.Unlock()
 	endpoints := make(map[endpointKind]int64)
 	for _, h := range a.endpoints {
-		endpoints[endpointKind{h.facts().Name, h.endpointName(), h.Mode}]++
+		endpoints[endpointKind{h.info().Name, h.endpointName(), h.Mode}]++
 	}
 	stores := make(map[string]replay.StatsReporter)
 	for _, s := range a.stores {

@@ -91,7 +91,7 @@ func (l *boundedLog) log(d *delivery, r *refusal, message string) {
 	fields := []zap.Field{
 		zap.String("outcome", string(r.outcome)),
 		zap.String("reason", r.reason),
-		zap.String("provider", d.provider.facts.Name),
+		zap.String("provider", d.provider.info.Name),
 		zap.String("endpoint", d.endpoint),
 		zap.String("method", signature.Excerpt(d.signed.Method, maxName)),
 		zap.String("host", signature.Excerpt(d.r.Host, maxLogged)),

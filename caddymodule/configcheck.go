@@ -22,7 +22,7 @@ func (h *Handler) checkMeant() error {
 	if err := checkEvents(h.Events); err != nil {
 		return err
 	}
-	if h.facts().Name == "gitlab" && slices.Contains(h.Events, "Hook") {
+	if h.info().Name == "gitlab" && slices.Contains(h.Events, "Hook") {
 		return errors.New(`events: GitLab's event types have spaces: write each in quotes, for example events "Push Hook" "Tag Push Hook"`)
 	}
 	if slices.Contains(h.Replay.Handled, 1) {

@@ -110,7 +110,7 @@ func (d *delivery) placeholder(name string) (any, bool) {
 	name = name[len(placeholderPrefix):]
 	switch name {
 	case "provider":
-		return d.provider.facts.Name, true
+		return d.provider.info.Name, true
 	case "outcome":
 		return string(d.outcome), true
 	case "reason":

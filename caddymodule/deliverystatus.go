@@ -54,7 +54,7 @@ func (h *Handler) seen(ctx context.Context, id string) ([]DeliveryStatus, error)
 	}
 	statuses := make([]DeliveryStatus, len(names))
 	for i, n := range names {
-		statuses[i] = DeliveryStatus{Provider: h.facts().Name, Endpoint: h.endpointName(), Secret: n.secret.Label, State: states[i].String()}
+		statuses[i] = DeliveryStatus{Provider: h.info().Name, Endpoint: h.endpointName(), Secret: n.secret.Label, State: states[i].String()}
 	}
 	return statuses, nil
 }
@@ -74,7 +74,7 @@ func (h *Handler) forget(ctx context.Context, id string) ([]DeliveryStatus, erro
 		if i >= len(statuses) || statuses[i].State != replay.Handled.String() {
 			continue
 		}
-		if facts := h.facts(); !facts.Traits.IDSigned || facts.AlsoContent {
+		if info := h.info(); !info.Coverage.IDSigned || info.AlsoContent {
 			if err := h.storePass(ctx, n.pass); err != nil {
 				return nil, fmt.Errorf("storing a redelivery pass: %w", err)
 			}

@@ -177,7 +177,7 @@ func (h *Handler) withhold(d *delivery) {
 	r.Header.Del("Content-Length")
 	r.Header.Del("Expect")
 	stripSpoofed(r.Header)
-	for _, name := range d.provider.facts.TokenHeaders {
+	for _, name := range d.provider.info.TokenHeaders {
 		delete(r.Header, name)
 	}
 }

@@ -262,7 +262,7 @@ func TestRemovedSignatureDoesNotChangeTheDelivery(t *testing.T) {
 // contents are derived as before, and an earlier version wrote both.
 func TestDeliveriesHandledByAnEarlierVersionCount(t *testing.T) {
 	b := trial(t, acme(unsignedID, ""))
-	fingerprint := b.handler.facts().Secrets[0].Fingerprint[:]
+	fingerprint := b.handler.info().Secrets[0].Fingerprint[:]
 	earlier := replay.Keys{Blocking: []replay.Key{
 		replay.NewKey("", fingerprint, replay.KindID, []byte("1")),
 		replay.NewKey("", fingerprint, replay.KindContent, hmacSHA256(secret, "a")),

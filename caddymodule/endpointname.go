@@ -25,7 +25,7 @@ func (h *Handler) endpointName() string {
 	if h.Namespace != "" {
 		return h.Namespace
 	}
-	return h.facts().Name
+	return h.info().Name
 }
 
 // identify gives the endpoint a name, and the metrics of that name.
@@ -33,7 +33,7 @@ func (h *Handler) identify(name string) error {
 	metrics := uncountedMetrics
 	if !h.aside {
 		var err error
-		if metrics, err = acquireEndpointMetrics(h.facts().Name, name); err != nil {
+		if metrics, err = acquireEndpointMetrics(h.info().Name, name); err != nil {
 			return err
 		}
 	}
@@ -59,15 +59,15 @@ func (a *App) nameEndpoints(app *caddyhttp.App) error {
 	places := placesIn(app)
 	taken := make(map[string]bool)
 	for _, h := range endpoints {
-		if h.Namespace != "" || count[h.facts().Name] < 2 {
+		if h.Namespace != "" || count[h.info().Name] < 2 {
 			taken[h.endpointName()] = true
 		}
 	}
 	for _, h := range endpoints {
-		if h.Namespace != "" || count[h.facts().Name] < 2 {
+		if h.Namespace != "" || count[h.info().Name] < 2 {
 			continue
 		}
-		name := places[h].name(h.facts().Name, taken)
+		name := places[h].name(h.info().Name, taken)
 		taken[name] = true
 		if err := h.identify(name); err != nil {
 			return err

@@ -41,7 +41,7 @@ func FindEndpoint(name, providerName string) (e Endpoint, ok bool) {
 func (e Endpoint) Name() string { return e.h.endpointName() }
 
 // Provider returns the provider's name.
-func (e Endpoint) Provider() string { return e.h.facts().Name }
+func (e Endpoint) Provider() string { return e.h.info().Name }
 
 // Mode returns enforce or monitor.
 func (e Endpoint) Mode() string { return e.h.Mode }
@@ -52,7 +52,7 @@ func (e Endpoint) ProviderJSON() json.RawMessage { return e.h.providerJSON }
 
 // HasID reports whether deliveries have an ID with which they can be looked up and
 // forgotten.
-func (e Endpoint) HasID() bool { return e.h.facts().Traits.HasID }
+func (e Endpoint) HasID() bool { return e.h.info().Coverage.HasID }
 
 // Forget lets the delivery with an ID in again, as the admin API does.
 func (e Endpoint) Forget(ctx context.Context, id string) ([]DeliveryStatus, error) {
@@ -65,7 +65,7 @@ func (e Endpoint) Forget(ctx context.Context, id string) ([]DeliveryStatus, erro
 func (h *Handler) forgetOnPurpose(ctx context.Context, id string) ([]DeliveryStatus, error) {
 	statuses, err := h.forget(ctx, id)
 	if slices.ContainsFunc(statuses, func(s DeliveryStatus) bool { return s.Forgotten }) {
-		h.logger.Info("forgot a handled delivery as requested", zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()), zap.String("id", id))
+		h.logger.Info("forgot a handled delivery as requested", zap.String("provider", h.info().Name), zap.String("endpoint", h.endpointName()), zap.String("id", id))
 	}
 	return statuses, err
 }

@@ -65,7 +65,7 @@ func FuzzHandler(f *testing.F) {
 		r.Header[http.CanonicalHeaderKey(name1)] = []string{value1}
 		r.Header[http.CanonicalHeaderKey(name2)] = append(r.Header[http.CanonicalHeaderKey(name2)], value2)
 		got := b.Send(r)
-		if got.Reached && !reallySigned(b.handler.facts().Name, r.Header, got.ReachedBody) {
+		if got.Reached && !reallySigned(b.handler.info().Name, r.Header, got.ReachedBody) {
 			t.Errorf("a forged delivery reached the app: %q", r.Header)
 		}
 		if got.Reached && !bytes.Equal(got.ReachedBody, body) {

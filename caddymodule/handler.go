@@ -334,12 +334,12 @@ func (h *Handler) loadProvider(ctx caddy.Context) error {
 
 func (h *Handler) setDefaults() {
 	h.Mode = cmp.Or(h.Mode, modeEnforce)
-	h.slowMaxBody = cmp.Or(h.MaxBody, h.facts().MaxBody, defaultSlowBody)
-	h.MaxBody = cmp.Or(h.MaxBody, h.facts().MaxBody, defaultMaxBody)
+	h.slowMaxBody = cmp.Or(h.MaxBody, h.info().MaxBody, defaultSlowBody)
+	h.MaxBody = cmp.Or(h.MaxBody, h.info().MaxBody, defaultMaxBody)
 	h.BodyTimeout = cmp.Or(h.BodyTimeout, caddy.Duration(defaultBodyTimeout))
 	h.AppTimeout = cmp.Or(h.AppTimeout, caddy.Duration(defaultAppTimeout))
 	r := &h.Replay
-	r.Window = cmp.Or(r.Window, caddy.Duration(h.facts().Window), caddy.Duration(defaultWindow))
+	r.Window = cmp.Or(r.Window, caddy.Duration(h.info().Window), caddy.Duration(defaultWindow))
 	r.Lease = cmp.Or(r.Lease, caddy.Duration(defaultLease))
 	r.OnDuplicate = cmp.Or(r.OnDuplicate, http.StatusOK)
 	r.OnReplay = cmp.Or(r.OnReplay, http.StatusOK)
@@ -369,11 +369,11 @@ func (h *Handler) check() error {
 	switch {
 	case time.Duration(r.Lease) < time.Second:
 		return fmt.Errorf("lease %s is too short to be renewed: write 1s or more, for example lease 1m; in JSON a number is nanoseconds: write \"lease\": \"1m\"", time.Duration(r.Lease))
-	case time.Duration(r.Window) < h.facts().Traits.MinWindow():
+	case time.Duration(r.Window) < h.info().Coverage.MinWindow():
 		return h.shortWindow()
 	case r.OnStoreError != "reject" && r.OnStoreError != "allow":
 		return option.Unrecognized("on_store_error", r.OnStoreError, "reject", "allow")
-	case len(h.Events) > 0 && !h.facts().Traits.HasEvent:
+	case len(h.Events) > 0 && !h.info().Coverage.HasEvent:
 		return errors.New("events: nothing says where the event type stands: leave events out or, with custom, write for example: event json type")
 	}
 	if err := h.checkContent(); err != nil {
@@ -401,8 +401,8 @@ func (h *Handler) checkContent() error {
 		return errors.New("replay is off, so nothing is remembered: remove content and store, or off")
 	case r.Content != "" && r.Content != provider.ContentUnique && r.Content != provider.ContentRepeats:
 		return option.Unrecognized("content", string(r.Content), string(provider.ContentUnique), string(provider.ContentRepeats))
-	case r.Content != "" && h.facts().Traits.IDSigned:
-		return fmt.Errorf("content %s has no effect: %s signs its delivery ID, which identifies the delivery; remove it", r.Content, h.facts().Name)
+	case r.Content != "" && h.info().Coverage.IDSigned:
+		return fmt.Errorf("content %s has no effect: %s signs its delivery ID, which identifies the delivery; remove it", r.Content, h.info().Name)
 	}
 	return nil
 }
@@ -422,14 +422,14 @@ func (r *Replay) repeats(v *signature.Delivery) bool {
 // indistinguishable reports whether nothing tells one of the endpoint's deliveries from
 // its copy.
 func (h *Handler) indistinguishable() bool {
-	content := cmp.Or(h.Replay.Content, h.facts().Distinction.Content)
-	return content == provider.ContentRepeats && !h.facts().Traits.HasID
+	content := cmp.Or(h.Replay.Content, h.info().Distinction.Content)
+	return content == provider.ContentRepeats && !h.info().Coverage.HasID
 }
 
 // shortWindow says why the window is too short: a copy would still be accepted
 // when the delivery has been forgotten.
 func (h *Handler) shortWindow() error {
-	window, t := time.Duration(h.Replay.Window), h.facts().Traits
+	window, t := time.Duration(h.Replay.Window), h.info().Coverage
 	if t.MinWindow() > 2*t.Tolerance {
 		return fmt.Errorf("window %s is shorter than the %s for which a copy of a delivery is accepted: write window %s or more", window, t.MinWindow(), t.MinWindow())
 	}
@@ -450,21 +450,21 @@ func checkStatus(option string, status int) error {
 // warn says once, at start, what the operator should know.
 func (h *Handler) warn() {
 	if h.Mode == modeMonitor {
-		h.logger.Warn("mode monitor: nothing is refused, forged deliveries reach the app", zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()))
+		h.logger.Warn("mode monitor: nothing is refused, forged deliveries reach the app", zap.String("provider", h.info().Name), zap.String("endpoint", h.endpointName()))
 	}
-	if h.facts().Weakness != "" {
-		h.logger.Warn("the provider's signature leaves a gap: "+h.facts().Weakness, zap.String("provider", h.facts().Name))
+	if h.info().Weakness != "" {
+		h.logger.Warn("the provider's signature leaves a gap: "+h.info().Weakness, zap.String("provider", h.info().Name))
 	}
 	h.warnHandshakes()
 	switch {
 	case h.Replay.Off:
-		h.logger.Warn("replay off: copies and replays of genuine deliveries reach the app", zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()))
+		h.logger.Warn("replay off: copies and replays of genuine deliveries reach the app", zap.String("provider", h.info().Name), zap.String("endpoint", h.endpointName()))
 	case h.indistinguishable():
 		h.logger.Warn("nothing tells one delivery from another: the provider sends no delivery ID, and its content repeats; every delivery is forwarded, copies and replays included",
-			zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()))
+			zap.String("provider", h.info().Name), zap.String("endpoint", h.endpointName()))
 	}
 	if h.Replay.OnStoreError == "allow" {
-		h.logger.Warn("on_store_error allow: while the replay store does not answer, duplicates and replays reach the app", zap.String("provider", h.facts().Name))
+		h.logger.Warn("on_store_error allow: while the replay store does not answer, duplicates and replays reach the app", zap.String("provider", h.info().Name))
 	}
 }
 

@@ -147,7 +147,7 @@ func (h *Handler) keepHandshakeSecret(d *delivery) error {
 	}
 	path, _, _ := strings.Cut(d.signed.RequestURI, "?") // the query can contain a token
 	s := HandshakeSecret{
-		Provider: h.facts().Name,
+		Provider: h.info().Name,
 		Endpoint: h.endpointName(),
 		Secret:   a.Secret,
 		Received: d.signed.Now.UTC(),
@@ -177,19 +177,19 @@ func (d *delivery) sender() string {
 func (h *Handler) noticeHandshake(d *delivery) {
 	if d.verified.Notice != "" {
 		h.log.write(zapcore.InfoLevel, "forwarding a handshake to the app", []zap.Field{
-			zap.String("hint", d.verified.Notice), zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()),
+			zap.String("hint", d.verified.Notice), zap.String("provider", h.info().Name), zap.String("endpoint", h.endpointName()),
 		})
 	}
 }
 
 // warnHandshakes warns at start that handshakes are accepted.
 func (h *Handler) warnHandshakes() {
-	if !h.facts().AcceptHandshake {
+	if !h.info().AcceptHandshake {
 		return
 	}
 	text := "accept_handshake is set: anyone can set up a webhook of the provider for this URL; remove it after you have set up yours"
-	if len(h.facts().Secrets) == 0 && h.facts().SecretLater {
+	if len(h.info().Secrets) == 0 && h.info().SecretLater {
 		text = "no secret is configured: until then, handshakes are answered and signed deliveries get 503"
 	}
-	h.logger.Warn(text, zap.String("provider", h.facts().Name), zap.String("endpoint", h.endpointName()))
+	h.logger.Warn(text, zap.String("provider", h.info().Name), zap.String("endpoint", h.endpointName()))
 }

@@ -197,7 +197,7 @@ func answering(status int) http.Handler {
 
 // use replaces the provider.
 func (b *bench) use(p provider.Provider) {
-	b.handler.current.Store(&loadedProvider{p, *b.handler.facts(), b.handler.current.Load().unsigned})
+	b.handler.current.Store(&loadedProvider{p, *b.handler.info(), b.handler.current.Load().unsigned})
 }
 
 // serve runs the handler with next instead of the trial's own next handler.

@@ -76,7 +76,7 @@ func (h *Handler) removeToken(header http.Header) {
 	if h.ForwardToken || h.Mode == modeMonitor {
 		return
 	}
-	for _, name := range h.facts().TokenHeaders {
+	for _, name := range h.info().TokenHeaders {
 		delete(header, name)
 	}
 }
@@ -91,7 +91,7 @@ func (d *delivery) setIdentity(h http.Header) {
 			h[name] = values[len(values)-1 : len(values) : len(values)]
 		}
 	}
-	set(headerProvider, d.provider.facts.Name)
+	set(headerProvider, d.provider.info.Name)
 	set(headerKey, d.keyText())
 	set(headerID, v.ID)
 	set(headerEvent, v.Event)
@@ -106,7 +106,7 @@ type unsignedLists [8]string
 // unsignedNames are the parts that can be unsigned in some deliveries only.
 var unsignedNames = [...]string{"id", "event", "timestamp"}
 
-func listUnsigned(facts provider.Facts) (lists unsignedLists) {
+func listUnsigned(info provider.Info) (lists unsignedLists) {
 	for choice := range lists {
 		var names []string
 		for i, name := range unsignedNames {
@@ -114,10 +114,10 @@ func listUnsigned(facts provider.Facts) (lists unsignedLists) {
 				names = append(names, name)
 			}
 		}
-		if !facts.Traits.BodySigned {
+		if !info.Coverage.BodySigned {
 			names = append(names, "body")
 		}
-		lists[choice] = strings.Join(append(names, facts.Unsigned...), ", ")
+		lists[choice] = strings.Join(append(names, info.Unsigned...), ", ")
 	}
 	return lists
 }

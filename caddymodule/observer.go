@@ -129,7 +129,7 @@ func (d *delivery) observe() {
 	if all == nil || d.metrics.uncounted {
 		return
 	}
-	d.observed = &observed{observers: *all, began: time.Now(), header: redactHeader(d.r.Header, &d.provider.facts)}
+	d.observed = &observed{observers: *all, began: time.Now(), header: redactHeader(d.r.Header, &d.provider.info)}
 }
 
 // The steps of a delivery.
@@ -202,7 +202,7 @@ func (d *delivery) notify() {
 	defer seen.mu.Unlock()
 	o := Observation{
 		Received: d.signed.Now, Ended: time.Now(),
-		Endpoint: d.endpoint, Provider: d.provider.facts.Name,
+		Endpoint: d.endpoint, Provider: d.provider.info.Name,
 		Method: d.signed.Method, Host: d.r.Host, URI: d.signed.RequestURI, RemoteAddr: d.r.RemoteAddr,
 		Scheme: d.signed.Scheme, SignedHost: d.signed.Host,
 		Outcome: d.outcome, Reason: d.reason, Size: -1, Status: d.answer.status, Response: d.response,

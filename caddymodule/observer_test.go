@@ -59,7 +59,7 @@ func TestTokenIsReplacedByItsComparison(t *testing.T) {
 	}
 	id := secret.Identity()
 	id.Label = "1"
-	facts := &provider.Facts{TokenHeaders: []string{"X-Token"}, Secrets: []signature.Identity{id}}
+	info := &provider.Info{TokenHeaders: []string{"X-Token"}, Secrets: []signature.Identity{id}}
 	for sent, want := range map[string]string{
 		"user:the secret":   "(removed: it is secret 1)",
 		"another":           "(removed: it is none of the configured secrets)",
@@ -69,11 +69,11 @@ func TestTokenIsReplacedByItsComparison(t *testing.T) {
 		"Basic " + base64.StdEncoding.EncodeToString([]byte("user:the secret")): "(removed: it is secret 1)",
 		base64.StdEncoding.EncodeToString([]byte("user:the secret")):            "(removed: it is secret 1, in base64)",
 	} {
-		if got := redactHeader(http.Header{"X-Token": {sent}}, facts)["X-Token"][0]; got != want || strings.Contains(got, "the secret") {
+		if got := redactHeader(http.Header{"X-Token": {sent}}, info)["X-Token"][0]; got != want || strings.Contains(got, "the secret") {
 			t.Errorf("%q: got %q, want %q", sent, got, want)
 		}
 	}
-	h := redactHeader(http.Header{"X_token": {"a"}, "Cookie": {"b"}, "Proxy-Authorization": {"c"}, "X-Other": {"d"}}, facts)
+	h := redactHeader(http.Header{"X_token": {"a"}, "Cookie": {"b"}, "Proxy-Authorization": {"c"}, "X-Other": {"d"}}, info)
 	if h["X_token"][0] == "a" || h.Get("Cookie") != "(removed)" || h.Get("Proxy-Authorization") != "(removed)" || h.Get("X-Other") != "d" {
 		t.Errorf("%v", h)
 	}

@@ -20,14 +20,14 @@ const RemovedValue = "(removed"
 // redactHeader returns a copy of a request's headers without credentials. If the
 // provider sends its secret in a header, the copy contains whether it is a
 // configured secret instead.
-func redactHeader(h http.Header, facts *provider.Facts) http.Header {
+func redactHeader(h http.Header, info *provider.Info) http.Header {
 	out := h.Clone()
 	for name, values := range out {
 		canonical := textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
 		switch {
-		case slices.Contains(facts.TokenHeaders, canonical):
+		case slices.Contains(info.TokenHeaders, canonical):
 			for i, value := range values {
-				values[i] = RemovedValue + ": " + compareToken(value, facts.Secrets) + ")"
+				values[i] = RemovedValue + ": " + compareToken(value, info.Secrets) + ")"
 			}
 		case slices.Contains(credentialHeaders, canonical):
 			for i := range values {

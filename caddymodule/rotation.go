@@ -14,17 +14,17 @@ import (
 // to its last, and sees one consistent state.
 type loadedProvider struct {
 	provider.Provider
-	facts    provider.Facts
+	info     provider.Info
 	unsigned unsignedLists
 }
 
 func newLoadedProvider(p provider.Provider) *loadedProvider {
-	facts := p.Facts()
-	return &loadedProvider{p, facts, listUnsigned(facts)}
+	info := p.Info()
+	return &loadedProvider{p, info, listUnsigned(info)}
 }
 
-// facts returns the facts of the current provider.
-func (h *Handler) facts() *provider.Facts { return &h.current.Load().facts }
+// info describes the current provider.
+func (h *Handler) info() *provider.Info { return &h.current.Load().info }
 
 // startRotation re-reads the provider's secrets when their files change, if it has
 // files and supports renewal. If a file is unreadable, blank or invalid, the old
@@ -43,15 +43,15 @@ func (h *Handler) renew(files []string) {
 	if err != nil {
 		h.identity.Load().metrics.outdated.Set(1)
 		h.logger.Error("a changed secret file cannot be used; the previous secrets stay in use",
-			zap.String("provider", current.facts.Name), zap.Strings("files", files), zap.Error(err))
+			zap.String("provider", current.info.Name), zap.Strings("files", files), zap.Error(err))
 		return
 	}
 	next := newLoadedProvider(renewed)
 	h.current.Store(next)
 	h.identity.Load().metrics.outdated.Set(0)
-	h.logger.Info("reloaded secrets from changed files", zap.String("provider", next.facts.Name), zap.Strings("files", files))
-	if err := h.app.rotated(h, next.facts.Secrets); err != nil {
+	h.logger.Info("reloaded secrets from changed files", zap.String("provider", next.info.Name), zap.Strings("files", files))
+	if err := h.app.rotated(h, next.info.Secrets); err != nil {
 		h.logger.Error("a reloaded secret is also used by another endpoint: deliveries to one are duplicates at the other",
-			zap.String("provider", next.facts.Name), zap.String("endpoint", h.endpointName()), zap.Error(err))
+			zap.String("provider", next.info.Name), zap.String("endpoint", h.endpointName()), zap.Error(err))
 	}
 }

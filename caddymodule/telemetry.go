@@ -39,7 +39,7 @@ func (d *delivery) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 			enc.AddString(name, value)
 		}
 	}
-	add("webhook_provider", d.provider.facts.Name)
+	add("webhook_provider", d.provider.info.Name)
 	add("webhook_endpoint", d.endpoint)
 	add("webhook_outcome", string(d.outcome))
 	add("webhook_reason", d.reason)
@@ -58,7 +58,7 @@ func (d *delivery) addToSpan() {
 		return
 	}
 	attributes := []attribute.KeyValue{
-		attribute.String("webhook.provider", d.provider.facts.Name),
+		attribute.String("webhook.provider", d.provider.info.Name),
 		attribute.String("webhook.endpoint", d.endpoint),
 		attribute.String("webhook.outcome", string(d.outcome)),
 	}

@@ -41,7 +41,7 @@ func TestAccessLogContainsTheOutcome(t *testing.T) {
 		{"forged: its headers are not logged", &delivery{outcome: InvalidSignature, reason: "why"}, "webhook_endpoint=orders webhook_outcome=invalid_signature webhook_provider=github webhook_reason=why"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			test.d.provider, test.d.endpoint = &loadedProvider{facts: provider.Facts{Name: "github"}}, "orders"
+			test.d.provider, test.d.endpoint = &loadedProvider{info: provider.Info{Name: "github"}}, "orders"
 			fields := zapcore.NewMapObjectEncoder()
 			if err := test.d.MarshalLogObject(fields); err != nil {
 				t.Fatal(err)
@@ -112,7 +112,7 @@ func TestRefusalsAreLoggedForAnOperator(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			core, logs := observer.New(zapcore.DebugLevel)
-			d := &delivery{r: githubRequest("", "id-1", "body"), provider: &loadedProvider{facts: provider.Facts{Name: "github"}}, endpoint: "orders", verified: test.verified}
+			d := &delivery{r: githubRequest("", "id-1", "body"), provider: &loadedProvider{info: provider.Info{Name: "github"}}, endpoint: "orders", verified: test.verified}
 			newBoundedLog(zap.New(core)).log(d, &test.refusal, "refused")
 			line := logs.All()[0]
 			got := line.ContextMap()

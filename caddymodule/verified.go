@@ -76,7 +76,7 @@ func (c *appContext) Value(key any) any {
 // describe fills in the verified delivery.
 func (d *delivery) describe(replay *Replay) {
 	v := &d.app.verified
-	v.Provider, v.Endpoint, v.Key, v.Window = d.provider.facts.Name, d.endpoint, d.keyText(), time.Duration(replay.Window)
+	v.Provider, v.Endpoint, v.Key, v.Window = d.provider.info.Name, d.endpoint, d.keyText(), time.Duration(replay.Window)
 	v.ID, v.Event, v.Timestamp = d.verified.ID, d.verified.Event, d.verified.Timestamp
 	v.Unsigned = d.provider.unsigned.of(d.verified)
 	v.Copies = replay.Off

@@ -176,8 +176,8 @@ func (a *adobeEvents) checkRecipient(names ...string) error {
 	return nil
 }
 
-func (a *adobeEvents) Traits() signature.Traits {
-	return signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true}
+func (a *adobeEvents) Coverage() signature.Coverage {
+	return signature.Coverage{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true}
 }
 
 func (a *adobeEvents) Secrets() []signature.Identity { return a.source.identities() }

@@ -199,8 +199,8 @@ func readAdyenForm(form url.Values) (item adyenItem, err error) {
 	return item, item.check()
 }
 
-func (a *adyen) Traits() signature.Traits {
-	return signature.Traits{HasEvent: true, EventSigned: true}
+func (a *adyen) Coverage() signature.Coverage {
+	return signature.Coverage{HasEvent: true, EventSigned: true}
 }
 
 func (a *adyen) Secrets() []signature.Identity { return identities(a.keys) }

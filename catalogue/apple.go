@@ -191,8 +191,8 @@ func (a *appStore) checkSubject(n *appleNotification) error {
 // shortened limits the length of sender-supplied text in logs.
 func shortened(text string) string { return text[:min(len(text), 40)] }
 
-func (a *appStore) Traits() signature.Traits {
-	return signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: a.maxAge}
+func (a *appStore) Coverage() signature.Coverage {
+	return signature.Coverage{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: a.maxAge}
 }
 
 func (a *appStore) Secrets() []signature.Identity { return []signature.Identity{a.identity} }

@@ -65,7 +65,7 @@ func TestAFormHookIsItsSignedFieldAlone(t *testing.T) {
 		for _, kind := range []string{"", "text/plain", "multipart/form-data; boundary=x", form + "; charset=utf-16", form + "; charset=ibm037"} {
 			wantRefused(t, m, change(func(r *signature.Request) { r.Header.Set("Content-Type", kind) }), name+": a form sent as "+kind)
 		}
-		if !m.Facts().Traits.BodySigned {
+		if !m.Info().Coverage.BodySigned {
 			t.Errorf("%s: nothing unsigned is forwarded, but the body is said to be", name)
 		}
 	}
@@ -205,7 +205,7 @@ func TestMembersOfSNSThatAreNotSignedCannotPassForThoseThatAre(t *testing.T) {
 			t.Errorf("%s, which SNS sends: %v", member, err)
 		}
 	}
-	if m.Facts().Traits.BodySigned {
+	if m.Info().Coverage.BodySigned {
 		t.Error("members are not signed, but the body is said to be")
 	}
 	strict := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{snsTestTopic}, Certificates: []string{good.cert}, Algorithms: []string{"sha256"}})
@@ -356,10 +356,10 @@ func TestOneKeyInTwoSpellingsIsOneSecret(t *testing.T) {
 // before the config was rewritten still is.
 func TestTheFingerprintOfAKeyDoesNotDependOnItsSpelling(t *testing.T) {
 	lower, upper := setUp(t, "adyen", "00ff", provider.PresetOptions{}), setUp(t, "adyen", "00FF", provider.PresetOptions{})
-	if lower.Facts().Secrets[0].Fingerprint != upper.Facts().Secrets[0].Fingerprint {
+	if lower.Info().Secrets[0].Fingerprint != upper.Info().Secrets[0].Fingerprint {
 		t.Error("adyen: another secret")
 	}
-	if want := testSecret(t, "00FF").Identity().Fingerprint; upper.Facts().Secrets[0].Fingerprint != want {
+	if want := testSecret(t, "00FF").Identity().Fingerprint; upper.Info().Secrets[0].Fingerprint != want {
 		t.Error("adyen: what was handled under the key as Adyen shows it is forgotten")
 	}
 }

@@ -261,7 +261,7 @@ func (s *signedRequest) compare(t *testing.T, genuine *signature.Delivery, r *si
 	if (d.IDSigned && d.ID != genuine.ID) || (d.EventSigned && d.Event != genuine.Event) {
 		t.Errorf("%s: the attacker chose ID %q or event type %q: %s", s.preset, d.ID, d.Event, what)
 	}
-	if s.module.Facts().Traits.BodySigned && s.scheme.Algorithm != signature.Token {
+	if s.module.Info().Coverage.BodySigned && s.scheme.Algorithm != signature.Token {
 		a, _ := signature.BodyBytes(s.request.Body)
 		b, _ := signature.BodyBytes(r.Body)
 		if !bytes.Equal(a, b) && json.Valid(a) {

@@ -10,13 +10,13 @@ import (
 )
 
 func TestTheWeaknessOfATokenIsToldOnlyWhereOneIsUsed(t *testing.T) {
-	if text := setUp(t, "gitlab", "a token", provider.PresetOptions{}).Facts().Weakness; text == "" {
+	if text := setUp(t, "gitlab", "a token", provider.PresetOptions{}).Info().Weakness; text == "" {
 		t.Error("nothing is said of the token")
 	}
-	if text := setUp(t, "gitlab", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", provider.PresetOptions{}).Facts().Weakness; text != "" {
+	if text := setUp(t, "gitlab", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", provider.PresetOptions{}).Info().Weakness; text != "" {
 		t.Errorf("of a signing token it is said: %s", text)
 	}
-	if text := setUp(t, "telegram", "a token", provider.PresetOptions{}).Facts().Weakness; text == "" {
+	if text := setUp(t, "telegram", "a token", provider.PresetOptions{}).Info().Weakness; text == "" {
 		t.Error("nothing is said of a provider that only has tokens")
 	}
 }

@@ -192,8 +192,8 @@ func (e *ebay) Verify(ctx context.Context, r *signature.Request) (*signature.Del
 
 var ebayMembers, _ = signature.NewJSONPaths([]string{"notification.notificationId", "metadata.topic"})
 
-func (e *ebay) Traits() signature.Traits {
-	return signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true}
+func (e *ebay) Coverage() signature.Coverage {
+	return signature.Coverage{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true}
 }
 
 func (e *ebay) Secrets() []signature.Identity { return e.source.identities() }

@@ -39,8 +39,8 @@ type tokenRules struct {
 	check func(m *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error
 	// digest returns the digest of the content if that is not the payload of the
 	// token.
-	digest func(m *provider.Module, r *signature.Request, payload []byte) ([]byte, error)
-	traits signature.Traits
+	digest   func(m *provider.Module, r *signature.Request, payload []byte) ([]byte, error)
+	coverage signature.Coverage
 	// id and event are JSON paths in the body. They can be empty.
 	id, event string
 	// eventHeader is the unsigned header with the event type.
@@ -70,7 +70,7 @@ func byToken(rules tokenRules) func(*provider.Module) (provider.Verifier, error)
 	return func(m *provider.Module) (provider.Verifier, error) {
 		v := &tokenVerifier{module: m, rules: &rules, tolerance: time.Duration(m.Tolerance)}
 		if v.tolerance == 0 {
-			v.tolerance = rules.traits.Tolerance
+			v.tolerance = rules.coverage.Tolerance
 		}
 		var err error
 		switch {
@@ -173,7 +173,7 @@ func (v *tokenVerifier) Verify(ctx context.Context, r *signature.Request) (*sign
 	if err != nil {
 		return nil, err
 	}
-	t := v.rules.traits
+	t := v.rules.coverage
 	d := &signature.Delivery{IDSigned: t.IDSigned, EventSigned: t.EventSigned, TimestampSigned: t.TimestampSigned}
 	if v.rules.checkTime != nil {
 		if err := v.rules.checkTime(r, v.tolerance, d); err != nil {
@@ -305,8 +305,8 @@ func bodyDigest(r *signature.Request) ([]byte, error) {
 	return h.Sum(nil), nil
 }
 
-func (v *tokenVerifier) Traits() signature.Traits {
-	t := v.rules.traits
+func (v *tokenVerifier) Coverage() signature.Coverage {
+	t := v.rules.coverage
 	t.Tolerance = v.tolerance
 	if t.Lifetime > 0 {
 		t.Lifetime += v.tolerance // expired tokens are accepted within it

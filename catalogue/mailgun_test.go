@@ -74,7 +74,7 @@ func TestMailsOfMailgunWithAttachmentsAreVerified(t *testing.T) {
 	if _, err := take(t, m, request("POST", "/m", form.Encode(), "Content-Type", "application/x-www-form-urlencoded")); err != nil {
 		t.Errorf("a form of %d bytes: %v", len(form.Encode()), err)
 	}
-	if m.Facts().Traits.BodySigned {
+	if m.Info().Coverage.BodySigned {
 		t.Error("attachments are not signed, but the body is said to be")
 	}
 	if !strings.Contains(presetNamed("mailgun").Weakness, "attachments") {

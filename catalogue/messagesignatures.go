@@ -406,8 +406,8 @@ func checkContentDigest(r *signature.Request, list httpsfv.InnerList) error {
 	return nil
 }
 
-func (v *messageSignatures) Traits() signature.Traits {
-	return signature.Traits{
+func (v *messageSignatures) Coverage() signature.Coverage {
+	return signature.Coverage{
 		HasTimestamp: true, TimestampSigned: true,
 		BodySigned: slices.Contains(v.components, "content-digest"),
 		URLSigned:  slices.Contains(v.components, "@target-uri"),

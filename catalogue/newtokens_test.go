@@ -397,7 +397,7 @@ func TestMercadoPagoResendsUnderAnotherRequestID(t *testing.T) {
 	} {
 		wantRefused(t, m, r, name)
 	}
-	if m.Facts().Traits.BodySigned {
+	if m.Info().Coverage.BodySigned {
 		t.Error("the body is said to be signed")
 	}
 }

@@ -194,9 +194,9 @@ func (p *payPal) signedBy(chains [][]*x509.Certificate, sum, sig []byte, now tim
 	return false
 }
 
-// traits: the CRC-32 of a body does not authenticate it.
-func (p *payPal) Traits() signature.Traits {
-	return signature.Traits{HasID: true, IDSigned: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, Tolerance: p.tolerance}
+// coverage: the CRC-32 of a body does not authenticate it.
+func (p *payPal) Coverage() signature.Coverage {
+	return signature.Coverage{HasID: true, IDSigned: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, Tolerance: p.tolerance}
 }
 
 func (p *payPal) Secrets() []signature.Identity { return []signature.Identity{p.identity} }

@@ -30,7 +30,7 @@ func TestFireblocksHasKeysForEachEnvironment(t *testing.T) {
 		if err == nil || asked != c.want+"/.well-known/jwks.json" {
 			t.Errorf("%s: asked %q, %v", c.environment, asked, err)
 		}
-		hosts[m.Facts().Secrets[0].Label] = true
+		hosts[m.Info().Secrets[0].Label] = true
 	}
 	if len(hosts) != 4 {
 		t.Errorf("environments share an identity: %v", hosts)

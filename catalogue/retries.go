@@ -99,11 +99,11 @@ var retries = map[string]provider.Retries{
 var standardRetries = signedPerAttempt("https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md: the timestamp is that of the attempt")
 
 func signedPerAttempt(source string) provider.Retries {
-	return provider.Retries{Signing: provider.SignedAnew, Source: source}
+	return provider.Retries{Signing: provider.SignedPerAttempt, Source: source}
 }
 
 func impliedPerAttempt(source string) provider.Retries {
-	return provider.Retries{Signing: provider.SignedAnew, Implied: true, Source: source}
+	return provider.Retries{Signing: provider.SignedPerAttempt, Implied: true, Source: source}
 }
 
 func signedOnce(last time.Duration, source string) provider.Retries {

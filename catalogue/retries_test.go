@@ -16,9 +16,9 @@ import (
 func signedTimes(t *testing.T, p *provider.Preset) []time.Duration {
 	t.Helper()
 	var tolerances []time.Duration
-	add := func(traits signature.Traits) {
-		if traits.TimestampSigned {
-			tolerances = append(tolerances, max(traits.Tolerance, traits.Lifetime))
+	add := func(coverage signature.Coverage) {
+		if coverage.TimestampSigned {
+			tolerances = append(tolerances, max(coverage.Tolerance, coverage.Lifetime))
 		}
 	}
 	for _, schemes := range ways(p) {
@@ -27,7 +27,7 @@ func signedTimes(t *testing.T, p *provider.Preset) []time.Duration {
 		}
 	}
 	if p.Code != nil {
-		add(configured(t, p).Facts().Traits)
+		add(configured(t, p).Info().Coverage)
 	}
 	return tolerances
 }
@@ -83,11 +83,11 @@ func TestToleranceCoversRetriesWithTheOriginalTime(t *testing.T) {
 		}
 		// The longest, since a variant of Discord's is not retried. More than the
 		// horizon itself: a delivery takes time, and clocks differ.
-		if tolerance := slices.Max(tolerances); p.Retries.Signing != provider.SignedAnew && tolerance < p.Retries.Last+p.Retries.Last/100 {
+		if tolerance := slices.Max(tolerances); p.Retries.Signing != provider.SignedPerAttempt && tolerance < p.Retries.Last+p.Retries.Last/100 {
 			t.Errorf("%s: the last retry comes after %s, with the time of the first attempt as far as is known, and the tolerance is %s", p.Name, p.Retries.Last, tolerance)
 		}
-		if p.Code != nil && p.Tolerance != 0 && p.Tolerance != configured(t, p).Facts().Traits.Tolerance {
-			t.Errorf("%s: the documentation says a tolerance of %s, the code %s", p.Name, p.Tolerance, configured(t, p).Facts().Traits.Tolerance)
+		if p.Code != nil && p.Tolerance != 0 && p.Tolerance != configured(t, p).Info().Coverage.Tolerance {
+			t.Errorf("%s: the documentation says a tolerance of %s, the code %s", p.Name, p.Tolerance, configured(t, p).Info().Coverage.Tolerance)
 		}
 	}
 	for name := range retries {

@@ -99,6 +99,6 @@ func (s *secretScanning) Verify(ctx context.Context, r *signature.Request) (*sig
 	return &signature.Delivery{Matches: []signature.Match{{Secret: identity, Digest: digest}}}, nil
 }
 
-func (s *secretScanning) Traits() signature.Traits { return signature.Traits{BodySigned: true} }
+func (s *secretScanning) Coverage() signature.Coverage { return signature.Coverage{BodySigned: true} }
 
 func (s *secretScanning) Secrets() []signature.Identity { return s.source.identities() }

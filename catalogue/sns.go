@@ -406,8 +406,8 @@ func (s *sns) confirmSubscription(ctx context.Context, msg snsMessage) (*signatu
 	return emptyAnswer(http.StatusOK), nil
 }
 
-func (s *sns) Traits() signature.Traits {
-	return signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, Tolerance: s.maxAge, Lifetime: s.maxAge + snsMaxSkew}
+func (s *sns) Coverage() signature.Coverage {
+	return signature.Coverage{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, Tolerance: s.maxAge, Lifetime: s.maxAge + snsMaxSkew}
 }
 
 func (s *sns) Secrets() []signature.Identity {

@@ -26,7 +26,7 @@ var tokensJWT = []provider.Preset{
 		Name: "atlassian-connect", Title: "Atlassian Connect", OtherID: "X-Atlassian-Webhook-Identifier", Distinction: repeats,
 		Code: byToken(tokenRules{
 			header: "Authorization", prefix: "JWT ", algorithms: hs256, check: checkAtlassian, digest: atlassianDigest, event: "webhookEvent",
-			traits: signature.Traits{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Lifetime: tokenLifetime},
+			coverage: signature.Coverage{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Lifetime: tokenLifetime},
 		}),
 		Needs: []string{"issuer"}, Signs: "method, path and query, not the body",
 		Docs: "https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/", SecretHelp: "sharedSecret in the installed callback; `issuer` is its clientKey, and `public_url` the app's baseUrl",
@@ -37,7 +37,7 @@ var tokensJWT = []provider.Preset{
 		Name: "atlassian-connect-install", Title: "Atlassian Connect lifecycle callbacks", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "Authorization", prefix: "JWT ", algorithms: []jose.SignatureAlgorithm{jose.RS256}, keys: atlassianKeys, check: checkAtlassianInstall, event: "eventType",
-			traits: signature.Traits{HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Lifetime: tokenLifetime},
+			coverage: signature.Coverage{HasEvent: true, HasTimestamp: true, TimestampSigned: true, URLSigned: true, Lifetime: tokenLifetime},
 		}),
 		NoSecret: true, Needs: []string{"audience"}, Signs: "method, path and query, not the body",
 		Docs: "https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/", SecretHelp: "none: keys are fetched from Atlassian; `audience` and `public_url` are the app's baseUrl",
@@ -47,7 +47,7 @@ var tokensJWT = []provider.Preset{
 		Name: "fireblocks-jws", Title: "Fireblocks", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "Fireblocks-Webhook-Signature", algorithms: []jose.SignatureAlgorithm{jose.RS512}, detached: detachedBody, keys: fireblocksKeys, id: "id", event: "eventType",
-			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
+			coverage: signature.Coverage{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
 		}),
 		NoSecret: true, Takes: []string{"jwks", "environment"}, Environments: []string{"production", "eu", "eu2", "sandbox"}, Signs: "the body",
 		IDHelp: "`json id`", IDSigned: true, Docs: "https://developers.fireblocks.com/reference/validating-webhooks", SecretHelp: "none: keys are fetched from Fireblocks for the configured `environment`",
@@ -58,7 +58,7 @@ var tokensJWT = []provider.Preset{
 		Name: "fusionauth", Title: "FusionAuth", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: fusionAuthHeader, algorithms: []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512}, check: checkFusionAuth, id: "event.id", event: "event.type",
-			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
+			coverage: signature.Coverage{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
 		}),
 		Signs: "the body, by its SHA-256", IDHelp: "`json event.id`", IDSigned: true,
 		Docs: "https://fusionauth.io/docs/extend/events-and-webhooks/signing", SecretHelp: "HMAC key that signs the webhook, under Settings > Key Master (signing is off by default)",
@@ -68,7 +68,7 @@ var tokensJWT = []provider.Preset{
 		Code: byToken(tokenRules{
 			header: fusionAuthHeader, algorithms: []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA},
 			keys: issuerKeys("/.well-known/jwks.json"), check: checkFusionAuth, id: "event.id", event: "event.type",
-			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
+			coverage: signature.Coverage{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
 		}),
 		NoSecret: true, Takes: []string{"issuer", "jwks"}, Signs: "the body, by its SHA-256", IDHelp: "`json event.id`", IDSigned: true,
 		Docs: "https://fusionauth.io/docs/extend/events-and-webhooks/signing", SecretHelp: "none: keys are fetched from your FusionAuth; `issuer` is its https URL",
@@ -90,7 +90,7 @@ var tokensJWT = []provider.Preset{
 		Name: "kinde", Title: "Kinde", Distinction: unique,
 		Code: byToken(tokenRules{
 			algorithms: []jose.SignatureAlgorithm{jose.RS256}, keys: issuerKeys("/.well-known/jwks"), check: checkKinde,
-			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
+			coverage: signature.Coverage{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true},
 		}),
 		NoSecret: true, Takes: []string{"issuer", "jwks"}, Signs: "the token that is the body", IDHelp: "`event_id` of the token", IDSigned: true,
 		Docs: "https://docs.kinde.com/integrate/webhooks/about-webhooks/", SecretHelp: "none: keys are fetched from Kinde; `issuer` is the https URL of your Kinde domain",
@@ -100,7 +100,7 @@ var tokensJWT = []provider.Preset{
 		Name: "livekit", Title: "LiveKit", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "Authorization", algorithms: hs256, check: checkLiveKit, id: "id", event: "event",
-			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Lifetime: tokenLifetime + liveKitLeeway},
+			coverage: signature.Coverage{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Lifetime: tokenLifetime + liveKitLeeway},
 		}),
 		Window: 2 * day, Needs: []string{"issuer"}, Signs: "the body, by its SHA-256", IDHelp: "`json id`", IDSigned: true,
 		Docs: "https://docs.livekit.io/home/server/webhooks/", SecretHelp: "API secret; `issuer` is its API key",
@@ -109,7 +109,7 @@ var tokensJWT = []provider.Preset{
 		Name: "messagebird", Title: "MessageBird (classic)", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "MessageBird-Signature-JWT", algorithms: []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512}, check: checkMessageBird,
-			traits: signature.Traits{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, URLSigned: true, Lifetime: tokenLifetime + messageBirdLeeway},
+			coverage: signature.Coverage{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, URLSigned: true, Lifetime: tokenLifetime + messageBirdLeeway},
 		}),
 		Window: 2 * day, Signs: "URL and body, by their SHA-256",
 		IDHelp: "`jti` of the token", IDSigned: true, Docs: "https://developers.messagebird.com/api/#verifying-http-requests", SecretHelp: "Signing key, under Developers > API settings",
@@ -118,7 +118,7 @@ var tokensJWT = []provider.Preset{
 		Name: "monday", Title: "monday.com", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "Authorization", algorithms: hs256, check: checkMonday, digest: bodyContent, id: "event.triggerUuid", event: "event.type",
-			traits: signature.Traits{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, Lifetime: tokenLifetime},
+			coverage: signature.Coverage{HasID: true, HasEvent: true, HasTimestamp: true, TimestampSigned: true, Lifetime: tokenLifetime},
 		}),
 		Window: 2 * day, Signs: "a token that contains the URL, not the body", Challenge: mondayChallenge, Handshakes: "the unsigned `challenge` when a webhook is created",
 		IDHelp: "`json event.triggerUuid`", Docs: "https://developer.monday.com/api-reference/docs/webhooks", SecretHelp: "Signing Secret of the app; set `public_url`, so that tokens for other URLs are refused",
@@ -130,7 +130,7 @@ var tokensJWT = []provider.Preset{
 		Name: "netlify", Title: "Netlify", Distinction: unique.Varying("X-Netlify-Event"),
 		Code: byToken(tokenRules{
 			header: "X-Webhook-Signature", algorithms: hs256, check: checkNetlify, digest: bodyContent, eventHeader: "X-Netlify-Event",
-			traits: signature.Traits{HasEvent: true, BodySigned: true},
+			coverage: signature.Coverage{HasEvent: true, BodySigned: true},
 		}),
 		Signs: "the body, by its SHA-256",
 		Docs:  "https://docs.netlify.com/deploy/deploy-notifications/", SecretHelp: "JWS secret token of the notification, as entered",
@@ -141,7 +141,7 @@ var tokensJWT = []provider.Preset{
 		Code: byToken(tokenRules{
 			header: "X-Neon-Signature", algorithms: []jose.SignatureAlgorithm{jose.EdDSA}, detached: &detachedRules{bodyEncoded: true, before: neonBefore},
 			keys: issuerKeys("/.well-known/jwks.json"), checkTime: checkNeonTime, id: "event_id", event: "event_type",
-			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: 5 * time.Minute},
+			coverage: signature.Coverage{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: 5 * time.Minute},
 		}),
 		NoSecret: true, Takes: []string{"issuer", "jwks"}, Signs: "time and body", IDHelp: "`json event_id`", IDSigned: true,
 		Docs: "https://neon.com/docs/auth/guides/webhooks", SecretHelp: "none: keys are fetched from Neon; `issuer` is the Auth URL of the branch",
@@ -150,7 +150,7 @@ var tokensJWT = []provider.Preset{
 		Name: "plaid", Title: "Plaid", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "Plaid-Verification", algorithms: []jose.SignatureAlgorithm{jose.ES256}, keys: plaidKeys, check: checkPlaid,
-			traits: signature.Traits{HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: plaidTolerance},
+			coverage: signature.Coverage{HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: plaidTolerance},
 		}),
 		NoSecret: true, Takes: []string{"jwks", "client_id", "client_secret", "environment"}, Signs: "the body, by its SHA-256",
 		Docs: "https://plaid.com/docs/api/webhooks/webhook-verification/", SecretHelp: "none: keys are fetched from Plaid with `client_id` and `client_secret`",
@@ -161,7 +161,7 @@ var tokensJWT = []provider.Preset{
 		Name: "saleor", Title: "Saleor", Distinction: repeats.Varying("Saleor-Event"),
 		Code: byToken(tokenRules{
 			header: "Saleor-Signature", algorithms: []jose.SignatureAlgorithm{jose.RS256}, detached: &detachedRules{unencoded: true}, keys: issuerKeys("/.well-known/jwks.json"), eventHeader: "Saleor-Event",
-			traits: signature.Traits{HasEvent: true, BodySigned: true},
+			coverage: signature.Coverage{HasEvent: true, BodySigned: true},
 		}),
 		NoSecret: true, Takes: []string{"issuer", "jwks"}, Signs: "the body",
 		Docs: "https://docs.saleor.io/developer/extending/webhooks/payload-signature", SecretHelp: "none: keys are fetched from the shop; `issuer` is its https URL",
@@ -173,7 +173,7 @@ var tokensJWT = []provider.Preset{
 			keys: func(m *provider.Module) (keySource, error) {
 				return configuredOr(m, func() keySource { return trueLayerSource(m) })
 			},
-			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true, URLSigned: true},
+			coverage: signature.Coverage{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true, URLSigned: true},
 		}),
 		NoSecret: true, Takes: []string{"jwks", "environment"}, Signs: "method, path, the headers that the signature lists, and the body", IDHelp: "`json event_id`", IDSigned: true,
 		Docs: "https://docs.truelayer.com/docs/verify-webhook-signatures", SecretHelp: "none: keys are fetched from TrueLayer",
@@ -183,7 +183,7 @@ var tokensJWT = []provider.Preset{
 		Name: "vonage", Title: "Vonage", Distinction: unique,
 		Code: byToken(tokenRules{
 			header: "Authorization", prefix: "Bearer ", algorithms: hs256, check: checkVonage,
-			traits: signature.Traits{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: vonageTolerance},
+			coverage: signature.Coverage{HasID: true, IDSigned: true, HasTimestamp: true, TimestampSigned: true, BodySigned: true, Tolerance: vonageTolerance},
 		}),
 		Signs:  "the body, by its SHA-256",
 		IDHelp: "`jti` of the token", IDSigned: true, Docs: "https://developer.vonage.com/en/getting-started/concepts/webhooks#decoding-signed-webhooks", SecretHelp: "Signature secret of the account",
@@ -194,7 +194,7 @@ var tokensJWT = []provider.Preset{
 		Name: "wix", Title: "Wix", Distinction: unique,
 		Code: byToken(tokenRules{
 			algorithms: []jose.SignatureAlgorithm{jose.RS256}, public: true, check: checkWix,
-			traits: signature.Traits{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, BodySigned: true},
+			coverage: signature.Coverage{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, HasTimestamp: true, BodySigned: true},
 		}),
 		PublicKeys: true, Signs: "the token that is the body", IDHelp: "`id` in `data` of the event", IDSigned: true,
 		Docs: "https://dev.wix.com/docs/rest/articles/getting-started/webhooks", SecretHelp: "Public Key of the app, under Webhooks",
@@ -411,7 +411,7 @@ func google(name string) func(*provider.Module) (provider.Verifier, error) {
 				return published(name, m.Resolved().Audience+"\x00"+m.Resolved().ServiceAccount, "https://www.googleapis.com/oauth2/v3/certs", "www.googleapis.com", parseKeySet)
 			})
 		},
-		traits: signature.Traits{HasID: true, HasTimestamp: true, TimestampSigned: true, Tolerance: googleTolerance, Lifetime: tokenLifetime},
+		coverage: signature.Coverage{HasID: true, HasTimestamp: true, TimestampSigned: true, Tolerance: googleTolerance, Lifetime: tokenLifetime},
 	})
 }
 

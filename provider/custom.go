@@ -375,11 +375,11 @@ func (c *Custom) Verify(ctx context.Context, r *signature.Request) (*signature.D
 	return d, c.distinguish(r, d, nil)
 }
 
-// Facts implements Provider.
-func (c *Custom) Facts() Facts {
-	traits := c.module.verifier.Traits()
-	return Facts{
-		Name: "custom", Traits: traits, Secrets: c.module.verifier.Secrets(), Window: max(customWindow, traits.MinWindow()),
+// Info implements Provider.
+func (c *Custom) Info() Info {
+	coverage := c.module.verifier.Coverage()
+	return Info{
+		Name: "custom", Coverage: coverage, Secrets: c.module.verifier.Secrets(), Window: max(customWindow, coverage.MinWindow()),
 		Distinction: c.Distinction, TakesHandshake: len(c.Handshakes) > 0, AcceptHandshake: c.AcceptHandshake, SecretLater: true, TokenHeaders: tokenHeaders([]signature.Scheme{c.Scheme}),
 	}
 }

@@ -195,7 +195,7 @@ func (p *Preset) describeCoverage(d *Description, schemes []signature.Scheme) {
 	}
 }
 
-func (p *Preset) describeID(s *signature.Scheme, t signature.Traits) string {
+func (p *Preset) describeID(s *signature.Scheme, t signature.Coverage) string {
 	if s.ID == nil {
 		return ""
 	}

@@ -228,8 +228,8 @@ func allowedRate(requested []string) string {
 // noSecretYet is the verifier of an endpoint that is waiting for the provider's
 // secret. It verifies nothing.
 type noSecretYet struct {
-	traits signature.Traits
-	signs  []signature.Scheme
+	coverage signature.Coverage
+	signs    []signature.Scheme
 }
 
 const noSecretReason = "no secret is configured, so only handshakes are answered: write secret {env.NAME}; `caddy verify-webhook handshakes` shows a secret that the provider has sent"
@@ -250,8 +250,8 @@ func (v noSecretYet) Verify(_ context.Context, r *signature.Request) (*signature
 	return nil, v.CheckHeaders(r)
 }
 
-// Traits implements Verifier.
-func (v noSecretYet) Traits() signature.Traits { return v.traits }
+// Coverage implements Verifier.
+func (v noSecretYet) Coverage() signature.Coverage { return v.coverage }
 
 // Secrets implements Verifier.
 func (noSecretYet) Secrets() []signature.Identity { return nil }

@@ -78,6 +78,6 @@ func (m *Module) addOtherEvent(r *signature.Request, d *signature.Delivery) erro
 	if err != nil || len(text) > longest || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 		return err
 	}
-	d.Event, d.EventSigned = text, m.verifier.Traits().BodySigned
+	d.Event, d.EventSigned = text, m.verifier.Coverage().BodySigned
 	return nil
 }

@@ -155,8 +155,8 @@ type Verifier interface {
 	// match.
 	CheckHeaders(r *signature.Request) error
 	Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error)
-	// Traits returns what the signature covers.
-	Traits() signature.Traits
+	// Coverage returns what the signature covers.
+	Coverage() signature.Coverage
 	// Secrets returns the identities of the secrets, in the order of the config.
 	Secrets() []signature.Identity
 }
@@ -249,11 +249,11 @@ func (m *Module) warnUseless() {
 	if m.logger == nil || m.preset.Code != nil {
 		return
 	}
-	traits := m.verifier.Traits()
-	if m.PublicURL != "" && !traits.URLSigned && m.preset.Values == nil {
+	coverage := m.verifier.Coverage()
+	if m.PublicURL != "" && !coverage.URLSigned && m.preset.Values == nil {
 		m.logger.Warn("public_url has no effect, because the provider does not sign the URL: remove it", zap.String("provider", m.preset.Name))
 	}
-	if m.Tolerance != 0 && !traits.TimestampSigned {
+	if m.Tolerance != 0 && !coverage.TimestampSigned {
 		m.logger.Warn("tolerance has no effect, because the provider does not sign a time: remove it", zap.String("provider", m.preset.Name))
 	}
 }
@@ -601,8 +601,8 @@ func (p *Preset) signsOrSends() bool {
 	return tokens > 0 && tokens < len(p.Schemes)
 }
 
-// Facts implements Provider.
-func (m *Module) Facts() Facts {
+// Info implements Provider.
+func (m *Module) Info() Info {
 	weakness := m.preset.Weakness
 	if s, ok := m.verifier.(*schemes); ok && m.preset.signsOrSends() && !s.tokens {
 		weakness = "" // it applies to the token, which is not configured
@@ -610,15 +610,15 @@ func (m *Module) Facts() Facts {
 	if m.variant != nil && m.variant.Weakness != "" {
 		weakness = m.variant.Weakness
 	}
-	traits := m.verifier.Traits()
-	if m.preset.OtherEvent != nil && !traits.HasEvent {
-		traits.HasEvent, traits.EventSigned = true, traits.BodySigned
+	coverage := m.verifier.Coverage()
+	if m.preset.OtherEvent != nil && !coverage.HasEvent {
+		coverage.HasEvent, coverage.EventSigned = true, coverage.BodySigned
 	}
-	return Facts{
+	return Info{
 		Name:     m.preset.Name,
-		Traits:   traits,
+		Coverage: coverage,
 		Secrets:  m.verifier.Secrets(),
-		Window:   max(m.preset.Window, traits.MinWindow()),
+		Window:   max(m.preset.Window, coverage.MinWindow()),
 		Weakness: weakness,
 		MaxBody:  m.preset.MaxBody,
 		Unsigned: m.preset.Unsigned,

@@ -37,8 +37,8 @@ type Provider interface {
 	// is a handshake.
 	Verify(ctx context.Context, r *signature.Request) (*signature.Delivery, error)
 
-	// Facts returns what the handler needs to know, after provisioning.
-	Facts() Facts
+	// Info returns what the handler needs to know, after provisioning.
+	Info() Info
 }
 
 // HeaderAnswerer is implemented by providers that answer handshakes from the headers
@@ -49,12 +49,12 @@ type HeaderAnswerer interface {
 	AnswerHeaders(r *signature.Request) (*signature.Answer, error)
 }
 
-// Facts describes a configured provider.
-type Facts struct {
+// Info describes a configured provider.
+type Info struct {
 	// Name is the name of the provider in the Caddyfile.
 	Name string
-	// Traits says what the signature covers.
-	Traits signature.Traits
+	// Coverage says what the signature covers.
+	Coverage signature.Coverage
 	// Secrets are the identities of the secrets in use.
 	Secrets []signature.Identity
 	// Window is the default time for which a handled delivery is remembered: the
@@ -65,7 +65,7 @@ type Facts struct {
 	Weakness string
 	// MaxBody is the default of max_body, in bytes. 0 means the handler's default.
 	MaxBody int64
-	// Unsigned names the unsigned parts that Traits does not include.
+	// Unsigned names the unsigned parts that Coverage does not include.
 	Unsigned []string
 	// Distinction says how deliveries are distinguished.
 	Distinction Distinction

@@ -29,8 +29,8 @@ type RetrySigning string
 
 // The values of RetrySigning. Empty means not documented.
 const (
-	// SignedAnew: every attempt is signed with its own time.
-	SignedAnew RetrySigning = "anew"
+	// SignedPerAttempt: every attempt is signed with its own time.
+	SignedPerAttempt RetrySigning = "per attempt"
 	// SignedOnce: a retry has the time and the signature of the first attempt.
 	SignedOnce RetrySigning = "once"
 )
@@ -48,7 +48,7 @@ func (p *Preset) describeRetries() string {
 		return ""
 	case r.Implied:
 		return "yes, by implication"
-	case r.Signing == SignedAnew:
+	case r.Signing == SignedPerAttempt:
 		return "yes"
 	case r.Signing == SignedOnce:
 		return "no" + last

@@ -353,11 +353,11 @@ func graver(a, b error) error {
 	return a
 }
 
-// Traits of the endpoint: covered only if every scheme in use covers it.
-func (s *schemes) Traits() signature.Traits {
-	t := s.compiled[0].verifier.Traits()
+// Coverage of the endpoint: covered only if every scheme in use covers it.
+func (s *schemes) Coverage() signature.Coverage {
+	t := s.compiled[0].verifier.Coverage()
 	for _, c := range s.compiled[1:] {
-		u := c.verifier.Traits()
+		u := c.verifier.Coverage()
 		t.IDSigned = t.IDSigned && u.IDSigned
 		t.EventSigned = t.EventSigned && u.EventSigned
 		t.TimestampSigned = t.TimestampSigned && u.TimestampSigned

@@ -233,8 +233,8 @@ func TestTokensAreComparedWhole(t *testing.T) {
 	if d.Matches[0].Secret.Label != "2" || !bytes.Equal(d.Matches[0].Digest, sum[:]) {
 		t.Errorf("got %+v", d.Matches)
 	}
-	if traits := v.Traits(); traits.BodySigned || traits.IDSigned {
-		t.Errorf("a token signs nothing, but %+v", traits)
+	if coverage := v.Coverage(); coverage.BodySigned || coverage.IDSigned {
+		t.Errorf("a token signs nothing, but %+v", coverage)
 	}
 }
 

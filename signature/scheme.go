@@ -287,16 +287,16 @@ func (v *Verifier) prepare() error {
 	}
 	v.allForm = s.WholeForm || slices.ContainsFunc(v.template.parts, func(p part) bool { return p.name == "form_sorted" })
 	v.slow = s.Algorithm.slow() && v.template.hashesText()
-	v.traits = Traits{BodySigned: v.template.body || s.WholeForm || s.NoBody, URLSigned: v.template.target}
+	v.coverage = Coverage{BodySigned: v.template.body || s.WholeForm || s.NoBody, URLSigned: v.template.target}
 	if s.ID != nil {
-		v.traits.HasID, v.traits.IDSigned = true, v.template.covers(*s.ID)
+		v.coverage.HasID, v.coverage.IDSigned = true, v.template.covers(*s.ID)
 	}
 	if s.Event != nil {
-		v.traits.HasEvent, v.traits.EventSigned = true, v.template.covers(*s.Event) && (s.Action == nil || v.template.covers(*s.Action))
+		v.coverage.HasEvent, v.coverage.EventSigned = true, v.template.covers(*s.Event) && (s.Action == nil || v.template.covers(*s.Action))
 	}
 	if s.Timestamp != nil {
 		addField(s.Timestamp.Field)
-		v.traits.HasTimestamp, v.traits.TimestampSigned = true, v.template.covers(s.Timestamp.Field)
+		v.coverage.HasTimestamp, v.coverage.TimestampSigned = true, v.template.covers(s.Timestamp.Field)
 		if v.tolerance == 0 {
 			v.tolerance = time.Duration(s.Timestamp.Tolerance) * time.Second
 		}
@@ -304,7 +304,7 @@ func (v *Verifier) prepare() error {
 			v.tolerance = DefaultTolerance
 		}
 	}
-	v.traits.Tolerance = v.tolerance
+	v.coverage.Tolerance = v.tolerance
 	if err != nil {
 		return err
 	}
@@ -314,19 +314,19 @@ func (v *Verifier) prepare() error {
 
 // Covers returns what the scheme covers, like a [Verifier] of it; the zero value for
 // an invalid scheme.
-func (s Scheme) Covers() Traits {
+func (s Scheme) Covers() Coverage {
 	v := &Verifier{scheme: s.canonical()}
 	if err := v.scheme.check(); err != nil {
-		return Traits{}
+		return Coverage{}
 	}
 	if err := v.prepare(); err != nil {
-		return Traits{}
+		return Coverage{}
 	}
-	return v.traits
+	return v.coverage
 }
 
-// Traits is what a scheme covers.
-type Traits struct {
+// Coverage is what a scheme covers.
+type Coverage struct {
 	HasID, IDSigned               bool
 	HasEvent, EventSigned         bool
 	HasTimestamp, TimestampSigned bool
@@ -342,4 +342,4 @@ type Traits struct {
 
 // MinWindow is the minimum time for which a handled delivery must be remembered, so
 // that no copy of it is accepted later. 0: no time is signed.
-func (t Traits) MinWindow() time.Duration { return max(2*t.Tolerance, t.Lifetime) }
+func (t Coverage) MinWindow() time.Duration { return max(2*t.Tolerance, t.Lifetime) }

@@ -108,7 +108,7 @@ func TestTraitsSayWhatTheSignatureCovers(t *testing.T) {
 			s := githubScheme()
 			s.Signed, s.ID, s.Event = c.signed, &c.id, &event
 			s.Timestamp = &TimestampField{Field: inHeader("X-Time"), Format: c.format}
-			got := compile(t, s, "secret").Traits()
+			got := compile(t, s, "secret").Coverage()
 			if got.IDSigned != c.idSigned || got.EventSigned != c.eventSigned || got.TimestampSigned != c.timeSigned {
 				t.Errorf("ID %t, event %t, timestamp %t", got.IDSigned, got.EventSigned, got.TimestampSigned)
 			}

@@ -213,7 +213,7 @@ func TestValuesComeFromTheProvidersCode(t *testing.T) {
 	s.Signed, s.ValuesCoverBody = "{value.content}", true
 	s.ID = &Field{From: "json", Name: "id"}
 	v := compileScheme(t, s, "k", "")
-	if !v.Traits().BodySigned || !v.Traits().IDSigned {
+	if !v.Coverage().BodySigned || !v.Coverage().IDSigned {
 		t.Error("the body counts as unsigned")
 	}
 	r := schemeRequest("{}", "X-Sig", hexMAC("k", "worked out"))

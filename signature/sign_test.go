@@ -86,11 +86,11 @@ func TestWhatIsSignedIsAccepted(t *testing.T) {
 			if s.ID != nil && d.ID != "1234" || s.Event != nil && d.Event != "made" || !s.Applies(r) {
 				t.Errorf("got %+v", d)
 			}
-			if v.Traits().TimestampSigned && !d.Timestamp.Equal(now.Add(-time.Second)) {
+			if v.Coverage().TimestampSigned && !d.Timestamp.Equal(now.Add(-time.Second)) {
 				t.Errorf("signed at %s", d.Timestamp)
 			}
 			r.Now = now.Add(time.Hour)
-			if _, err := v.Verify(r); (err != nil) != v.Traits().TimestampSigned {
+			if _, err := v.Verify(r); (err != nil) != v.Coverage().TimestampSigned {
 				t.Errorf("an hour later: %v", err)
 			}
 		})

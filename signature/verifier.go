@@ -17,7 +17,7 @@ type Verifier struct {
 	template  *template
 	paths     *JSONPaths
 	tolerance time.Duration
-	traits    Traits
+	coverage  Coverage
 	perList   bool // the signed content depends on the signature's list
 	wholeJSON bool // the body must be one complete JSON document
 	allForm   bool // every field of the form is signed
@@ -39,8 +39,8 @@ func (v *Verifier) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "verifier of %s with %d secrets", v.scheme.Algorithm, len(v.keys))
 }
 
-// Traits returns what the scheme covers.
-func (v *Verifier) Traits() Traits { return v.traits }
+// Coverage returns what the scheme covers.
+func (v *Verifier) Coverage() Coverage { return v.coverage }
 
 // Secrets returns the identities of the secrets, in the order of the config.
 func (v *Verifier) Secrets() []Identity {
@@ -194,14 +194,14 @@ func (v *Verifier) timestamp(vals *values) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	if text == "" && (f.Optional || !v.traits.TimestampSigned) {
+	if text == "" && (f.Optional || !v.coverage.TimestampSigned) {
 		return time.Time{}, nil
 	}
 	if text == "" {
 		return time.Time{}, Refuse(Malformed, "no timestamp (%s)", f.Field)
 	}
 	t, err := parseTimestamp(f.Format, text)
-	if !v.traits.TimestampSigned {
+	if !v.coverage.TimestampSigned {
 		return t, nil // it has no effect
 	}
 	if err != nil {
@@ -332,7 +332,7 @@ func (v *Verifier) keyID(vals *values) (string, error) {
 
 // describe fills in ID, event type and timestamp of the delivery.
 func (v *Verifier) describe(vals *values, d *Delivery) (err error) {
-	d.IDSigned, d.EventSigned, d.TimestampSigned = v.traits.IDSigned, v.traits.EventSigned, v.traits.TimestampSigned
+	d.IDSigned, d.EventSigned, d.TimestampSigned = v.coverage.IDSigned, v.coverage.EventSigned, v.coverage.TimestampSigned
 	if d.ID, err = bounded(vals, v.scheme.ID, maxID); err != nil {
 		return err
 	}

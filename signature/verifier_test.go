@@ -203,7 +203,7 @@ func TestToleranceIsTheOperatorsThenTheSchemes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := v.Traits().Tolerance; got != c.want {
+		if got := v.Coverage().Tolerance; got != c.want {
 			t.Errorf("got %s, want %s", got, c.want)
 		}
 		r := stripePost("secret", "{}")
@@ -240,7 +240,7 @@ func TestTimestampThatIsNotSignedDecidesNothing(t *testing.T) {
 	s := githubScheme()
 	s.Timestamp = &TimestampField{Field: inHeader("X-Sent")}
 	v := compile(t, s, "secret")
-	if v.Traits().TimestampSigned {
+	if v.Coverage().TimestampSigned {
 		t.Fatal("counts as signed")
 	}
 	for _, text := range []string{"", "1", nowText, "junk"} {

@@ -55,8 +55,8 @@ func TestVariablesForTheBodyAndTheRequestLine(t *testing.T) {
 			wantKind(t, v, r, "")
 			r.Body = BytesBody("b!")
 			wantKind(t, v, r, InvalidSignature)
-			if traits := v.Traits(); !traits.BodySigned || traits.URLSigned != strings.Contains(c.signed, "request_target") {
-				t.Errorf("it covers %+v", traits)
+			if coverage := v.Coverage(); !coverage.BodySigned || coverage.URLSigned != strings.Contains(c.signed, "request_target") {
+				t.Errorf("it covers %+v", coverage)
 			}
 		})
 	}
@@ -144,8 +144,8 @@ func TestTheKeyAndItsNameCanBeAPartOfWhatIsSigned(t *testing.T) {
 	s.Key.Encoding = "pair"
 	s.Signed, s.ID = "{url}{key_name}{key}{body}", &Field{From: "json", Name: "id"}
 	v := compileScheme(t, s, "a:one", "", "b:two", "")
-	if traits := v.Traits(); !traits.IDSigned || !traits.BodySigned {
-		t.Errorf("it covers %+v", traits)
+	if coverage := v.Coverage(); !coverage.IDSigned || !coverage.BodySigned {
+		t.Errorf("it covers %+v", coverage)
 	}
 	const url, body = "https://hooks.example.com/in?a=1", `{"id":"1"}`
 	for _, c := range []struct {

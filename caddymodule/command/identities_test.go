@@ -103,7 +103,7 @@ func signedSample(t *testing.T, p provider.Preset, variant string, distinction p
 		other.Body = signature.BytesBody(`{"event":"other"}`)
 	}
 	s.open = func(t *testing.T) *dryrun.Endpoint { return receiver(t, m) }
-	s.signed = m.Traits().IDSigned
+	s.signed = m.Coverage().IDSigned
 	switch id := m.Scheme().ID; {
 	case id == nil || strings.Contains(m.Scheme().Signed, "{id}") && !s.signed: // part of the content
 		s.idHeader = p.OtherID

@@ -170,11 +170,11 @@ func (c *cause) signRequest(t *testing.T, r *signature.Request, options string) 
 	if options != "" {
 		raw = json.RawMessage("{" + options + "}")
 	}
-	inspection, err := signing.Inspect(c.provider, raw)
+	tooling, err := signing.Inspect(c.provider, raw)
 	if err != nil {
 		t.Fatal(err)
 	}
-	scheme := inspection.Schemes[len(inspection.Schemes)-1]
+	scheme := tooling.Schemes[len(tooling.Schemes)-1]
 	if c.provider == "gitlab" {
 		r.Header.Set("X-Gitlab-Token", c.sender)
 		return

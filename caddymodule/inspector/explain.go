@@ -172,8 +172,8 @@ func notCaptured(one *record, c *diagnose.Case) *diagnose.Finding {
 	if one.o.Outcome == caddymodule.MissingSignature {
 		return nil // a missing signature needs no body
 	}
-	inspection, err := signing.Inspect(c.Provider, c.Options)
-	if err == nil && len(inspection.Schemes) == 0 && len(one.o.Header.Values("Authorization")) > 0 {
+	tooling, err := signing.Inspect(c.Provider, c.Options)
+	if err == nil && len(tooling.Schemes) == 0 && len(one.o.Header.Values("Authorization")) > 0 {
 		return &diagnose.Finding{
 			Kind: "not_captured", Guess: true,
 			Cause:  one.o.Reason + ". The Authorization header, which may contain the signature, is not captured, so the delivery cannot be verified again",

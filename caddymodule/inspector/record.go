@@ -140,12 +140,12 @@ func secretPlaces(endpoint, providerName string) (p places) {
 		return known.(places)
 	}
 	defer func() { knownPlaces.Store(key, p) }()
-	inspection, err := signing.Inspect(providerName, e.ProviderJSON())
+	tooling, err := signing.Inspect(providerName, e.ProviderJSON())
 	if err != nil {
 		return p
 	}
-	for i := range inspection.Schemes {
-		p.add(&inspection.Schemes[i])
+	for i := range tooling.Schemes {
+		p.add(&tooling.Schemes[i])
 	}
 	return p
 }

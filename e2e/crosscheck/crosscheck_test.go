@@ -176,15 +176,15 @@ func changed(t *testing.T, l library, kind string, options generator.Options) []
 	if err != nil {
 		t.Fatalf("%s: %v", l.Name, err)
 	}
-	genuine, traits := trialOf(t, l, kind, g, generator.Genuine), g.Traits()
-	all := append([]trial{genuine}, genuine.changed(traits.BodySigned)...)
+	genuine, coverage := trialOf(t, l, kind, g, generator.Genuine), g.Coverage()
+	all := append([]trial{genuine}, genuine.changed(coverage.BodySigned)...)
 	if kind == "large" {
 		return all
 	}
-	if traits.URLSigned {
+	if coverage.URLSigned {
 		all = append(all, genuine.with("URL", true, func(q *conformance.Request) { q.URL = strings.Replace(q.URL, "/in", "/on", 1) }))
 	}
-	if traits.TimestampSigned {
+	if coverage.TimestampSigned {
 		x := trialOf(t, l, kind, g, generator.Stale)
 		x.change = "time"
 		all = append(all, x)

@@ -150,19 +150,19 @@ func (g *Globex) Verify(_ context.Context, r *signature.Request) (*signature.Del
 	return d, nil
 }
 
-// Facts implements provider.Provider.
-func (g *Globex) Facts() provider.Facts {
-	facts := provider.Facts{
+// Info implements provider.Provider.
+func (g *Globex) Info() provider.Info {
+	info := provider.Info{
 		Name:        "globex",
-		Traits:      signature.Traits{HasID: true, BodySigned: true},
+		Coverage:    signature.Coverage{HasID: true, BodySigned: true},
 		Window:      7 * 24 * time.Hour,
 		Weakness:    "no timestamp is signed: a delivery can be replayed after the window",
 		Distinction: provider.Distinction{Content: provider.ContentUnique},
 	}
 	for _, k := range g.keys {
-		facts.Secrets = append(facts.Secrets, k.identity)
+		info.Secrets = append(info.Secrets, k.identity)
 	}
-	return facts
+	return info
 }
 
 // OptionNames implements provider.OptionLister.

@@ -38,13 +38,13 @@ type Options struct {
 
 // Generator makes deliveries. It is safe for concurrent use.
 type Generator struct {
-	options Options
-	signer  *signing.Signer
-	scheme  signature.Scheme
-	traits  signature.Traits
-	target  *url.URL
-	example *example // nil: the body is the caller's
-	now     func() time.Time
+	options  Options
+	signer   *signing.Signer
+	scheme   signature.Scheme
+	coverage signature.Coverage
+	target   *url.URL
+	example  *example // nil: the body is the caller's
+	now      func() time.Time
 }
 
 // New returns a generator. It generates a key if the options contain none: see
@@ -78,7 +78,7 @@ func New(o Options) (*Generator, error) {
 	if g.scheme, err = g.signer.Scheme(g.blank(g.example.render(g.now()))); err != nil {
 		return nil, err
 	}
-	if g.traits, err = g.signer.Traits(); err != nil {
+	if g.coverage, err = g.signer.Coverage(); err != nil {
 		return nil, err
 	}
 	if o.Body == nil && g.example == nil {
@@ -96,8 +96,8 @@ func (g *Generator) Setup() *signing.Setup { return g.signer.Setup() }
 // Algorithm returns the algorithm of the signatures.
 func (g *Generator) Algorithm() signature.Algorithm { return g.signer.Algorithm() }
 
-// Traits returns what the signature covers.
-func (g *Generator) Traits() signature.Traits { return g.traits }
+// Coverage returns what the signature covers.
+func (g *Generator) Coverage() signature.Coverage { return g.coverage }
 
 // Scheme returns the scheme, empty if the provider signs only in code.
 func (g *Generator) Scheme() signature.Scheme { return g.scheme }
@@ -164,20 +164,20 @@ func (g *Generator) Make(with Mutation, id string) (*signature.Request, error) {
 		body = g.example.render(now)
 	}
 	r := g.blank(body)
-	if !g.options.Exact && !g.traits.IDSigned && !g.example.varies() {
+	if !g.options.Exact && !g.coverage.IDSigned && !g.example.varies() {
 		// Otherwise every delivery would have the same content and be a
 		// duplicate of the first.
 		r.Body = signature.BytesBody(stamp(body, id))
 	}
 	draft := signature.Draft{ID: id, Event: g.event(r), Time: now}
-	if g.options.Exact && g.traits.BodySigned {
+	if g.options.Exact && g.coverage.BodySigned {
 		draft = g.inHeadersOnly(draft)
 	}
 	if with == Stale {
-		if !g.traits.TimestampSigned {
+		if !g.coverage.TimestampSigned {
 			return nil, ErrNoTimestamp
 		}
-		draft.Time = draft.Time.Add(-2*g.traits.Tolerance - time.Hour)
+		draft.Time = draft.Time.Add(-2*g.coverage.Tolerance - time.Hour)
 	}
 	if err := g.signer.Sign(r, draft); err != nil {
 		return nil, fmt.Errorf("making a delivery of %s: %w", g.options.Provider, err)
@@ -247,7 +247,7 @@ func (g *Generator) inHeadersOnly(d signature.Draft) signature.Draft {
 // tamper makes a delivery invalid: with another body or, if the body is unsigned or
 // contains the signature, with another delivery's signature.
 func (g *Generator) tamper(r *signature.Request, d signature.Draft) error {
-	if g.traits.BodySigned && g.scheme.Algorithm != "" {
+	if g.coverage.BodySigned && g.scheme.Algorithm != "" {
 		r.Body = signature.BytesBody(Alter(r.Body.Bytes()))
 		return nil
 	}
@@ -303,7 +303,7 @@ func (g *Generator) FreshID() string {
 	var raw [16]byte
 	rand.Read(raw[:]) // never fails (crypto/rand)
 	switch {
-	case f != nil && f.From == "header" && strings.HasSuffix(strings.ToLower(f.Name), "webhook-id") && g.scheme.Algorithm != "" && g.traits.IDSigned, f != nil && strings.EqualFold(f.Name, "svix-id"):
+	case f != nil && f.From == "header" && strings.HasSuffix(strings.ToLower(f.Name), "webhook-id") && g.scheme.Algorithm != "" && g.coverage.IDSigned, f != nil && strings.EqualFold(f.Name, "svix-id"):
 		return "msg_" + hex.EncodeToString(raw[:])
 	case f != nil && f.From != "header":
 		return "evt_" + hex.EncodeToString(raw[:])
@@ -318,7 +318,7 @@ func (g *Generator) Again(r *signature.Request) *signature.Request {
 	copied := *r
 	copied.Header = r.Header.Clone()
 	// An ID can be part of the signed content without a recognizable boundary.
-	free := !g.traits.IDSigned && !strings.Contains(g.scheme.Signed, "{id}")
+	free := !g.coverage.IDSigned && !strings.Contains(g.scheme.Signed, "{id}")
 	if id := g.idField(); id != nil && free && id.From == "header" {
 		var raw [16]byte
 		rand.Read(raw[:])

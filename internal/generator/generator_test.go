@@ -133,14 +133,14 @@ func TestEveryPresetAcceptsWhatIsMadeForItAndRefusesTheRest(t *testing.T) {
 		// Where content repeats, it is a new delivery.
 		got := trial.Send(received(m.Again(genuine)))
 		d := w.distinction()
-		if repeats := d.Content == provider.ContentRepeats || len(d.RepeatsWhen) > 0; got.Reached && (!repeats || m.Traits().IDSigned) {
+		if repeats := d.Content == provider.ContentRepeats || len(d.RepeatsWhen) > 0; got.Reached && (!repeats || m.Coverage().IDSigned) {
 			t.Errorf("the same again: %s, %s", got.Outcome, got.Reason)
 		}
 		if got := trial.Send(received(made(t, m, generator.Tampered))); got.Reached || got.Status/100 != 4 {
 			t.Errorf("tampered: %s, status %d", got.Outcome, got.Status)
 		}
 		old, err := m.Make(generator.Stale, "")
-		if !m.Traits().TimestampSigned {
+		if !m.Coverage().TimestampSigned {
 			if !errors.Is(err, generator.ErrNoTimestamp) {
 				t.Errorf("stale without a timestamp: %v", err)
 			}
@@ -256,10 +256,10 @@ func TestADeliverySaysItsIDAndItsEventType(t *testing.T) {
 		if got := trial.Send(received(made(t, m, generator.Genuine))); !got.Reached {
 			t.Fatalf("%s, %s", got.Outcome, got.Reason)
 		}
-		if m.Traits().HasID && id == "" {
+		if m.Coverage().HasID && id == "" {
 			t.Error("it has no ID")
 		}
-		if m.Traits().HasEvent && (event == "" || event == "example.created" && hasExample(t, w.preset.Name)) {
+		if m.Coverage().HasEvent && (event == "" || event == "example.created" && hasExample(t, w.preset.Name)) {
 			t.Errorf("its event type is %q", event)
 		}
 	})
@@ -304,10 +304,10 @@ func TestAnIDAndAnEventTypeOfOnesOwnArePutWhereTheyBelong(t *testing.T) {
 		if err != nil || !trial.Send(received(r)).Reached {
 			return // the provider has no such ID or event type
 		}
-		if m.Traits().HasID && id != o.ID {
+		if m.Coverage().HasID && id != o.ID {
 			t.Errorf("the ID is %q", id)
 		}
-		if m.Traits().HasEvent && !strings.HasPrefix(event, o.Event) {
+		if m.Coverage().HasEvent && !strings.HasPrefix(event, o.Event) {
 			t.Errorf("the event type is %q", event)
 		}
 	})

@@ -23,10 +23,10 @@ type Setup struct {
 	// Generated: the key was generated. LabelGenerated: the key ID was generated.
 	Generated, LabelGenerated bool
 
-	name       string
-	options    json.RawMessage
-	inspection *Inspection
-	private    crypto.Signer
+	name    string
+	options json.RawMessage
+	tooling *Tooling
+	private crypto.Signer
 }
 
 // SecretAlone reports whether the receiver needs only the secret.
@@ -40,10 +40,10 @@ func (s *Setup) SecretAlone() bool {
 
 // presetOptions are the preset's options, with examples for required ones.
 func (s *Setup) presetOptions() provider.PresetOptions {
-	if s.inspection.module == nil {
+	if s.tooling.module == nil {
 		return provider.PresetOptions{}
 	}
-	o := s.inspection.module.PresetOptions
+	o := s.tooling.module.PresetOptions
 	if s.Certificates != nil {
 		o.Certificates = s.Certificates
 	}

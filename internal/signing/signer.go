@@ -23,10 +23,10 @@ import (
 
 // Signer makes deliveries like a provider's, to test receivers.
 type Signer struct {
-	inspection *Inspection
-	key        signature.SigningKey
-	algorithm  signature.Algorithm
-	setup      Setup
+	tooling   *Tooling
+	key       signature.SigningKey
+	algorithm signature.Algorithm
+	setup     Setup
 }
 
 // Key is the key for signing. If it is empty, a key is generated.
@@ -47,15 +47,15 @@ func OpenSigner(name string, options json.RawMessage, secret string, private cry
 
 // OpenSignerWith is OpenSigner with any kind of key.
 func OpenSignerWith(name string, options json.RawMessage, with Key) (*Signer, error) {
-	inspection, err := Inspect(name, options)
+	tooling, err := Inspect(name, options)
 	if err != nil {
 		return nil, err
 	}
-	s := &Signer{inspection: inspection, setup: Setup{name: name, options: options, inspection: inspection, Label: with.Label}}
+	s := &Signer{tooling: tooling, setup: Setup{name: name, options: options, tooling: tooling, Label: with.Label}}
 	switch {
-	case inspection.signing() != nil:
+	case tooling.signing() != nil:
 		err = s.openSigning(name, with)
-	case len(inspection.Schemes) == 0:
+	case len(tooling.Schemes) == 0:
 		err = fmt.Errorf("deliveries of %s cannot be made: its code does not implement signing; record one and send it", name)
 	default:
 		err = s.openSchemes(name, with)
@@ -74,7 +74,7 @@ func (s *Signer) openSchemes(name string, with Key) error {
 			return err
 		}
 	}
-	text, err := s.inspection.KeyText(s.setup.Secret)
+	text, err := s.tooling.KeyText(s.setup.Secret)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (s *Signer) openSchemes(name string, with Key) error {
 
 // openSigning is for providers with code for signing.
 func (s *Signer) openSigning(name string, with Key) error {
-	how := s.inspection.signing()
+	how := s.tooling.signing()
 	s.algorithm = how.Algorithm
 	if how.KeyID && s.setup.Label == "" {
 		s.setup.Label, s.setup.LabelGenerated = newKeyID(how), true
@@ -160,7 +160,7 @@ func (s *Signer) trust(how *provider.Signing) error {
 		s.setup.Secret, err = signature.PublicKeyText(s.key.Private, signature.KeyFormat{})
 		return err
 	}
-	trust, err := how.Trust(s.inspection.module, s.key)
+	trust, err := how.Trust(s.tooling.module, s.key)
 	if err != nil {
 		return err
 	}
@@ -209,10 +209,10 @@ func kindOf(private crypto.Signer) string {
 
 // generate generates a key for the scheme that a new user would choose.
 func (s *Signer) generate(name string, private crypto.Signer) error {
-	scheme := s.inspection.Schemes[0]
+	scheme := s.tooling.Schemes[0]
 	if private == nil && scheme.Algorithm.Asymmetric() {
 		// If there is a choice, a secret is easier to handle.
-		for _, other := range s.inspection.Schemes {
+		for _, other := range s.tooling.Schemes {
 			if !other.Algorithm.Asymmetric() {
 				scheme = other
 				break
@@ -223,7 +223,7 @@ func (s *Signer) generate(name string, private crypto.Signer) error {
 	switch {
 	case private != nil:
 		s.key.Private = private
-		s.setup.Secret, err = signature.PublicKeyText(private, asymmetricFormat(s.inspection.Schemes))
+		s.setup.Secret, err = signature.PublicKeyText(private, asymmetricFormat(s.tooling.Schemes))
 	case scheme.Algorithm.Asymmetric():
 		s.setup.Generated = true
 		s.key.Private, s.setup.Secret, err = signature.GenerateKey(scheme.Algorithm, scheme.Key)
@@ -274,8 +274,8 @@ func randomLabel() string {
 // scheme returns the scheme for the key and, if there is one, for r.
 func (s *Signer) scheme(r *signature.Request) (*signature.Scheme, error) {
 	var fits *signature.Scheme
-	for i := range s.inspection.Schemes {
-		scheme := &s.inspection.Schemes[i]
+	for i := range s.tooling.Schemes {
+		scheme := &s.tooling.Schemes[i]
 		if scheme.Algorithm.Asymmetric() != (s.key.Private != nil) || !scheme.Accepts(s.key.Secret) {
 			continue
 		}
@@ -308,24 +308,24 @@ func (s *Signer) Algorithm() signature.Algorithm { return s.algorithm }
 
 // Sign makes r a genuine delivery. See [signature.Scheme.Sign].
 func (s *Signer) Sign(r *signature.Request, d signature.Draft) error {
-	if how := s.inspection.signing(); how != nil {
-		return how.Sign(s.inspection.module, r, s.key, d)
+	if how := s.tooling.signing(); how != nil {
+		return how.Sign(s.tooling.module, r, s.key, d)
 	}
 	scheme, err := s.scheme(r)
 	if err != nil {
 		return err
 	}
-	d.Prepare = s.inspection.Prepare
+	d.Prepare = s.tooling.Prepare
 	return scheme.Sign(r, s.key, d)
 }
 
 // Scheme returns the scheme for r, empty if the provider signs only in code.
 func (s *Signer) Scheme(r *signature.Request) (signature.Scheme, error) {
-	if s.inspection.signing() != nil {
-		if len(s.inspection.Schemes) == 0 {
+	if s.tooling.signing() != nil {
+		if len(s.tooling.Schemes) == 0 {
 			return signature.Scheme{}, nil
 		}
-		return s.inspection.Schemes[0], nil
+		return s.tooling.Schemes[0], nil
 	}
 	scheme, err := s.scheme(r)
 	if err != nil {
@@ -334,40 +334,40 @@ func (s *Signer) Scheme(r *signature.Request) (signature.Scheme, error) {
 	return *scheme, nil
 }
 
-// Traits returns what the signature covers.
-func (s *Signer) Traits() (signature.Traits, error) {
-	if s.inspection.signing() != nil {
-		return s.facts()
+// Coverage returns what the signature covers.
+func (s *Signer) Coverage() (signature.Coverage, error) {
+	if s.tooling.signing() != nil {
+		return s.info()
 	}
 	scheme, err := s.scheme(nil)
 	if err != nil {
-		return signature.Traits{}, err
+		return signature.Coverage{}, err
 	}
 	v, err := scheme.Compile([]signature.Secret{s.key.Secret}, 0)
 	if err != nil {
-		return signature.Traits{}, err
+		return signature.Coverage{}, err
 	}
-	return v.Traits(), nil
+	return v.Coverage(), nil
 }
 
-// facts queries a receiver that is configured for this signer.
-func (s *Signer) facts() (signature.Traits, error) {
+// info queries a receiver that is configured for this signer.
+func (s *Signer) info() (signature.Coverage, error) {
 	config, err := s.setup.JSON()
 	if err != nil {
-		return signature.Traits{}, err
+		return signature.Coverage{}, err
 	}
-	module := provider.NewModule(s.inspection.preset)
+	module := provider.NewModule(s.tooling.preset)
 	members, err := withoutName(config)
 	if err != nil {
-		return signature.Traits{}, err
+		return signature.Coverage{}, err
 	}
 	if err := caddy.StrictUnmarshalJSON(members, module); err != nil {
-		return signature.Traits{}, fmt.Errorf("reading the provider's options: %w", err)
+		return signature.Coverage{}, fmt.Errorf("reading the provider's options: %w", err)
 	}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: nolog.Context(context.Background())})
 	defer cancel()
 	if err := module.Provision(ctx); err != nil {
-		return signature.Traits{}, err
+		return signature.Coverage{}, err
 	}
-	return module.Facts().Traits, nil
+	return module.Info().Coverage, nil
 }

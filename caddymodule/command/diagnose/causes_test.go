@@ -114,18 +114,18 @@ func TestLimitsEndSearches(t *testing.T) {
 	c := Case{Provider: "stripe", Secrets: []string{stripeSecret}, Request: stripe(t, "whsec_other"), Now: signedAt}
 	c.Limits = Limits{Tries: 100}
 	report, err := Explain(t.Context(), c)
-	if err != nil || !report.Cut || report.Tried > 110 || len(report.Findings) == 0 {
+	if err != nil || !report.Cut || report.Variations > 110 || len(report.Findings) == 0 {
 		t.Errorf("a limit of tries: %+v, %v", report, err)
 	}
 	c.Limits = Limits{Bytes: 100_000}
 	report, err = Explain(t.Context(), c)
-	if err != nil || !report.Cut || report.Tried > 200 || len(report.Findings) == 0 {
+	if err != nil || !report.Cut || report.Variations > 200 || len(report.Findings) == 0 {
 		t.Errorf("a limit of bytes: %+v, %v", report, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	report, err = Explain(ctx, Case{Provider: "stripe", Secrets: []string{stripeSecret}, Request: stripe(t, "whsec_other"), Now: signedAt})
-	if err != nil || report.Tried > 10 {
+	if err != nil || report.Variations > 10 {
 		t.Errorf("an ended context: %+v, %v", report, err)
 	}
 	if report != nil && report.Outcome == caddymodule.Verified {

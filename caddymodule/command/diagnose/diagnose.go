@@ -75,8 +75,8 @@ type Report struct {
 	Findings []Finding `json:"findings,omitempty"`
 	// Notes list doubts about the record.
 	Notes []string `json:"notes,omitempty"`
-	// Tried is the number of verified variations.
-	Tried int `json:"tried"`
+	// Variations is the number of verified variations.
+	Variations int `json:"tried"`
 	// Cut: the search ended at its limits, before everything was tried.
 	Cut bool `json:"cut,omitempty"`
 }
@@ -102,7 +102,7 @@ func (r *Report) Answer() string {
 // Explain finds out why a delivery is refused. It is safe for concurrent use. The
 // report contains no secret and no signature that would be accepted.
 func Explain(ctx context.Context, c Case) (*Report, error) {
-	inspection, err := signing.Inspect(c.Provider, c.Options)
+	tooling, err := signing.Inspect(c.Provider, c.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -133,13 +133,13 @@ func Explain(ctx context.Context, c Case) (*Report, error) {
 	default:
 		return report, nil // accepted, or refused for another reason
 	}
-	s := newSearch(ctx, &c, inspection, report)
+	s := newSearch(ctx, &c, tooling, report)
 	if d := s.rightButForTime(); d != nil && report.Outcome == caddymodule.Stale {
 		report.Findings = c.checkClock(d, s.tolerance())
 	} else {
 		report.Findings = s.run()
 	}
-	report.Tried, report.Cut = s.tried, s.exhausted()
+	report.Variations, report.Cut = s.tried, s.exhausted()
 	return report, nil
 }
 

@@ -59,7 +59,7 @@ func send(t *testing.T, name, options, secret, target, body string) *capture.Req
 	if err != nil {
 		t.Fatal(err)
 	}
-	inspection, err := signing.Inspect(name, json.RawMessage(options))
+	tooling, err := signing.Inspect(name, json.RawMessage(options))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func send(t *testing.T, name, options, secret, target, body string) *capture.Req
 	if strings.HasPrefix(body, "{") {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	scheme := inspection.Schemes[len(inspection.Schemes)-1]
+	scheme := tooling.Schemes[len(tooling.Schemes)-1]
 	draft := signature.Draft{Time: signedAt}
 	if scheme.ID != nil && scheme.ID.From == "header" {
 		draft.ID = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
@@ -273,11 +273,11 @@ func everySignature(secrets, others []string, body []byte) []string {
 // in a wrong way.
 func sendAs(t *testing.T, secret string, format signature.KeyFormat) *capture.Request {
 	t.Helper()
-	inspection, err := signing.Inspect("standard-webhooks", nil)
+	tooling, err := signing.Inspect("standard-webhooks", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	scheme := inspection.Schemes[len(inspection.Schemes)-1]
+	scheme := tooling.Schemes[len(tooling.Schemes)-1]
 	scheme.Key = format
 	r := &signature.Request{Method: "POST", Scheme: "https", Host: "h", RequestURI: "/", Header: make(http.Header), Body: signature.BytesBody(githubEvent)}
 	scheme, key, err := withSecret(scheme, secret)
@@ -368,8 +368,8 @@ func TestSearchEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if report.Tried > maxTried || len(report.Findings) == 0 {
-		t.Errorf("tried %d, found %v", report.Tried, report.Findings)
+	if report.Variations > maxTried || len(report.Findings) == 0 {
+		t.Errorf("tried %d, found %v", report.Variations, report.Findings)
 	}
 }
 

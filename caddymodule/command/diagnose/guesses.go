@@ -65,11 +65,11 @@ func (s *search) guesses() []Finding {
 // testHelp describes test buttons and command lines of the provider that have their
 // own keys.
 func (s *search) testHelp() string {
-	if s.inspection.Preset() == nil {
+	if s.tooling.Preset() == nil {
 		return ""
 	}
 	var b strings.Builder
-	for _, t := range s.inspection.Preset().Tests {
+	for _, t := range s.tooling.Preset().Tests {
 		if t.Secret == "" && t.WebhookID == "" {
 			b.WriteString(". If it is a test, from " + t.From + ": " + t.Help)
 		}
@@ -79,7 +79,7 @@ func (s *search) testHelp() string {
 
 // redacted finds a header whose value is masked in the record.
 func (s *search) redacted() *Finding {
-	for _, scheme := range s.inspection.Schemes {
+	for _, scheme := range s.tooling.Schemes {
 		f := scheme.Signature
 		if f.From != "header" {
 			continue

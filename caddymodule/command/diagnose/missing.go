@@ -142,7 +142,7 @@ func (s *search) missingComputed() []Finding {
 // noSignature explains why the signature is missing.
 func (s *search) noSignature() []Finding {
 	want := make([]string, 0, 2)
-	for _, scheme := range s.inspection.Schemes {
+	for _, scheme := range s.tooling.Schemes {
 		f := scheme.Signature
 		if f.From != "header" {
 			continue
@@ -166,7 +166,7 @@ func (s *search) noSignature() []Finding {
 	}
 	lack := "no " + strings.Join(want, " or ")
 	if len(want) == 0 {
-		lack = "no signature where the provider puts it (" + s.inspection.Schemes[0].Signature.Field.String() + ")"
+		lack = "no signature where the provider puts it (" + s.tooling.Schemes[0].Signature.Field.String() + ")"
 	}
 	return []Finding{{
 		Kind: "no_signature", Guess: true,
@@ -214,11 +214,11 @@ func renamedFinding(was, name string) []Finding {
 func (s *search) otherProvider() []Finding {
 	var names, headers []string
 	for _, p := range provider.Presets() {
-		inspection, err := signing.Inspect(p.Name, nil)
+		tooling, err := signing.Inspect(p.Name, nil)
 		if err != nil || p.Name == s.c.Provider {
 			continue
 		}
-		for _, scheme := range inspection.Schemes {
+		for _, scheme := range tooling.Schemes {
 			f := scheme.Signature
 			if f.From == "header" && f.Name != "Authorization" && s.c.Request.Header.Get(f.Name) != "" && !slices.Contains(names, p.Name) {
 				names, headers = append(names, p.Name), append(headers, f.Name)

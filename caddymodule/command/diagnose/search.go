@@ -37,14 +37,14 @@ type change struct {
 
 // search tries variants of one case.
 type search struct {
-	ctx        context.Context // ends the search
-	c          *Case
-	report     *Report
-	inspection *signing.Inspection
-	times      []time.Time
-	limits     Limits
-	tried      int
-	work       int64 // bytes hashed
+	ctx     context.Context // ends the search
+	c       *Case
+	report  *Report
+	tooling *signing.Tooling
+	times   []time.Time
+	limits  Limits
+	tried   int
+	work    int64 // bytes hashed
 }
 
 const (
@@ -58,8 +58,8 @@ const (
 	anyAge = 366 * 24 * time.Hour
 )
 
-func newSearch(ctx context.Context, c *Case, inspection *signing.Inspection, report *Report) *search {
-	s := &search{ctx: ctx, c: c, report: report, inspection: inspection, limits: c.Limits}
+func newSearch(ctx context.Context, c *Case, tooling *signing.Tooling, report *Report) *search {
+	s := &search{ctx: ctx, c: c, report: report, tooling: tooling, limits: c.Limits}
 	s.limits.Bytes = cmp.Or(s.limits.Bytes, maxWork)
 	s.limits.Tries = cmp.Or(s.limits.Tries, maxTried)
 	if s.coded() {
@@ -74,7 +74,7 @@ func newSearch(ctx context.Context, c *Case, inspection *signing.Inspection, rep
 func (s *search) coded() bool {
 	// The same if code chooses the secret by its label.
 	byLabel := func(scheme signature.Scheme) bool { return scheme.KeyID != nil && scheme.KeyID.From == "value" }
-	return len(s.inspection.Schemes) == 0 || slices.ContainsFunc(s.inspection.Schemes, byLabel)
+	return len(s.tooling.Schemes) == 0 || slices.ContainsFunc(s.tooling.Schemes, byLabel)
 }
 
 // asConfigured is the unchanged delivery, with the first secret.
@@ -84,7 +84,7 @@ func (s *search) asConfigured() variant {
 		v.secret = s.c.Secrets[0]
 	}
 	if !s.coded() {
-		v.schemes = s.inspection.Schemes
+		v.schemes = s.tooling.Schemes
 	}
 	return v
 }
@@ -168,10 +168,10 @@ func (s *search) single(start variant, changes []change) []Finding {
 
 // testDelivery recognizes deliveries of the provider's test buttons and simulators.
 func (s *search) testDelivery() []Finding {
-	if s.inspection.Preset() == nil {
+	if s.tooling.Preset() == nil {
 		return nil
 	}
-	for _, t := range s.inspection.Preset().Tests {
+	for _, t := range s.tooling.Preset().Tests {
 		trial := *s.c
 		attempted := s.c.asItCame()
 		switch {
@@ -273,7 +273,7 @@ func (s *search) verifyComputed(v variant) *signature.Delivery {
 }
 
 func (s *search) verifyScheme(scheme signature.Scheme, v variant) *signature.Delivery {
-	text, err := s.inspection.KeyText(v.secret)
+	text, err := s.tooling.KeyText(v.secret)
 	if err != nil || text == "" {
 		return nil
 	}
@@ -286,7 +286,7 @@ func (s *search) verifyScheme(scheme signature.Scheme, v variant) *signature.Del
 		return nil
 	}
 	r := s.request(v)
-	if !scheme.Applies(r) || s.inspection.Prepare(r) != nil || !verifier.Present(r) {
+	if !scheme.Applies(r) || s.tooling.Prepare(r) != nil || !verifier.Present(r) {
 		return nil
 	}
 	for _, r.Now = range s.times {
@@ -337,7 +337,7 @@ func (s *search) request(v variant) *signature.Request {
 func (s *search) tolerance() time.Duration {
 	v := s.asConfigured()
 	for _, scheme := range v.schemes {
-		text, err := s.inspection.KeyText(v.secret)
+		text, err := s.tooling.KeyText(v.secret)
 		if err != nil {
 			continue
 		}
@@ -346,8 +346,8 @@ func (s *search) tolerance() time.Duration {
 			continue
 		}
 		verifier, err := scheme.Compile([]signature.Secret{secret}, 0)
-		if err == nil && verifier.Traits().TimestampSigned {
-			return verifier.Traits().Tolerance
+		if err == nil && verifier.Coverage().TimestampSigned {
+			return verifier.Coverage().Tolerance
 		}
 	}
 	return signature.DefaultTolerance

@@ -14,9 +14,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// Inspection describes how a provider signs, for tools that sign or explain
+// Tooling describes how a provider signs, for tools that sign or explain
 // signatures. Receiving deliveries does not need it.
-type Inspection struct {
+type Tooling struct {
 	// Schemes are its schemes, one for each family of header names. Empty: the
 	// signatures are made in code that the scheme type cannot describe.
 	Schemes []signature.Scheme
@@ -28,7 +28,7 @@ type Inspection struct {
 
 // Inspect describes how a provider signs. options is its JSON as in the config, or
 // nil; secrets in it are ignored.
-func Inspect(name string, options json.RawMessage) (*Inspection, error) {
+func Inspect(name string, options json.RawMessage) (*Tooling, error) {
 	if name == "custom" {
 		return inspectCustom(options)
 	}
@@ -37,16 +37,16 @@ func Inspect(name string, options json.RawMessage) (*Inspection, error) {
 	if i < 0 {
 		return nil, fmt.Errorf("no preset %q: `caddy verify-webhook providers` lists them", name)
 	}
-	inspection := &Inspection{preset: &presets[i], module: provider.NewModule(&presets[i])}
-	if err := readOptions(options, inspection.module); err != nil {
+	tooling := &Tooling{preset: &presets[i], module: provider.NewModule(&presets[i])}
+	if err := readOptions(options, tooling.module); err != nil {
 		return nil, err
 	}
 	var err error
-	inspection.Schemes, err = inspection.module.SigningSchemes()
-	return inspection, err
+	tooling.Schemes, err = tooling.module.SigningSchemes()
+	return tooling, err
 }
 
-func inspectCustom(options json.RawMessage) (*Inspection, error) {
+func inspectCustom(options json.RawMessage) (*Tooling, error) {
 	c := new(provider.Custom)
 	if err := readOptions(options, c); err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func inspectCustom(options json.RawMessage) (*Inspection, error) {
 	if c.Signature.IsZero() {
 		return nil, errors.New("custom: missing options: write them as in the JSON config")
 	}
-	return &Inspection{Schemes: []signature.Scheme{c.Scheme}}, nil
+	return &Tooling{Schemes: []signature.Scheme{c.Scheme}}, nil
 }
 
 func readOptions(options json.RawMessage, to any) error {
@@ -78,7 +78,7 @@ func readOptions(options json.RawMessage, to any) error {
 }
 
 // signing returns how deliveries are made in code, nil if the schemes are enough.
-func (i *Inspection) signing() *provider.Signing {
+func (i *Tooling) signing() *provider.Signing {
 	if i.module == nil {
 		return nil
 	}
@@ -86,11 +86,11 @@ func (i *Inspection) signing() *provider.Signing {
 }
 
 // Preset returns the preset, nil for custom.
-func (i *Inspection) Preset() *provider.Preset { return i.preset }
+func (i *Tooling) Preset() *provider.Preset { return i.preset }
 
 // KeyText returns the text of the key for the text of a secret. For most providers
 // they are equal.
-func (i *Inspection) KeyText(secret string) (string, error) {
+func (i *Tooling) KeyText(secret string) (string, error) {
 	if i.preset == nil || i.preset.KeyText == nil {
 		return secret, nil
 	}
@@ -99,7 +99,7 @@ func (i *Inspection) KeyText(secret string) (string, error) {
 
 // Prepare computes what the provider's own code adds to the signed content. For
 // most providers this is nothing.
-func (i *Inspection) Prepare(r *signature.Request) error {
+func (i *Tooling) Prepare(r *signature.Request) error {
 	if i.preset == nil || i.preset.Values == nil {
 		return nil
 	}
@@ -115,16 +115,16 @@ func (i *Inspection) Prepare(r *signature.Request) error {
 
 // Variant returns the variant in use, empty if the provider has none.
 func (s *Signer) Variant() string {
-	if s.inspection.module == nil {
+	if s.tooling.module == nil {
 		return ""
 	}
-	return s.inspection.module.Variant()
+	return s.tooling.module.Variant()
 }
 
 // IDField returns where the delivery ID is, nil if a request contains none. scheme
 // is that of the request.
 func (s *Signer) IDField(scheme signature.Scheme) *signature.Field {
-	if how := s.inspection.signing(); how != nil && how.ID != nil {
+	if how := s.tooling.signing(); how != nil && how.ID != nil {
 		return how.ID
 	}
 	return scheme.ID
@@ -132,7 +132,7 @@ func (s *Signer) IDField(scheme signature.Scheme) *signature.Field {
 
 // EventField returns where the event type is, nil if a request contains none.
 func (s *Signer) EventField(scheme signature.Scheme) *signature.Field {
-	if how := s.inspection.signing(); how != nil && how.Event != nil {
+	if how := s.tooling.signing(); how != nil && how.Event != nil {
 		return how.Event
 	}
 	return scheme.Event
