@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package relay tests the relay with real processes: a Caddy on the internet,
 // `caddy verify-webhook listen` on a laptop, and failures of the network between them.
 package relay
