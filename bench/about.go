@@ -52,7 +52,7 @@ func machine() string {
 		field("/proc/cpuinfo", "model name"), field("/proc/meminfo", "MemTotal"), field("/etc/os-release", "PRETTY_NAME"), loadAverage())
 }
 
-// field returns what stands after the name and a colon or an equals sign.
+// field returns the value after the name and a colon or an equals sign.
 func field(path, name string) string {
 	text, _ := os.ReadFile(path)
 	for line := range strings.Lines(string(text)) {

@@ -30,7 +30,7 @@ fi
 echo "installing$missing" >&2
 apt-get update -qq || true
 for package in $missing; do
-	# No service is to be started: what is measured is started by the benchmark.
+	# Start no services: the benchmark starts what it measures.
 	DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "$package" >/dev/null ||
 		echo "$package cannot be installed" >&2
 done

@@ -145,7 +145,7 @@ func changeTable(now, before *result.Run) string {
 	}{{"CPU", cpu}, {"throughput", perSecond}, {"median latency", p50}} {
 		for _, c := range result.Changes(now, before, target.Caddy, figure.of, figure.variation) {
 			if (c.Work == lone) != (figure.name == "median latency") && figure.name != "CPU" {
-				continue // the latency of busy connections is the throughput once more
+				continue // the latency of busy connections is the inverse of the throughput
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s | %.2f | %s |\n", c.Target, c.Work, figure.name, c.Ratio, changeText(c))
 		}

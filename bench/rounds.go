@@ -19,7 +19,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/bench/target"
 )
 
-const secret = "It's a Secret to Everybody" // of the deliveries made here, which nobody else takes
+const secret = "It's a Secret to Everybody" // of the generated deliveries only
 
 // bench is one run.
 type bench struct {
@@ -219,7 +219,7 @@ func (b *bench) measurement(ctx context.Context, round int, w work, t *target.Ta
 	}
 }
 
-// send returns what came of the work, and the CPU time of the server.
+// send returns the result of the work and the CPU time of the server.
 func (b *bench) send(ctx context.Context, t *target.Target, w work, batch *load.Batch) (load.Result, time.Duration) {
 	plan := load.Plan{Address: t.Address, Batch: batch, Connections: w.Connections, Most: mostOfOne}
 	if w.Kind == load.Duplicate {

@@ -13,8 +13,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// claim is our hold on one delivery while the app works on it. It is renewed
-// for as long as that takes, and ended once: by commit or by release.
+// claim reserves one delivery while the app works on it. It is renewed for as
+// long as that takes, and ends once: with commit or release.
 type claim struct {
 	h     *Handler
 	d     *delivery
@@ -26,8 +26,8 @@ type claim struct {
 
 	mu       sync.Mutex
 	ended    bool
-	released bool        // ended, and not by a commit
-	retry    *time.Timer // after a renewal that has failed
+	released bool        // ended without a commit
+	retry    *time.Timer // after a failed renewal
 
 	// Guarded by renewals.mu.
 	waits        bool // in the list of renewals
@@ -36,13 +36,13 @@ type claim struct {
 }
 
 // claim tries to claim a delivery. The claim is nil unless the verdict is Ours.
-// It is nil even so if the store failed and the operator allows that, and if
-// the delivery has no keys.
+// It is also nil if the store failed and on_store_error is allow, and if the
+// delivery has no keys.
 func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 	c := &d.claim
 	c.h, c.d, c.keys, c.owner, c.lease = h, d, d.keys, replay.NewOwner(), time.Duration(h.Replay.Lease)
 	if len(c.keys.Blocking) == 0 {
-		return nil, replay.Ours, nil // nothing tells it from another
+		return nil, replay.Ours, nil // a copy cannot be recognized
 	}
 	c.claiming.begin(context.Background(), storeTimeout)
 	defer c.claiming.cancel()
@@ -56,7 +56,7 @@ func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 	}
 	if err != nil {
 		if !errors.Is(err, replay.ErrFull) {
-			// It may have been claimed nevertheless. If it cannot be
+			// The store may have claimed it before it failed. If it cannot be
 			// released, its lease expires.
 			c.inBackground(func(c *claim) { c.free(0) })
 		}
@@ -74,14 +74,14 @@ func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 	return c, verdict, nil
 }
 
-// renew keeps the claim alive while the app works. A renewal that fails leaves
-// time for two more before the lease runs out.
+// renew extends the lease while the app works. After a failed renewal there is
+// time for two more attempts before the lease expires.
 func (c *claim) renew() {
 	ctx, cancel := context.WithTimeout(context.Background(), min(storeTimeout, c.lease/6))
 	err := c.h.store.Renew(ctx, c.keys, c.owner, c.lease)
 	if errors.Is(err, replay.ErrNotOwner) && !c.hasEnded() {
 		err = c.claimAgain(ctx)
-		if c.wasReleased() { // meanwhile: nothing would end it a second time
+		if c.wasReleased() { // meanwhile: the new claim would never be released
 			c.free(0)
 		}
 	}
@@ -93,15 +93,15 @@ func (c *claim) renew() {
 	case errors.Is(err, replay.ErrNotOwner):
 		c.h.log.warn("lease expired while the app was processing, and the delivery came again: it may be handled twice", zap.Duration("lease", c.lease))
 	case err != nil:
-		c.h.log.warn("renewing a claim failed; trying again", zap.Error(err))
+		c.h.log.warn("renewing a claim failed; retrying", zap.Error(err))
 		c.retry = time.AfterFunc(c.lease/12, c.renew)
 	default:
 		c.h.renewals.add(c, c.lease/3)
 	}
 }
 
-// claimAgain claims the keys of a claim whose lease has expired. ErrNotOwner if
-// another delivery has claimed them, or was handled, meanwhile.
+// claimAgain claims the keys of a claim whose lease has expired. It returns
+// ErrNotOwner if another delivery has claimed them or was handled meanwhile.
 func (c *claim) claimAgain(ctx context.Context) error {
 	verdict, err := c.h.store.Claim(ctx, c.keys, c.owner, c.lease)
 	if err == nil && verdict != replay.Ours {
@@ -122,7 +122,7 @@ func (c *claim) wasReleased() bool {
 	return c.released
 }
 
-// stop ends the renewal; false if the claim has been ended before.
+// stop ends the renewal. It returns false if the claim has ended already.
 func (c *claim) stop() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -137,9 +137,9 @@ func (c *claim) stop() bool {
 	return true
 }
 
-// end commits the claim if the app's status is one that counts as handled, and
-// releases it otherwise. It returns when the store has done so, so that the
-// answer leaves afterwards. A nil claim has nothing to end.
+// end commits the claim if the app's status counts as handled, and releases it
+// otherwise. It returns after the store has done so, because the response must
+// not be sent before. A nil claim has nothing to end.
 func (c *claim) end(status int) {
 	if c == nil || !c.stop() {
 		return
@@ -163,22 +163,22 @@ func (c *claim) end(status int) {
 	if err == nil || c.lost(err) {
 		return
 	}
-	// The app has succeeded: its answer goes out. The claim blocks copies
-	// until its lease; meanwhile the commit is tried again.
-	c.h.log.fail("remembering a handled delivery failed; trying again until its lease runs out", zap.Error(err), zap.Duration("lease", c.lease))
+	// The app has succeeded, so its response is sent. The claim blocks copies
+	// until its lease expires; meanwhile the commit is retried.
+	c.h.log.fail("remembering a handled delivery failed; retrying until its lease expires", zap.Error(err), zap.Duration("lease", c.lease))
 	if !c.inBackground(func(c *claim) { c.retryCommit(status) }) {
 		c.h.log.fail("too many handled deliveries wait to be remembered: the provider's retry of this one would reach the app again")
 	}
 }
 
-// storedCommitEvery is how often stored deliveries are committed while many
-// come: together, so that they share a write to the disk, which competes with
-// the writes that providers wait for.
+// storedCommitEvery is the interval between commits of stored deliveries under
+// load. They are committed together to share a write to the disk, because it
+// competes with the writes that providers wait for.
 const storedCommitEvery = 20 * time.Millisecond
 
-// awaitStoredCommit returns when a stored delivery should be committed: at once
-// if none was committed lately, else with the others. Until then a copy of it is
-// in progress.
+// awaitStoredCommit waits until a stored delivery should be committed: not at all
+// if none was committed recently, otherwise until the others are. Until then, a
+// copy of it is in progress.
 func (h *Handler) awaitStoredCommit() {
 	now := time.Now().UnixNano()
 	last := h.lastStored.Load()
@@ -189,8 +189,8 @@ func (h *Handler) awaitStoredCommit() {
 	time.Sleep(min(wait, storedCommitEvery)) // the clock may step
 }
 
-// commitStored commits in the background, since the delivery is durable already:
-// if the process dies before, its retry is stored under the same key.
+// commitStored commits in the background, because the delivery is already durable:
+// if the process is killed before the commit, a retry is stored under the same key.
 func (c *claim) commitStored(status int) {
 	begun := c.inBackground(func(c *claim) {
 		c.h.awaitStoredCommit()
@@ -206,18 +206,17 @@ func (c *claim) commitStored(status int) {
 	}
 }
 
-// fail releases the claim after an error, a panic or no answer at all,
-// whatever the statuses that count as handled. status is what the error leads
-// to, 0 if unknown.
+// fail releases the claim after an error, a panic or a missing response, whichever
+// statuses count as handled. status is the status of the error, 0 if unknown.
 func (c *claim) fail(status int) {
 	if c != nil && c.stop() {
 		c.release(status)
 	}
 }
 
-// commit makes one attempt, in a context that has not begun. A claim whose lease
-// has expired, or that a store has forgotten in a failover, is claimed again:
-// unless another delivery holds the keys, the app's success is remembered.
+// commit makes one attempt, in a context of its own. A claim whose lease has
+// expired, or that a store has lost in a failover, is claimed again: unless
+// another delivery has the keys, the app's success is remembered.
 func (c *claim) commit(ctx *lazyDeadline, status int) error {
 	ctx.begin(context.Background(), storeTimeout)
 	defer ctx.cancel()
@@ -232,7 +231,7 @@ func (c *claim) commit(ctx *lazyDeadline, status int) error {
 	return c.h.store.Commit(ctx, c.keys, c.owner, window, status)
 }
 
-// lost reports whether a commit came too late, so that trying again cannot help.
+// lost reports whether a commit came too late, so that a retry cannot help.
 func (c *claim) lost(err error) bool {
 	if !errors.Is(err, replay.ErrNotOwner) {
 		return false
@@ -244,8 +243,8 @@ func (c *claim) lost(err error) bool {
 	return true
 }
 
-// retryCommit retries a commit, less and less often, for as long as the lease.
-// The pauses are short beside it, so that the last attempt is near its end.
+// retryCommit retries a commit with growing pauses until the lease expires. The
+// pauses are short compared to the lease, so that the last attempt is near its end.
 func (c *claim) retryCommit(status int) {
 	deadline, longest := time.Now().Add(c.lease), min(c.lease/10, 5*time.Second)
 	for pause := min(100*time.Millisecond, longest); time.Now().Add(pause).Before(deadline); pause = min(2*pause, longest) {
@@ -277,12 +276,12 @@ func (c *claim) free(status int) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	if err := c.h.store.Release(ctx, c.keys, c.owner, status); err != nil {
-		c.h.log.warn("releasing a claim failed; the provider's retry is refused until its lease runs out", zap.Error(err), zap.Duration("lease", c.lease))
+		c.h.log.warn("releasing a claim failed; the provider's retry is refused until its lease expires", zap.Error(err), zap.Duration("lease", c.lease))
 	}
 }
 
-// inBackground calls work with a copy of the claim that does not hold on to the
-// request. It returns at once. If too much such work is under way, it does
+// inBackground calls work with a copy of the claim that does not keep the request
+// in memory. It returns immediately. If too much such work is running, it does
 // nothing and returns false. The caller must be a user of the store.
 func (c *claim) inBackground(work func(*claim)) bool {
 	h := c.h

@@ -16,9 +16,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// delivery is one request on its way through the handler. What belongs to
-// the request alone is part of it, so that all is one allocation; it is not
-// reused, for the app's side may hold on to it.
+// delivery is one request that the handler works on. It contains everything that
+// belongs to this request alone, so that one allocation is enough. It is not
+// reused, because the next handlers may keep references to it.
 type delivery struct {
 	w        http.ResponseWriter
 	r        *http.Request
@@ -26,23 +26,23 @@ type delivery struct {
 	endpoint string
 	metrics  *endpointMetrics
 	signed   signature.Request
-	// bodyUnread: the client may still be sending its body.
+	// bodyUnread means that the client may still be sending the body.
 	bodyUnread bool
 	body       *body.Body
 	verified   *signature.Delivery
 	keys       replay.Keys
-	blocking   [1]replay.Key // backs keys while one secret is configured
+	blocking   [1]replay.Key // the memory of keys if one secret is configured
 	notes      [1]replay.Key
-	key        replay.Key // the one that the app sees
+	key        replay.Key // the key that the app gets
 	claim      claim
 	usesStore  bool
-	app        appContext   // of the request that the app gets
-	forwarded  http.Request // what the app gets
-	identity   [6]string    // values of headers
-	answer     statusWriter // the app's
-	observed   *observed    // nil if nobody observes
-	span       trace.Span   // of Caddy's `tracing` handler; records nothing if there is none
-	response   int          // what the sender gets, as far as it is chosen here
+	app        appContext   // context of the forwarded request
+	forwarded  http.Request // the request that the app gets
+	identity   [6]string    // header values
+	answer     statusWriter // records the app's response
+	observed   *observed    // nil if there is no observer
+	span       trace.Span   // of Caddy's `tracing` handler; without it, records nothing
+	response   int          // the status for the sender, if chosen here
 	outcome    Outcome
 	reason     string
 }
@@ -65,7 +65,7 @@ func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery 
 		d.signed.Scheme = "https"
 	}
 	if orig, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		// Rewrites change what r says; the provider signed the original.
+		// Rewrites change r, but the provider signed the original.
 		d.signed.Method, d.signed.RequestURI = orig.Method, originForm(orig.RequestURI, orig.URL)
 	}
 	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
@@ -78,8 +78,8 @@ func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery 
 	return d
 }
 
-// originForm is path and query as sent, also where the request line names
-// scheme and host, as towards a proxy.
+// originForm is the path and query as sent, also if the request line has a
+// scheme and host, as a request to a proxy does.
 func originForm(requestURI string, u *url.URL) string {
 	if strings.HasPrefix(requestURI, "/") {
 		return requestURI
@@ -87,8 +87,8 @@ func originForm(requestURI string, u *url.URL) string {
 	return u.RequestURI()
 }
 
-// trustForwarded takes scheme and host from a proxy in front that Caddy's own
-// `trusted_proxies` vouches for.
+// trustForwarded takes the scheme and host from a proxy in front, if Caddy's
+// `trusted_proxies` includes it.
 func (d *delivery) trustForwarded() {
 	if proto := d.r.Header.Get("X-Forwarded-Proto"); proto == "http" || proto == "https" {
 		d.signed.Scheme = proto
@@ -98,11 +98,11 @@ func (d *delivery) trustForwarded() {
 	}
 }
 
-// placeholderPrefix begins the names of our placeholders.
+// placeholderPrefix is the prefix of our placeholders.
 const placeholderPrefix = "http.verify_webhook."
 
-// placeholder gives the values of our placeholders; those that are not known
-// yet are empty.
+// placeholder returns the value of one of our placeholders, empty if it is not
+// known yet.
 func (d *delivery) placeholder(name string) (any, bool) {
 	if len(name) <= len(placeholderPrefix) || name[:len(placeholderPrefix)] != placeholderPrefix {
 		return nil, false
@@ -157,9 +157,9 @@ func (d *delivery) keyText() string {
 	}
 }
 
-// deriveKeys derives what the replay store knows the delivery by, under every
-// configured secret of the scheme that verified: a retry that is signed with
-// the new secret is still a retry.
+// deriveKeys derives the keys of the delivery in the replay store, one under each
+// configured secret of the scheme that verified it: a retry that is signed with
+// a new secret is still a retry.
 //
 //	the provider …                          blocking          note
 //	signs the ID                            the ID            –
@@ -200,8 +200,8 @@ func (d *delivery) deriveKeys(h *Handler) {
 	}
 }
 
-// idWithContent joins an ID and a digest, with the length of the ID, so that no
-// two pairs are joined alike.
+// idWithContent joins an ID and a digest. The length of the ID comes first, so
+// that two different pairs never have the same result.
 func idWithContent(id string, digest []byte) []byte {
 	joined := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(id)+len(digest)), uint64(len(id)))
 	return append(append(joined, id...), digest...)

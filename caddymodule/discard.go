@@ -11,22 +11,22 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// Error routes get the request of the handler that is first in the route. If
+// Error routes get the request of the first handler in the route. If
 // a handler in front has copied the request, as tracing and forward_auth do,
 // changes to our copy do not reach it; but all copies share the body, the
 // header map and the trailer map. So an unverified body must end in a state
 // in which no copy can read from it.
 
 const (
-	// discardMost and discardTimeout bound what is read of an unverified
-	// body to keep the connection. net/http reads as much after a handler
-	// that did not.
+	// discardMost and discardTimeout limit how much of an unverified body is
+	// read to keep the connection. net/http reads as much after a handler that
+	// did not read the body.
 	discardMost    = 256 << 10
 	discardTimeout = time.Second
 )
 
-// discardBody makes sure that no copy of the request can read from a body
-// that is not verified. It does nothing if the body has been read to its end.
+// discardBody ensures that no copy of the request can read an unverified body. It does nothing
+// if the body has been read completely.
 func (h *Handler) discardBody(d *delivery) {
 	if !d.bodyUnread {
 		return
@@ -38,14 +38,14 @@ func (h *Handler) discardBody(d *delivery) {
 	d.cutBody()
 }
 
-// drainBody reads a short HTTP/1 body to its end and keeps nothing of it, so
-// that the connection can be used again, and a sender that reads the response
-// only after its last byte gets one. It reads nothing of a body that is declared
-// to be longer, and nothing if the sender waits for 100 Continue.
+// drainBody reads and discards a short HTTP/1 body, so that the connection can be
+// used again and a sender that reads the response only after sending everything
+// gets one. It does not read a body with a larger Content-Length, or the body of
+// a sender that waits for 100 Continue.
 //
-// A body that has arrived must be read to its end here rather than cut: at its
-// end the server begins to watch the connection, and would take the expired
-// deadline of a cut for a client that has left, and cancel the error route.
+// A body that has arrived must be read to its end here rather than cut: at the
+// end, the server starts to watch the connection. It would mistake the expired
+// deadline of a cut for a client that disconnected, and cancel the error route.
 func (h *Handler) drainBody(d *delivery) bool {
 	r := d.r
 	if r.ProtoMajor != 1 || r.Body == nil || r.ContentLength > discardMost || r.Header["Expect"] != nil {
@@ -56,7 +56,7 @@ func (h *Handler) drainBody(d *delivery) bool {
 		return false
 	}
 	n, err := drain(io.LimitReader(r.Body, discardMost+1), r.ContentLength)
-	_ = rc.SetReadDeadline(time.Time{}) // it was possible a moment ago
+	_ = rc.SetReadDeadline(time.Time{}) // the first call succeeded
 	return err == nil && n <= discardMost
 }
 
@@ -64,8 +64,8 @@ const (
 	// discardBuffer is the size of the buffers for draining, in bytes. [io.Discard]
 	// has 8 KiB, and needs eight times as many system calls for a long body.
 	discardBuffer = 64 << 10
-	// maxDrains is how many such buffers are in use at once, at most: 2 MiB. Slow
-	// senders cannot occupy more.
+	// maxDrains is the maximum number of such buffers in use at once, 2 MiB in
+	// total. Slow senders cannot occupy more.
 	maxDrains = 32
 )
 
@@ -76,8 +76,8 @@ var (
 	discard io.Writer = struct{ io.Writer }{io.Discard}
 )
 
-// drain reads r to its end and returns how many bytes there were. declared is
-// the Content-Length, -1 if unknown.
+// drain reads r to its end and returns the number of bytes. declared is the
+// Content-Length, -1 if unknown.
 func drain(r io.Reader, declared int64) (int64, error) {
 	if declared >= 0 && declared <= 8<<10 {
 		return io.Copy(io.Discard, r)
@@ -95,8 +95,8 @@ func drain(r io.Reader, declared int64) (int64, error) {
 
 // cutBody ends a body without reading the rest of it from the network.
 //
-// HTTP/2 and HTTP/3 give every request a stream of its own: closing the body
-// discards what has arrived, and every later read fails.
+// On HTTP/2 and HTTP/3 every request has its own stream: Close discards what has
+// arrived, and every later read fails.
 //
 // On HTTP/1 the rest of the body stays on the connection. Close alone would
 // let the server parse the rest as the next request, so the server must be
@@ -115,14 +115,14 @@ func (d *delivery) cutBody() {
 	source, _ := caddyhttp.IdleTimeoutsFromContext(d.r.Context())
 	expired := expireRead(d.w, source)
 	if canClose || !expired {
-		if source != nil { // below all wrappers, some of which may not close it
+		if source != nil { // the innermost body: a wrapper may not close it
 			_ = source.Close()
 		}
 		_ = d.r.Body.Close()
 	}
-	// What wrappers have buffered. It does not block: the body is closed or
-	// the deadline has passed. Where the body is not closed, the server finds
-	// the same error and closes the connection for it.
+	// Read what wrappers have buffered. This does not block: the body is closed
+	// or the deadline has passed. If the body is not closed, the server gets the
+	// same error and closes the connection.
 	_, _ = io.Copy(io.Discard, d.r.Body)
 }
 
@@ -162,9 +162,9 @@ func closeConnection(w http.ResponseWriter) bool {
 	return told
 }
 
-// withhold removes from the request, which error routes get next, the body,
-// the secret, and what the handler has added: an app that serves as an error
-// route must not take an unverified or empty body for a verified one.
+// withhold removes the body, the secret, and everything that the handler has
+// added from the request before error routes get it: an app that is an error
+// route must not mistake an unverified or empty body for a verified one.
 func (h *Handler) withhold(d *delivery) {
 	r := d.r
 	if r.ContentLength != 0 && d.isCopy() {
@@ -182,11 +182,11 @@ func (h *Handler) withhold(d *delivery) {
 	}
 }
 
-// refusedHeader is a name that no header can have, so that every HTTP transport
-// refuses the request before it connects. Where a handler in front has copied
-// the request, error routes get the original, whose length, declared or unknown,
-// cannot be changed from here: reverse_proxy would send the headers of an
-// unverified request to the app, announce a body, and break off.
+// refusedHeader is an invalid header name, so that every HTTP transport refuses the
+// request before it connects. If a handler in front has copied the request, error
+// routes get the original, whose Content-Length cannot be changed from here:
+// reverse_proxy would send the headers of an unverified request to the app,
+// announce a body, and abort.
 const refusedHeader = "verify_webhook: refused"
 
 // isCopy reports whether a handler in front has copied the request. The

@@ -364,7 +364,7 @@ func TestEndpointThatCannotDistinguishDeliveriesWarnsAtStart(t *testing.T) {
 	} {
 		b := trial(t, test.config)
 		found := slices.ContainsFunc(b.lines(""), func(line string) bool {
-			return strings.Contains(line, "nothing tells one delivery from another") || strings.Contains(line, "replay off")
+			return strings.Contains(line, "copies of a delivery cannot be recognized") || strings.Contains(line, "replay off")
 		})
 		if found != test.warns {
 			t.Errorf("%s: warned %t, want %t", test.config, found, test.warns)

@@ -1,6 +1,6 @@
 // Package caddymodule is the Caddy side of webhook verification: the
 // `verify_webhook` handler, its Caddyfile, the app that endpoints share, and
-// the modules that give the replay stores to Caddy.
+// the modules that make the replay stores available to Caddy.
 package caddymodule
 
 import (
@@ -133,20 +133,20 @@ type Handler struct {
 	Replay Replay `json:"replay,omitzero"`
 
 	providerJSON json.RawMessage // as in the config
-	aside        bool            // a trial beside the running config: not counted, not observed
+	aside        bool            // a trial beside the running config, which is neither counted nor observed
 
 	current  atomic.Pointer[loadedProvider]
 	app      *App
-	shared   *configStore // what is shared of the store by all that use it
+	shared   *configStore // the part of the store that all its users share
 	store    gateStore
 	ownStore bool // the config names a store for this endpoint
 	limits   body.Limits
 	// slowMaxBody is max_body for a body whose hash is slow.
 	slowMaxBody int64
 	renewals    renewals
-	waiting     chan struct{} // a place for every copy that may wait
-	// background is a place for every delivery whose claim may still be
-	// ended after its answer.
+	waiting     chan struct{} // a slot for every copy that can wait
+	// background has a slot for every delivery whose claim can be ended after
+	// its response.
 	background chan struct{}
 	handshakes *handshakeDesk
 	lastStored atomic.Int64 // when the first of a group of stored deliveries was committed, in Unix nanoseconds
@@ -211,18 +211,18 @@ type Replay struct {
 // Defaults.
 const (
 	defaultMaxBody = 25 << 20
-	// defaultSlowBody is that for a body that is hashed with SHA-384 or SHA-512,
-	// which take more than twice as long as SHA-256. No documentation of such a
-	// sender names larger deliveries.
+	// defaultSlowBody applies to a body that is hashed with SHA-384 or SHA-512,
+	// which take more than twice as long as SHA-256. No such sender documents
+	// larger deliveries.
 	defaultSlowBody    = 4 << 20
 	defaultBodyTimeout = 30 * time.Second
 	defaultAppTimeout  = 5 * time.Minute
 	defaultLease       = time.Minute
 	defaultWait        = 10 * time.Second
 	defaultMaxWaiting  = 256
-	// defaultWindow is for a provider that says nothing of its retries.
+	// defaultWindow is for a provider that does not document its retries.
 	defaultWindow = 7 * 24 * time.Hour
-	// inMemory is the size up to which a body is held in memory.
+	// inMemory is the size up to which a body is kept in memory.
 	inMemory = 1 << 20
 	// storeTimeout bounds a call to the store.
 	storeTimeout = 5 * time.Second
@@ -253,7 +253,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 
 func (h *Handler) provision(ctx caddy.Context) error {
 	h.log = newBoundedLog(h.logger)
-	h.providerJSON = slices.Clone(h.ProviderRaw) // Caddy clears it when it has loaded it
+	h.providerJSON = slices.Clone(h.ProviderRaw) // Caddy clears it after loading it
 	if h.now == nil {
 		h.now = time.Now
 	}
@@ -278,7 +278,7 @@ func (h *Handler) provision(ctx caddy.Context) error {
 	h.startRotation(ctx, secretFiles)
 	h.waiting = make(chan struct{}, max(0, h.Replay.MaxWaiting))
 	h.background = make(chan struct{}, maxBackground)
-	h.ownStore = h.Replay.StoreRaw != nil // Caddy clears it when it has loaded it
+	h.ownStore = h.Replay.StoreRaw != nil // Caddy clears it after loading it
 	if h.shared, err = h.app.storeFor(ctx, &h.Replay); err != nil {
 		return err
 	}
@@ -303,7 +303,7 @@ func (h *Handler) Cleanup() error {
 	return nil
 }
 
-// findApp finds the app of the config; a trial brings its own.
+// findApp returns the app of the config. A trial has an app of its own.
 func (h *Handler) findApp(ctx caddy.Context) error {
 	if h.app != nil {
 		return nil
@@ -352,7 +352,7 @@ func (h *Handler) setDefaults() {
 	h.limits = body.Limits{MaxSize: h.MaxBody, InMemory: min(inMemory, h.MaxBody)}
 }
 
-// check refuses settings that contradict each other or a promise.
+// check refuses settings that contradict each other or a guarantee.
 func (h *Handler) check() error {
 	r := &h.Replay
 	switch {
@@ -374,7 +374,7 @@ func (h *Handler) check() error {
 	case r.OnStoreError != "reject" && r.OnStoreError != "allow":
 		return option.Unrecognized("on_store_error", r.OnStoreError, "reject", "allow")
 	case len(h.Events) > 0 && !h.info().Coverage.HasEvent:
-		return errors.New("events: nothing says where the event type stands: leave events out or, with custom, write for example: event json type")
+		return errors.New("events: the position of the event type is not configured: leave events out or, with custom, write for example: event json type")
 	}
 	if err := h.checkContent(); err != nil {
 		return err
@@ -393,7 +393,7 @@ func (h *Handler) check() error {
 	return nil
 }
 
-// checkContent refuses what is said of replays where it makes no sense.
+// checkContent refuses a content setting that has no effect.
 func (h *Handler) checkContent() error {
 	r := &h.Replay
 	switch {
@@ -407,7 +407,7 @@ func (h *Handler) checkContent() error {
 	return nil
 }
 
-// repeats reports whether another delivery can have the same content.
+// repeats reports whether two different deliveries can have the same content.
 func (r *Replay) repeats(v *signature.Delivery) bool {
 	switch r.Content {
 	case provider.ContentRepeats:
@@ -419,15 +419,15 @@ func (r *Replay) repeats(v *signature.Delivery) bool {
 	}
 }
 
-// indistinguishable reports whether nothing tells one of the endpoint's deliveries from
-// its copy.
+// indistinguishable reports whether a delivery of the endpoint and its copy look
+// the same as two different deliveries.
 func (h *Handler) indistinguishable() bool {
 	content := cmp.Or(h.Replay.Content, h.info().Distinction.Content)
 	return content == provider.ContentRepeats && !h.info().Coverage.HasID
 }
 
-// shortWindow says why the window is too short: a copy would still be accepted
-// when the delivery has been forgotten.
+// shortWindow explains why the window is too short: a copy would still be
+// accepted after the delivery has been forgotten.
 func (h *Handler) shortWindow() error {
 	window, t := time.Duration(h.Replay.Window), h.info().Coverage
 	if t.MinWindow() > 2*t.Tolerance {
@@ -447,7 +447,7 @@ func checkStatus(option string, status int) error {
 	return nil
 }
 
-// warn says once, at start, what the operator should know.
+// warn logs, once at start, what the operator should know.
 func (h *Handler) warn() {
 	if h.Mode == modeMonitor {
 		h.logger.Warn("mode monitor: nothing is refused, forged deliveries reach the app", zap.String("provider", h.info().Name), zap.String("endpoint", h.endpointName()))
@@ -460,7 +460,7 @@ func (h *Handler) warn() {
 	case h.Replay.Off:
 		h.logger.Warn("replay off: copies and replays of genuine deliveries reach the app", zap.String("provider", h.info().Name), zap.String("endpoint", h.endpointName()))
 	case h.indistinguishable():
-		h.logger.Warn("nothing tells one delivery from another: the provider sends no delivery ID, and its content repeats; every delivery is forwarded, copies and replays included",
+		h.logger.Warn("copies of a delivery cannot be recognized: the provider sends no delivery ID, and its content repeats; every delivery is forwarded, copies and replays included",
 			zap.String("provider", h.info().Name), zap.String("endpoint", h.endpointName()))
 	}
 	if h.Replay.OnStoreError == "allow" {
@@ -468,20 +468,20 @@ func (h *Handler) warn() {
 	}
 }
 
-// ServeHTTP takes one delivery its whole way.
+// ServeHTTP handles one delivery.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	d := h.newDelivery(w, r)
 	d.metrics.inFlight.Inc()
 	defer d.metrics.inFlight.Dec()
 	d.observe()
-	// At once: error routes see the headers of what is refused.
+	// Before any check: error routes get the headers of refused requests.
 	stripUntrusted(r.Header)
 	if h.Mode == modeMonitor {
 		return h.watch(d, next)
 	}
 	defer d.cutBody() // after a panic; otherwise nothing is left to cut
 
-	// Cheap refusals first, before a byte of the body is read.
+	// Cheap refusals first, before the body is read.
 	if err := h.checkHeaders(d); err != nil {
 		return h.refuse(d, err)
 	}
@@ -528,13 +528,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.answerCopy(d, verdict)
 	}
 
-	// The app's answer decides what becomes of the claim.
+	// The app's response decides how the claim ends.
 	return h.forward(d, claim, next)
 }
 
-// checkHeaders refuses what the headers alone give away.
+// checkHeaders refuses requests whose headers alone show that they are invalid.
 func (h *Handler) checkHeaders(d *delivery) error {
-	// Only HTTP/1 has no body where the length is 0.
+	// A length of 0 means that there is no body only on HTTP/1.
 	d.bodyUnread = d.r.ContentLength != 0 || d.r.ProtoMajor != 1
 	if err := d.provider.CheckHeaders(&d.signed); err != nil {
 		return err
@@ -546,8 +546,7 @@ func (h *Handler) checkHeaders(d *delivery) error {
 	return nil
 }
 
-// answerHeaders asks the provider to answer a handshake whose body does not
-// matter.
+// answerHeaders answers a handshake that does not depend on the body.
 func (h *Handler) answerHeaders(d *delivery) (*signature.Answer, error) {
 	p, ok := d.provider.Provider.(provider.HeaderAnswerer)
 	if !ok {
@@ -556,8 +555,8 @@ func (h *Handler) answerHeaders(d *delivery) (*signature.Answer, error) {
 	return p.AnswerHeaders(&d.signed)
 }
 
-// verify asks the provider. Providers can come from elsewhere: one that vouches
-// for a delivery and does not say which secret signed it has decided nothing.
+// verify asks the provider. Other modules can implement providers, so a result
+// that does not name the secret that signed the delivery is not accepted.
 func (h *Handler) verify(d *delivery) error {
 	start := time.Now()
 	verified, err := d.provider.Verify(d.r.Context(), &d.signed)
@@ -583,7 +582,7 @@ func (h *Handler) verify(d *delivery) error {
 	return nil
 }
 
-// wantsEvent reports whether deliveries of this type go to the app.
+// wantsEvent reports whether deliveries of this type are forwarded.
 func (h *Handler) wantsEvent(event string) bool {
 	if len(h.Events) == 0 {
 		return true

@@ -11,18 +11,18 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
-// What the handler does with what is not genuine, fresh and new.
+// What the handler does with deliveries that are not genuine, fresh and new.
 const (
 	modeEnforce = "enforce"
 	modeMonitor = "monitor"
 )
 
-// watch takes a delivery its way in mode monitor: everything is checked as
-// always, and everything goes on to the app, with what would have become of it.
-// What a check has not read stays unread, and streams through.
+// watch handles a delivery in mode monitor: it is checked as in mode enforce, and
+// forwarded in any case, with the outcome that it would have had. The part of the
+// body that no check has read is streamed to the app.
 //
-// Only a body that cannot be handed on whole is refused: one that breaks off,
-// and one for which there is no room.
+// Only a body that cannot be forwarded completely is refused: one that ends too
+// early, and one for which there is not enough memory or disk space.
 func (h *Handler) watch(d *delivery, next caddyhttp.Handler) error {
 	if err := h.checkHeaders(d); err != nil {
 		h.note(d, err)
@@ -50,7 +50,7 @@ func (h *Handler) watch(d *delivery, next caddyhttp.Handler) error {
 	return h.watchVerified(d, next)
 }
 
-// watchVerified goes on with a delivery that is genuine.
+// watchVerified handles a delivery with a valid signature.
 func (h *Handler) watchVerified(d *delivery, next caddyhttp.Handler) error {
 	if d.verified.Answer != nil {
 		if err := h.keepHandshakeSecret(d); err != nil {
@@ -85,15 +85,15 @@ func (h *Handler) watchVerified(d *delivery, next caddyhttp.Handler) error {
 	return d.letThrough(next)
 }
 
-// note records what would have been refused.
+// note logs a delivery that would have been refused.
 func (h *Handler) note(d *delivery, err error) {
 	r := asRefusal(err)
 	d.end(r.outcome, r.reason)
 	h.log.log(d, r, "would have refused a webhook delivery (mode monitor)")
 }
 
-// readPrefix reads the body up to max_body. rest is what comes after it, nil
-// if there is nothing.
+// readPrefix reads the body up to max_body. rest is the rest of the body, nil if
+// there is none.
 func (h *Handler) readPrefix(d *delivery) (rest io.Reader, err error) {
 	source, most := d.r.Body, h.maxBody(d)
 	b, err := readWhole(io.LimitReader(source, most), d.r.ContentLength, h.limits, h.app.budget)
@@ -116,8 +116,8 @@ func (h *Handler) readPrefix(d *delivery) (rest io.Reader, err error) {
 	return nil, nil
 }
 
-// letThrough hands a delivery to the app although, or because, it is not
-// known to be genuine, fresh and new. It says so.
+// letThrough forwards a delivery that is not known to be genuine, fresh and new,
+// with a header that states its outcome.
 func (d *delivery) letThrough(next caddyhttp.Handler) error {
 	d.observed.step(stepUnverified)
 	r := d.r.WithContext(d.r.Context()) // a copy, whose body can be replaced
@@ -125,10 +125,10 @@ func (d *delivery) letThrough(next caddyhttp.Handler) error {
 		d.replaceBody(r)
 		defer r.Body.Close()
 	} else {
-		r.Trailer = nil // comes later, and nobody could look at it
+		r.Trailer = nil // arrives later, and could not be checked
 	}
 	stripSpoofed(r.Header)
-	// A handshake may be one that no secret has signed.
+	// A handshake may be unsigned.
 	if d.verified != nil && len(d.verified.Matches) > 0 {
 		d.setIdentity(r.Header)
 	}
@@ -136,8 +136,7 @@ func (d *delivery) letThrough(next caddyhttp.Handler) error {
 	return next.ServeHTTP(d.w, r)
 }
 
-// letThroughLonger hands on a delivery of whose body only the beginning was
-// read.
+// letThroughLonger forwards a delivery of whose body only the beginning was read.
 func (d *delivery) letThroughLonger(rest io.Reader, next caddyhttp.Handler) error {
 	start := d.body.Open()
 	defer start.Close()

@@ -12,12 +12,12 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/body"
 )
 
-// readBody reads the raw body once and puts it back for the next handler.
+// readBody reads the raw body once and makes it available to the next handler.
 func (h *Handler) readBody(d *delivery) error {
 	r := d.r
 	rc := http.NewResponseController(d.w)
-	// A length of 0 ends the body only on HTTP/1. On HTTP/2 it can also be one that
-	// cannot be read, and the end of the stream may never come.
+	// A length of 0 means an empty body only on HTTP/1. On HTTP/2 the length may
+	// also be invalid, and the stream may never end.
 	mayWait := r.ContentLength != 0 || r.ProtoMajor != 1
 	bounded := mayWait && rc.SetReadDeadline(time.Now().Add(time.Duration(h.BodyTimeout))) == nil
 	limits := h.limits
@@ -34,7 +34,7 @@ func (h *Handler) readBody(d *delivery) error {
 		return h.bodyRefusal(d, err)
 	}
 	if bounded {
-		_ = rc.SetReadDeadline(time.Time{}) // it was possible a moment ago
+		_ = rc.SetReadDeadline(time.Time{}) // the first call succeeded
 	}
 	d.took(b)
 	return nil
@@ -43,11 +43,11 @@ func (h *Handler) readBody(d *delivery) error {
 // errShort is a body that ended before its declared length.
 var errShort = errors.New("shorter than its declared length")
 
-// readWhole reads a body that must be as long as it was declared, if it was. The
-// server checks that for HTTP/1 and HTTP/2, but not for HTTP/3, where the end of
-// the stream also ends a body that is shorter (RFC 9114, section 4.1.2, calls it
-// malformed). Where the signature does not cover the body, as with a token in a
-// header, nothing else would tell a part of it from the whole.
+// readWhole reads a body and checks its length against Content-Length, if there is
+// one. The server checks that for HTTP/1 and HTTP/2, but not for HTTP/3, where the
+// end of the stream also ends a shorter body (malformed by RFC 9114, section
+// 4.1.2). If the signature does not cover the body, as with a token in a header,
+// no other check would notice that a part is missing.
 func readWhole(r io.Reader, declared int64, limits body.Limits, budget *body.Budget) (*body.Body, error) {
 	b, err := body.Read(r, declared, limits, budget)
 	if err != nil {
@@ -60,7 +60,7 @@ func readWhole(r io.Reader, declared int64, limits body.Limits, budget *body.Bud
 	return b, nil
 }
 
-// took notes that the body has been read.
+// took records that the body has been read.
 func (d *delivery) took(b *body.Body) {
 	if b.Spooled() {
 		metrics.spooled.Add(float64(b.Size()))
@@ -70,7 +70,7 @@ func (d *delivery) took(b *body.Body) {
 	d.observed.step(stepBody)
 }
 
-// bodyRefusal says what became of a body that could not be read.
+// bodyRefusal returns the refusal for a body that could not be read.
 func (h *Handler) bodyRefusal(d *delivery, err error) error {
 	var tooLarge *http.MaxBytesError
 	var timeout net.Error
@@ -89,8 +89,8 @@ func (h *Handler) bodyRefusal(d *delivery, err error) error {
 	return &refusal{outcome: Malformed, reason: "the body broke off", err: err}
 }
 
-// maxBody is the longest body that is accepted, in bytes. Providers whose secrets
-// were read again, or whose sender names the hash, differ from request to request.
+// maxBody is the size of the largest accepted body, in bytes. It can change with
+// each request: when secrets are reloaded, or if the sender chooses the hash.
 func (h *Handler) maxBody(d *delivery) int64 {
 	if d.signed.SlowHash {
 		return h.slowMaxBody
@@ -106,15 +106,15 @@ func (h *Handler) bodyTimeout() *refusal {
 	return &refusal{outcome: BodyTimeout, reason: fmt.Sprintf("the body did not arrive in time: body_timeout is %s", time.Duration(h.BodyTimeout))}
 }
 
-// replaceBody gives the next handler the bytes that were verified, with their
-// length and nothing that belonged to the way they came.
+// replaceBody gives the next handler the verified bytes and their length, without
+// the transfer coding and trailers of the original request.
 func (d *delivery) replaceBody(r *http.Request) {
 	declared := r.ContentLength == d.body.Size() && len(r.Header["Content-Length"]) == 1
 	r.TransferEncoding = nil
 	r.ContentLength = d.body.Size()
 	r.Header.Del("Expect")
-	// The signature covers no trailers, and with any reverse_proxy sends the
-	// body chunked.
+	// The signature does not cover trailers, and if there are any, reverse_proxy
+	// sends the body chunked.
 	clear(r.Trailer)
 	r.Trailer = nil
 	if r.ContentLength == 0 {
@@ -122,7 +122,7 @@ func (d *delivery) replaceBody(r *http.Request) {
 		r.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
 		return
 	}
-	if !declared { // FastCGI and the like look here
+	if !declared { // FastCGI reads the length from here
 		r.Header.Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
 	}
 	r.Body = d.body.Open()

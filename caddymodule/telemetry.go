@@ -10,8 +10,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// end records, once, what became of the delivery: for placeholders and access
-// log, which look at it later, for metrics and the trace.
+// end records the outcome of the delivery, once: for placeholders and the access
+// log, which read it later, and for metrics and the trace.
 func (d *delivery) end(o Outcome, reason string) {
 	d.outcome, d.reason = o, reason
 	d.metrics.count(o)
@@ -51,8 +51,8 @@ func (d *delivery) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	return nil
 }
 
-// addToSpan adds attributes to the span of Caddy's `tracing` handler, if there
-// is one. Whatever a stranger could have sent stays out.
+// addToSpan adds attributes to the span of Caddy's `tracing` handler, if there is
+// one. It leaves out everything that an unauthenticated sender could choose.
 func (d *delivery) addToSpan() {
 	if !d.traced() {
 		return
@@ -82,8 +82,8 @@ func (d *delivery) addToSpan() {
 // traced reports whether there is a span to add to.
 func (d *delivery) traced() bool { return d.span != nil && d.span.IsRecording() }
 
-// traceEvent marks a moment on the span. Ask traced before: so the attributes
-// cost nothing where nobody looks.
+// traceEvent adds an event to the span. Call traced first, so that attributes cost
+// nothing without tracing.
 func (d *delivery) traceEvent(name string, attributes ...attribute.KeyValue) {
 	d.span.AddEvent(name, trace.WithAttributes(attributes...))
 }

@@ -56,7 +56,7 @@ type meteredBody struct {
 
 func (b *meteredBody) Bytes() []byte { return nil }
 
-// WriteTo tells by the writer what the pass is for.
+// WriteTo recognizes the purpose of the pass by the writer.
 func (b *meteredBody) WriteTo(w io.Writer) (int64, error) {
 	b.work += len(b.BytesBody) * b.passCost(w)
 	return b.BytesBody.WriteTo(w)

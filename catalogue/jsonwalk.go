@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// What follows reads JSON documents that nobody has verified: in one pass,
+// The functions below read unverified JSON documents: in one pass,
 // without building them and without allocating for what is in them. A decoder
 // makes 50 bytes of the three of `{},`.
 
@@ -29,8 +29,8 @@ var (
 	errNotJSON   = errors.New("the body is not JSON")
 	errTooDeep   = errors.New("the JSON document is nested too deep")
 	errManyNames = errors.New("an object of the JSON document has too many members")
-	errNameTwice = errors.New("a name comes twice in one JSON object")
-	errTrailing  = errors.New("something follows the JSON document")
+	errNameTwice = errors.New("duplicate name in a JSON object")
+	errTrailing  = errors.New("data after the end of the JSON document")
 
 	// errStop ends a walk that has found what it looks for.
 	errStop = errors.New("stop")

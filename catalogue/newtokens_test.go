@@ -185,7 +185,7 @@ func TestWhatADetachedTokenSaysOfItsPayloadMustBeSo(t *testing.T) {
 	}
 }
 
-// TestOnePayloadOfSaleorForTwoEventsIsTwoDeliveries: only a header tells them
+// TestOnePayloadOfSaleorForTwoEventsIsTwoDeliveries: only a header distinguishes them
 // apart.
 func TestOnePayloadOfSaleorForTwoEventsIsTwoDeliveries(t *testing.T) {
 	m := setUp(t, "saleor-hmac", "k", provider.PresetOptions{})

@@ -114,7 +114,7 @@ func (s *sns) Verify(ctx context.Context, r *signature.Request) (*signature.Deli
 		return nil, signature.Refuse(signature.Malformed, "%v", err)
 	}
 	// Last: until here the response does not depend on which topics are
-	// configured, so that nobody can find them out.
+	// configured, so that a sender cannot discover them.
 	identity, ok := s.topics[msg["TopicArn"]]
 	if !ok {
 		return nil, signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
@@ -173,7 +173,7 @@ const (
 	maxSNSName = longestEscape * len("MessageAttributes")
 )
 
-// readSNS reads the members that are strings. Whether a name comes twice, or in
+// readSNS reads the members that are strings. Whether a name is duplicate, or in
 // other letters, so that the app's parser might take the other one, is checked
 // later.
 func readSNS(body []byte) (snsMessage, error) {

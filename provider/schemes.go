@@ -31,7 +31,7 @@ type compiledScheme struct {
 	verifier *signature.Verifier
 }
 
-// familyMark stands, at the beginning of a header's name, for the family.
+// familyMark is a placeholder for the family at the start of a header name.
 const familyMark = "*"
 
 // compileSchemes sorts the secrets to the schemes that accept them. Every
@@ -170,7 +170,7 @@ func inFamily(s signature.Scheme, family string) (signature.Scheme, []string) {
 
 // choose returns the schemes to try: those for this kind of request, and of
 // the family of headers that the request uses. Two families at once must
-// agree, or one of them was added by somebody else.
+// agree, or an attacker added one of them.
 func (s *schemes) choose(r *signature.Request) ([]compiledScheme, error) {
 	if s.single {
 		return s.compiled, nil
@@ -331,13 +331,13 @@ func AppendMatches(matches []signature.Match, more ...signature.Match) []signatu
 	return matches
 }
 
-// isRefusal tells whether err is a refusal of this kind.
+// isRefusal reports whether err is a refusal of this kind.
 func isRefusal(err error, kind signature.RefusalKind) bool {
 	r, ok := errors.AsType[*signature.Refusal](err)
 	return ok && r.Kind == kind
 }
 
-// graver returns the refusal that tells the operator more: with several
+// graver returns the refusal that is more useful to the operator: with several
 // schemes the one that got furthest.
 func graver(a, b error) error {
 	rank := func(err error) int {

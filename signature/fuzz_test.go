@@ -26,7 +26,7 @@ var listFields = []SignatureField{
 }
 
 // FuzzSignatureHeader: reading a header never panics, and a header that is
-// written anew from what was read says the same.
+// encoded again from the parsed values is equal.
 func FuzzSignatureHeader(f *testing.F) {
 	for i := range listFields {
 		for _, text := range []string{
@@ -230,7 +230,7 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// genuine tells, by other means, whether a secret has signed.
+// genuine determines in another way whether a secret has signed.
 func genuine(scheme int, d *Delivery, signature, id, at, body string) bool {
 	var content string
 	switch scheme {
@@ -243,7 +243,7 @@ func genuine(scheme int, d *Delivery, signature, id, at, body string) bool {
 	case 2:
 		content = strings.Trim(id, " \t\r\n") + "." + strings.Trim(at, " \t\r\n") + "." + body
 	default:
-		return false // nobody has the private key
+		return false // the fuzzer does not have the private key
 	}
 	lower := strings.ToLower(signature)
 	for _, secret := range []string{"secret", "other"} {

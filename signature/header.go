@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// SignatureField says where the signature stands and how it is spelled.
+// SignatureField describes the position and the format of the signature.
 type SignatureField struct {
 	Field
 	// Further headers that can have a signature; one that matches is enough.

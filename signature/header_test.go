@@ -76,7 +76,7 @@ func TestSeveralSignaturesEachSecretMatched(t *testing.T) {
 		{"one", sign("new"), "2"},
 		{"two, in either order", sign("new", "old"), "12"},
 		{"one signature twice counts once", sign("old", "old"), "1"},
-		{"a stranger's among them", sign("stranger", "third", "stranger", "old"), "13"},
+		{"an attacker's among them", sign("stranger", "third", "stranger", "old"), "13"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := want(t, v, c.r, "")

@@ -50,7 +50,7 @@ func MultipartFields(r *Request, names ...string) (map[string]string, error) {
 			return nil, err
 		}
 		if _, known := fields[name]; wanted && known {
-			return nil, Refuse(Malformed, "the part %s comes twice", name)
+			return nil, Refuse(Malformed, "the part %s is duplicate", name)
 		}
 		value, err := reader.content(wanted)
 		if err != nil {

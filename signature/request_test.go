@@ -60,7 +60,7 @@ func compile(tb testing.TB, s Scheme, secrets ...string) *Verifier {
 	return v
 }
 
-// want checks what becomes of a request; an empty kind means that it is
+// want checks the result of a request; an empty kind means that it is
 // accepted. Refusing and accepting must not depend on where the body lies.
 func want(tb testing.TB, v *Verifier, r *Request, kind RefusalKind) *Delivery {
 	tb.Helper()

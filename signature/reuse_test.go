@@ -70,7 +70,7 @@ func (c *crowd) sendMany(sender, rounds int) {
 		id := fmt.Sprintf("%d-%d", sender, round)
 		body := strings.Repeat(id+" ", 100+round)
 		old, current := c.sum(c.secrets[0], id, body), c.sum(c.secrets[1], id, body)
-		strange := c.sum("a stranger's", id, body)
+		strange := c.sum("an attacker's", id, body)
 
 		c.accepts(id, inPieces(body, pieces, nil), old)
 		c.breaks(id, inPieces(body, round%pieces, breaksOff), current)

@@ -146,7 +146,7 @@ func TestDigestIsOfTheSignedContentNotOfTheHeader(t *testing.T) {
 	more := stripePost("secret", "{}")
 	more.Header.Set("Stripe-Signature", "x=y,"+more.Header.Get("Stripe-Signature")+",v1="+strings.Repeat("0", 64))
 	if d := want(t, v, more, ""); !bytes.Equal(d.Matches[0].Digest, plain.Matches[0].Digest) {
-		t.Error("what a stranger adds to the header changes the digest")
+		t.Error("an addition of an attacker to the header changes the digest")
 	}
 	other := post("{}", "Stripe-Signature", "t=1759999999,v1="+hexOf(mac("secret", "1759999999.{}")))
 	if d := want(t, v, other, ""); bytes.Equal(d.Matches[0].Digest, plain.Matches[0].Digest) {
@@ -296,7 +296,7 @@ func TestRequiredHeadersMustHaveTheirValue(t *testing.T) {
 	}
 }
 
-func TestWorkThatAStrangerCanAskForIsBounded(t *testing.T) {
+func TestUnauthenticatedWorkIsBounded(t *testing.T) {
 	public, _, err := ed25519.GenerateKey(bytes.NewReader(make([]byte, 32)))
 	if err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ type Plan struct {
 	Most        time.Duration // no delivery is begun after this
 }
 
-// Result is what came of a Plan.
+// Result is the result of a Plan.
 type Result struct {
 	Done     int           // deliveries that were answered
 	Failed   int           // deliveries that were not
@@ -89,7 +89,7 @@ func summary(workers []*worker, elapsed time.Duration) Result {
 	return r
 }
 
-// worker is one connection, opened anew whenever the server has closed it.
+// worker is one connection, reopened whenever the server has closed it.
 type worker struct {
 	address string
 	batch   *Batch

@@ -51,7 +51,7 @@ func TestTheTableSaysWhatWasSkippedAndWhy(t *testing.T) {
 	}
 }
 
-func TestAnswersThatNobodyAskedForAreReported(t *testing.T) {
+func TestUnexpectedResponsesAreReported(t *testing.T) {
 	run := sample()
 	run.Measurements[0].Statuses = map[int]int{200: 7, 503: 2}
 	run.Measurements[0].Failed = 1

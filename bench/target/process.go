@@ -52,7 +52,7 @@ func (p *running) lastWords() string {
 // probe returns an error as long as a server is not ready.
 type probe = func(context.Context) error
 
-// answers is a probe: whoever listens at address answers HTTP requests.
+// answers is a probe: a server at address responds to HTTP requests.
 func answers(address string) probe {
 	return func(ctx context.Context) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/", http.NoBody)

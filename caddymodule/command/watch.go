@@ -65,11 +65,11 @@ type watchFlags struct {
 	colored, hinted bool
 	printed         int
 	last            uint64 // number of the last delivery
-	instance        string // of Caddy, which begins to count anew when it starts
+	instance        string // of Caddy, whose counters start at 0 when it starts
 	out, errors     io.Writer
 }
 
-// outcomeRefused stands for every outcome that is not accepted.
+// outcomeRefused represents every outcome that is not accepted.
 const outcomeRefused = "refused"
 
 func (f *watchFlags) check() error {

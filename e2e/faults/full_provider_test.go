@@ -42,7 +42,7 @@ func (s *fullSent) path() string { return "/" + s.way + "/" + s.provider.Name }
 // fullPublic is the URL at which the providers know both sites.
 const fullPublic = "https://hooks.example.com"
 
-// row is what became of one delivery of this part.
+// row is the result of one delivery of this part.
 type row struct {
 	attempts     []attempt
 	handlings    []handling

@@ -402,7 +402,7 @@ func (r *fullRun) exposedNow(faults []fault) (numbers []int) {
 	return numbers
 }
 
-// story tells what became of a delivery, in time since the part began.
+// story lists what happened to a delivery, with times since the part began.
 func (r *row) story(began time.Time) (text string) {
 	for i, a := range r.attempts {
 		text += fmt.Sprintf(" attempt %d from %v to %v answered %d;", i+1, a.began.Sub(began).Round(time.Millisecond), a.ended.Sub(began).Round(time.Millisecond), a.status)

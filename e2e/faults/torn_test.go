@@ -263,7 +263,7 @@ func checkQueue(t *testing.T, folder string, said []string) {
 	}
 }
 
-// tornState returns what became of the nth entry, and checks its body.
+// tornState returns the state of the nth entry and checks its body.
 func tornState(t *testing.T, store *queuefile.Store, key string, n int) string {
 	t.Helper()
 	e, err := store.Get(t.Context(), "q", key)

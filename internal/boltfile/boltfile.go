@@ -59,11 +59,11 @@ type Options struct {
 
 // DB is an open file. One goroutine at a time may write to it.
 type DB struct {
-	bolt    *bolt.DB
-	options Options
-	logger  atomic.Pointer[slog.Logger]
-	trouble atomic.Pointer[trouble]
-	views   atomic.Uint64 // number of read transactions
+	bolt       *bolt.DB
+	options    Options
+	logger     atomic.Pointer[slog.Logger]
+	writeError atomic.Pointer[writeError]
+	views      atomic.Uint64 // number of read transactions
 }
 
 // minFileSize is the size of a new bbolt file: four pages.
@@ -242,7 +242,7 @@ const unmapEvery = 1024
 // View runs a read transaction.
 func (d *DB) View(do func(*bolt.Tx) error) (err error) {
 	if d.Broken() {
-		return d.trouble.Load().err
+		return d.writeError.Load().err
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -264,9 +264,9 @@ func (d *DB) View(do func(*bolt.Tx) error) (err error) {
 
 func (d *DB) closedError() error { return fmt.Errorf("%s is %w", d.options.Kind, ErrClosed) }
 
-// Trouble returns the error of the last write, nil if it succeeded.
-func (d *DB) Trouble() error {
-	if t := d.trouble.Load(); t != nil {
+// WriteError returns the error of the last write, nil if it succeeded.
+func (d *DB) WriteError() error {
+	if t := d.writeError.Load(); t != nil {
 		return t.err
 	}
 	return nil
@@ -283,7 +283,7 @@ func (d *DB) Close() error {
 		d.bolt.NoFreelistSync = false // so that opening the file is fast
 		_ = d.Update(func(*bolt.Tx) error { return nil })
 	}
-	d.trouble.Store(&trouble{err: d.closedError(), final: true})
+	d.writeError.Store(&writeError{err: d.closedError(), final: true})
 	if wasBroken {
 		return nil // bbolt may still hold its locks, and Close would block forever
 	}

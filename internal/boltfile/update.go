@@ -15,16 +15,16 @@ import (
 // ProbeEvery is how often to retry writing to an unwritable file.
 const ProbeEvery = time.Second
 
-// trouble is the error that makes the file unwritable. It is final if no later
+// writeError is the error that makes the file unwritable. It is final if no later
 // write can succeed.
-type trouble struct {
+type writeError struct {
 	err   error
 	final bool
 }
 
 // Broken reports whether no later write can succeed.
 func (d *DB) Broken() bool {
-	t := d.trouble.Load()
+	t := d.writeError.Load()
 	return t != nil && t.final
 }
 
@@ -43,11 +43,11 @@ func (d *DB) Probe() {
 // Update runs a transaction and records whether the file can be written.
 func (d *DB) Update(do func(*bolt.Tx) error) error {
 	if d.Broken() {
-		return d.trouble.Load().err
+		return d.writeError.Load().err
 	}
 	err, final := d.tryUpdate(do)
 	if err == nil {
-		if d.trouble.Swap(nil) != nil {
+		if d.writeError.Swap(nil) != nil {
 			d.log(slog.LevelInfo, d.options.Kind+" can be written again")
 		}
 		return nil
@@ -56,7 +56,7 @@ func (d *DB) Update(do func(*bolt.Tx) error) error {
 	if DiskFull(err) {
 		err = fmt.Errorf("%w; free up space on its disk", err)
 	}
-	if d.trouble.Swap(&trouble{err, final}) == nil {
+	if d.writeError.Swap(&writeError{err, final}) == nil {
 		d.log(slog.LevelError, d.options.Kind+" cannot be written; "+d.options.Impact, slog.Any("error", err))
 	}
 	return err

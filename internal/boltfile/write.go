@@ -189,7 +189,7 @@ func (w *Writer) write() {
 			w.commit(group)
 			continue
 		}
-		if w.Trouble() == nil {
+		if w.WriteError() == nil {
 			probe.Stop()
 		} else {
 			probe.Reset(ProbeEvery)

@@ -19,7 +19,7 @@ import (
 func (s *Store) Lease(ctx context.Context, name string, n int, lease time.Duration) (leases []queue.Lease, next time.Duration, err error) {
 	// Without this check, entries would be delivered without a durable record
 	// of it.
-	if err := s.file.Trouble(); err != nil {
+	if err := s.file.WriteError(); err != nil {
 		return nil, 0, outward(err)
 	}
 	f := s.flow(name)

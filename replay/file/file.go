@@ -99,7 +99,7 @@ func (s *Store) SetLogger(l *slog.Logger) { s.db.SetLogger(l) }
 // Claim implements [replay.Store]. It returns [ErrUnwritable] while commits
 // would fail.
 func (s *Store) Claim(_ context.Context, keys replay.Keys, owner replay.Owner, lease time.Duration) (replay.Verdict, error) {
-	if err := s.db.Trouble(); err != nil {
+	if err := s.db.WriteError(); err != nil {
 		return 0, err
 	}
 	return s.ledger.Claim(keys, owner, lease)

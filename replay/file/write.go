@@ -112,7 +112,7 @@ func (s *Store) write() {
 			s.expire()
 			continue
 		}
-		if s.db.Trouble() == nil {
+		if s.db.WriteError() == nil {
 			probe.Stop()
 		} else {
 			probe.Reset(boltfile.ProbeEvery)
@@ -220,7 +220,7 @@ func (s *Store) finish(r *request, err error) error {
 // expire deletes one period that is over, if any. It deletes only one, because
 // commits wait meanwhile.
 func (s *Store) expire() {
-	if !periodOver(s.oldest, s.ledger.Now()) || s.db.Trouble() != nil {
+	if !periodOver(s.oldest, s.ledger.Now()) || s.db.WriteError() != nil {
 		return
 	}
 	oldest := s.oldest

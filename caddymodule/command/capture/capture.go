@@ -17,7 +17,7 @@ import (
 // Request is a recorded request, as its sender sent it.
 type Request struct {
 	Method string
-	// Scheme is http or https, empty if the record does not tell.
+	// Scheme is http or https, empty if the record does not contain it.
 	Scheme string
 	Host   string
 	// RequestURI is path and query as written.

@@ -164,13 +164,13 @@ func (s *search) noSignature() []Finding {
 	if found := s.otherProvider(); found != nil {
 		return found
 	}
-	lack := "no " + strings.Join(want, " or ")
+	missing := "no " + strings.Join(want, " or ")
 	if len(want) == 0 {
-		lack = "no signature where the provider puts it (" + s.tooling.Schemes[0].Signature.Field.String() + ")"
+		missing = "no signature where the provider puts it (" + s.tooling.Schemes[0].Signature.Field.String() + ")"
 	}
 	return []Finding{{
 		Kind: "no_signature", Guess: true,
-		Cause:  "the request has " + lack + ": it is not from the provider, no secret is set for the webhook there, or a proxy drops it",
+		Cause:  "the request has " + missing + ": it is not from the provider, no secret is set for the webhook there, or a proxy drops it",
 		Change: "set a secret for the webhook at the provider; if it has one, let proxies in front forward the header",
 	}}
 }
