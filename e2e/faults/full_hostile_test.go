@@ -84,7 +84,7 @@ func (h *hostile) start(ctx context.Context) (wait func()) {
 	var all sync.WaitGroup
 	every := func(pause time.Duration, do func(context.Context, *rand.Rand)) {
 		all.Go(func() {
-			random := rand.New(rand.NewPCG(7, uint64(pause))) //nolint:gosec // the same in every run
+			random := rand.New(rand.NewPCG(7, uint64(pause))) // the same in every run
 			for ctx.Err() == nil {
 				do(ctx, random)
 				h.sent.Add(1)
@@ -109,7 +109,7 @@ func (h *hostile) start(ctx context.Context) (wait func()) {
 func (h *hostile) pick(random *rand.Rand) (fullSent, *http.Request) {
 	sent := h.run.fullDelivery(random.IntN(1000))
 	d := sent.provider.Make("hostile", fullPublic+sent.path(), time.Now())
-	r, err := http.NewRequest(http.MethodPost, h.run.sites[sent.site].url+sent.path(), bytes.NewReader(d.Body)) //nolint:noctx // set by request
+	r, err := http.NewRequest(http.MethodPost, h.run.sites[sent.site].url+sent.path(), bytes.NewReader(d.Body)) // request sets the context
 	if err != nil {
 		panic(err)
 	}

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bytes"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -108,10 +109,7 @@ func applied(content []byte, changes []step) []byte {
 // that the process has worked in.
 func (d *disk) cut(t *testing.T, random *rand.Rand, from, to string) {
 	t.Helper()
-	names := map[string]*diskFile{}
-	for name, f := range d.names {
-		names[name] = f
-	}
+	names := maps.Clone(d.names)
 	// Journals keep the order of names: some first part has reached the disk.
 	for _, s := range d.pending[:random.IntN(len(d.pending)+1)] {
 		rename(names, d.everSeen(), s)
@@ -130,10 +128,7 @@ func (d *disk) cut(t *testing.T, random *rand.Rand, from, to string) {
 // everSeen is where the files of pending names are found: a file that was
 // created, linked and unlinked is still there under its other name.
 func (d *disk) everSeen() map[string]*diskFile {
-	seen := map[string]*diskFile{}
-	for name, f := range d.current {
-		seen[name] = f
-	}
+	seen := maps.Clone(d.current)
 	for _, s := range d.pending {
 		if s.kind == linked || s.kind == renamed {
 			if f := seen[s.to]; f != nil && seen[s.path] == nil {

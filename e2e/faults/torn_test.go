@@ -127,7 +127,7 @@ func TestAPowerCutAtAnyPointLosesNothingDurable(t *testing.T) {
 		t.Run(test.victim, func(t *testing.T) {
 			folder := t.TempDir()
 			steps := traced(t, test.victim, folder)
-			random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same in every run
+			random := rand.New(rand.NewPCG(1, 2)) // the same in every run
 			d := newDisk()
 			var lines []string
 			states, syncs := 0, 0
@@ -166,7 +166,7 @@ func TestAPowerCutAtAnyPointLosesNothingDurable(t *testing.T) {
 func scratch(t *testing.T) string {
 	t.Helper()
 	for _, parent := range []string{"/dev/shm", t.TempDir()} {
-		if folder, err := os.MkdirTemp(parent, "torn-*"); err == nil {
+		if folder, err := os.MkdirTemp(parent, "torn-*"); err == nil { //nolint:usetesting // t.TempDir is on the disk
 			t.Cleanup(func() { _ = os.RemoveAll(folder) })
 			return folder
 		}

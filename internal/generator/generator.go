@@ -150,7 +150,7 @@ const (
 	Stale
 )
 
-// ErrNoTimestamp: without a signed timestamp no delivery becomes stale.
+// ErrNoTimestamp is returned for a stale delivery of a provider that signs no timestamp.
 var ErrNoTimestamp = errors.New("the provider signs no timestamp, so a delivery cannot be stale: only the window protects from late replays")
 
 // Make makes a delivery. id is its ID; empty: a new one.

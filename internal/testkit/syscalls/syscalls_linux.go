@@ -39,7 +39,7 @@ func Of(t *testing.T, do func(begin, end func())) Counts {
 	t.Helper()
 	if os.Getenv(counted) == t.Name() {
 		do(mark, mark)
-		t.SkipNow() // the counting process runs the rest of the test
+		t.SkipNow() //nolint:forbidigo // in the counting process, which reports only counts
 	}
 	output, err := os.CreateTemp(t.TempDir(), "output")
 	if err != nil {
@@ -96,7 +96,7 @@ func follow(process int) (Counts, error) {
 	counts, counting, marks := Counts{}, false, 0
 	thread, signal := process, syscall.Signal(0)
 	for {
-		if err := syscall.PtraceSyscall(thread, int(signal)); err != nil && err != syscall.ESRCH { //nolint:errorlint // an unwrapped Errno
+		if err := syscall.PtraceSyscall(thread, int(signal)); err != nil && err != syscall.ESRCH { // an unwrapped Errno
 			return nil, fmt.Errorf("resuming the process: %w", err)
 		}
 		status, stopped, err := nextStop(process, &thread)
@@ -136,7 +136,7 @@ func nextStop(process int, thread *int) (status syscall.WaitStatus, stopped bool
 	for {
 		*thread, err = syscall.Wait4(-1, &status, syscall.WALL|ofThisThread, nil)
 		switch {
-		case err == syscall.EINTR: //nolint:errorlint // an unwrapped Errno
+		case err == syscall.EINTR: // an unwrapped Errno
 		case err != nil:
 			return status, false, fmt.Errorf("waiting for the process: %w", err)
 		case status.Stopped():
@@ -154,6 +154,7 @@ func nextStop(process int, thread *int) (status syscall.WaitStatus, stopped bool
 // that no call has.
 func syscallOf(thread int) (number, first uint64, err error) {
 	var info [88]byte // struct ptrace_syscall_info
+	//nolint:gosec // the kernel fills in a buffer of the given length
 	_, _, errno := syscall.Syscall6(syscall.SYS_PTRACE, getSyscallInfo, uintptr(thread), uintptr(len(info)), uintptr(unsafe.Pointer(&info)), 0, 0)
 	if errno != 0 && errno != syscall.ESRCH {
 		return 0, 0, fmt.Errorf("reading the system call: %w", errno)
