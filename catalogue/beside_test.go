@@ -23,9 +23,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// TestAFormHookIsItsSignedFieldAlone: the app must not be able to read another
-// `payload` than the one that was signed.
-func TestAFormHookIsItsSignedFieldAlone(t *testing.T) {
+// TestFormWithUnsignedFieldsIsRefused: the app must not be able to read a
+// `payload` other than the signed one.
+func TestFormWithUnsignedFieldsIsRefused(t *testing.T) {
 	const form, forgery = "application/x-www-form-urlencoded", "%7B%22forged%22%3A1%7D"
 	for _, name := range []string{"gitea", "forgejo", "gogs", "travis-ci"} {
 		signer, err := signing.OpenSigner(name, nil, "", nil)
@@ -46,8 +46,8 @@ func TestAFormHookIsItsSignedFieldAlone(t *testing.T) {
 			f(&r)
 			return &r
 		}
-		if _, err := take(t, m, change(func(r *signature.Request) { r.RequestURI = "/in?token=x" })); err != nil {
-			t.Errorf("%s: a genuine form, with a query of the operator's: %v", name, err)
+		if _, err := verify(t, m, change(func(r *signature.Request) { r.RequestURI = "/in?token=x" })); err != nil {
+			t.Errorf("%s: a genuine form with a query in the webhook URL: %v", name, err)
 		}
 		for _, text := range []string{
 			body + "&%20payload=" + forgery, body + "&payload%00x=" + forgery, body + "&payload[]=" + forgery, body + "&payload%5B%5D=" + forgery, body + ";payload=" + forgery,
@@ -66,14 +66,14 @@ func TestAFormHookIsItsSignedFieldAlone(t *testing.T) {
 			wantRefused(t, m, change(func(r *signature.Request) { r.Header.Set("Content-Type", kind) }), name+": a form sent as "+kind)
 		}
 		if !m.Info().Coverage.BodySigned {
-			t.Errorf("%s: nothing unsigned is forwarded, but the body is said to be", name)
+			t.Errorf("%s: BodySigned is false, but nothing unsigned is forwarded", name)
 		}
 	}
 }
 
-// TestAHookInOneShapeIsNotReadInAnother: Gitea and its relatives send one payload as
-// JSON, as a form field or as a parameter of a GET.
-func TestAHookInOneShapeIsNotReadInAnother(t *testing.T) {
+// TestGiteaPayloadMustMatchMethodAndContentType: Gitea and its forks send a payload
+// as JSON, as a form field or as a query parameter of a GET request.
+func TestGiteaPayloadMustMatchMethodAndContentType(t *testing.T) {
 	m := setUp(t, "gitea", "k", provider.PresetOptions{})
 	const payload, other = `{"ref":"main"}`, `{"forged":1}`
 	sig := hex.EncodeToString(mac(testSecret(t, "k"), payload))
@@ -97,16 +97,16 @@ func TestAHookInOneShapeIsNotReadInAnother(t *testing.T) {
 		{"POST", "/in", payload, "multipart/form-data; boundary=x", false},
 		{"GET", "/in?payload=x", payload, "application/json", false},
 	} {
-		d, err := take(t, m, request(c.method, c.uri, c.body, "Content-Type", c.kind, "X-Gitea-Signature", sig))
+		d, err := verify(t, m, request(c.method, c.uri, c.body, "Content-Type", c.kind, "X-Gitea-Signature", sig))
 		if _, refused := errors.AsType[*signature.Refusal](err); (err == nil) != c.want || refused == c.want {
 			t.Errorf("%s %s %q as %s: got %+v, %v", c.method, c.uri, c.body, c.kind, d, err)
 		}
 	}
 }
 
-// TestOneSecretForTwoProtocols: Bolt signs the query of a GET and the body of a
-// POST with one key. The one cannot be sent as the other.
-func TestOneSecretForTwoProtocols(t *testing.T) {
+// TestBoltQueryAndBodySignaturesAreNotInterchangeable: Bolt signs the query of a GET
+// request and the body of a POST request with the same key.
+func TestBoltQueryAndBodySignaturesAreNotInterchangeable(t *testing.T) {
 	m := setUp(t, "bolt", "k", provider.PresetOptions{})
 	sig := func(text string) string {
 		return base64.StdEncoding.EncodeToString(mac(testSecret(t, "k"), text))
@@ -115,17 +115,17 @@ func TestOneSecretForTwoProtocols(t *testing.T) {
 	for _, genuine := range []*signature.Request{
 		request("GET", "/b?"+q, "", "X-Bolt-Hmac-Sha256", sig(q)), request("POST", "/b", body, "X-Bolt-Hmac-Sha256", sig(body)),
 	} {
-		if _, err := take(t, m, genuine); err != nil {
+		if _, err := verify(t, m, genuine); err != nil {
 			t.Error(err)
 		}
 	}
-	wantRefused(t, m, request("POST", "/b", q, "X-Bolt-Hmac-Sha256", sig(q)), "a query as a body")
-	wantRefused(t, m, request("GET", "/b?"+body, "", "X-Bolt-Hmac-Sha256", sig(body)), "a body as a query")
-	wantRefused(t, m, request("GET", "/b?"+q, "{}", "X-Bolt-Hmac-Sha256", sig(q)), "a body beside a signed query")
+	wantRefused(t, m, request("POST", "/b", q, "X-Bolt-Hmac-Sha256", sig(q)), "a signed query sent as a body")
+	wantRefused(t, m, request("GET", "/b?"+body, "", "X-Bolt-Hmac-Sha256", sig(body)), "a signed body sent as a query")
+	wantRefused(t, m, request("GET", "/b?"+q, "{}", "X-Bolt-Hmac-Sha256", sig(q)), "an unsigned body with a signed query")
 }
 
-// TestABodyOfSeparatorsIsNoForm: it has no fields, so nothing of it is signed.
-func TestABodyOfSeparatorsIsNoForm(t *testing.T) {
+// TestFormWithoutFieldsIsRefused: no part of a body without fields is signed.
+func TestFormWithoutFieldsIsRefused(t *testing.T) {
 	h := hmac.New(sha1.New, []byte("k"))
 	h.Write([]byte("https://hooks.example.com/t"))
 	twilio := base64.StdEncoding.EncodeToString(h.Sum(nil))
@@ -136,7 +136,7 @@ func TestABodyOfSeparatorsIsNoForm(t *testing.T) {
 	}
 }
 
-// adyenBody is a notification with the items, each signed.
+// adyenBody returns a notification with one signed item for each set of changes.
 func adyenBody(t *testing.T, key string, changes ...map[string]string) string {
 	t.Helper()
 	raw, err := hex.DecodeString(key)
@@ -155,43 +155,45 @@ func adyenBody(t *testing.T, key string, changes ...map[string]string) string {
 	return `{"live":"false","notificationItems":[` + strings.Join(items, ",") + `]}`
 }
 
-// TestANotificationOfAdyenHasOneItem: each is signed separately, so that any list
-// of handled items would be new.
-func TestANotificationOfAdyenHasOneItem(t *testing.T) {
+// TestAdyenNotificationMustHaveOneItem: items are signed separately, so an attacker
+// could combine handled items into a new list.
+func TestAdyenNotificationMustHaveOneItem(t *testing.T) {
 	const key = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
 	m := setUp(t, "adyen", key, provider.PresetOptions{})
 	one := adyenBody(t, key, nil)
-	d, err := take(t, m, request("POST", "/a", one))
+	d, err := verify(t, m, request("POST", "/a", one))
 	if err != nil || d.Event != "AUTHORISATION" {
 		t.Fatalf("got %+v, %v", d, err)
 	}
-	if _, err := take(t, m, request("POST", "/a", adyenBody(t, key, map[string]string{"reference": "order:1:a"}))); err != nil {
+	if _, err := verify(t, m, request("POST", "/a", adyenBody(t, key, map[string]string{"reference": "order:1:a"}))); err != nil {
 		t.Errorf("a reference with colons: %v", err)
 	}
 	other := map[string]string{"psp": "7915", "event": "REFUND"}
 	for what, body := range map[string]string{
 		"[A,A]": adyenBody(t, key, nil, nil), "[A,B]": adyenBody(t, key, nil, other), "[B,A]": adyenBody(t, key, other, nil), "[]": adyenBody(t, key),
 		"[{},A]": strings.Replace(one, `[{`, `[{},{`, 1), "[[A]]": strings.Replace(strings.Replace(one, "[", "[[", 1), "]", "]]", 1),
-		"two lists":          strings.Replace(one, `{"live"`, `{"notificationItems":[],"live"`, 1),
-		"a list in capitals": strings.Replace(one, `{"live"`, `{"NOTIFICATIONITEMS":[],"live"`, 1),
-		"two items in one":   strings.Replace(one, `{"Notif`, `{"NotificationRequestItem":{},"Notif`, 1),
-		"a folded event":     strings.Replace(one, `"eventCode"`, `"EventCode":"x","eventCode"`, 1),
-		"only a folded one":  strings.Replace(one, `"eventCode"`, `"EVENTCODE"`, 1),
-		// "…:r:1:EUR:AUTHORISATION:true" read with other boundaries
+		"two lists":                      strings.Replace(one, `{"live"`, `{"notificationItems":[],"live"`, 1),
+		"a list with an upper-case name": strings.Replace(one, `{"live"`, `{"NOTIFICATIONITEMS":[],"live"`, 1),
+		"two items in one":               strings.Replace(one, `{"Notif`, `{"NotificationRequestItem":{},"Notif`, 1),
+		"an event with two spellings":    strings.Replace(one, `"eventCode"`, `"EventCode":"x","eventCode"`, 1),
+		"an event in upper case":         strings.Replace(one, `"eventCode"`, `"EVENTCODE"`, 1),
+		// "…:r:1:EUR:AUTHORISATION:true" with the boundaries between fields moved
 		"event and success": adyenBody(t, key, map[string]string{"event": "A:B"}), "account": adyenBody(t, key, map[string]string{"account": "T:r", "reference": "1"}),
 	} {
-		d, err := take(t, m, request("POST", "/a", body))
+		d, err := verify(t, m, request("POST", "/a", body))
 		if _, ok := errors.AsType[*signature.Refusal](err); !ok {
 			t.Errorf("%s: got %+v, %v", what, d, err)
 		}
 	}
 }
 
-func TestMembersOfSNSThatAreNotSignedCannotPassForThoseThatAre(t *testing.T) {
+// TestSNSMessageWithAmbiguousMembersIsRefused: an unsigned member must not be
+// readable as a signed one.
+func TestSNSMessageWithAmbiguousMembersIsRefused(t *testing.T) {
 	good := newSigner(t, "sns.amazonaws.com", nil, testNow.Add(1<<40))
 	m := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{snsTestTopic}, Certificates: []string{good.cert}})
 	body := snsBody(t, good, "Notification", nil)
-	if _, err := take(t, m, request("POST", "/s", body)); err != nil {
+	if _, err := verify(t, m, request("POST", "/s", body)); err != nil {
 		t.Fatal(err)
 	}
 	for _, member := range []string{
@@ -201,24 +203,25 @@ func TestMembersOfSNSThatAreNotSignedCannotPassForThoseThatAre(t *testing.T) {
 		wantRefused(t, m, request("POST", "/s", strings.TrimSuffix(body, "}")+","+member+"}"), member)
 	}
 	for _, member := range []string{`"MessageAttributes":{"a":{"Type":"String","Value":"1"},"A":{"Type":"String","Value":"2"}}`, `"SequenceNumber":"1"`} {
-		if _, err := take(t, m, request("POST", "/s", strings.TrimSuffix(body, "}")+","+member+"}")); err != nil {
-			t.Errorf("%s, which SNS sends: %v", member, err)
+		if _, err := verify(t, m, request("POST", "/s", strings.TrimSuffix(body, "}")+","+member+"}")); err != nil {
+			t.Errorf("member %s, which SNS sends: %v", member, err)
 		}
 	}
 	if m.Info().Coverage.BodySigned {
-		t.Error("members are not signed, but the body is said to be")
+		t.Error("BodySigned is true, but some members are not signed")
 	}
 	strict := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{snsTestTopic}, Certificates: []string{good.cert}, Algorithms: []string{"sha256"}})
 	var message map[string]string
 	if err := json.Unmarshal([]byte(body), &message); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := take(t, strict, request("POST", "/s", body)); (err == nil) != (message["SignatureVersion"] == "2") {
-		t.Errorf("with algorithm sha256, version %s: %v", message["SignatureVersion"], err)
+	if _, err := verify(t, strict, request("POST", "/s", body)); (err == nil) != (message["SignatureVersion"] == "2") {
+		t.Errorf("with algorithm sha256, signature version %s: %v", message["SignatureVersion"], err)
 	}
 }
 
-// rfc9421Request has a signature for every key ID and nonce.
+// rfc9421Request returns a request with one signature for each label, a key ID and a
+// nonce separated by a slash.
 func rfc9421Request(t *testing.T, m *provider.Module, labels ...string) *signature.Request {
 	t.Helper()
 	r := request("POST", "/r", "{}")
@@ -243,8 +246,9 @@ func rfc9421Request(t *testing.T, m *provider.Module, labels ...string) *signatu
 	return r
 }
 
-// identityOf is by what a delivery is known: its signed ID, or its digests.
-func identityOf(d *signature.Delivery) map[string]bool {
+// replayKeys returns the keys under which a delivery is recorded: its signed ID, or
+// its digests.
+func replayKeys(d *signature.Delivery) map[string]bool {
 	known := make(map[string]bool)
 	for _, m := range d.Matches {
 		if d.ID != "" && d.IDSigned {
@@ -256,29 +260,29 @@ func identityOf(d *signature.Delivery) map[string]bool {
 	return known
 }
 
-// TestOneOfSeveralSignaturesRemovedIsTheSameDelivery, however many there are,
-// and in whatever order: what remains is a part of what was known before.
-func TestOneOfSeveralSignaturesRemovedIsTheSameDelivery(t *testing.T) {
+// TestRemovingSignaturesDoesNotMakeANewDelivery: removing or reordering signatures
+// leaves a subset of the replay keys of the original.
+func TestRemovingSignaturesDoesNotMakeANewDelivery(t *testing.T) {
 	m := provider.NewModule(presetNamed("rfc9421"))
 	m.Secrets = []provider.Secret{{Secret: "hmac-sha256:a2V5LWE=", Label: "a"}, {Secret: "hmac-sha256:a2V5LWI=", Label: "b"}}
 	if err := provision(m); err != nil {
 		t.Fatal(err)
 	}
 	read := func(labels ...string) map[string]bool {
-		d, err := take(t, m, rfc9421Request(t, m, labels...))
+		d, err := verify(t, m, rfc9421Request(t, m, labels...))
 		if err != nil {
 			t.Fatalf("%v: %v", labels, err)
 		}
-		return identityOf(d)
+		return replayKeys(d)
 	}
 	all := read("a/n1", "b/n2", "a/n3")
 	if len(all) != 3 {
-		t.Fatalf("three signatures give %d keys", len(all))
+		t.Fatalf("three signatures give %d replay keys, want 3", len(all))
 	}
 	for _, fewer := range [][]string{{"a/n1"}, {"b/n2"}, {"a/n3"}, {"b/n2", "a/n1"}, {"a/n3", "b/n2"}, {"a/n1", "a/n1"}} {
 		for key := range read(fewer...) {
 			if !all[key] {
-				t.Errorf("of the three signatures only %v: another delivery", fewer)
+				t.Errorf("with only the signatures %v, the delivery has a new replay key", fewer)
 			}
 		}
 	}
@@ -302,25 +306,25 @@ func TestOneOfSeveralSignaturesRemovedIsTheSameDelivery(t *testing.T) {
 	}
 	a, b := pair("pa", "private-a"), pair("pb", "private-b")
 	known := func(pairs string) map[string]bool {
-		d, err := take(t, braintree, request("POST", "/b", url.Values{"bt_signature": {pairs}, "bt_payload": {"cGF5bG9hZA==\n"}}.Encode(), "Content-Type", "application/x-www-form-urlencoded"))
+		d, err := verify(t, braintree, request("POST", "/b", url.Values{"bt_signature": {pairs}, "bt_payload": {"cGF5bG9hZA==\n"}}.Encode(), "Content-Type", "application/x-www-form-urlencoded"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return identityOf(d)
+		return replayKeys(d)
 	}
 	both := known(a + "&" + b)
 	for _, pairs := range []string{a, b, b + "&" + a, a + "&" + a} {
 		for key := range known(pairs) {
 			if !both[key] {
-				t.Errorf("braintree: of two pairs only %s: another delivery", pairs)
+				t.Errorf("braintree: with only %s, the delivery has a new replay key", pairs)
 			}
 		}
 	}
 }
 
-// TestOneKeyInTwoSpellingsIsOneSecret, in every provider, whether its scheme is
-// data or code: two secrets would be two memories.
-func TestOneKeyInTwoSpellingsIsOneSecret(t *testing.T) {
+// TestSameKeyInTwoEncodingsIsADuplicateSecret checks declarative presets and presets
+// in code. Each secret has its own replay keys, so one key must not be two secrets.
+func TestSameKeyInTwoEncodingsIsADuplicateSecret(t *testing.T) {
 	_, pem := ecdsaPEM(t)
 	spaced := strings.ReplaceAll(pem, "\n", "\r\n")
 	for name, c := range map[string]struct {
@@ -347,26 +351,26 @@ func TestOneKeyInTwoSpellingsIsOneSecret(t *testing.T) {
 			m.Secrets = append(m.Secrets, s)
 		}
 		if err := provision(m); err == nil || !strings.Contains(err.Error(), "duplicate") {
-			t.Errorf("%s: got %v", name, err)
+			t.Errorf("%s: got %v, want a duplicate secret", name, err)
 		}
 	}
 }
 
-// TestTheFingerprintOfAKeyDoesNotDependOnItsSpelling: a copy that was handled
-// before the config was rewritten still is.
-func TestTheFingerprintOfAKeyDoesNotDependOnItsSpelling(t *testing.T) {
+// TestKeyFingerprintDoesNotDependOnLetterCase: deliveries that were handled before
+// the key was rewritten in the config remain recorded.
+func TestKeyFingerprintDoesNotDependOnLetterCase(t *testing.T) {
 	lower, upper := setUp(t, "adyen", "00ff", provider.PresetOptions{}), setUp(t, "adyen", "00FF", provider.PresetOptions{})
 	if lower.Info().Secrets[0].Fingerprint != upper.Info().Secrets[0].Fingerprint {
-		t.Error("adyen: another secret")
+		t.Error("adyen: the fingerprint depends on letter case")
 	}
 	if want := testSecret(t, "00FF").Identity().Fingerprint; upper.Info().Secrets[0].Fingerprint != want {
-		t.Error("adyen: what was handled under the key as Adyen shows it is forgotten")
+		t.Error("adyen: the fingerprint differs from that of the key as Adyen shows it")
 	}
 }
 
-// TestAnEmptySecretAmongSeveralIsAConfigError: it could be the one that was
-// rotated away.
-func TestAnEmptySecretAmongSeveralIsAConfigError(t *testing.T) {
+// TestEmptySecretAmongSeveralIsAConfigError: an empty secret may be a rotated secret
+// whose variable is no longer set.
+func TestEmptySecretAmongSeveralIsAConfigError(t *testing.T) {
 	for i := range catalogue {
 		p := &catalogue[i]
 		if p.NoSecret {
@@ -374,13 +378,13 @@ func TestAnEmptySecretAmongSeveralIsAConfigError(t *testing.T) {
 		}
 		signer, err := signing.OpenSigner(p.Name, nil, "", nil)
 		if err != nil {
-			continue // adyen and others have their own tests
+			continue // adyen and others have separate tests
 		}
 		good, _ := signer.Configure()
 		prefixes := map[string]bool{"": true, " ": true, "{env.VERIFY_WEBHOOK_UNSET}": true}
 		for _, s := range p.Schemes {
 			if s.Key.Encoding != "" {
-				prefixes[s.Key.Prefix] = true // nothing but the prefix
+				prefixes[s.Key.Prefix] = true // the prefix without a key
 			}
 		}
 		for empty := range prefixes {
@@ -388,19 +392,19 @@ func TestAnEmptySecretAmongSeveralIsAConfigError(t *testing.T) {
 				m := provider.NewModule(p)
 				m.Secrets = secrets
 				if err := provision(m); err == nil && !p.SecretsFitAll {
-					t.Errorf("%s is set up with the secret %q beside another", p.Name, empty)
+					t.Errorf("%s accepts the empty secret %q next to a valid one", p.Name, empty)
 				}
 			}
 		}
 	}
 }
 
-func TestJSONMembersThatMailgunSignsComeOnce(t *testing.T) {
+func TestMailgunDuplicateSignedMembersAreRefused(t *testing.T) {
 	m := setUp(t, "mailgun", "k", provider.PresetOptions{})
 	stamp := strconv.FormatInt(testNow.Unix(), 10)
 	sig := hex.EncodeToString(mac(testSecret(t, "k"), stamp+"tok"))
 	good := `"signature":{"timestamp":"` + stamp + `","token":"tok","signature":"` + sig + `"}`
-	if _, err := take(t, m, request("POST", "/m", "{"+good+`,"event-data":{"event":"opened","user-variables":{"Token":"x","token":"y"}}}`)); err != nil {
+	if _, err := verify(t, m, request("POST", "/m", "{"+good+`,"event-data":{"event":"opened","user-variables":{"Token":"x","token":"y"}}}`)); err != nil {
 		t.Error(err)
 	}
 	for _, body := range []string{"{" + good + `,"signature":{"token":"forged"}}`, "{" + good + `,"Signature":{"token":"forged"}}`, "{" + strings.Replace(good, `"token"`, `"Token":"forged","token"`, 1) + "}"} {
@@ -408,7 +412,7 @@ func TestJSONMembersThatMailgunSignsComeOnce(t *testing.T) {
 	}
 }
 
-func TestDropboxSignSaysWhereTheTimeEnds(t *testing.T) {
+func TestDropboxSignBoundaryBetweenTimeAndEventTypeIsFixed(t *testing.T) {
 	m := setUp(t, "dropbox-sign", "k", provider.PresetOptions{})
 	sum := hex.EncodeToString(mac(testSecret(t, "k"), "1760000000signature_request_sent"))
 	for _, c := range [][2]string{{"176000000", "0signature_request_sent"}, {"1760000000s", "ignature_request_sent"}, {"", "1760000000signature_request_sent"}, {"1760000000signature_request_sent", ""}} {
@@ -417,7 +421,7 @@ func TestDropboxSignSaysWhereTheTimeEnds(t *testing.T) {
 	}
 }
 
-// ecdsaPEM makes a public key in PEM.
+// ecdsaPEM generates a key pair and returns the public key in PEM too.
 func ecdsaPEM(t *testing.T) (*ecdsa.PrivateKey, string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

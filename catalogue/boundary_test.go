@@ -24,16 +24,16 @@ type signedRequest struct {
 	request *signature.Request
 }
 
-// boundaryBodies are the bodies that requests are signed with: the second for
-// schemes that read a form. Text in them looks like what it is not.
+// boundaryBodies are the bodies of the signed requests. The first is JSON, the others
+// are forms. They contain separators and text that looks like other signed parts.
 var boundaryBodies = []string{
 	`{"id":"evt_1","type":"a.b","event_id":"e1","event":"x","data":{"id":"evt_2","type":"c.d","event_id":"e2","event":"y","n":[1,{"type":"1.5"}]},"note":"a.b:c|d\n{\"type\":\"z\"}"}`,
 	"payload=%7B%22id%22%3A1%7D&timestamp=1&token=2",
 	"payload=%7B%22id%22%3A1%7D",
 }
 
-// signedRequests signs a request with every scheme of every preset that can be
-// signed here.
+// signedRequests returns a signed request for every scheme that the test signer
+// supports.
 func signedRequests(t *testing.T) []signedRequest {
 	t.Helper()
 	var all []signedRequest
@@ -59,7 +59,8 @@ func signedRequests(t *testing.T) []signedRequest {
 	return all
 }
 
-// sign returns false where the scheme is for another kind of request.
+// sign returns a signed request. It returns false if no scheme is for this kind of
+// request.
 func sign(p *provider.Preset, variant, method, body string) (s signedRequest, ok bool) {
 	set := provider.PresetOptions{Scheme: variant}
 	options, err := json.Marshal(map[string]string{"scheme": variant})
@@ -90,12 +91,12 @@ func sign(p *provider.Preset, variant, method, body string) (s signedRequest, ok
 	if s.scheme, err = signer.Scheme(s.request); err != nil {
 		return s, false
 	}
-	_, err = s.take(s.request)
+	_, err = s.verify(s.request)
 	return s, err == nil
 }
 
-// take takes a copy of a request its way through the provider.
-func (s *signedRequest) take(r *signature.Request) (*signature.Delivery, error) {
+// verify verifies a copy of a request as the handler does.
+func (s *signedRequest) verify(r *signature.Request) (*signature.Delivery, error) {
 	c := *r
 	c.Header, c.Values = r.Header.Clone(), nil
 	body := c.Body
@@ -107,7 +108,7 @@ func (s *signedRequest) take(r *signature.Request) (*signature.Delivery, error) 
 	return s.module.Verify(context.Background(), &c)
 }
 
-// movable is a part of the signed content whose end can be moved.
+// movable is a part of the signed content whose value can be changed.
 type movable struct {
 	name  string
 	value string
@@ -116,7 +117,7 @@ type movable struct {
 
 var templatePart = regexp.MustCompile(`\{[^{}]+\}|[^{}]+`)
 
-// parts are the parts of the signed content, literals with a nil set.
+// parts returns the parts of the signed content. Literals have a nil set.
 func (s *signedRequest) parts() []movable {
 	signed := s.scheme.Signed
 	if signed == "" {
@@ -173,7 +174,7 @@ func (s *signedRequest) field(m movable, f signature.Field) movable {
 	case "element":
 		header, assign := s.scheme.Signature.Name, f.Name+s.scheme.Signature.Assign
 		if s.scheme.Signature.Positional > 0 {
-			return m // a position of its own
+			return m // the element has a fixed position
 		}
 		_, rest, _ := strings.Cut(s.request.Header.Get(header), assign)
 		m.value, _, _ = strings.Cut(rest, s.scheme.Signature.Separator)
@@ -202,14 +203,14 @@ func (s *signedRequest) field(m movable, f signature.Field) movable {
 	return m
 }
 
-// TestBytesMovedOverABoundaryGiveNothingNew moves the boundary between every
-// two neighbours in the signed content of every scheme to every other place:
-// the request is refused, or it is the same delivery and says the same of
-// itself in what counts as signed.
-func TestBytesMovedOverABoundaryGiveNothingNew(t *testing.T) {
+// TestMovingBytesAcrossABoundaryDoesNotMakeANewDelivery moves the boundary between
+// two adjacent parts of the signed content to every other position, for every scheme.
+// The request must be refused, or must be the same delivery with the same signed
+// values.
+func TestMovingBytesAcrossABoundaryDoesNotMakeANewDelivery(t *testing.T) {
 	moved, schemes := 0, map[string]bool{}
 	for _, s := range signedRequests(t) {
-		genuine, err := s.take(s.request)
+		genuine, err := s.verify(s.request)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,14 +242,15 @@ func TestBytesMovedOverABoundaryGiveNothingNew(t *testing.T) {
 		}
 	}
 	if moved < 2000 || len(schemes) < 30 {
-		t.Errorf("only %d boundaries were moved, in %d schemes", moved, len(schemes))
+		t.Errorf("moved only %d boundaries in %d schemes", moved, len(schemes))
 	}
 }
 
-// compare takes a request with a moved boundary.
+// compare checks that a request with a moved boundary is refused or is the same
+// delivery as the genuine one.
 func (s *signedRequest) compare(t *testing.T, genuine *signature.Delivery, r *signature.Request, what string) {
 	t.Helper()
-	d, err := s.take(r)
+	d, err := s.verify(r)
 	if err != nil {
 		if _, refused := errors.AsType[*signature.Refusal](err); !refused {
 			t.Errorf("%s: %s: %v", s.preset, what, err)
@@ -256,22 +258,23 @@ func (s *signedRequest) compare(t *testing.T, genuine *signature.Delivery, r *si
 		return
 	}
 	if !bytes.Equal(d.Matches[0].Digest, genuine.Matches[0].Digest) {
-		t.Errorf("%s: another digest for %s", s.preset, what)
+		t.Errorf("%s: the digest has changed: %s", s.preset, what)
 	}
 	if (d.IDSigned && d.ID != genuine.ID) || (d.EventSigned && d.Event != genuine.Event) {
-		t.Errorf("%s: the attacker chose ID %q or event type %q: %s", s.preset, d.ID, d.Event, what)
+		t.Errorf("%s: ID %q or event type %q has changed: %s", s.preset, d.ID, d.Event, what)
 	}
 	if s.module.Info().Coverage.BodySigned && s.scheme.Algorithm != signature.Token {
 		a, _ := signature.BodyBytes(s.request.Body)
 		b, _ := signature.BodyBytes(r.Body)
 		if !bytes.Equal(a, b) && json.Valid(a) {
-			t.Errorf("%s: another body is verified: %s", s.preset, what)
+			t.Errorf("%s: a changed body is verified: %s", s.preset, what)
 		}
 	}
 }
 
-// TestABodyNextToTheURLIsOneDocument: the rule that closes the boundary.
-func TestABodyNextToTheURLIsOneDocument(t *testing.T) {
+// TestBodySignedNextToTheURLMustBeOneJSONDocument: otherwise bytes could move between
+// the URL and the body.
+func TestBodySignedNextToTheURLMustBeOneJSONDocument(t *testing.T) {
 	for name, want := range map[string]bool{
 		`{"a":[1,"]}"]}`: true, `[]`: true, " {} \r\n": true, `{"a":"\""}`: true,
 		"": false, "1": false, `"a"`: false, `{}{}`: false, `{}x`: false, `{`: false, `{"a":1}}`: false, `{"a`: false, `{\}`: false, `["},{"]"`: false,
@@ -284,8 +287,8 @@ func TestABodyNextToTheURLIsOneDocument(t *testing.T) {
 		}
 		r := request(http.MethodPost, "/in", name)
 		r.Header.Set("X-Sig", hex.EncodeToString(mac(testSecret(t, "k"), r.URL()+name)))
-		if _, err := take(t, m, r); (err == nil) != want {
-			t.Errorf("%q: %v", name, err)
+		if _, err := verify(t, m, r); (err == nil) != want {
+			t.Errorf("body %q: got %v, want accepted: %t", name, err, want)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// parse reads a provider's segment of a Caddyfile.
+// parse parses the Caddyfile segment of a provider.
 func parse(t *testing.T, name, text string) (caddy.Module, error) {
 	t.Helper()
 	info, err := caddy.GetModule(provider.Namespace + "." + name)
@@ -46,7 +46,7 @@ func TestPresetOptionsInTheCaddyfile(t *testing.T) {
 	}
 }
 
-func TestMistakesInTheCaddyfile(t *testing.T) {
+func TestInvalidCaddyfileOptionsAreRejected(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"github", "github s {\n scheme v2\n}", "unrecognized option"},
 		{"github", "github s {\n topic x\n}", "unrecognized option"},
@@ -62,7 +62,7 @@ func TestMistakesInTheCaddyfile(t *testing.T) {
 	}
 }
 
-func TestMistakesAtSetUpSayWhatToWrite(t *testing.T) {
+func TestProvisioningErrorsSayWhatToWrite(t *testing.T) {
 	for _, c := range []struct {
 		name, secret string
 		set          provider.PresetOptions
@@ -92,7 +92,7 @@ func TestMistakesAtSetUpSayWhatToWrite(t *testing.T) {
 	}
 }
 
-func TestCustomSpeaksTheLanguageOfThePresets(t *testing.T) {
+func TestCustomCaddyfileSetsEveryField(t *testing.T) {
 	m, err := parse(t, "custom", `custom s {
 		algorithm hmac-sha256
 		key hex prefix k_
@@ -128,14 +128,15 @@ func TestCustomSpeaksTheLanguageOfThePresets(t *testing.T) {
 	}
 }
 
-// TestPresetsCanBeWrittenAsCustom: what a preset of data says, custom can say.
-func TestPresetsCanBeWrittenAsCustom(t *testing.T) {
+// TestDeclarativePresetsCanBeWrittenAsCustom: the custom provider supports every
+// field that declarative presets use.
+func TestDeclarativePresetsCanBeWrittenAsCustom(t *testing.T) {
 	for _, p := range provider.Presets() {
 		if p.Code != nil || p.Values != nil || len(p.Families) > 0 {
 			continue
 		}
 		for _, s := range p.Schemes {
-			s.Signature.Layout = "" // for signing alone
+			s.Signature.Layout = "" // used only for signing
 			raw, err := json.Marshal(s)
 			if err != nil {
 				t.Fatal(err)

@@ -14,8 +14,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// neededOptions and neededSecrets are what presets in code cannot be set up
-// without.
+// neededOptions and neededSecrets are the options and secrets that presets in code
+// require.
 var (
 	neededOptions = map[string]provider.PresetOptions{
 		"aws-sns": {Topics: []string{snsTestTopic}}, "paypal": {WebhookID: "W"}, "apple-app-store": {BundleID: "com.example", AppID: "1"}, "google-pubsub": {Audience: "a", ServiceAccount: "b"},
@@ -24,7 +24,7 @@ var (
 	neededSecrets = map[string]provider.Secret{"adyen": {Secret: "00ff"}, "rfc9421": {Secret: "hmac-sha256:c2VjcmV0", Label: "k1"}}
 )
 
-// fuzzed are the presets whose own code parses unverified requests.
+// fuzzed returns a module for each preset whose code parses unverified requests.
 func fuzzed(f *testing.F) []*provider.Module {
 	f.Helper()
 	var modules []*provider.Module
@@ -47,12 +47,12 @@ func fuzzed(f *testing.F) []*provider.Module {
 	return modules
 }
 
-// FuzzCodeOfProviders sends requests to every provider with its own code.
-// Without the secret nothing may pass, whatever is sent, and nothing may panic.
+// FuzzCodeOfProviders sends requests to every provider with code. No request may be
+// accepted without the secret, and no code may panic.
 func FuzzCodeOfProviders(f *testing.F) {
 	modules := fuzzed(f)
 	if len(modules) < 30 {
-		f.Fatalf("only %d providers are fuzzed", len(modules))
+		f.Fatalf("only %d providers are fuzzed, want at least 30", len(modules))
 	}
 	seedFromVectors(f)
 	f.Fuzz(func(t *testing.T, method, uri, headers string, body []byte) {
@@ -74,7 +74,7 @@ func FuzzCodeOfProviders(f *testing.F) {
 			var refused *signature.Refusal
 			switch {
 			case err == nil && d.Answer == nil:
-				t.Fatalf("%s accepts it", m.Name())
+				t.Fatalf("%s accepts a request without a valid signature", m.Name())
 			case err != nil && !errors.As(err, &refused) && !errors.Is(err, context.Canceled):
 				t.Logf("%s: %v", m.Name(), err)
 			}

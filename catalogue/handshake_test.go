@@ -22,14 +22,14 @@ func testSecret(t *testing.T, text string) signature.Secret {
 	return s
 }
 
-// TestAnAnswerToXNeverSignsADelivery: the answer is an HMAC, under the key of
-// deliveries, of data from unverified senders.
-func TestAnAnswerToXNeverSignsADelivery(t *testing.T) {
+// TestXChallengeResponseIsNotADeliverySignature: the response is an HMAC of data from
+// an unverified sender, made with the key that signs deliveries.
+func TestXChallengeResponseIsNotADeliverySignature(t *testing.T) {
 	m := setUp(t, "x", "consumer-secret", provider.PresetOptions{})
 	for _, token := range []string{"test_crc_token", "12345", "true", "null", "bm9uY2U=", strings.Repeat("a", 256)} {
-		d, err := take(t, m, request("GET", "/x?crc_token="+url.QueryEscape(token), ""))
+		d, err := verify(t, m, request("GET", "/x?crc_token="+url.QueryEscape(token), ""))
 		if err != nil {
-			t.Errorf("%q is not answered: %v", token, err)
+			t.Errorf("challenge %q is not answered: %v", token, err)
 			continue
 		}
 		var answer struct {
@@ -38,7 +38,7 @@ func TestAnAnswerToXNeverSignsADelivery(t *testing.T) {
 		if err := json.Unmarshal(d.Answer.Body, &answer); err != nil {
 			t.Fatal(err)
 		}
-		wantRefused(t, m, request("POST", "/x", token, "x-twitter-webhooks-signature", answer.Token), "the answer as signature of "+token)
+		wantRefused(t, m, request("POST", "/x", token, "x-twitter-webhooks-signature", answer.Token), "the challenge response as the signature of "+token)
 	}
 	for _, token := range []string{`{"for_user_id":"1"}`, "", "[1]", "a b", " x", "a\nb", `"x"`, strings.Repeat("a", 257), "{}"} {
 		wantRefused(t, m, request("GET", "/x?crc_token="+url.QueryEscape(token), ""), "crc_token "+token)
@@ -46,31 +46,31 @@ func TestAnAnswerToXNeverSignsADelivery(t *testing.T) {
 	wantRefused(t, m, request("GET", "/x?crc_token=a&crc_token=b", ""), "two tokens")
 }
 
-func TestXStillTakesDeliveries(t *testing.T) {
+func TestXAcceptsSignedDeliveries(t *testing.T) {
 	m := setUp(t, "x", "consumer-secret", provider.PresetOptions{})
 	const body = `{"for_user_id":"1"}`
 	sig := "sha256=" + base64.StdEncoding.EncodeToString(mac(testSecret(t, "consumer-secret"), body))
-	if d, err := take(t, m, request("POST", "/x", body, "x-twitter-webhooks-signature", sig)); err != nil || d.Answer != nil {
+	if d, err := verify(t, m, request("POST", "/x", body, "x-twitter-webhooks-signature", sig)); err != nil || d.Answer != nil {
 		t.Errorf("got %+v, %v", d, err)
 	}
 }
 
-// zoomRequest is a signed request of Zoom.
+// zoomRequest returns a signed Zoom request.
 func zoomRequest(t *testing.T, secret, body string) *signature.Request {
 	stamp := strconv.FormatInt(testNow.Unix(), 10)
 	sig := "v0=" + hex.EncodeToString(mac(testSecret(t, secret), "v0:"+stamp+":"+body))
 	return request("POST", "/zoom", body, "x-zm-request-timestamp", stamp, "x-zm-signature", sig)
 }
 
-func TestAnAnswerToZoomNeverSignsADelivery(t *testing.T) {
+func TestZoomChallengeResponseIsNotADeliverySignature(t *testing.T) {
 	const secret = "zoom-secret"
 	m := setUp(t, "zoom", secret, provider.PresetOptions{})
 	stamp := strconv.FormatInt(testNow.Unix(), 10)
 	for _, token := range []string{"qgg8vlvZRS6UYooatFL8Aw", "v0", stamp} {
 		body := `{"event":"endpoint.url_validation","payload":{"plainToken":"` + token + `"}}`
-		d, err := take(t, m, zoomRequest(t, secret, body))
+		d, err := verify(t, m, zoomRequest(t, secret, body))
 		if err != nil || d.Answer == nil {
-			t.Fatalf("%q is not answered: %v", token, err)
+			t.Fatalf("plainToken %q is not answered: %v", token, err)
 		}
 		var answer struct {
 			EncryptedToken string `json:"encryptedToken"`
@@ -80,7 +80,7 @@ func TestAnAnswerToZoomNeverSignsADelivery(t *testing.T) {
 		}
 		for _, forged := range []string{token, "", "{}"} {
 			r := request("POST", "/zoom", forged, "x-zm-request-timestamp", stamp, "x-zm-signature", "v0="+answer.EncryptedToken)
-			wantRefused(t, m, r, "the answer as signature of "+forged)
+			wantRefused(t, m, r, "the challenge response as the signature of "+forged)
 		}
 	}
 	for _, token := range []string{"v0:" + stamp + ":{}", "", "a:b", "{}", "a.b"} {
@@ -88,10 +88,10 @@ func TestAnAnswerToZoomNeverSignsADelivery(t *testing.T) {
 		wantRefused(t, m, zoomRequest(t, secret, body), "plainToken "+token)
 	}
 	unsigned := request("POST", "/zoom", `{"event":"endpoint.url_validation","payload":{"plainToken":"a"}}`)
-	wantRefused(t, m, unsigned, "an unsigned validation")
+	wantRefused(t, m, unsigned, "an unsigned URL validation")
 }
 
-func TestMetaIsAnsweredOnlyWithTheVerifyToken(t *testing.T) {
+func TestMetaChallengeRequiresTheVerifyToken(t *testing.T) {
 	m := setUp(t, "meta", "app-secret", provider.PresetOptions{VerifyToken: "meaty"})
 	const challenge = "/m?hub.mode=subscribe&hub.challenge=1158&hub.verify_token="
 	wantAnswer(t, m, request("GET", challenge+"meaty", ""), "1158")
@@ -106,23 +106,23 @@ func TestMetaIsAnsweredOnlyWithTheVerifyToken(t *testing.T) {
 	wantRefused(t, closed, request("GET", "/m?hub.mode=subscribe&hub.challenge=1&hub.verify_token=", ""), "no verify_token configured")
 }
 
-func TestAsanaIsAnsweredOnlyWhileTheDoorIsOpen(t *testing.T) {
+func TestAsanaHandshakeRequiresAcceptHandshake(t *testing.T) {
 	handshake := func() *signature.Request {
 		return request("POST", "/a", "", "X-Hook-Secret", "b537207f20cbfa02357cf448134da559")
 	}
-	wantRefused(t, setUp(t, "asana", "known", provider.PresetOptions{}), handshake(), "a closed door")
+	wantRefused(t, setUp(t, "asana", "known", provider.PresetOptions{}), handshake(), "without accept_handshake")
 	open := setUp(t, "asana", "known", provider.PresetOptions{AcceptHandshake: true})
-	d, err := take(t, open, handshake())
+	d, err := verify(t, open, handshake())
 	if err != nil || d.Answer == nil || d.Answer.Header.Get("X-Hook-Secret") == "" {
 		t.Fatalf("got %+v, %v", d, err)
 	}
-	wantRefused(t, open, request("POST", "/a", "", "X-Hook-Secret", "a\r\nb"), "a secret that is none")
-	wantRefused(t, open, request("POST", "/a", "{}", "X-Hook-Secret", "x", "X-Hook-Signature", strings.Repeat("0", 64)), "a delivery with a secret")
+	wantRefused(t, open, request("POST", "/a", "", "X-Hook-Secret", "a\r\nb"), "an invalid secret")
+	wantRefused(t, open, request("POST", "/a", "{}", "X-Hook-Secret", "x", "X-Hook-Signature", strings.Repeat("0", 64)), "a delivery with X-Hook-Secret")
 }
 
-// TestWebSubConfirmsWhatTheOperatorAskedForAlone: anybody can ask a hub to
-// subscribe or unsubscribe any URL, and the hub then asks there.
-func TestWebSubConfirmsWhatTheOperatorAskedForAlone(t *testing.T) {
+// TestWebSubConfirmsOnlyWhatTheOperatorAllows: anyone can ask a hub to subscribe or
+// unsubscribe any URL, and the hub then sends a confirmation request to that URL.
+func TestWebSubConfirmsOnlyWhatTheOperatorAllows(t *testing.T) {
 	const subscribe, unsubscribe = "/w?hub.mode=subscribe&hub.challenge=c1", "/w?hub.mode=unsubscribe&hub.challenge=c1"
 	const topic, token = "&hub.topic=https%3A%2F%2Fexample.org%2Ffeed", "&hub.verify_token=vt"
 	topics := []string{"https://example.org/feed"}
@@ -131,32 +131,32 @@ func TestWebSubConfirmsWhatTheOperatorAskedForAlone(t *testing.T) {
 		uri  string
 		want bool
 	}{
-		"closed: subscribe":            {provider.PresetOptions{Topics: topics}, subscribe + topic, false},
-		"closed: unsubscribe":          {provider.PresetOptions{Topics: topics}, unsubscribe + topic, false},
-		"closed: a token":              {provider.PresetOptions{Topics: topics}, subscribe + topic + token, false},
-		"open: subscribe":              {provider.PresetOptions{Topics: topics, AcceptHandshake: true}, subscribe + topic, true},
-		"open: unsubscribe":            {provider.PresetOptions{Topics: topics, AcceptHandshake: true}, unsubscribe + topic, false},
-		"open: another topic":          {provider.PresetOptions{Topics: topics, AcceptHandshake: true}, subscribe + topic + "2", false},
-		"open: two topics":             {provider.PresetOptions{Topics: topics, AcceptHandshake: true}, subscribe + topic + topic, false},
-		"open: another mode":           {provider.PresetOptions{Topics: topics, AcceptHandshake: true}, "/w?hub.mode=publish&hub.challenge=c1" + topic, false},
-		"open: no topic configured":    {provider.PresetOptions{AcceptHandshake: true}, subscribe + topic, false},
-		"token: subscribe":             {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, subscribe + topic + token, true},
-		"token: unsubscribe":           {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, unsubscribe + topic + token, true},
-		"token: another":               {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, subscribe + topic + token + "2", false},
-		"token: none":                  {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, subscribe + topic, false},
-		"token: none, and it is open":  {provider.PresetOptions{Topics: topics, VerifyToken: "vt", AcceptHandshake: true}, subscribe + topic, false},
-		"token: twice":                 {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, subscribe + topic + token + token, false},
-		"token: unsubscribe without":   {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, unsubscribe + topic, false},
-		"closed: denied is no consent": {provider.PresetOptions{Topics: topics}, "/w?hub.mode=denied&hub.challenge=c1" + topic, false},
+		"closed: subscribe":          {provider.PresetOptions{Topics: topics}, subscribe + topic, false},
+		"closed: unsubscribe":        {provider.PresetOptions{Topics: topics}, unsubscribe + topic, false},
+		"closed: a token":            {provider.PresetOptions{Topics: topics}, subscribe + topic + token, false},
+		"open: subscribe":            {provider.PresetOptions{Topics: topics, AcceptHandshake: true}, subscribe + topic, true},
+		"open: unsubscribe":          {provider.PresetOptions{Topics: topics, AcceptHandshake: true}, unsubscribe + topic, false},
+		"open: another topic":        {provider.PresetOptions{Topics: topics, AcceptHandshake: true}, subscribe + topic + "2", false},
+		"open: two topics":           {provider.PresetOptions{Topics: topics, AcceptHandshake: true}, subscribe + topic + topic, false},
+		"open: another mode":         {provider.PresetOptions{Topics: topics, AcceptHandshake: true}, "/w?hub.mode=publish&hub.challenge=c1" + topic, false},
+		"open: no topic configured":  {provider.PresetOptions{AcceptHandshake: true}, subscribe + topic, false},
+		"token: subscribe":           {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, subscribe + topic + token, true},
+		"token: unsubscribe":         {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, unsubscribe + topic + token, true},
+		"token: a wrong one":         {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, subscribe + topic + token + "2", false},
+		"token: none":                {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, subscribe + topic, false},
+		"token: none, although open": {provider.PresetOptions{Topics: topics, VerifyToken: "vt", AcceptHandshake: true}, subscribe + topic, false},
+		"token: twice":               {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, subscribe + topic + token + token, false},
+		"token: none, unsubscribe":   {provider.PresetOptions{Topics: topics, VerifyToken: "vt"}, unsubscribe + topic, false},
+		"closed: mode denied":        {provider.PresetOptions{Topics: topics}, "/w?hub.mode=denied&hub.challenge=c1" + topic, false},
 	} {
-		d, _ := take(t, setUp(t, "websub", "hub-secret", c.set), request("GET", c.uri, ""))
+		d, _ := verify(t, setUp(t, "websub", "hub-secret", c.set), request("GET", c.uri, ""))
 		if got := d != nil && d.Answer != nil && string(d.Answer.Body) == "c1"; got != c.want {
-			t.Errorf("%s: confirmed %t", name, got)
+			t.Errorf("%s: confirmed %t, want %t", name, got, c.want)
 		}
 	}
 }
 
-func TestChallengesAreSentBackAsBoundedText(t *testing.T) {
+func TestChallengeResponsesAreBoundedText(t *testing.T) {
 	dropbox := setUp(t, "dropbox", "app-secret", provider.PresetOptions{})
 	wantAnswer(t, dropbox, request("GET", "/d?challenge=%3Cscript%3E", ""), "<script>")
 	wantRefused(t, dropbox, request("GET", "/d?challenge="+strings.Repeat("a", provider.MaxChallenge+1), ""), "a long challenge")
@@ -174,10 +174,10 @@ func TestChallengesAreSentBackAsBoundedText(t *testing.T) {
 
 	monday := setUp(t, "monday", "signing-secret", provider.PresetOptions{})
 	wantAnswer(t, monday, request("POST", "/m", `{"challenge":"c1"}`), `{"challenge":"c1"}`)
-	wantRefused(t, monday, request("POST", "/m", `{"challenge":"c1","event":{}}`), "more than a challenge")
+	wantRefused(t, monday, request("POST", "/m", `{"challenge":"c1","event":{}}`), "a challenge with other members")
 }
 
-func TestSlackAndTwitchAnswerSignedChallengesAlone(t *testing.T) {
+func TestSlackAndTwitchAnswerOnlySignedChallenges(t *testing.T) {
 	slack := setUp(t, "slack", "signing", provider.PresetOptions{})
 	const body = `{"type":"url_verification","challenge":"c1"}`
 	stamp := strconv.FormatInt(testNow.Unix(), 10)
@@ -189,25 +189,25 @@ func TestSlackAndTwitchAnswerSignedChallengesAlone(t *testing.T) {
 	notification := `{"challenge":"c1","subscription":{"status":"enabled","type":"channel.follow"}}`
 	at := testNow.UTC().Format("2006-01-02T15:04:05Z")
 	sig := "sha256=" + hex.EncodeToString(mac(testSecret(t, "signing-secret"), "id1"+at+notification))
-	d, err := take(t, twitch, request("POST", "/t", notification, "Twitch-Eventsub-Message-Id", "id1", "Twitch-Eventsub-Message-Timestamp", at,
+	d, err := verify(t, twitch, request("POST", "/t", notification, "Twitch-Eventsub-Message-Id", "id1", "Twitch-Eventsub-Message-Timestamp", at,
 		"Twitch-Eventsub-Message-Signature", sig, "Twitch-Eventsub-Message-Type", "webhook_callback_verification"))
 	if err != nil || d.Answer != nil {
-		t.Errorf("a delivery counts as a challenge because an unsigned header says so: %+v, %v", d, err)
+		t.Errorf("a delivery is treated as a challenge because of an unsigned header: %+v, %v", d, err)
 	}
 }
 
-func TestAnAnswerToBraintreeNeverSignsADelivery(t *testing.T) {
+func TestBraintreeChallengeResponseIsNotADeliverySignature(t *testing.T) {
 	m := setUp(t, "braintree", "private", provider.PresetOptions{})
 	wantRefused(t, m, request("GET", "/b?bt_challenge="+strings.Repeat("a", 20), ""), "a secret without its public key")
 	m.Keys()[0], _ = signature.NewSecret(string(m.Keys()[0].Reveal()), "public")
 	for _, challenge := range []string{strings.Repeat("a", 20), "20f9f8ed05f77439fe955c977e4c8a53"} {
-		d, err := take(t, m, request("GET", "/b?bt_challenge="+challenge, ""))
+		d, err := verify(t, m, request("GET", "/b?bt_challenge="+challenge, ""))
 		if err != nil || d.Answer == nil {
-			t.Fatalf("not answered: %v", err)
+			t.Fatalf("challenge %q is not answered: %v", challenge, err)
 		}
 		for _, payload := range []string{challenge, challenge + "\n"} {
 			form := url.Values{"bt_signature": {string(d.Answer.Body)}, "bt_payload": {payload}}
-			wantRefused(t, m, request("POST", "/b", form.Encode(), "Content-Type", "application/x-www-form-urlencoded"), "the answer as signature")
+			wantRefused(t, m, request("POST", "/b", form.Encode(), "Content-Type", "application/x-www-form-urlencoded"), "the challenge response as the signature")
 		}
 	}
 	for _, challenge := range []string{"", "short", strings.Repeat("A", 24), "PG5vdGlmaWNhdGlvbj4KICAg", strings.Repeat("a", 33), strings.Repeat("a", 20) + "%0A"} {

@@ -20,43 +20,43 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// What one MiB of a body costs in each pass over it, in tenths of a millisecond on
-// the machine of bench/hostile. They are fixed: no test measures time.
+// Cost of each kind of pass over one MiB of a body, in tenths of a millisecond,
+// measured on the machine of bench/hostile. No test measures time.
 const (
-	spooled    = 4  // the temporary file, and the first reading of it
+	spooled    = 4  // writing and reading the temporary file
 	fastHash   = 6  // SHA-1, SHA-256
 	slowHash   = 14 // SHA-384, SHA-512, MD5
-	lookedAt   = 3  // read and searched for fields
-	rewritten  = 4  // unescaped, encoded or escaped, before what comes of it is hashed
+	scanned    = 3  // reading the body and searching it for fields
+	rewritten  = 4  // decoding or encoding before hashing
 	goalConst  = 50 // 5 ms
 	goalPerMiB = 10 // 1 ms
 )
 
-// handlersMaxBody and handlersSlowBody are the handler's defaults of max_body.
+// defaultMaxBody and defaultSlowMaxBody are the handler's defaults for max_body.
 const (
-	handlersMaxBody  = 25 << 20
-	handlersSlowBody = 4 << 20
+	defaultMaxBody     = 25 << 20
+	defaultSlowMaxBody = 4 << 20
 )
 
-// costlier are the presets that miss the goal, and why. The figures are in
+// overGoal contains the presets that miss the goal, and why. The measurements are in
 // bench/hostile/README.md.
-var costlier = map[string]string{
-	"mandrill":  "a form that can be a mail of 64 MiB is unescaped, and read a second time for it",
-	"travis-ci": "a form is unescaped, and read a second time for it; its size is not documented",
+var overGoal = map[string]string{
+	"mandrill":  "a form of up to 64 MiB is unescaped in a second pass",
+	"travis-ci": "a form is unescaped in a second pass, and its size is not documented",
 	"airship":   "the body is signed before compression",
 	"quicknode": "the body is signed before compression",
 }
 
-// meteredBody is a body in a file that adds up what is done with it.
+// meteredBody is a body in a file that adds up the cost of reading it.
 type meteredBody struct {
 	signature.BytesBody
-	hash int // what hashing costs where a pass does not show it
-	work int // bytes times cost
+	hash int // cost of hashing if the writer does not show the hash
+	work int // bytes × cost per MiB
 }
 
 func (b *meteredBody) Bytes() []byte { return nil }
 
-// WriteTo recognizes the purpose of the pass by the writer.
+// WriteTo adds the cost of a pass, which depends on the type of the writer.
 func (b *meteredBody) WriteTo(w io.Writer) (int64, error) {
 	b.work += len(b.BytesBody) * b.passCost(w)
 	return b.BytesBody.WriteTo(w)
@@ -73,28 +73,28 @@ func (b *meteredBody) passCost(w io.Writer) int {
 		return fastHash
 	}
 	if slices.Contains([]string{"*signature.formScan", "*signature.jsonScan"}, fmt.Sprintf("%T", w)) {
-		return lookedAt
+		return scanned
 	}
 	return rewritten + b.hash
 }
 
-// ReadAt reads what is unescaped and hashed.
+// ReadAt reads content that is unescaped and hashed.
 func (b *meteredBody) ReadAt(p []byte, off int64) (int, error) {
 	n, err := bytes.NewReader(b.BytesBody).ReadAt(p, off)
 	b.work += n * (rewritten + b.hash)
 	return n, err
 }
 
-// Open reads parts, of which short ones are kept, or what is inflated.
+// Open reads multipart fields or compressed content.
 func (b *meteredBody) Open() io.ReadCloser {
 	b.work += len(b.BytesBody) * rewritten
 	return b.BytesBody.Open()
 }
 
-// Charge has room for every copy.
+// Charge imposes no limit.
 func (b *meteredBody) Charge(int64) error { return nil }
 
-// hashVector is a genuine delivery.
+// hashVector is a vector with a genuine delivery.
 type hashVector struct {
 	Provider map[string]json.RawMessage `json:"provider"`
 	Name     string                     `json:"name"`
@@ -121,8 +121,8 @@ func hashVectors(t *testing.T, name string) []hashVector {
 	return slices.DeleteFunc(all, func(v hashVector) bool { return v.Expect != "accept" })
 }
 
-// open provisions the vector's endpoint with one secret, or with all where the
-// request needs them.
+// open provisions the vector's endpoint with one secret, or with all if one is not
+// enough.
 func (v hashVector) open(p *provider.Preset) (*provider.Module, error) {
 	members := make(map[string]json.RawMessage)
 	for name, value := range v.Provider {
@@ -159,7 +159,7 @@ func provisioned(p *provider.Preset, members map[string]json.RawMessage) (*provi
 	return m, provision(m)
 }
 
-// request is the vector's, with another body.
+// request returns the vector's request without its body.
 func (v hashVector) request() *signature.Request {
 	scheme, rest, _ := strings.Cut(v.Request.URL, "://")
 	host, uri, _ := strings.Cut(rest, "/")
@@ -172,7 +172,7 @@ func (v hashVector) request() *signature.Request {
 	return r
 }
 
-// longBodies are what an attacker makes of a genuine body, about size bytes long.
+// longBodies returns forged variants of a genuine body, each about size bytes long.
 func longBodies(body []byte, size int) [][]byte {
 	out := [][]byte{append(bytes.Repeat([]byte(" "), size), body...), bytes.Repeat([]byte("x"), size)}
 	form, err := url.ParseQuery(string(body))
@@ -191,17 +191,17 @@ func longBodies(body []byte, size int) [][]byte {
 	return out
 }
 
-// hashCost returns what one MiB of an unsigned request costs, and the longest body.
+// hashCost returns the cost of an unsigned request per MiB, and the maximum body size.
 func hashCost(t *testing.T, p *provider.Preset, m *provider.Module, v hashVector, body []byte) (perMiB int, most int64) {
 	t.Helper()
 	r := v.request()
 	if m.CheckHeaders(r) != nil {
 		return 0, 0
 	}
-	most = cmp.Or(p.MaxBody, handlersMaxBody)
+	most = cmp.Or(p.MaxBody, defaultMaxBody)
 	metered := &meteredBody{BytesBody: body, hash: fastHash}
 	if r.SlowHash {
-		most, metered.hash = cmp.Or(p.MaxBody, handlersSlowBody), slowHash
+		most, metered.hash = cmp.Or(p.MaxBody, defaultSlowMaxBody), slowHash
 	}
 	if r.MaxBody > 0 {
 		most = min(most, r.MaxBody)
@@ -210,17 +210,17 @@ func hashCost(t *testing.T, p *provider.Preset, m *provider.Module, v hashVector
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // no keys are fetched
 	if _, err := m.Verify(ctx, r); err == nil {
-		return 0, 0 // it is genuine
+		return 0, 0 // the request is genuine
 	}
 	return spooled + metered.work/len(body), most
 }
 
-// TestNoUnsignedRequestIsHashedForLongerThanTheGoal: the worst unsigned request of
-// any preset may cost 5 ms and 1 ms a MiB. Counted are the passes over the body,
-// by what each is for. A preset that fails needs a smaller max_body, or a cheaper
-// way to find out that a request is not genuine.
-func TestNoUnsignedRequestIsHashedForLongerThanTheGoal(t *testing.T) {
-	const longest = wholeMost + wholeMost/4 // more than code looks into
+// TestHashingOfUnsignedRequestsMeetsTheCostGoal: the most expensive unsigned request to
+// any preset may cost at most 5 ms plus 1 ms per MiB. The test adds up the passes over
+// the body. A preset that fails needs a smaller max_body, or a cheaper way to detect
+// that a request is not genuine.
+func TestHashingOfUnsignedRequestsMeetsTheCostGoal(t *testing.T) {
+	const longest = wholeMost + wholeMost/4 // more than presets in code read whole
 	for i := range catalogue {
 		p := &catalogue[i]
 		worst, text := 0, ""
@@ -234,16 +234,16 @@ func TestNoUnsignedRequestIsHashedForLongerThanTheGoal(t *testing.T) {
 				perMiB, most := hashCost(t, p, m, v, body)
 				over := int(int64(perMiB-goalPerMiB)*most>>20) - goalConst
 				if perMiB > 0 && (text == "" || over > worst) {
-					worst, text = over, fmt.Sprintf("%s: %d.%d ms a MiB, up to %d KiB", v.Name, perMiB/10, perMiB%10, most>>10)
+					worst, text = over, fmt.Sprintf("%s: %d.%d ms per MiB, up to %d KiB", v.Name, perMiB/10, perMiB%10, most>>10)
 				}
 			}
 		}
-		reason, known := costlier[p.Name]
+		reason, known := overGoal[p.Name]
 		switch {
 		case worst > 0 && !known:
 			t.Errorf("%s costs %d.%d ms more than the goal (%s)", p.Name, worst/10, worst%10, text)
 		case worst <= 0 && known && !strings.Contains(reason, "compression"):
-			t.Errorf("%s reaches the goal (%s): remove it from the list", p.Name, text)
+			t.Errorf("%s meets the goal (%s): remove it from overGoal", p.Name, text)
 		}
 	}
 }

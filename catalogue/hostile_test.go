@@ -28,10 +28,10 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// TestInvariant12AKeyOfTheSendersOwnChoosingIsNotUsed: an intermediate
-// certificate with an RSA key of 65,536 bits. It is refused for its kind, before
-// anything is verified with it.
-func TestInvariant12AKeyOfTheSendersOwnChoosingIsNotUsed(t *testing.T) {
+// TestInvariant12KeySuppliedByTheSenderIsNotUsed: an intermediate certificate with an
+// RSA key of up to 65,536 bits is refused because of its type, before any signature is
+// verified with it.
+func TestInvariant12KeySuppliedByTheSenderIsNotUsed(t *testing.T) {
 	m := setUp(t, "apple-app-store", "", provider.PresetOptions{BundleID: "com.example.app"})
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -41,9 +41,9 @@ func TestInvariant12AKeyOfTheSendersOwnChoosingIsNotUsed(t *testing.T) {
 		n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
 		intermediate := appleTestCertificate(t, &rsa.PublicKey{N: n.Add(n, big.NewInt(1)), E: 65537}, ec)
 		leaf := appleTestCertificate(t, ec.Public(), ec)
-		_, err := take(t, m, request("POST", "/", appleTestBody(t, leaf, intermediate, leaf)))
+		_, err := verify(t, m, request("POST", "/", appleTestBody(t, leaf, intermediate, leaf)))
 		if err == nil || !strings.Contains(err.Error(), "a certificate") {
-			t.Errorf("RSA with %d bits: %v", bits, err)
+			t.Errorf("RSA key of %d bits: %v", bits, err)
 		}
 	}
 	leaf := appleTestCertificate(t, ec.Public(), ec)
@@ -85,9 +85,9 @@ func appleTestBody(t *testing.T, chain ...[]byte) string {
 	return `{"signedPayload":"` + b64.EncodeToString(header) + "." + b64.EncodeToString([]byte(payload)) + "." + b64.EncodeToString(make([]byte, 64)) + `"}`
 }
 
-// TestInvariant15FetchedKeysOutliveAReload: and unknown names in unsigned
-// messages keep no genuine one out. The provider is a real server, over TLS.
-func TestInvariant15FetchedKeysOutliveAReload(t *testing.T) {
+// TestInvariant15FetchedKeysSurviveAReload also checks that unknown certificate names
+// in unsigned messages do not block genuine ones. The provider is a TLS server.
+func TestInvariant15FetchedKeysSurviveAReload(t *testing.T) {
 	const topic, host = "arn:aws:sns:me-test-9:123456789012:T", "sns.me-test-9.amazonaws.com"
 	certURL := func(n int) string { return fmt.Sprintf("https://%s/SimpleNotificationService-%032x.pem", host, n) }
 	good := newSigner(t, "sns.amazonaws.com", nil, testNow.Add(time.Hour))
@@ -109,30 +109,30 @@ func TestInvariant15FetchedKeysOutliveAReload(t *testing.T) {
 	}
 	for reload := range 3 {
 		m := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{topic}})
-		if _, err := take(t, m, request("POST", "/", message(0))); err != nil {
+		if _, err := verify(t, m, request("POST", "/", message(0))); err != nil {
 			t.Errorf("config %d: %v", reload, err)
 		}
 		for i := range 50 {
-			if _, err := take(t, m, request("POST", "/", message(1+50*reload+i))); err == nil {
-				t.Fatal("a message whose certificate does not exist was accepted")
+			if _, err := verify(t, m, request("POST", "/", message(1+50*reload+i))); err == nil {
+				t.Fatal("a message with a certificate that does not exist was accepted")
 			}
 		}
 	}
 	if n := genuine.Load(); n != 1 {
-		t.Errorf("the certificate was fetched %d times", n)
+		t.Errorf("the certificate was fetched %d times, want 1", n)
 	}
 	if n := unknown.Load(); n > 20 {
-		t.Errorf("%d of 150 unknown certificates were asked for", n)
+		t.Errorf("%d of 150 unknown certificates were fetched, want at most 20", n)
 	}
 }
 
-// TestInvariant12ADocumentIsLookedThroughOnlyIfItsSecretIsRight: the strict check
-// of all names takes longest, so it comes after the secret.
-func TestInvariant12ADocumentIsLookedThroughOnlyIfItsSecretIsRight(t *testing.T) {
+// TestInvariant12DocumentIsFullyCheckedOnlyAfterItsSecretMatches: the strict check of all
+// names is the most expensive one, so it runs after the check of the secret.
+func TestInvariant12DocumentIsFullyCheckedOnlyAfterItsSecretMatches(t *testing.T) {
 	graph := setUp(t, "microsoft-graph", "state", provider.PresetOptions{})
 	for _, rest := range []string{`,"VALUE":1}`, `,"value":[{}]}`, `,"a":tru}`, `} x`} {
 		for state, want := range map[string]signature.RefusalKind{"other": signature.InvalidSignature, "state": signature.Malformed} {
-			_, err := take(t, graph, request("POST", "/g", `{"value":[{"clientState":"`+state+`"}]`+rest))
+			_, err := verify(t, graph, request("POST", "/g", `{"value":[{"clientState":"`+state+`"}]`+rest))
 			if refusal, ok := errors.AsType[*signature.Refusal](err); !ok || refusal.Kind != want {
 				t.Errorf("%s with clientState %s: %v, want %s", rest, state, err, want)
 			}
@@ -140,8 +140,8 @@ func TestInvariant12ADocumentIsLookedThroughOnlyIfItsSecretIsRight(t *testing.T)
 	}
 }
 
-// redirectDefaultTransport makes connections that are opened from now on end at
-// the server, whatever their host.
+// redirectDefaultTransport redirects new connections of the default transport to the
+// server, for every host.
 func redirectDefaultTransport(t *testing.T, server *httptest.Server) {
 	t.Helper()
 	roots := x509.NewCertPool()

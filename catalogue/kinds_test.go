@@ -5,12 +5,12 @@ import (
 	"testing"
 )
 
-// TestEveryPresetHasOneKind: the index of the documentation is made of them.
+// TestEveryPresetHasOneKind: the index of the documentation is generated from kinds.
 func TestEveryPresetHasOneKind(t *testing.T) {
 	count := make(map[string]int)
 	for _, k := range kinds {
 		if !slices.IsSorted(k.presets) {
-			t.Errorf("%s is not in alphabetical order", k.name)
+			t.Errorf("the presets of kind %s are not in alphabetical order", k.name)
 		}
 		for _, name := range k.presets {
 			count[name]++
@@ -18,11 +18,11 @@ func TestEveryPresetHasOneKind(t *testing.T) {
 	}
 	for _, p := range presets() {
 		if count[p.Name] != 1 || p.Kind == "" {
-			t.Errorf("%s has %d kinds, %q", p.Name, count[p.Name], p.Kind)
+			t.Errorf("%s: got %d kinds and Kind %q, want one", p.Name, count[p.Name], p.Kind)
 		}
 		delete(count, p.Name)
 	}
 	for name := range count {
-		t.Errorf("%s has a kind and is no preset", name)
+		t.Errorf("unknown preset in kinds: %s", name)
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// TestDefaultSizesOfBodiesAreThoseOfTheDocumentation: every preset with its own
-// default of max_body is in the table of docs/operating.md, and no other.
-func TestDefaultSizesOfBodiesAreThoseOfTheDocumentation(t *testing.T) {
+// TestDocumentedDefaultBodySizesMatchTheCode: the table in docs/operating.md contains
+// exactly the presets with a default for max_body.
+func TestDocumentedDefaultBodySizesMatchTheCode(t *testing.T) {
 	presets := make(map[string]bool)
 	for _, p := range provider.Presets() {
 		presets[p.Name] = true
@@ -21,7 +21,7 @@ func TestDefaultSizesOfBodiesAreThoseOfTheDocumentation(t *testing.T) {
 	bySize := make(map[int64][]string)
 	for name, size := range maxBodies {
 		if !presets[name] {
-			t.Errorf("%s is no preset", name)
+			t.Errorf("unknown preset in maxBodies: %s", name)
 		}
 		bySize[size] = append(bySize[size], name)
 	}
@@ -31,7 +31,7 @@ func TestDefaultSizesOfBodiesAreThoseOfTheDocumentation(t *testing.T) {
 	}
 	rows := regexp.MustCompile("(?m)^\\| (`[^|]+`) \\| (\\d+) (KiB|MiB) \\|").FindAllStringSubmatch(string(text), -1)
 	if len(rows) != len(bySize) {
-		t.Errorf("%d rows for %d sizes", len(rows), len(bySize))
+		t.Errorf("docs/operating.md has %d rows for %d sizes", len(rows), len(bySize))
 	}
 	for size, names := range bySize {
 		slices.Sort(names)
@@ -40,7 +40,7 @@ func TestDefaultSizesOfBodiesAreThoseOfTheDocumentation(t *testing.T) {
 			want = fmt.Sprintf("| `%s` | %d KiB |", strings.Join(names, "`, `"), size>>10)
 		}
 		if !strings.Contains(string(text), want) {
-			t.Errorf("docs/operating.md does not have the row\n%s", want)
+			t.Errorf("docs/operating.md: missing row\n%s", want)
 		}
 	}
 }

@@ -31,7 +31,7 @@ import (
 
 var rawURL = base64.RawURLEncoding
 
-// keySet publishes one key.
+// keySet returns a JSON Web Key Set with one key.
 func keySet(t *testing.T, public any, id string) string {
 	t.Helper()
 	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: public, KeyID: id}}})
@@ -41,30 +41,30 @@ func keySet(t *testing.T, public any, id string) string {
 	return string(set)
 }
 
-// TestIssuersKeysAreFetchedFromTheConfiguredHostAlone: at the path that the
-// provider documents.
-func TestIssuersKeysAreFetchedFromTheConfiguredHostAlone(t *testing.T) {
+// TestIssuerKeysAreFetchedOnlyFromTheConfiguredHost: they are fetched from the path that
+// the provider documents.
+func TestIssuerKeysAreFetchedOnlyFromTheConfiguredHost(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const host = "example.kinde.com"
-	var asked []string
+	var fetched []string
 	s := startKeyServer(t, func(r *http.Request) string {
-		asked = append(asked, r.Host+r.URL.Path)
+		fetched = append(fetched, r.Host+r.URL.Path)
 		return keySet(t, key.Public(), "k1")
 	})
 	m := setUp(t, "kinde", "", provider.PresetOptions{Issuers: []string{"https://" + host + "/"}})
 	verifierOf(m).(*tokenVerifier).source.(*publishedKeys).fetcher = keyfetch.New(s.transport, host)
 	event := map[string]any{"event_id": "event_1", "type": "user.created"}
-	d, err := take(t, m, request("POST", "/k", token(t, jose.RS256, key, "k1", event)))
+	d, err := verify(t, m, request("POST", "/k", token(t, jose.RS256, key, "k1", event)))
 	if err != nil || d.ID != "event_1" || !d.IDSigned || d.Event != "user.created" {
 		t.Fatalf("got %+v, %v", d, err)
 	}
-	wantRefused(t, m, request("POST", "/k", token(t, jose.RS256, key, "k1", map[string]any{"sub": "user"})), "a token of the same key that is for no webhook")
-	wantRefused(t, m, request("POST", "/k", token(t, jose.RS256, key, "k1", event)+"\n{}"), "something behind the token")
-	if len(asked) != 1 || asked[0] != host+"/.well-known/jwks" {
-		t.Errorf("asked for %v", asked)
+	wantRefused(t, m, request("POST", "/k", token(t, jose.RS256, key, "k1", map[string]any{"sub": "user"})), "a token with the same key that is not for a webhook")
+	wantRefused(t, m, request("POST", "/k", token(t, jose.RS256, key, "k1", event)+"\n{}"), "content after the token")
+	if len(fetched) != 1 || fetched[0] != host+"/.well-known/jwks" {
+		t.Errorf("keys were fetched from %v", fetched)
 	}
 	for _, issuers := range [][]string{nil, {"http://a.test"}, {"a.test"}, {"https://a.test", "https://b.test"}, {"https://u@a.test"}, {"https://a.test:8443"}, {"https://a.test?x"}, {"https://a.test#x"}, {"https://"}} {
 		if _, err := trySetUp("kinde", "", provider.PresetOptions{Issuers: issuers}); err == nil || !strings.Contains(err.Error(), "issuer") {
@@ -73,7 +73,8 @@ func TestIssuersKeysAreFetchedFromTheConfiguredHostAlone(t *testing.T) {
 	}
 }
 
-// newDetachedToken signs the representation of the payload with a hash.
+// newDetachedToken returns a JSON Web Signature with a detached payload. payload must
+// be encoded as it is signed.
 func newDetachedToken(t *testing.T, header map[string]any, payload string, sign func(content []byte) []byte) string {
 	t.Helper()
 	raw, err := json.Marshal(header)
@@ -84,7 +85,7 @@ func newDetachedToken(t *testing.T, header map[string]any, payload string, sign 
 	return protected + ".." + rawURL.EncodeToString(sign([]byte(protected+"."+payload)))
 }
 
-func TestTrueLayerSignsTheRequestLineAndTheHeadersThatItLists(t *testing.T) {
+func TestTrueLayerSignatureCoversRequestLineAndListedHeaders(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +100,7 @@ func TestTrueLayerSignsTheRequestLineAndTheHeadersThatItLists(t *testing.T) {
 	}
 	server := startKeyServer(t, func(r *http.Request) string {
 		if r.Host != "webhooks.truelayer.com" || r.URL.Path != "/.well-known/jwks" {
-			t.Errorf("asked for %s%s", r.Host, r.URL.Path)
+			t.Errorf("keys were fetched from %s%s", r.Host, r.URL.Path)
 		}
 		return keySet(t, key.Public(), "k1")
 	})
@@ -120,12 +121,12 @@ func TestTrueLayerSignsTheRequestLineAndTheHeadersThatItLists(t *testing.T) {
 		ok              bool
 	}{
 		{"as sent", "/t?x=1", "/t", header(), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, true},
-		{"a slash more", "/t", "/t/", header(), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, true},
-		{"a slash less", "/t/", "/t", header(), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, true},
+		{"without the trailing slash", "/t", "/t/", header(), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, true},
+		{"with an additional trailing slash", "/t/", "/t", header(), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, true},
 		{"another path", "/u", "/t", header(), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
 		{"without the header", "/t", "/t", header(), nil, false},
 		{"with the header twice", "/t", "/t", header(), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z", "X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
-		{"keys of another party", "/t", "/t", header("jku", "https://evil.test/jwks"), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
+		{"a jku of another host", "/t", "/t", header("jku", "https://evil.test/jwks"), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
 		{"version 1", "/t", "/t", header("tl_version", "1"), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
 		{"an unknown key", "/t", "/t", header("kid", "k2"), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
 		{"too many headers", "/t", "/t", header("tl_headers", strings.Repeat("X-TL-Webhook-Timestamp,", 20)), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
@@ -137,15 +138,15 @@ func TestTrueLayerSignsTheRequestLineAndTheHeadersThatItLists(t *testing.T) {
 			wantRefused(t, m, r, c.name)
 			continue
 		}
-		if d, err := take(t, m, r); err != nil || d.ID != "e1" || d.Event != "payment_executed" {
+		if d, err := verify(t, m, r); err != nil || d.ID != "e1" || d.Event != "payment_executed" {
 			t.Errorf("%s: got %+v, %v", c.name, d, err)
 		}
 	}
 }
 
-// TestWhatADetachedTokenSaysOfItsPayloadMustBeSo: one that is signed as it is must
-// say so with b64, and no other may.
-func TestWhatADetachedTokenSaysOfItsPayloadMustBeSo(t *testing.T) {
+// TestDetachedTokenMustDeclareItsPayloadEncoding: the preset accepts only
+// tokens with b64 false and an unencoded payload.
+func TestDetachedTokenMustDeclareItsPayloadEncoding(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -165,39 +166,39 @@ func TestWhatADetachedTokenSaysOfItsPayloadMustBeSo(t *testing.T) {
 		payload string
 		ok      bool
 	}{
-		"as sent":                {map[string]any{"alg": "RS256", "kid": "k1", "b64": false, "crit": []string{"b64"}}, body, true},
-		"b64 without crit":       {map[string]any{"alg": "RS256", "kid": "k1", "b64": false}, body, true},
-		"in base64url":           {map[string]any{"alg": "RS256", "kid": "k1"}, rawURL.EncodeToString([]byte(body)), false},
-		"as it is without b64":   {map[string]any{"alg": "RS256", "kid": "k1"}, body, false},
-		"b64 true":               {map[string]any{"alg": "RS256", "kid": "k1", "b64": true, "crit": []string{"b64"}}, body, false},
-		"something else in crit": {map[string]any{"alg": "RS256", "kid": "k1", "b64": false, "crit": []string{"b64", "exp"}}, body, false},
-		"another algorithm":      {map[string]any{"alg": "RS512", "kid": "k1", "b64": false, "crit": []string{"b64"}}, body, false},
+		"as sent":               {map[string]any{"alg": "RS256", "kid": "k1", "b64": false, "crit": []string{"b64"}}, body, true},
+		"b64 without crit":      {map[string]any{"alg": "RS256", "kid": "k1", "b64": false}, body, true},
+		"encoded as base64url":  {map[string]any{"alg": "RS256", "kid": "k1"}, rawURL.EncodeToString([]byte(body)), false},
+		"unencoded without b64": {map[string]any{"alg": "RS256", "kid": "k1"}, body, false},
+		"b64 true":              {map[string]any{"alg": "RS256", "kid": "k1", "b64": true, "crit": []string{"b64"}}, body, false},
+		"another name in crit":  {map[string]any{"alg": "RS256", "kid": "k1", "b64": false, "crit": []string{"b64", "exp"}}, body, false},
+		"another algorithm":     {map[string]any{"alg": "RS512", "kid": "k1", "b64": false, "crit": []string{"b64"}}, body, false},
 	} {
 		r := request("POST", "/s", body, "Saleor-Event", "order_created", "Saleor-Signature", newDetachedToken(t, c.header, c.payload, sign))
 		if !c.ok {
 			wantRefused(t, m, r, name)
 			continue
 		}
-		d, err := take(t, m, r)
+		d, err := verify(t, m, r)
 		if err != nil || d.Event != "order_created" || d.EventSigned || !d.Repeats {
 			t.Errorf("%s: got %+v, %v", name, d, err)
 		}
 	}
 }
 
-// TestOnePayloadOfSaleorForTwoEventsIsTwoDeliveries: only a header distinguishes them
-// apart.
-func TestOnePayloadOfSaleorForTwoEventsIsTwoDeliveries(t *testing.T) {
+// TestSaleorEventsWithTheSamePayloadAreTwoDeliveries: such events differ only in a
+// header.
+func TestSaleorEventsWithTheSamePayloadAreTwoDeliveries(t *testing.T) {
 	m := setUp(t, "saleor-hmac", "k", provider.PresetOptions{})
 	send := func(event string) *signature.Request {
 		return request("POST", "/s", "{}", "Saleor-Event", event, "Saleor-Signature", hex.EncodeToString(mac(testSecret(t, "k"), "{}")))
 	}
 	if digestOf(t, m, send("order_created")) == digestOf(t, m, send("order_updated")) {
-		t.Error("two events count as one delivery")
+		t.Error("two events with the same payload have the same digest")
 	}
 }
 
-func TestNeonSignsATimeAndTheBodyInBase64URL(t *testing.T) {
+func TestNeonSignatureCoversTimestampAndBody(t *testing.T) {
 	public, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -213,12 +214,12 @@ func TestNeonSignsATimeAndTheBodyInBase64URL(t *testing.T) {
 	}{
 		{"now", strconv.FormatInt(now, 10), strconv.FormatInt(now, 10), true},
 		{"five minutes ago", strconv.FormatInt(now-300_000, 10), strconv.FormatInt(now-300_000, 10), true},
-		{"longer ago", strconv.FormatInt(now-300_001, 10), strconv.FormatInt(now-300_001, 10), false},
-		{"to come", strconv.FormatInt(now+300_001, 10), strconv.FormatInt(now+300_001, 10), false},
+		{"more than five minutes ago", strconv.FormatInt(now-300_001, 10), strconv.FormatInt(now-300_001, 10), false},
+		{"more than five minutes ahead", strconv.FormatInt(now+300_001, 10), strconv.FormatInt(now+300_001, 10), false},
 		{"another time than the signed one", strconv.FormatInt(now, 10), strconv.FormatInt(now+1, 10), false},
 		{"seconds", strconv.FormatInt(now/1000, 10), strconv.FormatInt(now/1000, 10), false},
-		{"a zero in front", "0" + strconv.FormatInt(now, 10), "0" + strconv.FormatInt(now, 10), false},
-		{"a sign", "+" + strconv.FormatInt(now, 10), "+" + strconv.FormatInt(now, 10), false},
+		{"a leading zero", "0" + strconv.FormatInt(now, 10), "0" + strconv.FormatInt(now, 10), false},
+		{"a plus sign", "+" + strconv.FormatInt(now, 10), "+" + strconv.FormatInt(now, 10), false},
 		{"no time", "", "", false},
 	} {
 		payload := rawURL.EncodeToString([]byte(c.signed + "." + rawURL.EncodeToString([]byte(body))))
@@ -227,15 +228,15 @@ func TestNeonSignsATimeAndTheBodyInBase64URL(t *testing.T) {
 			wantRefused(t, m, r, c.name)
 			continue
 		}
-		if d, err := take(t, m, r); err != nil || d.ID != "e1" || !d.IDSigned || d.Timestamp.UnixMilli() != now && c.name == "now" {
+		if d, err := verify(t, m, r); err != nil || d.ID != "e1" || !d.IDSigned || d.Timestamp.UnixMilli() != now && c.name == "now" {
 			t.Errorf("%s: got %+v, %v", c.name, d, err)
 		}
 	}
 }
 
-// TestAdobesKeysAreFetchedByTheirPaths: of one host, and only paths of keys. Either
-// signature is enough.
-func TestAdobesKeysAreFetchedByTheirPaths(t *testing.T) {
+// TestAdobeKeysAreFetchedOnlyFromKeyPaths: keys are fetched from one host and only from
+// key paths. One of the two signatures is enough.
+func TestAdobeKeysAreFetchedOnlyFromKeyPaths(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -249,7 +250,7 @@ func TestAdobesKeysAreFetchedByTheirPaths(t *testing.T) {
 	server := startKeyServer(t, func(r *http.Request) string {
 		switch {
 		case r.Host != adobeKeyHost:
-			t.Errorf("asked %s", r.Host)
+			t.Errorf("got a request to host %s", r.Host)
 		case r.URL.Path == path:
 			return public
 		}
@@ -272,12 +273,12 @@ func TestAdobesKeysAreFetchedByTheirPaths(t *testing.T) {
 	first := []string{"X-Adobe-Digital-Signature-1", "SIG", "X-Adobe-Public-Key1-Path", path}
 	second := []string{"X-Adobe-Digital-Signature-2", "SIG", "X-Adobe-Public-Key2-Path", path}
 	for name, r := range map[string]*signature.Request{
-		"the first signature":                    signed(body, append([]string{}, first...)...),
-		"the second":                             signed(body, append([]string{}, second...)...),
-		"both, the first by a key that is gone":  signed(body, append([]string{"X-Adobe-Digital-Signature-1", "SIG", "X-Adobe-Public-Key1-Path", "/prod/keys/pub-key-gone.pem"}, second...)...),
-		"a CloudEvent, with the other recipient": signed(strings.Replace(body, "recipient_client_id", "recipientclientid", 1), append([]string{}, first...)...),
+		"the first signature": signed(body, append([]string{}, first...)...),
+		"the second":          signed(body, append([]string{}, second...)...),
+		"both, the first with a key that is gone": signed(body, append([]string{"X-Adobe-Digital-Signature-1", "SIG", "X-Adobe-Public-Key1-Path", "/prod/keys/pub-key-gone.pem"}, second...)...),
+		"a CloudEvent, with recipientclientid":    signed(strings.Replace(body, "recipient_client_id", "recipientclientid", 1), append([]string{}, first...)...),
 	} {
-		if d, err := take(t, m, r); err != nil || d.ID != "e1" || !d.IDSigned {
+		if d, err := verify(t, m, r); err != nil || d.ID != "e1" || !d.IDSigned {
 			t.Errorf("%s: got %+v, %v", name, d, err)
 		}
 	}
@@ -286,21 +287,22 @@ func TestAdobesKeysAreFetchedByTheirPaths(t *testing.T) {
 		wantRefused(t, m, signed(body, "X-Adobe-Digital-Signature-1", "SIG", "X-Adobe-Public-Key1-Path", bad), "the path "+bad)
 	}
 	if n := server.requests.Load(); n != before {
-		t.Errorf("%d paths that are none of keys were asked for", n-before)
+		t.Errorf("%d paths that are not key paths were fetched", n-before)
 	}
 	for name, other := range map[string]string{
-		"another recipient":    strings.Replace(body, "client-1", "client-2", 1),
-		"no recipient":         `{"event_id":"e1"}`,
-		"two that differ":      strings.Replace(body, "{", `{"recipientclientid":"client-2",`, 1),
-		"the recipient inside": `{"event_id":"e1","event":{"recipient_client_id":"client-1"}}`,
+		"another recipient":          strings.Replace(body, "client-1", "client-2", 1),
+		"no recipient":               `{"event_id":"e1"}`,
+		"two different recipients":   strings.Replace(body, "{", `{"recipientclientid":"client-2",`, 1),
+		"the recipient inside event": `{"event_id":"e1","event":{"recipient_client_id":"client-1"}}`,
 	} {
 		wantRefused(t, m, signed(other, append([]string{}, first...)...), name)
 	}
 	wantAnswer(t, m, request("GET", "/a?challenge=abc", ""), "abc")
 }
 
-// TestEbaysKeysAreFetchedWithATokenForTheApplication: both once.
-func TestEbaysKeysAreFetchedWithATokenForTheApplication(t *testing.T) {
+// TestEbayKeysAreFetchedWithAnApplicationToken: the token and the key are each fetched
+// once.
+func TestEbayKeysAreFetchedWithAnApplicationToken(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -313,7 +315,7 @@ func TestEbaysKeysAreFetchedWithATokenForTheApplication(t *testing.T) {
 	answered := map[string]int{}
 	server := startKeyServer(t, func(r *http.Request) string {
 		if r.Host != "api.ebay.com" {
-			t.Errorf("asked %s", r.Host)
+			t.Errorf("got a request to host %s", r.Host)
 		}
 		switch r.URL.Path {
 		case "/identity/v1/oauth2/token":
@@ -351,13 +353,13 @@ func TestEbaysKeysAreFetchedWithATokenForTheApplication(t *testing.T) {
 		return request("POST", "/e", body, "X-EBAY-SIGNATURE", base64.StdEncoding.EncodeToString(raw))
 	}
 	for range 3 {
-		d, err := take(t, m, signed(nil))
+		d, err := verify(t, m, signed(nil))
 		if err != nil || d.ID != "n1" || !d.IDSigned || d.Event != "MARKETPLACE_ACCOUNT_DELETION" {
 			t.Fatalf("got %+v, %v", d, err)
 		}
 	}
 	if answered["token"] != 1 || answered["key"] != 1 {
-		t.Errorf("asked for %v", answered)
+		t.Errorf("got requests %v, want one for each", answered)
 	}
 	for _, bad := range []map[string]string{{"kid": "../x"}, {"kid": id + "/x"}, {"digest": "MD5"}, {"digest": ""}, {"alg": "none"}, {"signature": "AAAA"}, {"kid": "00000000-0000-0000-0000-000000000000"}} {
 		wantRefused(t, m, signed(bad), "a header with other members: "+strings.Join([]string{bad["kid"], bad["digest"], bad["alg"]}, " "))
@@ -370,40 +372,41 @@ func TestEbaysKeysAreFetchedWithATokenForTheApplication(t *testing.T) {
 	wantRefused(t, setUp(t, "ebay", "", provider.PresetOptions{ClientID: "app", ClientSecret: "cert"}), request("GET", "/e?challenge_code=c0de", ""), "a challenge without verify_token")
 }
 
-// TestMercadoPagoResendsUnderAnotherRequestID: the body tells; and who sees a
-// handled delivery cannot send another body with it.
-func TestMercadoPagoResendsUnderAnotherRequestID(t *testing.T) {
+// TestMercadoPagoRetryWithNewRequestIDHasTheSameDigest: the body identifies a retry. An
+// attacker who captures a handled delivery cannot send its signature with another body.
+func TestMercadoPagoRetryWithNewRequestIDHasTheSameDigest(t *testing.T) {
 	m := setUp(t, "mercado-pago", "k", provider.PresetOptions{})
 	send := func(uri, id, manifest, body string) *signature.Request {
 		return request("POST", uri, body, "x-request-id", id, "x-signature", "ts=1760000000,v1="+hex.EncodeToString(mac(testSecret(t, "k"), manifest)))
 	}
 	const first = "id:123;request-id:r1;ts:1760000000;"
-	d, err := take(t, m, send("/m?data.id=123", "r1", first, `{"id":1}`))
+	d, err := verify(t, m, send("/m?data.id=123", "r1", first, `{"id":1}`))
 	if err != nil || d.ID != "r1" || !d.IDSigned || !d.AlsoContent {
 		t.Fatalf("got %+v, %v", d, err)
 	}
-	other, err := take(t, m, send("/m?data.id=123", "r2", "id:123;request-id:r2;ts:1760000000;", `{"id":1}`))
+	other, err := verify(t, m, send("/m?data.id=123", "r2", "id:123;request-id:r2;ts:1760000000;", `{"id":1}`))
 	if err != nil || string(other.Matches[0].Digest) != string(d.Matches[0].Digest) {
-		t.Errorf("a retry under another request ID has other content: %v", err)
+		t.Errorf("a retry with another request ID has another digest: %v", err)
 	}
 	for name, r := range map[string]*signature.Request{
-		"the parts in other places":            send("/m?data.id=123%3Brequest-id%3Ar1", "r1", "id:123;request-id:r1;request-id:r1;ts:1760000000;", "{}"),
-		"a separator in the request ID":        send("/m?data.id=123", "r1;x", "id:123;request-id:r1;x;ts:1760000000;", "{}"),
-		"no request ID":                        send("/m?data.id=123", "", "id:123;ts:1760000000;", "{}"),
-		"data_id, which PHP takes for data.id": send("/m?data.id=123&data_id=9", "r1", first, "{}"),
-		"data[id]":                             send("/m?data.id=123&data[id]=9", "r1", first, "{}"),
-		"DATA.ID":                              send("/m?data.id=123&DATA.ID=9", "r1", first, "{}"),
-		"data.id twice":                        send("/m?data.id=123&data.id=9", "r1", first, "{}"),
+		"signed parts moved":                  send("/m?data.id=123%3Brequest-id%3Ar1", "r1", "id:123;request-id:r1;request-id:r1;ts:1760000000;", "{}"),
+		"a separator in the request ID":       send("/m?data.id=123", "r1;x", "id:123;request-id:r1;x;ts:1760000000;", "{}"),
+		"no request ID":                       send("/m?data.id=123", "", "id:123;ts:1760000000;", "{}"),
+		"data_id, which PHP reads as data.id": send("/m?data.id=123&data_id=9", "r1", first, "{}"),
+		"data[id]":                            send("/m?data.id=123&data[id]=9", "r1", first, "{}"),
+		"DATA.ID":                             send("/m?data.id=123&DATA.ID=9", "r1", first, "{}"),
+		"data.id twice":                       send("/m?data.id=123&data.id=9", "r1", first, "{}"),
 	} {
 		wantRefused(t, m, r, name)
 	}
 	if m.Info().Coverage.BodySigned {
-		t.Error("the body is said to be signed")
+		t.Error("BodySigned is true, but the body is not signed")
 	}
 }
 
-// TestATokenForARoomIsNoDeliveryOfLiveKit: it is made with the same key.
-func TestATokenForARoomIsNoDeliveryOfLiveKit(t *testing.T) {
+// TestLiveKitRoomTokenIsNotADelivery: room tokens and webhooks are signed with the same
+// key.
+func TestLiveKitRoomTokenIsNotADelivery(t *testing.T) {
 	const secret = "api-secret-0123456789-0123456789"
 	m := setUp(t, "livekit", secret, provider.PresetOptions{Issuers: []string{"API1"}})
 	sum := sha256.Sum256([]byte("{}"))
@@ -412,20 +415,20 @@ func TestATokenForARoomIsNoDeliveryOfLiveKit(t *testing.T) {
 		return request("POST", "/l", "{}", "Authorization", token(t, jose.HS256, padded([]byte(secret)), "", claims))
 	}
 	now := testNow.Unix()
-	if _, err := take(t, m, send(map[string]any{"iss": "API1", "nbf": now, "exp": now + 300, "sha256": hash})); err != nil {
+	if _, err := verify(t, m, send(map[string]any{"iss": "API1", "nbf": now, "exp": now + 300, "sha256": hash})); err != nil {
 		t.Error(err)
 	}
 	for name, claims := range map[string]map[string]any{
 		"a token for a room":               {"iss": "API1", "nbf": now, "exp": now + 300, "video": map[string]any{"room": "r"}},
 		"another API key":                  {"iss": "API2", "nbf": now, "exp": now + 300, "sha256": hash},
 		"another body":                     {"iss": "API1", "nbf": now, "exp": now + 300, "sha256": strings.Repeat("A", 43) + "="},
-		"valid for longer than remembered": {"iss": "API1", "nbf": now, "exp": now + int64((25 * time.Hour).Seconds()), "sha256": hash},
+		"valid for longer than the window": {"iss": "API1", "nbf": now, "exp": now + int64((25 * time.Hour).Seconds()), "sha256": hash},
 	} {
 		wantRefused(t, m, send(claims), name)
 	}
 }
 
-func TestWixTakesItsKeyAsShownAndTriesEach(t *testing.T) {
+func TestWixAcceptsPEMAndDashboardKeysAndTriesEach(t *testing.T) {
 	keys := make([]*rsa.PrivateKey, 2)
 	var secrets []provider.Secret
 	for i := range keys {
@@ -450,39 +453,39 @@ func TestWixTakesItsKeyAsShownAndTriesEach(t *testing.T) {
 	}
 	claims := map[string]any{"data": `{"eventType":"wix.ecom.v1.order_approved","data":"{\"id\":\"e1\"}"}`, "iat": testNow.Unix(), "exp": testNow.Unix() + 60}
 	for i, key := range keys {
-		d, err := take(t, m, request("POST", "/w", token(t, jose.RS256, key, "any", claims)))
+		d, err := verify(t, m, request("POST", "/w", token(t, jose.RS256, key, "any", claims)))
 		if err != nil || d.ID != "e1" || !d.IDSigned || d.Event != "wix.ecom.v1.order_approved" {
 			t.Errorf("key %d: got %+v, %v", i, d, err)
 		}
 	}
 	installed := map[string]any{"data": `{"eventType":"AppInstalled","data":"{}"}`, "iat": testNow.Unix()}
-	if d, err := take(t, m, request("POST", "/w", token(t, jose.RS256, keys[0], "any", installed))); err != nil || d.ID != "" || d.Event != "AppInstalled" {
+	if d, err := verify(t, m, request("POST", "/w", token(t, jose.RS256, keys[0], "any", installed))); err != nil || d.ID != "" || d.Event != "AppInstalled" {
 		t.Errorf("an event without an ID: got %+v, %v", d, err)
 	}
-	wantRefused(t, m, request("POST", "/w", token(t, jose.RS256, keys[0], "any", map[string]any{"iss": "wix.com"})), "a token that is for no webhook")
+	wantRefused(t, m, request("POST", "/w", token(t, jose.RS256, keys[0], "any", map[string]any{"iss": "wix.com"})), "a token that is not for a webhook")
 	if _, err := trySetUp("wix", "not a key", provider.PresetOptions{}); err == nil || strings.Contains(err.Error(), "not a key") && strings.Contains(err.Error(), `"not a key"`) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// TestARetryOfFigmaCountsAttemptsInItsBody: everything else tells deliveries apart.
-func TestARetryOfFigmaCountsAttemptsInItsBody(t *testing.T) {
+// TestFigmaRetryCounterDoesNotChangeTheDigest: every other member changes the digest.
+func TestFigmaRetryCounterDoesNotChangeTheDigest(t *testing.T) {
 	m := setUp(t, "figma", "passcode-1", provider.PresetOptions{})
 	send := func(rest string) *signature.Request {
 		return request("POST", "/f", `{"passcode":"passcode-1","event_type":"FILE_UPDATE","timestamp":"2026-01-01T00:00:00Z",`+rest+`}`)
 	}
 	first := digestOf(t, m, send(`"retries":0,"file_key":"a"`))
 	if digestOf(t, m, send(`"retries":1,"file_key":"a"`)) != first {
-		t.Error("a retry has other content")
+		t.Error("a retry has another digest")
 	}
 	if digestOf(t, m, send(`"retries":0,"file_key":"b"`)) == first {
-		t.Error("another file has the same content")
+		t.Error("another file has the same digest")
 	}
 }
 
-// TestTheSaltOfRapydTakesNothingFromTheBody: bytes that move between the URL and
-// the salt leave the delivery what it is.
-func TestTheSaltOfRapydTakesNothingFromTheBody(t *testing.T) {
+// TestRapydBytesMovedBetweenURLAndSaltAreTheSameDelivery: no byte can move between the
+// salt and the body.
+func TestRapydBytesMovedBetweenURLAndSaltAreTheSameDelivery(t *testing.T) {
 	m := provider.NewModule(presetNamed("rapyd"))
 	m.Secrets = []provider.Secret{{Secret: "access-key:secret-key"}}
 	if err := provision(m); err != nil {
@@ -494,15 +497,15 @@ func TestTheSaltOfRapydTakesNothingFromTheBody(t *testing.T) {
 	send := func(uri, salt, body string) *signature.Request {
 		return request("POST", uri, body, "salt", salt, "timestamp", now, "signature", base64.StdEncoding.EncodeToString([]byte(hex.EncodeToString(sum))))
 	}
-	want, err := take(t, m, send("/r?a=12", "salt", body))
+	want, err := verify(t, m, send("/r?a=12", "salt", body))
 	if err != nil || want.ID != "wh_1" || !want.IDSigned {
 		t.Fatalf("got %+v, %v", want, err)
 	}
-	moved, err := take(t, m, send("/r?a=1", "2salt", body))
+	moved, err := verify(t, m, send("/r?a=1", "2salt", body))
 	if err != nil || moved.ID != want.ID || string(moved.Matches[0].Digest) != string(want.Matches[0].Digest) {
-		t.Errorf("with bytes moved it is another delivery: %+v, %v", moved, err)
+		t.Errorf("with bytes moved, the delivery is refused or new: %+v, %v", moved, err)
 	}
-	wantRefused(t, m, send("/r?a=12", "salt", body[1:]), "a body that lost a byte")
+	wantRefused(t, m, send("/r?a=12", "salt", body[1:]), "a body without its first byte")
 	wantRefused(t, m, send("/r?a=12", "", body), "no salt")
 	if _, err := trySetUp("rapyd", "secret-key", provider.PresetOptions{}); err == nil || !strings.Contains(err.Error(), "NAME:KEY") {
 		t.Errorf("without the access key: %v", err)

@@ -23,7 +23,7 @@ func macText(newHash func() hash.Hash, key, text string) string {
 	return base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
-// setUpSeveral is setUp with several secrets.
+// setUpSeveral provisions a preset with several secrets.
 func setUpSeveral(t *testing.T, name string, secrets ...string) *provider.Module {
 	t.Helper()
 	m := provider.NewModule(presetNamed(name))
@@ -36,9 +36,9 @@ func setUpSeveral(t *testing.T, name string, secrets ...string) *provider.Module
 	return m
 }
 
-// TestTheAlgorithmOfTwilioFollowsFromTheSecret: the header that names one is not
+// TestTwilioAlgorithmIsChosenByTheSecret: the header that names an algorithm is not
 // signed.
-func TestTheAlgorithmOfTwilioFollowsFromTheSecret(t *testing.T) {
+func TestTwilioAlgorithmIsChosenByTheSecret(t *testing.T) {
 	const token, key, address = "0123456789abcdef0123456789abcdef", "shared", "https://hooks.example.com/t"
 	of := map[string]string{
 		"token sha1": macText(sha1.New, token, address+"a1"), "token sha256": macText(sha256.New, token, address+"a1"),
@@ -52,14 +52,14 @@ func TestTheAlgorithmOfTwilioFollowsFromTheSecret(t *testing.T) {
 		want    bool
 	}{
 		{"the Auth Token", []string{token}, "token sha1", true},
-		{"the Auth Token with the better hash", []string{token}, "token sha256", false},
+		{"the Auth Token with SHA-256", []string{token}, "token sha256", false},
 		{"a SharedKey", []string{"hmac-sha256:" + key}, "key sha256", true},
-		{"a SharedKey with the weaker hash", []string{"hmac-sha256:" + key}, "key sha1", false},
-		{"the text of the config as a key", []string{"hmac-sha256:" + key}, "prefixed key sha1", false},
+		{"a SharedKey with SHA-1", []string{"hmac-sha256:" + key}, "key sha1", false},
+		{"the configured text with its prefix as the key", []string{"hmac-sha256:" + key}, "prefixed key sha1", false},
 		{"both, the Auth Token", []string{token, "hmac-sha256:" + key}, "token sha1", true},
 		{"both, the SharedKey", []string{"hmac-sha256:" + key, token}, "key sha256", true},
-		{"both, the Auth Token with the other hash", []string{token, "hmac-sha256:" + key}, "token sha256", false},
-		{"both, the SharedKey with the other hash", []string{token, "hmac-sha256:" + key}, "key sha1", false},
+		{"both, the Auth Token with SHA-256", []string{token, "hmac-sha256:" + key}, "token sha256", false},
+		{"both, the SharedKey with SHA-1", []string{token, "hmac-sha256:" + key}, "key sha1", false},
 	} {
 		m := setUpSeveral(t, "twilio", c.secrets...)
 		for _, settings := range []string{"", "key=webhooks_sharedkey_1,algorithm=HMAC_SHA256", "key=webhooks_sharedkey_1,algorithm=HMAC_SHA1", "algorithm=none"} {
@@ -67,50 +67,50 @@ func TestTheAlgorithmOfTwilioFollowsFromTheSecret(t *testing.T) {
 			if settings != "" {
 				r.Header.Set("X-Twilio-Webhooks-Signature-Settings", settings)
 			}
-			if _, err := take(t, m, r); (err == nil) != c.want {
+			if _, err := verify(t, m, r); (err == nil) != c.want {
 				t.Errorf("%s, settings %q: %v", c.what, settings, err)
 			}
 		}
 	}
 }
 
-// TestTwilioSaysWhichSecretIsMissing: to the operator.
-func TestTwilioSaysWhichSecretIsMissing(t *testing.T) {
+// TestTwilioRefusalNamesTheMissingSecret: the operator needs the name to configure it.
+func TestTwilioRefusalNamesTheMissingSecret(t *testing.T) {
 	const address = "https://hooks.example.com/t"
 	send := func(sig string) *signature.Request {
 		return request("POST", "/t", "a=1", "Content-Type", "application/x-www-form-urlencoded", "X-Twilio-Signature", sig, "X-Twilio-Webhooks-Signature-Settings", "key=webhooks_sharedkey_1,algorithm=HMAC_SHA256")
 	}
-	_, err := take(t, setUpSeveral(t, "twilio", "token"), send(macText(sha256.New, "shared", address+"a1")))
+	_, err := verify(t, setUpSeveral(t, "twilio", "token"), send(macText(sha256.New, "shared", address+"a1")))
 	if err == nil || !strings.Contains(err.Error(), "webhooks_sharedkey_1") || !strings.Contains(err.Error(), "secret hmac-sha256:{env.") {
 		t.Errorf("a SharedKey that is not configured: %v", err)
 	}
-	_, err = take(t, setUpSeveral(t, "twilio", "hmac-sha256:shared"), send(macText(sha1.New, "token", address+"a1")))
+	_, err = verify(t, setUpSeveral(t, "twilio", "hmac-sha256:shared"), send(macText(sha1.New, "token", address+"a1")))
 	if err == nil || !strings.Contains(err.Error(), "Auth Token") {
 		t.Errorf("an Auth Token that is not configured: %v", err)
 	}
 }
 
-// TestWebSocketsAreRefusedByName: with every preset, even if the request that
-// opens one is signed.
-func TestWebSocketsAreRefusedByName(t *testing.T) {
+// TestWebSocketRefusalNamesTheUnsupportedFeature: every preset refuses requests that
+// open a WebSocket, even signed ones.
+func TestWebSocketRefusalNamesTheUnsupportedFeature(t *testing.T) {
 	signed := macText(sha1.New, "token", "https://hooks.example.com/media")
 	m := setUp(t, "twilio", "token", provider.PresetOptions{})
-	if _, err := take(t, m, request("GET", "/media", "", "X-Twilio-Signature", signed)); err != nil {
-		t.Fatalf("a GET that opens no WebSocket: %v", err)
+	if _, err := verify(t, m, request("GET", "/media", "", "X-Twilio-Signature", signed)); err != nil {
+		t.Fatalf("a GET that does not open a WebSocket: %v", err)
 	}
 	open := request("GET", "/media", "", "X-Twilio-Signature", signed)
 	open.WebSocket = true
-	_, err := take(t, m, open)
+	_, err := verify(t, m, open)
 	wantWebSocketRefusal(t, "twilio", err, "Media Streams, ConversationRelay")
 	for i := range catalogue {
 		p := &catalogue[i]
 		m, err := trySetUp(p.Name, "a secret for a test, of no provider", provider.PresetOptions{})
 		if err != nil {
-			continue // it needs options, or a key of another kind
+			continue // the preset requires options or another key format
 		}
 		open := request("GET", "/ws", "")
 		open.WebSocket = true
-		_, err = take(t, m, open)
+		_, err = verify(t, m, open)
 		wantWebSocketRefusal(t, p.Name, err, p.Streams)
 	}
 }
@@ -123,9 +123,9 @@ func wantWebSocketRefusal(t *testing.T, what string, err error, streams string) 
 	}
 }
 
-// TestTheEventTypeOfSlackIsInEveryKindOfRequest: in an event, in an interaction,
-// whose payload is a field of a form, and in a slash command.
-func TestTheEventTypeOfSlackIsInEveryKindOfRequest(t *testing.T) {
+// TestSlackEventTypeIsReadFromEveryRequestFormat: Slack sends events as JSON,
+// interactions as a form field with JSON, and slash commands as a form.
+func TestSlackEventTypeIsReadFromEveryRequestFormat(t *testing.T) {
 	const form = "application/x-www-form-urlencoded"
 	m := setUp(t, "slack", "signing", provider.PresetOptions{})
 	payload := func(document string) string { return url.Values{"payload": {document}}.Encode() }
@@ -146,36 +146,37 @@ func TestTheEventTypeOfSlackIsInEveryKindOfRequest(t *testing.T) {
 	} {
 		stamp := strconv.FormatInt(testNow.Unix(), 10)
 		sig := "v0=" + hex.EncodeToString(mac(testSecret(t, "signing"), "v0:"+stamp+":"+c.body))
-		d, err := take(t, m, request("POST", "/s", c.body, "Content-Type", c.kind, "X-Slack-Request-Timestamp", stamp, "X-Slack-Signature", sig))
+		d, err := verify(t, m, request("POST", "/s", c.body, "Content-Type", c.kind, "X-Slack-Request-Timestamp", stamp, "X-Slack-Signature", sig))
 		if err != nil || d.Event != c.want || !d.EventSigned {
 			t.Errorf("%.80s: got %+v, %v, want %q", c.body, d, err, c.want)
 		}
 	}
 }
 
-// TestRequestsOfSentrysUIAreVerified: under their own header. One without a body
-// signs nothing, so that its signature would be good for any query.
-func TestRequestsOfSentrysUIAreVerified(t *testing.T) {
+// TestSentryUIRequestsAreVerified: their signature is in another header than that of
+// webhooks. Requests without a body are refused: their signature would be valid for any
+// query.
+func TestSentryUIRequestsAreVerified(t *testing.T) {
 	m := setUp(t, "sentry", "secret", provider.PresetOptions{})
 	sign := func(body string) string { return hex.EncodeToString(mac(testSecret(t, "secret"), body)) }
 	const body = `{"fields":{"title":"An issue"},"issueId":1,"installationId":"7a485448"}`
-	d, err := take(t, m, request("POST", "/ui", body, "Sentry-App-Signature", sign(body), "Request-ID", "r1"))
+	d, err := verify(t, m, request("POST", "/ui", body, "Sentry-App-Signature", sign(body), "Request-ID", "r1"))
 	if err != nil || !d.Repeats || d.ID != "r1" || d.IDSigned {
 		t.Errorf("a request of the UI: %+v, %v", d, err)
 	}
 	hook := `{"action":"created","installation":{"uuid":"7a485448"},"data":{"error":{}}}`
-	if d, err := take(t, m, request("POST", "/hook", hook, "Sentry-Hook-Signature", sign(hook), "Sentry-Hook-Resource", "error")); err != nil || d.Event != "error.created" {
+	if d, err := verify(t, m, request("POST", "/hook", hook, "Sentry-Hook-Signature", sign(hook), "Sentry-Hook-Resource", "error")); err != nil || d.Event != "error.created" {
 		t.Errorf("a webhook: %+v, %v", d, err)
 	}
 	wantRefused(t, m, request("POST", "/ui", body+" ", "Sentry-App-Signature", sign(body)), "a changed body")
-	_, err = take(t, m, request("GET", "/ui?installationId=x", "", "Sentry-App-Signature", sign("")))
+	_, err = verify(t, m, request("GET", "/ui?installationId=x", "", "Sentry-App-Signature", sign("")))
 	if err == nil || !strings.Contains(err.Error(), "select") {
-		t.Errorf("a request that signs nothing: %v", err)
+		t.Errorf("a request without a body: %v", err)
 	}
 }
 
-// TestEveryProductOfAfterShipIsVerified: each has its own header.
-func TestEveryProductOfAfterShipIsVerified(t *testing.T) {
+// TestAfterShipSignaturesOfEveryProductAreVerified: each product has its own header.
+func TestAfterShipSignaturesOfEveryProductAreVerified(t *testing.T) {
 	m := setUp(t, "aftership", "secret", provider.PresetOptions{})
 	for _, c := range []struct{ header, prefix, body, id, event string }{
 		{"aftership-hmac-sha256", "", `{"event_id":"e1","event":"tracking_update"}`, "e1", "tracking_update"},
@@ -183,42 +184,42 @@ func TestEveryProductOfAfterShipIsVerified(t *testing.T) {
 		{"am-webhook-signature", "hmac-sha256=", `{"id":"o","event":"label.created"}`, "", "label.created"},
 	} {
 		sig := c.prefix + macText(sha256.New, "secret", c.body)
-		d, err := take(t, m, request("POST", "/a", c.body, c.header, sig))
+		d, err := verify(t, m, request("POST", "/a", c.body, c.header, sig))
 		if err != nil || d.ID != c.id || d.Event != c.event {
 			t.Errorf("%s: got %+v, %v", c.header, d, err)
 		}
-		wantRefused(t, m, request("POST", "/a", c.body+" ", c.header, sig), c.header+" of a changed body")
+		wantRefused(t, m, request("POST", "/a", c.body+" ", c.header, sig), c.header+" with a changed body")
 	}
 	wantRefused(t, m, request("POST", "/a", "{}"), "no signature")
 }
 
-// TestARefusalNamesTheModeThatIsNotVerified: to the operator.
-func TestARefusalNamesTheModeThatIsNotVerified(t *testing.T) {
+// TestRefusalNamesTheUnsupportedMode: the operator learns why requests are refused.
+func TestRefusalNamesTheUnsupportedMode(t *testing.T) {
 	for name, modes := range otherModes {
 		m := configured(t, presetNamed(name))
 		for _, mode := range modes {
-			_, err := take(t, m, request("POST", "/x", "{}", mode.header, mode.prefix+"x"))
+			_, err := verify(t, m, request("POST", "/x", "{}", mode.header, mode.prefix+"x"))
 			if err == nil || !strings.Contains(err.Error(), unsupported[name]) {
 				t.Errorf("%s with %s: %v", name, mode.header, err)
 			}
 		}
-		if _, err := take(t, m, request("POST", "/x", "{}")); err == nil || strings.Contains(err.Error(), unsupported[name]) {
+		if _, err := verify(t, m, request("POST", "/x", "{}")); err == nil || strings.Contains(err.Error(), unsupported[name]) {
 			t.Errorf("%s without a header: %v", name, err)
 		}
 	}
 	for name := range unsupported {
 		if presetNamed(name).Describe().Unsupported == "" {
-			t.Errorf("%s: the documentation does not say what is not supported", name)
+			t.Errorf("%s: missing documentation of the unsupported mode", name)
 		}
 	}
 	for name := range streams {
-		presetNamed(name) // panics unless there is one
+		presetNamed(name) // panics if the preset does not exist
 	}
 }
 
-// TestARefusalNamesTheSchemeThatTheRequestIsSignedIn: of presets with several, of
-// which the config chooses one.
-func TestARefusalNamesTheSchemeThatTheRequestIsSignedIn(t *testing.T) {
+// TestRefusalNamesTheSchemeOfTheRequest: some presets have several schemes, and the
+// config selects one.
+func TestRefusalNamesTheSchemeOfTheRequest(t *testing.T) {
 	for _, c := range []struct{ provider, configured, header, value, want string }{
 		{"hubspot", "v3", "X-HubSpot-Signature", strings.Repeat("0", 64), "scheme v2"},
 		{"hubspot", "v2", "X-HubSpot-Signature-v3", "AAAA", "scheme v3"},
@@ -229,7 +230,7 @@ func TestARefusalNamesTheSchemeThatTheRequestIsSignedIn(t *testing.T) {
 		{"vapi", "secret", "Authorization", "Bearer t", "scheme bearer"},
 	} {
 		m := setUp(t, c.provider, "a secret for a test", provider.PresetOptions{Scheme: c.configured})
-		_, err := take(t, m, request("POST", "/x", "{}", c.header, c.value))
+		_, err := verify(t, m, request("POST", "/x", "{}", c.header, c.value))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s %s: %v", c.provider, c.configured, err)
 		}

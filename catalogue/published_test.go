@@ -37,7 +37,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// keyServer replaces the hosts where providers publish keys.
+// keyServer is a test server in place of the hosts where providers publish keys.
 type keyServer struct {
 	transport http.RoundTripper
 	requests  atomic.Int32
@@ -67,7 +67,7 @@ func startKeyServer(t *testing.T, answer func(r *http.Request) string) *keyServe
 	return s
 }
 
-// signer is a key with its certificate.
+// signer is a key pair with its certificate.
 type signer struct {
 	key  *rsa.PrivateKey
 	cert string
@@ -83,7 +83,7 @@ func newSigner(t *testing.T, name string, issuer *signer, until time.Time) *sign
 	return certificateFor(t, key, name, issuer, until)
 }
 
-// certificateFor is a signer with a key that exists.
+// certificateFor creates a certificate for an existing key.
 func certificateFor(t *testing.T, key *rsa.PrivateKey, name string, issuer *signer, until time.Time) *signer {
 	t.Helper()
 	template := &x509.Certificate{
@@ -122,7 +122,7 @@ const (
 	snsTestCert  = "https://" + snsTestHost + "/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem"
 )
 
-// snsBody is a message signed by s; changes overrides members of it.
+// snsBody returns a message signed by s. Members in changes replace the defaults.
 func snsBody(t *testing.T, s *signer, kind string, changes map[string]string) string {
 	t.Helper()
 	msg := snsMessage{"Type": kind, "MessageId": "m1", "TopicArn": snsTestTopic, "Message": "hello", "Timestamp": testNow.UTC().Format(time.RFC3339Nano), "SignatureVersion": "2", "SigningCertURL": snsTestCert}
@@ -145,19 +145,19 @@ func snsBody(t *testing.T, s *signer, kind string, changes map[string]string) st
 	return string(raw)
 }
 
-func TestSNSCertificatesAreFetchedFromTheTopicsRegionAlone(t *testing.T) {
+func TestSNSCertificatesAreFetchedOnlyFromTheTopicRegion(t *testing.T) {
 	good := newSigner(t, "sns.amazonaws.com", nil, testNow.Add(time.Hour))
 	s := startKeyServer(t, func(*http.Request) string { return good.cert })
 	m := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{snsTestTopic}})
 	verifierOf(m).(*sns).fetcher = keyfetch.New(s.transport, snsTestHost)
 	for range 3 {
-		d, err := take(t, m, request("POST", "/sns", snsBody(t, good, "Notification", nil)))
+		d, err := verify(t, m, request("POST", "/sns", snsBody(t, good, "Notification", nil)))
 		if err != nil || d.ID != "m1" || d.Event != "Notification" || !d.IDSigned {
 			t.Fatalf("got %+v, %v", d, err)
 		}
 	}
 	if n := s.requests.Load(); n != 1 {
-		t.Errorf("the certificate was fetched %d times", n)
+		t.Errorf("the certificate was fetched %d times, want 1", n)
 	}
 	for _, address := range []string{
 		"http://" + snsTestHost + "/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem", "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem",
@@ -172,7 +172,7 @@ func TestSNSCertificatesAreFetchedFromTheTopicsRegionAlone(t *testing.T) {
 	}
 }
 
-func TestSNSRefusesCertificatesThatAreNotAmazons(t *testing.T) {
+func TestSNSMisnamedOrExpiredCertificatesAreRefused(t *testing.T) {
 	for what, bad := range map[string]*signer{
 		"another name": newSigner(t, "evil.test", nil, testNow.Add(time.Hour)),
 		"expired":      newSigner(t, "sns.amazonaws.com", nil, testNow.Add(-time.Minute)),
@@ -184,7 +184,7 @@ func TestSNSRefusesCertificatesThatAreNotAmazons(t *testing.T) {
 	}
 }
 
-func TestSNSSubscriptionsAreConfirmedOnlyIfAskedFor(t *testing.T) {
+func TestSNSSubscriptionsAreConfirmedOnlyWithAcceptHandshake(t *testing.T) {
 	good := newSigner(t, "sns.amazonaws.com", nil, testNow.Add(time.Hour))
 	var confirmed atomic.Int32
 	s := startKeyServer(t, func(r *http.Request) string {
@@ -196,12 +196,12 @@ func TestSNSSubscriptionsAreConfirmedOnlyIfAskedFor(t *testing.T) {
 	for _, accept := range []bool{false, true} {
 		m := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{snsTestTopic}, AcceptHandshake: accept})
 		verifierOf(m).(*sns).fetcher = keyfetch.New(s.transport, snsTestHost)
-		d, err := take(t, m, request("POST", "/sns", snsBody(t, good, "SubscriptionConfirmation", nil)))
+		d, err := verify(t, m, request("POST", "/sns", snsBody(t, good, "SubscriptionConfirmation", nil)))
 		if err != nil || (d.Answer != nil) != accept {
 			t.Errorf("accept_handshake %t: got %+v, %v", accept, d, err)
 		}
 		if !accept && confirmed.Load() != 0 {
-			t.Error("SubscribeURL was fetched, although it was not requested")
+			t.Error("SubscribeURL was fetched without accept_handshake")
 		}
 		for _, address := range []string{"https://evil.test/?Action=ConfirmSubscription", "https://" + snsTestHost + "/?Action=DeleteTopic&TopicArn=" + url.QueryEscape(snsTestTopic)} {
 			if accept {
@@ -214,39 +214,39 @@ func TestSNSSubscriptionsAreConfirmedOnlyIfAskedFor(t *testing.T) {
 	}
 }
 
-// TestKeysThatCannotBeHadRefuseNothing: the provider is asked to try again.
-func TestKeysThatCannotBeHadRefuseNothing(t *testing.T) {
+// TestUnavailableKeysAreAnErrorNotARefusal: the provider must retry the delivery.
+func TestUnavailableKeysAreAnErrorNotARefusal(t *testing.T) {
 	good := newSigner(t, "sns.amazonaws.com", nil, testNow.Add(time.Hour))
 	s := startKeyServer(t, func(*http.Request) string { return "" })
 	m := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{snsTestTopic}})
 	verifierOf(m).(*sns).fetcher = keyfetch.New(s.transport, snsTestHost)
-	_, err := take(t, m, request("POST", "/sns", snsBody(t, good, "Notification", nil)))
+	_, err := verify(t, m, request("POST", "/sns", snsBody(t, good, "Notification", nil)))
 	var refused *signature.Refusal
 	if err == nil || errors.As(err, &refused) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want an error that is not a refusal", err)
 	}
 }
 
-func TestPayPalCertificatesMustLeadToARoot(t *testing.T) {
+func TestPayPalCertificateMustChainToARoot(t *testing.T) {
 	const name = "messageverificationcerts.paypal.com"
 	root := newSigner(t, "root", nil, testNow.Add(time.Hour))
 	for what, c := range map[string]struct {
 		by *signer
 		ok bool
 	}{
-		"by the root":        {newSigner(t, name, root, testNow.Add(time.Hour)), true},
-		"self-signed":        {newSigner(t, name, nil, testNow.Add(time.Hour)), false},
-		"expired":            {newSigner(t, name, root, testNow.Add(-time.Minute)), false},
-		"of another name":    {newSigner(t, "api.paypal.com", root, testNow.Add(time.Hour)), false},
-		"of the sandbox's":   {newSigner(t, "messageverificationcerts.sandbox.paypal.com", root, testNow.Add(time.Hour)), false},
-		"of another company": {newSigner(t, "messageverificationcerts.paypal.com.evil.test", root, testNow.Add(time.Hour)), false},
+		"issued by the root":       {newSigner(t, name, root, testNow.Add(time.Hour)), true},
+		"self-signed":              {newSigner(t, name, nil, testNow.Add(time.Hour)), false},
+		"expired":                  {newSigner(t, name, root, testNow.Add(-time.Minute)), false},
+		"another name":             {newSigner(t, "api.paypal.com", root, testNow.Add(time.Hour)), false},
+		"the sandbox name":         {newSigner(t, "messageverificationcerts.sandbox.paypal.com", root, testNow.Add(time.Hour)), false},
+		"a name in another domain": {newSigner(t, "messageverificationcerts.paypal.com.evil.test", root, testNow.Add(time.Hour)), false},
 	} {
 		s := startKeyServer(t, func(*http.Request) string { return c.by.cert })
 		m := setUp(t, "paypal", "", provider.PresetOptions{WebhookID: "W1", Roots: []string{root.cert}})
 		verifierOf(m).(*payPal).fetcher = keyfetch.New(s.transport, "api.paypal.com")
 		r := payPalRequest(t, c.by, `{"event_type":"A"}`)
 		if c.ok {
-			if d, err := take(t, m, r); err != nil || d.ID != "t1" || d.Event != "A" || d.EventSigned {
+			if d, err := verify(t, m, r); err != nil || d.ID != "t1" || d.Event != "A" || d.EventSigned {
 				t.Errorf("%s: %+v, %v", what, d, err)
 			}
 			continue
@@ -262,7 +262,7 @@ func payPalRequest(t *testing.T, by *signer, body string) *signature.Request {
 		"PAYPAL-CERT-URL", "https://api.paypal.com/v1/notifications/certs/CERT-1", "PAYPAL-AUTH-ALGO", "SHA256withRSA")
 }
 
-// token makes a JSON Web Token.
+// token returns a signed JSON Web Token.
 func token(t *testing.T, algorithm jose.SignatureAlgorithm, key any, id string, claims map[string]any) string {
 	t.Helper()
 	s, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: jose.JSONWebKey{Key: key, KeyID: id}}, nil)
@@ -284,7 +284,7 @@ func token(t *testing.T, algorithm jose.SignatureAlgorithm, key any, id string, 
 	return text
 }
 
-func TestGooglesKeysAreFetchedAndUnknownOnesSought(t *testing.T) {
+func TestGoogleKeysAreFetchedOnceDespiteUnknownKeyIDs(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -298,7 +298,7 @@ func TestGooglesKeysAreFetchedAndUnknownOnesSought(t *testing.T) {
 	verifierOf(m).(*tokenVerifier).source.(*publishedKeys).fetcher = keyfetch.New(s.transport, "www.googleapis.com")
 	claims := map[string]any{"iss": "https://accounts.google.com", "aud": "aud", "email": "a@b", "email_verified": true, "iat": testNow.Unix(), "exp": testNow.Unix() + 3600}
 	const body = `{"message":{"messageId":"7"}}`
-	d, err := take(t, m, request("POST", "/g", body, "Authorization", "Bearer "+token(t, jose.RS256, key, "k1", claims)))
+	d, err := verify(t, m, request("POST", "/g", body, "Authorization", "Bearer "+token(t, jose.RS256, key, "k1", claims)))
 	if err != nil || d.ID != "7" || d.IDSigned {
 		t.Fatalf("got %+v, %v", d, err)
 	}
@@ -306,11 +306,11 @@ func TestGooglesKeysAreFetchedAndUnknownOnesSought(t *testing.T) {
 		wantRefused(t, m, request("POST", "/g", body, "Authorization", "Bearer "+token(t, jose.RS256, key, "unknown", claims)), "an unknown key")
 	}
 	if n := s.requests.Load(); n != 1 {
-		t.Errorf("naming unknown keys made %d further requests", n-1)
+		t.Errorf("unknown key IDs caused %d further requests", n-1)
 	}
 }
 
-func TestPlaidsKeysAreFetchedWithTheAccountsCredentials(t *testing.T) {
+func TestPlaidKeysAreFetchedWithAccountCredentials(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -329,9 +329,9 @@ func TestPlaidsKeysAreFetchedWithTheAccountsCredentials(t *testing.T) {
 		expired, id string
 		ok          bool
 	}{
-		"a key in use":        {`,"expired_at":null`, id, true},
-		"an expired key":      {`,"expired_at":1`, id, false},
-		"an ID that is no ID": {"", "../x", false},
+		"a key in use":      {`,"expired_at":null`, id, true},
+		"an expired key":    {`,"expired_at":1`, id, false},
+		"an invalid key ID": {"", "../x", false},
 	} {
 		expired = c.expired
 		m := setUp(t, "plaid", "", provider.PresetOptions{ClientID: "c1", ClientSecret: "s1"})
@@ -340,7 +340,7 @@ func TestPlaidsKeysAreFetchedWithTheAccountsCredentials(t *testing.T) {
 		text := token(t, jose.ES256, key, c.id, map[string]any{"iat": testNow.Unix(), "request_body_sha256": hex.EncodeToString(sum[:])})
 		r := request("POST", "/p", "{}", "Plaid-Verification", text)
 		if c.ok {
-			if _, err := take(t, m, r); err != nil {
+			if _, err := verify(t, m, r); err != nil {
 				t.Errorf("%s: %v", what, err)
 			}
 			continue
@@ -349,7 +349,7 @@ func TestPlaidsKeysAreFetchedWithTheAccountsCredentials(t *testing.T) {
 	}
 }
 
-func TestGitHubsKeysAreFetched(t *testing.T) {
+func TestGitHubKeysAreFetched(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -374,14 +374,14 @@ func TestGitHubsKeysAreFetched(t *testing.T) {
 	signed := func(body, id string) *signature.Request {
 		return request("POST", "/s", body, "Github-Public-Key-Identifier", id, "Github-Public-Key-Signature", base64.StdEncoding.EncodeToString(sig))
 	}
-	if _, err := take(t, m, signed("[]", "k1")); err != nil {
+	if _, err := verify(t, m, signed("[]", "k1")); err != nil {
 		t.Error(err)
 	}
 	wantRefused(t, m, signed("[1]", "k1"), "another body")
 	wantRefused(t, m, signed("[]", "k2"), "another key")
 }
 
-func TestAtlassiansInstallKeysAreFetchedByTheirID(t *testing.T) {
+func TestAtlassianInstallKeysAreFetchedByID(t *testing.T) {
 	const id = "5d2c1f0e-8b8a-4a53-9c1f-0a6a1b2c3d4e"
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -405,13 +405,13 @@ func TestAtlassiansInstallKeysAreFetchedByTheirID(t *testing.T) {
 	callback := func(id string) *signature.Request {
 		return request("POST", "/installed", "{}", "Authorization", "JWT "+token(t, jose.RS256, key, id, claims))
 	}
-	if _, err := take(t, m, callback(id)); err != nil {
+	if _, err := verify(t, m, callback(id)); err != nil {
 		t.Error(err)
 	}
-	wantRefused(t, m, callback("00000000-0000-0000-0000-000000000000"), "a key that Atlassian does not know")
+	wantRefused(t, m, callback("00000000-0000-0000-0000-000000000000"), "a key ID unknown to Atlassian")
 	before := s.requests.Load()
 	wantRefused(t, m, callback("../meta/keys"), "a key ID that is a path")
 	if n := s.requests.Load(); n != before {
-		t.Error("a key ID that is a path was asked for")
+		t.Error("a key ID that is a path was fetched")
 	}
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// TestFireblocksHasKeysForEachEnvironment: fetched from the host that
-// Fireblocks' own library for JavaScript names for it, and from no other.
-func TestFireblocksHasKeysForEachEnvironment(t *testing.T) {
-	var asked string
+// TestFireblocksKeysAreFetchedFromTheHostOfTheEnvironment: the hosts are those in the
+// JavaScript library of Fireblocks.
+func TestFireblocksKeysAreFetchedFromTheHostOfTheEnvironment(t *testing.T) {
+	var fetched string
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked = r.Host + r.URL.Path
+		fetched = r.Host + r.URL.Path
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
 	t.Cleanup(server.Close)
@@ -23,12 +23,12 @@ func TestFireblocksHasKeysForEachEnvironment(t *testing.T) {
 	for _, c := range []struct{ environment, want string }{
 		{"production", "keys.fireblocks.io"}, {"eu", "eu-keys.fireblocks.io"}, {"eu2", "eu2-keys.fireblocks.io"}, {"sandbox", "sandbox-keys.fireblocks.io"},
 	} {
-		asked = ""
+		fetched = ""
 		m := setUp(t, "fireblocks-jws", "", provider.PresetOptions{Environment: c.environment})
 		// eyJhbGciOiJSUzUxMiIsImtpZCI6ImsxIn0 is {"alg":"RS512","kid":"k1"}
-		_, err := take(t, m, request("POST", "/f", "{}", "Fireblocks-Webhook-Signature", "eyJhbGciOiJSUzUxMiIsImtpZCI6ImsxIn0.."+strings.Repeat("A", 342)))
-		if err == nil || asked != c.want+"/.well-known/jwks.json" {
-			t.Errorf("%s: asked %q, %v", c.environment, asked, err)
+		_, err := verify(t, m, request("POST", "/f", "{}", "Fireblocks-Webhook-Signature", "eyJhbGciOiJSUzUxMiIsImtpZCI6ImsxIn0.."+strings.Repeat("A", 342)))
+		if err == nil || fetched != c.want+"/.well-known/jwks.json" {
+			t.Errorf("%s: keys were fetched from %q, %v", c.environment, fetched, err)
 		}
 		hosts[m.Info().Secrets[0].Label] = true
 	}

@@ -7,9 +7,10 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// A delivery whose content repeats is new under another unsigned ID, so that what
-// a preset leaves forgeable can be forged in handled deliveries, too.
-func TestAWeaknessOfRepeatingContentIsNotLimitedToNewDeliveries(t *testing.T) {
+// TestWeaknessOfRepeatingContentIncludesHandledDeliveries: if content repeats, a handled
+// delivery with another unsigned ID is new. The unsigned parts of handled deliveries can
+// be forged too, so the weakness must not be limited to unhandled ones.
+func TestWeaknessOfRepeatingContentIncludesHandledDeliveries(t *testing.T) {
 	for _, p := range provider.Presets() {
 		if p.IDSigned {
 			continue
@@ -17,7 +18,7 @@ func TestAWeaknessOfRepeatingContentIsNotLimitedToNewDeliveries(t *testing.T) {
 		check := func(d *provider.Distinction, weakness string) {
 			t.Helper()
 			if d.Content == provider.ContentRepeats && strings.Contains(weakness, "not handled yet") {
-				t.Errorf("%s: its content repeats, so handled deliveries can be changed as well: %s", p.Name, weakness)
+				t.Errorf("%s: content repeats, but the weakness excludes handled deliveries: %s", p.Name, weakness)
 			}
 		}
 		check(&p.Distinction, p.Weakness)

@@ -11,9 +11,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// signedTimes are the default tolerances of a preset's ways of signing a time.
-// Without any, no time is signed.
-func signedTimes(t *testing.T, p *provider.Preset) []time.Duration {
+// signedTolerances returns the default tolerance of each scheme of a preset that signs
+// a timestamp.
+func signedTolerances(t *testing.T, p *provider.Preset) []time.Duration {
 	t.Helper()
 	var tolerances []time.Duration
 	add := func(coverage signature.Coverage) {
@@ -21,7 +21,7 @@ func signedTimes(t *testing.T, p *provider.Preset) []time.Duration {
 			tolerances = append(tolerances, max(coverage.Tolerance, coverage.Lifetime))
 		}
 	}
-	for _, schemes := range ways(p) {
+	for _, schemes := range schemesByDistinction(p) {
 		for _, s := range schemes {
 			add(s.Covers())
 		}
@@ -32,7 +32,7 @@ func signedTimes(t *testing.T, p *provider.Preset) []time.Duration {
 	return tolerances
 }
 
-// configured is a preset with the options that it needs.
+// configured provisions a preset with the options that it requires.
 func configured(t *testing.T, p *provider.Preset) *provider.Module {
 	t.Helper()
 	m := provider.NewModule(p)
@@ -44,7 +44,7 @@ func configured(t *testing.T, p *provider.Preset) *provider.Module {
 	if err != nil {
 		t.Fatalf("%s: %v", p.Name, err)
 	}
-	// Caddy takes the name away before it loads a module.
+	// Caddy removes the name before it loads a module.
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(config, &members); err != nil {
 		t.Fatalf("%s: %v", p.Name, err)
@@ -62,47 +62,47 @@ func configured(t *testing.T, p *provider.Preset) *provider.Module {
 	return m
 }
 
-// TestToleranceCoversRetriesWithTheOriginalTime: every preset that signs a
-// time says whether a retry has a new one, and where that is written. Unless it
-// has, the last documented retry must be within the default tolerance.
+// TestToleranceCoversRetriesWithTheOriginalTime: every preset that signs a timestamp
+// declares whether retries have a new one, with a source. If not, the last documented
+// retry must be within the default tolerance.
 func TestToleranceCoversRetriesWithTheOriginalTime(t *testing.T) {
 	for i := range catalogue {
 		p := &catalogue[i]
-		tolerances := signedTimes(t, p)
+		tolerances := signedTolerances(t, p)
 		if len(tolerances) == 0 {
 			if p.Retries.Source != "" {
-				t.Errorf("%s signs no time, but says how its retries are signed", p.Name)
+				t.Errorf("%s: Retries is set, but no timestamp is signed", p.Name)
 			}
 			continue
 		}
 		if p.Retries.Source == "" {
-			t.Errorf("%s does not say whether its retries are signed with a new time: add it to retries.go", p.Name)
+			t.Errorf("%s: missing Retries: add the preset to retries.go", p.Name)
 		}
 		if p.Retries.Signing == provider.SignedOnce && p.Retries.Last == 0 {
-			t.Errorf("%s signs once, but does not say when its last retry comes", p.Name)
+			t.Errorf("%s: missing Retries.Last, required because retries are signed once", p.Name)
 		}
-		// The longest, since a variant of Discord's is not retried. More than the
-		// horizon itself: a delivery takes time, and clocks differ.
+		// Use the longest tolerance, because one variant of Discord is not retried. Add
+		// 1 percent for transit time and clock skew.
 		if tolerance := slices.Max(tolerances); p.Retries.Signing != provider.SignedPerAttempt && tolerance < p.Retries.Last+p.Retries.Last/100 {
-			t.Errorf("%s: the last retry comes after %s, with the time of the first attempt as far as is known, and the tolerance is %s", p.Name, p.Retries.Last, tolerance)
+			t.Errorf("%s: the last retry is sent after %s, possibly with the original timestamp, but the tolerance is %s", p.Name, p.Retries.Last, tolerance)
 		}
 		if p.Code != nil && p.Tolerance != 0 && p.Tolerance != configured(t, p).Info().Coverage.Tolerance {
-			t.Errorf("%s: the documentation says a tolerance of %s, the code %s", p.Name, p.Tolerance, configured(t, p).Info().Coverage.Tolerance)
+			t.Errorf("%s: the documented tolerance is %s, but the code uses %s", p.Name, p.Tolerance, configured(t, p).Info().Coverage.Tolerance)
 		}
 	}
 	for name := range retries {
-		presetNamed(name) // panics unless there is one
+		presetNamed(name) // panics if the preset does not exist
 	}
 }
 
-// TestALateRetryOfMailgunIsAccepted: with the signature block of the first
-// attempt, for as long as Mailgun retries.
-func TestALateRetryOfMailgunIsAccepted(t *testing.T) {
+// TestMailgunLateRetryIsAccepted: retries have the signature of the first attempt and are
+// accepted for as long as Mailgun retries.
+func TestMailgunLateRetryIsAccepted(t *testing.T) {
 	m := setUp(t, "mailgun", "key", provider.PresetOptions{})
 	for _, after := range []time.Duration{0, 5 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour, 4 * time.Hour, 8*time.Hour + 5*time.Minute + 30*time.Second} {
 		r := mailgunJSON(t, "key", testNow)
 		r.Now = testNow.Add(after)
-		if _, err := take(t, m, r); err != nil {
+		if _, err := verify(t, m, r); err != nil {
 			t.Errorf("a retry after %s: %v", after, err)
 		}
 	}

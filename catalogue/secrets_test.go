@@ -7,10 +7,11 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-func TestProvidersOfTheTablesAreInTheCatalogue(t *testing.T) {
+// TestSecretTablesNameOnlyPresets checks issuedSecrets and signWithAPIKeys.
+func TestSecretTablesNameOnlyPresets(t *testing.T) {
 	for _, name := range slices.Concat(issuedSecrets, signWithAPIKeys) {
 		if !slices.ContainsFunc(catalogue, func(p provider.Preset) bool { return p.Name == name }) {
-			t.Errorf("there is no provider %s", name)
+			t.Errorf("unknown preset: %s", name)
 		}
 	}
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// testNow is when the requests of these tests arrive.
+// testNow is the time at which test requests arrive.
 var testNow = time.Unix(1760000000, 0)
 
-// setUp provisions a preset with a secret; none if it is empty.
+// setUp provisions a preset with a secret, or without one if secret is empty.
 func setUp(t *testing.T, name, secret string, set provider.PresetOptions) *provider.Module {
 	t.Helper()
 	m, err := trySetUp(name, secret, set)
@@ -51,11 +51,11 @@ func trySetUp(name, secret string, set provider.PresetOptions) (*provider.Module
 	return m, err
 }
 
-// verifiers are those of presets in code, by their modules.
+// verifiers contains the verifiers of presets in code, by module.
 var verifiers sync.Map
 
-// verifierOf returns the verifier of a preset in code that was set up, or one
-// like it if it was not by setUp.
+// verifierOf returns the verifier of a preset in code. If setUp did not provision the
+// module, it returns a new verifier.
 func verifierOf(m *provider.Module) provider.Verifier {
 	if v, ok := verifiers.Load(m); ok {
 		return v.(provider.Verifier)
@@ -67,28 +67,28 @@ func verifierOf(m *provider.Module) provider.Verifier {
 	return v
 }
 
-// provision provisions a module, and logs nothing.
+// provision provisions a module without logging.
 func provision(m *provider.Module) error {
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: nolog.Context(context.Background())})
 	defer cancel()
 	return m.Provision(ctx)
 }
 
-// catalogue is every preset, as registered.
+// catalogue contains all registered presets.
 var catalogue []provider.Preset
 
 func init() { catalogue = provider.Presets() }
 
-// presetNamed returns a preset.
+// presetNamed returns the preset with the given name. It panics if there is none.
 func presetNamed(name string) *provider.Preset {
 	i := slices.IndexFunc(catalogue, func(p provider.Preset) bool { return p.Name == name })
 	if i < 0 {
-		panic("there is no preset " + name)
+		panic("unknown preset: " + name)
 	}
 	return &catalogue[i]
 }
 
-// request makes a request; headers are name and value in turn.
+// request returns a request. headers contains names and values alternately.
 func request(method, uri, body string, headers ...string) *signature.Request {
 	r := &signature.Request{Method: method, Scheme: "https", Host: "hooks.example.com", RequestURI: uri, Header: http.Header{}, Body: signature.BytesBody(body), Now: testNow}
 	for i := 0; i < len(headers); i += 2 {
@@ -97,8 +97,9 @@ func request(method, uri, body string, headers ...string) *signature.Request {
 	return r
 }
 
-// take takes a request its way through a provider, as the handler does.
-func take(t *testing.T, m *provider.Module, r *signature.Request) (*signature.Delivery, error) {
+// verify checks the headers of a request and then the whole request, as the handler
+// does.
+func verify(t *testing.T, m *provider.Module, r *signature.Request) (*signature.Delivery, error) {
 	t.Helper()
 	body := r.Body
 	r.Body = nil
@@ -111,7 +112,7 @@ func take(t *testing.T, m *provider.Module, r *signature.Request) (*signature.De
 
 func wantRefused(t *testing.T, m *provider.Module, r *signature.Request, what string) {
 	t.Helper()
-	d, err := take(t, m, r)
+	d, err := verify(t, m, r)
 	if _, ok := errors.AsType[*signature.Refusal](err); !ok {
 		t.Errorf("%s: got %+v, %v, want a refusal", what, d, err)
 	}
@@ -119,14 +120,14 @@ func wantRefused(t *testing.T, m *provider.Module, r *signature.Request, what st
 
 func wantAnswer(t *testing.T, m *provider.Module, r *signature.Request, body string) {
 	t.Helper()
-	d, err := take(t, m, r)
+	d, err := verify(t, m, r)
 	if err != nil || d.Answer == nil {
-		t.Fatalf("not answered: %+v, %v", d, err)
+		t.Fatalf("got %+v, %v, want an answer", d, err)
 	}
 	if string(d.Answer.Body) != body {
 		t.Errorf("answered with %q, want %q", d.Answer.Body, body)
 	}
 	if ct := d.Answer.ContentType; strings.Contains(ct, "html") || (len(d.Answer.Body) > 0 && (ct == "" || d.Answer.Header.Get("X-Content-Type-Options") != "nosniff")) {
-		t.Errorf("a browser could take the answer for a page: %q %v", ct, d.Answer.Header)
+		t.Errorf("a browser could render the answer as HTML: %q %v", ct, d.Answer.Header)
 	}
 }

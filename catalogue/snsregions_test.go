@@ -14,8 +14,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// snsRegionCases are the names that Amazon's own library for Java expects, of
-// its test SnsHostProviderTest, and the hosts of botocore/data/endpoints.json.
+// snsRegionCases contains the certificate names from SnsHostProviderTest in Amazon's
+// Java library, and the hosts from botocore/data/endpoints.json.
 var snsRegionCases = []struct{ partition, region, host, name string }{
 	{"aws", "us-east-1", "sns.us-east-1.amazonaws.com", "sns.amazonaws.com"},
 	{"aws", "us-west-1", "sns.us-west-1.amazonaws.com", "sns.amazonaws.com"},
@@ -49,12 +49,12 @@ var snsRegionCases = []struct{ partition, region, host, name string }{
 	{"aws-iso-f", "us-isof-south-1", "sns.us-isof-south-1.csp.hci.ic.gov", "sns-signing.us-isof-south-1.csp.hci.ic.gov"},
 	{"aws-iso-e", "eu-isoe-west-1", "sns.eu-isoe-west-1.cloud.adc-e.uk", "sns-signing.eu-isoe-west-1.cloud.adc-e.uk"},
 	{"aws-eusc", "eusc-de-east-1", "sns.eusc-de-east-1.amazonaws.eu", "sns-signing.eusc-de-east-1.amazonaws.eu"},
-	// Regions that are newer than this test.
+	// Invented regions, in place of future ones.
 	{"aws", "us-east-9", "sns.us-east-9.amazonaws.com", "sns.amazonaws.com"},
 	{"aws", "sa-west-1", "sns.sa-west-1.amazonaws.com", "sns-signing.sa-west-1.amazonaws.com"},
 }
 
-// oneKey makes certificates of one key, since making keys takes time.
+// oneKey creates certificates with a shared key, because generating keys is slow.
 type oneKey struct{ key *rsa.PrivateKey }
 
 var sharedSigner oneKey
@@ -71,9 +71,9 @@ func snsTopicIn(partition, region string) string {
 	return "arn:" + partition + ":sns:" + region + ":123456789012:T"
 }
 
-// TestSNSSignsUnderTheNameOfTheTopicsRegion: with a configured certificate, and
-// with one that is fetched from the region's own host.
-func TestSNSSignsUnderTheNameOfTheTopicsRegion(t *testing.T) {
+// TestSNSCertificateNameMatchesTheTopicRegion checks a configured certificate with and
+// without a configured root.
+func TestSNSCertificateNameMatchesTheTopicRegion(t *testing.T) {
 	for i, c := range snsRegionCases {
 		topic := snsTopicIn(c.partition, c.region)
 		by := sharedSigner.named(t, c.name)
@@ -81,27 +81,27 @@ func TestSNSSignsUnderTheNameOfTheTopicsRegion(t *testing.T) {
 		body := snsBody(t, by, "Notification", map[string]string{"TopicArn": topic, "SigningCertURL": "https://" + c.host + path})
 
 		configured := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{topic}, Certificates: []string{by.cert}})
-		if _, err := take(t, configured, request("POST", "/s", body)); err != nil {
+		if _, err := verify(t, configured, request("POST", "/s", body)); err != nil {
 			t.Errorf("%s: %v", c.region, err)
 		}
 		withRoot := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{topic}, Certificates: []string{by.cert}, Roots: []string{by.cert}})
-		if _, err := take(t, withRoot, request("POST", "/s", body)); err != nil {
+		if _, err := verify(t, withRoot, request("POST", "/s", body)); err != nil {
 			t.Errorf("%s, with a root: %v", c.region, err)
 		}
 	}
 }
 
-func TestSNSFetchesTheCertificateFromTheHostOfTheRegion(t *testing.T) {
+func TestSNSCertificateIsFetchedFromTheHostOfTheTopicRegion(t *testing.T) {
 	for _, c := range snsRegionCases {
 		if got := snsHost(snsTopicIn(c.partition, c.region)); got != c.host {
 			t.Errorf("%s: certificates come from %q, want %q", c.region, got, c.host)
 		}
 	}
-	const region, host = "me-fetch-1", "sns.me-fetch-1.amazonaws.com" // of which no other test has fetched
+	const region, host = "me-fetch-1", "sns.me-fetch-1.amazonaws.com" // used by no other test, because fetched keys are cached
 	by := newSigner(t, "sns-signing."+region+".amazonaws.com", nil, testNow.Add(time.Hour))
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Host != host {
-			t.Errorf("a certificate is fetched from %s", r.Host)
+			t.Errorf("a certificate was fetched from %s", r.Host)
 		}
 		_, _ = w.Write([]byte(by.cert))
 	}))
@@ -109,14 +109,14 @@ func TestSNSFetchesTheCertificateFromTheHostOfTheRegion(t *testing.T) {
 	redirectDefaultTransport(t, server)
 	m := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{snsTopicIn("aws", region)}})
 	address := "https://" + host + fmt.Sprintf("/SimpleNotificationService-%032x.pem", 0xfee1)
-	if _, err := take(t, m, request("POST", "/s", snsBody(t, by, "Notification", map[string]string{"TopicArn": snsTopicIn("aws", region), "SigningCertURL": address}))); err != nil {
+	if _, err := verify(t, m, request("POST", "/s", snsBody(t, by, "Notification", map[string]string{"TopicArn": snsTopicIn("aws", region), "SigningCertURL": address}))); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestSNSRefusesTheNameOfAnotherRegion: and the reason names the certificate and
-// what was expected.
-func TestSNSRefusesTheNameOfAnotherRegion(t *testing.T) {
+// TestSNSCertificateNamedForAnotherRegionIsRefused: the reason contains the name of the
+// certificate and the expected name.
+func TestSNSCertificateNamedForAnotherRegionIsRefused(t *testing.T) {
 	for _, c := range snsRegionCases {
 		topic := snsTopicIn(c.partition, c.region)
 		for _, name := range []string{
@@ -125,7 +125,7 @@ func TestSNSRefusesTheNameOfAnotherRegion(t *testing.T) {
 			by := sharedSigner.named(t, name)
 			m := setUp(t, "aws-sns", "", provider.PresetOptions{Topics: []string{topic}, Certificates: []string{by.cert}})
 			body := snsBody(t, by, "Notification", map[string]string{"TopicArn": topic, "SigningCertURL": "https://" + c.host + "/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem"})
-			_, err := take(t, m, request("POST", "/s", body))
+			_, err := verify(t, m, request("POST", "/s", body))
 			if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), c.name) {
 				t.Errorf("%s: a certificate for %s: %v", c.region, name, err)
 			}
@@ -133,24 +133,26 @@ func TestSNSRefusesTheNameOfAnotherRegion(t *testing.T) {
 	}
 }
 
-// TestSNSHostsFollowFromTheTopic: not from the message.
-func TestSNSHostsFollowFromTheTopic(t *testing.T) {
+// TestSNSInvalidTopicARNIsRejected: certificate hosts are derived from the
+// configured topic and never from the message.
+func TestSNSInvalidTopicARNIsRejected(t *testing.T) {
 	for _, topic := range []string{
 		"arn:aws:sns:cn-north-1:123456789012:T", "arn:aws-cn:sns:us-east-1:123456789012:T", "arn:aws-us-gov:sns:us-east-1:123456789012:T", "arn:aws:sns:us-gov-west-1:123456789012:T",
 		"arn:aws-iso:sns:us-isob-east-1:123456789012:T", "arn:aws-evil:sns:us-east-1:123456789012:T", "arn:aws:sns:s3-us-west-2:123456789012:T", "arn:aws:sns:us-east-1.evil.test:123456789012:T",
 		"arn:aws:sns:eusc-de-east-1:123456789012:T", "arn:aws:sns:us-east-1:1:T", "arn:aws:sqs:us-east-1:123456789012:T",
 	} {
 		if host := snsHost(topic); host != "" {
-			t.Errorf("%s: host %s", topic, host)
+			t.Errorf("%s: got host %s, want none", topic, host)
 		}
 		if _, err := trySetUp("aws-sns", "", provider.PresetOptions{Topics: []string{topic}}); err == nil {
-			t.Errorf("%s is accepted as a topic", topic)
+			t.Errorf("invalid topic %s is accepted", topic)
 		}
 	}
 }
 
-// TestACertificateOfSNSMayHaveItsNameAsSubjectAlone: but not beside others.
-func TestACertificateOfSNSMayHaveItsNameAsSubjectAlone(t *testing.T) {
+// TestSNSCertificateCommonNameIsUsedOnlyWithoutDNSNames: some certificates of SNS have
+// only a common name.
+func TestSNSCertificateCommonNameIsUsedOnlyWithoutDNSNames(t *testing.T) {
 	const name = "sns-signing.af-south-1.amazonaws.com"
 	for _, c := range []struct {
 		subject string
@@ -159,7 +161,7 @@ func TestACertificateOfSNSMayHaveItsNameAsSubjectAlone(t *testing.T) {
 	}{{name, nil, true}, {name, []string{"evil.test"}, false}, {"evil.test", nil, false}, {"evil.test", []string{name, "sns.af-south-1.amazonaws.com"}, true}} {
 		err := checkCertName(&x509.Certificate{Subject: pkix.Name{CommonName: c.subject}, DNSNames: c.others}, snsCertNames(snsTopicIn("aws", "af-south-1")))
 		if (err == nil) != c.want {
-			t.Errorf("%s with %v: %v", c.subject, c.others, err)
+			t.Errorf("common name %s with DNS names %v: %v", c.subject, c.others, err)
 		}
 	}
 }

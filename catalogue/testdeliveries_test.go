@@ -14,8 +14,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// TestWhatAPublishedKeySignsIsRefusedByName: anyone can sign with it.
-func TestWhatAPublishedKeySignsIsRefusedByName(t *testing.T) {
+// TestPublishedKeyRefusalNamesTheSource: anyone can sign with a published key.
+func TestPublishedKeyRefusalNamesTheSource(t *testing.T) {
 	seen := 0
 	for _, p := range provider.Presets() {
 		for _, test := range p.Tests {
@@ -36,23 +36,23 @@ func TestWhatAPublishedKeySignsIsRefusedByName(t *testing.T) {
 				}
 				return r
 			}
-			_, err = take(t, m, sent())
+			_, err = verify(t, m, sent())
 			if err == nil || !strings.Contains(err.Error(), "the published key of "+test.From) {
 				t.Errorf("%s: %v", p.Name, err)
 			}
 			altered := sent()
 			altered.Body = signature.BytesBody("mandrill_events=%5B%7B%7D%5D")
-			if _, err = take(t, m, altered); err == nil || strings.Contains(err.Error(), "published") {
-				t.Errorf("%s, another body: %v", p.Name, err)
+			if _, err = verify(t, m, altered); err == nil || strings.Contains(err.Error(), "published") {
+				t.Errorf("%s, a changed body: %v", p.Name, err)
 			}
 		}
 	}
 	if seen < 2 {
-		t.Errorf("only %d published keys", seen)
+		t.Errorf("found only %d published keys, want at least 2", seen)
 	}
 }
 
-func TestTheSimulatorOfPayPalIsRefusedByName(t *testing.T) {
+func TestPayPalSimulatorRefusalNamesTheSource(t *testing.T) {
 	root := newSigner(t, "root", nil, testNow.Add(time.Hour))
 	by := newSigner(t, "messageverificationcerts.paypal.com", root, testNow.Add(time.Hour))
 	server := startKeyServer(t, func(*http.Request) string { return by.cert })
@@ -62,17 +62,17 @@ func TestTheSimulatorOfPayPalIsRefusedByName(t *testing.T) {
 		r := payPalRequest(t, by, `{"id":"WH-1"}`)
 		at := r.Header.Get("PAYPAL-TRANSMISSION-TIME")
 		r.Header.Set("PAYPAL-TRANSMISSION-SIG", by.sign(t, fmt.Sprintf("t1|%s|%s|%d", at, webhookID, crc32.ChecksumIEEE([]byte(`{"id":"WH-1"}`)))))
-		if _, err := take(t, m, r); err == nil || strings.Contains(err.Error(), "the Webhooks simulator") != named {
+		if _, err := verify(t, m, r); err == nil || strings.Contains(err.Error(), "the Webhooks simulator") != named {
 			t.Errorf("%s: %v", webhookID, err)
 		}
 	}
 }
 
-// TestTestDeliveriesAreOfPresets: a misspelt name would be lost in silence.
-func TestTestDeliveriesAreOfPresets(t *testing.T) {
+// TestTestDeliveriesNameOnlyPresets: a misspelled name would have no effect.
+func TestTestDeliveriesNameOnlyPresets(t *testing.T) {
 	for name, tests := range testDeliveries {
 		if presetNamed(name) == nil {
-			t.Errorf("%s is no preset", name)
+			t.Errorf("unknown preset: %s", name)
 		}
 		for _, test := range tests {
 			if test.From == "" || test.Help == "" || strings.HasSuffix(test.Help, ".") {
