@@ -101,7 +101,7 @@ func TestACommitIsCompleteAfterAKill(t *testing.T) {
 					t.Fatalf("committed delivery %d of %d is %v after a kill", n, last, got)
 				}
 			}
-			stateOf(t, store, w.keys(last+1)) // may have been in progress
+			stateOf(t, store, w.keys(last+1)) // can have been in progress
 			if got := stateOf(t, store, w.keys(last+2)); got != replay.Free {
 				t.Fatalf("a delivery that was never claimed is %v", got)
 			}
