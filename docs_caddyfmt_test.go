@@ -55,9 +55,9 @@ func TestEveryCaddyfileIsFormatted(t *testing.T) {
 // ourDirective matches a line with a directive of this module.
 var ourDirective = regexp.MustCompile(`(?m)^\s*(verify_webhook|webhook_(queue|sign|relay|listeners|inspector))( |$)`)
 
-// TestEveryCaddyfileOfADocumentIsLabelled checks the language of code blocks: the
+// TestEveryCaddyfileInADocumentHasItsLanguage checks the language of code blocks: the
 // tests run and format only blocks with the language caddyfile.
-func TestEveryCaddyfileOfADocumentIsLabelled(t *testing.T) {
+func TestEveryCaddyfileInADocumentHasItsLanguage(t *testing.T) {
 	block := regexp.MustCompile("(?ms)^[ \t]*```([^\n]*)\n(.*?)^[ \t]*```")
 	eachFile(t, ".md", func(path, text string) {
 		for _, match := range block.FindAllStringSubmatch(text, -1) {
@@ -127,7 +127,8 @@ func goCaddyfiles(t *testing.T, path, source string) []string {
 // indentedBlock matches lines that are indented with a tab.
 var indentedBlock = regexp.MustCompile(`(?m)(?:^\t.*\n)(?:(?:^\t.*)?\n)*^\t.*\n`)
 
-// TestEveryCaddyfileInCommentsAndHelpTextsWorks formats and adapts these Caddyfiles.
+// TestEveryCaddyfileInCommentsAndHelpTextsWorks formats and adapts the Caddyfiles in
+// Go files.
 func TestEveryCaddyfileInCommentsAndHelpTextsWorks(t *testing.T) {
 	adapter := caddyconfig.GetAdapter("caddyfile")
 	found := 0
@@ -150,6 +151,6 @@ func TestEveryCaddyfileInCommentsAndHelpTextsWorks(t *testing.T) {
 		}
 	})
 	if found < 5 {
-		t.Errorf("found only %d", found)
+		t.Errorf("found only %d Caddyfiles", found)
 	}
 }

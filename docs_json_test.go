@@ -225,9 +225,9 @@ const blurb = 200
 // linkWithoutTarget matches a Go doc link, which Markdown prints with its brackets.
 var linkWithoutTarget = regexp.MustCompile(`\[\*?[A-Za-z][\w.]*\]([^(:]|$)`)
 
-// TestEveryModuleReadsWellOnCaddyserver checks each module's page on
+// TestEveryModuleIsDocumentedForCaddyserver checks each module's page on
 // caddyserver.com, which is generated from the comments of its types and fields.
-func TestEveryModuleReadsWellOnCaddyserver(t *testing.T) {
+func TestEveryModuleIsDocumentedForCaddyserver(t *testing.T) {
 	s := make(source)
 	modules := registered(t)
 	for _, id := range []string{

@@ -142,7 +142,8 @@ func rewire(v any, app string, found map[string]map[string]bool) {
 	}
 }
 
-// detours returns paths that some app, framework or web server treats as path.
+// detours returns paths that some app, framework or web server treats as equal to
+// path.
 func detours(path string) []string {
 	path = strings.TrimSuffix(strings.TrimSuffix(path, "*"), "/")
 	i := strings.LastIndex(path, "/") + 1
@@ -206,7 +207,7 @@ func rawRequest(t *testing.T, address, method, host, path string, headers map[st
 func TestNoExampleAcceptsOtherPathsOrForgedHeaders(t *testing.T) {
 	for _, e := range examples(t) {
 		if e.fromCatalogue() {
-			continue // all have the same shape, which other pages test
+			continue // these all have the same structure, which examples on other pages have too
 		}
 		if !strings.Contains(e.text, "verify_webhook ") {
 			continue // a page for operators, without an app
@@ -269,9 +270,9 @@ func adapted(t *testing.T, e example) []byte {
 	return config
 }
 
-// TestTheWholeSiteShapeVerifiesTheWebhooksAndServesTheRest uses the config of
+// TestCompleteSiteVerifiesWebhooksAndServesOtherPages uses the config of
 // docs/security.md for an app whose pages are in the same site.
-func TestTheWholeSiteShapeVerifiesTheWebhooksAndServesTheRest(t *testing.T) {
+func TestCompleteSiteVerifiesWebhooksAndServesOtherPages(t *testing.T) {
 	all := examples(t)
 	i := slices.IndexFunc(all, func(e example) bool {
 		return strings.HasPrefix(e.name, "docs/security.md") && strings.Contains(e.text, "request_header -Webhook-Verified-*")

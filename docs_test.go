@@ -105,7 +105,7 @@ func ready(t *testing.T, e example) string {
 func TestEveryConfigInTheDocumentationWorks(t *testing.T) {
 	all := examples(t)
 	if len(all) < 10 {
-		t.Errorf("found only %d", len(all))
+		t.Errorf("found only %d configs", len(all))
 	}
 	if !slices.ContainsFunc(all, func(e example) bool { return e.language == "fragment" }) {
 		t.Error("found no fragment")

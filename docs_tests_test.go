@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestEveryTestThatADocumentNamesExists checks the test names in backquotes. If
+// TestEveryTestNamedInADocumentExists checks the test names in backquotes. If
 // several packages have a test with the same name, documents write folder.TestName.
-func TestEveryTestThatADocumentNamesExists(t *testing.T) {
+func TestEveryTestNamedInADocumentExists(t *testing.T) {
 	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
 	exists := make(map[string]bool)
 	root := os.DirFS(".")

@@ -8,9 +8,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// TestCustomTakesEachMemberThatItDocuments decodes members of the embedded
-// structs and its own one.
-func TestCustomTakesEachMemberThatItDocuments(t *testing.T) {
+// TestCustomDecodesEveryDocumentedMember decodes the members of the embedded
+// structs and the member of Custom itself.
+func TestCustomDecodesEveryDocumentedMember(t *testing.T) {
 	var c provider.Custom
 	config := `{"secrets": [{"secret": "s"}], "algorithm": "hmac-sha256", "content": "repeats", "accept_handshake": true}`
 	if err := caddy.StrictUnmarshalJSON([]byte(config), &c); err != nil {

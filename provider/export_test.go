@@ -2,7 +2,7 @@ package provider
 
 import "go.uber.org/zap"
 
-// What the tests that need the presets of package catalogue use.
+// Exports for the tests that import package catalogue.
 var (
 	APIKeys = func() (only []string) {
 		for _, k := range apiKeys {
@@ -20,7 +20,7 @@ func (m *Module) ProvisionLogged(logger *zap.Logger) error {
 	return m.provision()
 }
 
-// FillNeeds gives a value to every option that the preset needs.
+// FillNeeds sets every option that the preset requires.
 func (m *Module) FillNeeds() {
 	for _, name := range m.preset.Needs {
 		switch t := presetOptionNamed(name); {
@@ -32,7 +32,8 @@ func (m *Module) FillNeeds() {
 	}
 }
 
-// OnlyIssued reports whether no operator can choose the secret.
+// OnlyIssued reports whether the provider issues every secret, so that operators
+// cannot choose one.
 func (p *Preset) OnlyIssued() bool { return p.issuesSecrets() }
 
 // Named returns a registered preset.

@@ -15,7 +15,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// customWith is a custom provider with these options, from a Caddyfile.
+// customWith parses a Caddyfile of a custom provider with these options.
 func customWith(t *testing.T, options string) (*Custom, error) {
 	t.Helper()
 	t.Setenv("CUSTOM_SECRET", "a secret of the provider")
@@ -37,7 +37,8 @@ func setUp(method, uri, body string, headers ...string) *signature.Request {
 	return r
 }
 
-// answered takes a request the way that the handler takes it.
+// answered returns the answer to a handshake. It calls the provider as the handler
+// does.
 func answered(p *Custom, r *signature.Request) (*signature.Answer, error) {
 	body := r.Body
 	r.Body = nil
@@ -58,47 +59,47 @@ func answered(p *Custom, r *signature.Request) (*signature.Answer, error) {
 	return d.Answer, nil
 }
 
-func TestCustomHasEveryHandshake(t *testing.T) {
+func TestCustomSupportsEveryHandshake(t *testing.T) {
 	const secret = "secret {env.CUSTOM_SECRET}\n"
 	origin := func(name string) []string { return []string{"WebHook-Request-Origin", name} }
 	for what, c := range map[string]struct {
 		options string
 		request *signature.Request
-		// body and headers of the answer; refused: a part of the reason.
+		// body and headers are those of the answer. refused is a part of the reason.
 		body    string
 		headers map[string]string
 		secret  string
 		refused string
 	}{
-		"head":                    {secret + "handshake head", setUp("HEAD", "/", ""), "", nil, "", ""},
-		"head: a GET":             {secret + "handshake head", setUp("GET", "/", ""), "", nil, "", "X-Signature"},
-		"no head":                 {secret, setUp("HEAD", "/", ""), "", nil, "", "write handshake head"},
-		"get":                     {secret + "handshake get", setUp("GET", "/", ""), "", nil, "", ""},
-		"get: a POST":             {secret + "handshake get", setUp("POST", "/", ""), "", nil, "", "X-Signature"},
-		"get: signed":             {secret + "handshake get", setUp("GET", "/", "", "X-Signature", strings.Repeat("0", 64)), "", nil, "", "secret"},
-		"two":                     {secret + "handshake get\nhandshake head", setUp("HEAD", "/", ""), "", nil, "", ""},
-		"echo":                    {secret + "handshake echo query challenge", setUp("GET", "/?challenge=a%20b", ""), "a b", map[string]string{"X-Content-Type-Options": "nosniff"}, "", ""},
-		"echo: twice":             {secret + "handshake echo query challenge", setUp("GET", "/?challenge=a&challenge=b", ""), "", nil, "", "not printable"},
-		"echo: a POST":            {secret + "handshake echo query challenge", setUp("POST", "/?challenge=a", ""), "", nil, "", "X-Signature"},
-		"echo a header":           {secret + "handshake echo header x-challenge", setUp("GET", "/", "", "X-Challenge", "abc"), "abc", nil, "", ""},
-		"echo: line breaks":       {secret + "handshake echo query challenge", setUp("GET", "/?challenge=a%0d%0ab", ""), "", nil, "", "not printable"},
-		"ping":                    {secret + "handshake ping header X-Event ping", setUp("POST", "/", `{"a":1}`, "X-Event", "ping"), "", nil, "", ""},
-		"ping: another value":     {secret + "handshake ping header X-Event ping", setUp("POST", "/", "", "X-Event", "push"), "", nil, "", "X-Signature"},
-		"ping: signed":            {secret + "handshake ping header X-Event ping", setUp("POST", "/", "", "X-Event", "ping", "X-Signature", strings.Repeat("0", 64)), "", nil, "", "secret"},
-		"ping in JSON":            {secret + "handshake ping json type ping", setUp("POST", "/", `{"type":"ping"}`), "", nil, "", ""},
-		"ping in JSON: another":   {secret + "handshake ping json type ping", setUp("POST", "/", `{"type":"push"}`), "", nil, "", "X-Signature"},
-		"ping in a form":          {secret + "handshake ping form check 1", setUp("POST", "/", "check=1", "Content-Type", "application/x-www-form-urlencoded"), "", nil, "", ""},
-		"ping in a form: no form": {secret + "handshake ping form check 1", setUp("POST", "/", "check=1"), "", nil, "", "X-Signature"},
-		"ping in JSON: long":      {secret + "handshake ping json type ping", setUp("POST", "/", `{"type":"ping"}`, "Content-Length", "4096"), "", nil, "", "X-Signature"},
-		"ping in the URL":         {secret + "handshake ping query check 1", setUp("POST", "/?check=1", ""), "", nil, "", ""},
-		"secret":                  {"accept_handshake\nhandshake secret header X-Hook-Secret", setUp("POST", "/", "", "X-Hook-Secret", "abc"), "", map[string]string{"X-Hook-Secret": "abc"}, "abc", ""},
-		"secret: unarmed":         {secret + "handshake secret header X-Hook-Secret", setUp("POST", "/", "", "X-Hook-Secret", "abc"), "", nil, "", "write accept_handshake"},
-		"secret: signed":          {secret + "accept_handshake\nhandshake secret header X-Hook-Secret", setUp("POST", "/", "", "X-Hook-Secret", "abc", "X-Signature", strings.Repeat("0", 64)), "", nil, "", "secret"},
-		"secret in JSON":          {"accept_handshake\nhandshake secret json token", setUp("POST", "/", `{"token":"abc"}`), "", nil, "abc", ""},
-		"secret in JSON: none":    {"accept_handshake\nhandshake secret json token", setUp("POST", "/", `{"event":"abc"}`), "", nil, "", "no secret is configured"},
-		"secret in JSON: unarmed": {secret + "handshake secret json token", setUp("POST", "/", `{"token":"abc"}`), "", nil, "", "write accept_handshake"},
-		"secret: a control":       {"accept_handshake\nhandshake secret json token", setUp("POST", "/", `{"token":"a\u001b[2J"}`), "", nil, "", "printable"},
-		"no secret yet":           {"accept_handshake\nhandshake secret json token", setUp("POST", "/", `{}`, "X-Signature", strings.Repeat("0", 64)), "", nil, "", "no secret is configured"},
+		"head":                                {secret + "handshake head", setUp("HEAD", "/", ""), "", nil, "", ""},
+		"head: a GET":                         {secret + "handshake head", setUp("GET", "/", ""), "", nil, "", "X-Signature"},
+		"no head":                             {secret, setUp("HEAD", "/", ""), "", nil, "", "write handshake head"},
+		"get":                                 {secret + "handshake get", setUp("GET", "/", ""), "", nil, "", ""},
+		"get: a POST":                         {secret + "handshake get", setUp("POST", "/", ""), "", nil, "", "X-Signature"},
+		"get: signed":                         {secret + "handshake get", setUp("GET", "/", "", "X-Signature", strings.Repeat("0", 64)), "", nil, "", "secret"},
+		"two":                                 {secret + "handshake get\nhandshake head", setUp("HEAD", "/", ""), "", nil, "", ""},
+		"echo":                                {secret + "handshake echo query challenge", setUp("GET", "/?challenge=a%20b", ""), "a b", map[string]string{"X-Content-Type-Options": "nosniff"}, "", ""},
+		"echo: duplicate":                     {secret + "handshake echo query challenge", setUp("GET", "/?challenge=a&challenge=b", ""), "", nil, "", "not printable"},
+		"echo: a POST":                        {secret + "handshake echo query challenge", setUp("POST", "/?challenge=a", ""), "", nil, "", "X-Signature"},
+		"echo a header":                       {secret + "handshake echo header x-challenge", setUp("GET", "/", "", "X-Challenge", "abc"), "abc", nil, "", ""},
+		"echo: line breaks":                   {secret + "handshake echo query challenge", setUp("GET", "/?challenge=a%0d%0ab", ""), "", nil, "", "not printable"},
+		"ping":                                {secret + "handshake ping header X-Event ping", setUp("POST", "/", `{"a":1}`, "X-Event", "ping"), "", nil, "", ""},
+		"ping: another value":                 {secret + "handshake ping header X-Event ping", setUp("POST", "/", "", "X-Event", "push"), "", nil, "", "X-Signature"},
+		"ping: signed":                        {secret + "handshake ping header X-Event ping", setUp("POST", "/", "", "X-Event", "ping", "X-Signature", strings.Repeat("0", 64)), "", nil, "", "secret"},
+		"ping in JSON":                        {secret + "handshake ping json type ping", setUp("POST", "/", `{"type":"ping"}`), "", nil, "", ""},
+		"ping in JSON: another value":         {secret + "handshake ping json type ping", setUp("POST", "/", `{"type":"push"}`), "", nil, "", "X-Signature"},
+		"ping in a form":                      {secret + "handshake ping form check 1", setUp("POST", "/", "check=1", "Content-Type", "application/x-www-form-urlencoded"), "", nil, "", ""},
+		"ping in a form: no Content-Type":     {secret + "handshake ping form check 1", setUp("POST", "/", "check=1"), "", nil, "", "X-Signature"},
+		"ping in JSON: long body":             {secret + "handshake ping json type ping", setUp("POST", "/", `{"type":"ping"}`, "Content-Length", "4096"), "", nil, "", "X-Signature"},
+		"ping in the URL":                     {secret + "handshake ping query check 1", setUp("POST", "/?check=1", ""), "", nil, "", ""},
+		"secret":                              {"accept_handshake\nhandshake secret header X-Hook-Secret", setUp("POST", "/", "", "X-Hook-Secret", "abc"), "", map[string]string{"X-Hook-Secret": "abc"}, "abc", ""},
+		"secret: no accept_handshake":         {secret + "handshake secret header X-Hook-Secret", setUp("POST", "/", "", "X-Hook-Secret", "abc"), "", nil, "", "write accept_handshake"},
+		"secret: signed":                      {secret + "accept_handshake\nhandshake secret header X-Hook-Secret", setUp("POST", "/", "", "X-Hook-Secret", "abc", "X-Signature", strings.Repeat("0", 64)), "", nil, "", "secret"},
+		"secret in JSON":                      {"accept_handshake\nhandshake secret json token", setUp("POST", "/", `{"token":"abc"}`), "", nil, "abc", ""},
+		"secret in JSON: missing":             {"accept_handshake\nhandshake secret json token", setUp("POST", "/", `{"event":"abc"}`), "", nil, "", "no secret is configured"},
+		"secret in JSON: no accept_handshake": {secret + "handshake secret json token", setUp("POST", "/", `{"token":"abc"}`), "", nil, "", "write accept_handshake"},
+		"secret: a control character":         {"accept_handshake\nhandshake secret json token", setUp("POST", "/", `{"token":"a\u001b[2J"}`), "", nil, "", "printable"},
+		"no secret yet":                       {"accept_handshake\nhandshake secret json token", setUp("POST", "/", `{}`, "X-Signature", strings.Repeat("0", 64)), "", nil, "", "no secret is configured"},
 		"cloudevents": {
 			secret + "handshake cloudevents a.example b.example", setUp("OPTIONS", "/", "", origin("B.example")...), "",
 			map[string]string{"WebHook-Allowed-Origin": "B.example", "WebHook-Allowed-Rate": "*", "Allow": "POST"},
@@ -114,12 +115,12 @@ func TestCustomHasEveryHandshake(t *testing.T) {
 			map[string]string{"WebHook-Allowed-Rate": "*"},
 			"", "",
 		},
-		"cloudevents: none allowed":  {secret + "handshake cloudevents", setUp("OPTIONS", "/", "", origin("a.example")...), "", nil, "", "write handshake cloudevents a.example"},
-		"cloudevents: another":       {secret + "handshake cloudevents a.example", setUp("OPTIONS", "/", "", origin("b.example")...), "", nil, "", "write handshake cloudevents b.example"},
-		"cloudevents: two origins":   {secret + "handshake cloudevents a.example", setUp("OPTIONS", "/", "", append(origin("a.example"), origin("b.example")...)...), "", nil, "", "more than once"},
-		"cloudevents: no handshake":  {secret, setUp("OPTIONS", "/", "", origin("a.example")...), "", nil, "", "write handshake cloudevents a.example"},
-		"cloudevents: a POST":        {secret + "handshake cloudevents a.example", setUp("POST", "/", "", origin("a.example")...), "", nil, "", "X-Signature"},
-		"cloudevents: a long origin": {secret + "handshake cloudevents", setUp("OPTIONS", "/", "", origin(strings.Repeat("a", 9999))...), "", nil, "", "aaa…"},
+		"cloudevents: no allowed origin": {secret + "handshake cloudevents", setUp("OPTIONS", "/", "", origin("a.example")...), "", nil, "", "write handshake cloudevents a.example"},
+		"cloudevents: another origin":    {secret + "handshake cloudevents a.example", setUp("OPTIONS", "/", "", origin("b.example")...), "", nil, "", "write handshake cloudevents b.example"},
+		"cloudevents: two origins":       {secret + "handshake cloudevents a.example", setUp("OPTIONS", "/", "", append(origin("a.example"), origin("b.example")...)...), "", nil, "", "more than once"},
+		"cloudevents: no handshake":      {secret, setUp("OPTIONS", "/", "", origin("a.example")...), "", nil, "", "write handshake cloudevents a.example"},
+		"cloudevents: a POST":            {secret + "handshake cloudevents a.example", setUp("POST", "/", "", origin("a.example")...), "", nil, "", "X-Signature"},
+		"cloudevents: a long origin":     {secret + "handshake cloudevents", setUp("OPTIONS", "/", "", origin(strings.Repeat("a", 9999))...), "", nil, "", "aaa…"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			p, err := customWith(t, c.options)
@@ -145,7 +146,7 @@ func TestCustomHasEveryHandshake(t *testing.T) {
 	}
 }
 
-func TestHandshakesThatCannotBeMeantAreConfigErrors(t *testing.T) {
+func TestInvalidHandshakesAreConfigErrors(t *testing.T) {
 	for options, want := range map[string]string{
 		"handshake":                               "missing a kind",
 		"handshake haed":                          "unrecognized kind: haed",
@@ -168,8 +169,9 @@ func TestHandshakesThatCannotBeMeantAreConfigErrors(t *testing.T) {
 	}
 }
 
-// TestTheJSONOfHandshakesIsThatOfTheReference.
-func TestTheJSONOfHandshakesIsThatOfTheReference(t *testing.T) {
+// TestHandshakeJSONMatchesTheReference checks the JSON of each kind of
+// handshake.
+func TestHandshakeJSONMatchesTheReference(t *testing.T) {
 	c, err := customWith(t, "secret {env.CUSTOM_SECRET}\nhandshake head\nhandshake echo query challenge\nhandshake ping form check 1\nhandshake secret header X-Hook-Secret\nhandshake cloudevents a.example\naccept_handshake")
 	if err != nil {
 		t.Fatal(err)

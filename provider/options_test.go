@@ -29,24 +29,25 @@ func TestResolveReplacesPlaceholdersThatAreSet(t *testing.T) {
 	}
 }
 
-// TestResolveSecretsChecksThemForProvidersInCode as it does for presets.
-func TestResolveSecretsChecksThemForProvidersInCode(t *testing.T) {
+// TestResolveSecretsAppliesTheChecksOfPresets resolves secrets for a provider that
+// is not a preset.
+func TestResolveSecretsAppliesTheChecksOfPresets(t *testing.T) {
 	t.Setenv("PROVIDER_TEST_SECRET", "a secret of the provider")
 	for what, c := range map[string]struct {
 		options    Options
 		asymmetric bool
-		want       string // of the error
+		want       string // a part of the error
 		warnings   int
 	}{
-		"a placeholder":             {Options{Secrets: []Secret{{Secret: "{env.PROVIDER_TEST_SECRET}"}}}, false, "", 0},
-		"a plaintext secret":        {Options{Secrets: []Secret{{Secret: "a plaintext secret"}}}, false, "", 1},
-		"a plaintext public key":    {Options{Secrets: []Secret{{Secret: "a public key"}}}, true, "", 0},
-		"no secret":                 {Options{}, false, "missing secret", 0},
-		"an empty secret":           {Options{Secrets: []Secret{{Secret: " "}}}, false, "empty", 0},
-		"an unset variable":         {Options{Secrets: []Secret{{Secret: "{env.PROVIDER_TEST_UNSET}"}}}, false, "unset", 0},
-		"a label twice":             {Options{Secrets: []Secret{{"{env.PROVIDER_TEST_SECRET}", "a"}, {"{env.PROVIDER_TEST_SECRET}", "a"}}}, false, "duplicate label", 0},
-		"a tolerance of nanosecond": {Options{Secrets: []Secret{{Secret: "{env.PROVIDER_TEST_SECRET}"}}, Tolerance: caddy.Duration(300)}, false, "shorter than 1s", 0},
-		"a public_url without host": {Options{Secrets: []Secret{{Secret: "{env.PROVIDER_TEST_SECRET}"}}, PublicURL: "/hooks"}, false, "public_url", 0},
+		"a placeholder":               {Options{Secrets: []Secret{{Secret: "{env.PROVIDER_TEST_SECRET}"}}}, false, "", 0},
+		"a plaintext secret":          {Options{Secrets: []Secret{{Secret: "a plaintext secret"}}}, false, "", 1},
+		"a plaintext public key":      {Options{Secrets: []Secret{{Secret: "a public key"}}}, true, "", 0},
+		"no secret":                   {Options{}, false, "missing secret", 0},
+		"an empty secret":             {Options{Secrets: []Secret{{Secret: " "}}}, false, "empty", 0},
+		"an unset variable":           {Options{Secrets: []Secret{{Secret: "{env.PROVIDER_TEST_UNSET}"}}}, false, "unset", 0},
+		"a duplicate label":           {Options{Secrets: []Secret{{"{env.PROVIDER_TEST_SECRET}", "a"}, {"{env.PROVIDER_TEST_SECRET}", "a"}}}, false, "duplicate label", 0},
+		"a tolerance in nanoseconds":  {Options{Secrets: []Secret{{Secret: "{env.PROVIDER_TEST_SECRET}"}}, Tolerance: caddy.Duration(300)}, false, "shorter than 1s", 0},
+		"a public_url without a host": {Options{Secrets: []Secret{{Secret: "{env.PROVIDER_TEST_SECRET}"}}, PublicURL: "/hooks"}, false, "public_url", 0},
 	} {
 		core, logs := observer.New(zapcore.WarnLevel)
 		secrets, err := c.options.ResolveSecrets(zap.New(core), "example", c.asymmetric)

@@ -8,8 +8,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// TestTheOtherIDIsUsedWhereTheFirstPlaceHasNone also bounds its length.
-func TestTheOtherIDIsUsedWhereTheFirstPlaceHasNone(t *testing.T) {
+// TestOtherIDIsUsedIfTheFirstIsMissing also checks its maximum length.
+func TestOtherIDIsUsedIfTheFirstIsMissing(t *testing.T) {
 	m := NewModule(&Preset{OtherID: "x-goog-pubsub-message-id"})
 	for _, c := range []struct{ inBody, header, want string }{{"", "7", "7"}, {"8", "7", "8"}, {"", "", ""}, {"", strings.Repeat("7", 513), ""}} {
 		d := &signature.Delivery{ID: c.inBody}

@@ -10,21 +10,21 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// Every option that is a secret by its name or by what the documentation
-// says to write must be marked as one.
-func TestOptionsThatAreSecretsAreMarked(t *testing.T) {
+// Every option must be marked as a secret if its name or its documented value shows
+// that it is one.
+func TestSecretOptionsAreMarked(t *testing.T) {
 	name := regexp.MustCompile(`secret|token|password|private|api_?key`)
 	for _, s := range presetOptions {
 		if want := name.MatchString(s.name) || s.value == "{env.NAME}"; s.secret != want {
 			t.Errorf("%s: secret is %t", s.name, s.secret)
 		}
 		if s.secret && s.text == nil {
-			t.Errorf("%s has no single text", s.name)
+			t.Errorf("%s does not have a single text", s.name)
 		}
 	}
 }
 
-func TestAPlaintextSecretInAnOptionIsWarnedOf(t *testing.T) {
+func TestPlaintextSecretInAnOptionIsLogged(t *testing.T) {
 	for i := range presetOptions {
 		s := &presetOptions[i]
 		if s.text == nil {
@@ -36,7 +36,7 @@ func TestAPlaintextSecretInAnOptionIsWarnedOf(t *testing.T) {
 			*s.text(&set) = value
 			set.warnPlaintext(zap.New(core), "example")
 			if got := logs.Len() == 1; got != (plain && s.secret) {
-				t.Errorf("%s %s: warned: %t", s.name, value, got)
+				t.Errorf("%s %s: warning logged: %t", s.name, value, got)
 			}
 			for _, e := range logs.All() {
 				if strings.Contains(e.Message, value) || e.ContextMap()["option"] != s.name {

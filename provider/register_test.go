@@ -9,13 +9,13 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// preset is one that can be registered, under another name in each test.
+// preset returns a valid preset. Each test needs another name.
 func preset(name string) Preset {
 	field := signature.SignatureField{Field: signature.Field{From: "header", Name: "X-Signature"}}
 	return Preset{Name: name, Distinction: Distinction{Content: ContentUnique}, Schemes: []signature.Scheme{{Algorithm: signature.HMACSHA256, Signature: field}}}
 }
 
-// registering returns the message of the panic, empty if there is none.
+// registering registers presets and returns the message of the panic, or "".
 func registering(presets ...Preset) (message string) {
 	defer func() {
 		if got := recover(); got != nil {
@@ -26,7 +26,7 @@ func registering(presets ...Preset) (message string) {
 	return ""
 }
 
-func TestRegisterRefusesPresetsThatCannotWork(t *testing.T) {
+func TestRegisterRejectsInvalidPresets(t *testing.T) {
 	header := signature.Field{From: "header", Name: "X"}
 	member := signature.Field{From: "json", Name: "a"}
 	for what, c := range map[string]struct {
@@ -41,19 +41,19 @@ func TestRegisterRefusesPresetsThatCannotWork(t *testing.T) {
 		"no content in a variant": {func(p *Preset) {
 			p.Variants, p.Schemes = []Variant{{Name: "a", Schemes: p.Schemes, Distinction: &Distinction{}}}, nil
 		}, "unique or repeats"},
-		"another content":                {func(p *Preset) { p.Content = "some" }, "unique or repeats"},
-		"a member of a header":           {func(p *Preset) { p.RepeatsWhen = []signature.Field{header} }, "json, form or query"},
-		"an exception to the wrong rule": {func(p *Preset) { p.UniqueWhen = []signature.Field{member} }, "unique_when"},
+		"an unknown content":             {func(p *Preset) { p.Content = "some" }, "unique or repeats"},
+		"RepeatsWhen with a header":      {func(p *Preset) { p.RepeatsWhen = []signature.Field{header} }, "json, form or query"},
+		"UniqueWhen for unique content":  {func(p *Preset) { p.UniqueWhen = []signature.Field{member} }, "unique_when"},
 		"no scheme":                      {func(p *Preset) { p.Schemes = nil }, "Schemes, Variants or Code"},
 		"schemes and variants":           {func(p *Preset) { p.Variants = []Variant{{Name: "a", Schemes: p.Schemes}} }, "Schemes, Variants or Code"},
 		"a variant without schemes":      {func(p *Preset) { p.Variants, p.Schemes = []Variant{{Name: "a"}}, nil }, "or scheme"},
 		"no algorithm":                   {func(p *Preset) { p.Schemes[0].Algorithm = "" }, "algorithm"},
-		"no place of the signature":      {func(p *Preset) { p.Schemes[0].Signature = signature.SignatureField{} }, "signature"},
-		"a template that does not parse": {func(p *Preset) { p.Schemes[0].Signed = "{nothing}.{body}" }, "nothing"},
-		"a time that is nowhere":         {func(p *Preset) { p.Schemes[0].Signed = "{timestamp}.{body}" }, "timestamp"},
-		"a mistake in a second scheme":   {func(p *Preset) { p.Schemes = append(p.Schemes, signature.Scheme{}) }, "algorithm"},
-		"a setting that does not exist":  {func(p *Preset) { p.Takes = []string{"colour"} }, "colour"},
-		"a need that does not exist":     {func(p *Preset) { p.Needs = []string{"colour"} }, "colour"},
+		"no location of the signature":   {func(p *Preset) { p.Schemes[0].Signature = signature.SignatureField{} }, "signature"},
+		"an invalid template":            {func(p *Preset) { p.Schemes[0].Signed = "{nothing}.{body}" }, "nothing"},
+		"a timestamp without a location": {func(p *Preset) { p.Schemes[0].Signed = "{timestamp}.{body}" }, "timestamp"},
+		"an invalid second scheme":       {func(p *Preset) { p.Schemes = append(p.Schemes, signature.Scheme{}) }, "algorithm"},
+		"an unknown setting":             {func(p *Preset) { p.Takes = []string{"colour"} }, "colour"},
+		"an unknown required setting":    {func(p *Preset) { p.Needs = []string{"colour"} }, "colour"},
 		"the name of custom":             {func(p *Preset) { p.Name = "custom" }, "custom"},
 	} {
 		p := preset("test-refused")
@@ -62,12 +62,12 @@ func TestRegisterRefusesPresetsThatCannotWork(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", what, got, c.want)
 		}
 		if presetNamed(p.Name) != nil {
-			t.Fatalf("%s: it is registered", what)
+			t.Fatalf("%s: the preset is registered", what)
 		}
 	}
 }
 
-func TestRegisterRefusesANameThatIsTaken(t *testing.T) {
+func TestRegisterRejectsADuplicateName(t *testing.T) {
 	if got := registering(preset("test-taken")); got != "" {
 		t.Fatal(got)
 	}
@@ -76,7 +76,7 @@ func TestRegisterRefusesANameThatIsTaken(t *testing.T) {
 	}
 }
 
-func TestRegisterFillsInWhatMostPresetsHaveInCommon(t *testing.T) {
+func TestRegisterSetsDefaults(t *testing.T) {
 	p := preset("test-defaults")
 	p.Variants = []Variant{{Name: "a", Schemes: p.Schemes}, {Name: "b", Schemes: p.Schemes}}
 	p.Schemes = nil

@@ -16,8 +16,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// provisioned sets a preset up with secrets as they are configured, and
-// returns what was warned about beside plaintext secrets.
+// provisioned provisions a preset with secrets as they are configured, and returns
+// the warnings except those about plaintext secrets.
 func provisioned(p *provider.Preset, secrets ...provider.Secret) (warnings []string, err error) {
 	core, logs := observer.New(zapcore.WarnLevel)
 	m := provider.NewModule(p)
@@ -32,7 +32,7 @@ func provisioned(p *provider.Preset, secrets ...provider.Secret) (warnings []str
 	return warnings, err
 }
 
-// trySetUp provisions a preset with a secret; none if it is empty.
+// trySetUp provisions a preset with a secret, or without one if it is empty.
 func trySetUp(name, secret string, set provider.PresetOptions) (*provider.Module, error) {
 	m := provider.NewModule(provider.Named(name))
 	m.PresetOptions = set
@@ -52,8 +52,8 @@ func secretFile(t *testing.T, content string) string {
 	return "{file." + path + "}"
 }
 
-// inFile are contents of a file or a variable that name a secret, and what the
-// error or warning says. They must not resolve on this machine.
+// inFile maps the content of a file or a variable that refers to a secret to a part
+// of the error or warning. The references must not resolve on this machine.
 var inFile = map[string]string{
 	"env:NO_SUCH_VARIABLE": "{env.NAME}", "env://NO_SUCH_VARIABLE": "{env.NAME}", "env.NO_SUCH_VARIABLE": "{env.NAME}",
 	"$NO_SUCH_VARIABLE": "{env.NAME}", "%NO_SUCH_VARIABLE%": "{env.NAME}", "$env:NO_SUCH_VARIABLE": "{env.NAME}",
@@ -69,13 +69,14 @@ var inFile = map[string]string{
 	"xoxb-1234567890-abcdefghij": "Slack token", "sk-proj-abcdefghijklmnop": "OpenAI API key", "glpat-abcdefghijklmnopqrst": "GitLab access token", "AC0123456789abcdef0123456789abcdef": "SID", "AKIAIOSFODNN7EXAMPLE": "AWS",
 }
 
-// TestASecretThatNamesASecret: refused where the provider issues its secrets,
-// else a warning. Over all presets, and from the config as from a file.
-func TestASecretThatNamesASecret(t *testing.T) {
+// TestReferenceInPlaceOfASecretIsRejectedOrLogged checks every preset with references
+// in the config and in a file. They are rejected if the provider issues its secrets;
+// otherwise Caddy warns about them.
+func TestReferenceInPlaceOfASecretIsRejectedOrLogged(t *testing.T) {
 	for _, preset := range provider.Presets() {
 		p := &preset
 		if p.NoSecret {
-			continue // a key that is no PEM is refused
+			continue // a key that is not PEM is rejected
 		}
 		for value, want := range inFile {
 			if p.SecretIsAPIKey && provider.DoubtAPIKey("github", value) != "" {
@@ -97,14 +98,14 @@ func TestASecretThatNamesASecret(t *testing.T) {
 					t.Errorf("%s: %q: got %q, want %q", p.Name, value, said, want)
 				}
 				if strings.Contains(said, value) && !strings.Contains(configured, value) {
-					t.Errorf("%s: %q: the secret is quoted: %s", p.Name, value, said)
+					t.Errorf("%s: %q: the message contains the secret: %s", p.Name, value, said)
 				}
 			}
 		}
 	}
 }
 
-func TestAReferenceThatResolvesHereIsRefusedForAllProviders(t *testing.T) {
+func TestReferenceThatResolvesIsRejectedForEveryProvider(t *testing.T) {
 	t.Setenv("WEBHOOK_TEST_SECRET", "s3cret")
 	file := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(file, []byte("s3cret"), 0o600); err != nil {
@@ -117,7 +118,7 @@ func TestAReferenceThatResolvesHereIsRefusedForAllProviders(t *testing.T) {
 	}
 }
 
-func TestAPlaceholderThatIsNotWrittenAsOneIsRefused(t *testing.T) {
+func TestMalformedPlaceholderIsRejected(t *testing.T) {
 	t.Setenv("WEBHOOK_TEST_SECRET", "s3cret")
 	for text, want := range map[string]string{
 		`"{env.WEBHOOK_TEST_SECRET}"`: "without them", `'{env.WEBHOOK_TEST_SECRET}'`: "without them", "“{env.WEBHOOK_TEST_SECRET}”": "without them",
@@ -134,8 +135,9 @@ func TestAPlaceholderThatIsNotWrittenAsOneIsRefused(t *testing.T) {
 	}
 }
 
-// TestTextThatNoSecretHas is for what editors, shells and web pages add.
-func TestTextThatNoSecretHas(t *testing.T) {
+// TestTextThatNoSecretContainsIsRejected checks what editors, shells and web pages add
+// to a secret.
+func TestTextThatNoSecretContainsIsRejected(t *testing.T) {
 	for value, want := range map[string]string{
 		"\xef\xbb\xbfs3cret-s3cret":                       "byte order mark",
 		"\xff\xfes\x003\x00c\x00r\x00e\x00t\x00":          "UTF-16",
@@ -153,7 +155,7 @@ func TestTextThatNoSecretHas(t *testing.T) {
 		"\u00a0s3cret-s3cret":                             "white space",
 		"# secret of the webhook\ns3cret-s3cret-s3cret-1": "several lines",
 	} {
-		t.Setenv("WEBHOOK_TEST_SECRET", strings.ReplaceAll(value, "\x00", "")) // no variable can hold it
+		t.Setenv("WEBHOOK_TEST_SECRET", strings.ReplaceAll(value, "\x00", "")) // variables cannot contain it
 		sources := []string{secretFile(t, value)}
 		if !strings.Contains(value, "\x00") && !strings.HasSuffix(value, "\n") {
 			sources = append(sources, "{env.WEBHOOK_TEST_SECRET}")
@@ -169,9 +171,9 @@ func TestTextThatNoSecretHas(t *testing.T) {
 	}
 }
 
-// TestGenuineSecretsAreNeverDoubted takes the secrets of all vectors, which
-// look like those that the providers issue.
-func TestGenuineSecretsAreNeverDoubted(t *testing.T) {
+// TestGenuineSecretsPassTheChecks checks the secrets of all vectors, which have the
+// same formats as those of the providers.
+func TestGenuineSecretsPassTheChecks(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("..", "catalogue", "testdata", "vectors", "*.json"))
 	if err != nil || len(files) < 100 {
 		t.Fatalf("%d vectors, %v", len(files), err)
@@ -209,7 +211,7 @@ func TestGenuineSecretsAreNeverDoubted(t *testing.T) {
 	}
 }
 
-func TestProvidersOfTheChecksAreInTheCatalogue(t *testing.T) {
+func TestCheckedProvidersAreInTheCatalogue(t *testing.T) {
 	var names []string
 	for _, p := range provider.Presets() {
 		names = append(names, p.Name)
@@ -217,17 +219,17 @@ func TestProvidersOfTheChecksAreInTheCatalogue(t *testing.T) {
 	all := provider.APIKeys
 	for _, name := range all {
 		if !slices.Contains(names, name) {
-			t.Errorf("there is no provider %s", name)
+			t.Errorf("no provider is named %s", name)
 		}
 	}
 	for _, name := range []string{"github", "gitlab", "gitea", "bitbucket", "telegram", "typeform", "twitch", "websub", "okta", "auth0", "custom"} {
 		if p := provider.Named(name); p != nil && p.OnlyIssued() {
-			t.Errorf("secrets of %s are typed in", name)
+			t.Errorf("%s: operators choose the secret", name)
 		}
 	}
 }
 
-func TestTwoSecretsWithOneLabelAreRefused(t *testing.T) {
+func TestDuplicateLabelsAreRejected(t *testing.T) {
 	for _, secrets := range [][]provider.Secret{
 		{{"one-secret", "a"}, {"another-secret", "a"}},
 		{{"one-secret", "2"}, {"another-secret", ""}},
@@ -243,7 +245,7 @@ func TestTwoSecretsWithOneLabelAreRefused(t *testing.T) {
 	}
 }
 
-func TestALabelThatIsASecretIsRefusedAndNotQuoted(t *testing.T) {
+func TestLabelThatLooksLikeASecretIsRejectedAndNotQuoted(t *testing.T) {
 	for _, label := range []string{"{env.OLD_SECRET}", "{file./run/secrets/old}", "whsec_b2xkLXNlY3JldA", "sk_live_0123456789abcdef"} {
 		for _, name := range []string{"github", "stripe", "pusher", "rfc9421"} {
 			p := provider.Named(name)
@@ -254,7 +256,7 @@ func TestALabelThatIsASecretIsRefusedAndNotQuoted(t *testing.T) {
 	}
 }
 
-func TestOptionsWithCommasAreRefused(t *testing.T) {
+func TestOptionsWithCommasAreRejected(t *testing.T) {
 	for _, test := range []struct {
 		name, secret string
 		set          provider.PresetOptions
@@ -272,7 +274,7 @@ func TestOptionsWithCommasAreRefused(t *testing.T) {
 	}
 }
 
-func TestAToleranceOfNanosecondsIsRefused(t *testing.T) {
+func TestToleranceInNanosecondsIsRejected(t *testing.T) {
 	for _, name := range []string{"stripe", "github"} {
 		m := provider.NewModule(provider.Named(name))
 		m.Secrets = []provider.Secret{{Secret: "one-secret"}}
@@ -288,7 +290,7 @@ func TestAToleranceOfNanosecondsIsRefused(t *testing.T) {
 	}
 }
 
-func TestOptionsThatNameASecretAreRefusedOrWarnedAbout(t *testing.T) {
+func TestReferenceInPlaceOfAnOptionIsRejected(t *testing.T) {
 	if _, err := trySetUp("paypal", "", provider.PresetOptions{WebhookID: "env:PAYPAL_WEBHOOK_ID"}); err == nil || !strings.Contains(err.Error(), "webhook_id") {
 		t.Errorf("got %v", err)
 	}

@@ -18,7 +18,7 @@ import (
 	"testing"
 )
 
-// keys are the private keys of the tests, made once.
+// keys are the private keys of the tests, generated once.
 var keys = struct {
 	ed25519 ed25519.PrivateKey
 	ecdsa   *ecdsa.PrivateKey
@@ -38,18 +38,19 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// publicPEM spells the public half of a key as PEM.
+// publicPEM encodes the public key of a private key as PEM.
 func publicPEM(private crypto.Signer) string {
 	der := must(x509.MarshalPKIXPublicKey(private.Public()))
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
-// bodyScheme signs the body with a, in the header X-Sig.
+// bodyScheme returns a scheme with algorithm a for the body, with the signature in
+// the header X-Sig.
 func bodyScheme(a Algorithm, e Encoding) Scheme {
 	return Scheme{Algorithm: a, Signature: SignatureField{Field: inHeader("X-Sig"), Encoding: e}}
 }
 
-// sign signs text as algorithm a does, with the tests' key for it.
+// sign signs text with algorithm a and its test key.
 func sign(a Algorithm, text string) []byte {
 	if !a.Asymmetric() {
 		m := hmac.New(newHash(a.hash()), []byte("secret"))
@@ -81,7 +82,7 @@ func secretFor(a Algorithm) string {
 
 var signing = []Algorithm{HMACSHA1, HMACSHA256, HMACSHA384, HMACSHA512, Ed25519, ECDSAP256SHA256, RSASHA1, RSASHA256, RSASHA512}
 
-func TestEveryAlgorithmAcceptsItsSignaturesAndNoOthers(t *testing.T) {
+func TestEveryAlgorithmAcceptsOnlyItsOwnSignatures(t *testing.T) {
 	for _, a := range signing {
 		t.Run(string(a), func(t *testing.T) {
 			v := compile(t, bodyScheme(a, Base64), secretFor(a))
@@ -100,7 +101,7 @@ func TestEveryAlgorithmAcceptsItsSignaturesAndNoOthers(t *testing.T) {
 				altered := bytes.Clone(genuine)
 				altered[i] ^= 0x80
 				if _, err := v.Verify(post("body", "X-Sig", base64Of(altered))); err == nil {
-					t.Fatalf("byte %d can be changed", i)
+					t.Fatalf("accepted with byte %d changed", i)
 				}
 			}
 		})
@@ -112,14 +113,14 @@ func TestEmptyAndOversizeSignaturesAreRefused(t *testing.T) {
 		v := compile(t, bodyScheme(a, Hex), secretFor(a))
 		for _, text := range []string{"00", strings.Repeat("00", maxSignatureSize), strings.Repeat("00", maxSignatureSize+1), strings.Repeat("0", 1<<20)} {
 			if _, err := v.Verify(post("body", "X-Sig", text)); err == nil {
-				t.Errorf("%s accepts %d digits of nothing", a, len(text))
+				t.Errorf("%s accepts %d zeros", a, len(text))
 			}
 		}
 	}
 }
 
-// (r, s) and (r, n-s) are both signatures of the same content.
-func TestECDSASignatureTurnedOverGivesTheSameDigest(t *testing.T) {
+// (r, s) and (r, n-s) are both valid signatures of the same content.
+func TestNegatedECDSASignatureGivesTheSameDigest(t *testing.T) {
 	v := compile(t, bodyScheme(ECDSAP256SHA256, Base64), secretFor(ECDSAP256SHA256))
 	genuine := sign(ECDSAP256SHA256, "body")
 	var parts struct{ R, S *big.Int }
@@ -131,11 +132,11 @@ func TestECDSASignatureTurnedOverGivesTheSameDigest(t *testing.T) {
 	a := want(t, v, post("body", "X-Sig", base64Of(genuine)), "")
 	b := want(t, v, post("body", "X-Sig", base64Of(turned)), "")
 	if !bytes.Equal(a.Matches[0].Digest, b.Matches[0].Digest) {
-		t.Error("two digests")
+		t.Error("the digests differ")
 	}
 }
 
-func TestPublicKeysInEverySpelling(t *testing.T) {
+func TestPublicKeysInEveryFormat(t *testing.T) {
 	edDER := must(x509.MarshalPKIXPublicKey(keys.ed25519.Public()))
 	edRaw := []byte(keys.ed25519.Public().(ed25519.PublicKey))
 	rsaPKCS1 := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&keys.rsa.PublicKey)}))
@@ -149,7 +150,7 @@ func TestPublicKeysInEverySpelling(t *testing.T) {
 		text string
 	}{
 		{"PEM", Ed25519, publicPEM(keys.ed25519)},
-		{"PEM with space around it", Ed25519, "\n" + publicPEM(keys.ed25519) + "\n\n"},
+		{"PEM with surrounding white space", Ed25519, "\n" + publicPEM(keys.ed25519) + "\n\n"},
 		{"base64 of DER", Ed25519, base64Of(edDER)},
 		{"hex of the 32 bytes", Ed25519, hexOf(edRaw)},
 		{"base64 of the 32 bytes", Ed25519, base64Of(edRaw)},
@@ -164,19 +165,19 @@ func TestPublicKeysInEverySpelling(t *testing.T) {
 			want(t, v, post("body", "X-Sig", base64Of(sign(c.a, "body"))), "")
 			id := v.Secrets()[0]
 			if first, seen := fingerprints[c.a]; seen && first != id {
-				t.Error("the spelling changes the fingerprint")
+				t.Error("the format changes the fingerprint")
 			}
 			fingerprints[c.a] = id
 		})
 	}
 }
 
-// brokenPEM is a PEM block that holds nothing of its kind.
+// brokenPEM returns a PEM block of this kind with invalid content.
 func brokenPEM(kind string) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: []byte("junk")}))
 }
 
-func TestKeysOfAnotherKindAreConfigErrors(t *testing.T) {
+func TestInvalidKeysAreConfigErrors(t *testing.T) {
 	small := &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 511, 1), E: 65537}
 	smallPEM := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: must(x509.MarshalPKIXPublicKey(small))}))
 	private := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(keys.ecdsa))}))
@@ -204,13 +205,13 @@ func TestKeysOfAnotherKindAreConfigErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := bodyScheme(c.a, Hex).Compile(secretsOf(t, c.text), 0); err == nil {
-				t.Error("compiled")
+				t.Error("the key is accepted")
 			}
 		})
 	}
 }
 
-func TestTokensAreComparedWhole(t *testing.T) {
+func TestTokensMustMatchCompletely(t *testing.T) {
 	s := bodyScheme(Token, "")
 	s.Signature.Prefix = "Bearer "
 	v := compile(t, s, "token", "other")
@@ -222,7 +223,7 @@ func TestTokensAreComparedWhole(t *testing.T) {
 		"Bearer Token":  InvalidSignature,
 		"Bearer  token": InvalidSignature,
 		"bearer token":  Malformed,
-		"Bearer ":       Malformed, // what remains once trimmed has no prefix
+		"Bearer ":       Malformed, // without the trailing space, the prefix is incomplete
 		"token":         Malformed,
 		"":              MissingSignature,
 	} {
@@ -234,11 +235,11 @@ func TestTokensAreComparedWhole(t *testing.T) {
 		t.Errorf("got %+v", d.Matches)
 	}
 	if coverage := v.Coverage(); coverage.BodySigned || coverage.IDSigned {
-		t.Errorf("a token signs nothing, but %+v", coverage)
+		t.Errorf("a token signs nothing, but the coverage is %+v", coverage)
 	}
 }
 
-func TestBasicCredentialsHaveOneSpelling(t *testing.T) {
+func TestBasicCredentialsHaveOneEncoding(t *testing.T) {
 	v := compile(t, bodyScheme(Basic, ""), "user:password")
 	for header, kind := range map[string]RefusalKind{
 		"Basic dXNlcjpwYXNzd29yZA==":   "",

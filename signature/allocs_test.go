@@ -4,8 +4,8 @@ package signature
 
 import "testing"
 
-// The race detector makes pools forget at random, so it cannot be on here.
-func TestVerificationCostsTwoAllocations(t *testing.T) {
+// With the race detector, pools drop random elements, so it must be off here.
+func TestVerificationNeedsTwoAllocations(t *testing.T) {
 	for _, size := range benchSizes {
 		body := benchBody(size)
 		for name, c := range map[string]struct {

@@ -21,9 +21,9 @@ func zipped(t *testing.T, texts ...string) []byte {
 	return b.Bytes()
 }
 
-// TestACompressedBodyIsOneMember: some readers read the first alone, so that a
-// copy cut in two would be another body.
-func TestACompressedBodyIsOneMember(t *testing.T) {
+// TestCompressedBodyMustBeOneMember checks bodies with several members. Some readers
+// read only the first one, so a copy that is split in two would be another body.
+func TestCompressedBodyMustBeOneMember(t *testing.T) {
 	s := githubScheme()
 	s.Signed = "{body_inflated}"
 	v := compile(t, s, "secret")
@@ -31,13 +31,13 @@ func TestACompressedBodyIsOneMember(t *testing.T) {
 		body []byte
 		kind RefusalKind
 	}{
-		"one member":               {zipped(t, "content"), ""},
-		"two members":              {zipped(t, "con", "tent"), Malformed},
-		"an empty member before":   {zipped(t, "", "content"), Malformed},
-		"something behind":         {append(zipped(t, "content"), 0), Malformed},
-		"cut off":                  {zipped(t, "content")[:20], Malformed},
-		"an empty member behind":   {zipped(t, "content", ""), Malformed},
-		"not compressed after all": {[]byte("content"), Malformed},
+		"one member":            {zipped(t, "content"), ""},
+		"two members":           {zipped(t, "con", "tent"), Malformed},
+		"an empty first member": {zipped(t, "", "content"), Malformed},
+		"trailing data":         {append(zipped(t, "content"), 0), Malformed},
+		"truncated":             {zipped(t, "content")[:20], Malformed},
+		"an empty last member":  {zipped(t, "content", ""), Malformed},
+		"not compressed":        {[]byte("content"), Malformed},
 	} {
 		t.Run(what, func(t *testing.T) {
 			r := post(string(c.body))
@@ -48,9 +48,10 @@ func TestACompressedBodyIsOneMember(t *testing.T) {
 	}
 }
 
-// TestFieldsOfABodyWhoseBeginningCannotBeToldAreUnsigned: in {url}{body} the
-// body may begin anywhere. JSON is checked for being complete; a form cannot be.
-func TestFieldsOfABodyWhoseBeginningCannotBeToldAreUnsigned(t *testing.T) {
+// TestFieldsOfABodyWithoutAFixedStartAreUnsigned checks templates such as
+// {url}{body}, in which the body can begin anywhere. JSON must be complete; a form
+// cannot be checked.
+func TestFieldsOfABodyWithoutAFixedStartAreUnsigned(t *testing.T) {
 	for signed, want := range map[string][2]bool{ // a form's field, a JSON member
 		"{body}": {true, true}, "{timestamp}.{body}": {true, true}, "{timestamp}{body}": {true, true}, "{id}.{body}": {true, true},
 		"{url}{body}": {false, true}, "{body}{url}": {false, true}, "{url}.{body}": {false, true}, "{header.X}.{body}": {false, true}, "{method}{path}{body}{timestamp}": {false, true},
@@ -69,11 +70,11 @@ func TestFieldsOfABodyWhoseBeginningCannotBeToldAreUnsigned(t *testing.T) {
 	}
 }
 
-func TestOptionsThatContradictEachOtherAreConfigErrors(t *testing.T) {
+func TestContradictoryOptionsAreConfigErrors(t *testing.T) {
 	for what, change := range map[string]func(*Scheme){
-		"a whole form of which nothing is signed": func(s *Scheme) { s.WholeForm = true },
-		"no body, which is JSON":                  func(s *Scheme) { s.NoBody, s.JSONBody = true, true },
-		"no body, which must not be empty":        func(s *Scheme) { s.NoBody, s.RefuseEmpty = true, true },
+		"WholeForm without a signed form": func(s *Scheme) { s.WholeForm = true },
+		"NoBody with JSONBody":            func(s *Scheme) { s.NoBody, s.JSONBody = true, true },
+		"NoBody with RefuseEmpty":         func(s *Scheme) { s.NoBody, s.RefuseEmpty = true, true },
 	} {
 		s := githubScheme()
 		change(&s)

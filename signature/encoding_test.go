@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestEveryEncodingHasOneSpelling(t *testing.T) {
+func TestEveryEncodingIsCanonical(t *testing.T) {
 	for _, c := range []struct {
 		encoding Encoding
 		text     string
@@ -26,9 +26,9 @@ func TestEveryEncodingHasOneSpelling(t *testing.T) {
 		{Base64, "+/8=", "\xfb\xff", true},
 		{Base64, "-_8=", "", false},   // the other alphabet
 		{Base64, "+/8", "", false},    // padding is missing
-		{Base64, "+/8==", "", false},  // too much of it
-		{Base64, "+/9=", "", false},   // stray bits
-		{Base64, "+/\n8=", "", false}, // Go would skip line breaks
+		{Base64, "+/8==", "", false},  // too much padding
+		{Base64, "+/9=", "", false},   // nonzero trailing bits
+		{Base64, "+/\n8=", "", false}, // Go skips line breaks
 		{Base64, "+/8=\r\n", "", false},
 		{Base64, "+/8= ", "", false},
 		{Base64, "AP8QAP8Q====", "", false},
@@ -40,11 +40,11 @@ func TestEveryEncodingHasOneSpelling(t *testing.T) {
 		{Base64URLPad, "+/8=", "", false},
 		{Base64URLPad, "-_8=\n", "", false},
 		{Base64Hex, "MDBmZjEw", "\x00\xff\x10", true},
-		{Base64Hex, "MDBGRjEw", "", false}, // 00FF10: capitals
+		{Base64Hex, "MDBGRjEw", "", false}, // 00FF10: upper case
 		{Base64Hex, "MDBmZjE", "", false},  // padding is missing
 		{Base64Hex, "MDBmZjE=", "", false}, // 00ff1
 		{Base64Hex, "MDBmZjFn", "", false}, // 00ff1g
-		{Base64Hex, "AP8Q", "", false},     // the bytes themselves
+		{Base64Hex, "AP8Q", "", false},     // base64 of the bytes, not of their hex
 		{Base64Hex, "MDBm\nZjEw", "", false},
 		{Base64, strings.Repeat("A", 5), "", false},
 		{Base64, strings.Repeat("=", 4), "", false},
@@ -58,7 +58,7 @@ func TestEveryEncodingHasOneSpelling(t *testing.T) {
 	}
 }
 
-func TestEncodeIsWhatDecodeAccepts(t *testing.T) {
+func TestDecodeAcceptsWhatEncodeReturns(t *testing.T) {
 	for _, e := range []Encoding{Hex, Base64, Base64URL, Base64URLPad, Base64Hex} {
 		for n := 1; n < 200; n++ {
 			b := bytes.Repeat([]byte{0xfb}, n)

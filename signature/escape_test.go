@@ -9,7 +9,7 @@ import (
 	"testing/iotest"
 )
 
-// fileBody is a body that is not in memory and comes in small pieces.
+// fileBody is a body that is not in memory and is written in small pieces.
 type fileBody struct{ BytesBody }
 
 func (fileBody) Bytes() []byte { return nil }
@@ -18,7 +18,7 @@ func (b fileBody) WriteTo(w io.Writer) (int64, error) {
 	return io.Copy(struct{ io.Writer }{w}, iotest.OneByteReader(b.Open()))
 }
 
-func TestABodyIsEscapedAsJSONStringifyDoes(t *testing.T) {
+func TestBodyIsEscapedLikeJSONStringify(t *testing.T) {
 	for _, text := range []string{
 		"", "a", `{"a":"b"}`, `"""`, `\\\`, "\t\r\n", "{\n\t\"é\": \"日本語\"\n}", "😀", strings.Repeat(`x"`, 20000), strings.Repeat("é", 30000), strings.Repeat(`"`, 50000) + "a",
 	} {
@@ -41,14 +41,14 @@ func TestABodyIsEscapedAsJSONStringifyDoes(t *testing.T) {
 	for _, text := range []string{"\xff", "a\xc3", "\xe6\x97", "\x00", "a\x01b", "\xed\xa0\x80"} {
 		for _, b := range []Body{BytesBody(text), fileBody{BytesBody(text)}} {
 			if err := writeEscaped(io.Discard, b); err == nil {
-				t.Errorf("%q is taken for JSON", text)
+				t.Errorf("%q counts as JSON", text)
 			}
 		}
 	}
 }
 
-// TestStringsAreUnescapedAsEncodingJSONDoes compares with the standard library.
-func TestStringsAreUnescapedAsEncodingJSONDoes(t *testing.T) {
+// TestStringsAreUnescapedLikeEncodingJSON compares with the standard library.
+func TestStringsAreUnescapedLikeEncodingJSON(t *testing.T) {
 	paths, err := NewJSONPaths([]string{"a"})
 	if err != nil {
 		t.Fatal(err)

@@ -9,8 +9,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// How GitHub signs: an HMAC of the body, in hex behind a prefix. The delivery
-// ID is not signed.
+// GitHub signs the body with an HMAC, in hex after a prefix. The delivery ID is not
+// signed.
 func Example() {
 	scheme := signature.Scheme{
 		Algorithm: signature.HMACSHA256,
@@ -57,8 +57,8 @@ func Example() {
 	// true invalid_signature
 }
 
-// How Stripe signs: time and body, in a header of several parts, of which some
-// may be signatures with other secrets. ID and event type are in the body.
+// Stripe signs the timestamp and the body. The header has several parts, which can
+// include signatures with other secrets. ID and event type are in the body.
 func Example_stripe() {
 	scheme := signature.Scheme{
 		Algorithm: signature.HMACSHA256,
@@ -84,7 +84,7 @@ func Example_stripe() {
 		Header: http.Header{"Stripe-Signature": {"t=1760000000,v1=0e5ade09928f8dc67c81045ec315824f251b5eb5d3d59cff6ac2cdc6a1103f2c,v0=ignored"}},
 		Now:    time.Unix(1760000060, 0),
 	}
-	// What the headers give away can be refused before the body is read.
+	// CheckHeaders refuses requests that have invalid headers before the body is read.
 	fmt.Println(verifier.CheckHeaders(request) == nil)
 	request.Now = request.Now.Add(time.Hour)
 	fmt.Println(verifier.CheckHeaders(request))
@@ -102,7 +102,7 @@ func Example_stripe() {
 	// evt_1 invoice.paid 2025-10-09 08:53:20 +0000 UTC signed: true
 }
 
-// A secret prints as REDACTED, whatever prints it.
+// A secret prints as REDACTED in every format.
 func ExampleSecret() {
 	secret, err := signature.NewSecret("correct horse battery staple", "")
 	if err != nil {
@@ -112,7 +112,7 @@ func ExampleSecret() {
 	// Output: REDACTED {Key:REDACTED} REDACTED
 }
 
-// One pass finds every value that is wanted, and ends at the last.
+// Find reads the document once, finds all values and stops after the last one.
 func ExampleJSONPaths() {
 	paths, err := signature.NewJSONPaths([]string{"type", "data.object.id", "items.0.sku"})
 	if err != nil {

@@ -31,7 +31,7 @@ func TestExcerptsAreShortAndPrintable(t *testing.T) {
 	}
 }
 
-func TestAReasonQuotesLittleOfTheRequest(t *testing.T) {
+func TestReasonsQuoteOnlyAnExcerptOfTheRequest(t *testing.T) {
 	type name string
 	long := strings.Repeat("\x01é", 480_000)
 	for _, arg := range []any{long, []byte(long), name(long), errors.New(long), Field{From: "header", Name: long}} {

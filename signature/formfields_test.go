@@ -20,7 +20,7 @@ func (b spooledForm) ReadAt(p []byte, off int64) (int, error) {
 	return bytes.NewReader(b.BytesBody).ReadAt(p, off)
 }
 
-// WriteTo writes in pieces of 7 bytes, so that anything is cut off somewhere.
+// WriteTo writes in pieces of 7 bytes, so that every field is split somewhere.
 func (b spooledForm) WriteTo(w io.Writer) (int64, error) {
 	for at := 0; at < len(b.BytesBody); at += 7 {
 		if _, err := w.Write(b.BytesBody[at:min(at+7, len(b.BytesBody))]); err != nil {
@@ -57,8 +57,8 @@ func checkForm(t *testing.T, text []byte, kind string) {
 	}
 }
 
-// checkUnchecked compares values whose escapes are checked as they are read with
-// those of url.ParseQuery.
+// checkUnchecked compares the values of url.ParseQuery with those whose escapes are
+// checked only when they are read.
 func checkUnchecked(t *testing.T, text []byte, b Body) {
 	t.Helper()
 	form, err := readFields(b, true)
@@ -79,7 +79,7 @@ func checkUnchecked(t *testing.T, text []byte, b Body) {
 
 var formKinds = []string{"application/x-www-form-urlencoded", "text/plain"}
 
-func TestFieldsOfAFormAreThoseOfURLParseQuery(t *testing.T) {
+func TestFormAgreesWithURLParseQuery(t *testing.T) {
 	texts := []string{
 		"", "&", "a", "=", "=b", "a=", "a=b", "a=b&", "&a=b", "a&a", "a=b&a=c&b=a", "a=b=c", "a==", "a;b=c", "a=b;c",
 		"%", "%4", "%41", "%4g", "a=%", "a=%4", "a=%41", "a=%4g", "a=%g4", "a=%%41", "a=%4%41", "%zz=a", "%41=%42&a+b=c+d", "a=%&b=1", "a=%4&1",
@@ -109,7 +109,8 @@ func FuzzFormFields(f *testing.F) {
 	})
 }
 
-// TestLargeFormsAreNotCopied: what is allocated for one does not grow with it.
+// TestLargeFormsAreNotCopied checks that the allocated memory does not grow with the
+// form.
 func TestLargeFormsAreNotCopied(t *testing.T) {
 	text := []byte("a=1&b=" + strings.Repeat("x%41+", 1<<20) + "&c=2")
 	allocated := testing.Benchmark(func(b *testing.B) {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// listFields are the ways in which signature headers are written.
+// listFields are the formats of signature headers.
 var listFields = []SignatureField{
 	{Field: inHeader("X-Sig"), Encoding: Hex, Prefix: "sha256="},
 	{Field: inHeader("X-Sig"), Encoding: Hex, Separator: ",", Assign: "=", Element: "v1"},
@@ -25,8 +25,8 @@ var listFields = []SignatureField{
 	{Field: inHeader("Authorization"), Encoding: Hex, Prefix: "HMAC ", Separator: ":", Positional: 1},
 }
 
-// FuzzSignatureHeader: reading a header never panics, and a header that is
-// encoded again from the parsed values is equal.
+// FuzzSignatureHeader checks that reading a header never panics, and that a header
+// that is encoded from the parsed values has the same values.
 func FuzzSignatureHeader(f *testing.F) {
 	for i := range listFields {
 		for _, text := range []string{
@@ -45,18 +45,19 @@ func FuzzSignatureHeader(f *testing.F) {
 			kindOf(t, err)
 			return
 		}
-		again := newValues(post("", field.Name, respell(field, vals.lists)), v)
+		again := newValues(post("", field.Name, encodeLists(field, vals.lists)), v)
 		if err := v.candidates(again); err != nil {
-			t.Fatalf("respelled as %q: %v", respell(field, vals.lists), err)
+			t.Fatalf("re-encoded as %q: %v", encodeLists(field, vals.lists), err)
 		}
 		if got, want := candidatesOf(again.lists), candidatesOf(vals.lists); got != want {
-			t.Fatalf("respelled as %q:\ngot  %s\nwant %s", respell(field, vals.lists), got, want)
+			t.Fatalf("re-encoded as %q:\ngot  %s\nwant %s", encodeLists(field, vals.lists), got, want)
 		}
 	})
 }
 
-// respell writes the signatures and named parts of lists canonically.
-func respell(f SignatureField, lists []signatureList) string {
+// encodeLists returns the canonical encoding of the signatures and named parts of
+// lists.
+func encodeLists(f SignatureField, lists []signatureList) string {
 	var sets []string
 	for _, l := range lists {
 		var parts []string
@@ -92,7 +93,8 @@ func candidatesOf(lists []signatureList) string {
 	return b.String()
 }
 
-// FuzzEncodings: what is decoded encodes to the same text, hex in lower case.
+// FuzzEncodings checks that decoded bytes encode to the same text, except that hex
+// becomes lower case.
 func FuzzEncodings(f *testing.F) {
 	for _, text := range []string{"00ff", "00FF", "MDBmZg==", "MDBGRg==", "AP8Q", "+/8=", "-_8", "-_8=", "+/9=", "A\nA==", "=", "0"} {
 		f.Add(text)
@@ -117,8 +119,8 @@ func FuzzEncodings(f *testing.F) {
 	})
 }
 
-// FuzzTimestamp: a time that is read is of this era and written in one way
-// only; fresh means close.
+// FuzzTimestamp checks that an accepted timestamp is plausible and canonical, and
+// that it is fresh only within the tolerance.
 func FuzzTimestamp(f *testing.F) {
 	for _, text := range []string{nowText, nowText + "000", "2025-10-09T08:53:20Z", "2025-10-09T08:53:20.5+02:00", "2025-10-09T08:53:20", "Thu, 09 Oct 2025 08:53:20 GMT", "-1", "1e9", "99999999999999"} {
 		f.Add(text)
@@ -135,8 +137,8 @@ func FuzzTimestamp(f *testing.F) {
 			if at.Before(time.Unix(0, 0).AddDate(0, 0, -2)) || at.Year() > 9999 {
 				t.Fatalf("%s %q is %v", format, text, at)
 			}
-			if spelled := spellings(format, at); !slices.Contains(spelled, text) && !strings.Contains(text, "T") {
-				t.Fatalf("%s %q is spelled %q", format, text, spelled)
+			if canonical := canonicalTexts(format, at); !slices.Contains(canonical, text) && !strings.Contains(text, "T") {
+				t.Fatalf("%s %q has the canonical text %q", format, text, canonical)
 			}
 			near := at.Sub(now).Abs() <= DefaultTolerance
 			if fresh := checkFresh(at, now, DefaultTolerance) == nil; fresh != near {
@@ -146,8 +148,8 @@ func FuzzTimestamp(f *testing.F) {
 	})
 }
 
-// spellings are the canonical texts of a time.
-func spellings(format string, at time.Time) []string {
+// canonicalTexts returns the canonical texts of a time.
+func canonicalTexts(format string, at time.Time) []string {
 	switch format {
 	case "unix":
 		return []string{strconv.FormatInt(at.Unix(), 10)}
@@ -159,7 +161,8 @@ func spellings(format string, at time.Time) []string {
 	return nil
 }
 
-// FuzzTemplate: no template panics, and what it writes is verified.
+// FuzzTemplate checks that no template panics and that the content it writes can be
+// verified.
 func FuzzTemplate(f *testing.F) {
 	for _, text := range []string{
 		"{body}", "{timestamp}.{body}", "v0:{timestamp}:{body}", "{id}.{timestamp}.{body}", "{method}{lf}{url}{lf}{host}{path}{query}",
@@ -187,7 +190,7 @@ func FuzzTemplate(f *testing.F) {
 		}
 		r.Header.Set("Stripe-Signature", "t="+nowText+",v1="+hexOf(mac("secret", content.String())))
 		if trimmed := strings.TrimSpace(body); v.wholeJSON && (!json.Valid([]byte(body)) || !strings.ContainsAny(trimmed[:1], "{[")) {
-			want(t, v, r, Malformed) // nothing fixes where such a body begins
+			want(t, v, r, Malformed) // the start of such a body is not fixed
 			return
 		}
 		d := want(t, v, r, "")
@@ -197,7 +200,7 @@ func FuzzTemplate(f *testing.F) {
 	})
 }
 
-// FuzzVerify: whatever comes, nothing is accepted that was not signed.
+// FuzzVerify checks that no request is accepted that was not signed.
 func FuzzVerify(f *testing.F) {
 	public := ed25519.NewKeyFromSeed(make([]byte, 32)).Public().(ed25519.PublicKey)
 	verifiers := []*Verifier{
@@ -221,7 +224,7 @@ func FuzzVerify(f *testing.F) {
 			d, err := v.Verify(r)
 			kindOf(t, err)
 			if early != nil && err == nil {
-				t.Fatalf("refused early (%v), accepted late", early)
+				t.Fatalf("CheckHeaders = %v, but Verify accepts the request", early)
 			}
 			if err == nil && !genuine(i, d, signature, id, at, string(body)) {
 				t.Fatalf("scheme %d accepted %q for %q", i, signature, body)
@@ -230,7 +233,7 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// genuine determines in another way whether a secret has signed.
+// genuine reports whether the signature is genuine. It does not use the verifier.
 func genuine(scheme int, d *Delivery, signature, id, at, body string) bool {
 	var content string
 	switch scheme {

@@ -6,14 +6,14 @@ import (
 	"testing"
 )
 
-// What must always hold, 4.
-func TestSingleValuedHeaderTwiceIsRefused(t *testing.T) {
+// Invariant 4.
+func TestDuplicateSingleValuedHeaderIsRefused(t *testing.T) {
 	for _, name := range []string{"webhook-signature", "webhook-id", "webhook-timestamp"} {
 		for what, second := range map[string]func(first string) string{
-			"the same":  func(first string) string { return first },
-			"another":   func(string) string { return "x" },
-			"an empty":  func(string) string { return "" },
-			"two lines": func(first string) string { return first + ", " + first },
+			"the same":      func(first string) string { return first },
+			"another":       func(string) string { return "x" },
+			"an empty one":  func(string) string { return "" },
+			"a joined copy": func(first string) string { return first + ", " + first },
 		} {
 			t.Run(name+" and "+what, func(t *testing.T) {
 				r := standardPost("k", "m1", "{}")
@@ -39,17 +39,17 @@ func TestDuplicateElementsThatTheSchemeReadsAreRefused(t *testing.T) {
 		"one of each":                {"t=" + nowText + ",v1=" + good, ""},
 		"order does not matter":      {"v1=" + good + ",t=" + nowText, ""},
 		"several signatures":         {"t=" + nowText + ",v1=" + strings.Repeat("0", 64) + ",v1=" + good, ""},
-		"unreadable ones are passed": {"t=" + nowText + ",v1=zz,v1=" + good, ""},
-		"unknown elements, twice":    {"t=" + nowText + ",x=1,x=2,y,v1=" + good, ""},
-		"two times, same":            {"t=" + nowText + ",t=" + nowText + ",v1=" + good, Malformed},
-		"two times, other":           {"t=" + nowText + ",v1=" + good + ",t=1", Malformed},
-		"no time":                    {"v1=" + good, Malformed},
-		"an empty time":              {"t=,v1=" + good, Malformed},
+		"malformed ones are skipped": {"t=" + nowText + ",v1=zz,v1=" + good, ""},
+		"duplicate unknown elements": {"t=" + nowText + ",x=1,x=2,y,v1=" + good, ""},
+		"two equal timestamps":       {"t=" + nowText + ",t=" + nowText + ",v1=" + good, Malformed},
+		"two different timestamps":   {"t=" + nowText + ",v1=" + good + ",t=1", Malformed},
+		"no timestamp":               {"v1=" + good, Malformed},
+		"an empty timestamp":         {"t=,v1=" + good, Malformed},
 		"space before an element":    {"t=" + nowText + ", v1=" + good, MissingSignature},
-		"junk behind the signature":  {"t=" + nowText + ",v1=" + good + "=junk", Malformed},
-		"only unreadable signatures": {"t=" + nowText + ",v1=zz,v1=", Malformed},
+		"junk after the signature":   {"t=" + nowText + ",v1=" + good + "=junk", Malformed},
+		"only malformed signatures":  {"t=" + nowText + ",v1=zz,v1=", Malformed},
 		"too many parts":             {"t=" + nowText + ",v1=" + good + strings.Repeat(",x=1", maxElements), Malformed},
-		"nothing but separators":     {",,,,", MissingSignature},
+		"only separators":            {",,,,", MissingSignature},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := post("{}", "Stripe-Signature", c.header)
@@ -59,7 +59,7 @@ func TestDuplicateElementsThatTheSchemeReadsAreRefused(t *testing.T) {
 	}
 }
 
-func TestSeveralSignaturesEachSecretMatched(t *testing.T) {
+func TestEveryMatchingSecretIsReported(t *testing.T) {
 	v := compile(t, stripeScheme(), "old", "new", "third")
 	sign := func(secrets ...string) *Request {
 		parts := []string{"t=" + nowText}
@@ -75,8 +75,8 @@ func TestSeveralSignaturesEachSecretMatched(t *testing.T) {
 	}{
 		{"one", sign("new"), "2"},
 		{"two, in either order", sign("new", "old"), "12"},
-		{"one signature twice counts once", sign("old", "old"), "1"},
-		{"an attacker's among them", sign("stranger", "third", "stranger", "old"), "13"},
+		{"a duplicate signature counts once", sign("old", "old"), "1"},
+		{"an attacker's signatures in the list", sign("stranger", "third", "stranger", "old"), "13"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := want(t, v, c.r, "")
@@ -90,7 +90,7 @@ func TestSeveralSignaturesEachSecretMatched(t *testing.T) {
 			for i, m := range d.Matches {
 				for _, other := range d.Matches[:i] {
 					if bytes.Equal(m.Digest, other.Digest) || m.Secret.Fingerprint == other.Secret.Fingerprint {
-						t.Error("two secrets with one digest or fingerprint")
+						t.Error("two secrets have the same digest or fingerprint")
 					}
 				}
 			}
@@ -98,7 +98,7 @@ func TestSeveralSignaturesEachSecretMatched(t *testing.T) {
 	}
 }
 
-func TestSignaturesBesideEachOtherHaveTheirOwnTimes(t *testing.T) {
+func TestEachSignatureSetHasItsOwnTimestamp(t *testing.T) {
 	s := stripeScheme()
 	s.Signature.SetSeparator = " "
 	v := compile(t, s, "secret")
@@ -107,19 +107,19 @@ func TestSignaturesBesideEachOtherHaveTheirOwnTimes(t *testing.T) {
 		header string
 		kind   RefusalKind
 	}{
-		"one":                            {set(nowText, nowText), ""},
-		"two":                            {set("1759999999", "1759999999") + " " + set(nowText, nowText), ""},
-		"the second only":                {set(nowText, "1") + " " + set(nowText, nowText), ""},
-		"the time of one for the other":  {set(nowText, "1759999999") + " " + set("1759999999", nowText), InvalidSignature},
-		"a fresh one covers no old one":  {set(nowText, nowText) + " " + set("1", "1"), Stale},
-		"a forged fresh one, an old one": {set(nowText, "1") + " " + set("1", "1"), Stale},
-		"more than four":                 {strings.Repeat(set(nowText, nowText)+" ", 4) + set(nowText, nowText), Malformed},
+		"one":                                {set(nowText, nowText), ""},
+		"two":                                {set("1759999999", "1759999999") + " " + set(nowText, nowText), ""},
+		"only the second is genuine":         {set(nowText, "1") + " " + set(nowText, nowText), ""},
+		"swapped timestamps":                 {set(nowText, "1759999999") + " " + set("1759999999", nowText), InvalidSignature},
+		"a fresh one and a stale one":        {set(nowText, nowText) + " " + set("1", "1"), Stale},
+		"a forged fresh one and a stale one": {set(nowText, "1") + " " + set("1", "1"), Stale},
+		"more than four":                     {strings.Repeat(set(nowText, nowText)+" ", 4) + set(nowText, nowText), Malformed},
 	} {
 		t.Run(name, func(t *testing.T) { want(t, v, post("{}", "Stripe-Signature", c.header), c.kind) })
 	}
 }
 
-func TestFurtherHeadersMayHoldTheSignature(t *testing.T) {
+func TestAdditionalHeadersCanContainTheSignature(t *testing.T) {
 	s := githubScheme()
 	s.Signature = SignatureField{Field: inHeader("X-Sig"), Also: []string{"X-Sig-#"}}
 	v := compile(t, s, "secret")
@@ -128,12 +128,12 @@ func TestFurtherHeadersMayHoldTheSignature(t *testing.T) {
 		headers []string
 		kind    RefusalKind
 	}{
-		"the first":     {[]string{"X-Sig", good}, ""},
-		"a further one": {[]string{"X-Sig", bad, "X-Sig-1", bad, "X-Sig-2", good}, ""},
-		"after a gap":   {[]string{"X-Sig-1", bad, "X-Sig-3", good}, ""},
-		"none good":     {[]string{"X-Sig", bad, "X-Sig-1", bad}, InvalidSignature},
-		"one twice":     {[]string{"X-Sig", good, "X-Sig-1", good, "X-Sig-1", good}, Malformed},
-		"none":          {nil, MissingSignature},
+		"the first":          {[]string{"X-Sig", good}, ""},
+		"an additional one":  {[]string{"X-Sig", bad, "X-Sig-1", bad, "X-Sig-2", good}, ""},
+		"after a gap":        {[]string{"X-Sig-1", bad, "X-Sig-3", good}, ""},
+		"none genuine":       {[]string{"X-Sig", bad, "X-Sig-1", bad}, InvalidSignature},
+		"a duplicate header": {[]string{"X-Sig", good, "X-Sig-1", good, "X-Sig-1", good}, Malformed},
+		"none":               {nil, MissingSignature},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := post("b", c.headers...)
@@ -145,13 +145,13 @@ func TestFurtherHeadersMayHoldTheSignature(t *testing.T) {
 	}
 }
 
-func TestNumberedHeadersMayHoldTheSignature(t *testing.T) {
+func TestNumberedHeadersCanContainTheSignature(t *testing.T) {
 	s := githubScheme()
 	s.Signature = SignatureField{Field: inHeader("X-Sig-#")}
 	v := compile(t, s, "secret")
 	r := post("b", "X-Sig-1", strings.Repeat("0", 64), "X-Sig-2", hexOf(mac("secret", "b")))
 	want(t, v, r, "")
 	if !v.Present(r) || !v.Present(post("b", "X-Sig-2", "00")) || v.Present(post("b", "X-Sig-101", "00")) {
-		t.Error("Present sees other headers than Verify")
+		t.Error("Present and Verify find different headers")
 	}
 }

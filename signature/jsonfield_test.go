@@ -32,7 +32,7 @@ func findJSON(tb testing.TB, doc string, paths ...string) []string {
 	return found
 }
 
-// chunkedBody comes a few bytes at a time.
+// chunkedBody returns a few bytes in each Read.
 type chunkedBody struct {
 	BytesBody
 	size int
@@ -70,7 +70,7 @@ func TestJSONPathsFindScalars(t *testing.T) {
 	}
 }
 
-func TestFirstOfTwoMembersCounts(t *testing.T) {
+func TestFirstOfDuplicateMembersCounts(t *testing.T) {
 	for doc, want := range map[string]string{
 		`{"a":"1","a":"2"}`:                                "1",
 		`{"a":null,"a":"2"}`:                               "",
@@ -86,12 +86,12 @@ func TestFirstOfTwoMembersCounts(t *testing.T) {
 	}
 	for _, doc := range []string{`{"a":{"x":1},"a":{"b":"2"}}`, `{"a":"s","a":{"b":"2"}}`, `{"a":[],"a":{"b":"2"}}`} {
 		if got := findJSON(t, doc, "a.b")[0]; got != "" {
-			t.Errorf("%s: got %q from the second", doc, got)
+			t.Errorf("%s: got %q from the second member", doc, got)
 		}
 	}
 }
 
-func TestWhatIsNotJSONYieldsWhatWasFoundUpToThere(t *testing.T) {
+func TestInvalidJSONYieldsTheValuesBeforeTheError(t *testing.T) {
 	for doc, want := range map[string]string{
 		`{"a":"1"`:       "1",
 		`{"a":"1",`:      "1",
@@ -123,7 +123,7 @@ func TestWhatIsNotJSONYieldsWhatWasFoundUpToThere(t *testing.T) {
 	}
 }
 
-func TestSkippingIsNotFooledByStrings(t *testing.T) {
+func TestSkippingIgnoresBracketsInStrings(t *testing.T) {
 	for pad := range 20 {
 		for _, inner := range []string{`}`, `{`, `]`, `\"`, `\\`, `\\\"`, `\\\\`, `"},"a":"no","x":{"`, `\"}`, strings.Repeat(`\\`, 9), strings.Repeat(`\"`, 9), "\u00fc", `|}{~\u0022`} {
 			if strings.Contains(inner, `"no"`) {
@@ -151,7 +151,7 @@ func TestDeepNestingNeedsNoStack(t *testing.T) {
 	}
 }
 
-func TestTooLongValuesCountAsAbsent(t *testing.T) {
+func TestTooLongValuesCountAsMissing(t *testing.T) {
 	p, err := NewJSONPaths([]string{"a", "b"})
 	if err != nil {
 		t.Fatal(err)
@@ -190,11 +190,11 @@ func TestJSONReadErrorsAreReported(t *testing.T) {
 func TestJSONPathsMustHaveNames(t *testing.T) {
 	for _, path := range []string{"", ".", "a.", ".a", "a..b"} {
 		if _, err := NewJSONPaths([]string{path}); err == nil {
-			t.Errorf("%q is a path", path)
+			t.Errorf("%q is accepted as a path", path)
 		}
 	}
 	if _, err := NewJSONPaths(make([]string, maxJSONPaths+1)); err == nil {
-		t.Error("more than 64 paths")
+		t.Error("more than 64 paths are accepted")
 	}
 	many := make([]string, maxJSONPaths)
 	for i := range many {
@@ -205,8 +205,8 @@ func TestJSONPathsMustHaveNames(t *testing.T) {
 	}
 }
 
-// lookUp is the same by way of encoding/json: the first of several members of
-// one name counts, at every step.
+// lookUp finds a value with encoding/json. At every step, the first of several
+// members with the same name counts.
 func lookUp(doc []byte, path string) string {
 	value := json.RawMessage(doc)
 	for segment := range strings.SplitSeq(path, ".") {

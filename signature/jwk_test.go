@@ -43,12 +43,12 @@ func TestPublicKeysAsJSONWebKeys(t *testing.T) {
 		{"Ed25519", Ed25519, okp, ""},
 		{"P-256", ECDSAP256SHA256, ec, ""},
 		{"RSA", RSASHA256, rsaKey, ""},
-		{"of another algorithm", Ed25519, ec, "does not match ed25519"},
+		{"for another algorithm", Ed25519, ec, "does not match ed25519"},
 		{"private", Ed25519, strings.Replace(okp, "{", `{"d":"AA",`, 1), "private"},
 		{"symmetric", Ed25519, `{"kty":"oct","k":"AA"}`, "unsupported"},
 		{"off the curve", ECDSAP256SHA256, strings.Replace(ec, text(point[33:]), text(point[1:33]), 1), "not a point"},
 		{"short", Ed25519, `{"kty":"OKP","crv":"Ed25519","x":"AA"}`, "32 bytes"},
-		{"broken off", Ed25519, okp[:20], "well-formed"},
+		{"truncated", Ed25519, okp[:20], "well-formed"},
 	} {
 		public, err := ParsePublicKey(c.algorithm, c.text)
 		switch {
@@ -57,7 +57,7 @@ func TestPublicKeysAsJSONWebKeys(t *testing.T) {
 		case c.mistake == "" && err != nil:
 			t.Errorf("%s: %v", c.name, err)
 		case c.mistake == "" && !edwards.Equal(public) && !curve.PublicKey.Equal(public) && !factors.PublicKey.Equal(public):
-			t.Errorf("%s: another key was read", c.name)
+			t.Errorf("%s: a different key was read", c.name)
 		}
 	}
 }

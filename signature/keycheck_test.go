@@ -18,15 +18,17 @@ import (
 	"time"
 )
 
-// rsaKey is a public key of so many bits, whose modulus is any odd number.
+// rsaKey returns a public key with this number of bits, whose modulus is some odd
+// number.
 func rsaKey(bits, exponent int) *rsa.PublicKey {
 	n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
 	return &rsa.PublicKey{N: n.Add(n, big.NewInt(1)), E: exponent}
 }
 
-// TestKeysOfAnyOtherKindOrSizeAreRefused: in every spelling, before their first
-// use. One operation with an RSA key of 65,536 bits takes half a second.
-func TestKeysOfAnyOtherKindOrSizeAreRefused(t *testing.T) {
+// TestUnsupportedKeysAreRefused checks keys in every format. They are refused
+// before their first use: one operation with an RSA key of 65,536 bits takes half a
+// second.
+func TestUnsupportedKeysAreRefused(t *testing.T) {
 	p521, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +56,7 @@ func TestKeysOfAnyOtherKindOrSizeAreRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if err := CheckPublicKey(c.key); (err == nil) != c.ok {
-				t.Errorf("checked: %v", err)
+				t.Errorf("checkKey: %v", err)
 			}
 			der, err := x509.MarshalPKIXPublicKey(c.key)
 			if err != nil {
@@ -82,7 +84,7 @@ func TestKeysOfAnyOtherKindOrSizeAreRefused(t *testing.T) {
 		})
 	}
 	if CheckPublicKey(ed25519.PublicKey(make([]byte, 31))) == nil || CheckPublicKey("text") == nil {
-		t.Error("something else is taken for a key")
+		t.Error("another value is accepted as a key")
 	}
 }
 
@@ -94,7 +96,7 @@ func TestCertificatesWithManyNamesAreRefused(t *testing.T) {
 	}
 }
 
-// certificate makes one for a key, with so many names.
+// certificate returns a certificate for a key with this number of names.
 func certificate(t *testing.T, key crypto.PublicKey, names int) []byte {
 	t.Helper()
 	issuer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -68,7 +68,7 @@ func TestMembersFindsFormFieldsAndQueryParameters(t *testing.T) {
 		}
 	}
 	if _, err := NewMembers([]Field{{From: "header", Name: "X"}}); err == nil {
-		t.Error("a header was looked for")
+		t.Error("a header is accepted")
 	}
 }
 
@@ -86,7 +86,7 @@ func TestMembersFindOneOfSeveral(t *testing.T) {
 		}
 	}
 	if got, err := has(&Request{Body: BytesBody("{}")}); got || err != nil {
-		t.Errorf("none of no fields: %t, %v", got, err)
+		t.Errorf("without fields: %t, %v", got, err)
 	}
 }
 

@@ -12,19 +12,19 @@ import (
 	"testing"
 )
 
-// multipartRequest is a request with such a body.
+// multipartRequest returns a request with a multipart body.
 func multipartRequest(boundary, body string) *Request {
 	return &Request{Method: "POST", Header: http.Header{"Content-Type": {"multipart/form-data; boundary=" + boundary}}, Body: BytesBody(body)}
 }
 
-// formPart is a field of a body.
+// formPart returns a field of a body.
 func formPart(name, value string) string {
 	return "--b\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + value + "\r\n"
 }
 
-// TestMultipartFieldsAreThoseOfTheWriter: what the standard library writes is
-// read, wherever the fields are and whatever is beside them.
-func TestMultipartFieldsAreThoseOfTheWriter(t *testing.T) {
+// TestMultipartFieldsAreReadAsWritten reads what the standard library writes, with
+// the fields in every position and with other parts.
+func TestMultipartFieldsAreReadAsWritten(t *testing.T) {
 	var body bytes.Buffer
 	w := multipart.NewWriter(&body)
 	for _, field := range [][2]string{{"subject", "Grüße\r\n--" + w.Boundary() + "x\r\n"}, {"token", "tok"}, {"timestamp", "1"}, {"body-plain", strings.Repeat("a line\r\n", 5000)}} {
@@ -49,11 +49,11 @@ func TestMultipartFieldsAreThoseOfTheWriter(t *testing.T) {
 	}
 }
 
-func TestMultipartValuesAreReadToTheByte(t *testing.T) {
+func TestMultipartValuesAreReadExactly(t *testing.T) {
 	for _, value := range []string{"", "a", "a\r\n", "\r\n", "a\nb", "a\n--b\nc", "-", "--", "--b", "--bb\r\n", "x--b", strings.Repeat("v", maxPartValue-2)} {
 		body := formPart("token", value) + "--b--\r\n"
 		if value == "--b" {
-			continue // which is the boundary
+			continue // the boundary
 		}
 		got, err := MultipartFields(multipartRequest("b", body), "token")
 		if err != nil || got["token"] != value {
@@ -62,40 +62,40 @@ func TestMultipartValuesAreReadToTheByte(t *testing.T) {
 	}
 }
 
-// TestMultipartBodiesThatCouldBeReadOtherwiseAreRefused: by another parser, or
-// with other fields.
-func TestMultipartBodiesThatCouldBeReadOtherwiseAreRefused(t *testing.T) {
+// TestAmbiguousMultipartBodiesAreRefused checks bodies in which other parsers could
+// find other fields.
+func TestAmbiguousMultipartBodiesAreRefused(t *testing.T) {
 	const end = "--b--\r\n"
 	head := func(lines ...string) string { return "--b\r\n" + strings.Join(lines, "\r\n") + "\r\n\r\nv\r\n" }
 	const named = `Content-Disposition: form-data; name="token"`
 	for what, body := range map[string]string{
-		"the field twice":             formPart("token", "1") + formPart("token", "2") + end,
-		"in other letters":            formPart("token", "1") + formPart("TOKEN", "2") + end,
-		"with a bracket":              formPart("token[]", "2") + formPart("token", "1") + end,
-		"with white space":            formPart(" token", "2") + formPart("token", "1") + end,
-		"as a file":                   head(named+`; filename="x"`) + end,
-		"encoded":                     head(named, "Content-Transfer-Encoding: quoted-printable") + end,
-		"in base64":                   head(named, "content-transfer-encoding: base64") + end,
-		"two names":                   head(named, `Content-Disposition: form-data; name="x"`) + end,
-		"a folded header":             head("Content-Disposition: form-data;", ` name="token"`) + end,
-		"no name":                     head("Content-Type: text/plain") + end,
-		"another disposition":         head(`Content-Disposition: attachment; name="token"`) + end,
-		"something before":            "x\r\n" + formPart("token", "1") + end,
-		"something behind":            formPart("token", "1") + end + formPart("token", "2") + end,
-		"no end":                      formPart("token", "1"),
-		"an end within a header":      "--b\r\n" + named,
-		"only an end":                 end,
-		"empty":                       "",
-		"a value that is too long":    formPart("token", strings.Repeat("v", maxPartValue+1)) + end,
-		"a long value in many lines":  formPart("token", strings.Repeat("v\r\n", maxPartValue)) + end,
-		"a header line that is long":  head(named+"; x="+strings.Repeat("h", maxPartHeader)) + end,
-		"many header lines":           head(append(make([]string, 0), strings.Split(strings.Repeat("A: b\n", 4000), "\n")...)...) + end,
-		"more parts than any has":     strings.Repeat(formPart("x", ""), maxParts) + formPart("token", "1") + end,
-		"line feeds alone":            strings.ReplaceAll(formPart("token", "1")+end, "\r", ""),
-		"a header with a line feed":   "--b\r\n" + named + "\n\r\nv\r\n" + end,
-		"a header without a colon":    head(named, "nonsense") + end,
-		"an extended name, too":       formPart("token", "1") + head(`Content-Disposition: form-data; name*=UTF-8''token`) + end,
-		"a name in another case of a": formPart("token", "1") + head(`CONTENT-DISPOSITION: FORM-DATA; NAME="Token"`) + end,
+		"a duplicate field":            formPart("token", "1") + formPart("token", "2") + end,
+		"a duplicate in another case":  formPart("token", "1") + formPart("TOKEN", "2") + end,
+		"a duplicate with brackets":    formPart("token[]", "2") + formPart("token", "1") + end,
+		"a duplicate with white space": formPart(" token", "2") + formPart("token", "1") + end,
+		"as a file":                    head(named+`; filename="x"`) + end,
+		"encoded":                      head(named, "Content-Transfer-Encoding: quoted-printable") + end,
+		"in base64":                    head(named, "content-transfer-encoding: base64") + end,
+		"two names":                    head(named, `Content-Disposition: form-data; name="x"`) + end,
+		"a folded header":              head("Content-Disposition: form-data;", ` name="token"`) + end,
+		"no name":                      head("Content-Type: text/plain") + end,
+		"another disposition":          head(`Content-Disposition: attachment; name="token"`) + end,
+		"data before the first part":   "x\r\n" + formPart("token", "1") + end,
+		"data after the end":           formPart("token", "1") + end + formPart("token", "2") + end,
+		"no end":                       formPart("token", "1"),
+		"an end inside a header":       "--b\r\n" + named,
+		"only an end":                  end,
+		"empty":                        "",
+		"a value that is too long":     formPart("token", strings.Repeat("v", maxPartValue+1)) + end,
+		"a long value in many lines":   formPart("token", strings.Repeat("v\r\n", maxPartValue)) + end,
+		"a long header line":           head(named+"; x="+strings.Repeat("h", maxPartHeader)) + end,
+		"many header lines":            head(append(make([]string, 0), strings.Split(strings.Repeat("A: b\n", 4000), "\n")...)...) + end,
+		"too many parts":               strings.Repeat(formPart("x", ""), maxParts) + formPart("token", "1") + end,
+		"line feeds only":              strings.ReplaceAll(formPart("token", "1")+end, "\r", ""),
+		"a header with a line feed":    "--b\r\n" + named + "\n\r\nv\r\n" + end,
+		"a header without a colon":     head(named, "nonsense") + end,
+		"an additional extended name":  formPart("token", "1") + head(`Content-Disposition: form-data; name*=UTF-8''token`) + end,
+		"a header in another case":     formPart("token", "1") + head(`CONTENT-DISPOSITION: FORM-DATA; NAME="Token"`) + end,
 	} {
 		got, err := MultipartFields(multipartRequest("b", body), "token")
 		if _, refused := errors.AsType[*Refusal](err); !refused {
@@ -135,8 +135,9 @@ type writerFunc func(p []byte)
 
 func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
 
-// TestInvariant12AMultipartBodyIsReadOnceAndNotKept: whatever its parts are.
-func TestInvariant12AMultipartBodyIsReadOnceAndNotKept(t *testing.T) {
+// TestInvariant12MultipartBodyIsReadOnceAndNotBuffered checks large bodies with
+// different parts.
+func TestInvariant12MultipartBodyIsReadOnceAndNotBuffered(t *testing.T) {
 	for what, body := range map[string]string{
 		"one large part":    formPart("attachment-1", strings.Repeat("x", 32<<20)) + formPart("token", "1") + "--b--\r\n",
 		"many short lines":  formPart("attachment-1", strings.Repeat("\n", 32<<20)) + formPart("token", "1") + "--b--\r\n",
@@ -153,15 +154,16 @@ func TestInvariant12AMultipartBodyIsReadOnceAndNotKept(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		allocated := after.TotalAlloc - before.TotalAlloc
 		if allocated > 2<<20 {
-			t.Errorf("%s: %d bytes are allocated for %d", what, allocated, len(body))
+			t.Errorf("%s: %d bytes are allocated for a body of %d", what, allocated, len(body))
 		}
 		if counted.read > len(body) {
-			t.Errorf("%s: %d bytes are read of %d", what, counted.read, len(body))
+			t.Errorf("%s: %d bytes are read of a body of %d", what, counted.read, len(body))
 		}
 	}
 }
 
-// FuzzMultipartFields: whatever is read is what the standard library reads, once.
+// FuzzMultipartFields checks that the standard library reads the same value, and only
+// once.
 func FuzzMultipartFields(f *testing.F) {
 	f.Add("b", formPart("token", "1")+"--b--\r\n")
 	f.Add("b", formPart("token", "a\nb")+formPart("x", "--bb\r\n")+"--b--")

@@ -19,7 +19,8 @@ var now = time.Unix(1760000000, 0)
 
 const nowText = "1760000000"
 
-// post is a POST of body with the given headers, as name and value in turn.
+// post returns a POST request with body and headers, given as alternating names and
+// values.
 func post(body string, headers ...string) *Request {
 	r := &Request{Method: "POST", Scheme: "https", Host: "hooks.example.com", RequestURI: "/in", Header: http.Header{}, Body: BytesBody(body), Now: now}
 	for i := 0; i < len(headers); i += 2 {
@@ -28,7 +29,7 @@ func post(body string, headers ...string) *Request {
 	return r
 }
 
-// mac is the HMAC-SHA256 of text.
+// mac returns the HMAC-SHA256 of text.
 func mac(key, text string) []byte {
 	m := hmac.New(sha256.New, []byte(key))
 	m.Write([]byte(text))
@@ -60,8 +61,8 @@ func compile(tb testing.TB, s Scheme, secrets ...string) *Verifier {
 	return v
 }
 
-// want checks the result of a request; an empty kind means that it is
-// accepted. Refusing and accepting must not depend on where the body lies.
+// want checks the result of a request. If kind is empty, it must be accepted. The
+// result must be the same for a body in memory and a streamed body.
 func want(tb testing.TB, v *Verifier, r *Request, kind RefusalKind) *Delivery {
 	tb.Helper()
 	d, err := v.Verify(r)
@@ -85,7 +86,7 @@ func want(tb testing.TB, v *Verifier, r *Request, kind RefusalKind) *Delivery {
 	return d
 }
 
-// wantHeaders checks what the headers alone lead to.
+// wantHeaders checks the result of CheckHeaders.
 func wantHeaders(tb testing.TB, v *Verifier, r *Request, kind RefusalKind) {
 	tb.Helper()
 	headersOnly := *r
@@ -107,7 +108,7 @@ func kindOf(tb testing.TB, err error) RefusalKind {
 	return refused.Kind
 }
 
-// streamedBody is a body that is not in memory and comes a byte at a time.
+// streamedBody is a body that is not in memory and is read byte by byte.
 type streamedBody []byte
 
 func (b streamedBody) Size() int64   { return int64(len(b)) }
@@ -120,7 +121,7 @@ func (b streamedBody) Open() io.ReadCloser {
 	return io.NopCloser(iotest.OneByteReader(bytes.NewReader(b)))
 }
 
-// brokenBody can no longer be read.
+// brokenBody returns an error when it is read.
 type brokenBody struct{ streamedBody }
 
 var errBroken = errors.New("disk is gone")
@@ -130,7 +131,7 @@ func (brokenBody) Open() io.ReadCloser              { return io.NopCloser(iotest
 
 func inHeader(name string) Field { return Field{From: "header", Name: name} }
 
-// The schemes of well-known providers, which the tests are about.
+// The schemes of well-known providers, which the tests use.
 func githubScheme() Scheme {
 	return Scheme{
 		Algorithm: HMACSHA256,
@@ -182,9 +183,9 @@ func standardPost(key, id, body string) *Request {
 	return post(body, "webhook-id", id, "webhook-timestamp", nowText, "webhook-signature", "v1,"+base64Of(mac(key, id+"."+nowText+"."+body)))
 }
 
-// TestTheURLThatIsSigned: scheme and host are those of public_url, whatever the
-// request says; path and query are the request's where it has none.
-func TestTheURLThatIsSigned(t *testing.T) {
+// TestSignedURL checks that public_url replaces scheme and host of the request. Path
+// and query are those of the request if public_url has none.
+func TestSignedURL(t *testing.T) {
 	for _, test := range []struct{ publicURL, requestURI, want, withRoot string }{
 		{"", "/in?a=1", "http://attacker.example/in?a=1", ""},
 		{"https://h.example", "/in", "https://h.example/in", ""},
@@ -200,7 +201,7 @@ func TestTheURLThatIsSigned(t *testing.T) {
 		{"https://h.example/out?b=2", "/in?a=1", "https://h.example/out?b=2", ""},
 		{"https://h.example/out?", "/in?a=1", "https://h.example/out?", ""},
 		{"https://h.example?b=2", "/in?a=1", "https://h.example/in?b=2", ""},
-		// Nothing of a request line becomes a part of the host.
+		// No part of a request line becomes part of the host.
 		{"https://h.example", ".attacker.example/in", "https://h.example/.attacker.example/in", ""},
 		{"https://h.example", ":1@attacker.example/in", "https://h.example/:1@attacker.example/in", ""},
 		{"https://h.example", "//attacker.example/in", "https://h.example//attacker.example/in", ""},

@@ -15,11 +15,11 @@ import (
 	"testing"
 )
 
-// Hash states, and the memory that a request is read in, serve one delivery
-// after another. Whatever the one before was, and however its verification
-// ended: what is genuine is accepted with its own digest, and nothing else is.
-func TestStatesThatAreUsedAgainAcceptTheGenuineAndNothingElse(t *testing.T) {
-	secrets := []string{"old secret", "new secret", "third secret"} // in the midst of a rotation
+// Hash states and read buffers are reused. Regardless of the previous delivery and how
+// its verification ended, a genuine delivery is accepted with its own digest, and no
+// other one is accepted.
+func TestReusedStatesAcceptOnlyGenuineDeliveries(t *testing.T) {
+	secrets := []string{"old secret", "new secret", "third secret"} // during a rotation
 	plain := SignatureField{Field: inHeader("X-Sig"), Separator: ","}
 	timed := SignatureField{Field: inHeader("X-Sig"), Separator: ",", Assign: "=", Element: "v1", SetSeparator: " "}
 	for name, s := range map[string]Scheme{
@@ -30,7 +30,7 @@ func TestStatesThatAreUsedAgainAcceptTheGenuineAndNothingElse(t *testing.T) {
 		"sha256-prefix":         {Algorithm: SHA256Prefix, Signature: plain, Signed: "{id}.{body}"},
 		"sha1-suffix":           {Algorithm: SHA1Suffix, Signature: plain, Signed: "{id}.{body}"},
 		"sha256-suffix":         {Algorithm: SHA256Suffix, Signature: plain, Signed: "{id}.{body}"},
-		"lists with their time": {Algorithm: HMACSHA256, Signature: timed, Signed: "{id}.{body}.{timestamp}", Timestamp: &TimestampField{Field: Field{From: "element", Name: "t"}}},
+		"lists with timestamps": {Algorithm: HMACSHA256, Signature: timed, Signed: "{id}.{body}.{timestamp}", Timestamp: &TimestampField{Field: Field{From: "element", Name: "t"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -41,12 +41,12 @@ func TestStatesThatAreUsedAgainAcceptTheGenuineAndNothingElse(t *testing.T) {
 				senders.Go(func() { crowd.sendMany(sender, 25) })
 			}
 			senders.Wait()
-			crowd.lookAgain()
+			crowd.recheck()
 		})
 	}
 }
 
-// crowd is many senders to one verifier.
+// crowd is a group of concurrent senders to one verifier.
 type crowd struct {
 	t       *testing.T
 	v       *Verifier
@@ -57,7 +57,7 @@ type crowd struct {
 	accepted []accepted
 }
 
-// accepted is a delivery, with what it must still say at the end.
+// accepted is an accepted delivery with the values that it must still have at the end.
 type accepted struct {
 	*Delivery
 	id, body   string
@@ -76,7 +76,7 @@ func (c *crowd) sendMany(sender, rounds int) {
 		c.breaks(id, inPieces(body, round%pieces, breaksOff), current)
 		c.accepts(id, BytesBody(body), current)
 		c.refuses(id, inPieces(body, pieces, nil), strange)
-		c.refuses(id, inPieces(body, pieces, nil), former) // genuine, but of another delivery
+		c.refuses(id, inPieces(body, pieces, nil), former) // the genuine signature of another delivery
 		c.breaks(id, inPieces(body, round%pieces, aborts), old)
 		c.accepts(id, inPieces(body, pieces, nil), strange, current, old)
 		c.refuses(id, BytesBody(body[1:]), old, current)
@@ -84,7 +84,7 @@ func (c *crowd) sendMany(sender, rounds int) {
 	}
 }
 
-// sum is the signature of a delivery.
+// sum returns the signature of a delivery.
 func (c *crowd) sum(secret, id, body string) []byte {
 	signed := id + "." + body
 	if c.scheme.Timestamp != nil {
@@ -104,7 +104,8 @@ func (c *crowd) sum(secret, id, body string) []byte {
 	return m.Sum(nil)
 }
 
-// header spells signatures: where they have their time, each in its own list.
+// header encodes signatures. If the scheme has a timestamp, each one is in its own
+// list.
 func (c *crowd) header(signatures [][]byte) string {
 	var texts []string
 	for _, s := range signatures {
@@ -140,7 +141,7 @@ func (c *crowd) refuses(id string, body Body, signatures ...[]byte) {
 	}
 }
 
-// breaks wants a verification that neither accepts nor refuses.
+// breaks checks that verification neither accepts nor refuses an incomplete body.
 func (c *crowd) breaks(id string, body Body, signature []byte) {
 	defer func() {
 		if p := recover(); p != nil && p != http.ErrAbortHandler {
@@ -148,14 +149,14 @@ func (c *crowd) breaks(id string, body Body, signature []byte) {
 		}
 	}()
 	if d, err := c.send(id, body, [][]byte{signature}); !errors.Is(err, errBroken) {
-		c.t.Errorf("%s: a body that breaks off got %+v, %v", id, d, err)
+		c.t.Errorf("%s: an incomplete body got %+v, %v", id, d, err)
 	}
 }
 
-// lookAgain looks at what was accepted, when others have used all of the
-// memory since: each secret that has signed must have matched, with the
-// delivery's own digest, and no other.
-func (c *crowd) lookAgain() {
+// recheck checks the accepted deliveries after other verifications have reused the
+// memory: the secrets that signed must match with the delivery's own digest, and no
+// others.
+func (c *crowd) recheck() {
 	for _, d := range c.accepted {
 		if d.ID != d.id {
 			c.t.Errorf("%s has the ID %s", d.id, d.ID)
@@ -165,17 +166,17 @@ func (c *crowd) lookAgain() {
 			signed := slices.ContainsFunc(d.signatures, func(s []byte) bool { return bytes.Equal(s, sum) })
 			at := slices.IndexFunc(d.Matches, func(m Match) bool { return m.Secret == identity })
 			if signed != (at >= 0) || signed && !bytes.Equal(d.Matches[at].Digest, sum) {
-				c.t.Errorf("%s: signed with secret %d: %t; it says %+v", d.id, i+1, signed, d.Matches)
+				c.t.Errorf("%s: signed with secret %d: %t; matches are %+v", d.id, i+1, signed, d.Matches)
 			}
 		}
 	}
 }
 
-// pieces is how many a body comes in.
+// pieces is the number of pieces of a body.
 const pieces = 8
 
-// piecewise is a body that comes in pieces, between which other verifications
-// run. After the first few of them it ends as its end says.
+// piecewise is a body that is written in pieces, between which other verifications
+// run. If whole is less than pieces, it returns the error of end after that many.
 type piecewise struct {
 	BytesBody
 	whole int
@@ -188,7 +189,7 @@ func inPieces(body string, whole int, end func() error) piecewise {
 
 func breaksOff() error { return errBroken }
 
-// aborts is how net/http ends a handler whose client has gone.
+// aborts panics as net/http does when the client has disconnected.
 func aborts() error { panic(http.ErrAbortHandler) }
 
 func (piecewise) Bytes() []byte { return nil }

@@ -7,37 +7,37 @@ import (
 	"time"
 )
 
-func TestSchemesThatVerifyNothingAreConfigErrors(t *testing.T) {
+func TestInvalidSchemesAreConfigErrors(t *testing.T) {
 	element := func(name string) *TimestampField {
 		return &TimestampField{Field: Field{From: "element", Name: name}}
 	}
 	for name, change := range map[string]func(*Scheme){
 		"no algorithm":                   func(s *Scheme) { s.Algorithm = "" },
 		"unknown algorithm":              func(s *Scheme) { s.Algorithm = "hmac-md5" },
-		"no place":                       func(s *Scheme) { s.Signature.Field = Field{} },
+		"no location":                    func(s *Scheme) { s.Signature.Field = Field{} },
 		"no header":                      func(s *Scheme) { s.Signature.Name = "" },
-		"a header no one can send":       func(s *Scheme) { s.Signature.Name = "X Sig" },
-		"unknown place":                  func(s *Scheme) { s.Signature.From = "cookie" },
+		"an invalid header name":         func(s *Scheme) { s.Signature.Name = "X Sig" },
+		"unknown location":               func(s *Scheme) { s.Signature.From = "cookie" },
 		"in an element of itself":        func(s *Scheme) { s.Signature.From = "element" },
 		"unknown encoding":               func(s *Scheme) { s.Signature.Encoding = "base32" },
 		"element without assign":         func(s *Scheme) { s.Signature.Element = "v1" },
 		"assign without element":         func(s *Scheme) { s.Signature.Assign = "=" },
 		"sets without separator":         func(s *Scheme) { s.Signature.SetSeparator = " " },
 		"positions without separator":    func(s *Scheme) { s.Signature.Positional = 1 },
-		"one separator for two things":   func(s *Scheme) { s.Signature.Separator, s.Signature.SetSeparator = ",", "," },
+		"one separator for two purposes": func(s *Scheme) { s.Signature.Separator, s.Signature.SetSeparator = ",", "," },
 		"negative positions":             func(s *Scheme) { s.Signature.Separator, s.Signature.Positional = ",", -1 },
-		"further header without name":    func(s *Scheme) { s.Signature.Also = []string{""} },
+		"additional header without name": func(s *Scheme) { s.Signature.Also = []string{""} },
 		"constant content":               func(s *Scheme) { s.Signed = "v0:{lf}" },
 		"unknown variable":               func(s *Scheme) { s.Signed = "{bodi}" },
-		"open brace":                     func(s *Scheme) { s.Signed = "{body" },
+		"unclosed brace":                 func(s *Scheme) { s.Signed = "{body" },
 		"empty variable":                 func(s *Scheme) { s.Signed = "{}{body}" },
 		"unnamed header":                 func(s *Scheme) { s.Signed = "{header.}{body}" },
-		"timestamp without place":        func(s *Scheme) { s.Signed = "{timestamp}.{body}" },
-		"ID without place":               func(s *Scheme) { s.ID = nil; s.Signed = "{id}.{body}" },
-		"element where there is no list": func(s *Scheme) { s.Timestamp = element("t") },
+		"timestamp without location":     func(s *Scheme) { s.Signed = "{timestamp}.{body}" },
+		"ID without location":            func(s *Scheme) { s.ID = nil; s.Signed = "{id}.{body}" },
+		"element without a list":         func(s *Scheme) { s.Timestamp = element("t") },
 		"unknown timestamp format":       func(s *Scheme) { s.Timestamp = &TimestampField{Field: inHeader("X"), Format: "julian"} },
 		"negative tolerance":             func(s *Scheme) { s.Timestamp = &TimestampField{Field: inHeader("X"), Tolerance: -1} },
-		"tolerance that would overflow":  func(s *Scheme) { s.Timestamp = &TimestampField{Field: inHeader("X"), Tolerance: 1 << 40} },
+		"tolerance that overflows":       func(s *Scheme) { s.Timestamp = &TimestampField{Field: inHeader("X"), Tolerance: 1 << 40} },
 		"unknown key encoding":           func(s *Scheme) { s.Key.Encoding = "rot13" },
 		"required header without a name": func(s *Scheme) { s.Require = map[string]string{"": "1"} },
 		"JSON path with an empty part":   func(s *Scheme) { s.ID = &Field{From: "json", Name: "a..b"} },
@@ -52,28 +52,28 @@ func TestSchemesThatVerifyNothingAreConfigErrors(t *testing.T) {
 			change(&s)
 			v, err := s.Compile(secretsOf(t, "secret"), 0)
 			if err == nil || v != nil {
-				t.Errorf("compiled: %v, %v", v, err)
+				t.Errorf("Compile = %v, %v; want an error", v, err)
 			}
 		})
 	}
 	for _, tolerance := range []time.Duration{-1, maxTolerance + 1} {
 		if _, err := stripeScheme().Compile(secretsOf(t, "secret"), tolerance); err == nil {
-			t.Errorf("a tolerance of %s", tolerance)
+			t.Errorf("a tolerance of %s is accepted", tolerance)
 		}
 	}
 }
 
-func TestCompileLeavesTheSchemeAsItWas(t *testing.T) {
+func TestCompileDoesNotModifyTheScheme(t *testing.T) {
 	s := githubScheme()
 	s.ID.Name, s.Require = "x-github-delivery", map[string]string{"x-v": "1"}
 	s.Signature.Also = []string{"x-sig-#"}
 	compile(t, s, "secret")
 	if s.ID.Name != "x-github-delivery" || s.Require["x-v"] != "1" || s.Signature.Also[0] != "x-sig-#" || s.Signed != "" {
-		t.Errorf("changed: %+v", s)
+		t.Errorf("the scheme was changed: %+v", s)
 	}
 }
 
-func TestTraitsSayWhatTheSignatureCovers(t *testing.T) {
+func TestCoverageOfSignatures(t *testing.T) {
 	id, event := inHeader("X-Id"), Field{From: "json", Name: "type"}
 	for _, c := range []struct {
 		name, signed string
@@ -83,20 +83,20 @@ func TestTraitsSayWhatTheSignatureCovers(t *testing.T) {
 		eventSigned  bool
 		timeSigned   bool
 	}{
-		{"ID in a header beside the body", "{body}", id, "", false, true, false},
+		{"ID in an unsigned header", "{body}", id, "", false, true, false},
 		{"ID in the body", "{body}", Field{From: "json", Name: "id"}, "", true, true, false},
 		{"digest of the body", "{timestamp}.{body_sha256_hex}", Field{From: "json", Name: "id"}, "", true, true, true},
 		{"body not signed", "{timestamp}.{id}", id, "", true, false, true},
 		{"separated", "{id}.{timestamp}.{body}", id, "", true, true, true},
-		{"by its header's name", "{header.x-id}.{header.X-TIME}.{body}", id, "", true, true, true},
+		{"ID as a signed header", "{header.x-id}.{header.X-TIME}.{body}", id, "", true, true, true},
 		{"at the end", "{body}.{id}", id, "", true, true, false},
-		{"before the time at the end", "{body}.{id}.{timestamp}", id, "", true, true, true},
+		{"before the timestamp at the end", "{body}.{id}.{timestamp}", id, "", true, true, true},
 		{"not separated from the body", "{id}{body}", id, "", false, true, false},
-		{"behind the body, not separated", "{body}{id}", id, "", false, true, false},
+		{"after the body, not separated", "{body}{id}", id, "", false, true, false},
 		{"before a number", "{id}{timestamp}{body}", id, "", false, true, true},
-		{"before a time that marks its own beginning", "{id}{timestamp}{body}", id, "rfc3339", true, true, true},
-		{"behind something without an end", "{header.X-Any}{id}.{body}", id, "", false, true, false},
-		{"behind a header that ends", "{header.X-Any}.{id}.{body}", id, "", true, true, false},
+		{"before a timestamp with a recognizable start", "{id}{timestamp}{body}", id, "rfc3339", true, true, true},
+		{"after a header without a separator", "{header.X-Any}{id}.{body}", id, "", false, true, false},
+		{"after a header with a separator", "{header.X-Any}.{id}.{body}", id, "", true, true, false},
 		{"between bodies", "{body}.{id}.{body}", id, "", false, true, false},
 		{"ID in the query, query signed", "{query}.{body}", Field{From: "query", Name: "id"}, "", true, true, false},
 		{"ID in the query, URL signed", "{url}{body}", Field{From: "query", Name: "id"}, "", true, true, false},
@@ -119,7 +119,7 @@ func TestTraitsSayWhatTheSignatureCovers(t *testing.T) {
 	}
 }
 
-func TestOneSignatureIsGoodForOneReadingOnly(t *testing.T) {
+func TestSignatureIsValidForOneInterpretationOnly(t *testing.T) {
 	dotted := standardScheme()
 	dotted.Key = KeyFormat{}
 	nonce := dotted
@@ -138,11 +138,11 @@ func TestOneSignatureIsGoodForOneReadingOnly(t *testing.T) {
 		kind     RefusalKind
 	}{
 		{"genuine", dotted, "m1", nowText, "{}", "m1." + nowText + ".{}", ""},
-		{"the ID swallows the time", dotted, "m1." + nowText, nowText, "{}", "m1." + nowText + "." + nowText + ".{}", Malformed},
-		{"a nonce does", nonce, "m1." + nowText, nowText, "{}", "m1." + nowText + "." + nowText + ".{}", Malformed},
+		{"the timestamp moved into the ID", dotted, "m1." + nowText, nowText, "{}", "m1." + nowText + "." + nowText + ".{}", Malformed},
+		{"the timestamp moved into a nonce", nonce, "m1." + nowText, nowText, "{}", "m1." + nowText + "." + nowText + ".{}", Malformed},
 		{"genuine, packed", packed, "m1", at, "{}", "m1" + at + "{}", ""},
-		{"the ID swallows a packed time", packed, "m1" + at, at, "{}", "m1" + at + at + "{}", Malformed},
-		{"the separator's half in the ID", long, "m1-", nowText, "{}", "m1---" + nowText + ".{}", Malformed},
+		{"a packed timestamp moved into the ID", packed, "m1" + at, at, "{}", "m1" + at + at + "{}", Malformed},
+		{"half of the separator moved into the ID", long, "m1-", nowText, "{}", "m1---" + nowText + ".{}", Malformed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := post(c.body, "webhook-id", c.id, "X-Nonce", c.id, "webhook-timestamp", c.time, "webhook-signature", "v1,"+base64Of(mac("secret", c.text)))
@@ -151,9 +151,9 @@ func TestOneSignatureIsGoodForOneReadingOnly(t *testing.T) {
 	}
 }
 
-// The content type is not signed: were it to decide whether an ID is looked
-// for, a copy under another type would go by without its ID.
-func TestContentTypeDoesNotHideAFormsID(t *testing.T) {
+// The content type is not signed. If it decided whether the ID is read, a copy with
+// another content type would have no ID.
+func TestContentTypeDoesNotHideTheIDOfAForm(t *testing.T) {
 	s := githubScheme()
 	s.ID = &Field{From: "form", Name: "id"}
 	v := compile(t, s, "secret")
@@ -179,8 +179,8 @@ func TestContentTypeDoesNotHideAFormsID(t *testing.T) {
 	}
 }
 
-// Providers post whole mails as forms. A large one is in a file.
-func TestALargeFormIsReadForItsFields(t *testing.T) {
+// Some providers send complete emails as forms. A large form is in a file.
+func TestFieldsOfALargeFormAreRead(t *testing.T) {
 	s := githubScheme()
 	s.ID = &Field{From: "form", Name: "id"}
 	v := compile(t, s, "secret")
@@ -194,8 +194,8 @@ func TestALargeFormIsReadForItsFields(t *testing.T) {
 	}
 }
 
-// JSON in a file is not read into memory to find that it is no form.
-func TestALargeBodyThatIsNoFormIsNotCopied(t *testing.T) {
+// JSON in a file is not read into memory to detect that it is not a form.
+func TestLargeBodyThatIsNotAFormIsNotCopied(t *testing.T) {
 	for body, form := range map[string]bool{`  {"a":1}`: false, strings.Repeat(" ", 600) + "[]": false, "": false, "a=1": true, strings.Repeat("\n", 600) + "a=1": true} {
 		r := &Request{Header: http.Header{}, Body: fileBody{BytesBody(body)}}
 		if got, err := r.Form(); err != nil || (got != nil) != form {
@@ -223,7 +223,7 @@ func (b chargedBody) Charge(n int64) error {
 	return nil
 }
 
-func TestSignedContentIsSpelledAsTheTemplateSays(t *testing.T) {
+func TestSignedContentMatchesTheTemplate(t *testing.T) {
 	body := "a=1&b=x%20y"
 	for _, c := range []struct{ signed, want string }{
 		{"{body}", body},
@@ -247,7 +247,7 @@ func TestSignedContentIsSpelledAsTheTemplateSays(t *testing.T) {
 	}
 }
 
-func TestSignedFieldThatIsMissingIsRefused(t *testing.T) {
+func TestMissingSignedFieldIsRefused(t *testing.T) {
 	s := githubScheme()
 	s.Signed = "{header.X-Any}{query.q}{body}"
 	for _, r := range []*Request{
@@ -258,7 +258,7 @@ func TestSignedFieldThatIsMissingIsRefused(t *testing.T) {
 	}
 }
 
-func TestPublicURLStandsForTheURLOfTheRequest(t *testing.T) {
+func TestPublicURLReplacesTheURLOfTheRequest(t *testing.T) {
 	for _, c := range []struct{ public, uri, url, host, path, query string }{
 		{"", "/in?a=1", "https://hooks.example.com/in?a=1", "hooks.example.com", "/in", "a=1"},
 		{"", "/", "https://hooks.example.com/", "hooks.example.com", "/", ""},
@@ -278,7 +278,7 @@ func TestPublicURLStandsForTheURLOfTheRequest(t *testing.T) {
 	}
 }
 
-func TestQueryParametersThatComeTwiceAreRefused(t *testing.T) {
+func TestDuplicateQueryParametersAreRefused(t *testing.T) {
 	s := githubScheme()
 	s.Signature.Field, s.Signature.Prefix = Field{From: "query", Name: "sig"}, ""
 	v := compile(t, s, "secret")

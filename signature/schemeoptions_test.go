@@ -14,7 +14,8 @@ import (
 
 var schemeNow = time.Unix(1760000000, 0)
 
-// schemeRequest is a POST with the given headers, as name and value in turn.
+// schemeRequest returns a POST request with headers, given as alternating names and
+// values.
 func schemeRequest(body string, headers ...string) *Request {
 	r := &Request{Method: "POST", Scheme: "https", Host: "hooks.example.com", RequestURI: "/in?a=1", Header: http.Header{}, Body: BytesBody(body), Now: schemeNow}
 	for i := 0; i < len(headers); i += 2 {
@@ -46,7 +47,7 @@ func compileScheme(t *testing.T, s Scheme, secrets ...string) *Verifier {
 	return v
 }
 
-// wantKind: an empty kind means that the request is accepted.
+// wantKind checks the result of a request. If kind is empty, it must be accepted.
 func wantKind(t *testing.T, v *Verifier, r *Request, kind RefusalKind) *Delivery {
 	t.Helper()
 	d, err := v.Verify(r)
@@ -75,9 +76,9 @@ func TestKeyIDNarrowsTheSecretsToThatLabel(t *testing.T) {
 		kind             RefusalKind
 	}{
 		{"named", "one", "k1", ""},
-		{"named otherwise", "one", "k2", InvalidSignature},
-		{"not named", "one", "", InvalidSignature},
-		{"a secret without label goes with any name", "three", "k9", ""},
+		{"another key ID", "one", "k2", InvalidSignature},
+		{"no key ID", "one", "", InvalidSignature},
+		{"a secret without a label matches any key ID", "three", "k9", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			wantKind(t, v, schemeRequest("b", "X-Sig", hexMAC(c.secret, "b"), "X-Key", c.id), c.kind)
@@ -138,7 +139,7 @@ func TestISO8601WithoutZoneIsUTC(t *testing.T) {
 	}
 }
 
-func TestInflatedBodyIsWhatWasSigned(t *testing.T) {
+func TestInflatedBodyIsVerified(t *testing.T) {
 	s := headerScheme()
 	s.Signed = "{body_inflated}"
 	v := compileScheme(t, s, "k", "")
@@ -167,7 +168,7 @@ func TestInflatedBodyIsBounded(t *testing.T) {
 	wantKind(t, compileScheme(t, s, "k", ""), schemeRequest(zipped.String(), "X-Sig", hexMAC("k", ""), "Content-Encoding", "gzip"), Malformed)
 }
 
-func TestSortedFormIsWhatWasSigned(t *testing.T) {
+func TestSortedFormIsVerified(t *testing.T) {
 	s := headerScheme()
 	s.Signed = "{url}{form_sorted}"
 	v := compileScheme(t, s, "k", "")
@@ -178,7 +179,7 @@ func TestSortedFormIsWhatWasSigned(t *testing.T) {
 	wantKind(t, v, schemeRequest("{}", "X-Sig", hexMAC("k", url), "Content-Type", "application/json"), Malformed)
 }
 
-func TestConditionSaysWhichRequestsASchemeIsFor(t *testing.T) {
+func TestConditionSelectsRequests(t *testing.T) {
 	post := schemeRequest("", "Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
 	for _, c := range []struct {
 		name string
@@ -208,13 +209,13 @@ func TestSHA256PrefixHashesSecretAndContent(t *testing.T) {
 	wantKind(t, v, schemeRequest("b", "X-Sig", hexMAC("k", "b")), InvalidSignature)
 }
 
-func TestValuesComeFromTheProvidersCode(t *testing.T) {
+func TestValuesFromTheProvidersCodeAreVerified(t *testing.T) {
 	s := headerScheme()
 	s.Signed, s.ValuesCoverBody = "{value.content}", true
 	s.ID = &Field{From: "json", Name: "id"}
 	v := compileScheme(t, s, "k", "")
 	if !v.Coverage().BodySigned || !v.Coverage().IDSigned {
-		t.Error("the body counts as unsigned")
+		t.Error("the body or the ID counts as unsigned")
 	}
 	r := schemeRequest("{}", "X-Sig", hexMAC("k", "worked out"))
 	wantKind(t, v, r, Malformed)
@@ -234,7 +235,7 @@ func TestNumberedHeaders(t *testing.T) {
 	wantKind(t, v, schemeRequest("b", "X-Sig", good), MissingSignature)
 }
 
-func TestEmptyBodyIsRefusedWhereTheProviderSendsNone(t *testing.T) {
+func TestEmptyBodyIsRefusedIfTheProviderNeverSendsOne(t *testing.T) {
 	s := headerScheme()
 	wantKind(t, compileScheme(t, s, "k", ""), schemeRequest("", "X-Sig", hexMAC("k", "")), "")
 	s.RefuseEmpty = true

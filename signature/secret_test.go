@@ -16,19 +16,19 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// What must always hold, 2.
+// Invariant 2.
 func TestEmptyOrBlankSecretIsAnError(t *testing.T) {
 	for _, text := range []string{"", " ", "\t\n", "\u00a0", " secret", "secret\n", "\u2003secret"} {
 		if _, err := NewSecret(text, ""); err == nil {
-			t.Errorf("%q is a secret", text)
+			t.Errorf("%q is accepted as a secret", text)
 		}
 	}
 	if _, err := NewSecret("secret", "a\nb"); err == nil {
-		t.Error("a label with a line break")
+		t.Error("a label with a line break is accepted")
 	}
 }
 
-func TestSecretThatIsEmptyOnceDecodedIsAnError(t *testing.T) {
+func TestSecretThatDecodesToNothingIsAnError(t *testing.T) {
 	for _, c := range []struct {
 		format KeyFormat
 		text   string
@@ -48,14 +48,14 @@ func TestSecretThatIsEmptyOnceDecodedIsAnError(t *testing.T) {
 		s.Key = c.format
 		_, err := s.Compile(secretsOf(t, c.text), 0)
 		if err == nil {
-			t.Errorf("%+v takes %q", c.format, c.text)
+			t.Errorf("%+v accepts %q", c.format, c.text)
 		} else if strings.Contains(err.Error(), strings.TrimPrefix(c.text, "whsec_")) && len(c.text) > 6 {
-			t.Errorf("the error quotes the secret: %v", err)
+			t.Errorf("the error contains the secret: %v", err)
 		}
 	}
 }
 
-func TestKeysAreDecodedAsTheProviderSpellsThem(t *testing.T) {
+func TestKeysAreDecodedInTheProvidersFormat(t *testing.T) {
 	for _, c := range []struct {
 		format KeyFormat
 		text   string
@@ -107,7 +107,7 @@ func TestSecretNeverPrints(t *testing.T) {
 	}
 	var out strings.Builder
 	for _, value := range values {
-		// Not %p, for which fmt asks no method; nor would vet let it pass.
+		// %p is missing: fmt calls no method for it, and vet rejects it.
 		for _, verb := range "vTtbcdoOqxXUeEfFgGs" {
 			for _, flags := range []string{"", "+", "#", "-", " ", "0", "20.5"} {
 				fmt.Fprintf(&out, "%"+flags+string(verb)+"\n", value)
@@ -134,7 +134,7 @@ func TestSecretNeverPrints(t *testing.T) {
 	}
 }
 
-// decimals is how fmt writes bytes.
+// decimals returns bytes as fmt prints them.
 func decimals(b []byte) string {
 	var all []string
 	for _, c := range b {
@@ -155,15 +155,15 @@ func logInto(out *strings.Builder, value any) {
 	out.Write(buf.Bytes())
 }
 
-func TestTheSameKeyTwiceIsAnErrorHoweverItIsSpelled(t *testing.T) {
+func TestDuplicateKeyIsAnErrorInAnyFormat(t *testing.T) {
 	for _, texts := range [][]string{{"whsec_AP8=", "whsec_AP8="}, {"whsec_AP8=", "AP8"}} {
 		if _, err := standardScheme().Compile(secretsOf(t, texts...), 0); err == nil {
-			t.Errorf("%q are two keys", texts)
+			t.Errorf("%q are accepted as two keys", texts)
 		}
 	}
 }
 
-func TestIdentityIsTheKeysAndNotTheLabels(t *testing.T) {
+func TestFingerprintDependsOnTheKeyAndNotOnTheLabel(t *testing.T) {
 	identity := func(text, label string) Identity {
 		s, err := NewSecret(text, label)
 		if err != nil {
@@ -177,17 +177,17 @@ func TestIdentityIsTheKeysAndNotTheLabels(t *testing.T) {
 	}
 	first := identity("whsec_AP8=", "")
 	if first.Label != "1" {
-		t.Errorf("without a label it is called %q", first.Label)
+		t.Errorf("the default label is %q", first.Label)
 	}
 	if other := identity("AP8", "new"); other.Fingerprint != first.Fingerprint || other.Label != "new" {
-		t.Error("spelling or label change the fingerprint")
+		t.Error("the format or the label changes the fingerprint")
 	}
 	if other := identity("AP8A", ""); other.Fingerprint == first.Fingerprint {
-		t.Error("two keys have one fingerprint")
+		t.Error("two keys have the same fingerprint")
 	}
 }
 
-func TestSecretsAreEqualOnlyIfAllOfThemIs(t *testing.T) {
+func TestSecretsAreEqualOnlyIfEveryByteIs(t *testing.T) {
 	s := secretsOf(t, "secret", "secret", "secreT", "secrets")
 	if !s[0].Equal(s[1]) || s[0].Equal(s[2]) || s[0].Equal(s[3]) || s[0].Equal(Secret{}) {
 		t.Error("Equal is wrong")
@@ -197,7 +197,7 @@ func TestSecretsAreEqualOnlyIfAllOfThemIs(t *testing.T) {
 	}
 }
 
-func TestPrefixSaysToWhichSchemeASecretBelongs(t *testing.T) {
+func TestPrefixSelectsTheSchemeOfASecret(t *testing.T) {
 	ed, shared := standardEd25519(), standardScheme()
 	for text, want := range map[string]bool{"whpk_AAAA": true, "whsec_AAAA": false, "AAAA": false, "WHPK_AAAA": false} {
 		secret := secretsOf(t, text)[0]
@@ -207,8 +207,8 @@ func TestPrefixSaysToWhichSchemeASecretBelongs(t *testing.T) {
 	}
 }
 
-func TestNoSecretIsAnError(t *testing.T) {
+func TestMissingSecretIsAnError(t *testing.T) {
 	if _, err := githubScheme().Compile(nil, 0); err == nil {
-		t.Error("compiled without a secret")
+		t.Error("Compile accepts a scheme without a secret")
 	}
 }

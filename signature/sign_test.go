@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// TestWhatIsSignedIsAccepted signs by every kind of scheme and verifies the
-// result.
-func TestWhatIsSignedIsAccepted(t *testing.T) {
+// TestSignedRequestsAreAccepted signs with every kind of scheme and verifies the result.
+func TestSignedRequestsAreAccepted(t *testing.T) {
 	header := func(name string) Field { return Field{From: "header", Name: name} }
 	at := func(f Field) *Field { return &f }
 	in := func(f Field) SignatureField { return SignatureField{Field: f} }
@@ -77,7 +76,7 @@ func TestWhatIsSignedIsAccepted(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !v.Present(r) {
-				t.Errorf("no signature is seen in %v", r.Header)
+				t.Errorf("no signature is present in %v", r.Header)
 			}
 			d, err := v.Verify(r)
 			if err != nil {
@@ -111,11 +110,11 @@ func TestSigningNeedsTheRightKey(t *testing.T) {
 		t.Error("signed with a key of another kind")
 	}
 	if _, _, err := GenerateKey(HMACSHA256, KeyFormat{}); err == nil {
-		t.Error("a key pair for an HMAC")
+		t.Error("an HMAC accepts a private key")
 	}
 }
 
-func TestWhatStandsInTheBodyNeedsABodyOfThatKind(t *testing.T) {
+func TestFieldsInTheBodyNeedABodyOfThatFormat(t *testing.T) {
 	s := Scheme{Algorithm: HMACSHA256, Signature: SignatureField{Field: Field{From: "header", Name: "X-Sig"}}}
 	secret, err := NewSecret("secret", "")
 	if err != nil {
@@ -137,7 +136,7 @@ func TestWhatStandsInTheBodyNeedsABodyOfThatKind(t *testing.T) {
 
 func TestPrivateKeysAreReadFromPEM(t *testing.T) {
 	if _, err := ParsePrivateKey([]byte("nothing")); err == nil {
-		t.Error("read a key from nothing")
+		t.Error("an empty text is accepted as a key")
 	}
 	_, err := ParsePrivateKey([]byte("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"))
 	if err == nil || strings.Contains(err.Error(), "c2VjcmV0") {

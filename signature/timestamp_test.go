@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-func TestTimestampsHaveOneSpelling(t *testing.T) {
+func TestTimestampsAreCanonical(t *testing.T) {
 	for _, c := range []struct {
 		format, text string
-		want         int64 // in milliseconds; 0: refused
+		want         int64 // in milliseconds; 0 means refused
 	}{
 		{"", "1760000000", 1760000000000},
 		{"unix", "99999999999", 99999999999000},
@@ -47,7 +47,7 @@ func TestTimestampsHaveOneSpelling(t *testing.T) {
 		{"iso8601", "2025-10-09", 0},
 		{"http_date", "Thu, 09 Oct 2025 08:53:20 GMT", 1760000000000},
 		{"http_date", "Fri, 09 Oct 2025 08:53:20 GMT", 0}, // it was a Thursday
-		{"http_date", "Thu, 09 Oct 2025 08:53:20 PST", 0}, // Go would take it for UTC
+		{"http_date", "Thu, 09 Oct 2025 08:53:20 PST", 0}, // Go parses it as UTC
 		{"http_date", "Thu, 9 Oct 2025 08:53:20 GMT", 0},
 		{"http_date", "thu, 09 oct 2025 08:53:20 gmt", 0},
 	} {
@@ -58,7 +58,7 @@ func TestTimestampsHaveOneSpelling(t *testing.T) {
 	}
 }
 
-func TestFreshMeansNoFurtherThanTheToleranceEitherWay(t *testing.T) {
+func TestFreshMeansWithinTheTolerance(t *testing.T) {
 	const tolerance = 5 * time.Minute
 	for _, c := range []struct {
 		at    time.Time
@@ -72,7 +72,7 @@ func TestFreshMeansNoFurtherThanTheToleranceEitherWay(t *testing.T) {
 		{time.Time{}, false},
 		{time.Unix(1, 0), false},
 		{time.Unix(99999999999, 0), false},
-		{time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), false}, // further than a Duration reaches
+		{time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), false}, // beyond the range of a Duration
 		{time.Unix(math.MaxInt64>>2, 0), false},
 	} {
 		if err := checkFresh(c.at, now, tolerance); (err == nil) != c.fresh {

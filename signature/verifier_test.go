@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestOnlyTheBytesThatWereSignedAreAccepted(t *testing.T) {
+func TestOnlySignedBytesAreAccepted(t *testing.T) {
 	v := compile(t, githubScheme(), "secret")
 	genuine := githubPost("secret", `{"a":1}`)
 	d := want(t, v, genuine, "")
@@ -32,7 +32,7 @@ func TestOnlyTheBytesThatWereSignedAreAccepted(t *testing.T) {
 	}
 }
 
-func TestEmptyBodyIsABody(t *testing.T) {
+func TestEmptyBodyCanBeSigned(t *testing.T) {
 	want(t, compile(t, githubScheme(), "secret"), githubPost("secret", ""), "")
 }
 
@@ -61,23 +61,23 @@ func TestMissingSignatureIsRefusedBeforeTheBodyIsRead(t *testing.T) {
 	}
 }
 
-func TestUnreadableSignatureIsRefusedBeforeTheBodyIsRead(t *testing.T) {
+func TestMalformedSignatureIsRefusedBeforeTheBodyIsRead(t *testing.T) {
 	good := hexOf(mac("secret", "body"))
 	for name, value := range map[string]string{
-		"no prefix":       good,
-		"other prefix":    "sha1=" + good,
-		"prefix in caps":  "SHA256=" + good,
-		"prefix twice":    "sha256=sha256=" + good,
-		"one digit less":  "sha256=" + good[1:],
-		"one digit more":  "sha256=" + good + "0",
-		"one byte less":   "sha256=" + good[2:],
-		"one byte more":   "sha256=" + good + "00",
-		"not hex":         "sha256=" + strings.Repeat("g", 64),
-		"inner space":     "sha256= " + good,
-		"list":            "sha256=" + good + "," + good,
-		"nothing follows": "sha256=",
-		"base64":          "sha256=" + base64Of(mac("secret", "body")),
-		"very long":       "sha256=" + strings.Repeat("0", 1<<20),
+		"no prefix":              good,
+		"other prefix":           "sha1=" + good,
+		"prefix in upper case":   "SHA256=" + good,
+		"duplicate prefix":       "sha256=sha256=" + good,
+		"one digit missing":      "sha256=" + good[1:],
+		"one extra digit":        "sha256=" + good + "0",
+		"one byte missing":       "sha256=" + good[2:],
+		"one extra byte":         "sha256=" + good + "00",
+		"not hex":                "sha256=" + strings.Repeat("g", 64),
+		"space after the prefix": "sha256= " + good,
+		"list":                   "sha256=" + good + "," + good,
+		"only the prefix":        "sha256=",
+		"base64":                 "sha256=" + base64Of(mac("secret", "body")),
+		"very long":              "sha256=" + strings.Repeat("0", 1<<20),
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := compile(t, githubScheme(), "secret")
@@ -88,7 +88,7 @@ func TestUnreadableSignatureIsRefusedBeforeTheBodyIsRead(t *testing.T) {
 	}
 }
 
-// What must always hold, 5.
+// Invariant 5.
 func TestWeakerAlgorithmIsNeverAccepted(t *testing.T) {
 	key := "0123456789abcdef"
 	public, private, err := ed25519.GenerateKey(bytes.NewReader(make([]byte, 32)))
@@ -111,18 +111,18 @@ func TestWeakerAlgorithmIsNeverAccepted(t *testing.T) {
 		{"genuine v1a", compile(t, standardEd25519(), publicText), standard("v1a," + base64Of(ed25519.Sign(private, []byte(content)))), ""},
 		{"HMAC keyed with the public key", compile(t, standardEd25519(), publicText), standard("v1a," + base64Of(mac(string(public), content))), Malformed},
 		{"HMAC keyed with the public key, as v1", compile(t, standardEd25519(), publicText), standard("v1," + base64Of(mac(string(public), content))), MissingSignature},
-		{"another version's name", compile(t, standardScheme(), base64Of([]byte(key))), standard("v0," + base64Of(mac(key, content))), MissingSignature},
+		{"the name of another version", compile(t, standardScheme(), base64Of([]byte(key))), standard("v0," + base64Of(mac(key, content))), MissingSignature},
 		{"SHA-1 beside a wrong SHA-256", compile(t, githubScheme(), "secret"), post("{}", "X-Hub-Signature-256", "sha256="+strings.Repeat("0", 64), "X-Hub-Signature", "sha1="+hexOf(mac("secret", "{}")[:20])), InvalidSignature},
-		{"a SHA-256 cut to SHA-1's length", compile(t, hmacSHA1, "secret"), post("{}", "X-Hub-Signature", "sha1="+hexOf(mac("secret", "{}")[:20])), InvalidSignature},
+		{"a SHA-256 truncated to the length of SHA-1", compile(t, hmacSHA1, "secret"), post("{}", "X-Hub-Signature", "sha1="+hexOf(mac("secret", "{}")[:20])), InvalidSignature},
 		{"Stripe's v0", compile(t, stripeScheme(), "secret"), post("{}", "Stripe-Signature", "t="+nowText+",v0="+hexOf(mac("secret", nowText+".{}"))), MissingSignature},
 	} {
 		t.Run(c.name, func(t *testing.T) { want(t, c.v, c.r, c.kind) })
 	}
 }
 
-// What must always hold, 3: whatever spelling is accepted, the digest is the
-// same, and what is not canonical is not accepted.
-func TestOneSignatureSpelledTwoWaysGivesOneDigest(t *testing.T) {
+// Invariant 3: every accepted encoding gives the same digest, and no other encoding is
+// accepted.
+func TestEveryEncodingOfASignatureGivesTheSameDigest(t *testing.T) {
 	genuine := want(t, compile(t, githubScheme(), "secret"), githubPost("secret", "b"), "").Matches[0].Digest
 	for name, spell := range map[string]func(string) string{
 		"upper case": strings.ToUpper,
@@ -130,31 +130,31 @@ func TestOneSignatureSpelledTwoWaysGivesOneDigest(t *testing.T) {
 	} {
 		r := post("b", "X-Hub-Signature-256", "sha256="+spell(hexOf(mac("secret", "b"))))
 		if d := want(t, compile(t, githubScheme(), "secret"), r, ""); !bytes.Equal(d.Matches[0].Digest, genuine) {
-			t.Errorf("%s: another digest", name)
+			t.Errorf("%s: the digest differs", name)
 		}
 	}
 	r := githubPost("secret", "b")
 	r.Header["X-Hub-Signature-256"][0] = " " + r.Header["X-Hub-Signature-256"][0] + "\t"
 	if d := want(t, compile(t, githubScheme(), "secret"), r, ""); !bytes.Equal(d.Matches[0].Digest, genuine) {
-		t.Error("white space around the header: another digest")
+		t.Error("white space around the header: the digest differs")
 	}
 }
 
-func TestDigestIsOfTheSignedContentNotOfTheHeader(t *testing.T) {
+func TestDigestDependsOnlyOnTheSignedContent(t *testing.T) {
 	v := compile(t, stripeScheme(), "secret")
 	plain := want(t, v, stripePost("secret", "{}"), "")
 	more := stripePost("secret", "{}")
 	more.Header.Set("Stripe-Signature", "x=y,"+more.Header.Get("Stripe-Signature")+",v1="+strings.Repeat("0", 64))
 	if d := want(t, v, more, ""); !bytes.Equal(d.Matches[0].Digest, plain.Matches[0].Digest) {
-		t.Error("an addition of an attacker to the header changes the digest")
+		t.Error("an addition to the header changes the digest")
 	}
 	other := post("{}", "Stripe-Signature", "t=1759999999,v1="+hexOf(mac("secret", "1759999999.{}")))
 	if d := want(t, v, other, ""); bytes.Equal(d.Matches[0].Digest, plain.Matches[0].Digest) {
-		t.Error("two signed contents have one digest")
+		t.Error("different signed contents have the same digest")
 	}
 }
 
-// What must always hold, 6.
+// Invariant 6.
 func TestTimestampsAreRefusedNotWrapped(t *testing.T) {
 	v := compile(t, stripeScheme(), "secret")
 	for text, kind := range map[string]RefusalKind{
@@ -191,7 +191,7 @@ func TestTimestampsAreRefusedNotWrapped(t *testing.T) {
 	}
 }
 
-func TestToleranceIsTheOperatorsThenTheSchemes(t *testing.T) {
+func TestOperatorsToleranceOverridesTheSchemes(t *testing.T) {
 	s := stripeScheme()
 	s.Timestamp.Tolerance = 60
 	for _, c := range []struct {
@@ -236,12 +236,12 @@ func TestTimestampInTheSignedBodyIsChecked(t *testing.T) {
 	}
 }
 
-func TestTimestampThatIsNotSignedDecidesNothing(t *testing.T) {
+func TestUnsignedTimestampIsIgnored(t *testing.T) {
 	s := githubScheme()
 	s.Timestamp = &TimestampField{Field: inHeader("X-Sent")}
 	v := compile(t, s, "secret")
 	if v.Coverage().TimestampSigned {
-		t.Fatal("counts as signed")
+		t.Fatal("the timestamp counts as signed")
 	}
 	for _, text := range []string{"", "1", nowText, "junk"} {
 		r := githubPost("secret", "b")
@@ -250,7 +250,7 @@ func TestTimestampThatIsNotSignedDecidesNothing(t *testing.T) {
 	}
 }
 
-func TestIDThatCannotStandInAHeaderCountsAsAbsent(t *testing.T) {
+func TestIDThatIsInvalidInAHeaderCountsAsMissing(t *testing.T) {
 	v := compile(t, stripeScheme(), "secret")
 	for body, id := range map[string]string{
 		`{"id":"evt_1","type":"a.b"}`: "evt_1",
@@ -282,10 +282,10 @@ func TestRequiredHeadersMustHaveTheirValue(t *testing.T) {
 		values []string
 		kind   RefusalKind
 	}{
-		"as required": {[]string{"1"}, ""},
-		"other":       {[]string{"2"}, Malformed},
-		"missing":     {nil, Malformed},
-		"twice":       {[]string{"1", "1"}, Malformed},
+		"the required value": {[]string{"1"}, ""},
+		"other":              {[]string{"2"}, Malformed},
+		"missing":            {nil, Malformed},
+		"twice":              {[]string{"1", "1"}, Malformed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := githubPost("secret", "b")
@@ -319,7 +319,7 @@ func TestUnauthenticatedWorkIsBounded(t *testing.T) {
 	want(t, compile(t, s, "secret"), r, Malformed)
 }
 
-func TestBodyThatCannotBeReadIsNoRefusal(t *testing.T) {
+func TestBodyReadErrorIsNotARefusal(t *testing.T) {
 	for name, s := range map[string]Scheme{"github": githubScheme(), "stripe": stripeScheme()} {
 		r := githubPost("secret", "b")
 		if name == "stripe" {
@@ -338,7 +338,7 @@ func TestBodyThatCannotBeReadIsNoRefusal(t *testing.T) {
 	}
 }
 
-func TestRefusalsNameNoSignatureAndNoSecret(t *testing.T) {
+func TestRefusalsContainNoSignatureAndNoSecret(t *testing.T) {
 	genuine := hexOf(mac("topsecret", "b"))
 	v := compile(t, githubScheme(), "topsecret")
 	for _, header := range []string{"", "sha256=" + strings.Repeat("7", 64), "sha256=junk", genuine} {
@@ -348,13 +348,13 @@ func TestRefusalsNameNoSignatureAndNoSecret(t *testing.T) {
 		}
 		for _, secret := range []string{"topsecret", genuine, strings.Repeat("7", 8), "junk"} {
 			if strings.Contains(err.Error(), secret) {
-				t.Errorf("%v holds %s", err, secret)
+				t.Errorf("%v contains %s", err, secret)
 			}
 		}
 	}
 }
 
-// A verifier works in memory that later requests use again.
+// A verifier uses memory that later requests reuse.
 func TestDeliveriesDoNotShareMemory(t *testing.T) {
 	v := compile(t, stripeScheme(), "secret", "other")
 	first := want(t, v, stripePost("secret", `{"id":"evt_1","type":"t1"}`), "")
@@ -373,11 +373,11 @@ func TestDeliveriesDoNotShareMemory(t *testing.T) {
 		<-done
 	}
 	if first.ID != "evt_1" || first.Event != "t1" || hex.EncodeToString(first.Matches[0].Digest) != digest {
-		t.Errorf("a later request changed it: %+v", first)
+		t.Errorf("a later request changed the delivery: %+v", first)
 	}
 }
 
-func TestOddRequestsDoNotPanic(t *testing.T) {
+func TestMalformedRequestsDoNotPanic(t *testing.T) {
 	for name, s := range map[string]Scheme{"github": githubScheme(), "stripe": stripeScheme(), "standard": standardScheme()} {
 		v := compile(t, s, "c2VjcmV0")
 		for _, r := range []*Request{

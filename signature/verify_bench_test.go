@@ -11,16 +11,16 @@ import (
 
 var benchSizes = []int{1 << 10, 64 << 10, 1 << 20}
 
-// benchBody is a Stripe-like event of about n bytes: the ID first, the type
-// last, text and numbers in between.
+// benchBody returns a Stripe-like event of about n bytes: the ID first, the type last,
+// text and numbers in between.
 func benchBody(n int) string {
 	const head, tail = `{"id":"evt_1PqXyz2eZvKYlo2C","object":"event","data":{"object":{"lines":[`, `{}]}},"livemode":false,"type":"invoice.payment_succeeded"}`
 	const line = `{"id":"il_1Pq","amount":2500,"currency":"eur","description":"1 × Plan \"Pro\" (at €25.00 / month)","metadata":{"order":"6735"},"proration":false,"quantity":1},`
 	return head + strings.Repeat(line, max(0, (n-len(head)-len(tail))/len(line))) + tail
 }
 
-// BenchmarkBareHMAC is the floor: crypto/hmac and nothing else, once as a
-// hand-made handler uses it and once with a state that is used again.
+// BenchmarkBareHMAC is the lower bound: only crypto/hmac, with a new state for each
+// body, as in a handwritten handler, and with a reused state.
 func BenchmarkBareHMAC(b *testing.B) {
 	for _, size := range benchSizes {
 		body := []byte(benchBody(size))

@@ -20,14 +20,14 @@ func TestSuffixAlgorithmsHashContentAndSecret(t *testing.T) {
 	}{
 		{"SHA-1", SHA1Suffix, one[:], ""},
 		{"SHA-256", SHA256Suffix, two[:], ""},
-		{"SHA-256 where the config says SHA-1", SHA1Suffix, two[:], Malformed},
-		{"SHA-1 where the config says SHA-256", SHA256Suffix, one[:], Malformed},
-		{"the secret in front", SHA256Suffix, turned[:], InvalidSignature},
+		{"SHA-256 instead of the configured SHA-1", SHA1Suffix, two[:], Malformed},
+		{"SHA-1 instead of the configured SHA-256", SHA256Suffix, one[:], Malformed},
+		{"the secret before the content", SHA256Suffix, turned[:], InvalidSignature},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := headerScheme()
 			s.Algorithm = c.algorithm
-			v := compileScheme(t, s, "k", "", "other", "") // each with a state of its own
+			v := compileScheme(t, s, "k", "", "other", "") // each has its own state
 			for range 3 {
 				wantKind(t, v, schemeRequest("b", "X-Sig", hex.EncodeToString(c.sig)), c.kind)
 			}
@@ -56,15 +56,16 @@ func TestVariablesForTheBodyAndTheRequestLine(t *testing.T) {
 			r.Body = BytesBody("b!")
 			wantKind(t, v, r, InvalidSignature)
 			if coverage := v.Coverage(); !coverage.BodySigned || coverage.URLSigned != strings.Contains(c.signed, "request_target") {
-				t.Errorf("it covers %+v", coverage)
+				t.Errorf("the coverage is %+v", coverage)
 			}
 		})
 	}
 }
 
-// TestABodyInBase64IsOpenLikeABody: bytes could move between it and a URL, so an
-// ID in the body counts as signed only if that is one JSON document.
-func TestABodyInBase64IsOpenLikeABody(t *testing.T) {
+// TestBodyInBase64HasNoFixedStart checks a template in which bytes could be moved
+// between the body and a URL: an ID in the body counts as signed only if the body is
+// one JSON document.
+func TestBodyInBase64HasNoFixedStart(t *testing.T) {
 	s := headerScheme()
 	s.Signed, s.ID = "{url}{body_base64}", &Field{From: "json", Name: "id"}
 	v := compileScheme(t, s, "k", "")
@@ -87,13 +88,13 @@ func TestQuotedParts(t *testing.T) {
 		kind         RefusalKind
 	}{
 		{"as sent", `keyid="k1", algorithm="hmac-sha256", signature="` + sig + `", headers="date"`, ""},
-		{"another key", `keyid="k2",signature="` + sig + `"`, InvalidSignature},
+		{"another key ID", `keyid="k2",signature="` + sig + `"`, InvalidSignature},
 		{"a signature without quotes", `keyid="k1",signature=` + sig, MissingSignature},
-		{"half a quote", `keyid="k1",signature="` + sig, MissingSignature},
-		{"a quote alone", `keyid="k1",signature="`, MissingSignature},
-		{"a key without quotes", `keyid=k1,signature="` + sig + `"`, InvalidSignature},
-		{"a key twice", `keyid="k1",keyid="k1",signature="` + sig + `"`, Malformed},
-		{"nothing in the quotes", `keyid="k1",signature=""`, Malformed},
+		{"an unclosed quote", `keyid="k1",signature="` + sig, MissingSignature},
+		{"only an opening quote", `keyid="k1",signature="`, MissingSignature},
+		{"a key ID without quotes", `keyid=k1,signature="` + sig + `"`, InvalidSignature},
+		{"a duplicate key ID", `keyid="k1",keyid="k1",signature="` + sig + `"`, Malformed},
+		{"empty quotes", `keyid="k1",signature=""`, Malformed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			wantKind(t, v, schemeRequest("b", "X-Sig", c.header), c.kind)
@@ -116,9 +117,9 @@ func TestQuotedParts(t *testing.T) {
 	}
 }
 
-// TestTheNameOfAnAuthorizationSchemeIsTheSameInAnyCase: RFC 9110, 11.1. Any other
-// prefix is compared as it is written.
-func TestTheNameOfAnAuthorizationSchemeIsTheSameInAnyCase(t *testing.T) {
+// TestAuthorizationSchemeIsCaseInsensitive checks RFC 9110, section 11.1.
+// Every other prefix is case-sensitive.
+func TestAuthorizationSchemeIsCaseInsensitive(t *testing.T) {
 	for _, c := range []struct {
 		header, prefix string
 		kind           RefusalKind
@@ -138,14 +139,15 @@ func TestTheNameOfAnAuthorizationSchemeIsTheSameInAnyCase(t *testing.T) {
 	}
 }
 
-// TestTheKeyAndItsNameCanBeAPartOfWhatIsSigned: of the secret that is tried.
-func TestTheKeyAndItsNameCanBeAPartOfWhatIsSigned(t *testing.T) {
+// TestSignedContentCanContainTheKeyAndItsLabel checks that the signed content contains
+// the key and the label of the secret that is tried.
+func TestSignedContentCanContainTheKeyAndItsLabel(t *testing.T) {
 	s := headerScheme()
 	s.Key.Encoding = "pair"
 	s.Signed, s.ID = "{url}{key_name}{key}{body}", &Field{From: "json", Name: "id"}
 	v := compileScheme(t, s, "a:one", "", "b:two", "")
 	if coverage := v.Coverage(); !coverage.IDSigned || !coverage.BodySigned {
-		t.Errorf("it covers %+v", coverage)
+		t.Errorf("the coverage is %+v", coverage)
 	}
 	const url, body = "https://hooks.example.com/in?a=1", `{"id":"1"}`
 	for _, c := range []struct {
@@ -154,14 +156,14 @@ func TestTheKeyAndItsNameCanBeAPartOfWhatIsSigned(t *testing.T) {
 	}{
 		{"the first secret", "one", url + "aone" + body, ""},
 		{"the second", "two", url + "btwo" + body, ""},
-		{"the name of another", "one", url + "bone" + body, InvalidSignature},
+		{"the label of the other secret", "one", url + "bone" + body, InvalidSignature},
 		{"another secret", "one", url + "atwo" + body, InvalidSignature},
 		{"neither", "one", url + body, InvalidSignature},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := wantKind(t, v, schemeRequest(body, "X-Sig", hexMAC(c.key, c.content)), c.kind)
 			if c.kind == "" && (d == nil || len(d.Contents) != 2) {
-				t.Errorf("got %+v, without its digest under each secret", d)
+				t.Errorf("got %+v, want a digest for each secret", d)
 			}
 		})
 	}
@@ -176,7 +178,7 @@ func TestTheKeyAndItsNameCanBeAPartOfWhatIsSigned(t *testing.T) {
 			t.Errorf("%q: signed as %s, %v", c.secret, r.Header.Get("X-Sig"), err)
 		}
 		if _, err := s.Compile([]Secret{secret}, 0); (err == nil) != (c.want != "") || err != nil && strings.Contains(err.Error(), "one") {
-			t.Errorf("%q: compiled: %v", c.secret, err)
+			t.Errorf("%q: Compile: %v", c.secret, err)
 		}
 	}
 	for _, other := range []Scheme{

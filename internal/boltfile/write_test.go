@@ -46,7 +46,7 @@ func TestPatientWritesShareTransactions(t *testing.T) {
 	}{
 		{name: "a single write waits for others and is then written", patient: 1, waits: patience},
 		{name: "several writes share a transaction", patient: maxPatient - 1, waits: patience},
-		{name: "the maximum of waiting writes is written at once", patient: maxPatient},
+		{name: "the maximum number of waiting writes is written immediately", patient: maxPatient},
 		{name: "an urgent write shares its transaction with them", patient: 3, urgent: 1},
 		{name: "closing the file writes them", patient: 3, close: true},
 		{name: "an urgent write does not wait", urgent: 1},
@@ -95,9 +95,9 @@ func TestPatientWritesShareTransactions(t *testing.T) {
 	}
 }
 
-// TestReadingGoesOnWhilePagesAreUnmapped reads more often than pages are
+// TestReadsContinueWhilePagesAreUnmapped reads more often than pages are
 // unmapped.
-func TestReadingGoesOnWhilePagesAreUnmapped(t *testing.T) {
+func TestReadsContinueWhilePagesAreUnmapped(t *testing.T) {
 	w, err := OpenWriter(Options{Path: filepath.Join(t.TempDir(), "test.db"), LockTimeout: time.Second, Kind: "test file", Format: "test"})
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func TestReadingGoesOnWhilePagesAreUnmapped(t *testing.T) {
 	defer w.Close()
 	name, value := []byte("bucket"), make([]byte, 64<<10)
 	var work sync.WaitGroup
-	work.Go(func() { // meanwhile the file grows and is mapped elsewhere
+	work.Go(func() { // meanwhile the file grows and is mapped again
 		for i := range byte(100) {
 			err := w.Write(t.Context(), func(tx *bolt.Tx) (refused, err error) {
 				bucket, err := tx.CreateBucketIfNotExists(name)

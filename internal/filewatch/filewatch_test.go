@@ -17,8 +17,9 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// A file that changes while the config is read has changed.
-func TestAChangeWhileTheConfigIsLoadedIsNotMissed(t *testing.T) {
+// A file that changes after the config was read and before Run watches it counts as
+// changed.
+func TestChangeDuringConfigLoadIsDetected(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	write(t, file, "first")
 	synctest.Test(t, func(t *testing.T) {
@@ -29,7 +30,7 @@ func TestAChangeWhileTheConfigIsLoadedIsNotMissed(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if changes != 1 {
-			t.Errorf("noticed %d changes, want 1", changes)
+			t.Errorf("detected %d changes, want 1", changes)
 		}
 	})
 }

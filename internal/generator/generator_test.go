@@ -27,7 +27,7 @@ import (
 
 const target = "https://hooks.example.com/in"
 
-// receiver is a real handler with this provider.
+// receiver returns a real handler with this provider.
 func receiver(t *testing.T, options json.RawMessage) *dryrun.Endpoint {
 	t.Helper()
 	config, err := json.Marshal(map[string]json.RawMessage{"provider": options})
@@ -42,7 +42,7 @@ func receiver(t *testing.T, options json.RawMessage) *dryrun.Endpoint {
 	return trial
 }
 
-// receiverOf is a receiver that is set up for a generator.
+// receiverOf returns a receiver with the settings of a generator.
 func receiverOf(t *testing.T, m *generator.Generator) *dryrun.Endpoint {
 	t.Helper()
 	options, err := m.Setup().JSON()
@@ -52,7 +52,7 @@ func receiverOf(t *testing.T, m *generator.Generator) *dryrun.Endpoint {
 	return receiver(t, options)
 }
 
-// received is the request as a server gets it.
+// received returns the request as a server receives it.
 func received(r *signature.Request) *http.Request {
 	req := httptest.NewRequest(r.Method, r.Scheme+"://"+r.Host+r.RequestURI, bytes.NewReader(r.Body.Bytes()))
 	req.Header = r.Header.Clone()
@@ -81,13 +81,13 @@ func made(t *testing.T, m *generator.Generator, with generator.Mutation) *signat
 	return r
 }
 
-// way is a preset in one of the ways in which it signs.
-type way struct {
+// presetVariant is a preset in one of its variants.
+type presetVariant struct {
 	preset  provider.Preset
 	variant string
 }
 
-func (w way) options() generator.Options {
+func (w presetVariant) options() generator.Options {
 	o := generator.Options{Provider: w.preset.Name}
 	if w.variant != "" {
 		o.Options = `{"scheme":"` + w.variant + `"}`
@@ -95,46 +95,46 @@ func (w way) options() generator.Options {
 	return o
 }
 
-// ways are all there are, so that a preset that is added later is tested, too.
-func ways() []way {
-	var all []way
+// presetVariants returns all registered presets in all variants.
+func presetVariants() []presetVariant {
+	var all []presetVariant
 	for _, p := range provider.Presets() {
 		if strings.HasPrefix(p.Name, "test-") {
-			continue // of another test
+			continue // registered by another test
 		}
 		if len(p.Variants) == 0 {
-			all = append(all, way{p, ""})
+			all = append(all, presetVariant{p, ""})
 		}
 		for _, v := range p.Variants {
-			all = append(all, way{p, v.Name})
+			all = append(all, presetVariant{p, v.Name})
 		}
 	}
 	return all
 }
 
-func eachWay(t *testing.T, test func(t *testing.T, w way)) {
+func eachVariant(t *testing.T, test func(t *testing.T, w presetVariant)) {
 	t.Helper()
-	for _, w := range ways() {
+	for _, w := range presetVariants() {
 		t.Run(strings.TrimSuffix(w.preset.Name+" "+w.variant, " "), func(t *testing.T) { test(t, w) })
 	}
 }
 
-func TestEveryPresetAcceptsWhatIsMadeForItAndRefusesTheRest(t *testing.T) {
-	eachWay(t, func(t *testing.T, w way) {
+func TestEveryPresetAcceptsOnlyGenuineGeneratedDeliveries(t *testing.T) {
+	eachVariant(t, func(t *testing.T, w presetVariant) {
 		m := open(t, w.options())
 		trial := receiverOf(t, m)
 		genuine := made(t, m, generator.Genuine)
 		if got := trial.Send(received(genuine)); got.Outcome != string(caddymodule.Verified) {
-			t.Fatalf("made %v %s: %s, %s", genuine.Header, genuine.Body.Bytes(), got.Outcome, got.Reason)
+			t.Fatalf("genuine %v %s: %s, %s", genuine.Header, genuine.Body.Bytes(), got.Outcome, got.Reason)
 		}
 		if got := trial.Send(received(made(t, m, generator.Genuine))); got.Outcome != string(caddymodule.Verified) {
-			t.Errorf("a second one: %s, %s", got.Outcome, got.Reason)
+			t.Errorf("a second delivery: %s, %s", got.Outcome, got.Reason)
 		}
-		// Where content repeats, it is a new delivery.
+		// If the provider repeats content, the copy is a new delivery.
 		got := trial.Send(received(m.Again(genuine)))
 		d := w.distinction()
 		if repeats := d.Content == provider.ContentRepeats || len(d.RepeatsWhen) > 0; got.Reached && (!repeats || m.Coverage().IDSigned) {
-			t.Errorf("the same again: %s, %s", got.Outcome, got.Reason)
+			t.Errorf("a copy: %s, %s", got.Outcome, got.Reason)
 		}
 		if got := trial.Send(received(made(t, m, generator.Tampered))); got.Reached || got.Status/100 != 4 {
 			t.Errorf("tampered: %s, status %d", got.Outcome, got.Status)
@@ -155,7 +155,7 @@ func TestEveryPresetAcceptsWhatIsMadeForItAndRefusesTheRest(t *testing.T) {
 	})
 }
 
-func (w way) distinction() provider.Distinction {
+func (w presetVariant) distinction() provider.Distinction {
 	for _, v := range w.preset.Variants {
 		if v.Name == w.variant && v.Distinction != nil {
 			return *v.Distinction
@@ -164,9 +164,9 @@ func (w way) distinction() provider.Distinction {
 	return w.preset.Distinction
 }
 
-// What a receiver is told works as a Caddyfile, whatever the key.
-func TestWhatIsPrintedForTheReceiverIsACaddyfileThatAcceptsTheDelivery(t *testing.T) {
-	eachWay(t, func(t *testing.T, w way) {
+// The Caddyfile for the receiver works with every kind of key.
+func TestPrintedCaddyfileAcceptsTheDelivery(t *testing.T) {
+	eachVariant(t, func(t *testing.T, w presetVariant) {
 		m := open(t, w.options())
 		directive := m.Setup().Caddyfile()
 		options := adapted(t, "example.com {\n"+directive+"\n}\n")
@@ -215,9 +215,9 @@ func adapted(t *testing.T, text string) json.RawMessage {
 	return options
 }
 
-// A key that is saved signs for the same receiver the next time.
-func TestASavedKeySignsForTheSameReceiver(t *testing.T) {
-	eachWay(t, func(t *testing.T, w way) {
+// A saved key can be used again with the same receiver.
+func TestSavedKeySignsForTheSameReceiver(t *testing.T) {
+	eachVariant(t, func(t *testing.T, w presetVariant) {
 		m := open(t, w.options())
 		trial := receiverOf(t, m)
 		text, err := m.Setup().KeyFile()
@@ -236,7 +236,7 @@ func TestASavedKeySignsForTheSameReceiver(t *testing.T) {
 		}
 		again := open(t, o)
 		if again.Setup().Generated {
-			t.Error("the key counts as made up")
+			t.Error("the key counts as generated")
 		}
 		if got := trial.Send(received(made(t, again, generator.Genuine))); got.Outcome != string(caddymodule.Verified) {
 			t.Errorf("%s, %s", got.Outcome, got.Reason)
@@ -244,9 +244,9 @@ func TestASavedKeySignsForTheSameReceiver(t *testing.T) {
 	})
 }
 
-// A delivery says its ID and event type where the provider's do.
-func TestADeliverySaysItsIDAndItsEventType(t *testing.T) {
-	eachWay(t, func(t *testing.T, w way) {
+// A delivery has its ID and event type in the same location as the provider's.
+func TestGeneratedDeliveryHasAnIDAndAnEventType(t *testing.T) {
+	eachVariant(t, func(t *testing.T, w presetVariant) {
 		m := open(t, w.options())
 		var id, event string
 		trial := receiverOf(t, m)
@@ -257,10 +257,10 @@ func TestADeliverySaysItsIDAndItsEventType(t *testing.T) {
 			t.Fatalf("%s, %s", got.Outcome, got.Reason)
 		}
 		if m.Coverage().HasID && id == "" {
-			t.Error("it has no ID")
+			t.Error("the delivery has no ID")
 		}
 		if m.Coverage().HasEvent && (event == "" || event == "example.created" && hasExample(t, w.preset.Name)) {
-			t.Errorf("its event type is %q", event)
+			t.Errorf("the event type is %q", event)
 		}
 	})
 }
@@ -274,13 +274,13 @@ func hasExample(t *testing.T, name string) bool {
 	return slices.Contains(names, name)
 }
 
-func TestNoExampleIsForAPresetThatThereIsNot(t *testing.T) {
+func TestEveryExampleBelongsToAPreset(t *testing.T) {
 	names, err := generator.Examples()
 	if err != nil {
 		t.Fatal(err)
 	}
 	known := []string{"header-events"}
-	for _, w := range ways() {
+	for _, w := range presetVariants() {
 		known = append(known, w.preset.Name, w.preset.Name+"."+w.variant)
 	}
 	for _, name := range names {
@@ -290,8 +290,8 @@ func TestNoExampleIsForAPresetThatThereIsNot(t *testing.T) {
 	}
 }
 
-func TestAnIDAndAnEventTypeOfOnesOwnArePutWhereTheyBelong(t *testing.T) {
-	eachWay(t, func(t *testing.T, w way) {
+func TestCustomIDAndEventTypeAreUsed(t *testing.T) {
+	eachVariant(t, func(t *testing.T, w presetVariant) {
 		o := w.options()
 		o.ID, o.Event = "1234567890123456", "mine.created"
 		m := open(t, o)
@@ -313,13 +313,13 @@ func TestAnIDAndAnEventTypeOfOnesOwnArePutWhereTheyBelong(t *testing.T) {
 	})
 }
 
-func TestABodyThatMustStayAsItIsDoes(t *testing.T) {
+func TestExactBodyIsNotChanged(t *testing.T) {
 	for _, name := range []string{"github", "stripe"} {
 		body := []byte("{ \"id\" : \"evt_mine\" ,\n \"type\":\"x\"}\n")
 		m := open(t, generator.Options{Provider: name, Body: body, Exact: true})
 		r := made(t, m, generator.Genuine)
 		if !bytes.Equal(r.Body.Bytes(), body) {
-			t.Errorf("%s: the body became %s", name, r.Body)
+			t.Errorf("%s: the body was changed to %s", name, r.Body)
 		}
 		if got := receiverOf(t, m).Send(received(r)); got.Outcome != string(caddymodule.Verified) {
 			t.Errorf("%s: %s, %s", name, got.Outcome, got.Reason)
@@ -327,7 +327,7 @@ func TestABodyThatMustStayAsItIsDoes(t *testing.T) {
 	}
 }
 
-func TestGeneratorsSayWhatIsWrong(t *testing.T) {
+func TestInvalidGeneratorOptionsAreErrors(t *testing.T) {
 	rsa := filepath.Join(t.TempDir(), "rsa.pem")
 	text, err := open(t, generator.Options{Provider: "google-pubsub"}).Setup().KeyFile()
 	if err == nil {
@@ -356,8 +356,8 @@ func TestGeneratorsSayWhatIsWrong(t *testing.T) {
 	}
 }
 
-// A preset of another repository may be code that does not implement signing.
-func TestAPresetWithoutSigningSaysSoTruly(t *testing.T) {
+// A preset in another repository can be code that does not implement signing.
+func TestPresetWithoutSigningIsAnError(t *testing.T) {
 	provider.Register(provider.Preset{
 		Name: "test-coded", Title: "Coded", Distinction: provider.Distinction{Content: provider.ContentUnique},
 		Code: func(*provider.Module) (provider.Verifier, error) { return nil, errors.New("unused") },

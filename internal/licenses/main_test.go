@@ -31,7 +31,7 @@ func TestOnlyPermissiveLicensesAreAccepted(t *testing.T) {
 	}
 }
 
-// TestAModuleNeedsALicense reads the folders of packages and those above them.
+// TestAModuleNeedsALicense searches the folders of packages and their parents.
 func TestAModuleNeedsALicense(t *testing.T) {
 	linked := func(files map[string]string) []linkedPackage {
 		root := t.TempDir()

@@ -51,7 +51,7 @@ func read(text string) error {
 	})
 }
 
-func TestEveryMistakeHasOneMessage(t *testing.T) {
+func TestInvalidOptionsHaveClearMessages(t *testing.T) {
 	for option, want := range map[string]string{
 		"text":                  "missing value: expected one after text",
 		"text a b":              "too many arguments: expected one value after text",
@@ -81,7 +81,7 @@ func TestEveryMistakeHasOneMessage(t *testing.T) {
 		t.Run(option, func(t *testing.T) {
 			err := read("name {\n" + option + "\n}")
 			if err == nil {
-				t.Fatal("it is accepted")
+				t.Fatal("got no error")
 			}
 			got, _, _ := strings.Cut(err.Error(), ", at Testfile:")
 			if got != want {
@@ -91,7 +91,7 @@ func TestEveryMistakeHasOneMessage(t *testing.T) {
 	}
 }
 
-func TestWhatIsRightIsAccepted(t *testing.T) {
+func TestValidOptionsAreAccepted(t *testing.T) {
 	for _, text := range []string{
 		"name", "name path", "name {\n}",
 		"name path {\ntext a\nword yes\nflag\nduration 1d\nsize 1MiB\ncount 5\nstatus 299\nstatuses 2xx 410\nlist a b\nlist c\nline a optional position 2 prefix p\n}",
@@ -102,7 +102,7 @@ func TestWhatIsRightIsAccepted(t *testing.T) {
 	}
 }
 
-func TestTheArgumentOnTheFirstLine(t *testing.T) {
+func TestArgumentOnTheFirstLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"name a b": "too many arguments: expected at most one path; options go in a block",
 		`name ""`:  "empty path: write one or leave it out; if it comes from {$NAME}, that variable is not set",

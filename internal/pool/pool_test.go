@@ -7,7 +7,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay/memory"
 )
 
-func TestAStoreOfThePoolIsClosedByItsLastUse(t *testing.T) {
+func TestStoreIsClosedByItsLastUser(t *testing.T) {
 	closed, applied := 0, ""
 	p := New(func(*memory.Store) error { closed++; return nil })
 	open := func() (*memory.Store, error) { return memory.New(memory.Options{}), nil }
@@ -37,8 +37,8 @@ func TestAStoreOfThePoolIsClosedByItsLastUse(t *testing.T) {
 	}
 }
 
-// A delivery can outlive its config.
-func TestAStoreWhoseConfigHasGoneIsOnlyJoined(t *testing.T) {
+// A delivery can still run after its config was unloaded.
+func TestUnloadedConfigJoinsAnOpenStoreOnly(t *testing.T) {
 	p := New(func(*memory.Store) error { return nil })
 	applied := ""
 	newSlot := func(name string) *Slot[*memory.Store] {
@@ -54,7 +54,7 @@ func TestAStoreWhoseConfigHasGoneIsOnlyJoined(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := before.Acquire(); !errors.Is(err, ErrGone) {
-		t.Errorf("a config that has gone opens the store: %v", err)
+		t.Errorf("Acquire = %v, want ErrGone after the config was unloaded", err)
 	}
 	want, err := after.Acquire()
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"testing/fstest"
 )
 
-// files are a repository with one invariant and two tests of the same name.
+// files returns a repository with one invariant and two tests of the same name.
 func files() fstest.MapFS {
 	return fstest.MapFS{
 		"docs/architecture.md": {Data: []byte("# A\n\n## Invariants\n\n| # | Invariant | Tests |\n| --- | --- | --- |\n| 1 | It holds. | `TestInvariant01Holds` |\n\n## Other\n")},
@@ -18,11 +18,11 @@ func files() fstest.MapFS {
 	}
 }
 
-func TestAPromiseNeedsATestThatExists(t *testing.T) {
+func TestPromiseWithoutAnExistingTestIsAnError(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		tests   []string
-		want    string // in the error, empty if there is none
+		want    string // a part of the error, or empty
 		written string
 	}{
 		{"one test", []string{"FuzzIt"}, "", "[`FuzzIt`](../b/b_test.go)"},

@@ -46,7 +46,7 @@ func TestConnectionsAreRenewedOncePerFailoverAndNotTooOften(t *testing.T) {
 		wantRenewal(began, true, false) // another call that began at that time
 		wantRenewal(time.Now(), false, false)
 		if !open(third) {
-			t.Error("a new connection is closed because of an old one")
+			t.Error("a new connection was closed because of an old one")
 		}
 		time.Sleep(RenewEvery)
 		wantRenewal(time.Now(), true, true)

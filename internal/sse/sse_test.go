@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestWhatIsWrittenIsRead(t *testing.T) {
+func TestReaderReadsWhatTheStreamSends(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		s, err := Start(w, time.Minute)
 		if err != nil {
@@ -56,22 +56,22 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	}
 }
 
-func TestEventsAsOthersWriteThem(t *testing.T) {
+func TestEventsOfOtherImplementations(t *testing.T) {
 	for name, test := range map[string]struct {
 		stream string
 		data   string
 		err    error
 	}{
-		"line ends of Windows":       {"event: a\r\ndata: 1\r\n\r\n", "1", nil},
-		"no space after the colon":   {"data:1\n\n", "1", nil},
-		"a field without a value":    {"data\n\n", "", nil},
-		"an unknown field":           {"retry: 10\ndata: 1\n\n", "1", nil},
-		"an event that has no end":   {"data: 1\n", "", io.EOF},
-		"a line that has no end":     {"data: 1", "", io.EOF},
-		"a line that is too long":    {"data: " + strings.Repeat("x", 101) + "\n\n", "", ErrTooLong},
-		"an endless line":            {strings.Repeat("x", 1<<20), "", ErrTooLong},
-		"data too long, in lines":    {strings.Repeat("data: "+strings.Repeat("x", 50)+"\n", 3) + "\n", "", ErrTooLong},
-		"data as long as is allowed": {"data: " + strings.Repeat("x", 100) + "\n\n", strings.Repeat("x", 100), nil},
+		"CRLF line ends":                 {"event: a\r\ndata: 1\r\n\r\n", "1", nil},
+		"no space after the colon":       {"data:1\n\n", "1", nil},
+		"a field without a value":        {"data\n\n", "", nil},
+		"an unknown field":               {"retry: 10\ndata: 1\n\n", "1", nil},
+		"an unterminated event":          {"data: 1\n", "", io.EOF},
+		"an unterminated line":           {"data: 1", "", io.EOF},
+		"a line that is too long":        {"data: " + strings.Repeat("x", 101) + "\n\n", "", ErrTooLong},
+		"an endless line":                {strings.Repeat("x", 1<<20), "", ErrTooLong},
+		"too much data in several lines": {strings.Repeat("data: "+strings.Repeat("x", 50)+"\n", 3) + "\n", "", ErrTooLong},
+		"data of the maximum length":     {"data: " + strings.Repeat("x", 100) + "\n\n", strings.Repeat("x", 100), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, err := NewReader(strings.NewReader(test.stream), 100).Next()
@@ -98,7 +98,7 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-func TestAnEventThatIsGivenUpHasAnotherType(t *testing.T) {
+func TestIncompleteEventCanBeRetyped(t *testing.T) {
 	w := httptest.NewRecorder()
 	s, err := Start(w, time.Minute)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// host is a name that the certificate of httptest is good for.
+// host is a name in the certificate of httptest.
 const host = "example.com"
 
 // published is a provider's server, reached as https://example.com.
@@ -26,7 +26,7 @@ type published struct {
 	requests atomic.Int32
 }
 
-// publish starts a server; trusted says whether its certificate is trusted.
+// publish starts a server. If trusted is set, its certificate is trusted.
 func publish(t *testing.T, trusted bool, answer http.HandlerFunc) *published {
 	t.Helper()
 	p := &published{clock: time.Unix(1760000000, 0)}
@@ -54,7 +54,7 @@ func publish(t *testing.T, trusted bool, answer http.HandlerFunc) *published {
 
 func (p *published) cache() *cache { return p.caches[host] }
 
-// wait waits for the fetches that are running.
+// wait returns when no fetch is in progress.
 func (p *published) wait() {
 	c := p.cache()
 	for {
@@ -88,7 +88,7 @@ func (p *published) wantRequests(t *testing.T, n int32) {
 	}
 }
 
-func TestADocumentIsFetchedOnceADay(t *testing.T) {
+func TestDocumentIsFetchedOnceADay(t *testing.T) {
 	p := publish(t, true, text("keys"))
 	for range 3 {
 		if body, err := p.get(t, "/keys"); err != nil || body != "keys" {
@@ -101,7 +101,7 @@ func TestADocumentIsFetchedOnceADay(t *testing.T) {
 	p.wantRequests(t, 2)
 }
 
-func TestInvariant15OnlyDocumentedHostsOverTLSAreAsked(t *testing.T) {
+func TestInvariant15OnlyDocumentedHostsAreContactedOverTLS(t *testing.T) {
 	p := publish(t, true, text("keys"))
 	for _, address := range []string{
 		"http://example.com/keys", "https://example.com:8443/keys", "https://user@example.com/keys", "https://example.org/keys",
@@ -117,7 +117,7 @@ func TestInvariant15OnlyDocumentedHostsOverTLSAreAsked(t *testing.T) {
 func TestUntrustedCertificateIsAnError(t *testing.T) {
 	p := publish(t, false, text("keys"))
 	if _, err := p.get(t, "/keys"); err == nil {
-		t.Error("fetched over a connection that cannot be trusted")
+		t.Error("fetched from a server with an untrusted certificate")
 	}
 }
 
@@ -130,14 +130,14 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	p.wantRequests(t, 1)
 }
 
-func TestInvariant15ADocumentIsBoundedInSize(t *testing.T) {
+func TestInvariant15DocumentSizeIsBounded(t *testing.T) {
 	p := publish(t, true, text(strings.Repeat("k", maxSize+1)))
 	if _, err := p.get(t, "/keys"); err == nil {
 		t.Error("a document over the limit was accepted")
 	}
 }
 
-func TestAFailureIsRememberedForAMinute(t *testing.T) {
+func TestFailuresAreCachedForAMinute(t *testing.T) {
 	p := publish(t, true, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 	for range 3 {
 		if _, err := p.get(t, "/keys"); err == nil {
@@ -150,7 +150,7 @@ func TestAFailureIsRememberedForAMinute(t *testing.T) {
 	p.wantRequests(t, 2)
 }
 
-func TestAnOldDocumentServesWhileTheProviderFails(t *testing.T) {
+func TestStaleDocumentIsUsedWhileTheProviderFails(t *testing.T) {
 	failing := false
 	p := publish(t, true, func(w http.ResponseWriter, _ *http.Request) {
 		if failing {
@@ -162,18 +162,18 @@ func TestAnOldDocumentServesWhileTheProviderFails(t *testing.T) {
 	_, _ = p.get(t, "/keys")
 	failing = true
 	p.clock = p.clock.Add(fresh)
-	_, _ = p.get(t, "/keys") // fails, and is remembered as such
+	_, _ = p.get(t, "/keys") // fails, and the failure is cached
 	if body, err := p.get(t, "/keys"); err != nil || body != "keys" {
 		t.Errorf("got %q, %v", body, err)
 	}
 	p.clock = p.clock.Add(stale)
 	_, _ = p.get(t, "/keys")
 	if _, err := p.get(t, "/keys"); err == nil {
-		t.Error("a document of last week still serves")
+		t.Error("a document from last week is still used")
 	}
 }
 
-func TestOfManyOneFetches(t *testing.T) {
+func TestConcurrentRequestsShareOneFetch(t *testing.T) {
 	release := make(chan struct{})
 	p := publish(t, true, func(w http.ResponseWriter, _ *http.Request) {
 		<-release
@@ -216,9 +216,9 @@ func TestUnknownNamesAreFetchedAtABoundedRate(t *testing.T) {
 	p.wantRequests(t, burst+3)
 }
 
-// TestUnknownNamesKeepNoGenuineKeyOut: an attacker names a document that does
-// not exist in each of many requests, between those of a provider.
-func TestUnknownNamesKeepNoGenuineKeyOut(t *testing.T) {
+// TestUnknownNamesDoNotBlockGenuineKeys sends many requests of an attacker, each for
+// another document that does not exist, between those of a provider.
+func TestUnknownNamesDoNotBlockGenuineKeys(t *testing.T) {
 	for _, known := range []bool{true, false} {
 		t.Run(fmt.Sprintf("key fetched before: %t", known), func(t *testing.T) {
 			p := publish(t, true, func(w http.ResponseWriter, r *http.Request) {
@@ -249,22 +249,22 @@ func TestUnknownNamesKeepNoGenuineKeyOut(t *testing.T) {
 					t.Fatal(err)
 				}
 				if tries > 60 {
-					t.Fatal("the genuine key is not fetched within a minute")
+					t.Fatal("the genuine key was not fetched within a minute")
 				}
 				p.clock = p.clock.Add(refill)
 				unknown(2)
 				p.wait()
 			}
 			if known && tries > 1 {
-				t.Errorf("a key that was known had to wait for %d tries", tries)
+				t.Errorf("a known key needed %d attempts", tries)
 			}
 		})
 	}
 }
 
-// TestUnknownNamesCannotPushOutKnownKeys: nor can they keep them from being
+// TestUnknownNamesDoNotEvictKnownKeys also checks that known keys are still
 // refreshed.
-func TestUnknownNamesCannotPushOutKnownKeys(t *testing.T) {
+func TestUnknownNamesDoNotEvictKnownKeys(t *testing.T) {
 	p := publish(t, true, func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "/key") {
 			w.WriteHeader(http.StatusNotFound)
@@ -291,7 +291,7 @@ func TestUnknownNamesCannotPushOutKnownKeys(t *testing.T) {
 	}
 }
 
-func TestTheCacheIsBounded(t *testing.T) {
+func TestCacheIsBounded(t *testing.T) {
 	missing := false
 	p := publish(t, true, func(w http.ResponseWriter, _ *http.Request) {
 		if missing {
@@ -316,8 +316,9 @@ func TestTheCacheIsBounded(t *testing.T) {
 	}
 }
 
-// TestTheCacheIsThatOfTheProcess: a reload makes new Fetchers.
-func TestTheCacheIsThatOfTheProcess(t *testing.T) {
+// TestCacheIsSharedAcrossTheProcess checks that a reload, which creates new Fetchers,
+// keeps the cache.
+func TestCacheIsSharedAcrossTheProcess(t *testing.T) {
 	if Shared("a.example", "b.example").caches["b.example"] != Shared("b.example").caches["b.example"] {
 		t.Error("two configs have two caches for one host")
 	}
@@ -326,7 +327,7 @@ func TestTheCacheIsThatOfTheProcess(t *testing.T) {
 	}
 }
 
-func TestAYoungerDocumentCanBeAskedFor(t *testing.T) {
+func TestMaxAgeRequestsANewerDocument(t *testing.T) {
 	p := publish(t, true, text("keys"))
 	_, _ = p.get(t, "/keys")
 	young := Request{URL: "https://" + host + "/keys", MaxAge: 5 * time.Minute}
@@ -345,7 +346,7 @@ func TestAYoungerDocumentCanBeAskedFor(t *testing.T) {
 	p.wantRequests(t, 2)
 }
 
-func TestABodyIsPosted(t *testing.T) {
+func TestRequestWithABodyIsPosted(t *testing.T) {
 	p := publish(t, true, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, r.Method, " ", r.Header.Get("Content-Type"))
 	})

@@ -111,7 +111,7 @@ func TestNothingIsLostWhenTheProcessIsKilled(t *testing.T) {
 		for key, state := range known {
 			checkSurvivor(t, store, key, state)
 		}
-		checkWhole(t, store)
+		checkConsistent(t, store)
 		if err := store.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -147,13 +147,13 @@ func checkSurvivor(t *testing.T, store *Store, key, state string) {
 	}
 	defer stream.Close()
 	if got, err := io.ReadAll(stream); err != nil || !bytes.Equal(got, bodyFor(key)) {
-		t.Fatalf("the body of %s is not what was put: %v", key, err)
+		t.Fatalf("the body of %s differs from the stored one: %v", key, err)
 	}
 }
 
-// checkWhole checks that the counts are correct and no body file is
+// checkConsistent checks that the counts are correct and no body file is
 // unreferenced.
-func checkWhole(t *testing.T, store *Store) {
+func checkConsistent(t *testing.T, store *Store) {
 	t.Helper()
 	var waiting, dead, large int64
 	filter := queue.Filter{Queue: "q", Limit: 1000}
@@ -246,7 +246,7 @@ func bodyFiles(t *testing.T, path string) []string {
 	return files
 }
 
-func TestEverythingIsPrivate(t *testing.T) {
+func TestQueueFilesArePrivate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "queue.db")
 	store := mustOpen(t, Options{Path: path, MinFree: -1})
 	put(t, store, large("k"))
@@ -378,7 +378,7 @@ func TestAFileThatIsNotAQueueIsNotReplaced(t *testing.T) {
 
 // A file that was once large still opens fast and accepts entries, even after a
 // crash, when it does not contain the list of its free pages.
-func TestAFileThatWasLargeOnce(t *testing.T) {
+func TestFileThatWasLargeOpensFast(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "queue.db")
 	store := mustOpen(t, Options{Path: path, MinFree: -1})
 	body := make([]byte, maxInline)

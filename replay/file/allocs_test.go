@@ -20,9 +20,9 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// TestAllocationsTogether limits the allocations of one of 256 commits that
+// TestAllocationsOfGroupedCommits limits the allocations of one of 256 commits that
 // share a transaction.
-func TestAllocationsTogether(t *testing.T) {
+func TestAllocationsOfGroupedCommits(t *testing.T) {
 	const together, runs = 256, 20
 	store := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "replay.db")})
 	first := uint16(0)

@@ -101,7 +101,7 @@ func TestACommitIsCompleteAfterAKill(t *testing.T) {
 					t.Fatalf("committed delivery %d of %d is %v after a kill", n, last, got)
 				}
 			}
-			stateOf(t, store, w.keys(last+1)) // may have been in progress
+			stateOf(t, store, w.keys(last+1)) // can have been in progress
 			if got := stateOf(t, store, w.keys(last+2)); got != replay.Free {
 				t.Fatalf("a delivery that was never claimed is %v", got)
 			}
@@ -160,7 +160,19 @@ func commitAndKill(t *testing.T, path string, after int, committed map[work]uint
 	}
 }
 
+// A limit on the size of files simulates a full disk. The test runs in a
+// separate process, because the limit applies to the whole process and the
+// testing package also writes files.
 func TestAFullDiskRejectsDeliveriesUntilSpaceIsFreed(t *testing.T) {
+	const inChild = "REPLAY_FILE_FULL_DISK"
+	if os.Getenv(inChild) == "" {
+		child := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
+		child.Env = append(os.Environ(), inChild+"=1")
+		if out, err := child.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS: "+t.Name()) {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
 	signal.Ignore(syscall.SIGXFSZ)
 	var before syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {

@@ -38,7 +38,7 @@ func TestARequestIsDecodedAsItWasEncoded(t *testing.T) {
 	}
 }
 
-func TestEveryByteOfARecordCounts(t *testing.T) {
+func TestEveryByteOfARecordIsChecked(t *testing.T) {
 	b, err := Encode(&requests()[1])
 	if err != nil {
 		t.Fatal(err)
