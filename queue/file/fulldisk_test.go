@@ -6,45 +6,21 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
-	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/fulldisk"
 	"github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
-// A limit on the size of files simulates a full disk. The test runs in a
-// separate process, because the limit applies to the whole process and the tool
-// that runs the tests also writes files.
 func TestAFullDiskRejectsEntriesAndLosesNone(t *testing.T) {
-	const inChild = "QUEUE_FILE_FULL_DISK"
-	if os.Getenv(inChild) == "" {
-		child := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
-		child.Env = append(os.Environ(), inChild+"=1")
-		if out, err := child.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS: "+t.Name()) {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		return
-	}
-	signal.Ignore(syscall.SIGXFSZ)
-	var before syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
-		t.Fatal(err)
-	}
-	limit := func(files syscall.Rlimit) {
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &files); err != nil {
-			t.Fatal(err)
-		}
-	}
-	full := before
-	full.Cur = 0
-	t.Cleanup(func() { limit(before) })
+	fulldisk.Run(t, rejectsWhileFull)
+}
 
+func rejectsWhileFull(t *testing.T, fill, free func()) {
+	t.Helper()
 	var log bytes.Buffer
 	path := filepath.Join(t.TempDir(), "queue.db")
 	store := mustOpen(t, Options{Path: path, MinFree: -1})
@@ -54,7 +30,7 @@ func TestAFullDiskRejectsEntriesAndLosesNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limit(full)
+	fill()
 	for _, p := range []queue.Put{small("a"), large("b"), small("a")} {
 		if _, err := store.Put(t.Context(), p); !errors.Is(err, queue.ErrFull) {
 			t.Errorf("Put = %v, want ErrFull", err)
@@ -66,7 +42,7 @@ func TestAFullDiskRejectsEntriesAndLosesNone(t *testing.T) {
 	if leases, _, err := store.Lease(t.Context(), "q", 1, time.Minute); err == nil {
 		t.Errorf("Lease = %d entries, whose delivery could not be recorded", len(leases))
 	}
-	limit(before)
+	free()
 	if err := store.Finish(t.Context(), leases[0], queue.Outcome{Action: queue.Deliver}); err != nil {
 		t.Errorf("Finish once there is room: %v", err)
 	}

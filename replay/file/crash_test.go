@@ -12,16 +12,15 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/verify-webhook/caddy-verify-webhook/internal/boltfile"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/fulldisk"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
@@ -160,40 +159,19 @@ func commitAndKill(t *testing.T, path string, after int, committed map[work]uint
 	}
 }
 
-// A limit on the size of files simulates a full disk. The test runs in a
-// separate process, because the limit applies to the whole process and the
-// testing package also writes files.
 func TestAFullDiskRejectsDeliveriesUntilSpaceIsFreed(t *testing.T) {
-	const inChild = "REPLAY_FILE_FULL_DISK"
-	if os.Getenv(inChild) == "" {
-		child := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
-		child.Env = append(os.Environ(), inChild+"=1")
-		if out, err := child.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS: "+t.Name()) {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		return
-	}
-	signal.Ignore(syscall.SIGXFSZ)
-	var before syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
-		t.Fatal(err)
-	}
-	limit := func(files syscall.Rlimit) {
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &files); err != nil {
-			t.Fatal(err)
-		}
-	}
-	full := before
-	full.Cur = 0
-	t.Cleanup(func() { limit(before) })
+	fulldisk.Run(t, rejectsWhileFull)
+}
 
+func rejectsWhileFull(t *testing.T, fill, free func()) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		var logged logBook
 		path := filepath.Join(t.TempDir(), "replay.db")
 		store := mustOpen(t, Options{Path: path})
 		store.SetLogger(slog.New(slog.NewTextHandler(&logged, nil)))
 		first := handle(t, store, 1)
-		limit(full)
+		fill()
 
 		keys := replay.Keys{Blocking: []replay.Key{{2}}}
 		owner := replay.NewOwner()
@@ -210,7 +188,7 @@ func TestAFullDiskRejectsDeliveriesUntilSpaceIsFreed(t *testing.T) {
 		_, err := store.Claim(t.Context(), replay.Keys{Blocking: []replay.Key{{3}}}, replay.NewOwner(), time.Minute)
 		wantError(t, err, ErrUnwritable, "free up space")
 
-		limit(before)
+		free()
 		time.Sleep(2 * boltfile.ProbeEvery)
 		synctest.Wait()
 		if err := store.Commit(t.Context(), keys, owner, time.Hour, 200); err != nil {
