@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,7 +39,8 @@ func about(e target.Env) []string {
 		output, _ := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
 		cancel()
 		for line := range strings.Lines(string(output)) {
-			if line = strings.Join(strings.Fields(line), " "); line != "" && len(line) < 200 {
+			line, _, _ = strings.Cut(strings.Join(strings.Fields(line), " "), " sha=") // the build of Redis
+			if line != "" && len(line) < 200 {
 				lines = append(lines, line)
 			}
 		}
@@ -48,8 +50,9 @@ func about(e target.Env) []string {
 
 // machine describes the processor, the memory and the system.
 func machine() string {
-	return fmt.Sprintf("%d cores (%s), %s of memory, %s, load average %s", runtime.NumCPU(),
-		field("/proc/cpuinfo", "model name"), field("/proc/meminfo", "MemTotal"), field("/etc/os-release", "PRETTY_NAME"), loadAverage())
+	kib, _ := strconv.Atoi(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"))
+	return fmt.Sprintf("%d cores (%s), %d GiB of memory, %s, load average %s", runtime.NumCPU(),
+		field("/proc/cpuinfo", "model name"), kib>>20, field("/etc/os-release", "PRETTY_NAME"), loadAverage())
 }
 
 // field returns the value after the name and a colon or an equals sign.
