@@ -32,7 +32,7 @@ func TestSystemCallsOfADelivery(t *testing.T) {
 		"app fails, redis":  {redis, failedByApp, syscalls.Counts{"write socket": 7}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := syscalls.Of(t, func(begin, end func()) {
+			got := leastOf(t, test.want, func(begin, end func()) {
 				store := test.store
 				switch store {
 				case file:
@@ -61,6 +61,21 @@ func TestSystemCallsOfADelivery(t *testing.T) {
 			}
 		})
 	}
+}
+
+// leastOf counts up to three times, until the counts are as wanted: on a busy
+// machine, a write in the background can fall between begin and end.
+func leastOf(t *testing.T, want syscalls.Counts, do func(begin, end func())) syscalls.Counts {
+	t.Helper()
+	got := syscalls.Of(t, do)
+	for range 2 {
+		if got["write socket"] <= want["write socket"] {
+			break
+		}
+		t.Logf("counted %v", got)
+		got = syscalls.Of(t, do)
+	}
+	return got
 }
 
 func accepted(s *site) { s.once("second", 1) }

@@ -46,7 +46,7 @@ func Run(t *testing.T, test func(t *testing.T, fill, free func())) {
 // or does not run.
 func inChild(t *testing.T) {
 	t.Helper()
-	process := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
+	process := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
 	process.Env = append(os.Environ(), child+"="+t.Name())
 	if out, err := process.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS: "+t.Name()) {
 		t.Fatalf("%v\n%s", err, out)
