@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// printFloors prints what a body of 25 MiB costs on this machine whoever checks
-// it: to write it to a temporary file, to read it back, to hash it.
+// printFloors prints the minimum cost of a body of 25 MiB on this machine: writing
+// it to a temporary file, reading it back, hashing it.
 func printFloors() {
 	body := bytes.Repeat([]byte("0123456789abcdef"), 25<<20/16)
 	fmt.Printf("\nThe least that this machine needs for 25 MiB, of which 30 ms are allowed\n\n")

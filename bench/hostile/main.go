@@ -1,8 +1,8 @@
 //go:build unix
 
-// Command hostile measures what requests cost that nobody has signed: for every
-// preset, requests of many shapes and sizes, up to its default of max_body, go
-// through the real handler. It prints CPU time and allocated memory, worst first.
+// Command hostile measures the cost of unsigned requests: for every preset, it
+// sends requests of many shapes and sizes, up to the default max_body, through the
+// real handler. It prints CPU time and allocated memory, worst first.
 // Run it in the folder bench of the repository.
 package main
 

@@ -65,8 +65,8 @@ func endpoints(vectors string, most int) ([]*endpoint, error) {
 // defaultMaxBody is that of the handler.
 const defaultMaxBody = 25 << 20
 
-// oneSecret returns a vector with the first of several secrets: with each further
-// one a body is hashed once more.
+// oneSecret returns a vector with the first of several secrets: each additional
+// secret hashes the body again.
 func oneSecret(v conformance.Vector) conformance.Vector {
 	var options map[string]any
 	if json.Unmarshal(v.Provider, &options) != nil {
