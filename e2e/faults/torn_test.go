@@ -330,7 +330,7 @@ func TestADamagedFileIsAnErrorAndNeverASilentLoss(t *testing.T) {
 			store, err := replayfile.Open(replayfile.Options{Path: path})
 			if err != nil {
 				refused++
-				if text := err.Error(); !strings.Contains(text, "damaged") || !strings.Contains(text, "move it away") || !strings.Contains(text, path) {
+				if text := err.Error(); !strings.Contains(text, "damaged") || !strings.Contains(text, "move the file away") || !strings.Contains(text, path) {
 					t.Errorf("the error does not say what to do: %v", err)
 				}
 				if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, content) {
