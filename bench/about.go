@@ -16,8 +16,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/bench/target"
 )
 
-// about says on what machine and with which versions a run was made. What is not
-// installed is left out.
+// about returns the machine and the software versions of a run. It omits programs
+// that are not installed.
 func about(e target.Env) []string {
 	lines := []string{machine()}
 	if info, err := buildinfo.ReadFile(e.Caddy); err == nil {
@@ -39,7 +39,7 @@ func about(e target.Env) []string {
 		output, _ := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
 		cancel()
 		for line := range strings.Lines(string(output)) {
-			line, _, _ = strings.Cut(strings.Join(strings.Fields(line), " "), " sha=") // the build of Redis
+			line, _, _ = strings.Cut(strings.Join(strings.Fields(line), " "), " sha=") // drop the Redis build ID
 			if line != "" && len(line) < 200 {
 				lines = append(lines, line)
 			}
@@ -48,14 +48,14 @@ func about(e target.Env) []string {
 	return lines
 }
 
-// machine describes the processor, the memory and the system.
+// machine describes the processor, memory and operating system.
 func machine() string {
 	kib, _ := strconv.Atoi(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"))
 	return fmt.Sprintf("%d cores (%s), %d GiB of memory, %s, load average %s", runtime.NumCPU(),
 		field("/proc/cpuinfo", "model name"), kib>>20, field("/etc/os-release", "PRETTY_NAME"), loadAverage())
 }
 
-// field returns the value after the name and a colon or an equals sign.
+// field returns the value that follows the name and a colon or equals sign.
 func field(path, name string) string {
 	text, _ := os.ReadFile(path)
 	for line := range strings.Lines(string(text)) {

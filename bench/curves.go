@@ -17,14 +17,14 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/bench/chart"
 )
 
-// curve is a line of a chart. Files of bench/results have one object a line.
+// curve is a line of a chart. Files in bench/results have one JSON object per line.
 type curve struct {
 	Curve  string       `json:"curve"`
 	Unit   string       `json:"unit"`
 	Points [][2]float64 `json:"points"`
 }
 
-// line is the curve as JSON, with as many digits as measurements have.
+// line returns the curve as JSON, rounded to the precision of the measurements.
 func (c curve) line() (string, error) {
 	rounded := curve{Curve: c.Curve, Unit: c.Unit}
 	for _, p := range c.Points {
@@ -38,11 +38,11 @@ func (c curve) line() (string, error) {
 	return string(data), err
 }
 
-// growth is a file of curves, and what its charts show.
+// growth is a file of curves and a description of its charts.
 type growth struct {
 	file string
 	x    string
-	// titles are those of the charts, one for each unit.
+	// titles are the chart titles by unit.
 	titles map[string]string
 }
 
@@ -60,8 +60,8 @@ var growths = []growth{
 	{"growth-queue.json", "waiting deliveries", map[string]string{"µs": "webhook_queue file: time by waiting deliveries"}},
 }
 
-// drawCurves draws the charts of all files in bench/results of the repository: for
-// each file one of each unit.
+// drawCurves draws one chart for each file and unit in bench/results of the
+// repository.
 func drawCurves(root string) error {
 	for _, g := range growths {
 		curves, err := readCurves(filepath.Join(root, "bench", "results", g.file))
@@ -103,11 +103,11 @@ func readCurves(path string) ([]curve, error) {
 	}
 }
 
-// mostLinear is the ratio of the greatest to the least value up to which an axis of
-// values is linear.
+// mostLinear is the largest ratio of maximum to minimum value for which the value
+// axis is linear.
 const mostLinear = 30
 
-// charts returns the pictures by unit.
+// charts returns the charts by unit.
 func (g growth) charts(curves []curve) map[string]string {
 	byUnit := make(map[string]*chart.Chart)
 	for _, c := range curves {
@@ -128,7 +128,7 @@ func (g growth) charts(curves []curve) map[string]string {
 	return pictures
 }
 
-// spansDecades reports whether small values could not be seen on a linear axis.
+// spansDecades reports whether small values would be invisible on a linear axis.
 func spansDecades(lines []chart.Line) bool {
 	least, most := math.Inf(1), 0.0
 	for _, line := range lines {
@@ -141,7 +141,7 @@ func spansDecades(lines []chart.Line) bool {
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
-// imageName is that of the picture of a file and a unit: growth-stores-us.svg.
+// imageName returns the image name for a file and a unit, like growth-stores-us.svg.
 func imageName(file, unit string) string {
 	unit = strings.ReplaceAll(strings.ToLower(unit), "µ", "u")
 	return strings.TrimSuffix(file, ".json") + "-" + strings.Trim(notInNames.ReplaceAllString(unit, "-"), "-") + ".svg"

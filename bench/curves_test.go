@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestCurvesAreReadAsTheyAreWritten(t *testing.T) {
+func TestCurvesRoundTrip(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "results", "growth.json")
 	var points samples
 	for _, y := range []float64{3, 1, 200} {
@@ -59,8 +59,8 @@ func TestEveryUnitHasAChart(t *testing.T) {
 	}
 }
 
-// TestTheChartsOfTheDocumentationAreThoseOfTheData draws them again.
-func TestTheChartsOfTheDocumentationAreThoseOfTheData(t *testing.T) {
+// TestDocumentationChartsMatchTheirData redraws the charts and compares them.
+func TestDocumentationChartsMatchTheirData(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("results", "growth-*.json"))
 	if err != nil {
 		t.Fatal(err)

@@ -11,16 +11,16 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/bench/target"
 )
 
-// goal is a bound on how one target's work compares with another one's.
+// goal is a bound on the ratio of a metric between two targets or works.
 type goal struct {
 	name         string
 	work, target string
-	baseWork     string // empty for the same work
+	baseWork     string // empty means the same work
 	base         string
 	metric       metric
 	limit        float64
 	atLeast      bool
-	divisor      float64 // what the ratio is divided by; 0 for 1
+	divisor      float64 // divides the ratio; 0 means 1
 }
 
 // metric is a figure with its variation.
@@ -35,8 +35,8 @@ var (
 	p50       = metric{result.P50, func(v result.Variation) float64 { return v.P50 }}
 )
 
-// Goals of accepted deliveries are ratios to the floor with identity headers: the
-// difference is what verify_webhook adds to what any verification costs.
+// Goals for accepted deliveries are ratios to the floor with identity headers: the
+// difference is the cost of verify_webhook beyond minimal verification.
 var acceptedGoals = []goal{
 	{name: "CPU, accepted, memory to floor, 1 KiB", work: "1 KiB", target: target.Memory, base: target.Told, metric: cpu, limit: 1.04},
 	{name: "CPU, accepted, memory to floor, 8 KiB", work: "8 KiB", target: target.Memory, base: target.Told, metric: cpu, limit: 1.04},
@@ -48,7 +48,7 @@ var acceptedGoals = []goal{
 	{name: "throughput, file, 256 connections to 32", work: many, target: target.File, baseWork: "1 KiB", base: target.File, metric: perSecond, limit: 1, atLeast: true},
 }
 
-// refusalGoals are ratios to a Caddy that passes the same request on.
+// refusalGoals returns goals as ratios to a Caddy that forwards the same request.
 func refusalGoals() []goal {
 	var all []goal
 	for _, kind := range early {
@@ -60,11 +60,11 @@ func refusalGoals() []goal {
 	return all
 }
 
-// peer is a gateway that stores deliveries durably before it answers. Its figures
-// are ratios to verify_webhook with the store file, synchronous, on one machine with
-// deliveries of 1 KiB, by number of connections. They were measured in November
-// 2026, with version 0 of this module; a faster verify_webhook makes the goals
-// stricter for CPU and more lenient for throughput.
+// peer is a gateway that stores deliveries durably before it responds. Its figures
+// are ratios to verify_webhook with the synchronous store file, by number of
+// connections, on one machine with deliveries of 1 KiB. They were measured in
+// November 2026 with version 0 of this module. A faster verify_webhook makes the
+// goals stricter for CPU and more lenient for throughput.
 type peer struct {
 	name             string
 	accepts, cpuEach map[string]float64
@@ -83,7 +83,7 @@ var peers = []peer{
 	},
 }
 
-// queueGoals compare webhook_queue with the best of the peers.
+// queueGoals returns goals that compare webhook_queue with the best peer.
 func queueGoals() []goal {
 	var all []goal
 	for _, w := range []string{lone, "1 KiB", many} {
@@ -102,10 +102,10 @@ func queueGoals() []goal {
 	return all
 }
 
-// goals are what this module sets out to reach.
+// goals returns all performance goals of this module.
 func goals() []goal { return slices.Concat(acceptedGoals, refusalGoals(), queueGoals()) }
 
-// outcome is what a run says of a goal.
+// outcome is the result of a run for one goal.
 type outcome struct {
 	name    string
 	sign    string
@@ -114,7 +114,7 @@ type outcome struct {
 	verdict string
 }
 
-// of returns the outcome in a run; figure.N is 0 if the run did not measure it.
+// of returns the outcome for a run. figure.N is 0 if the run did not measure it.
 func (g goal) of(r *result.Run) outcome {
 	baseWork := g.baseWork
 	if baseWork == "" {
@@ -131,8 +131,8 @@ func (g goal) of(r *result.Run) outcome {
 	return o
 }
 
-// verdict says whether a limit was reached, and nothing where it is within the
-// variation of the machine.
+// verdict describes whether a limit was reached, or that the figure is too close to
+// the limit to decide.
 func verdict(figure result.Spread, limit float64, atLeast bool, machine float64) string {
 	judgment, margin := figure.Judge(limit, machine)
 	reached := result.Below
@@ -151,7 +151,7 @@ func verdict(figure result.Spread, limit float64, atLeast bool, machine float64)
 
 func percent(fraction float64) string { return fmt.Sprintf("%.1f %%", 100*fraction) }
 
-// outcomes returns those of all goals that were measured.
+// outcomes returns the outcomes of all goals that were measured.
 func outcomes(r *result.Run) []outcome {
 	var all []outcome
 	for _, g := range goals() {
@@ -165,8 +165,8 @@ func outcomes(r *result.Run) []outcome {
 	return all
 }
 
-// loneLimit is how much later a lone delivery with file may be answered than one
-// with memory, in the time that the disk takes for one fdatasync.
+// loneLimit is the maximum additional latency of a lone delivery with file over one
+// with memory, in multiples of the disk's fdatasync time.
 const loneLimit = 1.15
 
 func loneOutcome(r *result.Run) outcome {
@@ -179,14 +179,14 @@ func loneOutcome(r *result.Run) outcome {
 	if more.Median <= 0 {
 		return o
 	}
-	// The variation is that of a latency, and a part of one varies more.
+	// This is the variation of a whole latency; a difference varies more.
 	machine := r.Variation.P50 * r.Values(lone, target.File, result.P50).Median / more.Median
 	o.figure = more.Scaled(1 / disk)
 	o.verdict = verdict(o.figure, loneLimit, false, machine)
 	return o
 }
 
-// goalTable says which goals were reached, of those that were measured.
+// goalTable returns a table of the measured goals and their verdicts.
 func goalTable(r *result.Run) string {
 	var b strings.Builder
 	b.WriteString("| | goal | median (range) | |\n| --- | --- | --- | --- |\n")

@@ -12,8 +12,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/bench/target"
 )
 
-// TestEveryGoalIsMeasured: a goal whose work or target has another name, or does
-// not do the work, would be left out of the table without a word.
+// The table silently omits goals with an unknown work or target, or with a target
+// that does not do the work.
 func TestEveryGoalIsMeasured(t *testing.T) {
 	for _, g := range goals() {
 		for _, side := range []struct{ work, target string }{{g.work, g.target}, {g.baseWork, g.base}} {
@@ -28,7 +28,7 @@ func TestEveryGoalIsMeasured(t *testing.T) {
 	}
 }
 
-// TestAShortRunMeasuresEveryKindOfGoal: all but single sizes and kinds of refusals.
+// A short run omits only some sizes and kinds of refusals.
 func TestAShortRunMeasuresEveryKindOfGoal(t *testing.T) {
 	for _, g := range slices.Concat(acceptedGoals, queueGoals()) {
 		i := slices.IndexFunc(works, func(w work) bool { return w.Name == g.work })
@@ -38,7 +38,7 @@ func TestAShortRunMeasuresEveryKindOfGoal(t *testing.T) {
 	}
 }
 
-func TestRefusalsBeforeTheBodyHaveAGoalForEveryKindAndSize(t *testing.T) {
+func TestEveryEarlyRefusalHasAGoal(t *testing.T) {
 	if n := len(refusalGoals()); n != 12 {
 		t.Errorf("%d goals", n)
 	}
@@ -49,8 +49,8 @@ func TestRefusalsBeforeTheBodyHaveAGoalForEveryKindAndSize(t *testing.T) {
 	}
 }
 
-// TestQueueGoalsAreRelativeToTheBestPeer: 3 times 0.31 of what the synchronous gate
-// accepts at 256 connections, and a third of 6.0 times its CPU.
+// At 256 connections, the goals are 3 times 0.31 of the throughput of the synchronous
+// verify_webhook, and a third of 6.0 times its CPU.
 func TestQueueGoalsAreRelativeToTheBestPeer(t *testing.T) {
 	tests := []struct {
 		work    string
@@ -81,8 +81,8 @@ func TestQueueGoalsAreRelativeToTheBestPeer(t *testing.T) {
 	}
 }
 
-// runWith returns a run in which one target did a work with these figures, and the
-// base with 100.
+// runWith returns a run in which the target has the given figures for the work and
+// the base has 100.
 func runWith(work, name, base string, figures ...float64) *result.Run {
 	r := &result.Run{Variation: result.Variation{CPU: 0.02, PerSecond: 0.02, P50: 0.02}}
 	for i, figure := range figures {
@@ -120,15 +120,15 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-func TestTheGoalTableLeavesOutWhatWasNotMeasured(t *testing.T) {
+func TestGoalTableOmitsUnmeasuredGoals(t *testing.T) {
 	table := goalTable(runWith("1 KiB", target.Memory, target.Told, 114, 115, 116))
 	if want := "| CPU, accepted, memory to floor, 1 KiB | ≤ 1.04 | 1.15 (1.14–1.16) | **not reached** |\n"; !strings.HasSuffix(table, want) || strings.Count(table, "\n") != 3 {
 		t.Errorf("%s", table)
 	}
 }
 
-// TestTheLoneGoalIsInTimesOfTheDisk: 150 µs more, where the disk takes 100.
-func TestTheLoneGoalIsInTimesOfTheDisk(t *testing.T) {
+// The difference is 150 µs, and an fdatasync takes 100 µs.
+func TestLoneGoalIsRelativeToDiskLatency(t *testing.T) {
 	r := runWith(lone, target.File, target.Memory, 250, 250, 250)
 	if o := loneOutcome(r); o.figure.N != 0 {
 		t.Errorf("without a figure of the disk: %+v", o)

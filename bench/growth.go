@@ -20,10 +20,10 @@ import (
 )
 
 const (
-	// These are how often each point of a curve is measured: it is the median.
+	// Number of measurements for each point of a curve. The point is their median.
 	connectionRounds = 5
 	endpointRounds   = 3
-	// reloads are how often a configuration is loaded in a round.
+	// reloads is the number of configuration reloads in a round.
 	reloads = 3
 
 	inConnections = "growth-connections.json"
@@ -31,14 +31,14 @@ const (
 )
 
 var (
-	// growConnections, and the targets that are measured with them.
+	// growConnections are the numbers of connections; growTargets are measured with each.
 	growConnections = []int{1, 2, 4, 8, 16, 32, 64}
 	growTargets     = []string{target.Caddy, target.Told, target.Memory, target.File, target.Redis}
-	// growEndpoints are how many endpoints a Caddyfile has.
+	// growEndpoints are the numbers of endpoints in a Caddyfile.
 	growEndpoints = []int{1, 10, 100, 1000}
 )
 
-// grow measures what grows with connections or with endpoints.
+// grow measures how costs grow with the number of connections or endpoints.
 func grow(ctx context.Context, o options, dir, docs, with string) error {
 	if with != "connections" && with != "endpoints" {
 		return fmt.Errorf("unrecognized value of -grow: %s; use connections or endpoints", with)
@@ -61,8 +61,8 @@ func grow(ctx context.Context, o options, dir, docs, with string) error {
 	return b.growWithEndpoints(ctx, filepath.Join(results, inEndpoints))
 }
 
-// growWithConnections measures throughput and CPU of targets that do the same one
-// after the other.
+// growWithConnections measures throughput and CPU of targets that do the same work
+// one after the other.
 func (b *bench) growWithConnections(ctx context.Context, path string) error {
 	for _, name := range growTargets {
 		t, err := target.Start(ctx, b.env, name)
@@ -98,8 +98,8 @@ func (b *bench) growWithConnections(ctx context.Context, path string) error {
 	return writeCurves(path, points.curves())
 }
 
-// growWithEndpoints measures start, reload, memory and CPU with so many endpoints,
-// each with a provider and a secret of its own.
+// growWithEndpoints measures start, reload, memory and CPU by number of endpoints.
+// Each endpoint has its own provider and secret.
 func (b *bench) growWithEndpoints(ctx context.Context, path string) error {
 	var points samples
 	for range endpointRounds {
@@ -135,7 +135,7 @@ func (b *bench) endpoints(ctx context.Context, name string, n int, points *sampl
 
 	signer := load.NewSignerOf(endpoints...)
 	w := work{Kind: load.Accepted, Size: kiB, Connections: 32}
-	b.send(ctx, t, w, signer.Sign(w.Kind, w.Size, max(n, int(2000*b.scale)))) // grows pools and opens connections to the app
+	b.send(ctx, t, w, signer.Sign(w.Kind, w.Size, max(n, int(2000*b.scale)))) // fill pools and open connections to the app
 	before := b.got(ctx)
 	m := b.measurement(ctx, 0, w, t, signer.Sign(w.Kind, w.Size, int(4000*b.scale)))
 	if got := b.got(ctx) - before; got != m.Done || m.Failed > 0 {
@@ -154,8 +154,8 @@ func (b *bench) endpoints(ctx context.Context, name string, n int, points *sampl
 	return nil
 }
 
-// endpointsCaddyfile has one route for each endpoint, with or without
-// verify_webhook.
+// endpointsCaddyfile returns a Caddyfile with one route for each endpoint, with or
+// without verify_webhook.
 func endpointsCaddyfile(address, admin, upstream string, n int, verifies bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "{\n\tadmin %s\n\tpersist_config off\n\tauto_https off\n", admin)
@@ -175,8 +175,8 @@ func endpointsCaddyfile(address, admin, upstream string, n int, verifies bool) s
 	return b.String()
 }
 
-// reload loads a Caddyfile as `caddy reload --force` does: Caddy would not load one
-// that is the same as that which runs.
+// reload loads a Caddyfile as `caddy reload --force` does. Without force, Caddy
+// ignores a configuration that has not changed.
 func reload(ctx context.Context, admin, config string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+admin+"/load", strings.NewReader(config))
 	if err != nil {
@@ -199,9 +199,9 @@ func reload(ctx context.Context, admin, config string) error {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// samples are all that was measured of the points of curves.
+// samples are all measurements of the points of curves.
 type samples struct {
-	order  []sampled // in which curves were first added to
+	order  []sampled // in which curves were first added
 	values map[sampled]map[int][]float64
 }
 
@@ -219,7 +219,7 @@ func (s *samples) add(curve, unit string, x int, y float64) {
 	s.values[key][x] = append(s.values[key][x], y)
 }
 
-// curves have the median of each point.
+// curves returns the curves, with the median of each point's samples.
 func (s *samples) curves() []curve {
 	var all []curve
 	for _, key := range s.order {

@@ -9,8 +9,8 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/bench/result"
 )
 
-// TestTheCaddyfilesOfEndpointsDifferOnlyInTheHandler: what grows must be the handler.
-func TestTheCaddyfilesOfEndpointsDifferOnlyInTheHandler(t *testing.T) {
+// The measured growth must be that of the handler alone.
+func TestEndpointCaddyfilesDifferOnlyInTheHandler(t *testing.T) {
 	bare := endpointsCaddyfile("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", 20, false)
 	whole := endpointsCaddyfile("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", 20, true)
 	var without []string
@@ -24,9 +24,8 @@ func TestTheCaddyfilesOfEndpointsDifferOnlyInTheHandler(t *testing.T) {
 	}
 }
 
-// TestTheVariationOfLatencyIsThatOfLoneDeliveries: that of busy connections says
-// nothing about them.
-func TestTheVariationOfLatencyIsThatOfLoneDeliveries(t *testing.T) {
+// The variation on busy connections does not apply to the latency of lone deliveries.
+func TestLatencyVariationUsesLoneDeliveries(t *testing.T) {
 	var twins []result.Measurement
 	for round := range 4 {
 		for _, work := range []string{lone, many} {

@@ -1,9 +1,9 @@
 //go:build linux
 
-// Command bench measures verify_webhook side by side with a Caddy that verifies
-// nothing, with nginx and with apps that verify themselves: rounds, in which each
-// target does the same work one after the other. It prints Markdown and writes
-// JSON. README.md says how to use it, docs/performance.md what came out.
+// Command bench compares verify_webhook with a Caddy that verifies nothing, with
+// nginx, and with apps that verify deliveries themselves. In each round the targets
+// do the same work one after the other. It prints Markdown and writes JSON.
+// README.md describes how to use it, and docs/performance.md has the results.
 package main
 
 import (
@@ -27,27 +27,27 @@ import (
 
 func main() {
 	var o options
-	flag.StringVar(&o.caddy, "caddy", "build/caddy", "a Caddy with verify_webhook")
-	flag.StringVar(&o.floor, "floor", "build/caddy-floor", "a Caddy with the least that could be called verifying: bench/floor")
-	flag.StringVar(&o.python, "python", ".venv/bin/python", "a Python with Flask, gunicorn, FastAPI and uvicorn")
-	flag.StringVar(&o.json, "json", "build/bench.json", "file to write what was measured to")
-	flag.IntVar(&o.rounds, "rounds", 9, "how many rounds at most")
-	flag.BoolVar(&o.short, "short", false, "leave out some kinds of work, some targets, and the most memory")
-	flag.DurationVar(&o.most, "most", 15*time.Minute, "begin no round that would not end within this")
-	flag.Float64Var(&o.scale, "scale", 1, "how many deliveries to send in a round, times the usual number")
-	flag.StringVar(&o.works, "works", "", "do only kinds of work whose names begin with this")
-	flag.IntVar(&o.backlogs, "backlogs", 0, "how many times to measure a queue with 1,000 and with 1,000,000 waiting")
-	flag.IntVar(&o.drains, "drains", 0, "how many times to measure how fast a queue drains")
+	flag.StringVar(&o.caddy, "caddy", "build/caddy", "path of a Caddy with verify_webhook")
+	flag.StringVar(&o.floor, "floor", "build/caddy-floor", "path of the minimal verifying Caddy, built from bench/floor")
+	flag.StringVar(&o.python, "python", ".venv/bin/python", "path of a Python with Flask, gunicorn, FastAPI and uvicorn")
+	flag.StringVar(&o.json, "json", "build/bench.json", "file to write the measurements to")
+	flag.IntVar(&o.rounds, "rounds", 9, "maximum number of rounds")
+	flag.BoolVar(&o.short, "short", false, "skip some kinds of work, some targets, and peak memory")
+	flag.DurationVar(&o.most, "most", 15*time.Minute, "start no round that would end after this")
+	flag.Float64Var(&o.scale, "scale", 1, "factor for the number of deliveries in a round")
+	flag.StringVar(&o.works, "works", "", "do only works whose names begin with this")
+	flag.IntVar(&o.backlogs, "backlogs", 0, "number of measurements of a queue with 1,000 and with 1,000,000 waiting")
+	flag.IntVar(&o.drains, "drains", 0, "number of measurements of how fast a queue drains")
 	flag.StringVar(&o.only, "targets", "", "measure only targets whose names contain one of these, separated by commas")
-	profiled := flag.String("profile", "", "take a CPU profile of verify_webhook at this work, and nothing else")
+	profiled := flag.String("profile", "", "only take a CPU profile of verify_webhook doing this work")
 	profilePath := flag.String("profile-to", "build/bench.pprof", "file to write the profile to")
-	against := flag.String("against", "", "compare with an earlier run, from the file that -json wrote")
-	rendered := flag.String("render", "", "write the tables and charts of a saved run into -docs, and measure nothing")
-	docs := flag.String("docs", ".", "the folder of the repository, for -render, -grow and -curves")
-	growing := flag.String("grow", "", "measure what grows with connections or with endpoints, write it to bench/results, and nothing else")
-	curves := flag.Bool("curves", false, "draw the charts of bench/results, and measure nothing")
-	takes := flag.Duration("takes", 0, "how long the app of -upstream works on each delivery")
-	upstream := flag.String("upstream", "", "be the app behind the proxies at this address, and nothing else")
+	against := flag.String("against", "", "compare with an earlier run, saved with -json")
+	rendered := flag.String("render", "", "only write the tables and charts of a saved run into -docs")
+	docs := flag.String("docs", ".", "root folder of the repository, for -render, -grow and -curves")
+	growing := flag.String("grow", "", "only measure how costs grow with connections or endpoints, into bench/results")
+	curves := flag.Bool("curves", false, "only draw the charts of bench/results")
+	takes := flag.Duration("takes", 0, "time that the app of -upstream takes for each delivery")
+	upstream := flag.String("upstream", "", "only run the app behind the proxies, at this address")
 	flag.Parse()
 
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -66,7 +66,7 @@ func main() {
 		debug.SetGCPercent(400)
 		err = inFolder(func(dir string) error { return grow(ctx, o, dir, *docs, *growing) })
 	default:
-		debug.SetGCPercent(400) // our own collections take time from what we measure
+		debug.SetGCPercent(400) // garbage collections here take CPU time from the measured servers
 		err = inFolder(func(dir string) error { return measure(ctx, o, dir, *against) })
 	}
 	if err != nil {
@@ -85,7 +85,7 @@ type options struct {
 	backlogs, drains           int
 }
 
-// includes reports whether the target is one of those to measure.
+// includes reports whether the target is selected.
 func (o options) includes(name string) bool {
 	if o.only == "" {
 		return true
@@ -98,8 +98,8 @@ func (o options) includes(name string) bool {
 	return false
 }
 
-// serve is the app: it reads the body, works for as long as it takes, and says
-// that all is well. At countPath it says how many deliveries it has got.
+// serve runs the app. For each delivery it reads the body, waits for the given time
+// and responds with success. At countPath it returns the number of deliveries.
 func serve(address string, takes time.Duration) error {
 	var got atomic.Int64
 	server := &http.Server{Addr: address, ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -119,7 +119,7 @@ func serve(address string, takes time.Duration) error {
 
 const countPath = "/count"
 
-// inFolder gives f a folder that is removed afterwards.
+// inFolder calls f with a temporary folder and removes it afterwards.
 func inFolder(f func(dir string) error) error {
 	dir, err := os.MkdirTemp("", "bench-*")
 	if err != nil {
@@ -131,7 +131,7 @@ func inFolder(f func(dir string) error) error {
 
 func measure(ctx context.Context, o options, dir, against string) error {
 	var before *result.Run
-	if against != "" { // before anything is measured: the file may be missing
+	if against != "" { // first, so that a missing file is reported at once
 		var err error
 		if before, err = readRun(against); err != nil {
 			return err

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Installs what the benchmark compares with, mostly from Debian. What cannot be installed
-# is skipped, and the table says so: so this never fails.
+# Installs the programs that the benchmark compares with, mostly from Debian. It never
+# fails: programs that cannot be installed are skipped and listed as such in the tables.
 set -eu
 cd "$(dirname "$0")/.."
 
 missing=""
-want() { # want FILE PACKAGE...: the packages that bring the file
+want() { # want FILE PACKAGE...: add the packages to $missing if the file does not exist
 	[ -e "$1" ] && return
 	shift
 	missing="$missing $*"
@@ -15,7 +15,7 @@ want /usr/lib/nginx/modules/ngx_http_js_module.so nginx-light libnginx-mod-http-
 want /usr/share/lua/5.1/openssl/hmac.lua lua-luaossl
 want /usr/bin/redis-server redis-server
 
-# What makes uvicorn fast, from where the rest of .venv came from.
+# uvloop and httptools make uvicorn fast. Install them with pip, like the rest of .venv.
 python=.venv/bin/python
 if ! "$python" -c 'import uvloop, httptools' 2>/dev/null &&
 	! "$python" -m pip install --quiet --disable-pip-version-check uvloop httptools 2>/dev/null; then

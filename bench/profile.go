@@ -14,11 +14,11 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/bench/target"
 )
 
-// profileSeconds is how long a profile is taken.
+// profileSeconds is the duration of a profile.
 const profileSeconds = 5
 
-// profile writes a CPU profile of a target, by default verify_webhook with the
-// store memory, while it does the work of that name: for `go tool pprof`.
+// profile writes a CPU profile for `go tool pprof` of a target that does the named
+// work. The default target is verify_webhook with the store memory.
 func profile(ctx context.Context, o options, dir, workName, path string) error {
 	env, err := environment(o, dir)
 	if err != nil {

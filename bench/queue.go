@@ -23,23 +23,23 @@ import (
 )
 
 var (
-	// backlogs are how much is waiting, the least first.
+	// backlogs are the numbers of waiting entries, in ascending order.
 	backlogs = []int{1_000, 1_000_000}
-	// drainTakes are how long apps work that queues are drained to. The one that
-	// answers at once shows what Caddy itself can do.
+	// drainTakes are the processing times of the apps that queues drain to. An app
+	// that responds at once shows the limit of Caddy itself.
 	drainTakes = []time.Duration{0, 5 * time.Millisecond}
 )
 
 const (
 	// drainConnections is the default concurrency of webhook_queue.
 	drainConnections = 8
-	// drained is how many deliveries wait for an app that answers at once.
+	// drained is the number of deliveries queued for an app that responds at once.
 	drained = 20_000
-	// settleTimeout bounds the wait for what a queue delivers.
+	// settleTimeout limits the wait for a queue's deliveries.
 	settleTimeout = time.Minute
 )
 
-// got returns how many deliveries the app has got.
+// got returns the number of deliveries that the app has received.
 func (b *bench) got(ctx context.Context) int { return count(ctx, b.app.Address) }
 
 func count(ctx context.Context, address string) int {
@@ -57,15 +57,15 @@ func count(ctx context.Context, address string) int {
 	return n
 }
 
-// waitFor waits until the app has got so many deliveries.
+// waitFor waits until the app has received n deliveries.
 func (b *bench) waitFor(ctx context.Context, n int) {
 	if reached(ctx, b.app.Address, n) == 0 {
 		fmt.Fprintf(os.Stderr, "the app has got %d deliveries of %d\n", b.got(ctx), n)
 	}
 }
 
-// reached returns how long it took until an app had got so many deliveries, 0
-// if it did not get them.
+// reached returns the time until an app has received n deliveries, or 0 if it does
+// not receive them.
 func reached(ctx context.Context, address string, n int) time.Duration {
 	began := time.Now()
 	for time.Since(began) < settleTimeout && ctx.Err() == nil {
@@ -77,7 +77,7 @@ func reached(ctx context.Context, address string, n int) time.Duration {
 	return 0
 }
 
-// queue measures what grows with what is waiting, and how fast it drains.
+// queue measures how costs grow with the backlog, and how fast a queue drains.
 func (b *bench) queue(ctx context.Context) error {
 	b.stop()
 	if b.backlogs > 0 {
@@ -97,8 +97,8 @@ func (b *bench) queue(ctx context.Context) error {
 	return nil
 }
 
-// measureBacklogs measures with files that many entries wait in which are not
-// due: they stay while others are accepted and delivered.
+// measureBacklogs measures queue files with many entries that are not due. These
+// stay while other deliveries are accepted and delivered.
 func (b *bench) measureBacklogs(ctx context.Context) error {
 	paths := make(map[int]string)
 	for _, n := range backlogs {
@@ -142,7 +142,7 @@ func (b *bench) backlog(ctx context.Context, path string) (m result.Backlog, err
 	defer t.Stop()
 	b.send(ctx, t, work{Connections: 1}, b.signer.Sign(load.Accepted, kiB, 1))
 	m.Start = float64(time.Since(began).Milliseconds())
-	b.send(ctx, t, work{Connections: 32}, b.signer.Sign(load.Accepted, kiB, 1000)) // grows pools
+	b.send(ctx, t, work{Connections: 32}, b.signer.Sign(load.Accepted, kiB, 1000)) // fill pools
 
 	alone, _ := b.send(ctx, t, work{Connections: 1}, b.signer.Sign(load.Accepted, kiB, 600))
 	m.P50 = microseconds(alone.P50)
@@ -156,8 +156,8 @@ func (b *bench) backlog(ctx context.Context, path string) (m result.Backlog, err
 	return m, nil
 }
 
-// drain measures how fast a queue delivers to an app that was down, and how fast
-// the app takes deliveries from as many connections.
+// drain measures how fast a queue delivers to an app that was down, and how fast the
+// app alone accepts deliveries on the same number of connections.
 func (b *bench) drain(ctx context.Context, takes time.Duration) (m result.Drain, err error) {
 	m.Takes = takes.String()
 	n := drained
@@ -166,7 +166,7 @@ func (b *bench) drain(ctx context.Context, takes time.Duration) (m result.Drain,
 	}
 	env := b.env
 	env.Queue = filepath.Join(b.env.Dir, "drained")
-	_ = os.Remove(env.Queue) // of the measurement before
+	_ = os.Remove(env.Queue) // left by the previous measurement
 	if err := fill(ctx, env.Queue, n, 0); err != nil {
 		return m, err
 	}
@@ -185,7 +185,7 @@ func (b *bench) drain(ctx context.Context, takes time.Duration) (m result.Drain,
 		return m, err
 	}
 	defer t.Stop()
-	// What it does first, and last, is not like the rest.
+	// Exclude the beginning and the end, which differ from the rest.
 	first := max(count(ctx, app.Address), got+n/10)
 	reached(ctx, app.Address, first)
 	first, cpu := count(ctx, app.Address), t.CPU()
@@ -196,7 +196,7 @@ func (b *bench) drain(ctx context.Context, takes time.Duration) (m result.Drain,
 	return m, nil
 }
 
-// fill puts so many entries into a queue file, as webhook_queue does it.
+// fill adds n entries to a queue file in the same way as webhook_queue.
 func fill(ctx context.Context, path string, n int, delay time.Duration) error {
 	s, err := file.Open(file.Options{Path: path, MinFree: -1})
 	if err != nil {
@@ -215,7 +215,7 @@ func fill(ctx context.Context, path string, n int, delay time.Duration) error {
 	left.Store(int64(n))
 	var group sync.WaitGroup
 	var failed atomic.Pointer[error]
-	for range min(n, 1024) { // so many share a transaction
+	for range min(n, 1024) { // concurrent puts share a transaction
 		group.Go(func() {
 			for left.Add(-1) >= 0 && failed.Load() == nil {
 				_, err := s.Put(ctx, queue.Put{

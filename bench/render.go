@@ -14,9 +14,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/bench/target"
 )
 
-// render writes a saved run into the documentation: all tables into
-// bench/results/bench-full.md, those that pages have between markers, and the charts
-// that compare targets.
+// render writes a saved run into the documentation: all tables to
+// bench/results/bench-full.md, some between the markers of other pages, and the
+// charts that compare targets.
 func render(root, path string) error {
 	run, err := readRun(path)
 	if err != nil {
@@ -50,7 +50,7 @@ func machineBlock(r *result.Run) string {
 	return fmt.Sprintf("%d rounds; %s.\n\nThe machine's own variation: %s.\n", r.Rounds, strings.Join(r.About, "; "), variationText(r))
 }
 
-// shortAnswer is what a reader wants to know first.
+// shortAnswer returns a summary of the run.
 func shortAnswer(r *result.Run) string {
 	var b strings.Builder
 	each := func(work, name string) float64 { return r.Values(work, name, result.CPU).Median }
@@ -59,7 +59,7 @@ func shortAnswer(r *result.Run) string {
 		args := make([]any, 0, len(figures))
 		for _, figure := range figures {
 			if figure == 0 {
-				return // it was not measured
+				return // not measured
 			}
 			args = append(args, figure)
 		}
@@ -79,13 +79,13 @@ func shortAnswer(r *result.Run) string {
 	return b.String()
 }
 
-// shortTable is the part of a table that a page for users has.
+// shortTable returns the part of a table that is shown to users.
 func shortTable(r *result.Run, metric result.Metric) string {
 	accepted, _ := byKind(r.Works)
 	return r.Table(metric, target.Caddy, accepted)
 }
 
-// block is what a page has between <!-- bench:NAME --> and <!-- bench end -->.
+// block matches the text between <!-- bench:NAME --> and <!-- bench end -->.
 var block = regexp.MustCompile(`(?s)(<!-- bench:([a-z]+) -->\n).*?(<!-- bench end -->)`)
 
 func replaceBlocks(path string, blocks map[string]string) error {
@@ -100,7 +100,7 @@ func replaceBlocks(path string, blocks map[string]string) error {
 	return os.WriteFile(path, []byte(updated), 0o644)
 }
 
-// withBlocks replaces what is between the markers of a page.
+// withBlocks returns the page with the text between its markers replaced.
 func withBlocks(page string, blocks map[string]string) (string, error) {
 	var unknown []string
 	page = block.ReplaceAllStringFunc(page, func(whole string) string {
@@ -117,14 +117,14 @@ func withBlocks(page string, blocks map[string]string) (string, error) {
 	return page, nil
 }
 
-// Colors of bars, by what a target is.
+// Colors of bars by kind of target.
 const (
 	colorOurs  = 0
 	colorPeer  = 1
 	colorCaddy = 4
 )
 
-// cpuChart compares the CPU time of accepted deliveries.
+// cpuChart returns a chart of the CPU time of accepted deliveries.
 func cpuChart(r *result.Run) string {
 	bars := chart.Bars{Title: "CPU time of the server for one accepted delivery of 1 KiB", X: "µs, median and range; 32 connections, without the app behind a proxy"}
 	for _, name := range r.Targets {

@@ -12,7 +12,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/bench/target"
 )
 
-func TestBlocksOfAPageAreReplaced(t *testing.T) {
+func TestPageBlocksAreReplaced(t *testing.T) {
 	const page = "before\n<!-- bench:cpu -->\nold\n<!-- bench end -->\nbetween\n<!-- bench:goals -->\n<!-- bench end -->\nafter\n"
 	got, err := withBlocks(page, map[string]string{"cpu": "a table\n", "goals": "$1 goals\n"})
 	want := "before\n<!-- bench:cpu -->\n\na table\n\n<!-- bench end -->\nbetween\n<!-- bench:goals -->\n\n$1 goals\n\n<!-- bench end -->\nafter\n"
@@ -27,8 +27,8 @@ func TestBlocksOfAPageAreReplaced(t *testing.T) {
 	}
 }
 
-// TestASavedRunIsRenderedIntoTheDocumentation renders into copies of the real pages.
-func TestASavedRunIsRenderedIntoTheDocumentation(t *testing.T) {
+// TestRenderUpdatesDocumentation uses copies of the real pages.
+func TestRenderUpdatesDocumentation(t *testing.T) {
 	root := t.TempDir()
 	for _, page := range []string{"bench/README.md", "docs/performance.md"} {
 		text, err := os.ReadFile(filepath.Join("..", page))
@@ -64,15 +64,15 @@ func TestASavedRunIsRenderedIntoTheDocumentation(t *testing.T) {
 	}
 }
 
-// TestTheShortAnswerLeavesOutWhatWasNotMeasured: a run can lack targets and works.
-func TestTheShortAnswerLeavesOutWhatWasNotMeasured(t *testing.T) {
+// A run can be missing targets and works.
+func TestShortAnswerOmitsUnmeasuredTargets(t *testing.T) {
 	run := runWith("1 MiB", target.Memory, target.Caddy, 1000, 1100, 1200)
 	if got, want := shortAnswer(run), "- **A delivery of 1 MiB takes 1.10 ms**, Caddy without verification 0.10 ms.\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
 
-func TestTheChangesOfARunAreNamed(t *testing.T) {
+func TestChangeTableListsChanges(t *testing.T) {
 	before := runWith("1 KiB", target.Memory, target.Caddy, 110, 110, 110)
 	now := runWith("1 KiB", target.Memory, target.Caddy, 121, 121, 121)
 	for _, run := range []*result.Run{before, now} {

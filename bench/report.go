@@ -12,7 +12,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/bench/target"
 )
 
-// markdown is the whole report.
+// markdown returns the whole report.
 func markdown(r *result.Run) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d rounds; %s.\n\nThe machine's own variation, from one server measured twice: %s. No conclusion is drawn below it.\n",
@@ -43,11 +43,11 @@ func markdown(r *result.Run) string {
 	return b.String()
 }
 
-// mostColumns is how wide a table of refusals is at most.
+// mostColumns is the maximum number of columns in a table of refusals.
 const mostColumns = 6
 
-// byKind separates the names of works with many accepted deliveries at a time from
-// those of refusals and duplicates.
+// byKind splits work names into works with many concurrent accepted deliveries, and
+// works with refusals and duplicates.
 func byKind(names []string) (accepted, others []string) {
 	for _, w := range works {
 		switch {
@@ -72,7 +72,7 @@ func memoryTable(r *result.Run) string {
 	return b.String()
 }
 
-// backlogTable shows what grows with what is waiting.
+// backlogTable returns a table of how costs grow with the backlog.
 func backlogTable(r *result.Run) string {
 	var b strings.Builder
 	b.WriteString("median (range)\n\n| waiting | latency alone, µs | accepted and delivered a second | CPU each, µs | memory, MiB | of its own, MiB | serves after, ms |\n" +
@@ -112,7 +112,7 @@ func backlogOf(r *result.Run, waiting int) backlogFigures {
 	}
 }
 
-// drainTable compares the queue with the app alone.
+// drainTable returns a table that compares the queue with the app alone.
 func drainTable(r *result.Run) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d connections · median (range)\n\n| app | alone, a second | by the queue, a second | ratio, goal ≥ 0.70 | CPU of Caddy each, µs |\n| --- | --- | --- | --- | --- |\n", drainConnections)
@@ -135,7 +135,7 @@ func drainTable(r *result.Run) string {
 	return b.String()
 }
 
-// changeTable compares a run with an earlier one.
+// changeTable returns a table that compares a run with an earlier one.
 func changeTable(now, before *result.Run) string {
 	var b strings.Builder
 	b.WriteString("\n### Compared with the earlier run\n\nRatio now to before, each to bare Caddy in its own run\n\n| | | figure | now to before | |\n| --- | --- | --- | --- | --- |\n")
@@ -153,7 +153,8 @@ func changeTable(now, before *result.Run) string {
 	return b.String()
 }
 
-// changeText says whether a figure has changed, and nothing below the variation.
+// changeText returns the change of a figure, or "unchanged" if it is within the
+// variation.
 func changeText(c result.Change) string {
 	if !c.Changed() {
 		return "unchanged within ±" + percent(c.Margin)

@@ -19,7 +19,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/bench/target"
 )
 
-const secret = "It's a Secret to Everybody" // of the generated deliveries only
+const secret = "It's a Secret to Everybody" // used only for generated deliveries
 
 // bench is one run.
 type bench struct {
@@ -33,7 +33,7 @@ type bench struct {
 	started time.Time
 }
 
-// newBench starts everything, and notes what cannot be started.
+// newBench starts all targets and records those that cannot be started.
 func newBench(ctx context.Context, o options, dir string) (*bench, error) {
 	b := &bench{options: o, signer: load.NewSigner(secret), started: time.Now()}
 	var err error
@@ -96,8 +96,7 @@ func (b *bench) stop() {
 	}
 }
 
-// warmUp has a target do what takes longer the first time: it grows pools and
-// compiles scripts.
+// warmUp sends deliveries to fill pools and compile scripts before a measurement.
 func (b *bench) warmUp(ctx context.Context, t *target.Target) {
 	for _, w := range []work{
 		{Kind: load.Accepted, Size: kiB, Connections: 32, Deliveries: 1000},
@@ -108,15 +107,14 @@ func (b *bench) warmUp(ctx context.Context, t *target.Target) {
 }
 
 const (
-	// twinRounds are how often two servers that are the same do the work of the run.
+	// twinRounds is the number of rounds with two equal servers.
 	twinRounds = 4
-	// peerEvery is how many rounds have one in which peers take part: no goal is
-	// about them.
+	// Peers take part in one of peerEvery rounds, because no goal depends on them.
 	peerEvery = 3
 )
 
-// vary measures one server that was started twice: how far the figures differ is
-// how much the machine varies.
+// vary measures one server that is started twice. The difference between the two is
+// the variation of the machine.
 func (b *bench) vary(ctx context.Context) error {
 	var twins [2]*target.Target
 	for i := range twins {
@@ -135,7 +133,7 @@ func (b *bench) vary(ctx context.Context) error {
 				continue
 			}
 			batch := b.signer.Sign(w.Kind, w.Size, w.distinct())
-			for i := range twins { // the other one begins every other round
+			for i := range twins { // alternate the order in every other round
 				i = (i + round) % len(twins)
 				m := b.measurement(ctx, round, w, twins[i], batch)
 				m.Target = [...]string{result.Twin, result.Other}[i]
@@ -148,8 +146,9 @@ func (b *bench) vary(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// variationOf is that of all works together, because a work alone has few rounds.
-// Latency is compared only where deliveries are alone, so its variation is theirs.
+// variationOf returns the variation over all works, because a single work has few
+// rounds. Latency is compared only for lone deliveries, so its variation is based on
+// these alone.
 func variationOf(twins []result.Measurement, rounds int) result.Variation {
 	v := result.VariationOf(twins, rounds)
 	alone := slices.DeleteFunc(slices.Clone(twins), func(m result.Measurement) bool { return m.Work != lone })
@@ -157,13 +156,13 @@ func variationOf(twins []result.Measurement, rounds int) result.Variation {
 	return v
 }
 
-// variationText says how much the medians of the run vary.
+// variationText describes how much the medians of the run vary.
 func variationText(r *result.Run) string {
 	return fmt.Sprintf("CPU ±%s, throughput ±%s, latency of a lone delivery ±%s", percent(r.Variation.CPU), percent(r.Variation.PerSecond), percent(r.Variation.P50))
 }
 
-// rounds measures until all rounds are done or no other one would fit. What was
-// measured is saved after each.
+// rounds measures until all rounds are done or there is no time for another one. It
+// saves the measurements after each round.
 func (b *bench) rounds(ctx context.Context) error {
 	for _, t := range b.targets {
 		b.warmUp(ctx, t)
@@ -176,7 +175,7 @@ func (b *bench) rounds(ctx context.Context) error {
 		}
 		b.run.Sync = append(b.run.Sync, syncTime(b.env.Dir))
 		b.run.Rounds = round
-		if round > 1 { // the first one has the peers, as every third
+		if round > 1 { // peers take part in the first round and every third after it
 			longest = max(longest, time.Since(began))
 		}
 		fmt.Fprintf(os.Stderr, "round %d took %v\n", round, time.Since(began).Round(time.Second))
@@ -187,16 +186,16 @@ func (b *bench) rounds(ctx context.Context) error {
 			return err
 		}
 	}
-	// There may have been fewer rounds than were planned.
+	// There can be fewer rounds than planned.
 	b.run.Variation = variationOf(b.run.Twins, b.run.Rounds)
 	return nil
 }
 
-// save writes what has been measured so far.
+// save writes all measurements made so far.
 func (b *bench) save() error { return writeRun(b.options.json, &b.run) }
 
-// measure has all targets do the same work. Every other round begins with the
-// last target, so that none always comes after the same one.
+// measure makes all targets do the same work. Every other round has the opposite
+// order, so that no target always follows the same one.
 func (b *bench) measure(ctx context.Context, round int, w work) {
 	order := slices.Clone(b.targets)
 	if round%2 == 0 {
@@ -229,15 +228,15 @@ func (b *bench) send(ctx context.Context, t *target.Target, w work, batch *load.
 	before, got := t.CPU(), b.got(ctx)
 	r := load.Run(ctx, plan)
 	if t.Name == target.QueueFile || t.Name == target.QueueRedis {
-		b.waitFor(ctx, got+r.Statuses[http.StatusAccepted]) // their deliveries are part of the work
+		b.waitFor(ctx, got+r.Statuses[http.StatusAccepted]) // delivering them is part of the work
 	}
 	return r, t.CPU() - before
 }
 
-// peaks measures memory with big bodies on many connections, of servers that have
-// done nothing else.
+// peaks measures the peak memory of newly started servers with large bodies on many
+// connections.
 func (b *bench) peaks(ctx context.Context) error {
-	b.stop() // it may need all memory there is
+	b.stop() // the measurement can need all memory
 	if b.short {
 		return nil
 	}
@@ -262,9 +261,9 @@ func (b *bench) peaks(ctx context.Context) error {
 	return nil
 }
 
-// syncTime returns how many microseconds the disk takes to make 4 KiB durable at
-// the end of a file, the median of a hundred times. It rests a little before each,
-// as between lone deliveries: disk and cores that are kept busy are faster.
+// syncTime returns the median time in microseconds of a hundred durable appends of
+// 4 KiB to a file. It pauses before each, as between lone deliveries, because a busy
+// disk and busy cores are faster.
 func syncTime(dir string) float64 {
 	f, err := os.CreateTemp(dir, "sync-*")
 	if err != nil {

@@ -18,20 +18,20 @@ type work struct {
 	Size        int
 	Connections int
 	Deliveries  int
-	short       bool // is part of make bench
+	short       bool // part of make bench
 }
 
 const (
 	kiB = 1 << 10
 	miB = 1 << 20
 
-	// mostOfOne bounds a single measurement: what a slow target has not done by
-	// then is not waited for.
+	// mostOfOne limits the time of a single measurement. A slow target sends fewer
+	// responses within it.
 	mostOfOne = 3 * time.Second
 )
 
-// works are all kinds of load. The sizes of refusals before the body are those of
-// which net/http would read the rest of a body to keep the connection.
+// works are all kinds of load. Refusals before the body have sizes for which
+// net/http would read the rest of the body to keep the connection open.
 var works = slices.Concat([]work{
 	{"1 KiB", load.Accepted, kiB, 32, 6000, true},
 	{"8 KiB", load.Accepted, 8 * kiB, 32, 6000, true},
@@ -46,10 +46,10 @@ var works = slices.Concat([]work{
 	{"no signature, 1 MiB", load.NoSignature, miB, 32, 2000, false},
 }, earlyRefusals())
 
-// early are the kinds that are refused before the body is read.
+// early has the kinds of deliveries that are refused before the body is read.
 var early = []load.Kind{load.NoSignature, load.Malformed, load.Stale, load.TooLarge}
 
-// earlySizes are the sizes that a goal is set for.
+// earlySizes are the sizes that have a goal.
 var earlySizes = []struct {
 	name       string
 	bytes      int
@@ -72,15 +72,15 @@ const (
 	lone = "1 KiB, alone"
 	many = "1 KiB, 256 connections"
 
-	// distinctDuplicates are sent before duplicates are measured.
+	// distinctDuplicates is the number of deliveries sent before duplicates are measured.
 	distinctDuplicates = 256
 )
 
-// does reports whether the target is measured with the work. Only Caddy has the
-// endpoints of some refusals here, and peers are not measured with all of them.
+// does reports whether the target is measured with the work. Some refusals have
+// endpoints only in Caddy, and peers are not measured with all works.
 func (w work) does(name string) bool {
 	switch {
-	case target.Queues(name): // refusals and duplicates are verify_webhook's
+	case target.Queues(name): // verify_webhook handles refusals and duplicates
 		return w.Kind == load.Accepted && w.Size == kiB
 	case w.Kind == load.Stale || w.Kind == load.TooLarge || w.Kind == load.Malformed:
 		return name == target.Caddy || name == target.Memory
@@ -93,7 +93,7 @@ func (w work) does(name string) bool {
 	}
 }
 
-// distinct returns how many different deliveries the work takes.
+// distinct returns the number of different deliveries that the work needs.
 func (w work) distinct() int {
 	if w.Kind == load.Duplicate {
 		return min(distinctDuplicates, w.Deliveries)
@@ -101,7 +101,7 @@ func (w work) distinct() int {
 	return w.Deliveries
 }
 
-// expected reports whether the target should answer with the status.
+// expected reports whether the target should respond with the status.
 func expected(name, targetName string, status int) bool {
 	for _, w := range works {
 		if w.Name != name || targetName == target.Caddy {

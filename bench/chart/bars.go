@@ -5,14 +5,14 @@ import "slices"
 // Bar is one row of a bar chart.
 type Bar struct {
 	Name             string
-	Value, Low, High float64 // the range is drawn if High is above Low
+	Value, Low, High float64 // the range is drawn only if High > Low
 	Color            int     // 0 to 5
 }
 
 // Bars is a chart of horizontal bars.
 type Bars struct {
 	Title string
-	X     string // what the bars show, with the unit
+	X     string // axis label, including the unit
 	Rows  []Bar
 }
 

@@ -1,5 +1,5 @@
-// Package chart draws line and bar charts as SVG. The colors follow the light or
-// dark setting of the reader, and every line is labeled where it ends.
+// Package chart draws line and bar charts as SVG. The colors follow the reader's
+// light or dark mode, and each line is labeled at its end.
 package chart
 
 import (
@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Line is a named sequence of points (x, y) in order of x.
+// Line is a named sequence of points (x, y), sorted by x.
 type Line struct {
 	Name   string
 	Points [][2]float64
@@ -20,16 +20,16 @@ type Line struct {
 // Chart is a line chart.
 type Chart struct {
 	Title string
-	X, Y  string // what the axes show, with the unit
-	LogX  bool   // values must be above 0
+	X, Y  string // axis labels, including the unit
+	LogX  bool   // values must be positive
 	LogY  bool
 	Lines []Line // the colors repeat after 6
 }
 
-// Sizes in pixels. The names of lines are to the right of the plot.
+// Sizes in pixels. Line names are to the right of the plot.
 const (
 	width, height         = 760, 400
-	plotLeft, plotRight   = 64, 560 // longer names move the right end
+	plotLeft, plotRight   = 64, 560 // longer names move the right edge
 	nameGap, letterWidth  = 12, 7.2
 	plotTop, plotBottom   = 64, 340
 	labelHeight           = 17
@@ -42,8 +42,8 @@ const (
 
 const colors = 6
 
-// style has the colors of both settings. The background is drawn, because an SVG
-// in an <img> cannot see the color of its page.
+// style has the colors of both modes. The background is drawn because an SVG in an
+// <img> cannot inherit the background color of its page.
 const style = `
 text { font: 13px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328 }
 .title { font-size: 16px; font-weight: 600 }
@@ -96,7 +96,7 @@ func (c Chart) SVG() string {
 	return d.end()
 }
 
-// right returns where the plot ends, so that all names fit beside it.
+// right returns the right edge of the plot, leaving space for the longest name.
 func (c Chart) right() float64 {
 	longest := 0
 	for _, line := range c.Lines {
@@ -105,7 +105,7 @@ func (c Chart) right() float64 {
 	return min(plotRight, width-2*nameGap-letterWidth*float64(longest))
 }
 
-// values returns all x (0) or y (1) of the chart.
+// values returns all x (0) or y (1) values of the chart.
 func (c Chart) values(of int) []float64 {
 	var values []float64
 	for _, line := range c.Lines {
@@ -116,8 +116,8 @@ func (c Chart) values(of int) []float64 {
 	return values
 }
 
-// labels returns where the name of each line is drawn: where the line ends, moved
-// so that no two names overlap.
+// labels returns the vertical position of each line's name: the end of the line,
+// adjusted so that names do not overlap.
 func (c Chart) labels(y axis) []float64 {
 	at := make([]float64, len(c.Lines))
 	order := make([]int, len(c.Lines))
@@ -131,7 +131,7 @@ func (c Chart) labels(y axis) []float64 {
 	for i := 1; i < len(order); i++ {
 		at[order[i]] = max(at[order[i]], at[order[i-1]]+labelHeight)
 	}
-	// The last ones may be below the plot now: move them up, and those above them.
+	// The last labels may now be below the plot: move them, and those above, up.
 	limit := float64(plotBottom)
 	for _, i := range slices.Backward(order) {
 		at[i] = min(at[i], limit)
@@ -148,8 +148,8 @@ type axis struct {
 	ticks      []float64
 }
 
-// newAxis returns an axis that holds all values. A linear one begins at 0. Few
-// different values on a logarithmic one are its ticks.
+// newAxis returns an axis that covers all values. A linear axis starts at 0. If a
+// logarithmic axis has few distinct values, they are its ticks.
 func newAxis(values []float64, log bool, start, end float64) axis {
 	a := axis{log: log, start: start, end: end, low: 0, high: 1}
 	if len(values) == 0 {
@@ -184,7 +184,7 @@ func (a axis) at(v float64) float64 {
 }
 
 // linearTicks returns multiples of 1, 2 or 5 times a power of ten, from 0 to the
-// first one that is not below high: at most 7.
+// first one that is at least high. It returns at most 7 ticks.
 func linearTicks(high float64) []float64 {
 	if high <= 0 {
 		return []float64{0, 1}
@@ -203,8 +203,8 @@ func linearTicks(high float64) []float64 {
 	return []float64{0, high}
 }
 
-// logTicks returns powers of ten from one that is at most low to one that is at
-// least high, and with fewer than three decades 2 and 5 times these.
+// logTicks returns powers of ten, the first at most low and the last at least high.
+// For fewer than three decades it also returns 2 and 5 times these.
 func logTicks(low, high float64) []float64 {
 	first, last := math.Floor(math.Log10(low)+1e-9), math.Ceil(math.Log10(high)-1e-9)
 	factors := []float64{1}
@@ -227,7 +227,7 @@ func logTicks(low, high float64) []float64 {
 	return all[from : to+1]
 }
 
-// drawing is an SVG document that is being written.
+// drawing is an SVG document under construction.
 type drawing struct{ strings.Builder }
 
 func (d *drawing) printf(format string, args ...any) { fmt.Fprintf(d, format+"\n", args...) }
@@ -268,8 +268,8 @@ func escape(text string) string {
 	return b.String()
 }
 
-// Number writes a figure for readers: at most three digits behind the first, with
-// commas, and millions in words.
+// Number formats a figure for readers: rounded, with thousands separators, and with
+// millions in words.
 func Number(v float64) string {
 	switch {
 	case math.Abs(v) >= 1e6:
@@ -286,7 +286,7 @@ func Number(v float64) string {
 	}
 }
 
-// trim writes v with so many decimals, without zeros at the end.
+// trim formats v with the given number of decimals and removes trailing zeros.
 func trim(v float64, decimals int) string {
 	text := strconv.FormatFloat(v, 'f', decimals, 64)
 	if strings.Contains(text, ".") {

@@ -40,7 +40,7 @@ func TestTicksEncloseAllValues(t *testing.T) {
 	}
 }
 
-func TestAxisMapsItsEndsToItsEnds(t *testing.T) {
+func TestAxisMapsItsEndpoints(t *testing.T) {
 	for _, log := range []bool{false, true} {
 		x, y := newAxis([]float64{1, 64}, log, 0, 100), newAxis([]float64{1, 1000}, log, 100, 0)
 		if x.at(x.low) != 0 || math.Abs(x.at(x.high)-100) > 1e-9 || y.at(y.low) != 100 || math.Abs(y.at(y.high)) > 1e-9 {
@@ -53,7 +53,7 @@ func TestAxisMapsItsEndsToItsEnds(t *testing.T) {
 	}
 }
 
-func TestNumbersAreWrittenForReaders(t *testing.T) {
+func TestNumberFormatting(t *testing.T) {
 	for v, want := range map[float64]string{
 		0: "0", 0.4: "0.4", 0.123: "0.12", 5: "5", 12.34: "12.3", 50: "50", 100: "100", 123.4: "123", 999: "999", 1000: "1,000", 123456: "123,456", 1e6: "1 million", 2.5e7: "25 million",
 	} {
@@ -63,7 +63,7 @@ func TestNumbersAreWrittenForReaders(t *testing.T) {
 	}
 }
 
-// TestLabelsDoNotOverlap: lines often end close together, also at the bottom.
+// Lines often end close together, including at the bottom of the plot.
 func TestLabelsDoNotOverlap(t *testing.T) {
 	for _, ends := range [][]float64{{5, 5, 5, 5, 5, 5}, {0, 0, 0, 10}, {10, 9.9, 9.8, 0.1, 0}, {3}} {
 		c := Chart{}
@@ -83,7 +83,7 @@ func TestLabelsDoNotOverlap(t *testing.T) {
 	}
 }
 
-// TestChartsAreWellFormed: names come from data, and all text is in the picture.
+// Names come from data and must be escaped. All text must appear in the chart.
 func TestChartsAreWellFormed(t *testing.T) {
 	line := Chart{
 		Title: "A < B & C", X: "connections", Y: "µs", LogX: true, LogY: true,
@@ -119,7 +119,7 @@ func TestChartsAreWellFormed(t *testing.T) {
 	}
 }
 
-// TestNamesFitBesideThePlot: a long name makes the plot narrower.
+// A long name makes the plot narrower.
 func TestNamesFitBesideThePlot(t *testing.T) {
 	for _, n := range []int{0, 5, 20, 40} {
 		c := Chart{Lines: []Line{{Name: strings.Repeat("µ", n)}}}
@@ -129,7 +129,7 @@ func TestNamesFitBesideThePlot(t *testing.T) {
 	}
 }
 
-// TestPointsAreInsideThePlot reads the coordinates out of the picture.
+// TestPointsAreInsideThePlot parses the coordinates from the SVG.
 func TestPointsAreInsideThePlot(t *testing.T) {
 	svg := Chart{LogX: true, Lines: []Line{{"a", [][2]float64{{1, 0}, {1000, 77}}}, {"b", [][2]float64{{10, 13}, {100, 1}}}}}.SVG()
 	circles := regexp.MustCompile(`cx="([\d.]+)" cy="([\d.]+)"`).FindAllStringSubmatch(svg, -1)

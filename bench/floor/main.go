@@ -1,9 +1,8 @@
-// Command floor is a Caddy with the least that could be called verifying: the
-// directive floor. It is what verify_webhook is measured against, and of no other
-// use: it has one scheme, never forgets a delivery, takes every delivery for
-// handled, and reuses a body's buffer although a transport may still read it.
-// `floor identity` also sets the headers by which verify_webhook identifies a
-// delivery to the app.
+// Command floor is Caddy with a minimal verifying handler, the directive floor. It
+// is the baseline for verify_webhook and must not be used for anything else: it has
+// one scheme, never forgets a delivery, counts every delivery as handled, and reuses
+// a body's buffer although a transport may still read it. `floor identity` also sets
+// the headers that verify_webhook uses to identify a delivery to the app.
 package main
 
 import (
@@ -42,13 +41,13 @@ func main() {
 	caddycmd.Main()
 }
 
-// handler is one buffer, one HMAC and one map.
+// handler verifies with one buffer, one HMAC and one map.
 type handler struct {
-	Identity bool `json:"identity,omitempty"` // set the five headers
+	Identity bool `json:"identity,omitempty"` // set the five identity headers
 }
 
-// The buffers that are pooled have the sizes that package body pools: powers of
-// two from 4 KiB to 1 MiB.
+// Pooled buffers have the same sizes as in package body: powers of two from 4 KiB to
+// 1 MiB.
 const minBits, maxBits = 12, 20
 
 var (
@@ -57,7 +56,7 @@ var (
 	mu   sync.Mutex
 	seen = make(map[[sha256.Size]byte]struct{})
 
-	pools [maxBits + 1]sync.Pool // by the power of two
+	pools [maxBits + 1]sync.Pool // indexed by power of two
 )
 
 // CaddyModule implements caddy.Module.
@@ -101,8 +100,8 @@ func (f handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	return next.ServeHTTP(w, r)
 }
 
-// identify sets as many headers as verify_webhook does for GitHub, which takes
-// less than five request_header directives.
+// identify sets as many headers as verify_webhook does for GitHub. It costs less
+// than five request_header directives.
 func identify(h http.Header, digest [sha256.Size]byte) {
 	values := [...]string{"github", hex.EncodeToString(digest[:16]), h.Get("X-GitHub-Delivery"), h.Get("X-GitHub-Event"), "id, event"}
 	for i, name := range [...]string{"Webhook-Verified-Provider", "Webhook-Verified-Key", "Webhook-Verified-Id", "Webhook-Verified-Event", "Webhook-Verified-Unsigned"} {

@@ -21,8 +21,8 @@ func open(tb testing.TB, each int) []*endpoint {
 	return all
 }
 
-// wantCheap: a request allocates at most four times its size, and a constant.
-// Bytes are counted that were free again at once, so that is more than it holds.
+// wantCheap checks that a request allocates at most four times its size plus a
+// constant. This includes bytes freed immediately, so a request holds less.
 func wantCheap(t *testing.T, c cost) {
 	t.Helper()
 	if most := 4*c.size + constant; c.allocated > most {
@@ -30,28 +30,28 @@ func wantCheap(t *testing.T, c cost) {
 	}
 }
 
-// TestInvariant12NoUnsignedRequestTakesMoreMemoryThanFourTimesItsSize: for every
-// preset, in many shapes.
+// TestInvariant12NoUnsignedRequestTakesMoreMemoryThanFourTimesItsSize covers every
+// preset and many shapes.
 func TestInvariant12NoUnsignedRequestTakesMoreMemoryThanFourTimesItsSize(t *testing.T) {
 	all := open(t, 1)
 	for _, size := range []int{64 << 10, 1 << 20} {
 		generic := genericBodies(size)
 		for _, e := range all {
 			if size > 64<<10 && !e.coded {
-				continue // nothing of it depends on the size
+				continue // independent of the size
 			}
 			e.attack(size, generic, func(c cost) { wantCheap(t, c) })
 		}
 	}
 }
 
-// TestInvariant12LargeBodiesAreNotReadIntoMemory: what is allocated for a body of
-// max_body does not grow with it. It is hashed from its file, form fields too.
+// The allocation for a body of max_body does not depend on its size, because the body
+// and its form fields are hashed from the temporary file.
 func TestInvariant12LargeBodiesAreNotReadIntoMemory(t *testing.T) {
-	const most = 2 * constant // some more if the pools of buffers were just emptied
+	const most = 2 * constant // with a reserve for buffer pools that have just been emptied
 	for _, e := range open(t, 1) {
 		if e.maxBody < defaultMaxBody {
-			continue // there may be code that looks into it
+			continue // the provider's own code can parse the body
 		}
 		for _, s := range bodies {
 			if !slices.Contains([]string{"letters", "one long string", "escaped letters in a field"}, s.name) {
@@ -65,8 +65,8 @@ func TestInvariant12LargeBodiesAreNotReadIntoMemory(t *testing.T) {
 	}
 }
 
-// FuzzWorkBeforeTrust sends what fuzzing makes to every provider. Its score is
-// what is allocated: time would differ from run to run.
+// FuzzWorkBeforeTrust sends fuzzed requests to every provider. It checks allocations,
+// because times differ from run to run.
 func FuzzWorkBeforeTrust(f *testing.F) {
 	all := open(f, 1)
 	const most = 256 << 10

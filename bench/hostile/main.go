@@ -22,10 +22,10 @@ import (
 
 func main() {
 	vectors := flag.String("vectors", "../catalogue/testdata/vectors", "folder with the vectors of genuine requests")
-	only := flag.String("provider", "", "measure providers whose names contain this")
+	only := flag.String("provider", "", "measure only providers whose names contain this")
 	sizes := flag.String("sizes", "16,256,1024,4096,max", "sizes of requests in KiB, separated by commas; max is the preset's max_body")
-	lines := flag.Int("lines", 20, "how many lines to print of each table")
-	most := flag.Int("vectors-each", 3, "how many kinds of genuine requests of each provider to start from")
+	lines := flag.Int("lines", 20, "number of lines to print of each table")
+	most := flag.Int("vectors-each", 3, "number of genuine requests of each provider to derive shapes from")
 	flag.Parse()
 	if err := run(*vectors, *only, *sizes, *most, *lines); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -71,7 +71,7 @@ func run(vectors, only, sizes string, most, lines int) error {
 	return nil
 }
 
-// parseSizes returns sizes in KiB, 0 for max.
+// parseSizes returns sizes in KiB; 0 stands for max.
 func parseSizes(sizes string) ([]int, error) {
 	var kib []int
 	for text := range strings.SplitSeq(sizes, ",") {
@@ -84,11 +84,11 @@ func parseSizes(sizes string) ([]int, error) {
 	return kib, nil
 }
 
-// worstOf are the costliest requests of one provider.
+// worstOf has the most expensive requests of one provider.
 type worstOf struct{ memory, cpu cost }
 
-// repeats is how often a request is measured that could be the worst. The least
-// counts: other processes and the garbage of other requests only add to it.
+// repeats is the number of additional measurements of a request that could be the
+// worst. The minimum counts, because other processes and garbage only add to it.
 const repeats = 5
 
 func (w *worstOf) add(c cost) {
@@ -109,7 +109,7 @@ func (w *worstOf) add(c cost) {
 	}
 }
 
-// over is the CPU time beyond the goal, which is 5 ms and 1 ms a MiB.
+// over returns the CPU time above the goal of 5 ms plus 1 ms per MiB.
 func (c *cost) over() time.Duration {
 	return c.cpu - 5*time.Millisecond - time.Duration(float64(c.size)/(1<<20)*float64(time.Millisecond))
 }
@@ -134,7 +134,7 @@ func print(worst map[string]*worstOf, lines int) {
 	printMisses(memory, cpu)
 }
 
-// printMisses names the presets that miss a goal.
+// printMisses prints the presets that miss a goal.
 func printMisses(memory, cpu []cost) {
 	var names []string
 	for _, c := range memory {

@@ -19,17 +19,17 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
-// endpoint is a real handler, set up for a provider as in one of its vectors.
+// endpoint is a real handler, configured for a provider as in one of its vectors.
 type endpoint struct {
 	provider string
 	vector   conformance.Vector
 	trial    *dryrun.Endpoint
-	coded    bool // the provider has code of its own
-	maxBody  int  // its default, in bytes
+	coded    bool // the provider has its own code
+	maxBody  int  // the preset's default, in bytes
 }
 
-// endpoints sets up to most of them up for every preset: one for each way in
-// which genuine requests differ most, in method and content type.
+// endpoints configures at most `most` endpoints for every preset, one for each
+// combination of method and content type of its genuine requests.
 func endpoints(vectors string, most int) ([]*endpoint, error) {
 	var out []*endpoint
 	for _, p := range provider.Presets() {
@@ -47,7 +47,7 @@ func endpoints(vectors string, most int) ([]*endpoint, error) {
 			kinds = append(kinds, kind)
 			trial, err := oneSecret(v).Open()
 			if err != nil {
-				trial, err = v.Open() // which needs all of them
+				trial, err = v.Open() // some vectors need all secrets
 			}
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", p.Name, err)
@@ -62,15 +62,15 @@ func endpoints(vectors string, most int) ([]*endpoint, error) {
 	return out, nil
 }
 
-// defaultMaxBody is that of the handler.
+// defaultMaxBody is the handler's default max_body.
 const defaultMaxBody = 25 << 20
 
-// oneSecret returns a vector with the first of several secrets: each additional
-// secret hashes the body again.
+// oneSecret returns the vector with only the first of its secrets, because the body
+// is hashed once for each secret.
 func oneSecret(v conformance.Vector) conformance.Vector {
 	var options map[string]any
 	if json.Unmarshal(v.Provider, &options) != nil {
-		return v // the handler says what is wrong
+		return v // the handler reports the error
 	}
 	secrets, _ := options["secrets"].([]any)
 	if len(secrets) < 2 {
@@ -83,17 +83,17 @@ func oneSecret(v conformance.Vector) conformance.Vector {
 	return v
 }
 
-// variant returns the `scheme` that a vector's endpoint is set to.
+// variant returns the `scheme` option of a vector's endpoint.
 func variant(v conformance.Vector) string {
 	var options struct {
 		Scheme string `json:"scheme"`
 	}
-	_ = json.Unmarshal(v.Provider, &options) // what is wrong, the handler reports
+	_ = json.Unmarshal(v.Provider, &options) // the handler reports errors
 	return options.Scheme
 }
 
-// genuine returns the vectors of genuine deliveries, or of handshakes where
-// there are no others.
+// genuine returns the vectors of genuine deliveries, or of handshakes if there are
+// no deliveries.
 func genuine(all []conformance.Vector) []conformance.Vector {
 	accepted := slices.DeleteFunc(all, func(v conformance.Vector) bool { return v.Expect != "accept" })
 	deliveries := slices.DeleteFunc(slices.Clone(accepted), func(v conformance.Vector) bool { return v.Answer != nil })
@@ -103,24 +103,24 @@ func genuine(all []conformance.Vector) []conformance.Vector {
 	return accepted
 }
 
-// cost is what one request took.
+// cost is the cost of one request.
 type cost struct {
 	provider, shape string
 	size            int // of the request: headers, URL and body
-	allocated       int // bytes, also those that were free again at once
+	allocated       int // bytes, including those freed immediately
 	cpu             time.Duration
 	outcome         string
 	request         conformance.Request
 	endpoint        *endpoint
 }
 
-// constant is what a request may cost whatever its size, in bytes.
+// constant is the allocation in bytes that is allowed for a request of any size.
 const constant = 512 << 10
 
-// multiple is how many times its size a request allocates, beyond the constant.
+// multiple returns the allocation above the constant as a multiple of the size.
 func (c *cost) multiple() float64 { return float64(c.allocated-constant) / float64(c.size) }
 
-// sizeOf is that of the request as it is sent.
+// sizeOf returns the size of the request on the wire.
 func sizeOf(r *http.Request) int {
 	n := len(r.RequestURI) + max(0, int(r.ContentLength))
 	for name, values := range r.Header {
@@ -131,8 +131,8 @@ func sizeOf(r *http.Request) int {
 	return n
 }
 
-// send sends a request and measures it. It reports false for one that is
-// genuine, or that no server could receive.
+// send sends a request and measures it. It returns false if the request is genuine
+// or if no server could receive it.
 func (e *endpoint) send(name string, q conformance.Request) (cost, bool) {
 	r, err := q.HTTP()
 	if err != nil {
@@ -150,7 +150,7 @@ func (e *endpoint) send(name string, q conformance.Request) (cost, bool) {
 	return c, !tried.Reached && tried.Outcome != string(caddymodule.Handshake) && tried.Outcome != string(caddymodule.Duplicate) && tried.Outcome != string(caddymodule.Replayed)
 }
 
-// cpuTime is the time that the process has spent, in the kernel too.
+// cpuTime returns the user and system time of the process.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
@@ -159,7 +159,7 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// attack sends every shape of one size and calls each with what it cost.
+// attack sends every shape of one size and calls each with its cost.
 func (e *endpoint) attack(size int, generic map[string][]byte, each func(cost)) {
 	genuine := e.vector.Request
 	try := func(name string, q conformance.Request) {
@@ -183,7 +183,7 @@ func (e *endpoint) attack(size int, generic map[string][]byte, each func(cost)) 
 	}
 }
 
-// genericBodies makes the bodies that are the same for all.
+// genericBodies returns the bodies that are the same for all providers.
 func genericBodies(size int) map[string][]byte {
 	out := make(map[string][]byte)
 	for _, s := range bodies {

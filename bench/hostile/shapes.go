@@ -19,11 +19,11 @@ import (
 // shape makes a hostile request of about size bytes from a genuine one.
 type shape struct {
 	name string
-	// generic bodies do not depend on the genuine request.
+	// generic makes a body that does not depend on the genuine request.
 	body  func(size int) []byte
 	make  func(genuine conformance.Request, size int) []conformance.Request
-	most  int  // the largest size that says more than a smaller one
-	coded bool // only for providers that have code of their own
+	most  int  // larger sizes show nothing more
+	coded bool // only for providers with their own code
 }
 
 // fill repeats piece between start and end, up to size bytes.
@@ -32,7 +32,7 @@ func fill(start, piece, end string, size int) []byte {
 	return []byte(start + strings.Repeat(piece, n) + end)
 }
 
-// numbered repeats a piece with a number in it, so that no two are equal.
+// numbered repeats a piece that contains a number, so that all pieces differ.
 func numbered(start, format, end string, size int) []byte {
 	var b bytes.Buffer
 	b.Grow(size + 64)
@@ -44,7 +44,7 @@ func numbered(start, format, end string, size int) []byte {
 	return b.Bytes()
 }
 
-// bodies are what no provider sends.
+// bodies are shapes that no provider sends.
 var bodies = []shape{
 	{name: "letters", body: func(n int) []byte { return fill("", "x", "", n) }},
 	{name: "one long string", body: func(n int) []byte { return fill(`{"a":"`, "x", `"}`, n) }},
@@ -70,7 +70,7 @@ var bodies = []shape{
 	{name: "zeros", body: func(n int) []byte { return make([]byte, n) }},
 }
 
-// made are changes to what a provider sends.
+// made are shapes derived from genuine requests.
 var made = []shape{
 	{name: "a genuine body in spaces", make: padded, most: 4 << 20},
 	{name: "a genuine member made long", make: longStrings, most: 4 << 20, coded: true},
@@ -100,9 +100,9 @@ func with(q conformance.Request, body []byte) conformance.Request {
 	return q
 }
 
-// unsigned spoils the signature of a request, where one that is signed would be
-// let through: of each header that is named as one a character near its end is
-// changed for another of its kind. Where no header is, every long one is changed.
+// unsigned invalidates the signature of a request. In each header with the name of
+// a signature it replaces a character near the end by another of the same kind. If
+// there is no such header, it changes every long one.
 func unsigned(q conformance.Request) conformance.Request {
 	q = clone(q)
 	named := slices.ContainsFunc(slices.Collect(maps.Keys(q.Headers)), holdsSignature)
@@ -117,8 +117,8 @@ func unsigned(q conformance.Request) conformance.Request {
 	return q
 }
 
-// holdsSignature reports whether a header is named as one that holds a signature.
-// Spoiled, a time or the name of a key would be refused before the body is hashed.
+// holdsSignature reports whether the header's name is that of a signature. Changing
+// a timestamp or a key ID would cause a refusal before the body is hashed.
 func holdsSignature(name string) bool {
 	name = strings.ToLower(name)
 	return (strings.Contains(name, "signature") || strings.Contains(name, "hmac")) &&
@@ -150,17 +150,17 @@ func padded(q conformance.Request, size int) []conformance.Request {
 
 const mark = "\x01\x02mark\x02\x01"
 
-// quotedMark is the mark as it is in a document.
+// quotedMark returns the mark as a JSON string.
 func quotedMark() []byte {
 	quoted, err := json.Marshal(mark)
 	if err != nil {
-		panic(err) // a string can always be written
+		panic(err) // marshaling a string cannot fail
 	}
 	return quoted
 }
 
-// marked returns the document with a mark in each place that change chooses,
-// one document for each place, at most 16.
+// marked returns copies of the document, at most 16, each with a mark in one of the
+// places that change selects.
 func marked(body []byte, change func(value any) (any, bool)) [][]byte {
 	var document any
 	if json.Unmarshal(body, &document) != nil {
@@ -182,7 +182,7 @@ func marked(body []byte, change func(value any) (any, bool)) [][]byte {
 	return out
 }
 
-// replaceAt changes the value at a place, in the order of a walk.
+// replaceAt changes the value at a place, counted in walk order.
 func replaceAt(value any, change func(any) (any, bool), place int, seen *int) (any, bool) {
 	if changed, ok := change(value); ok {
 		*seen++
@@ -211,7 +211,7 @@ func replaceAt(value any, change func(any) (any, bool), place int, seen *int) (a
 	return value, false
 }
 
-// expanded puts a repeated piece where the mark is.
+// expanded replaces the mark by a repeated piece.
 func expanded(q conformance.Request, documents [][]byte, size int, pieces ...string) []conformance.Request {
 	quoted := quotedMark()
 	inner := quoted[1 : len(quoted)-1]
@@ -331,11 +331,11 @@ func manyParts(q conformance.Request, size int) []conformance.Request {
 	return nil
 }
 
-// bomb is 64 MiB of zeros, compressed.
+// bomb is 64 MiB of compressed zeros.
 var bomb = sync.OnceValue(func() []byte {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
-	_, _ = w.Write(make([]byte, 64<<20)) // a buffer never fails
+	_, _ = w.Write(make([]byte, 64<<20)) // writing to a buffer cannot fail
 	_ = w.Close()
 	return b.Bytes()
 })
@@ -346,10 +346,10 @@ func compressed(q conformance.Request, _ int) []conformance.Request {
 	return []conformance.Request{q}
 }
 
-// maxHeaders is less than the 1 MiB that net/http takes for all headers.
+// maxHeaders is below the 1 MiB that net/http accepts for all headers.
 const maxHeaders = 900 << 10
 
-// ordinary are headers that no provider signs with.
+// ordinary are headers that no provider uses for signatures.
 var ordinary = []string{"Host", "User-Agent", "Accept", "Accept-Encoding", "Content-Length", "Connection", "Cache-Control"}
 
 func longHeaders(q conformance.Request, size int) []conformance.Request {
@@ -377,8 +377,8 @@ func longHeaders(q conformance.Request, size int) []conformance.Request {
 	return out
 }
 
-// listedHeaders has a header that lists others list one of them as often as
-// possible, and makes that one long.
+// listedHeaders changes a header that lists other headers: it lists one of them as
+// often as possible, and that one is long.
 func listedHeaders(q conformance.Request, size int) []conformance.Request {
 	half := min(size, maxHeaders) / 2
 	var out []conformance.Request

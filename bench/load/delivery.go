@@ -1,5 +1,5 @@
-// Package load sends signed webhook deliveries to an address, a bounded number
-// in a bounded time, and counts what comes back.
+// Package load sends a bounded number of signed webhook deliveries to an address in
+// a bounded time, and counts the responses.
 package load
 
 import (
@@ -12,29 +12,29 @@ import (
 	"time"
 )
 
-// Kind says what is right or wrong with deliveries.
+// Kind is the kind of a delivery: valid, or invalid in a specific way.
 type Kind string
 
 // The kinds of deliveries.
 const (
-	Accepted       Kind = "accepted"        // genuine, each one new
-	Duplicate      Kind = "duplicate"       // genuine, and sent before
-	WrongSignature Kind = "wrong signature" // well formed, by another secret
-	NoSignature    Kind = "no signature"    // without the header
-	Stale          Kind = "stale"           // Stripe's, genuine, an hour old
+	Accepted       Kind = "accepted"        // genuine and new
+	Duplicate      Kind = "duplicate"       // genuine, but sent before
+	WrongSignature Kind = "wrong signature" // well formed, but signed with another secret
+	NoSignature    Kind = "no signature"    // the header is missing
+	Stale          Kind = "stale"           // Stripe's, genuine, but an hour old
 	Malformed      Kind = "malformed"       // the signature is not hexadecimal
-	TooLarge       Kind = "too large"       // to an endpoint that takes only shorter ones
+	TooLarge       Kind = "too large"       // larger than the endpoint's max_body
 )
 
-// The paths that deliveries of the two providers are posted to.
+// The paths of the two providers' endpoints.
 const (
 	GitHubPath = "/github"
 	StripePath = "/stripe"
-	// ShortPath is an endpoint of GitHub with max_body MaxShort.
+	// ShortPath is a GitHub endpoint with max_body MaxShort.
 	ShortPath = "/short"
 )
 
-// MaxShort is the max_body of ShortPath: less than any delivery has.
+// MaxShort is the max_body of ShortPath. Every delivery is larger.
 const MaxShort = 512
 
 const (
@@ -42,33 +42,33 @@ const (
 	bodyEnd   = `"}`
 )
 
-// Signer makes deliveries. No two of them have the same body or ID.
+// Signer creates deliveries, each with a unique body and ID.
 type Signer struct {
 	endpoints []Endpoint
 	last      uint64
 }
 
-// Endpoint is where GitHub's deliveries are posted to, and what signs them.
+// Endpoint is the path and the secret of a GitHub endpoint.
 type Endpoint struct{ Path, Secret string }
 
-// NewSigner returns a Signer of the given secret.
+// NewSigner returns a Signer that signs with the given secret.
 func NewSigner(secret string) *Signer { return NewSignerOf(Endpoint{GitHubPath, secret}) }
 
 // NewSignerOf returns a Signer whose deliveries go to each endpoint in turn.
 func NewSignerOf(endpoints ...Endpoint) *Signer { return &Signer{endpoints: endpoints} }
 
-// Batch is a number of signed deliveries of one size. They share all of their
-// bodies but the beginning, so that a thousand of 1 MiB fit into memory.
+// Batch is a number of signed deliveries of one size. Their bodies differ only at
+// the beginning and share the rest, so that a thousand of 1 MiB fit into memory.
 type Batch struct {
-	first [][]byte // the head of each, with the beginning of its body
+	first [][]byte // request line, headers and the beginning of each body
 	tail  []byte
 }
 
 // Len returns how many deliveries the batch has.
 func (b *Batch) Len() int { return len(b.first) }
 
-// Sign makes n deliveries whose bodies have size bytes, at least 64. Those of
-// kind Duplicate are as Accepted ones: send the batch twice.
+// Sign returns n deliveries with bodies of size bytes, at least 64. Deliveries of
+// kind Duplicate equal Accepted ones: send the batch twice.
 func (s *Signer) Sign(kind Kind, size, n int) *Batch {
 	start := len(fmt.Sprintf(bodyStart, 0))
 	batch := &Batch{tail: []byte(strings.Repeat("x", max(size, 64)-start-len(bodyEnd)) + bodyEnd)}
@@ -81,7 +81,7 @@ func (s *Signer) Sign(kind Kind, size, n int) *Batch {
 	return batch
 }
 
-// head returns the request line and the header of a delivery.
+// head returns the request line and headers of a delivery.
 func (s *Signer) head(kind Kind, start, tail []byte) []byte {
 	endpoint := s.endpoints[s.last%uint64(len(s.endpoints))]
 	path, header := endpoint.Path, fmt.Sprintf("X-GitHub-Event: push\r\nX-GitHub-Delivery: 72d3162e-cc78-11e3-81ab-%012x\r\n", s.last)

@@ -12,44 +12,44 @@ import (
 	"time"
 )
 
-// exchangeTimeout is how long one delivery may take before it counts as failed.
+// exchangeTimeout is the time after which a delivery counts as failed.
 const exchangeTimeout = 10 * time.Second
 
-// writeAhead is up to which size a request is written before its answer is read.
-// Longer ones are written meanwhile: a server that refuses them by their headers
-// does not read the rest, and would be waited for in vain.
+// writeAhead is the maximum size of a request that is written before its response
+// is read. Larger requests are written concurrently, because a server that refuses
+// them by their headers does not read the rest and the write would block.
 const writeAhead = 16 << 10
 
-// Plan says what to send.
+// Plan describes the deliveries to send.
 type Plan struct {
 	Address     string // host and port
 	Batch       *Batch
-	Times       int           // how often each delivery is sent; 0 is once
-	Connections int           // as many are on the way at any moment
-	Most        time.Duration // no delivery is begun after this
+	Times       int           // how often each delivery is sent; 0 means once
+	Connections int           // number of deliveries in flight
+	Most        time.Duration // no delivery starts after this
 }
 
 // Result is the result of a Plan.
 type Result struct {
-	Done     int           // deliveries that were answered
-	Failed   int           // deliveries that were not
-	Statuses map[int]int   // how many were answered with each status
-	Elapsed  time.Duration // from the first to the end of the last
-	P50, P99 time.Duration // of the answered ones
+	Done     int           // deliveries with a response
+	Failed   int           // deliveries without a response
+	Statuses map[int]int   // number of responses by status
+	Elapsed  time.Duration // from the start of the first to the end of the last
+	P50, P99 time.Duration // latency of deliveries with a response
 }
 
-// PerSecond returns how many deliveries were answered in a second.
+// PerSecond returns the number of responses per second.
 func (r Result) PerSecond() float64 { return float64(r.Done) / max(r.Elapsed.Seconds(), 1e-9) }
 
-// Run sends all deliveries, each connection the next one as soon as its last one
-// has been answered.
+// Run sends all deliveries. Each connection sends the next one as soon as it has
+// received the previous response.
 func Run(ctx context.Context, p Plan) Result {
 	var next atomic.Int64
 	total := int64(p.Batch.Len() * max(p.Times, 1))
 	workers := make([]*worker, p.Connections)
 	for i := range workers {
 		workers[i] = &worker{address: p.Address, batch: p.Batch, statuses: make(map[int]int)}
-		_ = workers[i].dial(ctx) // tried again, and counted, with the first delivery
+		_ = workers[i].dial(ctx) // the first delivery retries it and counts the failure
 	}
 
 	started := time.Now()
@@ -89,7 +89,7 @@ func summary(workers []*worker, elapsed time.Duration) Result {
 	return r
 }
 
-// worker is one connection, reopened whenever the server has closed it.
+// worker is one connection, reopened whenever the server closes it.
 type worker struct {
 	address string
 	batch   *Batch
@@ -121,8 +121,8 @@ func (w *worker) hangUp() {
 	}
 }
 
-// send sends one delivery and counts its answer. Opening a connection is part of
-// its latency: a server that closes them makes its senders wait for that.
+// send sends one delivery and counts its response. The latency includes opening a
+// connection, because a server that closes connections delays its senders.
 func (w *worker) send(ctx context.Context, i int) {
 	started := time.Now()
 	if w.conn == nil && w.dial(ctx) != nil {
@@ -141,14 +141,14 @@ func (w *worker) send(ctx context.Context, i int) {
 	w.latencies = append(w.latencies, time.Since(started))
 }
 
-// exchange returns the status of the answer, 0 if there is none, and whether the
-// connection can be used again.
+// exchange returns the status of the response, 0 if there is none, and whether the
+// connection can be reused.
 func (w *worker) exchange(i int) (status int, keep bool) {
 	_ = w.conn.SetDeadline(time.Now().Add(exchangeTimeout))
 	request := net.Buffers{w.batch.first[i], w.batch.tail}
 	if len(w.batch.tail) <= writeAhead {
 		_, err := request.WriteTo(w.conn)
-		status, keep = w.answer() // there may be one although writing failed
+		status, keep = w.answer() // there can be a response although writing failed
 		return status, keep && err == nil
 	}
 
@@ -158,7 +158,7 @@ func (w *worker) exchange(i int) (status int, keep bool) {
 		written <- err
 	}(w.conn)
 	if status, keep = w.answer(); !keep {
-		w.hangUp() // ends the writing
+		w.hangUp() // stops the write
 	}
 	return status, <-written == nil && keep
 }

@@ -19,8 +19,8 @@ import (
 
 const secret = "bench"
 
-// TestEveryDeliveryIsWhatItsKindSays looks at deliveries as a server sees them.
-func TestEveryDeliveryIsWhatItsKindSays(t *testing.T) {
+// TestDeliveriesMatchTheirKind checks deliveries as received by a server.
+func TestDeliveriesMatchTheirKind(t *testing.T) {
 	tests := []struct {
 		kind                      load.Kind
 		signed, genuine, distinct bool
@@ -67,7 +67,8 @@ func TestEveryDeliveryIsWhatItsKindSays(t *testing.T) {
 	}
 }
 
-// TestDeliveriesGoToEachEndpointInTurn counts them by path, each with its own secret.
+// TestDeliveriesGoToEachEndpointInTurn counts deliveries by path. Each path has its
+// own secret.
 func TestDeliveriesGoToEachEndpointInTurn(t *testing.T) {
 	var mu sync.Mutex
 	got := map[string]int{}
@@ -92,8 +93,8 @@ func TestDeliveriesGoToEachEndpointInTurn(t *testing.T) {
 	}
 }
 
-// TestAServerThatRefusesBeforeTheBodyIsNotWaitedFor counts such answers, too.
-func TestAServerThatRefusesBeforeTheBodyIsNotWaitedFor(t *testing.T) {
+// A response that arrives before the whole body is written counts as a response.
+func TestEarlyRefusalDoesNotBlock(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Connection", "close")
 		w.WriteHeader(http.StatusUnauthorized)
@@ -109,8 +110,8 @@ func TestAServerThatRefusesBeforeTheBodyIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotAnsweredCountsAsFailed is what keeps a dead server out of the tables.
-func TestWhatIsNotAnsweredCountsAsFailed(t *testing.T) {
+// A server that has stopped must not appear in the tables with good figures.
+func TestDeliveriesWithoutResponseCountAsFailed(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	address := strings.TrimPrefix(server.URL, "http://")
 	server.Close()

@@ -1,6 +1,6 @@
 // Package result turns rounds of measurements into medians, ranges, ratios and
-// tables. A ratio is formed inside one round, of what ran one right after the
-// other: whatever else the machine did then was the same for both.
+// tables. Ratios are computed within a round, between measurements made shortly
+// after each other, so that other load on the machine affects both alike.
 package result
 
 import (
@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Measurement is what one target did with one kind of work in one round.
+// Measurement is the result of one target doing one kind of work in one round.
 type Measurement struct {
 	Round     int         `json:"round"`
 	Work      string      `json:"work"`
@@ -20,16 +20,16 @@ type Measurement struct {
 	PerSecond float64     `json:"per_second"`
 	P50       float64     `json:"p50_us"`
 	P99       float64     `json:"p99_us"`
-	CPU       float64     `json:"cpu_us"` // of the server, a delivery
+	CPU       float64     `json:"cpu_us"` // of the server, per delivery
 }
 
 // Metric is one figure of a Measurement.
 type Metric func(Measurement) float64
 
-// CPU is the CPU time of the server, in microseconds a delivery.
+// CPU is the CPU time of the server in microseconds per delivery.
 func CPU(m Measurement) float64 { return m.CPU }
 
-// PerSecond is how many deliveries were answered in a second.
+// PerSecond is the number of responses per second.
 func PerSecond(m Measurement) float64 { return m.PerSecond }
 
 // P50 is the median latency in microseconds.
@@ -38,35 +38,35 @@ func P50(m Measurement) float64 { return m.P50 }
 // P99 is the 99th percentile of latency in microseconds.
 func P99(m Measurement) float64 { return m.P99 }
 
-// Run is all that was measured in one run.
+// Run has all measurements of one run.
 type Run struct {
 	About        []string          `json:"about"` // machine and versions
 	Rounds       int               `json:"rounds"`
 	Works        []string          `json:"works"`
 	Targets      []string          `json:"targets"`
-	Skipped      map[string]string `json:"skipped"` // why, by target
+	Skipped      map[string]string `json:"skipped"` // reasons by target
 	Measurements []Measurement     `json:"measurements"`
 	PeakMemory   map[string]int64  `json:"peak_memory_bytes"`
-	Sync         []float64         `json:"fdatasync_us"` // of each round, the median of 4 KiB appended
-	Twins        []Measurement     `json:"twins"`        // of one server started twice: see VariationOf
+	Sync         []float64         `json:"fdatasync_us"` // median time to append 4 KiB, by round
+	Twins        []Measurement     `json:"twins"`        // of one server started twice; see VariationOf
 	Variation    Variation         `json:"variation"`
 	Backlogs     []Backlog         `json:"backlogs"`
 	Drains       []Drain           `json:"drains"`
 }
 
-// Backlog is what accepting and delivering cost while much was waiting.
+// Backlog is the cost of accepting and delivering while many entries are waiting.
 type Backlog struct {
 	Waiting   int     `json:"waiting"`
 	P50       float64 `json:"p50_us"`     // of lone deliveries
 	PerSecond float64 `json:"per_second"` // accepted and delivered, 32 connections
-	CPU       float64 `json:"cpu_us"`     // of the server, each of these
+	CPU       float64 `json:"cpu_us"`     // of the server, for each of these
 	Memory    float64 `json:"memory_bytes"`
 	Own       float64 `json:"own_memory_bytes"` // without mapped files
-	Start     float64 `json:"start_ms"`         // from the start to the first answer
+	Start     float64 `json:"start_ms"`         // from the start to the first response
 }
 
-// Drain is how fast a queue delivered what was waiting, and the app took as much
-// without it.
+// Drain is how fast a queue delivered its backlog, compared with how fast the app
+// accepted the same deliveries directly.
 type Drain struct {
 	Takes string  `json:"app_takes"`
 	Alone float64 `json:"alone_per_second"`
@@ -74,15 +74,14 @@ type Drain struct {
 	CPU   float64 `json:"cpu_us"`
 }
 
-// Spread is a median with the least and the greatest value, and with the interval
-// that the true median is in.
+// Spread is a median with the minimum, the maximum and a confidence interval.
 type Spread struct {
 	Median, Least, Most float64
 	From, To            float64 // see Interval
 	N                   int
 }
 
-// SpreadOf returns the spread of the values, all 0 if there are none.
+// SpreadOf returns the spread of the values, or the zero Spread if there are none.
 func SpreadOf(values []float64) Spread {
 	if len(values) == 0 {
 		return Spread{}
@@ -96,7 +95,7 @@ func SpreadOf(values []float64) Spread {
 	return Spread{Median: middle, Least: values[0], Most: values[len(values)-1], From: from, To: to, N: len(values)}
 }
 
-// String is the median with its range.
+// String returns the median with its range.
 func (s Spread) String() string {
 	if s.N == 0 {
 		return "–"
@@ -104,7 +103,7 @@ func (s Spread) String() string {
 	return fmt.Sprintf("%s (%s–%s)", number(s.Median), number(s.Least), number(s.Most))
 }
 
-// Values returns the metric of a target's work, of all rounds.
+// Values returns the spread of the metric over all rounds for a target and a work.
 func (r *Run) Values(work, target string, metric Metric) Spread {
 	var values []float64
 	for _, m := range r.Measurements {
@@ -149,13 +148,13 @@ func (r *Run) pairs(work, target, baseWork, base string, f func(a, b Measurement
 	return values
 }
 
-// Scaled returns the spread with all of its values multiplied.
+// Scaled returns the spread with its values multiplied by a factor.
 func (s Spread) Scaled(by float64) Spread {
 	return Spread{Median: s.Median * by, Least: s.Least * by, Most: s.Most * by, From: s.From * by, To: s.To * by, N: s.N}
 }
 
-// Table is a Markdown table of a metric: the median, its range, and in front of
-// both, if base is a target, the median ratio to base.
+// Table returns a Markdown table of a metric: the median and its range, preceded by
+// the median ratio to base if base is a target.
 func (r *Run) Table(metric Metric, base string, works []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "| | %s |\n| --- |%s\n", strings.Join(works, " | "), strings.Repeat(" --- |", len(works)))
@@ -180,13 +179,13 @@ func (r *Run) figure(work, target, base string, metric Metric) string {
 	}
 	text := v.String()
 	ratios := r.Ratios(work, target, work, base, metric)
-	if ratios.N == 0 { // base is not a target, or was not measured
+	if ratios.N == 0 { // base is not a target or was not measured
 		return text
 	}
 	return fmt.Sprintf("**%.2f** · %s", ratios.Median, text)
 }
 
-// Surprises says of each target what it did that the work did not ask for.
+// Surprises describes the unexpected responses of each target.
 func (r *Run) Surprises(expected func(work, target string, status int) bool) []string {
 	counts := make(map[string]int)
 	for _, m := range r.Measurements {
@@ -207,12 +206,12 @@ func (r *Run) Surprises(expected func(work, target string, status int) bool) []s
 	return lines
 }
 
-// cell makes text fit into a cell of a table.
+// cell returns text in a form that fits into a table cell.
 func cell(text string) string {
 	return strings.NewReplacer("|", "/", "\n", " ").Replace(text)
 }
 
-// number writes a figure with three digits, or as a whole number.
+// number formats a figure with three digits or as a whole number.
 func number(v float64) string {
 	switch {
 	case v >= 100:

@@ -24,8 +24,8 @@ func TestSpreadIsMedianAndRange(t *testing.T) {
 	}
 }
 
-// TestRatiosAreFormedInsideOneRound: the second round had half of the machine.
-func TestRatiosAreFormedInsideOneRound(t *testing.T) {
+// The machine is half as fast in the second round.
+func TestRatiosAreComputedWithinARound(t *testing.T) {
 	run := sample()
 	if got := run.Ratios("1 KiB", "ours", "1 KiB", "bare", result.CPU); got != (result.Spread{Median: 0.75, Least: 0.5, Most: 1, From: 0.5, To: 1, N: 2}) {
 		t.Errorf("%+v", got)
@@ -35,7 +35,7 @@ func TestRatiosAreFormedInsideOneRound(t *testing.T) {
 	}
 }
 
-func TestTheTableSaysWhatWasSkippedAndWhy(t *testing.T) {
+func TestTableListsSkippedTargetsWithReasons(t *testing.T) {
 	run := sample()
 	run.Targets = append(run.Targets, "nginx")
 	run.Skipped = map[string]string{"nginx": "not\ninstalled"}

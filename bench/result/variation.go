@@ -6,22 +6,22 @@ import (
 	"slices"
 )
 
-// Variation is how far the median of a run's ratios can be from 1 on this machine
-// although nothing differs, as a fraction: 0.02 is ±2 %.
+// Variation is how far the median ratio of two equal servers can be from 1 on this
+// machine, as a fraction: 0.02 is ±2 %.
 type Variation struct {
 	CPU       float64 `json:"cpu"`
 	PerSecond float64 `json:"per_second"`
 	P50       float64 `json:"p50"`
 }
 
-// The names of two servers that are the same, in the measurements of [VariationOf].
+// The names of the two equal servers in the measurements for [VariationOf].
 const (
 	Twin  = "A"
 	Other = "B"
 )
 
-// VariationOf returns the variation of a run of so many rounds, from measurements
-// of one server started twice.
+// VariationOf returns the variation of a run with the given number of rounds, based
+// on measurements of one server started twice.
 func VariationOf(twins []Measurement, rounds int) Variation {
 	run := Run{Measurements: twins}
 	var works []string
@@ -40,9 +40,9 @@ func VariationOf(twins []Measurement, rounds int) Variation {
 	return Variation{CPU: of(CPU), PerSecond: of(PerSecond), P50: of(P50)}
 }
 
-// variation returns two standard errors of the median of so many ratios. The true
-// ratio is 1, so two thirds of the ratios are within one standard deviation of 1;
-// counting them in this way gives no weight to a single outlier.
+// variation returns two standard errors of the median of one ratio per round. The
+// true ratio is 1, so about two thirds of the ratios are within one standard
+// deviation of 1. Counting them makes the result robust against outliers.
 func variation(ratios []float64, rounds int) float64 {
 	var distances []float64
 	for _, ratio := range ratios {
@@ -54,23 +54,23 @@ func variation(ratios []float64, rounds int) float64 {
 		return 0
 	}
 	slices.Sort(distances)
-	const within = 0.683 // of a normal distribution are within one standard deviation
+	const within = 0.683 // share of a normal distribution within one standard deviation
 	deviation := distances[min(int(math.Ceil(within*float64(len(distances))))-1, len(distances)-1)]
 	medianError := math.Sqrt(math.Pi/2) * deviation / math.Sqrt(float64(rounds))
 	return math.Expm1(2 * medianError)
 }
 
-// Interval returns values between which the true median of the sorted values is
-// with a probability of 95 %, whatever their distribution. With fewer than six
-// values it is their range, and the probability is less.
+// Interval returns a 95 % confidence interval of the median, for sorted values of
+// any distribution. With fewer than six values it returns their range, and the
+// confidence is lower.
 func Interval(sorted []float64) (low, high float64) {
 	n := len(sorted)
 	if n == 0 {
 		return 0, 0
 	}
-	outside := 0 // how many values on each side are outside of the interval
-	// A value is below the true median as often as a coin shows heads: term is the
-	// probability of k heads in n throws.
+	outside := 0 // number of values outside the interval on each side
+	// A value is below the true median with a probability of 1/2: term is the
+	// probability that k of n values are below it.
 	cumulative, term := 0.0, math.Pow(0.5, float64(n))
 	for k := 0; k < n/2 && cumulative+term <= 0.025; k++ {
 		cumulative += term
@@ -80,18 +80,18 @@ func Interval(sorted []float64) (low, high float64) {
 	return sorted[outside], sorted[n-1-outside]
 }
 
-// Judgment is what can be said of a figure and a limit.
+// Judgment is the result of comparing a figure with a limit.
 type Judgment int
 
-// The judgments. Unclear means that the limit is within the variation.
+// The judgments. Unclear means that the difference is within the variation.
 const (
 	Unclear Judgment = iota
 	Below
 	Above
 )
 
-// Judge compares the figure with the limit, and returns Unclear where the limit is
-// closer than the variation of the machine or of the figure's own rounds.
+// Judge compares the figure with the limit. It returns Unclear if the difference is
+// within the variation of the machine or of the figure's own rounds.
 func (s Spread) Judge(limit, machine float64) (judgment Judgment, margin float64) {
 	if s.N == 0 || s.Median <= 0 {
 		return Unclear, 0
@@ -107,8 +107,8 @@ func (s Spread) Judge(limit, machine float64) (judgment Judgment, margin float64
 	}
 }
 
-// Margin returns how far the true figure can be from the median, as a fraction:
-// the greater one of the machine's variation and half of the interval.
+// Margin returns how far the true figure can be from the median, as a fraction: the
+// larger of the machine's variation and half of the interval.
 func (s Spread) Margin(machine float64) float64 {
 	if s.Median == 0 {
 		return machine
@@ -116,19 +116,19 @@ func (s Spread) Margin(machine float64) float64 {
 	return max(machine, (s.To-s.From)/2/math.Abs(s.Median))
 }
 
-// Change is how one figure of a target, divided by that of the base in the same
-// rounds, differs from an earlier run.
+// Change is the change of a target's figure since an earlier run. Both figures are
+// ratios to the base in the same rounds.
 type Change struct {
 	Work, Target string
 	Ratio        float64 // now to before
 	Margin       float64 // a fraction
 }
 
-// Changed reports whether the figures differ by more than both runs vary.
+// Changed reports whether the change exceeds the variation of both runs.
 func (c Change) Changed() bool { return math.Abs(math.Log(c.Ratio)) > math.Log1p(c.Margin) }
 
-// Changes compares a run with an earlier one. Ratios to the base take out what
-// differs between the machine now and then.
+// Changes compares a run with an earlier one. It compares ratios to the base, which
+// cancel differences in the machine's speed between the runs.
 func Changes(now, before *Run, base string, metric Metric, variationOf func(Variation) float64) []Change {
 	var changes []Change
 	for _, target := range now.Targets {

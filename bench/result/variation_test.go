@@ -8,9 +8,9 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/bench/result"
 )
 
-// TestIntervalIsThatOfTheBinomialDistribution has the known order statistics for a
+// TestIntervalFollowsTheBinomialDistribution checks the known order statistics for a
 // confidence of 95 %: the second value of 9, the third of 12, the sixth of 20.
-func TestIntervalIsThatOfTheBinomialDistribution(t *testing.T) {
+func TestIntervalFollowsTheBinomialDistribution(t *testing.T) {
 	tests := []struct {
 		n         int
 		low, high float64
@@ -39,7 +39,7 @@ func TestIntervalIsThatOfTheBinomialDistribution(t *testing.T) {
 	}
 }
 
-// twins are measurements of one server started twice, whose ratios are given.
+// twins returns measurements of one server started twice, with the given ratios.
 func twins(ratios ...float64) []result.Measurement {
 	var all []result.Measurement
 	for i, ratio := range ratios {
@@ -70,7 +70,7 @@ func TestVariation(t *testing.T) {
 	}
 }
 
-func TestNothingIsConcludedBelowTheVariation(t *testing.T) {
+func TestJudgeIsUnclearWithinTheVariation(t *testing.T) {
 	tests := []struct {
 		name    string
 		values  []float64
@@ -96,7 +96,7 @@ func TestNothingIsConcludedBelowTheVariation(t *testing.T) {
 	}
 }
 
-// measured is a run in which the machine took so many times as long in each round.
+// measured returns a run with the given slowdown of the machine in each round.
 func measured(ours float64, speeds ...float64) *result.Run {
 	run := &result.Run{Targets: []string{"bare", "ours"}, Works: []string{"1 KiB", "1 MiB"}, Variation: result.Variation{CPU: 0.02}}
 	for i, speed := range speeds {
@@ -109,8 +109,8 @@ func measured(ours float64, speeds ...float64) *result.Run {
 	return run
 }
 
-// TestChangesAreOfRatiosToTheBase: the machine was half as fast before.
-func TestChangesAreOfRatiosToTheBase(t *testing.T) {
+// The machine was half as fast in the earlier run.
+func TestChangesCompareRatiosToTheBase(t *testing.T) {
 	cpu := func(v result.Variation) float64 { return v.CPU }
 	before := measured(120, 2, 2.1, 1.9)
 	for now, want := range map[float64]bool{120: false, 121: false, 118: false, 132: true, 108: true} {
@@ -128,7 +128,7 @@ func TestChangesAreOfRatiosToTheBase(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatBothRunsHaveIsCompared(t *testing.T) {
+func TestChangesCompareOnlySharedMeasurements(t *testing.T) {
 	before := measured(120, 1)
 	before.Measurements = before.Measurements[:2] // only 1 KiB
 	changes := result.Changes(measured(120, 1), before, "bare", result.CPU, func(result.Variation) float64 { return 0 })

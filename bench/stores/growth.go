@@ -22,14 +22,14 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/replay/memory"
 )
 
-// curve is how one figure grows: each point has a size and the figure at it.
+// curve is the growth of one figure. Each point is a size and the figure at it.
 type curve struct {
 	Name   string       `json:"curve"`
 	Unit   string       `json:"unit"`
 	Points [][2]float64 `json:"points"`
 }
 
-// curves are in the order in which their first points came.
+// curves are in the order in which their first points were added.
 type curves []*curve
 
 func (c *curves) add(name, unit string, size int, figure float64) {
@@ -42,7 +42,7 @@ func (c *curves) add(name, unit string, size int, figure float64) {
 	*c = append(*c, &curve{name, unit, [][2]float64{{float64(size), figure}}})
 }
 
-// write writes one curve a line.
+// write writes one curve per line.
 func (c curves) write(path string) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
@@ -52,8 +52,8 @@ func (c curves) write(path string) {
 	check(os.WriteFile(path, out.Bytes(), 0o600))
 }
 
-// measureGrowth writes how costs grow with what is remembered, and with what is
-// waiting, to growth-stores.json and growth-queue.json in dir.
+// measureGrowth writes two files in dir: growth-stores.json has the costs by number
+// of remembered keys, and growth-queue.json those by number of waiting deliveries.
 func measureGrowth(dir string, most int) {
 	var stores, queues curves
 	sizes := sizesFrom(10_000, most)
@@ -80,9 +80,9 @@ const megabyte = 1e6
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// growMemory lets one store grow from size to size, with one key a delivery. What
-// is measured at a small size is measured in several stores of that size, and
-// adds a tenth to it at most.
+// growMemory measures one store that grows from size to size, with one key per
+// delivery. For small sizes it measures several stores of that size. A measurement
+// adds at most a tenth of the size.
 func growMemory(c *curves, sizes []int) {
 	before := heap()
 	store := memory.New(memory.Options{MaxEntries: limit})
@@ -106,7 +106,8 @@ func growMemory(c *curves, sizes []int) {
 	}
 }
 
-// growFile lets one file grow from size to size, with two keys a delivery.
+// growFile measures one file that grows from size to size, with two keys per
+// delivery.
 func growFile(c *curves, sizes []int) {
 	folder, err := os.MkdirTemp("", "stores-*")
 	check(err)
@@ -138,8 +139,8 @@ func growFile(c *curves, sizes []int) {
 	check(store.Close())
 }
 
-// growQueue lets one queue grow from size to size, with bodies of 1 KiB that are
-// not due, and lets others through.
+// growQueue measures one queue that grows from size to size with entries of 1 KiB
+// that are not due, while other entries are delivered.
 func growQueue(c *curves, sizes []int) {
 	folder, err := os.MkdirTemp("", "stores-*")
 	check(err)
@@ -171,7 +172,7 @@ func growQueue(c *curves, sizes []int) {
 	check(store.Close())
 }
 
-// together calls do n times, so many at once.
+// together calls do n times, with the given number of concurrent workers.
 func together(n, workers int, do func()) {
 	var left atomic.Int64
 	left.Store(int64(n))
@@ -208,7 +209,7 @@ func putOne(store *queuefile.Store, delay time.Duration) {
 	check(err)
 }
 
-// passOne accepts an entry that is due, and records that one has been delivered.
+// passOne accepts an entry that is due, and records the delivery of one entry.
 func passOne(store *queuefile.Store) {
 	putOne(store, 0)
 	leases, _, err := store.Lease(context.Background(), "bench", 1, time.Hour)

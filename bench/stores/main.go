@@ -1,8 +1,8 @@
 //go:build unix
 
-// Command stores measures the replay stores: what an operation and a
-// remembered key cost as more and more are remembered, how long a restart
-// takes, and what Redis carries. It prints Markdown; README.md holds a run.
+// Command stores measures the replay stores: the cost of an operation and of a
+// remembered key by number of keys, the time of a restart, and the throughput of
+// Redis. It prints Markdown. README.md has the output of a run.
 package main
 
 import (
@@ -28,9 +28,9 @@ import (
 
 func main() {
 	most := flag.Int("most", 10_000_000, "the largest number of remembered keys")
-	dir := flag.String("dir", "", "folder for replay files (default: a temporary one)")
-	redisURL := flag.String("redis", "", "URL of a Redis to measure, which is left with some keys (default: none)")
-	growth := flag.String("growth", "", "folder to write curves to, in place of all tables: growth-stores.json and growth-queue.json")
+	dir := flag.String("dir", "", "folder for replay files (default: a temporary folder)")
+	redisURL := flag.String("redis", "", "URL of a Redis to measure; some keys remain in it (default: none)")
+	growth := flag.String("growth", "", "write growth-stores.json and growth-queue.json to this folder instead of tables")
 	flag.Parse()
 
 	if *growth != "" {
@@ -50,7 +50,7 @@ func main() {
 	}
 }
 
-// limit is more than any run remembers.
+// limit exceeds the number of keys of any run.
 const limit = 20_000_000
 
 func measureMemory(sizes []int) {
@@ -78,8 +78,8 @@ func measureMemory(sizes []int) {
 	}
 }
 
-// measureCommits adds to a store a tenth of what it holds at most, and to
-// others like it until enough has been added.
+// measureCommits adds at most a tenth of its size to a store, and continues with
+// other stores of the same size until it has measured enough operations.
 func measureCommits(store *memory.Store, size, ops, rounds int) (total cost) {
 	keys := source{next: 1 << 40}
 	for round := range rounds {
@@ -134,7 +134,7 @@ func measureRedis(url string) {
 	check(err)
 	defer store.Close()
 	var keys source
-	keys.next = int(time.Now().UnixNano()) // not those of an earlier run
+	keys.next = int(time.Now().UnixNano()) // avoid the keys of earlier runs
 	for _, workers := range []int{1, 32, 256} {
 		n := min(100_000, 4000*workers)
 		cost := measure(n, func() { keys.handle(store, n, workers) })
@@ -142,7 +142,7 @@ func measureRedis(url string) {
 	}
 }
 
-// source makes keys that have not been seen yet.
+// source generates new keys.
 type source struct {
 	next int
 }
@@ -153,7 +153,7 @@ func (s *source) take(n int) (first int) {
 	return first
 }
 
-// key scatters n as a digest would.
+// key spreads n over the key space like a digest.
 func key(kind replay.Kind, n int) (k replay.Key) {
 	x := uint64(n)*0x9e3779b97f4a7c15 + uint64(kind)
 	for i := 0; i < replay.KeySize; i += 8 {
@@ -168,9 +168,9 @@ func key(kind replay.Kind, n int) (k replay.Key) {
 	return k
 }
 
-// handle claims and commits n deliveries, so many at once, with windows of one
-// to seven days. In memory they have one key, elsewhere two. It returns the
-// number of the first.
+// handle claims and commits n deliveries with concurrent workers and windows of one
+// to seven days. Deliveries have one key in memory and two in other stores. It
+// returns the number of the first delivery.
 func (s *source) handle(store replay.Store, n, workers int) (first int) {
 	first = s.take(n)
 	_, single := store.(*memory.Store)
@@ -227,7 +227,7 @@ func (s *source) lookup(store replay.Lookuper, n int) {
 	}
 }
 
-// claimAgain claims deliveries that are handled.
+// claimAgain claims deliveries that have already been handled.
 func claimAgain(store replay.Store, first, n int) {
 	owner := replay.NewOwner()
 	contents := make([]replay.Key, 1)
@@ -241,7 +241,7 @@ func claimAgain(store replay.Store, first, n int) {
 	}
 }
 
-// cost is what one operation takes.
+// cost is the cost of one operation.
 type cost struct {
 	wall, cpu time.Duration
 }
@@ -283,7 +283,7 @@ func collection() time.Duration {
 	return time.Duration((spent() - before) / (times + 1) * float64(time.Second)).Round(10 * time.Microsecond)
 }
 
-// processCPU is the CPU time that this process has used.
+// processCPU returns the CPU time of this process.
 func processCPU() time.Duration {
 	var usage syscall.Rusage
 	check(syscall.Getrusage(syscall.RUSAGE_SELF, &usage))

@@ -9,11 +9,10 @@ import (
 	"testing"
 )
 
-// handlers are what stands in front of reverse_proxy, and the global option that
-// belongs to it.
+// handlers matches the handlers in front of reverse_proxy and their global option.
 var handlers = regexp.MustCompile(`(?m)^(\t+)(?:floor.*|verify_webhook \w[^\n]*\{\n(?s:.*?)\n\t\t\}|verify_webhook \{\n(?s:.*?)\n\t\})\n`)
 
-// TestCaddyfilesDifferOnlyInTheHandler: what is compared must be the handler.
+// A comparison of targets must measure only their handlers.
 func TestCaddyfilesDifferOnlyInTheHandler(t *testing.T) {
 	caddyfile := func(values map[string]string) string {
 		s := starting{Env: Env{Upstream: "127.0.0.1:2"}, dir: t.TempDir(), address: "127.0.0.1:1"}

@@ -19,7 +19,7 @@ import (
 
 const readyTimeout = 20 * time.Second
 
-// running is a started program, measured with all of its workers.
+// running is a running program, measured including its workers.
 type running struct{ *process.Process }
 
 // start starts a program in dir and waits until the probe succeeds.
@@ -38,21 +38,22 @@ func start(ctx context.Context, dir string, ready probe, env []string, argv ...s
 	return p, nil
 }
 
-// stop ends the program and all of its workers. How it ends is not measured.
+// stop stops the program and its workers. The exit status does not matter.
 func (p *running) stop() { _ = p.Stop() }
 
-// lastWords returns the end of the last line of what the program printed: it has to
-// fit into a table.
+// lastWords returns the end of the last line that the program printed, cut to fit
+// into a table.
 func (p *running) lastWords() string {
 	output := strings.TrimSpace(p.Output())
 	last := output[strings.LastIndexByte(output, '\n')+1:]
 	return last[max(0, len(last)-120):]
 }
 
-// probe returns an error as long as a server is not ready.
+// probe returns an error until a server is ready.
 type probe = func(context.Context) error
 
-// answers is a probe: a server at address responds to HTTP requests.
+// answers returns a probe that succeeds if the server at address responds to HTTP
+// requests.
 func answers(address string) probe {
 	return func(ctx context.Context) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/", http.NoBody)
@@ -67,9 +68,9 @@ func answers(address string) probe {
 	}
 }
 
-// cpu returns the time that the program and its workers have spent in user and
-// kernel mode so far, by the clocks that the scheduler keeps: /proc has it in steps
-// of 10 ms. What workers have spent that have ended is not in it.
+// cpu returns the user and system time of the program and its workers so far. It
+// reads the scheduler's clocks, because /proc has a resolution of 10 ms. The time of
+// workers that have exited is not included.
 func (p *running) cpu() time.Duration {
 	var sum time.Duration
 	p.members(func(dir string, _ []string) {
@@ -85,12 +86,11 @@ func (p *running) cpu() time.Duration {
 	return sum
 }
 
-// cpuClock is clock_getcpuclockid(3).
+// cpuClock returns the clock ID of a process, like clock_getcpuclockid(3).
 func cpuClock(pid int) int32 { return int32(^pid)<<3 | 2 }
 
-// memory returns a size that proc(5) has for each process of the program, in
-// bytes, summed up: VmHWM, for instance, is the most that it ever resided in
-// memory with.
+// memory returns a size from proc(5) in bytes, summed over all processes of the
+// program. For example, VmHWM is the peak resident set size.
 func (p *running) memory(name string) int64 {
 	var sum int64
 	p.members(func(dir string, _ []string) {
@@ -104,15 +104,15 @@ func (p *running) memory(name string) int64 {
 	return sum
 }
 
-// members calls f with each process of the group: its folder in /proc and the
-// fields of its stat, from the state on, which is field 3 in proc(5).
+// members calls f for each process of the group, with its folder in /proc and the
+// fields of its stat file, starting with the state, which is field 3 in proc(5).
 func (p *running) members(f func(dir string, stat []string)) {
 	group := strconv.Itoa(p.PID())
 	all, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range all {
 		stat, err := os.ReadFile(filepath.Join(dir, "stat"))
 		if err != nil {
-			continue // it has ended meanwhile
+			continue // it has exited in the meantime
 		}
 		_, rest, _ := strings.Cut(string(stat), ") ")
 		if fields := strings.Fields(rest); len(fields) > 14 && fields[2] == group {

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package target starts what is measured side by side: Caddy without and with
-// verify_webhook, nginx with scripts that verify, and apps that verify
-// themselves. All of them listen on the loopback interface alone.
+// Package target starts the servers to compare: Caddy without and with
+// verify_webhook, nginx with verifying scripts, and apps that verify deliveries
+// themselves. All of them listen only on the loopback interface.
 package target
 
 import (
@@ -26,11 +26,11 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
 )
 
-// Names of the targets that others are compared with.
+// Names of targets.
 const (
 	Caddy  = "caddy reverse_proxy"
 	Floor  = "floor: one buffer, HMAC, map"
-	Told   = "floor with identity headers" // the same headers that verify_webhook sets
+	Told   = "floor with identity headers" // sets the same headers as verify_webhook
 	Memory = "verify_webhook memory"
 	File   = "verify_webhook file"
 	Redis  = "verify_webhook redis"
@@ -41,35 +41,35 @@ const (
 	QueueRedis = "webhook_queue redis"
 )
 
-// All are the names of all targets, the one that others are compared with first.
+// All has the names of all targets, starting with the base for comparisons.
 var All = []string{Caddy, Floor, Told, Memory, File, Redis, QueueFile, QueueDown, QueueRedis, "nginx Lua", "nginx njs", "Flask, gunicorn", "FastAPI, uvicorn"}
 
-// Short are the targets of a short run: those that goals are about, and peers.
+// Short has the targets of a short run: those with goals, and peers.
 var Short = []string{Caddy, Told, Memory, File, Redis, QueueFile, "nginx Lua", "nginx njs", "Flask, gunicorn", "FastAPI, uvicorn"}
 
-// Peer reports whether a target is neither this module nor what goals compare it with.
+// Peer reports whether a target is neither this module nor a baseline of its goals.
 func Peer(name string) bool { return slices.Contains(All[len(All)-4:], name) }
 
-// Own reports whether a target is this module.
+// Own reports whether a target is verify_webhook.
 func Own(name string) bool { return strings.HasPrefix(name, "verify_webhook") }
 
-// Queues reports whether a target answers before the app has the delivery.
+// Queues reports whether a target responds before the app has the delivery.
 func Queues(name string) bool { return strings.HasPrefix(name, "webhook_queue") }
 
 //go:embed apps
 var apps embed.FS
 
-// Env is what targets are started with.
+// Env is the environment of targets.
 type Env struct {
-	Dir      string   // a folder to write into
+	Dir      string   // a writable folder
 	Caddy    string   // path of a Caddy with verify_webhook
 	Floor    string   // path of bench/floor
 	Python   string   // path of a Python with Flask, gunicorn, FastAPI and uvicorn
 	Upstream string   // host and port of the app behind proxies
 	Secret   string   // of all deliveries
 	Queue    string   // the file of QueueFile; empty for a new one
-	Profiled bool     // have Caddy listen on Target.Admin
-	Vars     []string // more environment variables, NAME=value
+	Profiled bool     // enable Caddy's admin API at Target.Admin
+	Vars     []string // additional environment variables, NAME=value
 }
 
 // Target is a started server.
@@ -82,20 +82,20 @@ type Target struct {
 	others []*running
 }
 
-// CPU returns the CPU time that the server has spent so far, with its workers,
-// without the app behind it and without Redis.
+// CPU returns the CPU time of the server and its workers so far. It excludes the app
+// behind the server and Redis.
 func (t *Target) CPU() time.Duration { return t.server.cpu() }
 
-// Memory returns how much memory the server has now, in bytes: all of it, and
-// what is its own, which leaves out the files that it has mapped.
+// Memory returns the current memory of the server in bytes: all resident memory, and
+// its own, which excludes mapped files.
 func (t *Target) Memory() (all, own int64) {
 	return t.server.memory("VmRSS:"), t.server.memory("RssAnon:")
 }
 
-// PeakMemory returns the most memory that the server has had, in bytes.
+// PeakMemory returns the peak memory of the server in bytes.
 func (t *Target) PeakMemory() int64 { return t.server.memory("VmHWM:") }
 
-// Stop ends the server, and what was started for it.
+// Stop stops the server and everything that was started for it.
 func (t *Target) Stop() {
 	t.server.stop()
 	for _, other := range t.others {
@@ -103,8 +103,8 @@ func (t *Target) Stop() {
 	}
 }
 
-// Start starts the target of that name. The error says why it cannot be measured
-// here: a package is missing, say.
+// Start starts the named target. The error is the reason why it cannot be measured,
+// for example a missing package.
 func Start(ctx context.Context, e Env, name string) (*Target, error) {
 	address, err := process.FreeAddress()
 	if err != nil {
@@ -136,7 +136,7 @@ func Start(ctx context.Context, e Env, name string) (*Target, error) {
 	case QueueFile:
 		t.server, err = s.verifying("file "+filepath.Join(dir, "replays"), "file "+cmp.Or(e.Queue, filepath.Join(dir, "queue")))
 	case QueueDown:
-		if s.Upstream, err = process.FreeAddress(); err == nil { // where nothing listens
+		if s.Upstream, err = process.FreeAddress(); err == nil { // nothing listens there
 			t.server, err = s.verifying("file "+filepath.Join(dir, "replays"), "file "+filepath.Join(dir, "queue"))
 		}
 	case Redis, QueueRedis:
@@ -160,8 +160,8 @@ func Start(ctx context.Context, e Env, name string) (*Target, error) {
 	return t, nil
 }
 
-// StartApp starts the app behind the proxies: this very program with -upstream.
-// takes is how long it works on each delivery.
+// StartApp starts the app behind the proxies: this program with -upstream. The
+// parameter takes is the time that the app takes for each delivery.
 func StartApp(ctx context.Context, e Env, takes time.Duration) (*Target, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -182,7 +182,7 @@ func StartApp(ctx context.Context, e Env, takes time.Duration) (*Target, error) 
 	return &Target{Name: "app", Address: address, server: server}, nil
 }
 
-// starting is one target that is being started.
+// starting is the state of a target during its start.
 type starting struct {
 	Env
 	ctx     context.Context
@@ -196,13 +196,13 @@ func (s *starting) start(argv ...string) (*running, error) {
 	return start(s.ctx, s.dir, answers(s.address), env, argv...)
 }
 
-// verifying starts a Caddy with a replay store and, unless it is empty, a store
-// of queues.
+// verifying starts a Caddy with a replay store and, if queue is not empty, a queue
+// store.
 func (s *starting) verifying(store, queue string) (*running, error) {
 	return s.caddy(s.Caddy, map[string]string{"Store": store, "Queue": queue})
 }
 
-// caddy starts a Caddy with what the values say in front of reverse_proxy.
+// caddy starts a Caddy. The values select the handlers in front of reverse_proxy.
 func (s *starting) caddy(program string, values map[string]string) (*running, error) {
 	values["Admin"] = s.admin
 	if err := s.render("caddy.tmpl", "Caddyfile", values); err != nil {
@@ -211,8 +211,8 @@ func (s *starting) caddy(program string, values map[string]string) (*running, er
 	return s.start(program, "run", "--config", "Caddyfile", "--adapter", "caddyfile")
 }
 
-// StartCaddyfile starts the Caddy of verify_webhook with a Caddyfile that is made
-// for its address and that of its admin API.
+// StartCaddyfile starts the Caddy with verify_webhook. The caddyfile function returns
+// the Caddyfile for the given addresses of the server and its admin API.
 func StartCaddyfile(ctx context.Context, e Env, name string, caddyfile func(address, admin string) string) (*Target, error) {
 	address, err := process.FreeAddress()
 	if err != nil {
@@ -280,7 +280,7 @@ func (s *starting) nginx(script string) (*running, error) {
 	if err := s.copyApps("verify.lua", "verify.js"); err != nil {
 		return nil, err
 	}
-	// Debian's modules are found from this folder.
+	// Debian's modules are loaded relative to this folder.
 	if err := os.Symlink("/usr/lib/nginx/modules", filepath.Join(s.dir, "modules")); err != nil {
 		return nil, fmt.Errorf("linking nginx's modules: %w", err)
 	}
@@ -297,7 +297,7 @@ func (s *starting) python(args ...string) (*running, error) {
 	return s.start(append([]string{s.Python}, args...)...)
 }
 
-// render writes one of the templates into the target's folder.
+// render executes a template and writes the result into the target's folder.
 func (s *starting) render(from, to string, values map[string]string) error {
 	t, err := template.ParseFS(apps, "apps/"+from)
 	if err != nil {
@@ -325,7 +325,8 @@ func (s *starting) copyApps(names ...string) error {
 	return nil
 }
 
-// name returns the user's name: nginx's workers must be able to read its folder.
+// name returns the current user's name. nginx's workers run as this user, because
+// they must be able to read its folder.
 func name(u *user.User, err error) string {
 	if err != nil {
 		return "root"

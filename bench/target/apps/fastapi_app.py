@@ -8,7 +8,7 @@ from fastapi import FastAPI, Header, HTTPException, Request
 
 app = FastAPI()
 secret = os.environ["WEBHOOK_SECRET"].encode()
-seen = set()  # of this worker alone: the other ones do not know of it
+seen = set()  # not shared between workers
 
 
 @app.post("/github")

@@ -7,7 +7,7 @@ from flask import Flask, abort, request
 
 app = Flask(__name__)
 secret = os.environ["WEBHOOK_SECRET"].encode()
-seen = set()  # of this worker alone: the other ones do not know of it
+seen = set()  # not shared between workers
 
 
 @app.post("/github")

@@ -1,5 +1,5 @@
-// Verifies GitHub's deliveries in nginx. njs 0.7 has no memory to share between
-// workers, so that what was handled before is handled again.
+// Verifies GitHub's deliveries in nginx. njs 0.7 has no shared memory between
+// workers, so duplicates are not detected.
 import crypto from 'crypto';
 
 function verify(r) {

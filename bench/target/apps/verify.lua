@@ -1,4 +1,4 @@
--- Verifies GitHub's deliveries in nginx, and refuses those it has seen.
+-- Verifies GitHub's deliveries in nginx, and does not forward duplicates.
 local hmac = require "openssl.hmac"
 
 local function hex(bytes)
