@@ -53,13 +53,15 @@ pypi() {
 wheel() { pypi "$1" "$2" --only-binary :all: --python-version 3.11 --platform manylinux_2_31_x86_64 --platform manylinux_2_28_x86_64; }
 
 # debian SUITE FOLDER PACKAGE: unpacks a package of a Debian release and its
-# dependencies, with an apt that ignores this machine's packages.
+# dependencies from the mirror of this machine, with an apt that ignores its packages.
 debian() {
-	local suite=$1 folder=$2 package=$3 root
+	local suite=$1 folder=$2 package=$3 root mirror
+	# shellcheck disable=SC2016 # apt-get replaces it
+	mirror=$(apt-get indextargets --format '$(REPO_URI)' | awk '/\/debian\/*$/ && !found++')
 	root=$(mktemp -d)
 	mkdir -p "$root"/etc/apt/{apt.conf.d,preferences.d,sources.list.d} "$root"/var/{lib/apt/lists/partial,cache/apt/archives/partial,lib/dpkg} "$folder"
 	touch "$root/var/lib/dpkg/status"
-	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $suite main" >"$root/etc/apt/sources.list"
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$root/etc/apt/sources.list"
 	local apt=(apt-get -qq -o "Dir=$root" -o "Dir::State::status=$root/var/lib/dpkg/status" -o APT::Sandbox::User= -o Acquire::Languages=none)
 	"${apt[@]}" update
 	"${apt[@]}" --yes --no-install-recommends --download-only install "$package" >/dev/null
