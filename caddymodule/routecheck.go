@@ -24,9 +24,9 @@ func checkRoutes(app *caddyhttp.App) []string {
 	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
 		s := app.Servers[name]
 		c.named = s.NamedRoutes
-		c.routes(s.Routes, past{}, nobody)
+		c.routes(s.Routes, past{}, noResponder)
 		if s.Errors != nil {
-			c.routes(s.Errors.Routes, past{}, nobody)
+			c.routes(s.Errors.Routes, past{}, noResponder)
 		}
 	}
 	found = append(found, c.found...)
@@ -85,7 +85,7 @@ func (p past) or(q past) past {
 // lost the prefix cut.
 type responder func(cut string) bool
 
-func nobody(string) bool { return false }
+func noResponder(string) bool { return false }
 
 // routes traverses a list of routes and returns what has happened to a request that
 // leaves it. later is what follows the list.

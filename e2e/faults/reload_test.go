@@ -108,7 +108,7 @@ func storesThatCannotBeOpened(t *testing.T) []namedConfig {
 	return []namedConfig{
 		{"a store that another process uses", with("file " + locked)},
 		{"a corrupt store", with("file " + damaged)},
-		{"a Redis that refuses the login", with("redis redis://nobody:wrong@" + startRedis(t).address)},
+		{"a Redis that refuses the login", with("redis redis://unknown:wrong@" + startRedis(t).address)},
 	}
 }
 
