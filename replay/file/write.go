@@ -102,7 +102,7 @@ func (s *Store) write() {
 	probe := time.NewTicker(boltfile.ProbeEvery)
 	defer probe.Stop()
 	for {
-		gather()
+		s.gather()
 		group, last := s.take()
 		if last {
 			return
@@ -128,14 +128,33 @@ func (s *Store) write() {
 	}
 }
 
-// gather yields to other goroutines before the next group is taken. On busy
-// cores some of them handle deliveries whose commit can share the fsync. On
-// idle cores there are none, and a single commit is not delayed. The first
-// yield is for goroutines that the last group has woken, the second for those
-// that waited behind them.
-func gather() {
-	runtime.Gosched()
-	runtime.Gosched()
+// gatherAtMost limits how long a group gathers.
+const gatherAtMost = 2 * time.Millisecond
+
+// gather yields to other goroutines for as long as they add requests, which can
+// then share the fsync. On idle cores there are none, and a single commit is not
+// delayed.
+func (s *Store) gather() {
+	begun := time.Now()
+	for quiet, before := 0, s.waiting(); quiet < 2; {
+		runtime.Gosched()
+		now := s.waiting()
+		if now > before {
+			quiet = 0
+		} else {
+			quiet++
+		}
+		if before = now; now >= maxGroup || time.Since(begun) > gatherAtMost {
+			return
+		}
+	}
+}
+
+// waiting returns the number of pending requests.
+func (s *Store) waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.pending)
 }
 
 // commit makes a group durable, and then known.
