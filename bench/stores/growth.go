@@ -87,6 +87,7 @@ func growMemory(c *curves, sizes []int) {
 	before := heap()
 	store := memory.New(memory.Options{MaxEntries: limit})
 	var keys source
+	measured := source{next: firstMeasured}
 	handled := 0
 	for _, size := range sizes {
 		handled = keys.handle(store, size-int(store.Stats().Remembered), 1)
@@ -100,7 +101,7 @@ func growMemory(c *curves, sizes []int) {
 		})
 		c.add("claim of a duplicate, memory", "µs", size, micros(duplicate.cpu))
 		ops := min(size/10, 500_000)
-		commit := measureCommits(store, size, ops, min(50, max(1, 300_000/ops)))
+		commit := measureCommits(store, &measured, size, ops, min(50, max(1, 300_000/ops)))
 		c.add("claim and commit, memory", "µs", size, micros(commit.cpu))
 		runtime.KeepAlive(store)
 	}

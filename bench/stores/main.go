@@ -72,16 +72,18 @@ func measureMemory(sizes []int) {
 			}
 		})
 		lookup := measure(ops*rounds, func() { keys.lookup(store, ops*rounds) })
-		commit := measureCommits(store, size, ops, rounds)
+		commit := measureCommits(store, &source{next: firstMeasured}, size, ops, rounds)
 		fmt.Printf("| %d | %v | %v | %v | %v | %.1f | %v |\n", size, commit, release, duplicate, lookup, float64(grown)/float64(size), gc)
 		runtime.KeepAlive(store)
 	}
 }
 
+// firstMeasured is far from the deliveries that fill a store.
+const firstMeasured = 1 << 40
+
 // measureCommits adds at most a tenth of its size to a store, and continues with
 // other stores of the same size until it has measured enough operations.
-func measureCommits(store *memory.Store, size, ops, rounds int) (total cost) {
-	keys := source{next: 1 << 40}
+func measureCommits(store *memory.Store, keys *source, size, ops, rounds int) (total cost) {
 	for round := range rounds {
 		if round > 0 {
 			store = memory.New(memory.Options{MaxEntries: limit})
