@@ -58,7 +58,7 @@ type controlTable map[string]string
 // isControl reports whether a header is one of controlHeaders. `_` and `.` in
 // its name count as `-`, because CGI and WSGI apps do not distinguish them.
 func isControl(name string) bool {
-	if name == "" || !controlInitials[name[0]] {
+	if name == "" || controlLengths[name[0]]&(1<<min(len(name), 63)) == 0 {
 		return false
 	}
 	if strings.ContainsAny(name, "_.") {
@@ -75,15 +75,21 @@ func isControl(name string) bool {
 	return false
 }
 
-// controlInitials are the first bytes of the names of control headers, in upper
-// and lower case. isControl does not search the tables for other headers.
-var controlInitials = func() (initials [256]bool) {
-	for _, table := range []controlTable{controlHeaders, controlPrefixes} {
-		for name := range table {
-			initials[strings.ToUpper(name)[0]], initials[strings.ToLower(name)[0]] = true, true
-		}
+// controlLengths are the lengths of the names of control headers by their first
+// byte, in upper or lower case: bit n is set if one has n bytes. isControl does not
+// search the tables for other names, which are almost all.
+var controlLengths = func() (lengths [256]uint64) {
+	add := func(name string, set uint64) {
+		lengths[strings.ToUpper(name)[0]] |= set
+		lengths[strings.ToLower(name)[0]] |= set
 	}
-	return initials
+	for name := range controlHeaders {
+		add(name, 1<<len(name))
+	}
+	for prefix := range controlPrefixes {
+		add(prefix, ^uint64(0)<<len(prefix))
+	}
+	return lengths
 }()
 
 // opensWebSocket reports whether a request opens a WebSocket: with an HTTP/1.1
