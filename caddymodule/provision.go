@@ -116,7 +116,7 @@ func (h *Handler) loadProvider(ctx caddy.Context) error {
 	}
 	p, ok := m.(provider.Provider)
 	if !ok {
-		return fmt.Errorf("module %T is in the namespace of providers but is none", m)
+		return fmt.Errorf("module %T is not a provider", m)
 	}
 	h.current.Store(newLoadedProvider(p))
 	return nil

@@ -55,7 +55,7 @@ func (h *Handler) check() error {
 	}
 	for _, status := range r.Handled {
 		if (status < 1 || status > 5) && (status < 200 || status > 599) {
-			return fmt.Errorf("handled %d is no status code: write, for example, handled 2xx 410", status)
+			return fmt.Errorf("handled %d is not a status code: write, for example, handled 2xx 410", status)
 		}
 	}
 	return nil
@@ -91,7 +91,7 @@ func checkStatus(option string, status int) error {
 		return fmt.Errorf("%s %d: %w", option, status, errDuplicateStatus)
 	}
 	if status < 200 || status > 599 {
-		return fmt.Errorf("%s %d is no status that ends a request: write, for example, %s 200", option, status, option)
+		return fmt.Errorf("%s %d is not a final status: write, for example, %s 200", option, status, option)
 	}
 	return nil
 }

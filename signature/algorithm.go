@@ -52,9 +52,9 @@ func (a Algorithm) check() error {
 	case HMACSHA1, HMACSHA256, HMACSHA384, HMACSHA512, Ed25519, ECDSAP256SHA256, RSASHA1, RSASHA256, RSASHA512, SHA256Prefix, SHA1Suffix, SHA256Suffix, Token, Basic:
 		return nil
 	case "":
-		return errors.New("no algorithm: write, for example, hmac-sha256")
+		return errors.New("missing algorithm: write, for example, hmac-sha256")
 	}
-	return fmt.Errorf("unknown algorithm %q: write hmac-sha1, hmac-sha256, hmac-sha384, hmac-sha512, ed25519, ecdsa-p256-sha256, rsa-sha1, rsa-sha256, rsa-sha512, sha256-prefix, sha1-suffix, sha256-suffix, token or basic", string(a))
+	return fmt.Errorf("unrecognized algorithm: %q; write hmac-sha1, hmac-sha256, hmac-sha384, hmac-sha512, ed25519, ecdsa-p256-sha256, rsa-sha1, rsa-sha256, rsa-sha512, sha256-prefix, sha1-suffix, sha256-suffix, token or basic", string(a))
 }
 
 // Asymmetric reports whether the operator configures a public key, which is not
@@ -151,7 +151,7 @@ func newKey(a Algorithm, format KeyFormat, secret Secret) (*key, error) {
 		}
 		der, err := x509.MarshalPKIXPublicKey(public)
 		if err != nil {
-			return nil, fmt.Errorf("reading public key: %w", err)
+			return nil, fmt.Errorf("writing public key: %w", err)
 		}
 		k.public, k.identity.Fingerprint = public, fingerprint(der)
 	case a == Token || a == Basic:

@@ -34,7 +34,7 @@ func (f Field) check() error {
 	switch f.From {
 	case "header", "query", "form", "json", "element", "value":
 	default:
-		return fmt.Errorf("unknown place %q: write header, query, form, json or element", f.From)
+		return fmt.Errorf("unrecognized place: %q; write header, query, form, json or element", f.From)
 	}
 	if f.Name == "" {
 		return fmt.Errorf("a name must follow %q", f.From)

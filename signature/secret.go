@@ -126,7 +126,7 @@ func (f KeyFormat) check() error {
 	switch f.Encoding {
 	case "", "utf8", "hex", "base64", "pair":
 	default:
-		return fmt.Errorf("unknown key encoding %q: write utf8, hex, base64 or pair", f.Encoding)
+		return fmt.Errorf("unrecognized key encoding: %q; write utf8, hex, base64 or pair", f.Encoding)
 	}
 	if f.PrefixRequired && f.Prefix == "" {
 		return errors.New("prefix required needs a prefix: write prefix <text>")

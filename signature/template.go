@@ -151,7 +151,7 @@ func templateField(name string, s *Scheme) (Field, error) {
 	from, rest, ok := strings.Cut(name, ".")
 	f := Field{From: from, Name: rest}
 	if !ok || f.check() != nil {
-		return Field{}, fmt.Errorf("unknown variable {%s} in the signed content: the variables are %s", name, templateVariables)
+		return Field{}, fmt.Errorf("unrecognized variable in the signed content: {%s}; write one of %s", name, templateVariables)
 	}
 	if from == "header" {
 		f.Name = textproto.CanonicalMIMEHeaderKey(rest)
@@ -474,7 +474,7 @@ func writeBody(w io.Writer, b Body) error {
 		return err
 	}
 	if _, err := b.WriteTo(w); err != nil {
-		return fmt.Errorf("reading the body again: %w", err)
+		return fmt.Errorf("rereading body: %w", err)
 	}
 	return nil
 }
