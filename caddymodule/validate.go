@@ -23,13 +23,14 @@ func (h *Handler) Validate() error {
 // check refuses settings that contradict each other or a guarantee.
 func (h *Handler) check() error {
 	r := &h.Replay
-	switch {
-	case h.Mode != modeEnforce && h.Mode != modeMonitor:
+	if h.Mode != modeEnforce && h.Mode != modeMonitor {
 		return option.Unrecognized("mode", h.Mode, modeEnforce, modeMonitor)
-	case h.MaxBody < 0:
-		return fmt.Errorf("max_body %d is negative", h.MaxBody)
-	case h.BodyTimeout < 0 || h.AppTimeout < 0 || r.Window < 0 || r.Lease < 0 || r.Wait < 0 || r.MaxWaiting < 0:
-		return errors.New("a duration or number is negative")
+	}
+	if err := option.NotNegative("max_body", h.MaxBody, 1<<20); err != nil {
+		return err
+	}
+	if err := option.NotNegative("max_waiting", int64(r.MaxWaiting), defaultMaxWaiting); err != nil {
+		return err
 	}
 	if err := h.checkMeant(); err != nil {
 		return err

@@ -294,7 +294,7 @@ func checkPublicKey(a Algorithm, public crypto.PublicKey) (crypto.PublicKey, err
 		ok = a == RSASHA1 || a == RSASHA256 || a == RSASHA512
 	}
 	if !ok {
-		return nil, fmt.Errorf("the public key is a %T, which does not match %s", public, a)
+		return nil, fmt.Errorf("the public key is a %T, which does not match %s: copy the key of this algorithm, or write the algorithm of the key", public, a)
 	}
 	return public, nil
 }

@@ -40,7 +40,7 @@ func (f Field) check() error {
 		return fmt.Errorf("a name must follow %q", f.From)
 	}
 	if f.From == "header" && !isToken(f.Name) {
-		return fmt.Errorf("%q cannot be the name of a header", f.Name)
+		return fmt.Errorf("invalid header name: %q; write, for example, X-Signature", f.Name)
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func parseTemplate(text string, s *Scheme) (*template, error) {
 		}
 		end := strings.IndexByte(text, '}')
 		if end < 0 {
-			return nil, errors.New("the signed content has a { without a }")
+			return nil, errors.New("the signed content has a { without a }: write the name of a variable between them, for example {body}")
 		}
 		if err := t.addVariable(text[1:end], s); err != nil {
 			return nil, err
@@ -106,7 +106,7 @@ func (t *template) addVariable(name string, s *Scheme) error {
 			return fmt.Errorf("the signed content has {%s}, which %s does not support", name, s.Algorithm)
 		}
 		if name == "key_name" && s.Key.Encoding != "pair" {
-			return errors.New("the signed content has {key_name}, which requires the key encoding pair")
+			return errors.New("the signed content has {key_name}, which requires secrets with a name: write key pair")
 		}
 	default:
 		f, err := templateField(name, s)
@@ -139,12 +139,12 @@ func templateField(name string, s *Scheme) (Field, error) {
 	switch name {
 	case "timestamp":
 		if s.Timestamp == nil {
-			return Field{}, errors.New("the signed content has {timestamp}, but the scheme has no timestamp field")
+			return Field{}, errors.New("the signed content has {timestamp}, but the scheme has no timestamp: write, for example, timestamp header X-Timestamp")
 		}
 		return s.Timestamp.Field, nil
 	case "id":
 		if s.ID == nil {
-			return Field{}, errors.New("the signed content has {id}, but the scheme has no ID field")
+			return Field{}, errors.New("the signed content has {id}, but the scheme has no ID: write, for example, id header X-Delivery-Id")
 		}
 		return *s.ID, nil
 	}

@@ -38,7 +38,7 @@ func (f TimestampField) check() error {
 		return fmt.Errorf("unrecognized timestamp format: %q; write unix, unix_ms, rfc3339, iso8601 or http_date", f.Format)
 	}
 	if f.Tolerance < 0 || f.Tolerance > int(maxTolerance/time.Second) {
-		return fmt.Errorf("a tolerance of %d seconds is not between 1 and %d", f.Tolerance, int(maxTolerance/time.Second))
+		return fmt.Errorf("tolerance %d is not between 1 and %d seconds: write, for example, 300", f.Tolerance, int(maxTolerance/time.Second))
 	}
 	return f.Field.check()
 }
