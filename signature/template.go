@@ -106,7 +106,7 @@ func (t *template) addVariable(name string, s *Scheme) error {
 			return fmt.Errorf("the signed content has {%s}, which %s does not support", name, s.Algorithm)
 		}
 		if name == "key_name" && s.Key.Encoding != "pair" {
-			return errors.New("the signed content has {key_name}, which requires secrets with a name: write key pair")
+			return errors.New("the signed content has {key_name}, which requires keys with a name: write key pair")
 		}
 	default:
 		f, err := templateField(name, s)
