@@ -258,7 +258,7 @@ func parsePEM(a Algorithm, text string) (crypto.PublicKey, error) {
 	case "RSA PUBLIC KEY":
 		public, err := x509.ParsePKCS1PublicKey(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("parsing public key: %w", err)
+			return nil, fmt.Errorf("parsing public key: %w: copy it again from the provider", err)
 		}
 		return checkPublicKey(a, public)
 	case "CERTIFICATE":
@@ -274,7 +274,7 @@ func parsePEM(a Algorithm, text string) (crypto.PublicKey, error) {
 func parsePKIX(a Algorithm, der []byte) (crypto.PublicKey, error) {
 	public, err := ParsePKIX(der)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: copy it again from the provider", err)
 	}
 	return checkPublicKey(a, public)
 }

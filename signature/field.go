@@ -37,7 +37,7 @@ func (f Field) check() error {
 		return fmt.Errorf("unrecognized place: %q; write header, query, form, json or element", f.From)
 	}
 	if f.Name == "" {
-		return fmt.Errorf("a name must follow %q", f.From)
+		return fmt.Errorf("missing name: write one after %q", f.From)
 	}
 	if f.From == "header" && !isToken(f.Name) {
 		return fmt.Errorf("invalid header name: %q; write, for example, X-Signature", f.Name)

@@ -86,7 +86,7 @@ func (f SignatureField) check() error {
 	case f.Separator != "" && (f.Separator == f.SetSeparator || f.Separator == f.Assign):
 		return fmt.Errorf("the separator %q separates the parts of the list: write another text for assign or set_separator", f.Separator)
 	case f.Positional < 0 || f.Positional > maxElements:
-		return fmt.Errorf("positional %d is not between 1 and %d", f.Positional, maxElements)
+		return fmt.Errorf("positional %d is not between 1 and %d: write, for example, positional 1", f.Positional, maxElements)
 	}
 	return f.Encoding.check()
 }

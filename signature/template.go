@@ -103,7 +103,7 @@ func (t *template) addVariable(name string, s *Scheme) error {
 	case "method":
 	case "key", "key_name":
 		if s.Algorithm.Asymmetric() || s.signsNothing() {
-			return fmt.Errorf("the signed content has {%s}, which %s does not support", name, s.Algorithm)
+			return fmt.Errorf("the signed content has {%s}, which %s does not support: remove it", name, s.Algorithm)
 		}
 		if name == "key_name" && s.Key.Encoding != "pair" {
 			return errors.New("the signed content has {key_name}, which requires keys with a name: write key pair")
