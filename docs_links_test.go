@@ -1,10 +1,8 @@
 package verifywebhook_test
 
 import (
-	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -23,23 +21,7 @@ var (
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	root := os.DirFS(".")
-	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
-		switch base := entry.Name(); {
-		case err != nil:
-			return err
-		case entry.IsDir() && name != "." && (strings.HasPrefix(base, ".") || base == "node_modules" || base == "build"):
-			return filepath.SkipDir
-		case entry.IsDir() || filepath.Ext(base) != ".md":
-			return nil
-		}
-		text, err := fs.ReadFile(root, name)
-		all[name] = codeBlock.ReplaceAllString(string(text), "")
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	eachFile(t, "*.md", func(name, text string) { all[name] = codeBlock.ReplaceAllString(text, "") })
 	return all
 }
 

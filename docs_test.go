@@ -3,7 +3,6 @@ package verifywebhook_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -39,33 +38,12 @@ var fence = regexp.MustCompile("(?ms)^[ \t]*```(?:caddyfile )?(caddyfile|fragmen
 func examples(t *testing.T) []example {
 	t.Helper()
 	var all []example
-	root := os.DirFS(".")
-	err := fs.WalkDir(root, ".", func(path string, entry fs.DirEntry, err error) error {
-		name := entry.Name()
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "node_modules" || name == "build" || name == "testdata"):
-			return filepath.SkipDir
-		case entry.IsDir() || filepath.Ext(name) != ".md" && !strings.HasPrefix(name, "Caddyfile"):
-			return nil
-		}
-		text, err := fs.ReadFile(root, path)
-		if err != nil {
-			return err
-		}
-		if filepath.Ext(name) != ".md" {
-			all = append(all, example{path, "caddyfile", string(text)})
-			return nil
-		}
-		for i, match := range fence.FindAllStringSubmatch(string(text), -1) {
+	eachFile(t, "*.md", func(path, text string) {
+		for i, match := range fence.FindAllStringSubmatch(text, -1) {
 			all = append(all, example{path + " " + strconv.Itoa(i+1), match[1], match[2]})
 		}
-		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	eachFile(t, "Caddyfile*", func(path, text string) { all = append(all, example{path, "caddyfile", text}) })
 	return all
 }
 

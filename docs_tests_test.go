@@ -1,11 +1,7 @@
 package verifywebhook_test
 
 import (
-	"io/fs"
-	"os"
-	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 )
 
@@ -14,29 +10,14 @@ import (
 func TestEveryTestNamedInADocumentExists(t *testing.T) {
 	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
 	exists := make(map[string]bool)
-	root := os.DirFS(".")
-	err := fs.WalkDir(root, ".", func(path string, entry fs.DirEntry, err error) error {
-		name := entry.Name()
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "node_modules" || name == "build"):
-			return filepath.SkipDir
-		case entry.IsDir() || !strings.HasSuffix(name, "_test.go"):
-			return nil
-		}
-		text, err := fs.ReadFile(root, path)
-		for _, match := range declared.FindAllStringSubmatch(string(text), -1) {
+	eachFile(t, "*_test.go", func(_, text string) {
+		for _, match := range declared.FindAllStringSubmatch(text, -1) {
 			exists[match[1]] = true
 		}
-		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	named := regexp.MustCompile("`(?:[\\w/]+\\.)?((?:Test|Fuzz|Benchmark)[A-Z]\\w+)`")
 	found := 0
-	eachFile(t, ".md", func(path, text string) {
+	eachFile(t, "*.md", func(path, text string) {
 		for _, match := range named.FindAllStringSubmatch(text, -1) {
 			found++
 			if !exists[match[1]] {

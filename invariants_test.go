@@ -1,7 +1,6 @@
 package verifywebhook_test
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -22,26 +21,11 @@ var (
 func invariantTests(t *testing.T) map[string]string {
 	t.Helper()
 	tests := make(map[string]string)
-	root := os.DirFS(".")
-	err := fs.WalkDir(root, ".", func(path string, entry fs.DirEntry, err error) error {
-		name := entry.Name()
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "node_modules" || name == "build"):
-			return filepath.SkipDir
-		case entry.IsDir() || !strings.HasSuffix(name, "_test.go"):
-			return nil
-		}
-		text, err := fs.ReadFile(root, path)
-		for _, match := range invariantTest.FindAllStringSubmatch(string(text), -1) {
+	eachFile(t, "*_test.go", func(_, text string) {
+		for _, match := range invariantTest.FindAllStringSubmatch(text, -1) {
 			tests[match[1]] = strings.TrimLeft(match[2], "0")
 		}
-		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return tests
 }
 

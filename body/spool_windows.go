@@ -19,7 +19,7 @@ func createTemp(dir string) (*os.File, error) {
 	}
 	for {
 		name := filepath.Join(dir, "webhook-body-"+rand.Text())
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|deleteOnClose, 0o600) //nolint:gosec // the folder is the operator's own setting
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|deleteOnClose, 0o600)
 		if !errors.Is(err, fs.ErrExist) {
 			return f, err
 		}

@@ -94,11 +94,12 @@ func validate(t *testing.T, config []byte) string {
 
 func TestInvalidJSONConfigsAreRejected(t *testing.T) {
 	for options, want := range map[string]string{
-		`"max_body":-1`:     "max_body -1 is negative",
-		`"body_timeout":-1`: "negative", `"app_timeout":-1`: "negative",
-		`"replay":{"window":-1}`: "negative", `"replay":{"wait":-1}`: "negative", `"replay":{"max_waiting":-1}`: "negative",
-		`"replay":{"on_duplicate":100}`: "on_duplicate 100 is no status", `"replay":{"on_replay":600}`: "on_replay 600 is no status",
-		`"replay":{"handled":[0]}`: "handled 0 is no status", `"replay":{"handled":[2,99]}`: "handled 99 is no status",
+		`"max_body":-1`:     `max_body -1 is negative: write, for example, "max_body": 1048576`,
+		`"body_timeout":-1`: "write, for example, body_timeout 30s", `"app_timeout":-1`: "write, for example, app_timeout 5m",
+		`"replay":{"window":-1}`: "write, for example, window 7d", `"replay":{"wait":-1}`: "write, for example, wait 10s", `"replay":{"lease":-1}`: "write 1s or more",
+		`"replay":{"max_waiting":-1}`:   `max_waiting -1 is negative: write, for example, "max_waiting": 256`,
+		`"replay":{"on_duplicate":100}`: "on_duplicate 100 is not a final status", `"replay":{"on_replay":600}`: "on_replay 600 is not a final status",
+		`"replay":{"handled":[0]}`: "handled 0 is not a status code", `"replay":{"handled":[2,99]}`: "handled 99 is not a status code",
 		`"replay":{"on_store_error":"ignore"}`: "write reject or allow",
 		`"mode":"off"`:                         "unrecognized mode: off; write enforce or monitor",
 		`"maxbody":1`:                          "unknown field",

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/body"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -103,10 +103,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 
 // Validate implements caddy.Validator.
 func (a *App) Validate() error {
-	if a.BodyMemory < 0 || a.BodyDisk < 0 {
-		return errors.New("body_memory and body_disk must not be negative")
+	if err := option.NotNegative("body_memory", a.BodyMemory, defaultBodyMemory); err != nil {
+		return err
 	}
-	return nil
+	return option.NotNegative("body_disk", a.BodyDisk, defaultBodyDisk)
 }
 
 // OnStart registers f to be called when the config's app starts, and OnStop

@@ -72,7 +72,7 @@ func checkEvents(patterns []string) error {
 		case strings.HasPrefix(p, "^"), strings.HasSuffix(p, "$"), strings.Contains(p, ".*") && strings.Contains(p, `\`):
 			return fmt.Errorf("events: %q is not a regular expression: * matches any text, for example events invoice.*", p)
 		case seen[p]:
-			return fmt.Errorf("duplicate event type in events: %s", p)
+			return fmt.Errorf("duplicate event type in events: %s; remove one", p)
 		}
 		seen[p] = true
 	}

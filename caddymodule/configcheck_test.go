@@ -116,6 +116,17 @@ func TestUnlikelyOptionsLogAWarning(t *testing.T) {
 	}
 }
 
+func TestNegativeBudgetsForBodiesAreRejected(t *testing.T) {
+	for want, app := range map[string]*App{
+		`body_memory -1 is negative: write, for example, "body_memory": 268435456`: {BodyMemory: -1},
+		`body_disk -1 is negative: write, for example, "body_disk": 2147483648`:    {BodyDisk: -1},
+	} {
+		if err := app.Validate(); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
 // TestUnlikelyOptionsAreLoggedAtStart runs a real Caddy.
 func TestUnlikelyOptionsAreLoggedAtStart(t *testing.T) {
 	c := startCaddy(t, "verify_webhook {\nstore memory STORE\nbody_memory 256\n}", siteOf("github", "max_body 25"))

@@ -103,7 +103,7 @@ func (a *adobeEvents) read(r *signature.Request) ([]adobeSignature, error) {
 		found = append(found, adobeSignature{sig, path})
 	}
 	if len(found) == 0 {
-		return nil, signature.Refuse(signature.MissingSignature, "no header %s", adobeHeaders[0][0])
+		return nil, signature.Refuse(signature.MissingSignature, "missing header: %s", adobeHeaders[0][0])
 	}
 	return found, nil
 }

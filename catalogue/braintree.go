@@ -29,7 +29,7 @@ func braintreeValues(m *provider.Module, r *signature.Request) ([]map[string]str
 	}
 	payload, pairs := single(form, "bt_payload"), single(form, "bt_signature")
 	if pairs == "" {
-		return nil, signature.Refuse(signature.MissingSignature, "no bt_signature")
+		return nil, signature.Refuse(signature.MissingSignature, "missing bt_signature")
 	}
 	if braintreeToken.MatchString(payload) {
 		return nil, signature.Refuse(signature.Malformed, "the payload could be the response to a challenge, not a notification")

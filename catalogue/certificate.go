@@ -47,7 +47,7 @@ func rootPool(m *provider.Module) (*x509.CertPool, error) {
 	for _, text := range m.Resolved().Roots {
 		certs, err := parseCertificates([]byte(text))
 		if err != nil {
-			return nil, fmt.Errorf("root: %w", err)
+			return nil, fmt.Errorf("root: %w: write root {file./path}", err)
 		}
 		for _, cert := range certs {
 			pool.AddCert(cert)
@@ -63,7 +63,7 @@ func configuredCertificates(m *provider.Module) ([][]*x509.Certificate, error) {
 	for _, text := range m.Resolved().Certificates {
 		certs, err := parseCertificates([]byte(text))
 		if err != nil {
-			return nil, fmt.Errorf("certificate: %w", err)
+			return nil, fmt.Errorf("certificate: %w: write certificate {file./path}", err)
 		}
 		all = append(all, certs)
 	}

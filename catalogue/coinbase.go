@@ -25,7 +25,7 @@ func coinbaseValues(_ *provider.Module, r *signature.Request) ([]map[string]stri
 				return nil, signature.Refuse(signature.Malformed, "the signature lists more than %d headers", maxSignedHeaders)
 			}
 			if all := r.Header.Values(name); len(all) > 1 {
-				return nil, signature.Refuse(signature.Malformed, "the header %s occurs %d times", name, len(all))
+				return nil, signature.Refuse(signature.Malformed, "the header %s appears %d times", name, len(all))
 			}
 			values = append(values, r.Header.Get(name))
 		}

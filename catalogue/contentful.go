@@ -25,7 +25,7 @@ func contentfulValues(_ *provider.Module, r *signature.Request) ([]map[string]st
 	for i, name := range names {
 		values := r.Header.Values(name)
 		if len(values) != 1 || (i > 0 && names[i-1] == name) {
-			return nil, signature.Refuse(signature.Malformed, "the signed header %s occurs %d times", name, len(values))
+			return nil, signature.Refuse(signature.Malformed, "the signed header %s appears %d times", name, len(values))
 		}
 		lines = append(lines, name+":"+strings.TrimSpace(values[0]))
 	}

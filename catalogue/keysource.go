@@ -75,7 +75,7 @@ func configuredKeys(m *provider.Module) (*staticKeys, error) {
 	for i, secret := range m.Keys() {
 		block, _ := pem.Decode(secret.Reveal())
 		if block == nil {
-			return nil, fmt.Errorf("secret %d is not a public key in PEM", i+1)
+			return nil, fmt.Errorf("secret %d is not a public key in PEM: copy it again from the provider, with its line breaks", i+1)
 		}
 		public, err := signature.ParsePKIX(block.Bytes)
 		if err != nil {
@@ -96,7 +96,7 @@ func configuredKeys(m *provider.Module) (*staticKeys, error) {
 	if m.Resolved().JWKS != "" {
 		set, err := parseKeySet([]byte(m.Resolved().JWKS))
 		if err != nil {
-			return nil, fmt.Errorf("jwks: %w", err)
+			return nil, fmt.Errorf("jwks: %w: write jwks {file./path}", err)
 		}
 		for _, id := range slices.Sorted(maps.Keys(set)) {
 			if err := s.add(id, set[id], keyIdentity(m.Name(), id)); err != nil {

@@ -82,7 +82,7 @@ func newMessageKey(secret signature.Secret) (messageKey, error) {
 	case "hmac-sha256":
 		k.secret, err = base64.StdEncoding.DecodeString(text)
 		if err != nil || len(k.secret) == 0 {
-			return k, errors.New("the key is not base64")
+			return k, errors.New("the key is not base64: write hmac-sha256: and the base64 of the key")
 		}
 		canonical = base64.StdEncoding.EncodeToString(k.secret)
 	case "ed25519", "ecdsa-p256-sha256", "rsa-v1_5-sha256", "rsa-pss-sha512":

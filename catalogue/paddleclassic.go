@@ -20,7 +20,7 @@ func paddleClassicValues(_ *provider.Module, r *signature.Request) ([]map[string
 		return nil, err
 	}
 	if single(form, "p_signature") == "" {
-		return nil, signature.Refuse(signature.MissingSignature, "no p_signature")
+		return nil, signature.Refuse(signature.MissingSignature, "missing p_signature")
 	}
 	var b strings.Builder
 	b.Grow(int(r.Body.Size()) + 40*len(form))
@@ -30,7 +30,7 @@ func paddleClassicValues(_ *provider.Module, r *signature.Request) ([]map[string
 			continue
 		}
 		if len(form[name]) != 1 {
-			return nil, signature.Refuse(signature.Malformed, "the form field %s occurs %d times", name, len(form[name]))
+			return nil, signature.Refuse(signature.Malformed, "the form field %s appears %d times", name, len(form[name]))
 		}
 		for _, text := range []string{name, form[name][0]} {
 			b.WriteString("s:" + strconv.Itoa(len(text)) + `:"`)

@@ -71,7 +71,7 @@ func oneHeader(r *signature.Request, name string) (string, error) {
 	values := r.Header.Values(name)
 	switch {
 	case len(values) > 1:
-		return "", signature.Refuse(signature.Malformed, "the header %s occurs %d times", name, len(values))
+		return "", signature.Refuse(signature.Malformed, "the header %s appears %d times", name, len(values))
 	case len(values) == 0 || strings.TrimSpace(values[0]) == "":
 		return "", signature.Refuse(signature.MissingSignature, "missing header: %s", name)
 	}

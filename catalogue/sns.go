@@ -151,7 +151,7 @@ func snsVersions(algorithms []string) (map[string]crypto.Hash, error) {
 		case "sha256":
 			versions["2"] = all["2"]
 		default:
-			return nil, fmt.Errorf("algorithm %q is none of SNS: write sha256 or sha1", name)
+			return nil, fmt.Errorf("unrecognized algorithm: %q; write sha256 or sha1", name)
 		}
 	}
 	return versions, nil
@@ -198,7 +198,7 @@ func readSNS(body []byte) (snsMessage, error) {
 		return nil, signature.Refuse(signature.Malformed, "the body is not one complete JSON document")
 	}
 	if msg["Signature"] == "" {
-		return nil, signature.Refuse(signature.MissingSignature, "the message has no Signature; raw message delivery is not signed, turn it off")
+		return nil, signature.Refuse(signature.MissingSignature, "missing Signature in the message: raw message delivery is not signed, turn it off")
 	}
 	return msg, nil
 }
@@ -230,12 +230,12 @@ func (m snsMessage) signedNames() ([]string, error) {
 	case "SubscriptionConfirmation", "UnsubscribeConfirmation":
 		names = []string{"Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"}
 	default:
-		return nil, signature.Refuse(signature.Malformed, "the message is of a Type that SNS does not have")
+		return nil, signature.Refuse(signature.Malformed, "unrecognized Type of the message")
 	}
 	for _, name := range snsNames[:snsSigned] {
 		value, present := m[name]
 		if present && !slices.Contains(names, name) {
-			return nil, signature.Refuse(signature.Malformed, "a message of this Type has no %s, and it would not be signed", name)
+			return nil, signature.Refuse(signature.Malformed, "the message has an unsigned %s, which messages of this Type do not have", name)
 		}
 		// What begins each next line could be moved into the one before.
 		if name != "Message" && strings.Contains(value, "\n") {
@@ -244,7 +244,7 @@ func (m snsMessage) signedNames() ([]string, error) {
 	}
 	for _, name := range names {
 		if _, present := m[name]; !present && name != "Subject" {
-			return nil, signature.Refuse(signature.Malformed, "the message has no %s", name)
+			return nil, signature.Refuse(signature.Malformed, "missing %s in the message", name)
 		}
 	}
 	return names, nil
@@ -294,27 +294,27 @@ func (s *sns) checkSignature(ctx context.Context, msg snsMessage, names []string
 	}
 	kind, ok := s.versions[msg["SignatureVersion"]]
 	if !ok {
-		return none, signature.Refuse(signature.Malformed, "the SignatureVersion is none that is accepted here")
+		return none, signature.Refuse(signature.Malformed, "the SignatureVersion is not one that is accepted here")
 	}
 	host := snsHost(msg["TopicArn"])
 	if host == "" || !snsCertURL(msg["SigningCertURL"], host) {
-		return none, signature.Refuse(signature.Malformed, "the SigningCertURL is none that Amazon uses for this topic")
+		return none, signature.Refuse(signature.Malformed, "the SigningCertURL is not one that Amazon uses for this topic")
 	}
 	if !s.usesHost(host) {
 		return none, signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
 	}
 	chains := s.configured
 	if len(chains) == 0 && !snsFetchedPath.MatchString(msg["SigningCertURL"]) {
-		return none, signature.Refuse(signature.Malformed, "the SigningCertURL is none that Amazon uses for this topic")
+		return none, signature.Refuse(signature.Malformed, "the SigningCertURL is not one that Amazon uses for this topic")
 	}
 	if len(chains) == 0 {
 		raw, err := s.fetcher.Get(ctx, keyfetch.Request{URL: msg["SigningCertURL"]})
 		if err != nil {
-			return none, fmt.Errorf("getting the certificate of SNS: %w", err)
+			return none, fmt.Errorf("fetching SNS's certificate: %w", err)
 		}
 		chain, err := parseCertificates(raw)
 		if err != nil {
-			return none, fmt.Errorf("reading the certificate of SNS: %w", err)
+			return none, fmt.Errorf("parsing SNS's certificate: %w", err)
 		}
 		chains = append(chains, chain)
 	}
@@ -343,7 +343,7 @@ type signedSum struct {
 }
 
 func (s *sns) tryChains(chains [][]*x509.Certificate, names []string, signed signedSum, now time.Time) error {
-	refusal := signature.Refuse(signature.InvalidSignature, "the certificate did not make this signature: the message was changed")
+	refusal := signature.Refuse(signature.InvalidSignature, "signature mismatch: the message was modified in transit")
 	for _, chain := range chains {
 		if err := s.trust(chain, names, now); err != nil {
 			refusal = err
@@ -372,7 +372,7 @@ func (s *sns) trust(chain []*x509.Certificate, names []string, now time.Time) er
 		return nil
 	}
 	if err := checkChain(chain, s.roots, "", now); err != nil {
-		return signature.Refuse(signature.InvalidSignature, "the certificate does not lead to a configured root: %v", err)
+		return signature.Refuse(signature.InvalidSignature, "the certificate does not chain to a configured root: %v", err)
 	}
 	return nil
 }

@@ -99,7 +99,7 @@ func (t *Distinction) check() error {
 	}
 	for _, name := range t.Varies {
 		if name == "" || strings.ContainsAny(name, " \t\r\n:") {
-			return fmt.Errorf("varies: invalid header name: %q", name)
+			return fmt.Errorf("varies: invalid header name: %q; write, for example, X-Topic", name)
 		}
 	}
 	return nil

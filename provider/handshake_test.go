@@ -157,7 +157,7 @@ func TestInvalidHandshakesAreConfigErrors(t *testing.T) {
 		"handshake ping header X-Event":           "missing a value",
 		"handshake secret query token":            "header or json",
 		"handshake secret json a..b":              "a..b",
-		"handshake secret header \"a b\"":         "cannot be the name of a header",
+		"handshake secret header \"a b\"":         "invalid header name",
 		"handshake cloudevents https://a.example": "is not an origin",
 		"handshake cloudevents *":                 "is not an origin",
 		"accept_handshake":                        "accept_handshake has no effect",

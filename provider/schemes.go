@@ -65,10 +65,10 @@ func compileSchemes(all []signature.Scheme, m *Module) (*schemes, error) {
 		}
 	}
 	if slices.Contains(used, false) {
-		return nil, errors.New("a secret is of no kind that the provider has: look at its prefix")
+		return nil, errors.New("unrecognized secret format: check its prefix")
 	}
 	if len(out.compiled) == 0 {
-		return nil, errors.New("no secret")
+		return nil, errors.New("missing secret")
 	}
 	if err := out.checkDuplicates(m.keys); err != nil {
 		return nil, err
@@ -186,7 +186,7 @@ func (s *schemes) choose(r *signature.Request) ([]compiledScheme, error) {
 		}
 		if len(chosen) > 0 && c.family != chosen[0].family {
 			if !sameHeaders(r, chosen[0].headers, c.headers) {
-				return nil, signature.Refuse(signature.Malformed, "%s* and %s* headers say different things", chosen[0].family, c.family)
+				return nil, signature.Refuse(signature.Malformed, "the %s* and %s* headers differ", chosen[0].family, c.family)
 			}
 			continue
 		}
@@ -267,7 +267,7 @@ func (s *schemes) Verify(_ context.Context, r *signature.Request) (*signature.De
 	}
 	// All of them, because each signature alone could be sent again.
 	var delivery *signature.Delivery
-	err = signature.Refuse(signature.Malformed, "nothing there to verify")
+	err = signature.Refuse(signature.Malformed, "the request contains nothing to verify")
 	for _, r.Values = range candidates {
 		d, refusal := s.verifyOne(r)
 		switch {

@@ -52,9 +52,9 @@ func (a Algorithm) check() error {
 	case HMACSHA1, HMACSHA256, HMACSHA384, HMACSHA512, Ed25519, ECDSAP256SHA256, RSASHA1, RSASHA256, RSASHA512, SHA256Prefix, SHA1Suffix, SHA256Suffix, Token, Basic:
 		return nil
 	case "":
-		return errors.New("no algorithm: write, for example, hmac-sha256")
+		return errors.New("missing algorithm: write, for example, hmac-sha256")
 	}
-	return fmt.Errorf("unknown algorithm %q: write hmac-sha1, hmac-sha256, hmac-sha384, hmac-sha512, ed25519, ecdsa-p256-sha256, rsa-sha1, rsa-sha256, rsa-sha512, sha256-prefix, sha1-suffix, sha256-suffix, token or basic", string(a))
+	return fmt.Errorf("unrecognized algorithm: %q; write hmac-sha1, hmac-sha256, hmac-sha384, hmac-sha512, ed25519, ecdsa-p256-sha256, rsa-sha1, rsa-sha256, rsa-sha512, sha256-prefix, sha1-suffix, sha256-suffix, token or basic", string(a))
 }
 
 // Asymmetric reports whether the operator configures a public key, which is not
@@ -151,7 +151,7 @@ func newKey(a Algorithm, format KeyFormat, secret Secret) (*key, error) {
 		}
 		der, err := x509.MarshalPKIXPublicKey(public)
 		if err != nil {
-			return nil, fmt.Errorf("reading public key: %w", err)
+			return nil, fmt.Errorf("writing public key: %w", err)
 		}
 		k.public, k.identity.Fingerprint = public, fingerprint(der)
 	case a == Token || a == Basic:
@@ -258,7 +258,7 @@ func parsePEM(a Algorithm, text string) (crypto.PublicKey, error) {
 	case "RSA PUBLIC KEY":
 		public, err := x509.ParsePKCS1PublicKey(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("parsing public key: %w", err)
+			return nil, fmt.Errorf("parsing public key: %w: copy it again from the provider", err)
 		}
 		return checkPublicKey(a, public)
 	case "CERTIFICATE":
@@ -274,7 +274,7 @@ func parsePEM(a Algorithm, text string) (crypto.PublicKey, error) {
 func parsePKIX(a Algorithm, der []byte) (crypto.PublicKey, error) {
 	public, err := ParsePKIX(der)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: copy it again from the provider", err)
 	}
 	return checkPublicKey(a, public)
 }
@@ -294,7 +294,7 @@ func checkPublicKey(a Algorithm, public crypto.PublicKey) (crypto.PublicKey, err
 		ok = a == RSASHA1 || a == RSASHA256 || a == RSASHA512
 	}
 	if !ok {
-		return nil, fmt.Errorf("the public key is a %T, which does not match %s", public, a)
+		return nil, fmt.Errorf("the public key is a %T, which does not match %s: copy the key of this algorithm, or write the algorithm of the key", public, a)
 	}
 	return public, nil
 }

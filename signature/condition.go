@@ -17,7 +17,7 @@ type Condition struct {
 
 func (c *Condition) check() error {
 	if c != nil && len(c.Methods) == 0 && c.ContentType == "" {
-		return errors.New("when: name methods or a content type")
+		return errors.New("when: missing methods and content type: write, for example, when method POST")
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func (e Encoding) check() error {
 	case Hex, Base64, Base64URL, Base64URLPad, Base64Hex:
 		return nil
 	}
-	return fmt.Errorf("unknown signature encoding %q: write hex, base64, base64url, base64url_pad or base64_hex", string(e))
+	return fmt.Errorf("unrecognized signature encoding: %q; write hex, base64, base64url, base64url_pad or base64_hex", string(e))
 }
 
 func (e Encoding) base64() *base64.Encoding {

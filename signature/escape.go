@@ -17,7 +17,7 @@ func writeEscaped(w io.Writer, b Body) error {
 			return err
 		}
 	} else if _, err := b.WriteTo(e); err != nil {
-		return fmt.Errorf("reading the body again: %w", err)
+		return fmt.Errorf("rereading body: %w", err)
 	}
 	if len(e.tail) > 0 {
 		return e.refuse()

@@ -34,13 +34,13 @@ func (f Field) check() error {
 	switch f.From {
 	case "header", "query", "form", "json", "element", "value":
 	default:
-		return fmt.Errorf("unknown place %q: write header, query, form, json or element", f.From)
+		return fmt.Errorf("unrecognized place: %q; write header, query, form, json or element", f.From)
 	}
 	if f.Name == "" {
-		return fmt.Errorf("a name must follow %q", f.From)
+		return fmt.Errorf("missing name: write one after %q", f.From)
 	}
 	if f.From == "header" && !isToken(f.Name) {
-		return fmt.Errorf("%q cannot be the name of a header", f.Name)
+		return fmt.Errorf("invalid header name: %q; write, for example, X-Signature", f.Name)
 	}
 	return nil
 }

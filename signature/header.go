@@ -71,7 +71,7 @@ func (f SignatureField) check() error {
 	}
 	for _, name := range f.Also {
 		if !isToken(name) || f.From != "header" {
-			return fmt.Errorf("%q cannot be a further header of a signature in %s", name, f.Field)
+			return fmt.Errorf("%q cannot be a further header of a signature in %s: write the name of a header", name, f.Field)
 		}
 	}
 	switch {
@@ -84,9 +84,9 @@ func (f SignatureField) check() error {
 	case f.Separator == "" && (f.SetSeparator != "" || f.Positional != 0):
 		return errors.New("a list requires separator: write, for example, separator ,")
 	case f.Separator != "" && (f.Separator == f.SetSeparator || f.Separator == f.Assign):
-		return fmt.Errorf("the separator %q cannot separate anything else", f.Separator)
+		return fmt.Errorf("the separator %q separates the parts of the list: write another text for assign or set_separator", f.Separator)
 	case f.Positional < 0 || f.Positional > maxElements:
-		return fmt.Errorf("positional %d is not between 1 and %d", f.Positional, maxElements)
+		return fmt.Errorf("positional %d is not between 1 and %d: write, for example, positional 1", f.Positional, maxElements)
 	}
 	return f.Encoding.check()
 }

@@ -44,18 +44,18 @@ func (k *jwk) public() (crypto.PublicKey, error) {
 	case k.Type == "OKP" && k.Curve == "Ed25519":
 		x, err := base64.RawURLEncoding.DecodeString(k.X)
 		if err != nil || len(x) != ed25519.PublicKeySize {
-			return nil, errors.New("the JSON Web Key has no x of 32 bytes")
+			return nil, errors.New("the JSON Web Key has no x of 32 bytes: copy it again from the provider")
 		}
 		return ed25519.PublicKey(x), nil
 	case k.Type == "EC" && k.Curve == "P-256":
 		x, errX := base64.RawURLEncoding.DecodeString(k.X)
 		y, errY := base64.RawURLEncoding.DecodeString(k.Y)
 		if errX != nil || errY != nil || len(x) != 32 || len(y) != 32 {
-			return nil, errors.New("the JSON Web Key has no x and y of 32 bytes each")
+			return nil, errors.New("the JSON Web Key has no x and y of 32 bytes each: copy it again from the provider")
 		}
 		public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
 		if err != nil {
-			return nil, errors.New("the JSON Web Key is not a point on its curve")
+			return nil, errors.New("the JSON Web Key is not a point on its curve: copy it again from the provider")
 		}
 		return public, nil
 	case k.Type == "RSA":
@@ -63,7 +63,7 @@ func (k *jwk) public() (crypto.PublicKey, error) {
 		e, errE := base64.RawURLEncoding.DecodeString(k.E)
 		exponent := new(big.Int).SetBytes(e)
 		if errN != nil || errE != nil || len(e) > 4 || exponent.Int64() < 3 || exponent.Int64()%2 == 0 {
-			return nil, errors.New("the JSON Web Key has no usable n and e")
+			return nil, errors.New("the JSON Web Key has no usable n and e: copy it again from the provider")
 		}
 		return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent.Int64())}, nil
 	}

@@ -50,7 +50,7 @@ func MultipartFields(r *Request, names ...string) (map[string]string, error) {
 			return nil, err
 		}
 		if _, known := fields[name]; wanted && known {
-			return nil, Refuse(Malformed, "the part %s is duplicate", name)
+			return nil, Refuse(Malformed, "duplicate part: %s", name)
 		}
 		value, err := reader.content(wanted)
 		if err != nil {
@@ -109,7 +109,7 @@ func (m *multipartReader) line() (text []byte, whole bool, err error) {
 	case errors.Is(err, io.EOF):
 		return nil, false, errCutOff
 	}
-	return nil, false, fmt.Errorf("reading the body again: %w", err)
+	return nil, false, fmt.Errorf("rereading body: %w", err)
 }
 
 // isDelimiter reports whether a line is a delimiter, and whether it is the
@@ -145,7 +145,7 @@ func (m *multipartReader) header(names []string) (name string, wanted bool, err 
 			return "", false, err
 		}
 		if total += len(line); total > maxPartHeader || !whole {
-			return "", false, Refuse(Malformed, "a part has a header of more than %d bytes", maxPartHeader)
+			return "", false, Refuse(Malformed, "a part has a header longer than %d bytes", maxPartHeader)
 		}
 		text, found := strings.CutSuffix(string(line), "\r\n")
 		if !found || strings.Contains(text, "\r") {
@@ -206,7 +206,7 @@ func (m *multipartReader) content(wanted bool) (string, error) {
 		}
 		if wanted {
 			if len(value)+len(line) > maxPartValue {
-				return "", Refuse(Malformed, "a signed part has more than %d bytes", maxPartValue)
+				return "", Refuse(Malformed, "a signed part is longer than %d bytes", maxPartValue)
 			}
 			value = append(value, line...)
 		}

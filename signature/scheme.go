@@ -148,7 +148,7 @@ func (s *Scheme) check() error {
 		return errors.New("whole_form: no field of a form is signed: write, for example, signed {form.payload}")
 	}
 	if s.NoBody && (s.WholeForm || s.JSONBody || s.RefuseEmpty) {
-		return errors.New("no_body conflicts with an option that reads the body")
+		return errors.New("no_body conflicts with whole_form, json_body and refuse_empty: remove it, or those")
 	}
 	if err := s.When.check(); err != nil {
 		return err
@@ -179,7 +179,7 @@ func (s *Scheme) check() error {
 	}
 	for name := range s.Require {
 		if !isToken(name) {
-			return fmt.Errorf("require: %q cannot be the name of a header", name)
+			return fmt.Errorf("require: invalid header name: %q; write, for example, X-Version", name)
 		}
 	}
 	return nil
@@ -205,7 +205,7 @@ func (s *Scheme) checkElement(f Field) error {
 		return fmt.Errorf("%s: the signature is not a list: write its separator, for example: separator ,", f)
 	}
 	if f.Name == s.Signature.Element {
-		return fmt.Errorf("%s: that element is the signature itself", f)
+		return fmt.Errorf("%s: that element is the signature itself: write the name of another element", f)
 	}
 	return nil
 }
@@ -232,7 +232,7 @@ func (s Scheme) Compile(secrets []Secret, tolerance time.Duration) (*Verifier, e
 		return nil, errors.New("missing secret: write one after the provider's name, or as `secret` in its block")
 	}
 	if tolerance < 0 || tolerance > maxTolerance {
-		return nil, fmt.Errorf("a tolerance of %s is not between 1s and %s", tolerance, maxTolerance)
+		return nil, fmt.Errorf("tolerance %s is not between 1s and %s: write, for example, tolerance 5m", tolerance, maxTolerance)
 	}
 	v := &Verifier{scheme: s, tolerance: tolerance}
 	for i, secret := range secrets {
@@ -265,7 +265,7 @@ func (v *Verifier) prepare() error {
 		return err
 	}
 	if !s.signsNothing() && v.template.constant() {
-		return errors.New("the signed content is the same for every delivery: no delivery would be verified")
+		return errors.New("the signed content is the same for every delivery: write what is signed, for example signed {body}")
 	}
 	var paths []string
 	addField := func(f Field) {

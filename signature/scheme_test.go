@@ -2,6 +2,7 @@ package signature
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -46,13 +47,24 @@ func TestInvalidSchemesAreConfigErrors(t *testing.T) {
 			s.Signature.Separator, s.Signature.Assign, s.Signature.Element = ",", "=", "v1"
 			s.Timestamp = element("v1")
 		},
+		"a secret that is no public key":      func(s *Scheme) { s.Algorithm = RSASHA256 },
+		"a token with the key in its content": func(s *Scheme) { s.Algorithm, s.Signed = Token, "{key}{body}" },
+		"the name of a key without a name":    func(s *Scheme) { s.Signed = "{key_name}{body}" },
+		"no body and a JSON body":             func(s *Scheme) { s.NoBody, s.JSONBody = true, true },
+		"a whole form without a field":        func(s *Scheme) { s.WholeForm = true },
+		"a condition without content":         func(s *Scheme) { s.When = new(Condition) },
+		"a required prefix without text":      func(s *Scheme) { s.Key.PrefixRequired = true },
+		"an unknown handshake":                func(s *Scheme) { s.Handshakes = []Handshake{{Kind: "smile"}} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := githubScheme()
 			change(&s)
 			v, err := s.Compile(secretsOf(t, "secret"), 0)
 			if err == nil || v != nil {
-				t.Errorf("Compile = %v, %v; want an error", v, err)
+				t.Fatalf("Compile = %v, %v; want an error", v, err)
+			}
+			if !regexp.MustCompile(`[:;] (write|remove|copy)\b`).MatchString(err.Error()) {
+				t.Errorf("the error does not say what to write: %v", err)
 			}
 		})
 	}

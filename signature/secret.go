@@ -61,7 +61,7 @@ func NewSecret(value, label string) (Secret, error) {
 		return Secret{}, errors.New("the secret begins or ends with white space: remove it (a file may end with one line break)")
 	}
 	if strings.ContainsFunc(label, func(c rune) bool { return !unicode.IsPrint(c) }) {
-		return Secret{}, errors.New("the label of a secret contains unprintable characters")
+		return Secret{}, errors.New("the label of a secret contains unprintable characters: remove them")
 	}
 	return Secret{label: label, value: func() []byte { return []byte(value) }}, nil
 }
@@ -126,7 +126,7 @@ func (f KeyFormat) check() error {
 	switch f.Encoding {
 	case "", "utf8", "hex", "base64", "pair":
 	default:
-		return fmt.Errorf("unknown key encoding %q: write utf8, hex, base64 or pair", f.Encoding)
+		return fmt.Errorf("unrecognized key encoding: %q; write utf8, hex, base64 or pair", f.Encoding)
 	}
 	if f.PrefixRequired && f.Prefix == "" {
 		return errors.New("prefix required needs a prefix: write prefix <text>")

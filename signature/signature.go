@@ -287,7 +287,7 @@ func BodyBytes(b Body) ([]byte, error) {
 	}
 	buf := bytes.NewBuffer(make([]byte, 0, b.Size()))
 	if _, err := b.WriteTo(buf); err != nil {
-		return nil, fmt.Errorf("reading the body again: %w", err)
+		return nil, fmt.Errorf("rereading body: %w", err)
 	}
 	return buf.Bytes(), nil
 }

@@ -65,7 +65,7 @@ func parseTemplate(text string, s *Scheme) (*template, error) {
 		}
 		end := strings.IndexByte(text, '}')
 		if end < 0 {
-			return nil, errors.New("the signed content has a { without a }")
+			return nil, errors.New("the signed content has a { without a }: write the name of a variable between them, for example {body}")
 		}
 		if err := t.addVariable(text[1:end], s); err != nil {
 			return nil, err
@@ -103,10 +103,10 @@ func (t *template) addVariable(name string, s *Scheme) error {
 	case "method":
 	case "key", "key_name":
 		if s.Algorithm.Asymmetric() || s.signsNothing() {
-			return fmt.Errorf("the signed content has {%s}, which %s does not support", name, s.Algorithm)
+			return fmt.Errorf("the signed content has {%s}, which %s does not support: remove it", name, s.Algorithm)
 		}
 		if name == "key_name" && s.Key.Encoding != "pair" {
-			return errors.New("the signed content has {key_name}, which requires the key encoding pair")
+			return errors.New("the signed content has {key_name}, which requires keys with a name: write key pair")
 		}
 	default:
 		f, err := templateField(name, s)
@@ -139,19 +139,19 @@ func templateField(name string, s *Scheme) (Field, error) {
 	switch name {
 	case "timestamp":
 		if s.Timestamp == nil {
-			return Field{}, errors.New("the signed content has {timestamp}, but the scheme has no timestamp field")
+			return Field{}, errors.New("the signed content has {timestamp}, but the scheme has no timestamp: write, for example, timestamp header X-Timestamp")
 		}
 		return s.Timestamp.Field, nil
 	case "id":
 		if s.ID == nil {
-			return Field{}, errors.New("the signed content has {id}, but the scheme has no ID field")
+			return Field{}, errors.New("the signed content has {id}, but the scheme has no ID: write, for example, id header X-Delivery-Id")
 		}
 		return *s.ID, nil
 	}
 	from, rest, ok := strings.Cut(name, ".")
 	f := Field{From: from, Name: rest}
 	if !ok || f.check() != nil {
-		return Field{}, fmt.Errorf("unknown variable {%s} in the signed content: the variables are %s", name, templateVariables)
+		return Field{}, fmt.Errorf("unrecognized variable in the signed content: {%s}; write one of %s", name, templateVariables)
 	}
 	if from == "header" {
 		f.Name = textproto.CanonicalMIMEHeaderKey(rest)
@@ -474,7 +474,7 @@ func writeBody(w io.Writer, b Body) error {
 		return err
 	}
 	if _, err := b.WriteTo(w); err != nil {
-		return fmt.Errorf("reading the body again: %w", err)
+		return fmt.Errorf("rereading body: %w", err)
 	}
 	return nil
 }

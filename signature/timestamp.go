@@ -35,10 +35,10 @@ func (f TimestampField) check() error {
 	switch f.Format {
 	case "", "unix", "unix_ms", "rfc3339", "iso8601", "http_date":
 	default:
-		return fmt.Errorf("unknown timestamp format %q: write unix, unix_ms, rfc3339, iso8601 or http_date", f.Format)
+		return fmt.Errorf("unrecognized timestamp format: %q; write unix, unix_ms, rfc3339, iso8601 or http_date", f.Format)
 	}
 	if f.Tolerance < 0 || f.Tolerance > int(maxTolerance/time.Second) {
-		return fmt.Errorf("a tolerance of %d seconds is not between 1 and %d", f.Tolerance, int(maxTolerance/time.Second))
+		return fmt.Errorf("tolerance %d is not between 1 and %d seconds: write, for example, 300", f.Tolerance, int(maxTolerance/time.Second))
 	}
 	return f.Field.check()
 }
@@ -49,7 +49,7 @@ func (f TimestampField) check() error {
 func parseTimestamp(format, text string) (time.Time, error) {
 	const longest = 64 // bytes, more than any time has
 	if len(text) > longest {
-		return time.Time{}, Refuse(Malformed, "the timestamp has more than %d bytes", longest)
+		return time.Time{}, Refuse(Malformed, "the timestamp is longer than %d bytes", longest)
 	}
 	switch format {
 	case "iso8601":

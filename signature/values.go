@@ -161,7 +161,7 @@ func (v *values) jsonValue(path string) (string, error) {
 	if !v.jsonRead {
 		found, err := v.scan.find(v.json[:0], v.paths, v.req.Body)
 		if err != nil {
-			return "", fmt.Errorf("reading the body again: %w", err)
+			return "", fmt.Errorf("rereading body: %w", err)
 		}
 		v.json, v.jsonRead = found, true
 	}

@@ -198,7 +198,7 @@ func (v *Verifier) timestamp(vals *values) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	if text == "" {
-		return time.Time{}, Refuse(Malformed, "no timestamp (%s)", f.Field)
+		return time.Time{}, Refuse(Malformed, "missing timestamp: %s", f.Field)
 	}
 	t, err := parseTimestamp(f.Format, text)
 	if !v.coverage.TimestampSigned {

@@ -80,8 +80,8 @@ func (f *File) Provision(ctx caddy.Context) error {
 
 // Validate implements caddy.Validator.
 func (f *File) Validate() error {
-	if f.MinFree < 0 {
-		return fmt.Errorf("queue file: min_free %d is negative", f.MinFree)
+	if err := option.NotNegative("min_free", f.MinFree, file.DefaultMinFree); err != nil {
+		return fmt.Errorf("queue file: %w", err)
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func newGroup(ctx caddy.Context, app *caddymodule.App, logger *zap.Logger) (*gro
 	}
 	module, ok := loaded.(Module)
 	if !ok {
-		return nil, fmt.Errorf("module %T is in the namespace of queue stores but does not implement one", loaded)
+		return nil, fmt.Errorf("module %T is not a queue store", loaded)
 	}
 	g := &group{app: app, module: module, ctx: ctx, logger: logger}
 	if err := registerMetrics(ctx.GetMetricsRegistry(), g); err != nil {

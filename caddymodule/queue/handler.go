@@ -256,10 +256,16 @@ func (h *Handler) checkSettings() error {
 		return option.Unrecognized("mode", h.Mode, modeAlways, modeWhenDown)
 	case h.Answer < 200 || h.Answer > 299:
 		return fmt.Errorf("answer %d is not a success, so the provider would resend the delivery: write, for example, answer 200", h.Answer)
-	case h.Concurrency < 0 || h.MaxEntries < 0 || h.MaxBytes < 0:
-		return errors.New("a number is negative")
 	case h.Concurrency > maxConcurrency:
-		return fmt.Errorf("concurrency %d is more than %d", h.Concurrency, maxConcurrency)
+		return fmt.Errorf("concurrency %d is more than %d: write, for example, concurrency 8", h.Concurrency, maxConcurrency)
+	}
+	for _, n := range []struct {
+		name           string
+		value, example int64
+	}{{"concurrency", int64(h.Concurrency), defaultConcurrency}, {"max_entries", h.MaxEntries, defaultMaxEntries}, {"max_bytes", h.MaxBytes, 1 << 30}} {
+		if err := option.NotNegative(n.name, n.value, n.example); err != nil {
+			return err
+		}
 	}
 	for _, d := range []struct {
 		name    string

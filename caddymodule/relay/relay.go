@@ -101,7 +101,7 @@ func (h *Relay) Validate() error {
 		return fmt.Errorf("timeout %s is too short: write, for example, timeout 5m", time.Duration(h.Timeout))
 	}
 	if h.MaxInFlight < 1 {
-		return fmt.Errorf("max_in_flight %d is less than 1", h.MaxInFlight)
+		return fmt.Errorf("max_in_flight %d is less than 1: write, for example, max_in_flight 64", h.MaxInFlight)
 	}
 	return nil
 }

@@ -57,14 +57,14 @@ func newSigningKey(secret signature.Secret) (signingKey, error) {
 func newPrivateKey(encoded string) (signingKey, error) {
 	raw, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
-		return signingKey{}, errors.New("the text after whsk_ is not base64")
+		return signingKey{}, errors.New("the text after whsk_ is not base64: write whsk_ and the base64 of an Ed25519 private key")
 	}
 	if len(raw) != ed25519.SeedSize && len(raw) != ed25519.PrivateKeySize {
-		return signingKey{}, fmt.Errorf("the text after whsk_ decodes to %d bytes, but an Ed25519 private key has %d or %d", len(raw), ed25519.SeedSize, ed25519.PrivateKeySize)
+		return signingKey{}, fmt.Errorf("the text after whsk_ decodes to %d bytes, but an Ed25519 private key has %d or %d: write whsk_ and the base64 of the complete key", len(raw), ed25519.SeedSize, ed25519.PrivateKeySize)
 	}
 	private := ed25519.NewKeyFromSeed(raw[:ed25519.SeedSize])
 	if len(raw) == ed25519.PrivateKeySize && !private.Equal(ed25519.PrivateKey(raw)) {
-		return signingKey{}, errors.New("the public half of the Ed25519 key does not match the private half")
+		return signingKey{}, errors.New("the public half of the Ed25519 key does not match the private half: write whsk_ and the base64 of its first 32 bytes")
 	}
 	key, err := compile(signature.Ed25519, signature.SigningKey{Private: private})
 	key.public = prefixPublic + base64.StdEncoding.EncodeToString(private.Public().(ed25519.PublicKey))

@@ -82,8 +82,8 @@ func (f *File) Provision(ctx caddy.Context) error {
 
 // Validate implements caddy.Validator.
 func (f *File) Validate() error {
-	if f.MaxEntries < 0 {
-		return fmt.Errorf("file store: max_entries %d is negative", f.MaxEntries)
+	if err := option.NotNegative("max_entries", f.MaxEntries, 1_000_000); err != nil {
+		return fmt.Errorf("file store: %w", err)
 	}
 	return nil
 }

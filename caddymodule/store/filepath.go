@@ -23,7 +23,7 @@ func FilePath(configured, name string) (string, error) {
 	if configured != "" {
 		var err error
 		if path, err = caddy.NewReplacer().ReplaceOrErr(configured, true, true); err != nil {
-			return "", fmt.Errorf("path: %w", err)
+			return "", fmt.Errorf("path: %w: write {env.NAME}, and set NAME in Caddy's environment", err)
 		}
 	}
 	path, err := filepath.Abs(path)

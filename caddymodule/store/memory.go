@@ -61,8 +61,8 @@ func (m *Memory) Provision(caddy.Context) error {
 
 // Validate implements caddy.Validator.
 func (m *Memory) Validate() error {
-	if m.MaxEntries < 0 {
-		return fmt.Errorf("memory store: max_entries %d is negative", m.MaxEntries)
+	if err := option.NotNegative("max_entries", m.MaxEntries, 1_000_000); err != nil {
+		return fmt.Errorf("memory store: %w", err)
 	}
 	return nil
 }

@@ -112,7 +112,7 @@ func TestTheErrorForAnInvalidRedisStoreContainsNoSecret(t *testing.T) {
 	before := redisConnections()
 	for store, want := range map[string]string{
 		`{"type":"redis"}`: "missing url",
-		`{"type":"redis","url":"redis://h","timeout":-1}`:                                       "negative",
+		`{"type":"redis","url":"redis://h","timeout":-1}`:                                       "write, for example, timeout 1s",
 		`{"type":"redis","url":"http://:{env.REDIS_PASSWORD}@h"}`:                               "URL",
 		`{"type":"redis","url":"redis://:{env.REDIS_PASSWORD}@h?adr=x"}`:                        "adr",
 		`{"type":"redis","url":"redis://:{env.REDIS_PASSWORD}@h","tls_server_name":"x"}`:        "rediss://",

@@ -90,9 +90,6 @@ func (r *RedisConnection) WarnOfPassword(logger *slog.Logger) {
 
 // CheckTimeout rejects a timeout that is negative or too short.
 func (r *RedisConnection) CheckTimeout() error {
-	if r.Timeout < 0 {
-		return fmt.Errorf("timeout %s is negative", time.Duration(r.Timeout))
-	}
 	return option.AtLeast("timeout", r.Timeout, time.Millisecond, "1s")
 }
 
@@ -180,7 +177,7 @@ func replacePart(part string, escape func(string) string) (string, error) {
 		}
 		value, err := caddy.NewReplacer().ReplaceOrErr(part[begin:begin+end+1], true, true)
 		if err != nil {
-			return "", fmt.Errorf("url: %w", err)
+			return "", fmt.Errorf("url: %w: write {env.NAME}, and set NAME in Caddy's environment", err)
 		}
 		out.WriteString(part[:begin])
 		out.WriteString(escape(value))
@@ -235,14 +232,14 @@ func (r *RedisConnection) tls(seen func(file []byte)) (*tls.Config, error) {
 		seen(trusted)
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(trusted) {
-			return nil, fmt.Errorf("tls_trust: no PEM certificate in %s", r.TLSTrust)
+			return nil, fmt.Errorf("tls_trust: no PEM certificate in %s: write the path of the certificate of the authority that issued the server's", r.TLSTrust)
 		}
 	}
 	if r.TLSCertificate == "" && r.TLSKey == "" {
 		return config, nil
 	}
 	if r.TLSCertificate == "" || r.TLSKey == "" {
-		return nil, errors.New("tls_client_auth requires a certificate and its key")
+		return nil, errors.New("tls_client_auth requires a certificate and its key: write tls_client_auth <certificate> <key>")
 	}
 	certificate, err := os.ReadFile(r.TLSCertificate)
 	if err != nil {

@@ -111,7 +111,7 @@ func (d *DB) open() (err error) {
 		FreelistType:   bolt.FreelistMapType,
 		NoFreelistSync: false, // changed by chooseFreelistSync
 		OpenFile: func(path string, flag int, mode os.FileMode) (*os.File, error) {
-			opened, err := os.OpenFile(path, flag&^os.O_CREATE, mode) //nolint:gosec // the operator configures the path
+			opened, err := os.OpenFile(path, flag&^os.O_CREATE, mode)
 			if err != nil {
 				return nil, err
 			}
@@ -203,7 +203,7 @@ func initialise(path string, o Options) error {
 
 // SyncDir makes a new name in dir durable if the system supports it.
 func SyncDir(dir string) error {
-	folder, err := os.Open(dir) //nolint:gosec // the operator configures the path
+	folder, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

@@ -273,6 +273,14 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
+// NotNegative rejects a negative number, which only JSON can contain.
+func NotNegative(name string, value, example int64) error {
+	if value < 0 {
+		return fmt.Errorf(`%s %d is negative: write, for example, "%[1]s": %[3]d`, name, value, example)
+	}
+	return nil
+}
+
 // AtLeast rejects a duration that is too short to be intended: in JSON, a number is
 // in nanoseconds.
 func AtLeast(name string, value caddy.Duration, least time.Duration, example string) error {

@@ -176,22 +176,27 @@ func (c *cache) spend(now time.Time) {
 func (c *cache) next() string {
 	any, most, asked, seen, ties := "", "", 0, 0, 0
 	for key, w := range c.wanted {
-		if seen++; rand.IntN(seen) == 0 { //nolint:gosec // fairness, not secrecy
+		if seen++; oneIn(seen) {
 			any = key
 		}
 		switch {
 		case w.asked > asked:
 			most, asked, ties = key, w.asked, 1
 		case w.asked == asked:
-			if ties++; rand.IntN(ties) == 0 { //nolint:gosec // fairness, not secrecy
+			if ties++; oneIn(ties) {
 				most = key
 			}
 		}
 	}
-	if rand.IntN(4) == 0 { //nolint:gosec // fairness, not secrecy
+	if oneIn(4) {
 		return any
 	}
 	return most
+}
+
+// oneIn returns true with a probability of 1/n.
+func oneIn(n int) bool {
+	return rand.IntN(n) == 0 //nolint:gosec // fairness, not secrecy
 }
 
 // fill adds tokens for the elapsed time.

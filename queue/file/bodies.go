@@ -46,7 +46,7 @@ func openBodies(dir string, file *boltfile.Writer) (*bodies, error) {
 		return nil, err
 	}
 	b := &bodies{dir: dir, file: file, process: randomName() + "-", closing: make(chan struct{})}
-	handle, err := os.Open(dir) //nolint:gosec // the operator configures the path
+	handle, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}

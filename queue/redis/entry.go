@@ -146,7 +146,7 @@ func (s *Store) dropBody(ctx context.Context, queue, name string) {
 
 // bodyWriter writes a body in parts.
 type bodyWriter struct {
-	ctx    context.Context //nolint:containedctx // io.Writer has no context parameter
+	ctx    context.Context // io.Writer has no context parameter
 	store  *Store
 	key    string
 	offset int64
@@ -203,7 +203,7 @@ func (b *largeBody) Open(ctx context.Context) (io.ReadCloser, error) {
 
 // bodyReader reads a body in parts.
 type bodyReader struct {
-	ctx    context.Context //nolint:containedctx // io.Reader has no context parameter
+	ctx    context.Context // io.Reader has no context parameter
 	body   *largeBody
 	offset int64
 	buffer string

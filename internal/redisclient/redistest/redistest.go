@@ -113,14 +113,7 @@ func (s *Server) Kill() {
 // Do sends one command over a new connection and returns the reply, or the
 // error, as text.
 func (s *Server) Do(command ...string) string {
-	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{s.Address}, ForceSingleClient: true, DisableCache: true})
-	if err != nil {
-		return err.Error()
-	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	reply, err := client.Do(ctx, client.B().Arbitrary(command...).Build()).ToMessage()
+	reply, err := s.send(command)
 	if err != nil {
 		return err.Error()
 	}
@@ -130,18 +123,26 @@ func (s *Server) Do(command ...string) string {
 // Text sends one command like Do and returns only the reply: a string or a
 // number.
 func (s *Server) Text(command ...string) string {
-	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{s.Address}, ForceSingleClient: true, DisableCache: true})
+	reply, err := s.send(command)
 	if err != nil {
 		return err.Error()
+	}
+	value, err := reply.ToAny()
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprint(value)
+}
+
+func (s *Server) send(command []string) (rueidis.RedisMessage, error) {
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{s.Address}, ForceSingleClient: true, DisableCache: true})
+	if err != nil {
+		return rueidis.RedisMessage{}, err
 	}
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	reply, err := client.Do(ctx, client.B().Arbitrary(command...).Build()).ToAny()
-	if err != nil {
-		return err.Error()
-	}
-	return fmt.Sprint(reply)
+	return client.Do(ctx, client.B().Arbitrary(command...).Build()).ToMessage()
 }
 
 // MustDo is Do for a command that must return OK.
