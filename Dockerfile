@@ -21,7 +21,8 @@ RUN GOOS=$TARGETOS GOARCH=$TARGETARCH xcaddy build "v${CADDY_VERSION}" \
 # A new volume inherits the mode and the owner of /data.
 RUN install -d -o 65532 -g 65532 -m 0700 /image/data \
 	&& install -D -m 0644 packaging/container.Caddyfile /image/etc/caddy/Caddyfile \
-	&& install -D -m 0644 -t /image/usr/share/doc/caddy-verify-webhook LICENSE THIRD_PARTY_LICENSES
+	&& install -d /image/usr/share/doc/caddy-verify-webhook \
+	&& install -m 0644 LICENSE THIRD_PARTY_LICENSES /image/usr/share/doc/caddy-verify-webhook/
 
 FROM caddy:${CADDY_VERSION} AS official
 COPY --from=build /image /
