@@ -20,10 +20,16 @@ RUN GOOS=$TARGETOS GOARCH=$TARGETARCH xcaddy build "v${CADDY_VERSION}" \
 	--replace github.com/verify-webhook/caddy-verify-webhook=/src
 # A new volume inherits the mode and the owner of /data.
 RUN install -d -o 65532 -g 65532 -m 0700 /image/data \
-	&& install -D -m 0644 packaging/container.Caddyfile /image/etc/caddy/Caddyfile
+	&& install -D -m 0644 packaging/container.Caddyfile /image/etc/caddy/Caddyfile \
+	&& install -d /image/usr/share/doc/caddy-verify-webhook \
+	&& install -m 0644 LICENSE THIRD_PARTY_LICENSES /image/usr/share/doc/caddy-verify-webhook/
 
 FROM caddy:${CADDY_VERSION} AS official
 COPY --from=build /image /
+LABEL org.opencontainers.image.title=caddy-verify-webhook \
+	org.opencontainers.image.description="Caddy with a module that verifies webhooks and rejects replays" \
+	org.opencontainers.image.source=https://github.com/verify-webhook/caddy-verify-webhook \
+	org.opencontainers.image.licenses=Apache-2.0
 ENV XDG_DATA_HOME=/data XDG_CONFIG_HOME=/data TMPDIR=/data
 USER 65532:65532
 WORKDIR /data
@@ -37,6 +43,10 @@ CMD ["run", "--config", "/etc/caddy/Caddyfile"]
 # manager. Caddy needs no init: it starts no processes and exits on SIGTERM.
 FROM gcr.io/distroless/static-debian12:nonroot AS distroless
 COPY --from=build /image /
+LABEL org.opencontainers.image.title=caddy-verify-webhook \
+	org.opencontainers.image.description="Caddy with a module that verifies webhooks and rejects replays" \
+	org.opencontainers.image.source=https://github.com/verify-webhook/caddy-verify-webhook \
+	org.opencontainers.image.licenses=Apache-2.0
 ENV XDG_DATA_HOME=/data XDG_CONFIG_HOME=/data TMPDIR=/data
 USER 65532:65532
 WORKDIR /data

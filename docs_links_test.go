@@ -76,3 +76,24 @@ func TestEveryLinkInTheDocumentationHasATarget(t *testing.T) {
 		t.Errorf("found only %d links", count)
 	}
 }
+
+// TestNoHeadingSkipsALevel checks that the outline of each page is complete: readers and
+// screen readers navigate by it.
+func TestNoHeadingSkipsALevel(t *testing.T) {
+	level := regexp.MustCompile(`(?m)^(#{1,6}) .+$`)
+	for name, page := range pages(t) {
+		previous := 0
+		for i, match := range level.FindAllStringSubmatch(page, -1) {
+			depth := len(match[1])
+			switch {
+			case i == 0 && depth != 1:
+				t.Errorf("%s does not begin with a title: %s", name, match[0])
+			case depth > previous+1:
+				t.Errorf("%s: the level above is missing: %s", name, match[0])
+			case i > 0 && depth == 1:
+				t.Errorf("%s has a second title: %s", name, match[0])
+			}
+			previous = depth
+		}
+	}
+}

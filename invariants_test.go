@@ -12,8 +12,8 @@ import (
 const invariants = 15
 
 var (
-	invariantTest = regexp.MustCompile(`(?m)^func (TestInvariant(\d+)\w*)\(t \*testing\.T\)`)
-	invariantRow  = regexp.MustCompile(`(?m)^\| (\d+) \| .* \| (.*) \|$`)
+	invariantTest   = regexp.MustCompile(`(?m)^func (TestInvariant(\d+)\w*)\(t \*testing\.T\)`)
+	listedInvariant = regexp.MustCompile(`(?m)^(\d+)\. .*\n +Tests?: (.*)$`)
 )
 
 // invariantTests returns the invariant's number for each test that is named after an
@@ -38,17 +38,17 @@ func TestEveryInvariantHasTests(t *testing.T) {
 	}
 	_, section, _ := strings.Cut(string(page), "\n## Invariants\n")
 	section, _, _ = strings.Cut(section, "\n## ")
-	rows := invariantRow.FindAllStringSubmatch(section, -1)
-	if len(rows) != invariants {
-		t.Fatalf("the page lists %d invariants; want %d", len(rows), invariants)
+	listed := listedInvariant.FindAllStringSubmatch(section, -1)
+	if len(listed) != invariants {
+		t.Fatalf("the page lists %d invariants; want %d", len(listed), invariants)
 	}
 	tests := invariantTests(t)
-	for i, row := range rows {
+	for i, item := range listed {
 		number := strconv.Itoa(i + 1)
-		if row[1] != number {
-			t.Errorf("row %s has the number %s", number, row[1])
+		if item[1] != number {
+			t.Errorf("item %s has the number %s", number, item[1])
 		}
-		for name := range strings.SplitSeq(row[2], ", ") {
+		for name := range strings.SplitSeq(item[2], ", ") {
 			if tests[strings.Trim(name, "`")] != number {
 				t.Errorf("invariant %s: no test %s is named after it", number, name)
 			}

@@ -17,7 +17,7 @@ func markdown(r *result.Run) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d rounds; %s.\n\nThe machine's own variation, from one server measured twice: %s. No conclusion is drawn below it.\n",
 		r.Rounds, strings.Join(r.About, "; "), variationText(r))
-	section := func(title, text string) { fmt.Fprintf(&b, "\n### %s\n\n%s", title, text) }
+	section := func(title, text string) { fmt.Fprintf(&b, "\n## %s\n\n%s", title, text) }
 	accepted, others := byKind(r.Works)
 	tables := []string{r.Table(result.CPU, target.Caddy, accepted)}
 	for part := range slices.Chunk(others, mostColumns) {
@@ -138,7 +138,7 @@ func drainTable(r *result.Run) string {
 // changeTable returns a table that compares a run with an earlier one.
 func changeTable(now, before *result.Run) string {
 	var b strings.Builder
-	b.WriteString("\n### Compared with the earlier run\n\nRatio now to before, each to bare Caddy in its own run\n\n| | | figure | now to before | |\n| --- | --- | --- | --- | --- |\n")
+	b.WriteString("\n## Compared with the earlier run\n\nRatio now to before, each to bare Caddy in its own run\n\n| | | figure | now to before | |\n| --- | --- | --- | --- | --- |\n")
 	for _, figure := range []struct {
 		name string
 		metric

@@ -31,6 +31,16 @@ func init() { caddy.RegisterModule(File{}) }
 //	queue file [<path>] {
 //		min_free <size>
 //	}
+//
+// Example, in the global options:
+//
+//	{
+//		verify_webhook {
+//			queue file /var/lib/caddy/queue.db {
+//				min_free 1GiB
+//			}
+//		}
+//	}
 type File struct {
 	// The path of the file. Its folder is created if it does not exist.
 	// `{env.*}` and `{file.*}` placeholders are replaced. Large bodies are in

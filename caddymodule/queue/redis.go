@@ -36,6 +36,14 @@ func init() { caddy.RegisterModule(Redis{}) }
 //		tls_client_auth <certificate> <key>
 //		tls_server_name <name>
 //	}
+//
+// Example, in the global options:
+//
+//	{
+//		verify_webhook {
+//			queue redis rediss://hooks:{env.REDIS_PASSWORD}@redis.example.com:6379/0
+//		}
+//	}
 type Redis struct {
 	store.RedisConnection
 

@@ -37,6 +37,12 @@ func init() { caddy.RegisterModule(new(Listeners)) }
 //	webhook_listeners [<matcher>] <name> <token> {
 //		heartbeat <duration>
 //	}
+//
+// Example:
+//
+//	handle /relay* {
+//		webhook_listeners dev {env.RELAY_TOKEN}
+//	}
 type Listeners struct {
 	// The name of the relay. Required.
 	Relay string `json:"relay,omitempty"`

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -169,7 +168,8 @@ func (s *server) send(id, body string, header http.Header) got {
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
 	r.Header.Set("Idempotency-Key", id)
 	resp, err := http.DefaultClient.Do(r)
-	for of := (*net.OpError)(nil); errors.As(err, &of) && of.Op == "dial" && r.Context().Err() == nil; {
+	for tries := 0; err != nil && tries < 5 && r.Context().Err() == nil; tries++ {
+		r.Body = io.NopCloser(strings.NewReader(body)) // the first attempt can have read it
 		resp, err = http.DefaultClient.Do(r)
 	}
 	if err != nil {

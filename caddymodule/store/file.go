@@ -34,6 +34,16 @@ func init() { caddy.RegisterModule(File{}) }
 //	store file [<path>] {
 //		max_entries <number>
 //	}
+//
+// Example, in the global options:
+//
+//	{
+//		verify_webhook {
+//			store file /var/lib/caddy/replays.db {
+//				max_entries 10000000
+//			}
+//		}
+//	}
 type File struct {
 	// The path of the file. Its folder is created if it does not exist.
 	// `{env.*}` and `{file.*}` placeholders are replaced. Default:

@@ -31,6 +31,14 @@ func init() { caddy.RegisterModule(Redis{}) }
 //		tls_client_auth <certificate> <key>
 //		tls_server_name <name>
 //	}
+//
+// Example, in the global options:
+//
+//	{
+//		verify_webhook {
+//			store redis rediss://hooks:{env.REDIS_PASSWORD}@redis.example.com:6379/0
+//		}
+//	}
 type Redis struct {
 	RedisConnection
 

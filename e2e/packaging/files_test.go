@@ -140,6 +140,12 @@ func TestWorkflowsPinActionsAndRequestFewPermissions(t *testing.T) {
 	}
 }
 
+func TestZizmorAcceptsTheWorkflows(t *testing.T) {
+	if out, err := command(t.Context(), nil, linter(t, "zizmor"), "--offline", "--no-progress", ".github"); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestReleaseNotesAreASectionOfTheChangelog(t *testing.T) {
 	changelog := filepath.Join(t.TempDir(), "CHANGELOG.md")
 	text := "# Changes\n\nIntroduction.\n\n## Unreleased\n\n### Added\n\n- New.\n\n## 1.10.0 - 2026-03-02\n\n### Fixed\n\n- Ten.\n\n" +

@@ -64,9 +64,10 @@ func allPromises(root fs.FS) ([]section, error) {
 	return append([]section{invariants}, table...), nil
 }
 
-var invariantRow = regexp.MustCompile(`(?m)^\| (\d+) \| (.*) \| (.*) \|$`)
+// listedInvariant matches an item of the list: its number, its text and its tests.
+var listedInvariant = regexp.MustCompile(`(?m)^(\d+)\. (.*)\n +Tests?: (.*)$`)
 
-// readInvariants reads the table of invariants in the architecture page.
+// readInvariants reads the list of invariants in the architecture page.
 func readInvariants(root fs.FS) (section, error) {
 	s := section{title: "Invariants", page: "architecture.md#invariants"}
 	page, err := fs.ReadFile(root, "docs/architecture.md")
@@ -75,8 +76,8 @@ func readInvariants(root fs.FS) (section, error) {
 	}
 	_, text, _ := strings.Cut(string(page), "\n## Invariants\n")
 	text, _, _ = strings.Cut(text, "\n## ")
-	for _, row := range invariantRow.FindAllStringSubmatch(text, -1) {
-		s.promises = append(s.promises, promise{row[1] + ". " + row[2], strings.Split(strings.ReplaceAll(row[3], "`", ""), ", ")})
+	for _, row := range listedInvariant.FindAllStringSubmatch(text, -1) {
+		s.promises = append(s.promises, promise{"Invariant " + row[1] + ": " + row[2], strings.Split(strings.ReplaceAll(row[3], "`", ""), ", ")})
 	}
 	if len(s.promises) == 0 {
 		return s, errors.New("docs/architecture.md lists no invariants")
@@ -137,22 +138,21 @@ func write(w *bytes.Buffer, all []section, tests map[string][]string) error {
 	w.WriteString(head)
 	count, used := 0, make(map[string]bool)
 	for _, s := range all {
-		fmt.Fprintf(w, "\n## %s\n\nFrom [%s](%s).\n\n| Promise | Tests |\n| --- | --- |\n", s.title, s.page, s.page)
+		fmt.Fprintf(w, "\n## %s\n\nFrom [%s](%s).\n\n", s.title, s.page, s.page)
 		for _, p := range s.promises {
 			count++
 			if len(p.tests) == 0 {
 				return fmt.Errorf("%s: no test checks %q", s.title, p.text)
 			}
-			links := make([]string, len(p.tests))
-			for i, test := range p.tests {
+			fmt.Fprintf(w, "- %s\n", p.text)
+			for _, test := range p.tests {
 				file, err := fileOf(tests, test)
 				if err != nil {
 					return fmt.Errorf("%s: %q: %w", s.title, p.text, err)
 				}
 				used[test] = true
-				links[i] = fmt.Sprintf("[`%s`](../%s)", test[strings.LastIndex(test, ".")+1:], file)
+				fmt.Fprintf(w, "  - [`%s`](../%s)\n", test[strings.LastIndex(test, ".")+1:], file)
 			}
-			fmt.Fprintf(w, "| %s | %s |\n", strings.ReplaceAll(p.text, "|", `\|`), strings.Join(links, "<br>"))
 		}
 	}
 	fmt.Fprintf(w, "\n%d promises, %d tests.\n", count, len(used))

@@ -11,7 +11,7 @@ import (
 // files returns a repository with one invariant and two tests of the same name.
 func files() fstest.MapFS {
 	return fstest.MapFS{
-		"docs/architecture.md": {Data: []byte("# A\n\n## Invariants\n\n| # | Invariant | Tests |\n| --- | --- | --- |\n| 1 | It holds. | `TestInvariant01Holds` |\n\n## Other\n")},
+		"docs/architecture.md": {Data: []byte("# A\n\n## Invariants\n\n1. It holds.\n   Test: `TestInvariant01Holds`\n\n## Other\n")},
 		"a/a_test.go":          {Data: []byte("package a\n\nfunc TestInvariant01Holds(t *testing.T) {}\n\nfunc TestTwice(t *testing.T) {}\n")},
 		"b/b_test.go":          {Data: []byte("package b\n\nfunc TestTwice(t *testing.T) {}\n\nfunc FuzzIt(f *testing.F) {}\n")},
 		"b/node_modules/c.go":  {Data: []byte("package c\n")},
