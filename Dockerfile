@@ -14,9 +14,10 @@ ARG TARGETARCH
 ENV CGO_ENABLED=0
 WORKDIR /src
 COPY . .
+# With a version, the build does not depend on whether one is published.
 RUN GOOS=$TARGETOS GOARCH=$TARGETARCH xcaddy build "v${CADDY_VERSION}" \
 	--output /image/usr/bin/caddy \
-	--with github.com/verify-webhook/caddy-verify-webhook \
+	--with github.com/verify-webhook/caddy-verify-webhook@v0.0.0 \
 	--replace github.com/verify-webhook/caddy-verify-webhook=/src
 # A new volume inherits the mode and the owner of /data.
 RUN install -d -o 65532 -g 65532 -m 0700 /image/data \
