@@ -107,7 +107,9 @@ func (r *Request) hasField(f Field) (bool, error) {
 func hasMember(b Body, paths [][]string) (bool, error) {
 	r := b.Open()
 	defer r.Close()
-	found, err := findMember(json.NewDecoder(r), paths)
+	dec := json.NewDecoder(r)
+	dec.UseNumber() // a number may be larger than a float64
+	found, err := findMember(dec, paths)
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return false, nil
