@@ -7,9 +7,11 @@
 // A request can name any document of a host, and only the response shows whether
 // it exists. So known and unknown names are treated differently: a document that
 // was fetched once stays in the cache and can be refreshed at any time, while
-// unknown names share a rate limit. The most requested names are fetched first: a
-// provider repeats the name of its key in every delivery and retry, while a name
-// that an attacker repeats is fetched once and then cached as missing.
+// unknown names share a rate limit. Half of the fetches are for the most requested
+// names: a provider repeats the name of its key in every delivery and retry, while a
+// name that an attacker repeats is fetched once and then cached as missing. The
+// other half are for requests chosen at random, so that no pattern of requests
+// excludes a name.
 package keyfetch
 
 import (
