@@ -15,6 +15,7 @@
 package keyfetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -110,6 +111,21 @@ func (f *Fetcher) Get(ctx context.Context, q Request) ([]byte, error) {
 		q.MaxAge = fresh
 	}
 	return c.get(ctx, q)
+}
+
+// Fetched returns when a document was last fetched, the zero time if it is not in the
+// cache.
+func (f *Fetcher) Fetched(q Request) time.Time {
+	c, err := f.cacheOf(q.URL)
+	if err != nil {
+		return time.Time{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d := c.known[cmp.Or(q.Key, q.URL)]; d != nil {
+		return d.fetched
+	}
+	return time.Time{}
 }
 
 // cacheOf returns the cache for a URL. It returns an error for URLs that the
