@@ -78,15 +78,16 @@ func (r *refusal) level() zapcore.Level {
 	return zapcore.WarnLevel
 }
 
-// log writes the line of one refusal, without secrets, signatures and bodies.
-func (l *boundedLog) log(d *delivery, r *refusal, message string) {
+// log writes the line of one refusal, without secrets, signatures and bodies. It
+// returns false if the line was suppressed.
+func (l *boundedLog) log(d *delivery, r *refusal, message string) bool {
 	ok, suppressed := l.allow(string(r.outcome))
 	if !ok {
-		return
+		return false
 	}
 	entry := l.logger.Check(r.level(), message)
 	if entry == nil {
-		return
+		return true
 	}
 	fields := []zap.Field{
 		zap.String("outcome", string(r.outcome)),
@@ -111,6 +112,7 @@ func (l *boundedLog) log(d *delivery, r *refusal, message string) {
 		fields = append(fields, zap.String("error", signature.Excerpt(r.err.Error(), maxReason)))
 	}
 	entry.Write(counted(fields, suppressed)...)
+	return true
 }
 
 // answered writes the line of a genuine delivery that the gate answered instead of

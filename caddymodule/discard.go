@@ -196,10 +196,9 @@ func (d *delivery) isCopy() bool {
 	if !ok {
 		return false
 	}
-	const mark = "verify_webhook"
 	method := d.r.Method
-	d.r.Method = mark
-	seen, _ := repl.GetString("http.request.method")
+	d.r.Method = "" // converting an empty string to an interface needs no allocation
+	seen, known := repl.GetString("http.request.method")
 	d.r.Method = method
-	return seen != mark
+	return !known || seen != ""
 }

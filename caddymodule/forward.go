@@ -59,6 +59,9 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 		d.response = http.StatusOK // the server's status for a handler that wrote nothing
 	}
 	c.end(http.StatusOK)
+	// The body has been read. A handler in front that replaces the response, such
+	// as intercept, must not forward the request again as a verified one.
+	h.withhold(d)
 	return nil
 }
 

@@ -131,13 +131,16 @@ func (h *Handler) refuse(d *delivery, err error) error {
 	d.response = status
 	h.peekBody(d, r.outcome)
 	d.end(r.outcome, r.reason)
-	h.log.log(d, r, "refused a webhook delivery")
+	logged := h.log.log(d, r, "refused a webhook delivery")
 	h.discardBody(d)
 	h.withhold(d)
 	if status == http.StatusServiceUnavailable {
 		d.w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	d.nameOutcome()
+	if !logged && status >= 500 && d.answerUnlogged(status) {
+		return nil
+	}
 	// Without a trace Caddy would walk the stack, which is always the same.
 	return caddyhttp.Error(status, caddyhttp.HandlerError{Err: r, Trace: "verify_webhook"})
 }

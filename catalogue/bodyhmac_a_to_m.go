@@ -19,9 +19,11 @@ var bodyHMACToM = []provider.Preset{
 		Docs:    "https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures", SecretHelp: "HMAC key of the webhook, in hex as shown",
 	},
 	// Confirmed at aftership.com/docs/tracking/webhook/webhook-signature.
-	// 14 retries with exponential backoff take 12 days.
+	// 14 retries with exponential backoff take 12 days. The products sign the body in
+	// the same way and have their IDs in different members: with the signature in the
+	// header of another product, a copy has another ID or none, and an equal body.
 	{
-		Name: "aftership", Title: "AfterShip (Tracking, Returns, Warranty, Shipping)", Distinction: unique,
+		Name: "aftership", Title: "AfterShip (Tracking, Returns, Warranty, Shipping)", Distinction: unique, AlsoContent: true,
 		Schemes: aftershipSchemes(), SecretsFitAll: true,
 		Window: 14 * day, Docs: "https://www.aftership.com/docs/tracking/webhook/webhook-signature", SecretHelp: "Webhook secret of the product, for Tracking under Settings > Webhooks",
 	},

@@ -180,7 +180,7 @@ type publishedKeys struct {
 
 // renew is the minimum age at which a document without the requested key is refetched.
 // Anyone can request keys that do not exist.
-const renew = 5 * time.Minute
+const renew = time.Minute
 
 // published returns a source of keys at a fixed URL. scope separates the deliveries of
 // endpoints that share the provider's keys.
@@ -191,7 +191,11 @@ func published(provider, scope, url, host string, parse func([]byte) (map[string
 	}
 }
 
+// find refuses a key that is missing in a document fetched after the request arrived.
+// If the document is older and not yet refetched, the provider may have published the
+// key since: the delivery is undecided, and its retry succeeds.
 func (p *publishedKeys) find(ctx context.Context, id string, _ time.Time) (any, signature.Identity, error) {
+	before := p.fetcher.Fetched(keyfetch.Request{URL: p.url})
 	for _, age := range []time.Duration{0, renew} {
 		raw, err := p.fetcher.Get(ctx, keyfetch.Request{URL: p.url, MaxAge: age})
 		if err != nil {
@@ -204,6 +208,9 @@ func (p *publishedKeys) find(ctx context.Context, id string, _ time.Time) (any, 
 		if k, ok := keys[id]; ok {
 			return k, p.identity, nil
 		}
+	}
+	if !p.fetcher.Fetched(keyfetch.Request{URL: p.url}).After(before) {
+		return nil, p.identity, fmt.Errorf("unknown key: the keys of %s are fetched again at most once every %s", p.provider, renew)
 	}
 	return nil, p.identity, signature.Refuse(signature.InvalidSignature, "unknown key: the provider does not publish it")
 }

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -148,12 +149,17 @@ func (t *Distinction) exceptional(r *signature.Request) (bool, error) {
 // documentIn returns the text of a form field, or of a query parameter if the body is
 // empty: if there is a body, the query is not signed. It ignores a form that is too
 // large to parse, because the delivery is genuine.
+//
+// The Content-Type has no effect, because no signature covers it: otherwise a copy
+// with another one would count as another kind of content than the delivery.
 func documentIn(r *signature.Request, f signature.Field) (string, error) {
 	if f.From == "form" {
-		if !strings.Contains(strings.ToLower(r.Header.Get("Content-Type")), "form") {
-			return "", nil // treat it like most deliveries
+		if bytes.HasPrefix(r.Body.Bytes(), []byte("{")) {
+			return "", nil // JSON
 		}
-		form, err := r.Form()
+		withoutHeaders := *r
+		withoutHeaders.Header = nil
+		form, err := withoutHeaders.Form()
 		if _, refused := errors.AsType[*signature.Refusal](err); refused {
 			return "", nil
 		}

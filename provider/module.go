@@ -158,8 +158,9 @@ func (m *Module) addOtherID(r *signature.Request, d *signature.Delivery) {
 }
 
 // digestBody replaces the digests with the body's digest, if the preset requires it.
+// An empty body distinguishes nothing, so the signed content does.
 func (m *Module) digestBody(r *signature.Request, d *signature.Delivery) error {
-	if !m.preset.DigestBody && (m.variant == nil || !m.variant.DigestBody) {
+	if !m.preset.DigestBody && (m.variant == nil || !m.variant.DigestBody) || r.Body.Size() == 0 {
 		return nil
 	}
 	h := sha256.New()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/redisclient"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/redisserver"
 )
 
@@ -133,6 +134,24 @@ func TestTheErrorForAnInvalidRedisStoreContainsNoSecret(t *testing.T) {
 	}
 	if n := redisConnections(); n != before {
 		t.Errorf("%d connections of rejected configs are still open", n-before)
+	}
+}
+
+// If a special character in a password is not escaped, a part of the password is
+// in another part of the URL.
+func TestTheErrorForAnUnescapedPasswordContainsNoPartOfIt(t *testing.T) {
+	for _, password := range []string{
+		"PART/PART", "PART?PART", "PART#PART", "PART%PART", "PART PART", "PART[PART", "PART:PART", "PART\\PART", "12/PART", "12?PART", "12#PART", "12/34/PART", "12?PART=1", "/PART", "?PART", "#PART", "PART@PART/PART",
+	} {
+		for _, form := range []string{"redis://:%s@h", "rediss://me:%s@h:6379/0", "redis://:%s@h?addr=i:1", "redis://%s:x@h", "unix://:%s@/run/redis.sock"} {
+			address := strings.Replace(form, "%s", password, 1)
+			if err := (redisclient.Options{URL: address}).CheckURL(); err != nil && strings.Contains(err.Error(), "PART") {
+				t.Errorf("%s: %v", address, err)
+			}
+			if name := redisName(address, "shop"); strings.Contains(name, "PART") {
+				t.Errorf("%s is named %s", address, name)
+			}
+		}
 	}
 }
 

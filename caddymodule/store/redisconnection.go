@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/redisclient"
 )
 
 // RedisConnection is the address and credentials of Redis. The replay store and
@@ -202,7 +203,7 @@ func hasPassword(raw string) bool {
 
 // redisName returns the name of a store, without credentials.
 func redisName(address, prefix string) string {
-	u, err := url.Parse(address)
+	u, err := redisclient.ParseURL(address)
 	if err != nil {
 		return prefix // redis.New reports the error
 	}

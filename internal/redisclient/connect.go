@@ -107,14 +107,43 @@ func clientOption(o Options) (rueidis.ClientOption, error) {
 	return option, nil
 }
 
-func readURL(o Options) (rueidis.ClientOption, error) {
-	u, err := url.Parse(o.URL)
-	if err != nil {
-		// url.Error quotes the URL, including the password.
-		if parse, ok := errors.AsType[*url.Error](err); ok {
-			err = parse.Err
+// ParseURL parses a URL. If a special character in the password is not escaped,
+// the URL has another meaning: a part of the password is its port, its path or an
+// option. So no error quotes a URL with a login, which a program may have joined.
+func ParseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err == nil && !hasLostLogin(u):
+		return u, nil
+	case err == nil || strings.Contains(text, "@"):
+		return nil, errors.New("invalid port or path, or user and password are not percent-encoded: write %23 for #, %2F for /, %3F for ?, %40 for @")
+	}
+	// url.Error quotes the URL.
+	if parse, ok := errors.AsType[*url.Error](err); ok {
+		err = parse.Err
+	}
+	return nil, errors.New(strings.ReplaceAll(err.Error(), text, "…"))
+}
+
+// hasLostLogin reports whether the @ after a login is elsewhere in a URL. The path of
+// a socket and the values of options can contain it.
+func hasLostLogin(u *url.URL) bool {
+	if u.Fragment != "" {
+		return true
+	}
+	for name, values := range u.Query() {
+		if !slices.Contains(queryOptions, name) && strings.Contains(name+strings.Join(values, ""), "@") {
+			return true
 		}
-		return rueidis.ClientOption{}, errors.New(strings.ReplaceAll(err.Error(), o.URL, "…"))
+	}
+	socket := u.Scheme == "unix" && u.Host == ""
+	return !socket && strings.Contains(u.Path, "@")
+}
+
+func readURL(o Options) (rueidis.ClientOption, error) {
+	u, err := ParseURL(o.URL)
+	if err != nil {
+		return rueidis.ClientOption{}, err
 	}
 	query := u.Query()
 	for name := range query {

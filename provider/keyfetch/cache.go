@@ -36,6 +36,10 @@ type cache struct {
 	known   map[string]*document
 	missing map[string]failure // by name: failures to fetch unknown documents
 	wanted  map[string]*want   // unknown names that wait for a token
+	// sample is one of the requests for unknown names since the last fetch of a
+	// sample, each of them with the same probability; sampled is their number.
+	sample  Request
+	sampled int
 	running map[string]chan struct{}
 	tokens  int
 	filled  time.Time
@@ -139,6 +143,9 @@ func (c *cache) want(q Request, now time.Time) {
 	}
 	w.asked++
 	w.last = now
+	if c.sampled++; oneIn(c.sampled) {
+		c.sample = q
+	}
 }
 
 // makeRoom removes the least requested name if there are too many.
@@ -164,21 +171,36 @@ func (c *cache) spend(now time.Time) {
 	c.fill(now)
 	for c.tokens > 0 && len(c.wanted) > 0 {
 		c.tokens--
-		key := c.next()
-		q := c.wanted[key].request
-		delete(c.wanted, key)
+		q := c.next(now)
+		delete(c.wanted, q.Key)
 		c.start(q)
 	}
 }
 
-// next returns the name to fetch next: the most requested one. With a probability
-// of 1/4 it returns any of them, so that none waits forever.
-func (c *cache) next() string {
-	any, most, asked, seen, ties := "", "", 0, 0, 0
-	for key, w := range c.wanted {
-		if seen++; oneIn(seen) {
-			any = key
+// next returns what to fetch next: the most requested name or, with a probability
+// of 1/2, the sample. The most requested name alone would let an attacker starve
+// the others by requesting each of many names several times. With the sample, the
+// share of a name in the fetches is at least half its share in the requests,
+// whatever else is requested.
+func (c *cache) next(now time.Time) Request {
+	if oneIn(2) && c.sampled > 0 {
+		c.sampled = 0
+		if c.isUnknown(c.sample.Key, now) {
+			return c.sample
 		}
+	}
+	return c.wanted[c.mostWanted()].request
+}
+
+// isUnknown reports whether a name has not been fetched since it was requested.
+func (c *cache) isUnknown(key string, now time.Time) bool {
+	return c.known[key] == nil && c.running[key] == nil && !c.failedBefore(key, now)
+}
+
+// mostWanted returns the most requested of the wanted names.
+func (c *cache) mostWanted() string {
+	most, asked, ties := "", 0, 0
+	for key, w := range c.wanted {
 		switch {
 		case w.asked > asked:
 			most, asked, ties = key, w.asked, 1
@@ -187,9 +209,6 @@ func (c *cache) next() string {
 				most = key
 			}
 		}
-	}
-	if oneIn(4) {
-		return any
 	}
 	return most
 }

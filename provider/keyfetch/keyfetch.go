@@ -7,12 +7,15 @@
 // A request can name any document of a host, and only the response shows whether
 // it exists. So known and unknown names are treated differently: a document that
 // was fetched once stays in the cache and can be refreshed at any time, while
-// unknown names share a rate limit. The most requested names are fetched first: a
-// provider repeats the name of its key in every delivery and retry, while a name
-// that an attacker repeats is fetched once and then cached as missing.
+// unknown names share a rate limit. Half of the fetches are for the most requested
+// names: a provider repeats the name of its key in every delivery and retry, while a
+// name that an attacker repeats is fetched once and then cached as missing. The
+// other half are for requests chosen at random, so that no pattern of requests
+// excludes a name.
 package keyfetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -108,6 +111,21 @@ func (f *Fetcher) Get(ctx context.Context, q Request) ([]byte, error) {
 		q.MaxAge = fresh
 	}
 	return c.get(ctx, q)
+}
+
+// Fetched returns when a document was last fetched, the zero time if it is not in the
+// cache.
+func (f *Fetcher) Fetched(q Request) time.Time {
+	c, err := f.cacheOf(q.URL)
+	if err != nil {
+		return time.Time{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d := c.known[cmp.Or(q.Key, q.URL)]; d != nil {
+		return d.fetched
+	}
+	return time.Time{}
 }
 
 // cacheOf returns the cache for a URL. It returns an error for URLs that the

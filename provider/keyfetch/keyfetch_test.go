@@ -316,6 +316,43 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
+// TestRepeatedUnknownNamesDoNotBlockGenuineKeys sends requests of an attacker who
+// requests every name several times, more often than the provider has requested the
+// name of its key. The genuine key is fetched after a number of its requests that
+// grows with the attacker's share of the requests.
+func TestRepeatedUnknownNamesDoNotBlockGenuineKeys(t *testing.T) {
+	p := publish(t, true, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/genuine" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+	})
+	const times = 5
+	flood := 0
+	unknown := func(names int) {
+		for range names {
+			flood++
+			for range times {
+				_, _ = p.get(t, fmt.Sprintf("/unknown/%d", flood))
+			}
+		}
+	}
+	unknown(2 * maxWanted) // until only names that are requested often are wanted
+	const tries = 2000     // 20 requests to one: the expected number is 42
+	for range tries {
+		_, err := p.get(t, "/genuine")
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, ErrBusy) {
+			t.Fatal(err)
+		}
+		p.clock = p.clock.Add(refill)
+		unknown(4)
+		p.wait()
+	}
+	t.Errorf("the genuine key was not fetched after %d requests", tries)
+}
+
 // TestCacheIsSharedAcrossTheProcess checks that a reload, which creates new Fetchers,
 // keeps the cache.
 func TestCacheIsSharedAcrossTheProcess(t *testing.T) {
