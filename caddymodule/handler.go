@@ -141,7 +141,7 @@ type Handler struct {
 	store    gateStore
 	ownStore bool // the config names a store for this endpoint
 	limits   body.Limits
-	// slowMaxBody is max_body for a body whose hash is slow.
+	// slowMaxBody is max_body for a body that takes more CPU time than usual.
 	slowMaxBody int64
 	renewals    renewals
 	waiting     chan struct{} // a slot for every copy that can wait
@@ -211,9 +211,12 @@ type Replay struct {
 // Defaults.
 const (
 	defaultMaxBody = 25 << 20
-	// defaultSlowBody applies to a body that is hashed with SHA-384 or SHA-512,
-	// which take more than twice as long as SHA-256. No such sender documents
-	// larger deliveries.
+	// defaultSlowBody applies to a body that is hashed with SHA-384 or SHA-512, that
+	// is a form whose fields are hashed, or that is compressed and hashed
+	// uncompressed. No sender of such hashes documents larger deliveries. A push to
+	// Gitea, Forgejo or Gogs names the changed files of up to 15 commits, about 40,000
+	// in a form of this size. A compressed body that is longer usually exceeds what it
+	// may have when uncompressed.
 	defaultSlowBody    = 4 << 20
 	defaultBodyTimeout = 30 * time.Second
 	defaultAppTimeout  = 5 * time.Minute
@@ -540,7 +543,7 @@ func (h *Handler) checkHeaders(d *delivery) error {
 		return err
 	}
 	if most := h.maxBody(d); d.r.ContentLength > most {
-		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the declared length is %d bytes, max_body is %d: if the provider sends longer bodies, set max_body", d.r.ContentLength, most)}
+		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the declared length is %d bytes, max_body is %d: %s", d.r.ContentLength, most, raiseMaxBody(most))}
 	}
 	d.observed.step(stepHeaders)
 	return nil

@@ -9,7 +9,6 @@ import (
 	"iter"
 	"math/bits"
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -359,69 +358,3 @@ func wholeEscapes(text []byte) int {
 	}
 	return len(text)
 }
-
-// escapedRun is how many bytes are unescaped one by one before runs without escapes
-// are looked for again, because escapes are often consecutive.
-const escapedRun = 64
-
-// appendUnescaped appends text without its escapes. It returns false if one is not
-// well-formed. Text without escapes is copied eight bytes at a time.
-func appendUnescaped(dst, text []byte) ([]byte, bool) {
-	n := len(dst)
-	dst = slices.Grow(dst, len(text))
-	out := dst[n : n+len(text)]
-	to, from := 0, 0
-	wrong := byte(0)
-	for from < len(text) {
-		for len(text)-from >= 8 {
-			x := binary.LittleEndian.Uint64(text[from:])
-			if equal(x, '%') != 0 {
-				break
-			}
-			x ^= equal(x, '+') >> 7 * ('+' ^ ' ')
-			binary.LittleEndian.PutUint64(out[to:], x)
-			from, to = from+8, to+8
-		}
-		for end := min(from+escapedRun, len(text)-2); from < end; to++ {
-			c := text[from]
-			if c != '%' {
-				out[to] = unplus[c]
-				from++
-				continue
-			}
-			left, right := unhex[text[from+1]], unhex[text[from+2]]
-			out[to] = left<<4 | right
-			wrong |= left | right
-			from += 3
-		}
-		for ; from < len(text) && from >= len(text)-2; from, to = from+1, to+1 {
-			if text[from] == '%' {
-				return dst, false
-			}
-			out[to] = unplus[text[from]]
-		}
-	}
-	return dst[:n+to], wrong&noHex == 0
-}
-
-// unplus is every byte, and a space for the plus.
-var unplus = func() (plain [256]byte) {
-	for i := range plain {
-		plain[i] = byte(i)
-	}
-	plain['+'] = ' '
-	return plain
-}()
-
-// unhex are the values of hexadecimal digits, noHex for all other bytes.
-var unhex = func() (value [256]byte) {
-	for i := range value {
-		value[i] = noHex
-	}
-	for i, c := range []byte("0123456789abcdef") {
-		value[c], value[bytes.ToUpper([]byte{c})[0]] = byte(i), byte(i)
-	}
-	return value
-}()
-
-const noHex = 0x80

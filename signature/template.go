@@ -289,14 +289,21 @@ func (t *template) escapedIsOpen() bool {
 // hashesText reports whether the body's own text is hashed: a hash of it, headers and
 // URL are short.
 func (t *template) hashesText() bool {
-	return t.holdsBody() || slices.ContainsFunc(t.parts, func(p part) bool {
-		return p.name == "form_sorted" || p.field.From == "form" || p.field.From == "value"
-	})
+	return t.holdsBody() || t.hashesForm() || t.has(func(p part) bool { return p.field.From == "value" })
 }
+
+// hashesForm reports whether fields of a form are hashed, which are searched for and
+// unescaped first.
+func (t *template) hashesForm() bool {
+	return t.has(func(p part) bool { return p.name == "form_sorted" || p.field.From == "form" })
+}
+
+// has reports whether a part satisfies is.
+func (t *template) has(is func(part) bool) bool { return slices.ContainsFunc(t.parts, is) }
 
 // signsMethod reports whether the method is signed.
 func (t *template) signsMethod() bool {
-	return slices.ContainsFunc(t.parts, func(p part) bool { return p.name == "method" })
+	return t.has(func(p part) bool { return p.name == "method" })
 }
 
 // signedNames returns the names of the signed fields of one place.

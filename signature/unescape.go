@@ -1,0 +1,106 @@
+package signature
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
+
+// appendUnescaped appends text without its escapes. It returns false if one is not
+// well-formed.
+func appendUnescaped(dst, text []byte) ([]byte, bool) {
+	var u unescaper
+	for ok := true; len(text) > 0; {
+		n := min(len(text), unescaperSize)
+		if n < len(text) {
+			n = wholeEscapes(text[:n])
+		}
+		if dst, ok = u.append(dst, text[:n]); !ok {
+			return dst, false
+		}
+		text = text[n:]
+	}
+	return dst, true
+}
+
+// unescaper unescapes a piece of text in two steps: it finds the escapes, then copies
+// the text between them. Neither has branches that depend on the distances of escapes,
+// because a wrong prediction of a branch takes longer than unescaping.
+type unescaper struct {
+	plain [2 * unescaperSize]byte // the text with spaces for pluses, then zeros
+	out   [2 * unescaperSize]byte // the text without escapes
+	at    [unescaperSize + 8]uint16
+	n     int // used of at
+}
+
+const (
+	unescaperSize = 1 << 10
+	// gather moves the lowest bit of each byte to the highest byte, by multiplication.
+	gather = 0x0102040810204080
+)
+
+func (u *unescaper) append(dst, text []byte) ([]byte, bool) {
+	u.load(text)
+	const mask = unescaperSize - 1 // shows the compiler that no index is out of range
+	to, from := 0, 0
+	wrong := byte(0)
+	for _, at := range u.at[:u.n] {
+		next := int(at) & mask
+		run := max(0, next-from) // an escape in another one is wrong, too
+		for i := 0; ; {
+			src, dst := u.plain[(from+i)&mask:][:16], u.out[(to+i)&mask:][:16]
+			binary.LittleEndian.PutUint64(dst, binary.LittleEndian.Uint64(src))
+			binary.LittleEndian.PutUint64(dst[8:], binary.LittleEndian.Uint64(src[8:]))
+			if i += 16; i >= run {
+				break
+			}
+		}
+		to += run
+		left, right := unhex[u.plain[next+1]], unhex[u.plain[next+2]]
+		u.out[to&mask] = left<<4 | right
+		wrong |= left | right
+		from, to = next+3, to+1
+	}
+	dst = append(dst, u.out[:to]...)
+	if from < len(text) {
+		dst = append(dst, u.plain[from:len(text)]...)
+	}
+	return dst, wrong&noHex == 0
+}
+
+// load copies the text and finds its escapes.
+func (u *unescaper) load(text []byte) {
+	n := copy(u.plain[:unescaperSize], text)
+	clear(u.plain[n : n+64])
+	u.n = 0
+	for start := 0; start < n; start += 64 {
+		block := u.plain[start : start+64]
+		found := uint64(0)
+		for i := 0; i < 64; i += 8 {
+			x := binary.LittleEndian.Uint64(block[i:])
+			found |= equal(x, '%') >> 7 * gather >> 56 << i
+			binary.LittleEndian.PutUint64(block[i:], x^equal(x, '+')>>7*('+'^' '))
+		}
+		for count := bits.OnesCount64(found); count > 0; count -= 8 {
+			list := u.at[u.n : u.n+8]
+			for i := range list {
+				list[i] = uint16(start + bits.TrailingZeros64(found))
+				found &= found - 1
+			}
+			u.n += min(count, 8)
+		}
+	}
+}
+
+// unhex are the values of hexadecimal digits, noHex for all other bytes.
+var unhex = func() (value [256]byte) {
+	for i := range value {
+		value[i] = noHex
+	}
+	for i, c := range []byte("0123456789abcdef") {
+		value[c], value[bytes.ToUpper([]byte{c})[0]] = byte(i), byte(i)
+	}
+	return value
+}()
+
+const noHex = 0x80
