@@ -7,10 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/dustin/go-humanize"
 
 	"github.com/verify-webhook/caddy-verify-webhook/body"
 )
@@ -108,8 +105,7 @@ func (h *Handler) tooLong(d *delivery) *refusal {
 
 // raiseMaxBody says how to accept longer bodies than most, the current limit.
 func raiseMaxBody(most int64) string {
-	larger := strings.ReplaceAll(humanize.IBytes(2*uint64(most)), " ", "")
-	return "if the provider sends longer bodies, set max_body, for example `max_body " + larger + "`"
+	return fmt.Sprintf("if the provider sends longer bodies, set max_body, for example `max_body %dMiB`", max(1, most>>20*2))
 }
 
 func (h *Handler) bodyTimeout() *refusal {

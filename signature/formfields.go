@@ -2,7 +2,6 @@ package signature
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -176,21 +175,19 @@ func (s *formScan) escapes(part []byte) bool {
 		}
 		part = part[1:]
 	}
-	i := 0
-	for ; len(part)-i >= 8+2; i += 8 {
-		for ; len(part)-i >= 8+2+3 && part[i] == '%'; i += 3 { // escapes are often consecutive
-			if !isHex[part[i+1]] || !isHex[part[i+2]] {
-				return false
-			}
+	i, carry := 0, uint64(0) // which bytes of the next 64 must be digits
+	for ; len(part)-i >= 64; i += 64 {
+		block := (*[64]byte)(part[i:])
+		found := positions(block, '%')
+		if found|carry == 0 {
+			continue
 		}
-		// Looking for each of many with IndexByte would take four times as long.
-		for found := equal(binary.LittleEndian.Uint64(part[i:]), '%'); found != 0; found &= found - 1 {
-			at := i + bits.TrailingZeros64(found)/8
-			if !isHex[part[at+1]] || !isHex[part[at+2]] {
-				return false
-			}
+		if must := carry | found<<1 | found<<2; must&^hexPositions(block) != 0 {
+			return false
 		}
+		carry = found>>63 | found>>62
 	}
+	s.digits += bits.OnesCount64(carry)
 	for _, c := range part[i:] {
 		switch {
 		case s.digits > 0 && !isHex[c]:

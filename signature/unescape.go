@@ -1,9 +1,9 @@
 package signature
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"unicode"
 )
 
 // appendUnescaped appends text without its escapes. It returns false if one is not
@@ -43,7 +43,7 @@ func (u *unescaper) append(dst, text []byte) ([]byte, bool) {
 	u.load(text)
 	const mask = unescaperSize - 1 // shows the compiler that no index is out of range
 	to, from := 0, 0
-	wrong := byte(0)
+	wrong := uint16(0)
 	for _, at := range u.at[:u.n] {
 		next := int(at) & mask
 		run := max(0, next-from) // an escape in another one is wrong, too
@@ -56,16 +56,16 @@ func (u *unescaper) append(dst, text []byte) ([]byte, bool) {
 			}
 		}
 		to += run
-		left, right := unhex[u.plain[next+1]], unhex[u.plain[next+2]]
-		u.out[to&mask] = left<<4 | right
-		wrong |= left | right
+		c := firstDigit[u.plain[next+1]] | secondDigit[u.plain[next+2]]
+		u.out[to&mask] = byte(c)
+		wrong |= c
 		from, to = next+3, to+1
 	}
 	dst = append(dst, u.out[:to]...)
 	if from < len(text) {
 		dst = append(dst, u.plain[from:len(text)]...)
 	}
-	return dst, wrong&noHex == 0
+	return dst, wrong < noHex
 }
 
 // load copies the text and finds its escapes.
@@ -92,15 +92,43 @@ func (u *unescaper) load(text []byte) {
 	}
 }
 
-// unhex are the values of hexadecimal digits, noHex for all other bytes.
-var unhex = func() (value [256]byte) {
-	for i := range value {
-		value[i] = noHex
+// positions returns a number whose bit i is set if b[i] is c.
+func positions(b *[64]byte, c byte) uint64 {
+	set := uint64(0)
+	for i := 0; i < 64; i += 8 {
+		set |= equal(binary.LittleEndian.Uint64(b[i:]), c) >> 7 * gather >> 56 << i
 	}
-	for i, c := range []byte("0123456789abcdef") {
-		value[c], value[bytes.ToUpper([]byte{c})[0]] = byte(i), byte(i)
+	return set
+}
+
+// hexPositions returns a number whose bit i is set if b[i] is a hexadecimal digit.
+func hexPositions(b *[64]byte) uint64 {
+	set := uint64(0)
+	for i := 0; i < 64; i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		digits := atLeast(x&low7, '0') &^ atLeast(x&low7, '9'+1)
+		lower := x&low7 | ones*('a'-'A')
+		letters := atLeast(lower, 'a') &^ atLeast(lower, 'f'+1)
+		set |= ((digits | letters) &^ x & high) >> 7 * gather >> 56 << i
 	}
-	return value
+	return set
+}
+
+// atLeast sets the high bit of every byte of x that is at least c. All are below 128.
+func atLeast(x uint64, c byte) uint64 { return x + ones*uint64(128-c) }
+
+// firstDigit and secondDigit are the values of hexadecimal digits in their places of
+// two, noHex for all other bytes.
+var firstDigit, secondDigit = func() (first, second [256]uint16) {
+	for i := range first {
+		first[i], second[i] = noHex, noHex
+	}
+	for i, digit := range "0123456789abcdef" {
+		for _, c := range []rune{digit, unicode.ToUpper(digit)} {
+			first[c], second[c] = uint16(i)<<4, uint16(i)
+		}
+	}
+	return first, second
 }()
 
-const noHex = 0x80
+const noHex = 1 << 8
