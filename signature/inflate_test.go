@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -47,6 +48,25 @@ func checkGunzip(t *testing.T, data []byte) {
 	}
 }
 
+// gzipped compresses text, with a flush after each piece.
+func gzipped(t testing.TB, level int, pieces ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, level)
+	for i := 0; err == nil && i < len(pieces); i++ {
+		if _, err = io.WriteString(w, pieces[i]); err == nil {
+			err = w.Flush()
+		}
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // compressedTexts are texts of many kinds, compressed at every level.
 func compressedTexts(t testing.TB) [][]byte {
 	t.Helper()
@@ -62,16 +82,7 @@ func compressedTexts(t testing.TB) [][]byte {
 		[]byte(benchBody(100 << 10)), append(skewed[:40<<10:40<<10], skewed...),
 	} {
 		for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
-			var b bytes.Buffer
-			w, err := gzip.NewWriterLevel(&b, level)
-			if err != nil {
-				t.Fatal(err)
-			}
-			w.Write(text[:len(text)/2])
-			w.Flush()
-			w.Write(text[len(text)/2:])
-			w.Close()
-			out = append(out, b.Bytes())
+			out = append(out, gzipped(t, level, string(text[:len(text)/2]), string(text[len(text)/2:])))
 		}
 	}
 	return out
@@ -145,15 +156,12 @@ func TestGunzipReadsAllHeaders(t *testing.T) {
 
 func TestGunzipLimitsTheLengthExactly(t *testing.T) {
 	text := benchBody(200 << 10)
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	io.WriteString(w, text)
-	w.Close()
+	data := gzipped(t, gzip.DefaultCompression, text)
 	size := int64(len(text))
-	if _, err := gunzipped(b.Bytes(), size); err != nil {
+	if _, err := gunzipped(data, size); err != nil {
 		t.Error(err)
 	}
-	if out, err := gunzipped(b.Bytes(), size-1); err == nil || int64(len(out)) > size {
+	if out, err := gunzipped(data, size-1); err == nil || int64(len(out)) > size {
 		t.Errorf("%d bytes, error %v", len(out), err)
 	}
 }
@@ -161,16 +169,11 @@ func TestGunzipLimitsTheLengthExactly(t *testing.T) {
 // Blocks with their own codes cost more than the bytes in which they are written, so
 // that their number is limited.
 func TestGunzipLimitsTheNumberOfCodes(t *testing.T) {
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
 	piece := benchBody(1500)
+	piece = piece[:1000] + strings.ToUpper(piece[1000:])
 	const pieces = freeBlocks + 10
-	for range pieces {
-		io.WriteString(w, piece[:1000]+strings.ToUpper(piece[1000:]))
-		w.Flush()
-	}
-	w.Close()
-	if err := gunzip(io.Discard, bytes.NewReader(b.Bytes()), int64(b.Len()), 1<<30); err != nil {
+	flushed := gzipped(t, gzip.DefaultCompression, slices.Repeat([]string{piece}, pieces)...)
+	if err := gunzip(io.Discard, bytes.NewReader(flushed), int64(len(flushed)), 1<<30); err != nil {
 		t.Errorf("a flush after each piece: %v", err)
 	}
 	var blocks bytes.Buffer

@@ -10,11 +10,12 @@ import (
 // well-formed.
 func appendUnescaped(dst, text []byte) ([]byte, bool) {
 	var u unescaper
-	for ok := true; len(text) > 0; {
+	for len(text) > 0 {
 		n := min(len(text), unescaperSize)
 		if n < len(text) {
 			n = wholeEscapes(text[:n])
 		}
+		var ok bool
 		if dst, ok = u.append(dst, text[:n]); !ok {
 			return dst, false
 		}

@@ -2,13 +2,12 @@ package signature
 
 import (
 	"bytes"
+	"crypto/sha1"
+	"crypto/sha256"
 	"fmt"
 	"hash"
 	"math/rand/v2"
 	"testing"
-
-	"crypto/sha1"
-	"crypto/sha256"
 )
 
 // scatteredEscapes returns about size bytes of a form value with escapes and plus signs
