@@ -137,7 +137,7 @@ type Handler struct {
 	store    gateStore
 	ownStore bool // the config names a store for this endpoint
 	limits   body.Limits
-	// slowMaxBody is max_body for a body whose hash is slow.
+	// slowMaxBody is max_body for a body that takes more CPU time than usual.
 	slowMaxBody int64
 	renewals    renewals
 	waiting     chan struct{} // a slot for every copy that can wait
@@ -234,7 +234,7 @@ func (h *Handler) checkHeaders(d *delivery) error {
 		return err
 	}
 	if most := h.maxBody(d); d.r.ContentLength > most {
-		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the declared length is %d bytes, max_body is %d: if the provider sends longer bodies, set max_body", d.r.ContentLength, most)}
+		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the declared length is %d bytes, max_body is %d: %s", d.r.ContentLength, most, raiseMaxBody(most))}
 	}
 	d.observed.step(stepHeaders)
 	return nil

@@ -90,16 +90,22 @@ func (h *Handler) bodyRefusal(d *delivery, err error) error {
 }
 
 // maxBody is the size of the largest accepted body, in bytes. It can change with
-// each request: when secrets are reloaded, or if the sender chooses the hash.
+// each request: when secrets are reloaded, or if the sender chooses between a form
+// and JSON, or between hashes.
 func (h *Handler) maxBody(d *delivery) int64 {
-	if d.signed.SlowHash {
+	if d.signed.Slow {
 		return h.slowMaxBody
 	}
 	return h.MaxBody
 }
 
 func (h *Handler) tooLong(d *delivery) *refusal {
-	return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the body is longer than max_body, which is %d bytes: if the provider sends longer ones, set max_body", h.maxBody(d))}
+	return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the body is longer than max_body, which is %d bytes: %s", h.maxBody(d), raiseMaxBody(h.maxBody(d)))}
+}
+
+// raiseMaxBody says how to accept longer bodies than most, the current limit.
+func raiseMaxBody(most int64) string {
+	return fmt.Sprintf("if the provider sends longer bodies, set max_body, for example `max_body %dMiB`", max(1, most>>20*2))
 }
 
 func (h *Handler) bodyTimeout() *refusal {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
+	"fmt"
 	"hash"
 	"net/http"
 	"strings"
@@ -58,6 +59,40 @@ func TestTheDefaultOfMaxBodyIsSmallerWhereTheHashIsSlow(t *testing.T) {
 			for _, r := range []*http.Request{send(longest + "x"), chunked(send(longest + "x"))} {
 				if got := b.expect(t, r, TooLarge, http.StatusRequestEntityTooLarge); !strings.Contains(got.Reason, "set max_body") {
 					t.Errorf("the reason does not say what to set: %s", got.Reason)
+				}
+			}
+		})
+	}
+}
+
+// A form whose field is hashed has the smaller default too, and the JSON of the same
+// provider has not.
+func TestTheDefaultOfMaxBodyIsSmallerForForms(t *testing.T) {
+	sign := hexMAC("", sha256.New)
+	form := func(size int) *http.Request {
+		payload := strings.Repeat("x", size-len("payload="))
+		return request("payload="+payload, "Content-Type", "application/x-www-form-urlencoded", "X-Gitea-Signature", sign(payload))
+	}
+	document := func(size int) *http.Request {
+		body := strings.Repeat(" ", size-2) + "{}"
+		return request(body, "Content-Type", "application/json", "X-Gitea-Signature", sign(body))
+	}
+	usual, raised := config("gitea", ""), config("gitea", `"max_body":5242880`)
+	for _, c := range []struct {
+		name, config string
+		make         func(size int) *http.Request
+		most         int
+	}{
+		{"form", usual, form, defaultSlowBody},
+		{"form, with max_body", raised, form, 5 << 20},
+		{"JSON", usual, document, defaultMaxBody},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := trial(t, c.config)
+			b.expect(t, c.make(c.most), Verified, http.StatusOK)
+			for _, r := range []*http.Request{c.make(c.most + 1), chunked(c.make(c.most + 1))} {
+				if got := b.expect(t, r, TooLarge, http.StatusRequestEntityTooLarge); !strings.Contains(got.Reason, fmt.Sprintf("`max_body %dMiB`", 2*c.most>>20)) {
+					t.Errorf("the reason does not say what to write: %s", got.Reason)
 				}
 			}
 		})

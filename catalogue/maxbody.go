@@ -27,7 +27,7 @@ var maxBodies = map[string]int64{
 	"persona":         2 << 20,
 	"worldpay-access": 2 << 20,
 	// A cart or an order. The body is hashed in base64.
-	"adobe-commerce": 8 << 20,
+	"adobe-commerce": 4 << 20,
 	// What the operator's trigger has written. The body is hashed with the key of the
 	// test button, too.
 	"zendesk": 8 << 20,

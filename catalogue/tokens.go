@@ -40,7 +40,7 @@ var tokens = []provider.Preset{
 	},
 	// The body contains the attempt count in `retries`.
 	{
-		Name: "figma", Title: "Figma", Distinction: unique, DigestBody: true, Values: figmaValues,
+		Name: "figma", Title: "Figma", Distinction: unique, DigestBody: true, Values: figmaValues, CheckVerified: checkFigma,
 		Schemes: only(signature.Token, signature.SignatureField{Field: inJSON("passcode")}, event(inJSON("event_type"))), Weakness: "the provider sends the secret itself, in the body, and signs nothing: anyone who sees one delivery can send any other, and the app can log the secret",
 		Docs: "https://developers.figma.com/docs/rest-api/webhooks-security/", SecretHelp: "passcode of the webhook, as entered",
 	},

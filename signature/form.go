@@ -43,7 +43,7 @@ func (v *values) writeFormSorted(w io.Writer, scratch []byte) ([]byte, error) {
 	for i := range sorted {
 		field := &sorted[i]
 		if i > 0 && field.name == sorted[i-1].name {
-			return scratch, Refuse(Malformed, "duplicate form field %s", field.name)
+			return scratch, Refuse(Malformed, "duplicate form field: %s", field.name)
 		}
 		if scratch, err = put(w, scratch, field.name); err != nil {
 			return scratch, err

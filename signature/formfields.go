@@ -2,14 +2,12 @@ package signature
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"math/bits"
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -177,21 +175,19 @@ func (s *formScan) escapes(part []byte) bool {
 		}
 		part = part[1:]
 	}
-	i := 0
-	for ; len(part)-i >= 8+2; i += 8 {
-		for ; len(part)-i >= 8+2+3 && part[i] == '%'; i += 3 { // escapes are often consecutive
-			if !isHex[part[i+1]] || !isHex[part[i+2]] {
-				return false
-			}
+	i, carry := 0, uint64(0) // which bytes of the next 64 must be digits
+	for ; len(part)-i >= 64; i += 64 {
+		block := (*[64]byte)(part[i:])
+		found := positions(block, '%')
+		if found|carry == 0 {
+			continue
 		}
-		// Looking for each of many with IndexByte would take four times as long.
-		for found := equal(binary.LittleEndian.Uint64(part[i:]), '%'); found != 0; found &= found - 1 {
-			at := i + bits.TrailingZeros64(found)/8
-			if !isHex[part[at+1]] || !isHex[part[at+2]] {
-				return false
-			}
+		if must := carry | found<<1 | found<<2; must&^hexPositions(block) != 0 {
+			return false
 		}
+		carry = found>>63 | found>>62
 	}
+	s.digits += bits.OnesCount64(carry)
 	for _, c := range part[i:] {
 		switch {
 		case s.digits > 0 && !isHex[c]:
@@ -312,7 +308,7 @@ func (f *formFields) write(w io.Writer, scratch []byte, field *formField) ([]byt
 	for at := field.start; at < field.end; {
 		n, err := f.file.ReadAt(buf[:min(int64(len(buf)), field.end-at)], at)
 		if n == 0 {
-			return scratch, fmt.Errorf("reading the body again: %w", err)
+			return scratch, fmt.Errorf("rereading body: %w", err)
 		}
 		scratch, n, err = putUnescaped(w, scratch, buf[:n], at+int64(n) == field.end)
 		if err != nil {
@@ -359,69 +355,3 @@ func wholeEscapes(text []byte) int {
 	}
 	return len(text)
 }
-
-// escapedRun is how many bytes are unescaped one by one before runs without escapes
-// are looked for again, because escapes are often consecutive.
-const escapedRun = 64
-
-// appendUnescaped appends text without its escapes. It returns false if one is not
-// well-formed. Text without escapes is copied eight bytes at a time.
-func appendUnescaped(dst, text []byte) ([]byte, bool) {
-	n := len(dst)
-	dst = slices.Grow(dst, len(text))
-	out := dst[n : n+len(text)]
-	to, from := 0, 0
-	wrong := byte(0)
-	for from < len(text) {
-		for len(text)-from >= 8 {
-			x := binary.LittleEndian.Uint64(text[from:])
-			if equal(x, '%') != 0 {
-				break
-			}
-			x ^= equal(x, '+') >> 7 * ('+' ^ ' ')
-			binary.LittleEndian.PutUint64(out[to:], x)
-			from, to = from+8, to+8
-		}
-		for end := min(from+escapedRun, len(text)-2); from < end; to++ {
-			c := text[from]
-			if c != '%' {
-				out[to] = unplus[c]
-				from++
-				continue
-			}
-			left, right := unhex[text[from+1]], unhex[text[from+2]]
-			out[to] = left<<4 | right
-			wrong |= left | right
-			from += 3
-		}
-		for ; from < len(text) && from >= len(text)-2; from, to = from+1, to+1 {
-			if text[from] == '%' {
-				return dst, false
-			}
-			out[to] = unplus[text[from]]
-		}
-	}
-	return dst[:n+to], wrong&noHex == 0
-}
-
-// unplus is every byte, and a space for the plus.
-var unplus = func() (plain [256]byte) {
-	for i := range plain {
-		plain[i] = byte(i)
-	}
-	plain['+'] = ' '
-	return plain
-}()
-
-// unhex are the values of hexadecimal digits, noHex for all other bytes.
-var unhex = func() (value [256]byte) {
-	for i := range value {
-		value[i] = noHex
-	}
-	for i, c := range []byte("0123456789abcdef") {
-		value[c], value[bytes.ToUpper([]byte{c})[0]] = byte(i), byte(i)
-	}
-	return value
-}()
-
-const noHex = 0x80

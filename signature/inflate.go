@@ -1,9 +1,9 @@
 package signature
 
 import (
-	"bufio"
-	"compress/gzip"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"io"
 	"strings"
 )
@@ -33,43 +33,141 @@ func writeInflated(w io.Writer, r *Request) error {
 	}
 	src := r.Body.Open()
 	defer src.Close()
-	readErr := &errorKeeper{r: src}
-	buffered := bufio.NewReader(readErr)
-	zr, err := gzip.NewReader(buffered)
+	limit := min(max(maxInflated, r.MaxInflated), freeInflated+maxInflation*r.Body.Size())
+	return gunzip(w, src, r.Body.Size(), limit)
+}
+
+// isGzip reports whether the body is declared to be compressed.
+func isGzip(r *Request) bool {
+	encoding, err := headerValue(r.Header, "Content-Encoding")
+	return err == nil && strings.EqualFold(encoding, "gzip")
+}
+
+// gunzip writes the uncompressed content of one gzip member (RFC 1952), at most limit
+// bytes. Nothing may follow the member, because an app might read only the first of
+// several.
+func gunzip(w io.Writer, src io.Reader, size, limit int64) error {
+	sum := &checksum{w: w}
+	d := &inflater{r: src, w: sum, limit: limit, blocks: freeBlocks + size/minCodedBlock}
+	err := d.gzipHeader()
 	if err == nil {
-		// An app might read only the first of several members.
-		zr.Multistream(false)
-		var n int64
-		limit := min(max(maxInflated, r.MaxInflated), freeInflated+maxInflation*r.Body.Size())
-		n, err = io.Copy(w, io.LimitReader(zr, limit+1))
-		if err == nil && n > limit {
-			return Refuse(Malformed, "the body is more than %d bytes when uncompressed", limit)
+		err = d.inflate()
+	}
+	if err == nil {
+		err = d.gzipTrailer(sum)
+	}
+	switch {
+	case d.readErr != nil:
+		return d.readErr
+	case errors.Is(err, errGrows):
+		return Refuse(Malformed, "the body is more than %d bytes when uncompressed", limit)
+	case errors.Is(err, errDeflate):
+		return Refuse(Malformed, "the body is not well-formed gzip, or has blocks of less than %d bytes", minCodedBlock)
+	case err != nil:
+		return err
+	}
+	if d.n > 0 || d.more() {
+		return Refuse(Malformed, "data after the compressed body")
+	}
+	return d.readErr
+}
+
+// checksum computes the checksum and the length of what is written through it.
+type checksum struct {
+	w   io.Writer
+	sum uint32
+	n   uint32
+}
+
+// Write implements io.Writer.
+func (c *checksum) Write(p []byte) (int, error) {
+	c.sum = crc32.Update(c.sum, crc32.IEEETable, p)
+	c.n += uint32(len(p))
+	return c.w.Write(p)
+}
+
+// Flags in the header of a gzip member.
+const (
+	gzipHeaderSum = 1 << (1 + iota)
+	gzipExtra
+	gzipName
+	gzipComment
+)
+
+// gzipHeader reads the header of a member.
+func (d *inflater) gzipHeader() error {
+	sum := &checksum{w: io.Discard}
+	var header [10]byte
+	if err := d.bytes(header[:], sum); err != nil {
+		return err
+	}
+	if [3]byte(header[:]) != [3]byte{0x1f, 0x8b, 8} {
+		return errDeflate
+	}
+	flags := header[3]
+	if flags&gzipExtra != 0 {
+		var size [2]byte
+		if err := d.bytes(size[:], sum); err != nil {
+			return err
+		}
+		if err := d.bytes(make([]byte, binary.LittleEndian.Uint16(size[:])), sum); err != nil {
+			return err
 		}
 	}
-	if err == nil {
-		if _, more := buffered.Peek(1); more == nil {
-			return Refuse(Malformed, "data after the compressed body")
+	for _, text := range []byte{gzipName, gzipComment} {
+		if flags&text != 0 {
+			if err := d.gzipText(sum); err != nil {
+				return err
+			}
 		}
 	}
-	if readErr.err != nil {
-		return readErr.err
-	}
-	if err != nil {
-		return Refuse(Malformed, "the body is not well-formed gzip")
+	if flags&gzipHeaderSum != 0 {
+		want := uint64(sum.sum & 0xffff)
+		if got, err := d.take(16); err != nil || got != want {
+			return errDeflate
+		}
 	}
 	return nil
 }
 
-// errorKeeper records read errors, to distinguish them from invalid data.
-type errorKeeper struct {
-	r   io.Reader
-	err error
+// gzipText reads a text of the header, which ends with a zero and is as long as
+// compress/gzip accepts.
+func (d *inflater) gzipText(sum *checksum) error {
+	var c [1]byte
+	for range 512 {
+		if err := d.bytes(c[:], sum); err != nil {
+			return err
+		}
+		if c[0] == 0 {
+			return nil
+		}
+	}
+	return errDeflate
 }
 
-func (k *errorKeeper) Read(p []byte) (int, error) {
-	n, err := k.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		k.err = err
+// bytes reads all of p.
+func (d *inflater) bytes(p []byte, sum *checksum) error {
+	for i := range p {
+		c, err := d.take(8)
+		if err != nil {
+			return err
+		}
+		p[i] = byte(c)
 	}
-	return n, err
+	_, err := sum.Write(p)
+	return err
+}
+
+// gzipTrailer compares checksum and length of a member with what was written.
+func (d *inflater) gzipTrailer(sum *checksum) error {
+	d.align()
+	wantSum, err := d.take(32)
+	if err != nil {
+		return err
+	}
+	wantSize, err := d.take(32)
+	if err != nil || uint32(wantSum) != sum.sum || uint32(wantSize) != sum.n {
+		return errDeflate
+	}
+	return nil
 }

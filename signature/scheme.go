@@ -285,8 +285,9 @@ func (v *Verifier) prepare() error {
 	if v.template.open && !v.wholeJSON {
 		v.template.raw = false // the boundaries of its fields are ambiguous
 	}
-	v.allForm = s.WholeForm || slices.ContainsFunc(v.template.parts, func(p part) bool { return p.name == "form_sorted" })
-	v.slow = s.Algorithm.slow() && v.template.hashesText()
+	v.allForm = s.WholeForm || v.template.has(func(p part) bool { return p.name == "form_sorted" })
+	v.slow = v.template.hashesForm() || (s.Algorithm.slow() && v.template.hashesText())
+	v.inflates = v.template.has(func(p part) bool { return p.name == "body_inflated" })
 	v.coverage = Coverage{BodySigned: v.template.body || s.WholeForm || s.NoBody, URLSigned: v.template.target}
 	if s.ID != nil {
 		v.coverage.HasID, v.coverage.IDSigned = true, v.template.covers(*s.ID)

@@ -49,9 +49,10 @@ type Request struct {
 	// delivery, but may be a handshake: with a longer body it is neither. 0: the
 	// limit is that of a delivery.
 	MaxBody int64
-	// SlowHash is set by CheckHeaders of a provider if the body will be hashed with
-	// SHA-384 or SHA-512, including Ed25519. The default of max_body is then smaller.
-	SlowHash bool
+	// Slow is set by CheckHeaders of a provider if a long body takes more CPU time
+	// than reading and hashing it with SHA-256. The default of max_body is then
+	// smaller, because an unsigned request can be as long.
+	Slow bool
 	// MaxInflated is the maximum uncompressed length of a body in bytes, if it is
 	// more than 25 MiB.
 	MaxInflated int64

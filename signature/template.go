@@ -47,6 +47,8 @@ type part struct {
 	guard   string // text that the field must not contain
 	// mayBeEmpty: the computed value can be empty.
 	mayBeEmpty bool
+	// short: the field is an ID or a timestamp, so that it is not hashed if it is long.
+	short bool
 }
 
 const templateVariables = "body, body_base64, body_sha256, body_sha256_hex, body_sha256_base64, body_escaped, body_inflated, form_sorted, timestamp, id, method, url, request_target, path, query, host, key, key_name, lf, header.NAME, element.NAME, query.NAME, form.NAME, json.PATH"
@@ -117,7 +119,7 @@ func (t *template) addVariable(name string, s *Scheme) error {
 		if f.From == "value" {
 			t.coverValues(s)
 		}
-		t.parts = append(t.parts, part{field: f, mayBeEmpty: f.From == "value" && f.Name == s.OptionalValue})
+		t.parts = append(t.parts, part{field: f, mayBeEmpty: f.From == "value" && f.Name == s.OptionalValue, short: s.isID(f) || s.isTimestamp(f)})
 		return nil
 	}
 	t.parts = append(t.parts, part{name: name})
@@ -289,14 +291,21 @@ func (t *template) escapedIsOpen() bool {
 // hashesText reports whether the body's own text is hashed: a hash of it, headers and
 // URL are short.
 func (t *template) hashesText() bool {
-	return t.holdsBody() || slices.ContainsFunc(t.parts, func(p part) bool {
-		return p.name == "form_sorted" || p.field.From == "form" || p.field.From == "value"
-	})
+	return t.holdsBody() || t.hashesForm() || t.has(func(p part) bool { return p.field.From == "value" })
 }
+
+// hashesForm reports whether fields of a form are hashed, which are searched for and
+// unescaped first.
+func (t *template) hashesForm() bool {
+	return t.has(func(p part) bool { return p.name == "form_sorted" || (p.field.From == "form" && !p.short) })
+}
+
+// has reports whether a part satisfies is.
+func (t *template) has(is func(part) bool) bool { return slices.ContainsFunc(t.parts, is) }
 
 // signsMethod reports whether the method is signed.
 func (t *template) signsMethod() bool {
-	return slices.ContainsFunc(t.parts, func(p part) bool { return p.name == "method" })
+	return t.has(func(p part) bool { return p.name == "method" })
 }
 
 // signedNames returns the names of the signed fields of one place.
@@ -417,6 +426,9 @@ func (v *values) writeFormField(w io.Writer, scratch []byte, p *part) ([]byte, e
 	}
 	if field == nil || field.start == field.end {
 		return scratch, missing(p)
+	}
+	if p.short && field.end-field.start > maxFieldText {
+		return scratch, Refuse(Malformed, "the form field %s is longer than %d bytes", p.field.Name, maxFieldText)
 	}
 	if p.guard == "" {
 		return form.write(w, scratch, field)

@@ -21,7 +21,8 @@ type Verifier struct {
 	perList   bool // the signed content depends on the signature's list
 	wholeJSON bool // the body must be one complete JSON document
 	allForm   bool // every field of the form is signed
-	slow      bool // the body is hashed with SHA-512 or SHA-384
+	slow      bool // see Request.Slow
+	inflates  bool // the body is hashed uncompressed
 }
 
 const (
@@ -79,7 +80,7 @@ func anyValue(values []string) bool {
 }
 
 // CheckHeaders refuses a missing or unreadable signature and a stale timestamp, from
-// the headers alone. It does not read the body. It sets SlowHash of the request.
+// the headers alone. It does not read the body. It sets Slow of the request.
 func (v *Verifier) CheckHeaders(r *Request) error {
 	if err := v.checkRequired(r); err != nil {
 		return err
@@ -91,7 +92,7 @@ func (v *Verifier) CheckHeaders(r *Request) error {
 			return err
 		}
 	}
-	r.SlowHash = r.SlowHash || v.slow
+	r.Slow = r.Slow || v.slow || (v.inflates && isGzip(r))
 	return nil
 }
 

@@ -42,33 +42,56 @@ func run(vectors, only, sizes string, most, lines int) error {
 	if err != nil {
 		return err
 	}
-	generic := make(map[int]map[string][]byte)
 	worst := make(map[string]*worstOf)
 	for _, e := range all {
-		if !strings.Contains(e.provider, only) {
-			continue
+		if strings.Contains(e.provider, only) {
+			worst[e.provider] = new(worstOf)
 		}
-		w := worst[e.provider]
-		if w == nil {
-			w = new(worstOf)
-			worst[e.provider] = w
+	}
+	for _, size := range sizesOf(all, kib) {
+		generic := genericBodies(size)
+		n := 0
+		for _, e := range all {
+			if w := worst[e.provider]; w != nil && e.takes(size, kib) {
+				e.attack(size, generic, w.add)
+				n++
+			}
 		}
-		for _, n := range kib {
-			size := n << 10
-			if size == 0 {
-				size = e.maxBody
-			}
-			if size > e.maxBody {
-				continue
-			}
-			if generic[size] == nil {
-				generic[size] = genericBodies(size)
-			}
-			e.attack(size, generic[size], w.add)
+		if n > 0 {
+			progress(size, n, worst)
 		}
 	}
 	print(worst, lines)
 	return nil
+}
+
+// sizesOf returns the sizes of requests to any of the endpoints, in bytes, ascending.
+func sizesOf(all []*endpoint, kib []int) []int {
+	var sizes []int
+	for _, e := range all {
+		for _, n := range kib {
+			sizes = append(sizes, cmp.Or(n<<10, e.maxBody))
+		}
+	}
+	slices.Sort(sizes)
+	return slices.Compact(sizes)
+}
+
+// takes reports whether a size is measured for this endpoint.
+func (e *endpoint) takes(size int, kib []int) bool {
+	return size <= e.maxBody && slices.ContainsFunc(kib, func(n int) bool { return cmp.Or(n<<10, e.maxBody) == size })
+}
+
+// progress prints to stderr what is the worst after all requests of one size.
+func progress(size, n int, worst map[string]*worstOf) {
+	var most cost
+	for _, w := range worst {
+		if w.cpu.size > 0 && (most.size == 0 || w.cpu.over() > most.over()) {
+			most = w.cpu
+		}
+	}
+	fmt.Fprintf(os.Stderr, "%s: %d KiB to %d endpoints; worst until now: %s, %s for %d KiB: %s\n",
+		time.Now().Format(time.TimeOnly), size>>10, n, most.provider, most.cpu.Round(10*time.Microsecond), most.size>>10, most.shape)
 }
 
 // parseSizes returns sizes in KiB; 0 stands for max.
@@ -88,8 +111,12 @@ func parseSizes(sizes string) ([]int, error) {
 type worstOf struct{ memory, cpu cost }
 
 // repeats is the number of additional measurements of a request that could be the
-// worst. The minimum counts, because other processes and garbage only add to it.
-const repeats = 5
+// worst. The minimum counts, because other processes and garbage only add to it. Far
+// below the goal one measurement is enough.
+const (
+	repeats  = 5
+	farBelow = -2 * time.Millisecond
+)
 
 func (w *worstOf) add(c cost) {
 	if w.memory.size == 0 || c.multiple() > w.memory.multiple() {
@@ -98,6 +125,9 @@ func (w *worstOf) add(c cost) {
 	for range repeats {
 		if w.cpu.size > 0 && c.over() <= w.cpu.over() {
 			return
+		}
+		if c.over() < farBelow {
+			break
 		}
 		runtime.GC()
 		if again, ok := c.endpoint.send(c.shape, c.request); ok {

@@ -6,10 +6,12 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/dryrun"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
 // endpoint is a real handler, configured for a provider as in one of its vectors.
@@ -24,8 +27,10 @@ type endpoint struct {
 	provider string
 	vector   conformance.Vector
 	trial    *dryrun.Endpoint
-	coded    bool // the provider has its own code
-	maxBody  int  // the preset's default, in bytes
+	coded    bool               // the provider has its own code
+	inflates bool               // it signs bodies before compression
+	maxBody  int                // the default for such a request, in bytes
+	spent    map[string]float64 // CPU time for each byte of the last size, by shape
 }
 
 // endpoints configures at most `most` endpoints for every preset, one for each
@@ -53,7 +58,9 @@ func endpoints(vectors string, most int) ([]*endpoint, error) {
 				return nil, fmt.Errorf("%s: %w", p.Name, err)
 			}
 			n++
-			out = append(out, &endpoint{p.Name, v, trial, p.Code != nil || p.Values != nil, cmp.Or(int(p.MaxBody), defaultMaxBody)})
+			e := &endpoint{provider: p.Name, vector: v, trial: trial, coded: p.Code != nil || p.Values != nil, inflates: inflates(&p)}
+			e.maxBody = cmp.Or(int(p.MaxBody), e.defaultMaxBody())
+			out = append(out, e)
 		}
 		if n == 0 {
 			return nil, fmt.Errorf("%s has no vector of a genuine delivery", p.Name)
@@ -62,8 +69,24 @@ func endpoints(vectors string, most int) ([]*endpoint, error) {
 	return out, nil
 }
 
-// defaultMaxBody is the handler's default max_body.
+// defaultMaxBody is the handler's usual default of max_body.
 const defaultMaxBody = 25 << 20
+
+// defaultMaxBody returns the default of max_body for requests like the vector's.
+func (e *endpoint) defaultMaxBody() int {
+	for most := defaultMaxBody; ; {
+		c, ok := e.send("", unsigned(with(e.vector.Request, make([]byte, most))))
+		if !ok || c.outcome != string(caddymodule.TooLarge) {
+			return most
+		}
+		most = min(most/2, 4<<20)
+	}
+}
+
+// inflates reports whether a preset signs bodies before compression.
+func inflates(p *provider.Preset) bool {
+	return slices.ContainsFunc(p.Schemes, func(s signature.Scheme) bool { return strings.Contains(s.Signed, "{body_inflated}") })
+}
 
 // oneSecret returns the vector with only the first of its secrets, because the body
 // is hashed once for each secret.
@@ -159,28 +182,51 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// attack sends every shape of one size and calls each with its cost.
+// Above this size, only the shapes that took the most CPU time in the size before it
+// are sent, because work before trust is linear, and sending all takes an hour.
+const (
+	allShapes = 4 << 20
+	decisive  = 8
+)
+
+// attack sends shapes of one size and calls each with the cost of each request.
 func (e *endpoint) attack(size int, generic map[string][]byte, each func(cost)) {
+	sent := e.shapesFor(size)
+	spent := make(map[string]float64)
 	genuine := e.vector.Request
 	try := func(name string, q conformance.Request) {
 		for _, q := range []conformance.Request{unsigned(q), q} {
 			if c, ok := e.send(name, q); ok {
+				spent[name] = max(spent[name], c.cpu.Seconds()/float64(max(c.size, size)))
 				each(c)
 				return
 			}
 		}
 	}
 	for name, body := range generic {
-		try(name, with(genuine, body))
+		if sent(name) {
+			try(name, with(genuine, body))
+		}
 	}
-	for _, s := range made {
-		if size > s.most || (s.coded && !e.coded) {
+	for _, s := range slices.Concat(made, compressed) {
+		if size > s.most || (s.coded && !e.coded) || (s.inflated && !e.inflates) || !sent(s.name) {
 			continue
 		}
 		for _, q := range s.make(genuine, size) {
 			try(s.name, q)
 		}
 	}
+	e.spent = spent
+}
+
+// shapesFor returns which shapes are sent in a size.
+func (e *endpoint) shapesFor(size int) func(name string) bool {
+	if size <= allShapes || len(e.spent) == 0 {
+		return func(string) bool { return true }
+	}
+	names := slices.SortedFunc(maps.Keys(e.spent), func(a, b string) int { return cmp.Compare(e.spent[b], e.spent[a]) })
+	names = names[:min(len(names), decisive)]
+	return func(name string) bool { return slices.Contains(names, name) }
 }
 
 // genericBodies returns the bodies that are the same for all providers.

@@ -2,16 +2,15 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
 )
@@ -20,10 +19,11 @@ import (
 type shape struct {
 	name string
 	// generic makes a body that does not depend on the genuine request.
-	body  func(size int) []byte
-	make  func(genuine conformance.Request, size int) []conformance.Request
-	most  int  // larger sizes show nothing more
-	coded bool // only for providers with their own code
+	body     func(size int) []byte
+	make     func(genuine conformance.Request, size int) []conformance.Request
+	most     int  // larger sizes show nothing more
+	coded    bool // only for providers with their own code
+	inflated bool // only for providers that sign bodies before compression
 }
 
 // fill repeats piece between start and end, up to size bytes.
@@ -66,8 +66,32 @@ var bodies = []shape{
 	{name: "escaped letters in a field", body: func(n int) []byte { return fill("a=", "%41", "", n) }},
 	{name: "letters and escaped letters in a field", body: func(n int) []byte { return fill("a=", "a%41", "", n) }},
 	{name: "letters and spaces in a field", body: func(n int) []byte { return fill("a=", "a+", "", n) }},
+	{name: "a field with escapes every 1 to 2 bytes", body: scatteredField(1)},
+	{name: "a field with escapes every 1 to 8 bytes", body: scatteredField(7)},
+	{name: "a field with escapes every 1 to 70 bytes", body: scatteredField(69)},
 	{name: "quotes", body: func(n int) []byte { return fill("", `"`, "", n) }},
 	{name: "zeros", body: func(n int) []byte { return make([]byte, n) }},
+}
+
+// scattered returns escapes and plus signs after random numbers of letters, up to most.
+func scattered(most, size int) []byte {
+	random := rand.New(rand.NewPCG(5, 6))
+	out := make([]byte, 0, size+most+4)
+	for len(out) < size {
+		for range random.IntN(most + 1) {
+			out = append(out, 'x')
+		}
+		if random.IntN(4) == 0 {
+			out = append(out, '+')
+		} else {
+			out = append(out, "%41"...)
+		}
+	}
+	return out
+}
+
+func scatteredField(most int) func(int) []byte {
+	return func(n int) []byte { return append([]byte("a="), scattered(most, n-most-8)...) }
 }
 
 // made are shapes derived from genuine requests.
@@ -76,9 +100,8 @@ var made = []shape{
 	{name: "a genuine member made long", make: longStrings, most: 4 << 20, coded: true},
 	{name: "a genuine list made long", make: longLists, most: 1 << 20, coded: true},
 	{name: "a genuine object with many members", make: manyMembers, most: 1 << 20, coded: true},
-	{name: "a genuine field made long", make: longFields, most: 25 << 20},
+	{name: "a genuine field made long", make: longFields, most: 64 << 20},
 	{name: "many parts", make: manyParts, most: 1 << 20},
-	{name: "compressed", make: compressed, most: 256 << 10},
 	{name: "long headers", make: longHeaders, most: 256 << 10},
 	{name: "a header's list of headers", make: listedHeaders, most: 256 << 10},
 	{name: "a long query", make: longQuery, most: 256 << 10},
@@ -102,7 +125,7 @@ func with(q conformance.Request, body []byte) conformance.Request {
 
 // unsigned invalidates the signature of a request. In each header with the name of
 // a signature it replaces a character near the end by another of the same kind. If
-// there is no such header, it changes every long one.
+// there is no such header, it changes every long one, and long parameters of the URL.
 func unsigned(q conformance.Request) conformance.Request {
 	q = clone(q)
 	named := slices.ContainsFunc(slices.Collect(maps.Keys(q.Headers)), holdsSignature)
@@ -112,6 +135,17 @@ func unsigned(q conformance.Request) conformance.Request {
 		}
 		for i, value := range values {
 			values[i] = spoiled(value)
+		}
+	}
+	if !named { // the signature or the token can be in the URL
+		base, query, _ := strings.Cut(q.URL, "?")
+		if parameters, err := url.ParseQuery(query); err == nil && len(parameters) > 0 {
+			for _, values := range parameters {
+				for i, value := range values {
+					values[i] = spoiled(value)
+				}
+			}
+			q.URL = base + "?" + parameters.Encode()
 		}
 	}
 	return q
@@ -126,7 +160,7 @@ func holdsSignature(name string) bool {
 }
 
 func spoiled(value string) string {
-	const short = 16
+	const short = 12
 	if len(value) < short {
 		return value
 	}
@@ -292,6 +326,18 @@ func manyMembers(q conformance.Request, size int) []conformance.Request {
 	return out
 }
 
+// longValues returns escaped values.
+func longValues(size int) [][]byte {
+	var out [][]byte
+	for _, piece := range []string{"x", "+", "%41", "a%26"} {
+		out = append(out, bytes.Repeat([]byte(piece), max(1, size/len(piece))))
+	}
+	for _, most := range []int{1, 7, 69} {
+		out = append(out, scattered(most, size))
+	}
+	return out
+}
+
 func longFields(q conformance.Request, size int) []conformance.Request {
 	form, err := url.ParseQuery(string(q.Body))
 	if err != nil || bytes.ContainsAny(q.Body, "{[<") || len(form) == 0 {
@@ -299,13 +345,12 @@ func longFields(q conformance.Request, size int) []conformance.Request {
 	}
 	var out []conformance.Request
 	for name := range form {
-		for _, piece := range []string{"x", "+", "%41", "a%26"} {
-			longer := maps.Clone(form)
-			longer[name] = []string{mark}
-			text := strings.Replace(longer.Encode(), url.QueryEscape(mark), strings.Repeat(piece, size/len(piece)), 1)
-			out = append(out, with(q, []byte(text)))
-		}
 		longer := maps.Clone(form)
+		longer[name] = []string{mark}
+		start, end, _ := strings.Cut(longer.Encode(), url.QueryEscape(mark))
+		for _, text := range longValues(size - len(start) - len(end) - 80) {
+			out = append(out, with(q, slices.Concat([]byte(start), text, []byte(end))))
+		}
 		longer[name] = slices.Repeat([]string{"x"}, 1000)
 		out = append(out, with(q, []byte(longer.Encode())))
 	}
@@ -329,21 +374,6 @@ func manyParts(q conformance.Request, size int) []conformance.Request {
 		}
 	}
 	return nil
-}
-
-// bomb is 64 MiB of compressed zeros.
-var bomb = sync.OnceValue(func() []byte {
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	_, _ = w.Write(make([]byte, 64<<20)) // writing to a buffer cannot fail
-	_ = w.Close()
-	return b.Bytes()
-})
-
-func compressed(q conformance.Request, _ int) []conformance.Request {
-	q = with(q, bomb())
-	q.Headers["Content-Encoding"] = []string{"gzip"}
-	return []conformance.Request{q}
 }
 
 // maxHeaders is below the 1 MiB that net/http accepts for all headers.
