@@ -143,7 +143,7 @@ func (c *cache) want(q Request, now time.Time) {
 	}
 	w.asked++
 	w.last = now
-	if c.sampled++; rand.IntN(c.sampled) == 0 { //nolint:gosec // fairness, not secrecy
+	if c.sampled++; oneIn(c.sampled) {
 		c.sample = q
 	}
 }
@@ -183,7 +183,7 @@ func (c *cache) spend(now time.Time) {
 // share of a name in the fetches is at least half its share in the requests,
 // whatever else is requested.
 func (c *cache) next(now time.Time) Request {
-	if rand.IntN(2) == 0 && c.sampled > 0 { //nolint:gosec // fairness, not secrecy
+	if c.sampled > 0 && oneIn(2) {
 		c.sampled = 0
 		if c.isUnknown(c.sample.Key, now) {
 			return c.sample
@@ -205,12 +205,17 @@ func (c *cache) mostWanted() string {
 		case w.asked > asked:
 			most, asked, ties = key, w.asked, 1
 		case w.asked == asked:
-			if ties++; rand.IntN(ties) == 0 { //nolint:gosec // fairness, not secrecy
+			if ties++; oneIn(ties) {
 				most = key
 			}
 		}
 	}
 	return most
+}
+
+// oneIn returns true with a probability of 1/n.
+func oneIn(n int) bool {
+	return rand.IntN(n) == 0 //nolint:gosec // fairness, not secrecy
 }
 
 // fill adds tokens for the elapsed time.
