@@ -201,6 +201,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if d.verified.Answer != nil {
 		return h.answerHandshake(d)
 	}
+	if err := checkMethod(d); err != nil {
+		return h.refuse(d, err)
+	}
 	h.noticeHandshake(d)
 	if !h.wantsEvent(d.verified.Event) {
 		return h.ignore(d)

@@ -60,6 +60,10 @@ func (h *Handler) watchVerified(d *delivery, next caddyhttp.Handler) error {
 		d.end(Handshake, "")
 		return d.letThrough(next)
 	}
+	if err := checkMethod(d); err != nil {
+		h.note(d, err)
+		return d.letThrough(next)
+	}
 	if !h.wantsEvent(d.verified.Event) {
 		d.end(Ignored, notInEvents)
 		return d.letThrough(next)

@@ -183,7 +183,7 @@ func (c *cache) spend(now time.Time) {
 // share of a name in the fetches is at least half its share in the requests,
 // whatever else is requested.
 func (c *cache) next(now time.Time) Request {
-	if oneIn(2) && c.sampled > 0 {
+	if c.sampled > 0 && oneIn(2) {
 		c.sampled = 0
 		if c.isUnknown(c.sample.Key, now) {
 			return c.sample
