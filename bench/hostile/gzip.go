@@ -129,9 +129,7 @@ func longCodes(w *bitWriter) { longCodesOf(w, 0) }
 // longCodesOf writes a block whose tables are as large as possible, with n letters.
 func longCodesOf(w *bitWriter, n int) {
 	lengths := make([]int, 11+271)
-	for i, length := range []int{1, 3, 4, 5, 6, 11, 12, 13, 14, 15, 15} {
-		lengths[i] = length
-	}
+	copy(lengths, []int{1, 3, 4, 5, 6, 11, 12, 13, 14, 15, 15})
 	for i := 11; i < len(lengths); i++ {
 		lengths[i] = 10
 	}
