@@ -237,7 +237,7 @@ func (h *Handler) checkHeaders(d *delivery) error {
 		return err
 	}
 	if most := h.maxBody(d); d.r.ContentLength > most {
-		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the declared length is %d bytes, max_body is %d: %s", d.r.ContentLength, most, raiseMaxBody(most))}
+		return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the declared length is %d bytes, max_body is %d: "+raiseMaxBody, d.r.ContentLength, most, larger(most))}
 	}
 	d.observed.step(stepHeaders)
 	return nil

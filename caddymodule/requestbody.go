@@ -100,13 +100,15 @@ func (h *Handler) maxBody(d *delivery) int64 {
 }
 
 func (h *Handler) tooLong(d *delivery) *refusal {
-	return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the body is longer than max_body, which is %d bytes: %s", h.maxBody(d), raiseMaxBody(h.maxBody(d)))}
+	return &refusal{outcome: TooLarge, reason: fmt.Sprintf("the body is longer than max_body, which is %d bytes: "+raiseMaxBody, h.maxBody(d), larger(h.maxBody(d)))}
 }
 
-// raiseMaxBody says how to accept longer bodies than most, the current limit.
-func raiseMaxBody(most int64) string {
-	return fmt.Sprintf("if the provider sends longer bodies, set max_body, for example `max_body %dMiB`", max(1, most>>20*2))
-}
+// raiseMaxBody says how to accept longer bodies, with a number from larger.
+const raiseMaxBody = "if the provider sends longer bodies, set max_body, for example `max_body %dMiB`"
+
+// larger returns a max_body in MiB for bodies that are longer than most, the current
+// one.
+func larger(most int64) int64 { return max(1, most>>20*2) }
 
 func (h *Handler) bodyTimeout() *refusal {
 	return &refusal{outcome: BodyTimeout, reason: fmt.Sprintf("the body did not arrive in time: body_timeout is %s", time.Duration(h.BodyTimeout))}
