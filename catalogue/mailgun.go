@@ -13,6 +13,10 @@ var mailgunNames = knownNames(1, "signature", "timestamp", "token", mailgunParen
 // https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks
 const mailgunParent = "parent-signature"
 
+// mailgunEvent is the largest JSON event, in bytes. It has the headers and the names of
+// the attachments of a mail, not the mail.
+const mailgunEvent = 640 << 10
+
 // mailgunTolerance is in seconds. A retry has the token and the time of the first
 // attempt. The last one is sent after 8 hours and 5 minutes.
 const mailgunTolerance = 8*3600 + 30*60
@@ -56,7 +60,7 @@ func checkMailgun(r *signature.Request) error {
 	if form, err := r.HasForm(); err != nil || form {
 		return err
 	}
-	body, err := wholeBody(r)
+	body, err := bodyUpTo(r, mailgunEvent)
 	if err != nil {
 		return err
 	}

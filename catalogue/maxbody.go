@@ -12,7 +12,7 @@ var maxBodies = map[string]int64{
 	// A message for an HTTP endpoint has at most 256 KiB, and is a JSON string:
 	// escaped, up to 3 times as long.
 	// https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html
-	"aws-sns": wholeMost,
+	"aws-sns": 896 << 10,
 	// Messages have at most 4,000 characters, and files are sent as URLs.
 	"discord": 2 << 20,
 	// Messages and calls, with files as URLs.
@@ -65,9 +65,9 @@ var maxBodies = map[string]int64{
 	"wix":   wholeMost,
 	// One payment, mandate or payout. The body is hashed in base64url with SHA-512,
 	// twice.
-	"truelayer": wholeMost,
+	"truelayer": 256 << 10,
 	// Names and IDs: files are fetched.
-	"figma": wholeMost,
+	"figma": 896 << 10,
 	// Events of users, whose signature covers the body in base64 as one text.
 	"neon": wholeMost,
 	// Notifications are batched, some with the changed item in them.
