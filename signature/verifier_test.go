@@ -365,7 +365,7 @@ func TestDeliveriesDoNotShareMemory(t *testing.T) {
 			defer func() { done <- true }()
 			for range 50 {
 				_, _ = v.Verify(stripePost("other", `{"id":"evt_2","type":"t2"}`))
-				_, _ = v.Verify(stripePost("nobody", `{"id":"evt_3","type":"t3"}`))
+				_, _ = v.Verify(stripePost("unknown", `{"id":"evt_3","type":"t3"}`))
 			}
 		}()
 	}
