@@ -34,9 +34,8 @@ type detachedRules struct {
 	unencoded bool
 	// bodyEncoded means that the payload contains the body in base64url.
 	bodyEncoded bool
-	// before returns the signed content before the body. If it returns several texts,
-	// each is tried. Nil means none.
-	before func(r *signature.Request, header jose.Header) ([]string, error)
+	// before returns the signed content before the body. Nil means none.
+	before func(r *signature.Request, header jose.Header) (string, error)
 }
 
 // detachedBody: only the body is signed.
@@ -55,19 +54,17 @@ func (d *detachedRules) verify(r *signature.Request, text string, jws *jose.JSON
 	if err := d.checkHeader(protected); err != nil {
 		return err
 	}
-	beginnings := []string{""}
+	before := ""
 	if d.before != nil {
-		if beginnings, err = d.before(r, header); err != nil {
+		if before, err = d.before(r, header); err != nil {
 			return err
 		}
 	}
-	for _, before := range beginnings {
-		signed, err := d.signedBy(r.Body, header.Algorithm, key, sig, func(w io.Writer) error { return d.write(w, r.Body, protected, before) })
-		if signed || err != nil {
-			return err
-		}
+	signed, err := d.signedBy(r.Body, header.Algorithm, key, sig, func(w io.Writer) error { return d.write(w, r.Body, protected, before) })
+	if err == nil && !signed {
+		return errDetached
 	}
-	return errDetached
+	return err
 }
 
 // write writes the signed content.

@@ -63,9 +63,8 @@ var maxBodies = map[string]int64{
 	// A token, whose JSON is in strings. The code looks into no more.
 	"kinde": wholeMost,
 	"wix":   wholeMost,
-	// One payment, mandate or payout. The body is hashed in base64url with SHA-512,
-	// twice.
-	"truelayer": 256 << 10,
+	// One payment, mandate or payout. The body is hashed in base64url with SHA-512.
+	"truelayer": wholeMost,
 	// Names and IDs: files are fetched.
 	"figma": 896 << 10,
 	// Events of users, whose signature covers the body in base64 as one text.

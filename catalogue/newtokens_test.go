@@ -122,8 +122,9 @@ func TestTrueLayerSignatureCoversRequestLineAndListedHeaders(t *testing.T) {
 	}{
 		{"an unknown key, for which the keys are fetched", "/t", "/t", header("kid", "k2"), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
 		{"as sent", "/t?x=1", "/t", header(), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, true},
-		{"without the trailing slash", "/t", "/t/", header(), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, true},
-		{"with an additional trailing slash", "/t/", "/t", header(), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, true},
+		{"a path that ends with a slash", "/t/", "/t/", header(), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, true},
+		{"without the trailing slash", "/t", "/t/", header(), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
+		{"with an additional trailing slash", "/t/", "/t", header(), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
 		{"another path", "/u", "/t", header(), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},
 		{"without the header", "/t", "/t", header(), nil, false},
 		{"with the header twice", "/t", "/t", header(), []string{"X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z", "X-TL-Webhook-Timestamp", "2026-01-01T00:00:00Z"}, false},

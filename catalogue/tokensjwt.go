@@ -176,7 +176,7 @@ var tokensJWT = []provider.Preset{
 			coverage: signature.Coverage{HasID: true, IDSigned: true, HasEvent: true, EventSigned: true, BodySigned: true, URLSigned: true},
 		}),
 		NoSecret: true, Takes: []string{"jwks", "environment"}, Signs: "method, path, the headers that the signature lists, and the body", IDHelp: "`json event_id`", IDSigned: true,
-		Docs: "https://docs.truelayer.com/docs/verify-webhook-signatures", SecretHelp: "none: keys are fetched from TrueLayer",
+		Docs: "https://docs.truelayer.com/docs/verify-webhook-signatures", SecretHelp: "none: keys are fetched from TrueLayer; set `public_url` if a proxy changes the path, even by a slash at its end",
 		Weakness: "TrueLayer signs with the same keys for all customers: check that the payment in the body is yours",
 	},
 	{
