@@ -48,7 +48,7 @@ func isGzip(r *Request) bool {
 // several.
 func gunzip(w io.Writer, src io.Reader, size, limit int64) error {
 	sum := &checksum{w: w}
-	d := &inflater{r: src, w: sum, limit: limit, blocks: freeBlocks + size/minCodedBlock}
+	d := &inflater{r: src, w: sum, limit: limit, blocks: freeBlocks + size/minBlock, codes: freeCodes + size/minCodedBlock}
 	err := d.gzipHeader()
 	if err == nil {
 		err = d.inflate()
@@ -62,7 +62,7 @@ func gunzip(w io.Writer, src io.Reader, size, limit int64) error {
 	case errors.Is(err, errGrows):
 		return Refuse(Malformed, "the body is more than %d bytes when uncompressed", limit)
 	case errors.Is(err, errDeflate):
-		return Refuse(Malformed, "the body is not well-formed gzip, or has blocks of less than %d bytes", minCodedBlock)
+		return Refuse(Malformed, "the body is not well-formed gzip, or has too many blocks: they must be longer than %d bytes, and %d with their own codes", minBlock, minCodedBlock)
 	case err != nil:
 		return err
 	}

@@ -166,26 +166,31 @@ func TestGunzipLimitsTheLengthExactly(t *testing.T) {
 	}
 }
 
-// Blocks with their own codes cost more than the bytes in which they are written, so
-// that their number is limited.
-func TestGunzipLimitsTheNumberOfCodes(t *testing.T) {
+// A block costs time however short it is, one with its own codes a hundred times as
+// much, so that the numbers of both are limited.
+func TestGunzipLimitsTheNumberOfBlocks(t *testing.T) {
 	piece := benchBody(1500)
 	piece = piece[:1000] + strings.ToUpper(piece[1000:])
-	const pieces = freeBlocks + 10
-	flushed := gzipped(t, gzip.DefaultCompression, slices.Repeat([]string{piece}, pieces)...)
-	if err := gunzip(io.Discard, bytes.NewReader(flushed), int64(len(flushed)), 1<<30); err != nil {
-		t.Errorf("a flush after each piece: %v", err)
+	for name, flushed := range map[string][]byte{
+		"a flush after each piece":       gzipped(t, gzip.DefaultCompression, slices.Repeat([]string{piece}, freeCodes+10)...),
+		"a flush after each short event": gzipped(t, gzip.DefaultCompression, slices.Repeat([]string{`{"id":1,"type":"push"}`, `{"id":2,"type":"pull"}`}, freeBlocks)...),
+	} {
+		if err := gunzip(io.Discard, bytes.NewReader(flushed), int64(len(flushed)), 1<<30); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
-	var blocks bytes.Buffer
-	for range pieces {
-		blocks.Write(shortestCodes)
-	}
-	data := gzipOf(0, "", append(blocks.Bytes(), storedBlock("")...), "")
-	if _, err := gunzipped(data, 1<<30); err != nil {
-		t.Errorf("without a limit: %v", err)
-	}
-	if err := gunzip(io.Discard, bytes.NewReader(data), int64(len(data)), 1<<30); kindOf(t, err) != Malformed {
-		t.Errorf("error %v", err)
+	for name, blocks := range map[string][]byte{
+		"own codes": bytes.Repeat(shortestCodes, freeCodes+10),
+		// Four empty blocks with fixed codes have 40 bits.
+		"fixed codes": bytes.Repeat([]byte{0x02, 0x08, 0x20, 0x80, 0x00}, freeBlocks),
+	} {
+		data := gzipOf(0, "", append(blocks, storedBlock("")...), "")
+		if _, err := gunzipped(data, 1<<30); err != nil {
+			t.Errorf("%s, without a limit: %v", name, err)
+		}
+		if err := gunzip(io.Discard, bytes.NewReader(data), int64(len(data)), 1<<30); kindOf(t, err) != Malformed {
+			t.Errorf("%s: error %v", name, err)
+		}
 	}
 }
 
