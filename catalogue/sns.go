@@ -23,10 +23,10 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// sns verifies Amazon SNS messages: RSA over the members that mean something,
-// with a certificate that is fetched. Anybody with an AWS account can have SNS
-// sign a message, so the topics are listed in the config, and from them, not
-// from the message, follow the hosts to fetch from.
+// sns verifies messages of Amazon SNS: RSA over some members of the body, with a
+// certificate that is fetched. SNS signs messages of every AWS account, so the config
+// lists the topics. The hosts of certificates are derived from the topics, not from the
+// message.
 // https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
 type sns struct {
 	topics     map[string]signature.Identity
@@ -40,7 +40,7 @@ type sns struct {
 }
 
 const (
-	// snsTolerance is as long as SNS tries, an hour, and some more.
+	// snsTolerance is a little longer than SNS retries, which is an hour.
 	snsTolerance = 65 * time.Minute
 	snsMaxSkew   = 5 * time.Minute
 )
@@ -53,7 +53,7 @@ func newSNS(m *provider.Module) (provider.Verifier, error) {
 		if host == "" {
 			return nil, fmt.Errorf("topic %q is not the ARN of an SNS topic: write it as arn:aws:sns:REGION:ACCOUNT:NAME", topic)
 		}
-		// Keys stay the same over the years that certificates do not.
+		// A topic outlives the certificates that sign its messages.
 		id := signature.Identity{Label: topic, Fingerprint: sha256.Sum256([]byte("verify_webhook sns topic\x00" + topic))}
 		s.topics[topic], s.hosts[topic] = id, host
 		hosts = append(hosts, host)
@@ -109,12 +109,12 @@ func (s *sns) Verify(ctx context.Context, r *signature.Request) (*signature.Deli
 	if err != nil {
 		return nil, err
 	}
-	// After what is cheaper: it looks at every byte.
+	// This check reads every byte, so the cheaper ones come first.
 	if err := checkNames(body, snsMembers); err != nil {
 		return nil, signature.Refuse(signature.Malformed, "%v", err)
 	}
-	// Last: until here the response does not depend on which topics are
-	// configured, so that a sender cannot discover them.
+	// This is the last check, so that a sender without a valid signature cannot
+	// discover which topics are configured.
 	identity, ok := s.topics[msg["TopicArn"]]
 	if !ok {
 		return nil, signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
@@ -124,20 +124,20 @@ func (s *sns) Verify(ctx context.Context, r *signature.Request) (*signature.Deli
 		signed.sum = msg.hash(crypto.SHA256, names)
 	}
 	d.Matches = []signature.Match{{Secret: identity, Digest: signed.sum}}
-	d.Contents = d.Matches // a topic is no secret that another could replace
+	d.Contents = d.Matches // topics are not rotated
 	if msg["Type"] != "SubscriptionConfirmation" {
 		return d, nil
 	}
 	if !s.confirm(r) {
-		d.Notice = "SNS asks whether the topic may send here: write accept_handshake while you subscribe, to have it confirmed here"
+		d.Notice = "SNS asks to confirm the subscription of the topic: write accept_handshake while you subscribe"
 		return d, nil
 	}
 	d.Answer, err = s.confirmSubscription(ctx, msg)
 	return d, err
 }
 
-// snsVersions returns the signature versions that may be used. Version 1 is
-// what SNS uses unless the topic says otherwise.
+// snsVersions returns the signature versions that are accepted, all by default. SNS
+// uses version 1 unless the topic has SignatureVersion 2.
 func snsVersions(algorithms []string) (map[string]crypto.Hash, error) {
 	all := map[string]crypto.Hash{"1": crypto.SHA1, "2": crypto.SHA256}
 	if len(algorithms) == 0 {
@@ -157,7 +157,7 @@ func snsVersions(algorithms []string) (map[string]crypto.Hash, error) {
 	return versions, nil
 }
 
-// snsNames are the members that mean something.
+// snsNames are the members of messages.
 var snsNames = []string{
 	"Type", "MessageId", "TopicArn", "Subject", "Message", "Timestamp", "SubscribeURL", "Token",
 	"SignatureVersion", "Signature", "SigningCertURL", "UnsubscribeURL", "MessageAttributes",
@@ -166,16 +166,15 @@ var snsNames = []string{
 var snsMembers = knownNames(0, snsNames...)
 
 const (
-	// snsSigned is how many of them can be signed.
+	// snsSigned is the number of members that can be signed, the first of snsNames.
 	snsSigned = 8
-	// maxSNSName is what the longest of them takes, in bytes, with every
-	// character escaped.
+	// maxSNSName is the length of the longest name in bytes, if every character is
+	// escaped.
 	maxSNSName = longestEscape * len("MessageAttributes")
 )
 
-// readSNS reads the members that are strings. Whether a name is duplicate, or in
-// other letters, so that the app's parser might take the other one, is checked
-// later.
+// readSNS reads the members that are strings. Names that appear twice or in another
+// letter case, of which the app's parser might take the other one, are refused later.
 func readSNS(body []byte) (snsMessage, error) {
 	msg := make(snsMessage)
 	for written, value := range jsonMembers(body) {
@@ -203,12 +202,12 @@ func readSNS(body []byte) (snsMessage, error) {
 	return msg, nil
 }
 
-// maxTimeText is more than any time has, in bytes.
+// maxTimeText is longer than every valid time, in bytes.
 const maxTimeText = 64
 
 func (s *sns) checkTime(text string, now time.Time) (time.Time, error) {
 	if len(text) > maxTimeText {
-		text = "" // which is no time
+		text = "" // not a time
 	}
 	sent, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
@@ -220,8 +219,8 @@ func (s *sns) checkTime(text string, now time.Time) (time.Time, error) {
 	return sent, nil
 }
 
-// signedNames returns the names of the members that are signed. It refuses a
-// message of which they do not say all.
+// signedNames returns the names of the members that are signed. It refuses a message
+// with members that are usually signed, but not for its Type.
 func (m snsMessage) signedNames() ([]string, error) {
 	var names []string
 	switch m["Type"] {
@@ -237,7 +236,7 @@ func (m snsMessage) signedNames() ([]string, error) {
 		if present && !slices.Contains(names, name) {
 			return nil, signature.Refuse(signature.Malformed, "the message has an unsigned %s, which messages of this Type do not have", name)
 		}
-		// What begins each next line could be moved into the one before.
+		// Otherwise a line could be moved from one member to the next.
 		if name != "Message" && strings.Contains(value, "\n") {
 			return nil, signature.Refuse(signature.Malformed, "the %s has a line break", name)
 		}
@@ -250,15 +249,15 @@ func (m snsMessage) signedNames() ([]string, error) {
 	return names, nil
 }
 
-// hash returns the hash that is signed.
+// hash returns the hash of the signed content.
 func (m snsMessage) hash(kind crypto.Hash, names []string) []byte {
 	h := kind.New()
 	m.writeSigned(h, names)
 	return h.Sum(nil)
 }
 
-// writeSigned writes what is signed to a hash or a buffer, which never fail: name
-// and value, each on its line.
+// writeSigned writes the signed content, names and values on lines of their own, to a
+// hash or a buffer, which never fail.
 func (m snsMessage) writeSigned(w io.Writer, names []string) {
 	for _, name := range names {
 		value, present := m[name]
@@ -271,7 +270,7 @@ func (m snsMessage) writeSigned(w io.Writer, names []string) {
 	}
 }
 
-// writeText writes text bit by bit: a hash would copy all of it.
+// writeText writes text in short pieces, because a hash copies each.
 func writeText(w io.Writer, text string) {
 	var buf [512]byte
 	for len(text) > 0 {
@@ -281,11 +280,9 @@ func writeText(w io.Writer, text string) {
 	}
 }
 
-// checkSignature verifies with the configured certificates, or with the one
-// that the message names, if Amazon can have put it there. It returns the hash
-// that is signed.
-//
-// What can be checked without it comes first: anybody can name certificates.
+// checkSignature verifies with the configured certificates, or with the one whose URL
+// the message contains, if it is one of Amazon's. It returns the signed hash. Checks
+// without the certificate come first, because any sender can write such a URL.
 func (s *sns) checkSignature(ctx context.Context, msg snsMessage, names []string, now time.Time) (signedSum, error) {
 	var none signedSum
 	sig, err := rsaSignature(msg["Signature"])
@@ -294,18 +291,18 @@ func (s *sns) checkSignature(ctx context.Context, msg snsMessage, names []string
 	}
 	kind, ok := s.versions[msg["SignatureVersion"]]
 	if !ok {
-		return none, signature.Refuse(signature.Malformed, "the SignatureVersion is not one that is accepted here")
+		return none, signature.Refuse(signature.Malformed, "the SignatureVersion is not accepted")
 	}
 	host := snsHost(msg["TopicArn"])
 	if host == "" || !snsCertURL(msg["SigningCertURL"], host) {
-		return none, signature.Refuse(signature.Malformed, "the SigningCertURL is not one that Amazon uses for this topic")
+		return none, signature.Refuse(signature.Malformed, "the SigningCertURL is not Amazon's for this topic")
 	}
 	if !s.usesHost(host) {
 		return none, signature.Refuse(signature.InvalidSignature, "the message is of a topic that is not configured")
 	}
 	chains := s.configured
 	if len(chains) == 0 && !snsFetchedPath.MatchString(msg["SigningCertURL"]) {
-		return none, signature.Refuse(signature.Malformed, "the SigningCertURL is not one that Amazon uses for this topic")
+		return none, signature.Refuse(signature.Malformed, "the SigningCertURL is not Amazon's for this topic")
 	}
 	if len(chains) == 0 {
 		raw, err := s.fetcher.Get(ctx, keyfetch.Request{URL: msg["SigningCertURL"]})
@@ -322,8 +319,8 @@ func (s *sns) checkSignature(ctx context.Context, msg snsMessage, names []string
 	return signed, s.tryChains(chains, snsCertNames(msg["TopicArn"]), signed, now)
 }
 
-// rsaSignature decodes a signature, which must be as long as one by an RSA key
-// of a size that is accepted.
+// rsaSignature decodes a signature. Its length must be that of an RSA key of an
+// accepted size.
 func rsaSignature(text string) ([]byte, error) {
 	const shortest, longest = 1024 / 8, 8192 / 8
 	if len(text) > base64.StdEncoding.EncodedLen(longest) || strings.ContainsAny(text, "\r\n") {
@@ -336,7 +333,7 @@ func rsaSignature(text string) ([]byte, error) {
 	return sig, nil
 }
 
-// signedSum is a hash with what is said to be its signature.
+// signedSum is a hash with its unverified signature.
 type signedSum struct {
 	hash     crypto.Hash
 	sum, sig []byte
@@ -357,9 +354,9 @@ func (s *sns) tryChains(chains [][]*x509.Certificate, names []string, signed sig
 	return refusal
 }
 
-// trust refuses a certificate that is not SNS's. Amazon serves its own without
-// those in between, so where no roots are configured, TLS to Amazon's host
-// vouches for it, and name and dates are checked.
+// trust refuses a certificate that is not SNS's. Amazon serves it without intermediate
+// certificates. So without configured roots, it is trusted because it was fetched from
+// Amazon's host over TLS, and only its name and dates are checked.
 func (s *sns) trust(chain []*x509.Certificate, names []string, now time.Time) error {
 	cert := chain[0]
 	if err := checkCertName(cert, names); err != nil {
@@ -379,8 +376,7 @@ func (s *sns) trust(chain []*x509.Certificate, names []string, now time.Time) er
 
 var snsCertPath = regexp.MustCompile(`^/SimpleNotificationService-[0-9a-f]{10,64}\.pem$`)
 
-// snsFetchedPath is the path of a certificate that may be fetched: Amazon's names
-// have 32 digits.
+// snsFetchedPath matches the paths that are fetched: Amazon's names have 32 digits.
 var snsFetchedPath = regexp.MustCompile(`/SimpleNotificationService-[0-9a-f]{32}\.pem$`)
 
 func snsCertURL(text, host string) bool {
@@ -392,8 +388,8 @@ func snsCertURL(text, host string) bool {
 		text == "https://"+host+u.Path
 }
 
-// confirmSubscription gets SubscribeURL, which the operator has asked for, and
-// which must be one of Amazon's for this very topic.
+// confirmSubscription requests SubscribeURL, which must be Amazon's for this topic.
+// The operator has allowed it with accept_handshake.
 func (s *sns) confirmSubscription(ctx context.Context, msg snsMessage) (*signature.Answer, error) {
 	u, err := url.Parse(msg["SubscribeURL"])
 	if err != nil || u.Scheme != "https" || u.Host != s.hosts[msg["TopicArn"]] || u.User != nil || u.Path != "/" ||
