@@ -31,6 +31,7 @@ var appFailures = map[string]http.HandlerFunc{
 // forwarded immediately, and later ones are duplicates. A delivery counts as handled only
 // if the app has begun to respond with 200.
 func TestAfterAFailureOfTheAppTheRetryIsForwarded(t *testing.T) {
+	t.Parallel()
 	faults := []struct {
 		name    string
 		status  int   // the provider's status, 0 for no complete response
@@ -52,6 +53,7 @@ func TestAfterAFailureOfTheAppTheRetryIsForwarded(t *testing.T) {
 	}
 	for _, on := range stores {
 		t.Run(on.name, func(t *testing.T) {
+			t.Parallel()
 			a := startApp(t)
 			p := newProvider(t, startSite(t, a, on.store(t), "30m")) // no retry waits for a lease
 			var group errgroup.Group

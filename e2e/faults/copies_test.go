@@ -8,6 +8,7 @@ import (
 
 // Two Caddy instances that share Redis forward only one of all copies.
 func TestCopiesAtTwoCaddyInstancesReachTheAppOnce(t *testing.T) {
+	t.Parallel()
 	copies, deliveries := times(40, 200), times(50, 500)
 	redis := startRedis(t)
 	a := startApp(t)

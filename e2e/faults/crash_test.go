@@ -5,6 +5,7 @@ import "testing"
 // After kill -9, acknowledged deliveries never reach the app again, and others are
 // forwarded after their lease has expired.
 func TestInvariant08CrashesForgetNoAcknowledgedDeliveryAndBlockNoOther(t *testing.T) {
+	t.Parallel()
 	stores := []struct {
 		name    string
 		store   func(*testing.T) string
@@ -15,6 +16,7 @@ func TestInvariant08CrashesForgetNoAcknowledgedDeliveryAndBlockNoOther(t *testin
 	}
 	for _, test := range stores {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			a := startApp(t)
 			s := startSite(t, a, test.store(t), "1s")
 			p := newProvider(t, s)

@@ -9,6 +9,7 @@ import (
 // While the disk is full, deliveries are refused, but none is lost, and no acknowledged
 // one is forgotten unless Caddy crashes before the disk has space.
 func TestAFullDiskOnlyDelays(t *testing.T) {
+	t.Parallel()
 	a := startApp(t)
 	s := startSite(t, a, "file STATE/replays.db", "30s")
 	p := newProvider(t, s)

@@ -102,6 +102,7 @@ func (p *provider) ids() []string {
 // lost, and only deliveries that were acknowledged during the failover and not replicated
 // reach the app again.
 func TestAFailoverForgetsOnlyUnreplicatedDeliveries(t *testing.T) {
+	t.Parallel()
 	for name, start := range topologies {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -132,6 +133,7 @@ func TestAFailoverForgetsOnlyUnreplicatedDeliveries(t *testing.T) {
 
 // The same with a queue, where a lost delivery never reaches the app.
 func TestQueueAnAutomaticFailoverLosesOnlyUnreplicatedDeliveries(t *testing.T) {
+	t.Parallel()
 	for name, start := range topologies {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -245,7 +245,8 @@ type fullEvent struct {
 	do    func()
 }
 
-// fullAhead is how many deliveries may begin before a fault that is due.
+// fullAhead is how many deliveries may begin during a fault. No more than those before
+// the next one: it needs deliveries, too.
 const fullAhead = 2000
 
 // underFaults sends all deliveries of this part while the faults happen. It
@@ -283,12 +284,16 @@ func (r *fullRun) underFaults(t *testing.T, plan fullPlan) (faults []fault) {
 			next <- r.first + begun
 		}
 	}
-	for _, event := range events {
+	for i, event := range events {
 		begin(event.after)
+		most := plan.Part
+		if next := slices.IndexFunc(events[i:], func(e fullEvent) bool { return e.after > event.after }); next > 0 {
+			most = events[i+next].after
+		}
 		done := make(chan struct{})
 		var ahead sync.WaitGroup
 		ahead.Go(func() { // the load goes on meanwhile
-			for until := event.after + fullAhead; begun < min(until, plan.Part); begun++ {
+			for until := min(event.after+fullAhead, most); begun < until; begun++ {
 				select {
 				case next <- r.first + begun:
 				case <-done:

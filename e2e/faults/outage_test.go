@@ -8,6 +8,7 @@ import (
 // While Redis is down, deliveries are refused with 503 and Retry-After. None of them is
 // lost, and none reaches the app twice.
 func TestAnOutageOfRedisOnlyDelays(t *testing.T) {
+	t.Parallel()
 	outages := times(2, 12)
 	redis := startRedis(t)
 	a := startApp(t)

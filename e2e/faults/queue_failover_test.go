@@ -86,6 +86,7 @@ func (r *redisServer) command(args ...string) {
 // not replicated are lost and counted separately, because replication is asynchronous. All
 // others are delivered, and Caddy needs no restart.
 func TestQueueAFailoverOfRedisLosesOnlyUnreplicatedDeliveries(t *testing.T) {
+	t.Parallel()
 	primary, replica := startRedis(t), startRedis(t)
 	host, port, _ := net.SplitHostPort(primary.address)
 	replica.command("replicaof", host, port)

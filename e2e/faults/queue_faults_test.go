@@ -31,8 +31,10 @@ var queueStores = []struct {
 // app. The app handles a delivery twice only if Caddy died between the app's work and the
 // record of it.
 func TestQueueCrashesLoseNoAcknowledgedDelivery(t *testing.T) {
+	t.Parallel()
 	for _, test := range queueStores {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			a := startQueueApp(t)
 			a.unreliable = true
 			on, _ := test.on(t)
@@ -56,6 +58,7 @@ func TestQueueCrashesLoseNoAcknowledgedDelivery(t *testing.T) {
 // While Redis is down, the provider gets 503. Deliveries acknowledged before are delivered
 // afterwards.
 func TestQueueAnOutageOfRedisOnlyDelays(t *testing.T) {
+	t.Parallel()
 	outages := times(2, 12)
 	redis := startRedis(t)
 	a := startQueueApp(t)
@@ -79,8 +82,10 @@ func TestQueueAnOutageOfRedisOnlyDelays(t *testing.T) {
 
 // The app is down for the whole run, then up.
 func TestQueueStoresDeliveriesWhileTheAppIsDown(t *testing.T) {
+	t.Parallel()
 	for _, test := range queueStores {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			on, _ := test.on(t)
 			a := startQueueApp(t)
 			a.Close()
@@ -136,8 +141,10 @@ func (a *queueApp) restart(t *testing.T, address string) {
 
 // Reloads, including those that change options of the queue, lose and repeat no delivery.
 func TestQueueReloadsUnderLoadLoseNothingAndRepeatNothing(t *testing.T) {
+	t.Parallel()
 	for _, test := range queueStores {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			a := startQueueApp(t)
 			on, _ := test.on(t)
 			s := startQueueSite(t, a, on, "")
@@ -161,6 +168,7 @@ func TestQueueReloadsUnderLoadLoseNothingAndRepeatNothing(t *testing.T) {
 // Two Caddy instances share a queue in Redis. One of them is killed repeatedly, and the
 // other delivers what was in flight there.
 func TestQueueTwoCaddyInstancesShareRedis(t *testing.T) {
+	t.Parallel()
 	redis := startRedis(t)
 	a := startQueueApp(t)
 	a.unreliable = true
@@ -183,6 +191,7 @@ func TestQueueTwoCaddyInstancesShareRedis(t *testing.T) {
 // While the disk or the queue is full, deliveries are refused with 503. Acknowledged ones
 // are delivered.
 func TestQueueAFullDiskOnlyDelays(t *testing.T) {
+	t.Parallel()
 	a := startQueueApp(t)
 	s := startQueueSite(t, a, queueFile, "")
 	p := newProvider(t, s)
@@ -203,8 +212,10 @@ func TestQueueAFullDiskOnlyDelays(t *testing.T) {
 }
 
 func TestQueueAFullQueueOnlyDelays(t *testing.T) {
+	t.Parallel()
 	for _, test := range queueStores {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			on, _ := test.on(t)
 			a := startQueueApp(t)
 			s := startQueueSite(t, a, on, "max_entries 20")
@@ -225,6 +236,7 @@ func TestQueueAFullQueueOnlyDelays(t *testing.T) {
 // If the app takes longer than an attempt may, or than the lease in Redis, the delivery
 // stays in flight at one Caddy instance.
 func TestQueueALeaseIsRenewedWhileTheAppWorks(t *testing.T) {
+	t.Parallel()
 	redis := startRedis(t)
 	a := startQueueApp(t)
 	counting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -244,8 +256,10 @@ func TestQueueALeaseIsRenewedWhileTheAppWorks(t *testing.T) {
 
 // Bodies that do not fit into an entry are delivered completely, also after a crash.
 func TestQueueLargeBodiesAreDeliveredCompletely(t *testing.T) {
+	t.Parallel()
 	for _, test := range queueStores {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			on, _ := test.on(t)
 			a := startQueueApp(t)
 			s := startQueueSite(t, a, on, "timeout 30s\nmax_bytes 1GiB")
@@ -278,6 +292,7 @@ func TestQueueLargeBodiesAreDeliveredCompletely(t *testing.T) {
 // An app that dies during its response does not stop Caddy, neither now nor after a
 // restart.
 func TestQueueAnAppThatDiesDuringItsResponseDoesNotStopCaddy(t *testing.T) {
+	t.Parallel()
 	a := startQueueApp(t)
 	s := startQueueSite(t, a, queueFile, "retry 200ms")
 	p := newProvider(t, s)
@@ -307,8 +322,10 @@ func TestQueueAnAppThatDiesDuringItsResponseDoesNotStopCaddy(t *testing.T) {
 
 // A delivery that always times out does not delay a thousand others.
 func TestQueueAPoisonedDeliveryDoesNotDelayOthers(t *testing.T) {
+	t.Parallel()
 	for _, test := range queueStores {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			on, _ := test.on(t)
 			a := startQueueApp(t)
 			s := startQueueSite(t, a, on, "concurrency 2\ntimeout 300ms\ngive_up 5s")
@@ -344,6 +361,7 @@ func TestQueueAPoisonedDeliveryDoesNotDelayOthers(t *testing.T) {
 // Each deliver block gets the deliveries of its queue, also if a reload swaps two blocks
 // while entries are waiting.
 func TestQueueAReloadThatSwapsTwoQueuesSendsEachToItsOwnApp(t *testing.T) {
+	t.Parallel()
 	one, two := startQueueApp(t), startQueueApp(t)
 	block := func(path, name string, app *queueApp) string {
 		return strings.NewReplacer("PATH", path, "NAME", name, "TO", app.Listener.Addr().String()).Replace(`

@@ -16,10 +16,13 @@ import (
 // Reloads keep the content of a store, whether or not they change its options. The
 // senders open a connection for each delivery, as providers do.
 func TestReloadsUnderLoadLoseNothingAndRepeatNothing(t *testing.T) {
+	t.Parallel()
 	t.Run("file, unchanged", func(t *testing.T) {
+		t.Parallel()
 		reloadUnderLoad(t, []string{"file STATE/replays.db"})
 	})
 	t.Run("file", func(t *testing.T) {
+		t.Parallel()
 		reloadUnderLoad(t, []string{
 			"file STATE/replays.db",
 			"file STATE/replays.db {\n max_entries 2000000\n }",
@@ -27,6 +30,7 @@ func TestReloadsUnderLoadLoseNothingAndRepeatNothing(t *testing.T) {
 		})
 	})
 	t.Run("redis", func(t *testing.T) {
+		t.Parallel()
 		store := startRedis(t).store()
 		reloadUnderLoad(t, []string{store, store + " {\n timeout 3s\n }"})
 	})
@@ -54,6 +58,7 @@ func reloadUnderLoad(t *testing.T, stores []string) {
 // A config that cannot be loaded changes nothing, regardless of the step that fails, and
 // does not prevent loading a later one.
 func TestABrokenConfigKeepsTheRunningState(t *testing.T) {
+	t.Parallel()
 	const store = "file STATE/replays.db"
 	whole := strings.Replace(caddyfile, "STORE", store, 1)
 	broken := []namedConfig{
@@ -114,6 +119,7 @@ func storesThatCannotBeOpened(t *testing.T) []namedConfig {
 
 // `caddy validate && caddy reload` is the usual way to deploy.
 func TestValidateLeavesTheRunningStoreAlone(t *testing.T) {
+	t.Parallel()
 	const store = "file STATE/replays.db"
 	a := startApp(t)
 	s := startSite(t, a, store, "30s")
@@ -131,6 +137,7 @@ func TestValidateLeavesTheRunningStoreAlone(t *testing.T) {
 }
 
 func TestValidateCreatesNothing(t *testing.T) {
+	t.Parallel()
 	a := startApp(t)
 	s := startSite(t, a, "memory", "30s")
 	data := filepath.Join(s.config.State, "data", "caddy", "verify_webhook")

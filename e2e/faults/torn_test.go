@@ -117,6 +117,7 @@ func queueDeliveries(path string) {
 // everything that was synced, and of the rest any part, torn by sectors. Each of
 // these must open, and hold all that was acknowledged.
 func TestAPowerCutAtAnyPointLosesNothingDurable(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		victim string
 		check  func(t *testing.T, folder string, said []string)
@@ -298,6 +299,7 @@ func tornState(t *testing.T, store *queuefile.Store, key string, n int) string {
 // file with zeros, and cuts the file there: what opens holds all that was
 // committed, and everything else says what to do.
 func TestADamagedFileIsAnErrorAndNeverASilentLoss(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	steps := traced(t, "replay", folder)
 	var words []string
