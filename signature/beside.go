@@ -130,32 +130,64 @@ func checkLookalikes(names iter.Seq[string], what, name string) error {
 	return nil
 }
 
-// SameToSomeParser reports whether some parser treats other as name: PHP drops
-// leading white space, ends a name at a NUL or [, and converts dots and spaces to
-// underscores; other parsers ignore letter case.
+// SameToSomeParser reports whether some parser reads other as name, or as a part of it:
+// the names are equal, or one of them continues with brackets, dots or a NUL.
+//
+//   - PHP drops leading white space, ends a name at a NUL, converts dots, spaces and a [
+//     without ] to underscores, and reads name[x] into name.
+//   - Rack 2 drops brackets in front of a name, and after it: ]name, [name].
+//   - qs, the parser of Express 4, reads [name], and name.x into name if allowDots is set.
+//   - Others ignore letter case.
 func SameToSomeParser(other, name string) bool {
-	return strings.EqualFold(other, name) || sameToPHP(other, name)
-}
-
-func sameToPHP(other, name string) bool {
 	other, name = cutAsPHP(other), cutAsPHP(name)
-	// Names that fold to the same have as many characters. A longer name is not
-	// copied: a sender can make it very long.
-	if len(other) > utf8.UTFMax*len(name) || len(name) > utf8.UTFMax*len(other) {
-		return false
-	}
-	return strings.EqualFold(phpReplacer.Replace(other), phpReplacer.Replace(name))
+	return samePath(other, name, "[]") || samePath(other, name, "[].") || samePart(other, name)
 }
 
+// cutAsPHP drops leading white space, and everything from a NUL on.
 func cutAsPHP(name string) string {
-	name = strings.TrimLeft(name, " \t\r\n\v\f")
-	if end := strings.IndexAny(name, "\x00["); end > 0 || (end == 0 && name[0] == 0) {
-		name = name[:end]
-	}
+	name, _, _ = strings.Cut(strings.TrimLeft(name, " \t\r\n\v\f"), "\x00")
 	return name
 }
 
-var phpReplacer = strings.NewReplacer(".", "_", " ", "_")
+// samePath reports whether one of two paths is the beginning of the other. Parts are
+// separated by any of the separators; empty ones do not count.
+func samePath(a, b, separators string) bool {
+	same := false
+	for {
+		var partA, partB string
+		partA, a = cutPathPart(a, separators)
+		partB, b = cutPathPart(b, separators)
+		if partA == "" || partB == "" {
+			return same || partA == partB
+		}
+		if !samePart(partA, partB) {
+			return false
+		}
+		same = true
+	}
+}
+
+// cutPathPart returns the first part of a path, empty if there is none.
+func cutPathPart(path, separators string) (part, rest string) {
+	path = strings.TrimLeft(path, separators)
+	end := strings.IndexAny(path, separators)
+	if end < 0 {
+		return path, ""
+	}
+	return path[:end], path[end:]
+}
+
+// samePart compares without letter case, and takes what PHP converts for underscores.
+func samePart(a, b string) bool {
+	// Texts that fold to the same have as many characters. A longer one is not
+	// copied: a sender can make it very long.
+	if len(a) > utf8.UTFMax*len(b) || len(b) > utf8.UTFMax*len(a) {
+		return false
+	}
+	return strings.EqualFold(a, b) || strings.EqualFold(underscores.Replace(a), underscores.Replace(b))
+}
+
+var underscores = strings.NewReplacer(".", "_", " ", "_", "[", "_")
 
 // checkSigned refuses signed content whose body could start elsewhere in it. Only
 // one part of the content can be a complete JSON document.
