@@ -45,6 +45,32 @@ func checkNoBody(r *Request) error {
 	return nil
 }
 
+// CheckSignedForm refuses a request whose signature covers the fields of the form in its
+// body, if an app could read something else: another method or Content-Type, or fields
+// in the query, which many servers join with those of the form. It is meant for verified
+// requests of providers with their own code; a scheme with WholeForm does the same.
+func CheckSignedForm(r *Request) error {
+	if err := checkFormIsRead(r); err != nil {
+		return err
+	}
+	form, err := r.formFields(false)
+	if err != nil || form == nil {
+		return err
+	}
+	return checkQuery(r, slices.Collect(form.names()))
+}
+
+// checkFormIsRead refuses a request whose body apps do not read as a form in UTF-8.
+func checkFormIsRead(r *Request) error {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return Refuse(Malformed, "a %s request does not have a form as its body", r.Method)
+	}
+	if !plainForm(r.Header) {
+		return Refuse(Malformed, "the Content-Type is not application/x-www-form-urlencoded in UTF-8")
+	}
+	return nil
+}
+
 // checkQuery refuses parameters that some parsers treat as one of these. It checks
 // the query that the app gets, whatever URL is signed.
 func checkQuery(r *Request, refused []string) error {
@@ -64,11 +90,12 @@ func checkQuery(r *Request, refused []string) error {
 // checkWholeForm refuses a form with anything except the signed fields, each once
 // and unescaped, so that every parser reads the same fields.
 func (v *Verifier) checkWholeForm(r *Request) error {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		return Refuse(Malformed, "a %s request does not have a form as its body", r.Method)
+	names := v.template.signedNames("form")
+	if err := checkFormIsRead(r); err != nil {
+		return err
 	}
-	if !plainForm(r.Header) {
-		return Refuse(Malformed, "the Content-Type is not application/x-www-form-urlencoded in UTF-8")
+	if err := checkQuery(r, names); err != nil {
+		return err
 	}
 	form, err := r.formFields(v.allForm)
 	if err != nil {
@@ -77,7 +104,6 @@ func (v *Verifier) checkWholeForm(r *Request) error {
 	if form == nil {
 		return Refuse(Malformed, "the form does not have the signed field")
 	}
-	names := v.template.signedNames("form")
 	if form.parts > len(form.fields) {
 		return Refuse(Malformed, "the form has an empty field")
 	}
@@ -201,17 +227,22 @@ func (v *Verifier) checkSigned(r *Request) error {
 		}
 		return nil
 	}
-	complete, err := completeJSON(r.Body)
+	complete, err := v.completeJSON(r)
 	if err == nil && !complete {
 		return Refuse(Malformed, "the body is not one complete JSON object or array")
 	}
 	return err
 }
 
-// completeJSON reports whether the body is one JSON object or array and nothing
+// completeJSON reports whether the signed body is one JSON object or array and nothing
 // else. The signature has been verified, so it may cost as much as parsing.
-func completeJSON(b Body) (bool, error) {
-	src := b.Open()
+func (v *Verifier) completeJSON(r *Request) (bool, error) {
+	var src io.ReadCloser
+	if v.inflates && isGzip(r) {
+		src = openInflated(r)
+	} else {
+		src = r.Body.Open()
+	}
 	defer src.Close()
 	read := &errorReader{from: src}
 	dec := json.NewDecoder(read)
