@@ -1,54 +1,19 @@
 package caddymodule
 
 import (
-	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
 // checkAppReads refuses a verified delivery that an app could take for another one,
-// because of what the signature does not cover: the method, the query and the headers
-// that describe the body.
+// because of what the signature does not cover: the method, and the headers that describe
+// the body.
 func checkAppReads(d *delivery) error {
 	if err := checkMethod(d); err != nil {
 		return err
 	}
-	if err := checkQuery(d.signed.RequestURI); err != nil {
-		return err
-	}
 	return checkBodyHeaders(&d.signed)
-}
-
-// controlParameters are query parameters that control frameworks, as control headers
-// do. With one of them added to a copy, an app responds with success to a delivery that
-// it has not handled.
-//
-//   - _method: another method (Laravel, Symfony, WordPress, method-override of Express)
-//   - x-http-method-override and the like: the same (ASP.NET)
-//   - _envelope: status 200, with the real status in the body (WordPress)
-var controlParameters = []string{"_method", "_envelope", "x-http-method-override", "x-http-method", "x-method-override"}
-
-// checkQuery refuses a query with a control parameter, in any spelling.
-func checkQuery(uri string) error {
-	_, query, _ := strings.Cut(uri, "?")
-	for query != "" {
-		var part string
-		if end := strings.IndexAny(query, "&;"); end >= 0 {
-			part, query = query[:end], query[end+1:]
-		} else {
-			part, query = query, ""
-		}
-		name, _, _ := strings.Cut(part, "=")
-		if unescaped, err := url.QueryUnescape(name); err == nil {
-			name = unescaped
-		}
-		if i := slices.IndexFunc(controlParameters, func(control string) bool { return signature.SameToSomeParser(name, control) }); i >= 0 {
-			return &refusal{outcome: Malformed, reason: "the query has the parameter " + controlParameters[i] + ", which makes apps respond without handling the delivery: remove it from the URL of the webhook; Caddy's `method` changes the method for the app"}
-		}
-	}
-	return nil
 }
 
 // checkBodyHeaders refuses duplicate headers that describe the body, of which parsers

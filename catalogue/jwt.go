@@ -129,7 +129,24 @@ func bodyToken(r *signature.Request) (string, error) {
 		return "", signature.Refuse(signature.MissingSignature, "empty body: expected a token")
 	}
 	body, err := wholeBody(r)
-	return string(body), err
+	return string(bytes.TrimRight(body, "\r\n")), err
+}
+
+// canonicalToken reports whether every part of a token is in the only encoding of its
+// bytes. The library ignores line breaks and unused bits, so that a copy could differ from
+// the delivery.
+func canonicalToken(text string) bool {
+	for part := range strings.SplitSeq(text, ".") {
+		if strings.ContainsAny(part, "\r\n") {
+			return false
+		}
+		if tail := part[len(part)-len(part)%4:]; tail != "" {
+			if _, err := strictURL.DecodeString(tail); err != nil {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // parse parses a token. Only the provider's algorithms are accepted.
@@ -141,7 +158,7 @@ func (v *tokenVerifier) parse(text string) (*jose.JSONWebSignature, error) {
 	} else {
 		jws, err = jose.ParseSignedCompact(text, v.rules.algorithms)
 	}
-	if err != nil || len(jws.Signatures) != 1 {
+	if err != nil || len(jws.Signatures) != 1 || !canonicalToken(text) {
 		return nil, signature.Refuse(signature.Malformed, "the token is malformed, or its algorithm is not one of the provider's")
 	}
 	return jws, nil

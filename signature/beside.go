@@ -53,6 +53,9 @@ func CheckSignedForm(r *Request) error {
 	if err := checkFormIsRead(r); err != nil {
 		return err
 	}
+	if err := checkFormText(r.Body); err != nil {
+		return err
+	}
 	form, err := r.formFields(false)
 	if err != nil || form == nil {
 		return err
@@ -69,6 +72,32 @@ func checkFormIsRead(r *Request) error {
 		return Refuse(Malformed, "the Content-Type is not application/x-www-form-urlencoded in UTF-8")
 	}
 	return nil
+}
+
+// checkFormText refuses a form with characters that are escaped in forms: starlette reads
+// unescaped characters other than ASCII as ISO 8859-1, and PHP ends a value at a NUL.
+func checkFormText(b Body) error {
+	if err := writeBody(printable{}, b); errors.Is(err, errUnescaped) {
+		return Refuse(Malformed, "the form has control characters, or characters other than ASCII, that are not escaped")
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+var errUnescaped = errors.New("unescaped characters")
+
+// printable accepts only printable ASCII.
+type printable struct{}
+
+// Write implements io.Writer.
+func (printable) Write(p []byte) (int, error) {
+	for _, c := range p {
+		if c < ' ' || c > '~' {
+			return 0, errUnescaped
+		}
+	}
+	return len(p), nil
 }
 
 // checkQuery refuses parameters that some parsers treat as one of these. It checks
@@ -215,9 +244,14 @@ func samePart(a, b string) bool {
 
 var underscores = strings.NewReplacer(".", "_", " ", "_", "[", "_")
 
-// checkSigned refuses signed content whose body could start elsewhere in it. Only
-// one part of the content can be a complete JSON document.
+// checkSigned refuses signed content that apps could read differently, and content whose
+// body could start elsewhere in it: only one part of it can be a complete JSON document.
 func (v *Verifier) checkSigned(r *Request) error {
+	if v.scheme.WholeForm {
+		if err := checkFormText(r.Body); err != nil {
+			return err
+		}
+	}
 	if !v.wholeJSON {
 		return nil
 	}

@@ -3,6 +3,7 @@ package signature
 import (
 	"bytes"
 	"compress/gzip"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -188,6 +189,31 @@ func TestCompressedBodyMustBeCompleteJSON(t *testing.T) {
 			}
 			r.Header.Set("X-Hub-Signature-256", "sha256="+hexOf(mac("secret", body)))
 			want(t, v, r, kind)
+		}
+	}
+}
+
+// TestSignedFormMustBeEscaped: parsers differ in how they read characters that forms
+// escape.
+func TestSignedFormMustBeEscaped(t *testing.T) {
+	s := githubScheme()
+	s.Signed, s.WholeForm = "{form.payload}", true
+	v := compile(t, s, "secret")
+	const value = "{\"é\":\"\x00\n\"}"
+	for body, kind := range map[string]RefusalKind{
+		"payload=" + url.QueryEscape(value):                                    "",
+		"payload=" + strings.ToLower(url.QueryEscape(value)):                   "",
+		"payload={%22%C3%A9%22:%22%00%0a%22}":                                  "",
+		"payload=" + strings.ReplaceAll(url.QueryEscape(value), "%C3%A9", "é"): Malformed,
+		"payload=" + strings.ReplaceAll(url.QueryEscape(value), "%00", "\x00"): Malformed,
+		"payload=" + strings.ReplaceAll(url.QueryEscape(value), "%0A", "\n"):   Malformed,
+	} {
+		r := post(body)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("X-Hub-Signature-256", "sha256="+hexOf(mac("secret", value)))
+		want(t, v, r, kind)
+		if err := CheckSignedForm(r); (err == nil) != (kind == "") {
+			t.Errorf("CheckSignedForm of %q: %v", body, err)
 		}
 	}
 }
