@@ -55,14 +55,14 @@ var controlPrefixes = controlTable{
 // controlTable maps canonical header names to the reason for their removal.
 type controlTable map[string]string
 
-// isControl reports whether a header is one of controlHeaders. `_` and `.` in
-// its name count as `-`, because CGI and WSGI apps do not distinguish them.
+// isControl reports whether a header is one of controlHeaders. Other punctuation in
+// its name counts as `-`, because CGI and WSGI apps do not distinguish it.
 func isControl(name string) bool {
 	if name == "" || controlLengths[name[0]]&(1<<min(len(name), 63)) == 0 {
 		return false
 	}
-	if strings.ContainsAny(name, "_.") {
-		name = http.CanonicalHeaderKey(strings.NewReplacer("_", "-", ".", "-").Replace(name))
+	if strings.ContainsAny(name, otherPunctuation) {
+		name = http.CanonicalHeaderKey(strings.Map(dashForPunctuation, name))
 	}
 	if _, ok := controlHeaders[name]; ok {
 		return true
@@ -73,6 +73,16 @@ func isControl(name string) bool {
 		}
 	}
 	return false
+}
+
+// otherPunctuation are the characters of header names besides letters, digits and `-`.
+const otherPunctuation = "!#$%&'*+.^_`|~"
+
+func dashForPunctuation(c rune) rune {
+	if strings.ContainsRune(otherPunctuation, c) {
+		return '-'
+	}
+	return c
 }
 
 // controlLengths are the lengths of the names of control headers by their first

@@ -22,7 +22,7 @@ func controlNames() []string {
 
 // spellings returns variants of a header name that some apps do not distinguish.
 func spellings(name string) []string {
-	return []string{name, http.CanonicalHeaderKey(strings.ToLower(name)), strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", ".")}
+	return []string{name, http.CanonicalHeaderKey(strings.ToLower(name)), strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", "."), strings.ReplaceAll(name, "-", "!"), strings.ReplaceAll(name, "-", "~")}
 }
 
 func TestControlHeadersDoNotReachTheApp(t *testing.T) {

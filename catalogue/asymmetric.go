@@ -66,7 +66,7 @@ var asymmetric = []provider.Preset{
 	},
 	{
 		Name: "travis-ci", Title: "Travis CI", Distinction: unique,
-		Schemes: only(signature.RSASHA1, base64In("Signature", ""), signed("{form.payload}"), wholeForm("payload")), OtherEvent: travisEvent,
+		Schemes: only(signature.RSASHA1, base64In("Signature", ""), signed("{form.payload}"), wholeForm), OtherEvent: travisEvent,
 		Docs: "https://docs.travis-ci.com/user/notifications/#configuring-webhook-notifications", SecretHelp: "config.notifications.webhook.public_key in https://api.travis-ci.com/config",
 		Weakness: "Travis CI signs with one key for all users: check that the repository in the payload is yours",
 	},

@@ -56,7 +56,7 @@ func TestFormWithUnsignedFieldsIsRefused(t *testing.T) {
 		} {
 			wantRefused(t, m, change(func(r *signature.Request) { r.Body = signature.BytesBody(text) }), name+": "+text)
 		}
-		for _, uri := range []string{"/in?payload=" + forgery, "/in?%20payload=" + forgery, "/in?payload[]=" + forgery, "/in?x=1&PAYLOAD=" + forgery} {
+		for _, uri := range []string{"/in?payload=" + forgery, "/in?%20payload=" + forgery, "/in?payload[]=" + forgery, "/in?x=1&PAYLOAD=" + forgery, "/in?[payload]=" + forgery, "/in?%5Dpayload=" + forgery} {
 			wantRefused(t, m, change(func(r *signature.Request) { r.RequestURI = uri }), name+": "+uri)
 		}
 		for _, method := range []string{"GET", "HEAD"} {
@@ -90,6 +90,8 @@ func TestGiteaPayloadMustMatchMethodAndContentType(t *testing.T) {
 		{"GET", inQuery, "payload=" + other, "application/x-www-form-urlencoded", false},
 		{"GET", inQuery + "&payload[]=" + other, "", "", false},
 		{"GET", inQuery + "&%20payload=" + other, "", "", false},
+		{"GET", inQuery + "&[payload]=" + other, "", "", false},  // Express 4, Rails
+		{"GET", inQuery + "&%5Dpayload=" + other, "", "", false}, // Rails
 		{"HEAD", inQuery, "", "", false},
 		{"POST", inQuery, other, "application/json", false},
 		{"POST", "/in?payload=x", payload, "application/json", false},

@@ -124,11 +124,9 @@ func require(header, value string) with {
 	}
 }
 
-// wholeForm: the form has no fields other than the signed one, and no URL parameter
-// has its name.
-func wholeForm(name string) with {
-	return func(s *signature.Scheme) { s.WholeForm, s.RefuseQuery = true, []string{name} }
-}
+// wholeForm: the form has no fields other than the signed ones, and no URL parameter
+// has the name of one.
+func wholeForm(s *signature.Scheme) { s.WholeForm = true }
 
 // noBody: requests of this scheme have no body.
 func noBody(s *signature.Scheme) { s.NoBody = true }

@@ -38,7 +38,7 @@ var computed = []provider.Preset{
 	},
 	{
 		Name: "braintree", Title: "Braintree", Distinction: unique,
-		KeyText: braintreeKey, Values: braintreeValues,
+		KeyText: braintreeKey, Values: braintreeValues, CheckVerified: signature.CheckSignedForm,
 		Schemes:   only(signature.HMACSHA1, signature.SignatureField{Field: signature.Field{From: "value", Name: "signature"}}, key("hex", ""), signed("{value.payload}"), valuesCoverBody, keyID(signature.Field{From: "value", Name: "key"})),
 		Challenge: braintreeChallenge, Handshakes: "GET with `bt_challenge`",
 		Docs: "https://developer.paypal.com/braintree/docs/guides/webhooks/parse", SecretHelp: "private key, with the public key as label",
@@ -114,7 +114,7 @@ var computed = []provider.Preset{
 	},
 	{
 		Name: "paddle-classic", Title: "Paddle Classic", Distinction: unique,
-		Values: paddleClassicValues, Schemes: only(signature.RSASHA1, signature.SignatureField{Field: inForm("p_signature"), Encoding: signature.Base64}, signed("{value.serialized}"), id(inForm("alert_id")), event(inForm("alert_name")), valuesCoverBody),
+		Values: paddleClassicValues, CheckVerified: signature.CheckSignedForm, Schemes: only(signature.RSASHA1, signature.SignatureField{Field: inForm("p_signature"), Encoding: signature.Base64}, signed("{value.serialized}"), id(inForm("alert_id")), event(inForm("alert_name")), valuesCoverBody),
 		Window: 4 * day, Docs: "https://classic.paddle.com/webhooks/verifying-webhooks/", SecretHelp: "Public Key, under Developer Tools",
 	},
 	// A retry or a manual redelivery can have a different transmission ID. The body

@@ -120,7 +120,7 @@ func (v *tokenVerifier) token(r *signature.Request) (string, error) {
 	if len(text) > maxToken || len(text) < len(v.rules.prefix) || !strings.EqualFold(text[:len(v.rules.prefix)], v.rules.prefix) {
 		return "", signature.Refuse(signature.Malformed, "missing or too long token in the header %s", v.rules.header)
 	}
-	return strings.TrimSpace(text[len(v.rules.prefix):]), nil
+	return canonicalToken(strings.TrimSpace(text[len(v.rules.prefix):]))
 }
 
 // bodyToken returns the token in the body.
@@ -129,7 +129,10 @@ func bodyToken(r *signature.Request) (string, error) {
 		return "", signature.Refuse(signature.MissingSignature, "empty body: expected a token")
 	}
 	body, err := wholeBody(r)
-	return string(body), err
+	if err != nil {
+		return "", err
+	}
+	return canonicalToken(strings.TrimRight(string(body), "\r\n"))
 }
 
 // parse parses a token. Only the provider's algorithms are accepted.

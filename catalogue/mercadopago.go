@@ -46,7 +46,7 @@ func mercadoPagoObject(r *signature.Request) (string, error) {
 		return "", signature.Refuse(signature.Malformed, "the query string cannot be parsed")
 	}
 	for other := range query {
-		if folded := strings.NewReplacer("_", ".", "[", ".", "]", "", " ", ".").Replace(strings.ToLower(strings.TrimSpace(other))); folded == name && other != name {
+		if other != name && signature.SameToSomeParser(other, name) {
 			return "", signature.Refuse(signature.Malformed, "the query has a parameter that an app could read instead of data.id")
 		}
 	}

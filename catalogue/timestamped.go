@@ -174,7 +174,7 @@ var timestamped = []provider.Preset{
 	},
 	{
 		Name: "quicknode", Title: "QuickNode", Distinction: unique,
-		Schemes: only(signature.HMACSHA256, hexIn("X-QN-Signature", ""), signed("{id}{timestamp}{body_inflated}"), timestamp(inHeader("X-QN-Timestamp"), "unix", 0), id(inHeader("X-QN-Nonce"))),
+		Schemes: only(signature.HMACSHA256, hexIn("X-QN-Signature", ""), signed("{id}{timestamp}{body_inflated}"), jsonBody, timestamp(inHeader("X-QN-Timestamp"), "unix", 0), id(inHeader("X-QN-Nonce"))),
 		Docs:    "https://www.quicknode.com/guides/quicknode-products/streams/validating-incoming-streams-webhook-messages", SecretHelp: "Security Token of the stream, qnsec_…",
 	},
 	// Retries are signed with a new time. The body has event_time. json id identifies

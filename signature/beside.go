@@ -45,6 +45,61 @@ func checkNoBody(r *Request) error {
 	return nil
 }
 
+// CheckSignedForm refuses a request whose signature covers the fields of the form in its
+// body, if an app could read something else: another method or Content-Type, or fields
+// in the query, which many servers join with those of the form. It is meant for verified
+// requests of providers with their own code; a scheme with WholeForm does the same.
+func CheckSignedForm(r *Request) error {
+	if err := checkFormIsRead(r); err != nil {
+		return err
+	}
+	if err := checkFormText(r.Body); err != nil {
+		return err
+	}
+	form, err := r.formFields(false)
+	if err != nil || form == nil {
+		return err
+	}
+	return checkQuery(r, slices.Collect(form.names()))
+}
+
+// checkFormIsRead refuses a request whose body apps do not read as a form in UTF-8.
+func checkFormIsRead(r *Request) error {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return Refuse(Malformed, "a %s request does not have a form as its body", r.Method)
+	}
+	if !plainForm(r.Header) {
+		return Refuse(Malformed, "the Content-Type is not application/x-www-form-urlencoded in UTF-8")
+	}
+	return nil
+}
+
+// checkFormText refuses a form with characters that are escaped in forms: starlette reads
+// unescaped characters other than ASCII as ISO 8859-1, and PHP ends a value at a NUL.
+func checkFormText(b Body) error {
+	if err := writeBody(printable{}, b); errors.Is(err, errUnescaped) {
+		return Refuse(Malformed, "the form has control characters, or characters other than ASCII, that are not escaped")
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+var errUnescaped = errors.New("unescaped characters")
+
+// printable accepts only printable ASCII.
+type printable struct{}
+
+// Write implements io.Writer.
+func (printable) Write(p []byte) (int, error) {
+	for _, c := range p {
+		if c < ' ' || c > '~' {
+			return 0, errUnescaped
+		}
+	}
+	return len(p), nil
+}
+
 // checkQuery refuses parameters that some parsers treat as one of these. It checks
 // the query that the app gets, whatever URL is signed.
 func checkQuery(r *Request, refused []string) error {
@@ -64,11 +119,12 @@ func checkQuery(r *Request, refused []string) error {
 // checkWholeForm refuses a form with anything except the signed fields, each once
 // and unescaped, so that every parser reads the same fields.
 func (v *Verifier) checkWholeForm(r *Request) error {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		return Refuse(Malformed, "a %s request does not have a form as its body", r.Method)
+	names := v.template.signedNames("form")
+	if err := checkFormIsRead(r); err != nil {
+		return err
 	}
-	if !plainForm(r.Header) {
-		return Refuse(Malformed, "the Content-Type is not application/x-www-form-urlencoded in UTF-8")
+	if err := checkQuery(r, names); err != nil {
+		return err
 	}
 	form, err := r.formFields(v.allForm)
 	if err != nil {
@@ -77,7 +133,6 @@ func (v *Verifier) checkWholeForm(r *Request) error {
 	if form == nil {
 		return Refuse(Malformed, "the form does not have the signed field")
 	}
-	names := v.template.signedNames("form")
 	if form.parts > len(form.fields) {
 		return Refuse(Malformed, "the form has an empty field")
 	}
@@ -130,36 +185,73 @@ func checkLookalikes(names iter.Seq[string], what, name string) error {
 	return nil
 }
 
-// SameToSomeParser reports whether some parser treats other as name: PHP drops
-// leading white space, ends a name at a NUL or [, and converts dots and spaces to
-// underscores; other parsers ignore letter case.
+// SameToSomeParser reports whether some parser reads other as name, or as a part of it:
+// the names are equal, or one of them continues with brackets, dots or a NUL.
+//
+//   - PHP drops leading white space, ends a name at a NUL, converts dots, spaces and a [
+//     without ] to underscores, and reads name[x] into name.
+//   - Rack 2 drops brackets in front of a name, and after it: ]name, [name].
+//   - qs, the parser of Express 4, reads [name], and name.x into name if allowDots is set.
+//   - Others ignore letter case.
 func SameToSomeParser(other, name string) bool {
-	return strings.EqualFold(other, name) || sameToPHP(other, name)
-}
-
-func sameToPHP(other, name string) bool {
 	other, name = cutAsPHP(other), cutAsPHP(name)
-	// Names that fold to the same have as many characters. A longer name is not
-	// copied: a sender can make it very long.
-	if len(other) > utf8.UTFMax*len(name) || len(name) > utf8.UTFMax*len(other) {
-		return false
-	}
-	return strings.EqualFold(phpReplacer.Replace(other), phpReplacer.Replace(name))
+	return samePath(other, name, "[]") || samePath(other, name, "[].") || samePart(other, name)
 }
 
+// cutAsPHP drops leading white space, and everything from a NUL on.
 func cutAsPHP(name string) string {
-	name = strings.TrimLeft(name, " \t\r\n\v\f")
-	if end := strings.IndexAny(name, "\x00["); end > 0 || (end == 0 && name[0] == 0) {
-		name = name[:end]
-	}
+	name, _, _ = strings.Cut(strings.TrimLeft(name, " \t\r\n\v\f"), "\x00")
 	return name
 }
 
-var phpReplacer = strings.NewReplacer(".", "_", " ", "_")
+// samePath reports whether one of two paths is the beginning of the other. Parts are
+// separated by any of the separators; empty ones do not count.
+func samePath(a, b, separators string) bool {
+	same := false
+	for {
+		var partA, partB string
+		partA, a = cutPathPart(a, separators)
+		partB, b = cutPathPart(b, separators)
+		if partA == "" || partB == "" {
+			return same || partA == partB
+		}
+		if !samePart(partA, partB) {
+			return false
+		}
+		same = true
+	}
+}
 
-// checkSigned refuses signed content whose body could start elsewhere in it. Only
-// one part of the content can be a complete JSON document.
+// cutPathPart returns the first part of a path, empty if there is none.
+func cutPathPart(path, separators string) (part, rest string) {
+	path = strings.TrimLeft(path, separators)
+	end := strings.IndexAny(path, separators)
+	if end < 0 {
+		return path, ""
+	}
+	return path[:end], path[end:]
+}
+
+// samePart compares without letter case, and takes what PHP converts for underscores.
+func samePart(a, b string) bool {
+	// Texts that fold to the same have as many characters. A longer one is not
+	// copied: a sender can make it very long.
+	if len(a) > utf8.UTFMax*len(b) || len(b) > utf8.UTFMax*len(a) {
+		return false
+	}
+	return strings.EqualFold(a, b) || strings.EqualFold(underscores.Replace(a), underscores.Replace(b))
+}
+
+var underscores = strings.NewReplacer(".", "_", " ", "_", "[", "_")
+
+// checkSigned refuses signed content that apps could read differently, and content whose
+// body could start elsewhere in it: only one part of it can be a complete JSON document.
 func (v *Verifier) checkSigned(r *Request) error {
+	if v.scheme.WholeForm {
+		if err := checkFormText(r.Body); err != nil {
+			return err
+		}
+	}
 	if !v.wholeJSON {
 		return nil
 	}
@@ -169,17 +261,22 @@ func (v *Verifier) checkSigned(r *Request) error {
 		}
 		return nil
 	}
-	complete, err := completeJSON(r.Body)
+	complete, err := v.completeJSON(r)
 	if err == nil && !complete {
 		return Refuse(Malformed, "the body is not one complete JSON object or array")
 	}
 	return err
 }
 
-// completeJSON reports whether the body is one JSON object or array and nothing
+// completeJSON reports whether the signed body is one JSON object or array and nothing
 // else. The signature has been verified, so it may cost as much as parsing.
-func completeJSON(b Body) (bool, error) {
-	src := b.Open()
+func (v *Verifier) completeJSON(r *Request) (bool, error) {
+	var src io.ReadCloser
+	if v.inflates && isGzip(r) {
+		src = openInflated(r)
+	} else {
+		src = r.Body.Open()
+	}
 	defer src.Close()
 	read := &errorReader{from: src}
 	dec := json.NewDecoder(read)

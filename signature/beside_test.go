@@ -3,6 +3,8 @@ package signature
 import (
 	"bytes"
 	"compress/gzip"
+	"net/url"
+	"strings"
 	"testing"
 )
 
@@ -87,4 +89,131 @@ func TestContradictoryOptionsAreConfigErrors(t *testing.T) {
 func (s Scheme) canonicalCheck() error {
 	c := s.canonical()
 	return c.check()
+}
+
+// TestBodyCountsAsSignedOnlyWithCertainBoundaries: if bytes can move between the body
+// and something beside it, the app could get a part of the signed body, or more.
+func TestBodyCountsAsSignedOnlyWithCertainBoundaries(t *testing.T) {
+	unix := &TimestampField{Field: Field{From: "header", Name: "X-Time"}, Format: "unix"}
+	for _, c := range []struct {
+		signed string
+		with   Scheme
+		want   bool
+	}{
+		{"{body}", Scheme{}, true},
+		{"{timestamp}.{body}", Scheme{}, true},
+		{"{timestamp}{body}", Scheme{}, true},
+		{"{header.X}.{timestamp}.{body}", Scheme{}, true}, // X must not contain a dot
+		{"{method}{lf}{path}{lf}{body}", Scheme{}, true},
+		{"{method} {url} {timestamp}{body}", Scheme{}, true},
+		{"{header.X}{lf}{body}", Scheme{}, true},
+		{"{body}{lf}{header.X}", Scheme{}, true},
+		{"{key}{body}{key}", Scheme{}, true},
+		{"{url}{body}", Scheme{JSONBody: true}, true},
+		{"{url}{body}", Scheme{}, false},
+		{"{body}{url}", Scheme{}, false},
+		{"{url}.{body}", Scheme{}, false},
+		{"{header.X}.{body}", Scheme{}, false},
+		{"{query.x}{lf}{body}", Scheme{}, false},         // x can contain %0A
+		{"{header.X}{timestamp}{body}", Scheme{}, false}, // a body can contain a current time
+		{"{body}|{header.X}.{timestamp}", Scheme{}, false},
+		{"{form.a}", Scheme{WholeForm: true}, true},
+		{"{timestamp}.{form.a}", Scheme{WholeForm: true}, true},
+		{"{method} {url} {form.a}", Scheme{WholeForm: true}, true},
+		{"{form.a}{form.b}", Scheme{WholeForm: true}, false},
+		{"{form.a}.{form.b}", Scheme{WholeForm: true}, false},
+		{"{form.a}{lf}{form.b}", Scheme{WholeForm: true}, false},
+		{"{header.X}{form.a}", Scheme{WholeForm: true}, false},
+		{"{url}{form.a}", Scheme{WholeForm: true}, false},
+		{"{form.a}", Scheme{}, false},
+		{"{query.a}{query.b}", Scheme{NoBody: true}, true},
+	} {
+		s := c.with
+		s.Algorithm, s.Signature, s.Signed, s.Timestamp = HMACSHA256, SignatureField{Field: Field{From: "header", Name: "X-Sig"}}, c.signed, unix
+		if !strings.Contains(c.signed, "{timestamp}") {
+			s.Timestamp = nil
+		}
+		if err := s.Check(); err != nil {
+			t.Fatalf("%s: %v", c.signed, err)
+		}
+		if got := s.Covers().BodySigned; got != c.want {
+			t.Errorf("%s, %+v: BodySigned is %v", c.signed, c.with, got)
+		}
+	}
+}
+
+// TestEventTypeCountsAsSignedOnlyWithCertainBoundaries: p and ush{} have the same
+// signature as push and {}.
+func TestEventTypeCountsAsSignedOnlyWithCertainBoundaries(t *testing.T) {
+	for signed, want := range map[string]bool{
+		"{header.X-Event}{body}": false, "{header.X-Event}.{body}": false, "{body}{header.X-Event}": false, "{url}{header.X-Event}{lf}{body}": false,
+		"{header.X-Event}{lf}{body}": true, "{header.X-Event}{timestamp}": true, "{header.X-Event}.{timestamp}.{body}": true, "{body}{lf}{header.X-Event}": true,
+	} {
+		s := Scheme{Algorithm: HMACSHA256, Signature: SignatureField{Field: Field{From: "header", Name: "X-Sig"}}, Signed: signed, Event: &Field{From: "header", Name: "X-Event"}}
+		if strings.Contains(signed, "{timestamp}") {
+			s.Timestamp = &TimestampField{Field: Field{From: "header", Name: "X-Time"}, Format: "unix"}
+		}
+		if got := s.Covers().EventSigned; got != want {
+			t.Errorf("%s: EventSigned is %v", signed, got)
+		}
+	}
+}
+
+// TestQueryCannotReplaceAFieldOfAWholeForm: many servers join the parameters of the
+// query with the fields of the form.
+func TestQueryCannotReplaceAFieldOfAWholeForm(t *testing.T) {
+	s := githubScheme()
+	s.Signed, s.WholeForm = "{form.payload}", true
+	v := compile(t, s, "secret")
+	for uri, kind := range map[string]RefusalKind{"/in": "", "/in?token=x": "", "/in?payload=x": Malformed, "/in?%5Bpayload%5D=x": Malformed, "/in?payload.x=1": Malformed} {
+		r := post("payload=content")
+		r.RequestURI = uri
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("X-Hub-Signature-256", "sha256="+hexOf(mac("secret", "content")))
+		want(t, v, r, kind)
+	}
+}
+
+// TestCompressedBodyMustBeCompleteJSON: {id}{timestamp}{body_inflated} has no separator,
+// so that a part of the body could count as the time.
+func TestCompressedBodyMustBeCompleteJSON(t *testing.T) {
+	s := githubScheme()
+	s.Signed, s.JSONBody = "{body_inflated}", true
+	v := compile(t, s, "secret")
+	for body, kind := range map[string]RefusalKind{`{"a":[1]}`: "", `[1,2]`: "", `,"b":1}`: Malformed, `{"a":1}}`: Malformed, `{"a":`: Malformed, "": Malformed} {
+		for _, compressed := range []bool{true, false} {
+			r := post(body)
+			if compressed {
+				r = post(string(zipped(t, body)))
+				r.Header.Set("Content-Encoding", "gzip")
+			}
+			r.Header.Set("X-Hub-Signature-256", "sha256="+hexOf(mac("secret", body)))
+			want(t, v, r, kind)
+		}
+	}
+}
+
+// TestSignedFormMustBeEscaped: parsers differ in how they read characters that forms
+// escape.
+func TestSignedFormMustBeEscaped(t *testing.T) {
+	s := githubScheme()
+	s.Signed, s.WholeForm = "{form.payload}", true
+	v := compile(t, s, "secret")
+	const value = "{\"é\":\"\x00\n\"}"
+	for body, kind := range map[string]RefusalKind{
+		"payload=" + url.QueryEscape(value):                                    "",
+		"payload=" + strings.ToLower(url.QueryEscape(value)):                   "",
+		"payload={%22%C3%A9%22:%22%00%0a%22}":                                  "",
+		"payload=" + strings.ReplaceAll(url.QueryEscape(value), "%C3%A9", "é"): Malformed,
+		"payload=" + strings.ReplaceAll(url.QueryEscape(value), "%00", "\x00"): Malformed,
+		"payload=" + strings.ReplaceAll(url.QueryEscape(value), "%0A", "\n"):   Malformed,
+	} {
+		r := post(body)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("X-Hub-Signature-256", "sha256="+hexOf(mac("secret", value)))
+		want(t, v, r, kind)
+		if err := CheckSignedForm(r); (err == nil) != (kind == "") {
+			t.Errorf("CheckSignedForm of %q: %v", body, err)
+		}
+	}
 }

@@ -37,6 +37,31 @@ func writeInflated(w io.Writer, r *Request) error {
 	return gunzip(w, src, r.Body.Size(), limit)
 }
 
+// openInflated returns a reader of the uncompressed body.
+func openInflated(r *Request) io.ReadCloser {
+	read, write := io.Pipe()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		write.CloseWithError(writeInflated(write, r))
+	}()
+	return &inflatedReader{read, ended}
+}
+
+// inflatedReader waits in Close until the body is no longer read.
+type inflatedReader struct {
+	*io.PipeReader
+
+	ended <-chan struct{}
+}
+
+// Close implements io.Closer.
+func (r *inflatedReader) Close() error {
+	err := r.PipeReader.Close()
+	<-r.ended
+	return err
+}
+
 // isGzip reports whether the body is declared to be compressed.
 func isGzip(r *Request) bool {
 	encoding, err := headerValue(r.Header, "Content-Encoding")

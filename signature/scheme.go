@@ -51,7 +51,9 @@ type Scheme struct {
 	// differently. Default: all.
 	When *Condition `json:"when,omitempty"`
 	// The signed form fields are the whole body: a body with any other field is
-	// rejected. Default: false; the body counts as unsigned.
+	// rejected, and so is a query with a parameter of that name. The body counts as
+	// signed if only one field is, and nothing beside it can take a part of it.
+	// Default: false; the body counts as unsigned.
 	WholeForm bool `json:"whole_form,omitempty"`
 	// Reject a request with a body, because the provider signs requests without
 	// one. Default: false.
@@ -288,7 +290,7 @@ func (v *Verifier) prepare() error {
 	v.allForm = s.WholeForm || v.template.has(func(p part) bool { return p.name == "form_sorted" })
 	v.slow = v.template.hashesForm() || (s.Algorithm.slow() && v.template.hashesText())
 	v.inflates = v.template.has(func(p part) bool { return p.name == "body_inflated" })
-	v.coverage = Coverage{BodySigned: v.template.body || s.WholeForm || s.NoBody, URLSigned: v.template.target}
+	v.coverage = Coverage{BodySigned: v.bodySigned(), URLSigned: v.template.target}
 	if s.ID != nil {
 		v.coverage.HasID, v.coverage.IDSigned = true, v.template.covers(*s.ID)
 	}
@@ -311,6 +313,13 @@ func (v *Verifier) prepare() error {
 	}
 	v.paths, err = NewJSONPaths(paths)
 	return err
+}
+
+// bodySigned reports whether the signature covers the whole body. If bytes can move
+// between the body and something beside it, the app could get another body.
+func (v *Verifier) bodySigned() bool {
+	s := &v.scheme
+	return (v.template.body && (!v.template.open || v.wholeJSON)) || (s.WholeForm && !v.template.openForm) || s.NoBody
 }
 
 // Covers returns what the scheme covers, like a [Verifier] of it; the zero value for

@@ -36,8 +36,10 @@ type template struct {
 	body    bool // the body is covered, in whole
 	raw     bool // … as its own bytes, and so is every field in it
 	open    bool // … but its boundaries in the content are ambiguous
-	query   bool // the query is covered
-	target  bool // the URL, or a part of it, is covered
+	// openForm: the boundaries of the signed form fields are ambiguous.
+	openForm bool
+	query    bool // the query is covered
+	target   bool // the URL, or a part of it, is covered
 }
 
 type part struct {
@@ -75,7 +77,8 @@ func parseTemplate(text string, s *Scheme) (*template, error) {
 		text = text[end+1:]
 	}
 	t.setGuards(s)
-	t.open = t.bodyIsOpen(s)
+	t.open, t.openForm = t.bodyIsOpen(s), t.formIsOpen(s)
+	t.dropOpen(s)
 	return t, nil
 }
 
@@ -185,6 +188,20 @@ func (t *template) setGuards(s *Scheme) {
 	}
 }
 
+// dropOpen removes the event type and the action from the covered fields if their
+// boundaries in the content are ambiguous, so that an attacker can change them. The
+// code that computes values checks their boundaries itself.
+func (t *template) dropOpen(s *Scheme) {
+	for _, f := range []*Field{s.Event, s.Action} {
+		if f == nil || s.isTimestamp(*f) || s.isID(*f) || f.From == "value" {
+			continue
+		}
+		if i := slices.IndexFunc(t.parts, func(p part) bool { return p.field == *f }); i >= 0 && t.isOpen(i, s) {
+			delete(t.covered, *f)
+		}
+	}
+}
+
 func (s *Scheme) isID(f Field) bool { return s.ID != nil && f == *s.ID }
 
 // isTimestamp reports whether f is checked to be a time close to now, which fixes its
@@ -245,26 +262,83 @@ func (t *template) placed(s *Scheme) bool {
 	return true
 }
 
-// bodyIsOpen reports whether bytes can move between the body and its neighbor in the
-// signed content: {url}{body} is the same wherever the body starts. A timestamp
-// next to it and a hash have a fixed length, and a guarded value cannot contain its
-// separator. A literal between them does not help, because the body can contain it.
+// bodyIsOpen reports whether bytes can move between the body and its neighbors in the
+// signed content: {url}{body} is the same wherever the body starts.
 func (t *template) bodyIsOpen(s *Scheme) bool {
 	i := slices.IndexFunc(t.parts, func(p part) bool { return p.name == "body" || p.name == "body_inflated" || p.name == "body_base64" })
 	if i < 0 {
 		return t.escapedIsOpen()
 	}
-	fixed := func(p part) bool {
-		return p.literal != "" || p.guard != "" || s.isTimestamp(p.field) || p.hasOneLength()
+	return t.isOpen(i, s)
+}
+
+// formIsOpen reports whether characters can move between the signed form fields, or
+// between one of them and its neighbors.
+func (t *template) formIsOpen(s *Scheme) bool {
+	for i := range t.parts {
+		if t.parts[i].field.From == "form" && t.isOpen(i, s) {
+			return true
+		}
 	}
-	before, after := t.parts[:i], t.parts[i+1:]
-	for len(before) > 0 && before[len(before)-1].literal != "" {
-		before = before[:len(before)-1]
+	return false
+}
+
+// isOpen reports whether the part at i could begin or end elsewhere in the same signed
+// content. A literal beside it is not enough, because the part can contain it. Where it
+// begins is certain if all parts before it have certain ends, or if it has a certain
+// beginning itself and so have all parts after it; the same for its end.
+func (t *template) isOpen(i int, s *Scheme) bool {
+	before, after := true, true
+	for j := range t.parts {
+		before = before && (j >= i || t.hasEnd(j, s))
+		after = after && (j <= i || t.hasBeginning(j, s))
 	}
-	for len(after) > 0 && after[0].literal != "" {
-		after = after[1:]
+	begins := before || (after && t.hasBeginning(i, s))
+	ends := after || (before && t.hasEnd(i, s))
+	return !begins || !ends
+}
+
+// hasEnd reports whether the end of the part at i is certain if its beginning is.
+func (t *template) hasEnd(i int, s *Scheme) bool {
+	p := &t.parts[i]
+	next := t.literalAt(i + 1)
+	return p.guard != "" || p.hasKnownLength(s) || p.excludes(next)
+}
+
+// hasBeginning reports whether the beginning of the part at i is certain if its end is.
+func (t *template) hasBeginning(i int, s *Scheme) bool {
+	p := &t.parts[i]
+	previous := t.literalAt(i - 1)
+	guarded := p.guard != "" && previous != "" && p.guard == separatorGuard(previous)
+	return guarded || p.hasKnownLength(s) || p.excludes(previous)
+}
+
+func (t *template) literalAt(i int) string {
+	if i < 0 || i >= len(t.parts) {
+		return ""
 	}
-	return (len(before) > 0 && !fixed(before[len(before)-1])) || (len(after) > 0 && !fixed(after[0]))
+	return t.parts[i].literal
+}
+
+// hasKnownLength reports whether the part has one length: text, a time close to now, a
+// hash or a part of the secret.
+func (p *part) hasKnownLength(s *Scheme) bool {
+	return p.literal != "" || s.isTimestamp(p.field) || p.hasOneLength()
+}
+
+// excludes reports whether the part cannot contain the literal beside it. Headers and
+// request lines have no line breaks, and request lines no spaces. Computed values do
+// not contain what the scheme writes beside them.
+func (p *part) excludes(literal string) bool {
+	switch {
+	case p.field.From == "value":
+		return literal != ""
+	case p.field.From == "header", p.field.From == "element":
+		return strings.Contains(literal, "\n")
+	case p.name == "method", p.name == "url", p.name == "path", p.name == "query", p.name == "host", p.name == "request_target":
+		return strings.ContainsAny(literal, "\n ")
+	}
+	return false
 }
 
 // hasOneLength reports whether the part has the same length for every request: the
