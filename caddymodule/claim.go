@@ -54,6 +54,9 @@ func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 	if err == nil && d.mayHavePass(verdict) {
 		verdict, err = h.claimWithPass(&c.claiming, c, verdict)
 	}
+	if errors.Is(err, errPassInUse) {
+		return nil, 0, err
+	}
 	if err != nil && h.Replay.OnStoreError == "allow" {
 		h.log.fail("the replay store failed; on_store_error allow lets the delivery through", zap.Error(err))
 		return nil, replay.Ours, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
@@ -87,6 +88,68 @@ func TestPassRemainsValidIfTheStoreFails(t *testing.T) {
 					t.Errorf("got %s, status %d", got.Outcome, got.Status)
 				}
 				synctest.Wait() // the claim is released in the background
+				b.expect(t, github("1", content), Verified, 200)
+				b.expect(t, github("1", content), Duplicate, 200)
+			})
+		})
+	}
+}
+
+// A copy, which an attacker can have sent, uses the pass, and the store fails. The
+// delivery that the operator has forgotten waits for it, and must not get a success
+// without being handled.
+func TestWaitingCopyUsesThePassOfOneThatFailed(t *testing.T) {
+	for when, spent := range map[string]bool{"before the content is forgotten": false, "before the pass is removed": true} {
+		t.Run(when, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, store := forgotten(t, spent)
+				collect := b.inFlight(github("1", content), github("1", content), github("1", content))
+				store.fate <- errStore
+				reached, successes := 0, 0
+				for _, got := range collect() {
+					if got.Reached {
+						reached++
+					}
+					if got.Status == 200 {
+						successes++
+					} else if got.Status != 503 {
+						t.Errorf("a copy got %s, status %d", got.Outcome, got.Status)
+					}
+				}
+				if reached > 1 || reached == 0 && successes > 0 {
+					t.Errorf("the delivery reached the app %d times, and %d copies got a success", reached, successes)
+				}
+				synctest.Wait() // the claim is released in the background
+				if reached == 0 {
+					b.expect(t, github("1", content), Verified, 200)
+				}
+				b.expect(t, github("1", content), Duplicate, 200)
+				b.expect(t, github("9", content), Replayed, 200)
+			})
+		})
+	}
+}
+
+// A process that was killed while it used a pass keeps it claimed until its lease
+// expires. Until then the redelivery gets 503, and its retry is forwarded.
+func TestRedeliveryIsNotLostIfAPassRemainsClaimed(t *testing.T) {
+	for _, onError := range []string{"reject", "allow"} {
+		t.Run(onError, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := trial(t, config("github", `"replay":{"on_store_error":"`+onError+`"}`))
+				b.expect(t, github("1", content), Verified, 200)
+				if _, err := b.handler.forget(t.Context(), "1"); err != nil {
+					t.Fatal(err)
+				}
+				use := replay.Keys{Blocking: []replay.Key{b.handler.idKey(replay.KindPassUse, b.handler.info().Secrets[0], "1")}}
+				if verdict, err := b.handler.store.Claim(t.Context(), use, replay.NewOwner(), time.Minute); verdict != replay.Ours || err != nil {
+					t.Fatal(verdict, err)
+				}
+				got := b.expect(t, github("1", content), InProgress, 503)
+				if got.Header.Get("Retry-After") == "" {
+					t.Error("no Retry-After")
+				}
+				time.Sleep(time.Minute)
 				b.expect(t, github("1", content), Verified, 200)
 				b.expect(t, github("1", content), Duplicate, 200)
 			})
