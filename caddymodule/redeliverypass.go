@@ -64,7 +64,9 @@ func (h *Handler) claimWithPass(ctx context.Context, c *claim, verdict replay.Ve
 			return 0, err
 		}
 		if !slices.Contains(states[:len(passes)], replay.Handled) && !slices.Contains(states[len(passes):], replay.Claimed) {
-			return verdict, nil
+			// Since the verdict, another copy can have used a pass, and the app
+			// can still fail on it.
+			return h.store.Claim(ctx, c.keys, c.owner, c.lease)
 		}
 		free, err := h.store.Claim(ctx, use, c.owner, c.lease)
 		if err != nil {
