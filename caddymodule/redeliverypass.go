@@ -105,19 +105,24 @@ func (h *Handler) claimAfterPass(ctx context.Context, c *claim, use replay.Keys)
 }
 
 // usePass forgets the content, claims the delivery and removes the pass, also if
-// another copy has claimed it in between and has used the pass. A crash in between
-// leaves a valid pass or an accepted delivery: it can be handled twice, but is not
-// lost.
+// another copy has claimed it in between and has used the pass. Handlers that remember
+// deliveries forget it first: a queue that still had it would accept it without
+// delivering it. A crash in between leaves a valid pass or an accepted delivery: it can
+// be handled twice, but is not lost.
 func (h *Handler) usePass(ctx context.Context, c *claim, passes []replay.Key) (replay.Verdict, error) {
 	states, err := h.store.Lookup(ctx, passes)
 	if err != nil {
 		return 0, err
 	}
 	if slices.Contains(states, replay.Handled) {
+		for _, key := range c.keys.Blocking {
+			if err := h.app.forget(ctx, key.String()); err != nil {
+				return 0, err
+			}
+		}
 		if _, err := h.store.Forget(ctx, c.keys.Blocking); err != nil {
 			return 0, err
 		}
-		c.d.app.verified.Redelivered = true
 	}
 	verdict, err := h.store.Claim(ctx, c.keys, c.owner, c.lease)
 	if err != nil {

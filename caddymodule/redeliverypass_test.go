@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,6 +92,53 @@ func TestPassRemainsValidIfTheStoreFails(t *testing.T) {
 				b.expect(t, github("1", content), Verified, 200)
 				b.expect(t, github("1", content), Duplicate, 200)
 			})
+		})
+	}
+}
+
+// A handler behind the gate, like webhook_queue, accepts a delivery that it remembers
+// without delivering it. If it fails after the pass was used, or while it forgets the
+// delivery, the provider's retry must still be delivered.
+func TestRedeliveryIsForgottenByHandlersThatRememberIt(t *testing.T) {
+	for name, fault := range map[string]string{"no failure": "", "forgetting fails": "forget", "storing fails": "store"} {
+		t.Run(name, func(t *testing.T) {
+			b := trial(t, config("github", ""))
+			remembered, delivered := make(map[string]bool), 0
+			b.handler.app.OnForget(func(_ context.Context, key string) error {
+				if fault == "forget" {
+					fault = ""
+					return errStore
+				}
+				delete(remembered, key)
+				return nil
+			})
+			b.App = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				key := r.Header.Get("Webhook-Verified-Key")
+				if fault == "store" {
+					fault = ""
+					w.WriteHeader(503)
+					return
+				}
+				if !remembered[key] {
+					delivered++
+				}
+				remembered[key] = true
+			})
+			kept := fault
+			fault = ""
+			b.expect(t, github("1", content), Verified, 200)
+			if _, err := b.handler.forget(t.Context(), "1"); err != nil {
+				t.Fatal(err)
+			}
+			if fault = kept; fault != "" {
+				if got := b.Send(github("1", content)); got.Status != 503 {
+					t.Fatalf("with the failure: %s, status %d", got.Outcome, got.Status)
+				}
+			}
+			b.expect(t, github("1", content), Verified, 200)
+			if delivered != 2 {
+				t.Errorf("delivered %d times, want 2", delivered)
+			}
 		})
 	}
 }
