@@ -198,7 +198,7 @@ func (c *comparison) request() (r *http.Request, id, body string, known bool) {
 func (c *comparison) send(hold bool) {
 	r, id, body, known := c.request()
 	blocking, notes := c.rules.keys(c.secrets, id, body)
-	want, pass := Outcome(InvalidSignature), false
+	want, pass := InvalidSignature, false
 	if known {
 		want, pass = c.rules.verdict(c.secrets, id, blocking, notes)
 	}
