@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -23,6 +24,9 @@ type claim struct {
 	lease time.Duration
 	// The two calls to the store that every claim makes.
 	claiming, ending lazyDeadline
+	// What copies that wait compare: see claimedRequests.
+	request uint64
+	failure atomic.Int32 // the app's status, if it did not succeed
 
 	mu       sync.Mutex
 	ended    bool
@@ -50,6 +54,9 @@ func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 	if err == nil && d.mayHavePass(verdict) {
 		verdict, err = h.claimWithPass(&c.claiming, c, verdict)
 	}
+	if errors.Is(err, errPassInUse) {
+		return nil, 0, err
+	}
 	if err != nil && h.Replay.OnStoreError == "allow" {
 		h.log.fail("the replay store failed; on_store_error allow lets the delivery through", zap.Error(err))
 		return nil, replay.Ours, nil
@@ -71,6 +78,8 @@ func (h *Handler) claim(d *delivery) (*claim, replay.Verdict, error) {
 		d.traceEvent("webhook claimed")
 	}
 	h.renewals.add(c, c.lease/3)
+	c.request = d.fingerprint()
+	claimed.add(c)
 	return c, verdict, nil
 }
 
@@ -130,6 +139,7 @@ func (c *claim) stop() bool {
 		return false
 	}
 	c.ended = true
+	claimed.remove(c)
 	c.h.renewals.remove(c)
 	if c.retry != nil {
 		c.retry.Stop()
@@ -265,6 +275,7 @@ func (c *claim) release(status int) {
 	c.mu.Lock()
 	c.released = true
 	c.mu.Unlock()
+	c.failure.Store(int32(status))
 	c.d.observed.step(stepReleased)
 	if c.d.traced() {
 		c.d.traceEvent("webhook claim released", attribute.Int("webhook.app_status", status))

@@ -21,7 +21,8 @@ func (h *Handler) answerCopy(d *delivery, verdict replay.Verdict) error {
 }
 
 // waitForFirst waits, for a limited time, for the response to the copy that is being
-// handled, and returns the same one.
+// handled, and returns the same one. If the app refused that copy and this one is
+// another request, the response is 503, so that the provider retries.
 func (h *Handler) waitForFirst(d *delivery) error {
 	busy := &refusal{outcome: InProgress, reason: beingHandled, status: http.StatusServiceUnavailable}
 	select {
@@ -32,6 +33,7 @@ func (h *Handler) waitForFirst(d *delivery) error {
 	}
 	ctx, cancel := context.WithTimeout(d.r.Context(), time.Duration(h.Replay.Wait))
 	defer cancel()
+	first := claimed.find(d.keys)
 	resolution, err := h.store.Wait(ctx, d.keys)
 	if err != nil && ctx.Err() == nil {
 		return h.refuse(d, &refusal{outcome: StoreUnavailable, reason: "the replay store failed; the provider gets 503 and retries", err: err})
@@ -42,7 +44,7 @@ func (h *Handler) waitForFirst(d *delivery) error {
 	case resolution.State == replay.Handled:
 		return h.mirrorHandled(d, resolution.Status)
 	default:
-		return h.mirrorFailure(d, resolution.Status)
+		return h.mirrorFailure(d, first, resolution.Status)
 	}
 }
 
@@ -63,8 +65,8 @@ func (h *Handler) mirrorHandled(d *delivery, status int) error {
 
 // mirrorFailure returns the first one's failure to a copy, so that the provider
 // retries.
-func (h *Handler) mirrorFailure(d *delivery, status int) error {
-	if status < 400 {
+func (h *Handler) mirrorFailure(d *delivery, first *claim, status int) error {
+	if status < 400 || status < 500 && !first.refused(d.fingerprint(), status) {
 		status = http.StatusServiceUnavailable
 	}
 	return h.refuse(d, &refusal{outcome: InProgress, reason: "the same delivery was being handled and the app failed", status: status})

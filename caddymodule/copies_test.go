@@ -116,6 +116,62 @@ func TestCopiesGetTheResponseToTheFirst(t *testing.T) {
 	}
 }
 
+// The signature does not cover the path, most headers and the address of the
+// sender. If the app refuses a copy because an attacker has changed one of them, the
+// provider must not get the 4xx: it could disable the webhook.
+func TestRefusalOfAnotherRequestIsNotReturned(t *testing.T) {
+	for name, change := range map[string]func(*http.Request){
+		"path":          func(r *http.Request) { r.URL.Path, r.RequestURI = "/in/x", "/in/x" },
+		"query":         func(r *http.Request) { r.URL.RawQuery, r.RequestURI = "x=1", "/in?x=1" },
+		"host":          func(r *http.Request) { r.Host = "other.example.com" },
+		"method":        func(r *http.Request) { r.Method = http.MethodPut },
+		"scheme":        func(r *http.Request) { r.TLS, r.URL.Scheme = nil, "http" },
+		"sender":        func(r *http.Request) { r.RemoteAddr = "198.51.100.1:1" },
+		"another type":  func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") },
+		"event":         func(r *http.Request) { r.Header.Set("X-GitHub-Event", "x") },
+		"another value": func(r *http.Request) { r.Header.Add("Accept", "text/html") },
+		"ID":            func(r *http.Request) { r.Header.Set("X-GitHub-Delivery", "x") },
+		"no ID":         func(r *http.Request) { r.Header.Del("X-GitHub-Delivery") },
+		"encoding":      func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := trial(t, config("github", ""))
+				app := newHeldApp()
+				b.App = app
+				forged := github("1", content)
+				change(forged)
+				collect := b.inFlight(forged, github("1", content))
+				app.answer <- 404
+				got := collect()
+				if got[0].Status != 404 {
+					t.Errorf("the first got %d", got[0].Status)
+				}
+				if got[1].Outcome != InProgress || got[1].Status != 503 || got[1].Header.Get("Retry-After") == "" {
+					t.Errorf("the delivery got %s, status %d", got[1].Outcome, got[1].Status)
+				}
+				b.App = nil
+				b.expect(t, github("1", content), Verified, 200)
+			})
+		})
+	}
+}
+
+// Without a signature over the body, the app can refuse a copy for its body.
+func TestRefusalOfAnotherBodyIsNotReturned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := trial(t, acme(`"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Signature"},"signed":"{id}","id":{"from":"header","name":"X-Id"}`, ""))
+		app := newHeldApp()
+		b.App = app
+		mail := func(body string) *http.Request { return request(body, "X-Id", "1", "X-Signature", sign(secret, "1")) }
+		collect := b.inFlight(mail("forged"), mail("genuine"))
+		app.answer <- 400
+		if got := collect()[1]; got.Outcome != InProgress || got.Status != 503 {
+			t.Errorf("the delivery got %s, status %d", got.Outcome, got.Status)
+		}
+	})
+}
+
 func TestCopyWithANewIDIsAReplayAfterTheFirstSucceeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := trial(t, config("github", ""))

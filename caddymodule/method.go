@@ -1,23 +1,79 @@
 package caddymodule
 
-import "net/http"
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
+)
 
 // checkMethod refuses a verified delivery with a method that no provider uses for
 // deliveries. Most signatures do not cover the method, and apps, frameworks and
 // proxies respond with success to such requests without handling a delivery: a
 // recorded delivery sent with OPTIONS would count as handled, and the provider's
-// retry would be lost as a duplicate.
+// retry would be lost as a duplicate. Some frameworks convert methods to upper case,
+// and some take the method from the query.
 //
 // Handshakes have been answered before, and deliveries that are signed as GET
 // requests have no body.
 func checkMethod(d *delivery) error {
-	switch d.signed.Method {
+	if reason := notADelivery(d.signed.Method, d.body.Size()); reason != "" {
+		return &refusal{outcome: Malformed, reason: reason}
+	}
+	_, query, _ := strings.Cut(d.signed.RequestURI, "?")
+	return checkQuery(query, d.body.Size())
+}
+
+// notADelivery returns why a request with this method is not a delivery, "" if it can
+// be one.
+func notADelivery(method string, size int64) string {
+	switch method = strings.ToUpper(method); method {
 	case http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodConnect:
-		return &refusal{outcome: Malformed, reason: "a signed " + d.signed.Method + " request is not a delivery: the app would respond without handling it"}
+		return "a signed " + method + " request is not a delivery: the app would respond without handling it"
 	case http.MethodGet:
-		if d.body.Size() > 0 {
-			return &refusal{outcome: Malformed, reason: "a signed GET request with a body is not a delivery: the app would respond without reading it"}
+		if size > 0 {
+			return "a signed GET request with a body is not a delivery: the app would respond without reading it"
+		}
+	}
+	return ""
+}
+
+// controlParameters lists query parameters that make frameworks respond with success
+// to a delivery that they have not handled, like the headers in controlHeaders.
+var controlParameters = map[string]func(value string, size int64) (reason string){
+	// Laravel, Symfony, WordPress.
+	"_method": notADelivery,
+	// WordPress responds with 200 to everything, and writes the status in the body.
+	"_envelope": func(string, int64) string { return "the app would respond with 200 also if it fails" },
+}
+
+// checkQuery refuses a query with one of controlParameters, in any spelling that some
+// parser accepts.
+func checkQuery(query string, size int64) error {
+	if query == "" {
+		return nil
+	}
+	for pair := range strings.FieldsFuncSeq(query, func(c rune) bool { return c == '&' || c == ';' }) {
+		name, value, _ := strings.Cut(pair, "=")
+		name, value = unescaped(name), unescaped(value)
+		for control, check := range controlParameters {
+			if !signature.SameToSomeParser(name, control) {
+				continue
+			}
+			if reason := check(value, size); reason != "" {
+				return &refusal{outcome: Malformed, reason: fmt.Sprintf("the query has %s: %s", control, reason)}
+			}
 		}
 	}
 	return nil
+}
+
+// unescaped returns the text as it is if it is not valid: PHP accepts it.
+func unescaped(text string) string {
+	if plain, err := url.QueryUnescape(text); err == nil {
+		return plain
+	}
+	return text
 }

@@ -10,6 +10,7 @@ import (
 
 // A recorded delivery that the app has not handled is sent with another method, to
 // which the app responds with success. The provider's retry must still reach the app.
+// Some frameworks convert methods to upper case.
 func TestCopyWithAnotherMethodDoesNotCountAsHandled(t *testing.T) {
 	c := startCaddy(t, "", siteOf("github", ""))
 	var handled atomic.Int32
@@ -21,7 +22,7 @@ func TestCopyWithAnotherMethodDoesNotCountAsHandled(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	overBoth(t, func(t *testing.T, client *http.Client) {
-		for _, method := range []string{http.MethodOptions, http.MethodHead, http.MethodTrace, http.MethodGet} {
+		for _, method := range []string{http.MethodOptions, http.MethodHead, http.MethodTrace, http.MethodGet, "options", "Options", "head", "trace", "get"} {
 			t.Run(method, func(t *testing.T) {
 				body := t.Name()
 				send := func(method string) int {
@@ -55,6 +56,46 @@ func TestCopyWithAnotherMethodDoesNotCountAsHandled(t *testing.T) {
 		if a.method != http.MethodPost {
 			t.Errorf("a %s request reached the app", a.method)
 		}
+	}
+}
+
+// Laravel and WordPress take the method from the query, PHP treats several spellings of
+// a name as the same, and WordPress can respond with 200 to everything.
+func TestQueryCannotMakeTheAppRespondWithoutHandling(t *testing.T) {
+	for query, refused := range map[string]bool{
+		"_method=OPTIONS":           true,
+		"_method=options":           true,
+		"x=1&_method=HEAD":          true,
+		"_method=POST&_method=HEAD": true,
+		"_method=GET":               true,
+		"%5fmethod=%4fPTIONS":       true,
+		"%20_method=HEAD":           true,
+		".method=HEAD":              true,
+		"_METHOD=HEAD":              true,
+		"_method%00x=HEAD":          true,
+		"x;_method=HEAD":            true,
+		"x=%zz&_method=HEAD":        true,
+		"_envelope":                 true,
+		"_envelope=1":               true,
+		"_Envelope=1":               true,
+		"_method=POST":              false,
+		"_method=PUT":               false,
+		"method=HEAD":               false,
+		"x=_method&envelope=1":      false,
+		"rest_route=/hooks/v1":      false,
+	} {
+		t.Run(query, func(t *testing.T) {
+			b := trial(t, config("github", ""))
+			r := github("1", content)
+			r.URL.RawQuery, r.RequestURI = query, "/in?"+query
+			if got := b.Send(r); got.Reached == refused || refused && (got.Outcome != Malformed || got.Status != 400) {
+				t.Errorf("%s, status %d, reached %t", got.Outcome, got.Status, got.Reached)
+			}
+			b.App = answering(200)
+			if refused {
+				b.expect(t, github("1", content), Verified, 200)
+			}
+		})
 	}
 }
 

@@ -2,8 +2,10 @@ package caddymodule
 
 import (
 	"context"
+	"net/http"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
@@ -87,6 +89,115 @@ func TestPassRemainsValidIfTheStoreFails(t *testing.T) {
 					t.Errorf("got %s, status %d", got.Outcome, got.Status)
 				}
 				synctest.Wait() // the claim is released in the background
+				b.expect(t, github("1", content), Verified, 200)
+				b.expect(t, github("1", content), Duplicate, 200)
+			})
+		})
+	}
+}
+
+// A handler behind the gate, like webhook_queue, accepts a delivery that it remembers
+// without delivering it. If it fails after the pass was used, or while it forgets the
+// delivery, the provider's retry must still be delivered.
+func TestRedeliveryIsForgottenByHandlersThatRememberIt(t *testing.T) {
+	for name, fault := range map[string]string{"no failure": "", "forgetting fails": "forget", "storing fails": "store"} {
+		t.Run(name, func(t *testing.T) {
+			b := trial(t, config("github", ""))
+			remembered, delivered := make(map[string]bool), 0
+			b.handler.app.OnForget(func(_ context.Context, key string) error {
+				if fault == "forget" {
+					fault = ""
+					return errStore
+				}
+				delete(remembered, key)
+				return nil
+			})
+			b.App = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				key := r.Header.Get("Webhook-Verified-Key")
+				if fault == "store" {
+					fault = ""
+					w.WriteHeader(503)
+					return
+				}
+				if !remembered[key] {
+					delivered++
+				}
+				remembered[key] = true
+			})
+			kept := fault
+			fault = ""
+			b.expect(t, github("1", content), Verified, 200)
+			if _, err := b.handler.forget(t.Context(), "1"); err != nil {
+				t.Fatal(err)
+			}
+			if fault = kept; fault != "" {
+				if got := b.Send(github("1", content)); got.Status != 503 {
+					t.Fatalf("with the failure: %s, status %d", got.Outcome, got.Status)
+				}
+			}
+			b.expect(t, github("1", content), Verified, 200)
+			if delivered != 2 {
+				t.Errorf("delivered %d times, want 2", delivered)
+			}
+		})
+	}
+}
+
+// A copy, which an attacker can have sent, uses the pass, and the store fails. The
+// delivery that the operator has forgotten waits for it, and must not get a success
+// without being handled.
+func TestWaitingCopyUsesThePassOfOneThatFailed(t *testing.T) {
+	for when, spent := range map[string]bool{"before the content is forgotten": false, "before the pass is removed": true} {
+		t.Run(when, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, store := forgotten(t, spent)
+				collect := b.inFlight(github("1", content), github("1", content), github("1", content))
+				store.fate <- errStore
+				reached, successes := 0, 0
+				for _, got := range collect() {
+					if got.Reached {
+						reached++
+					}
+					if got.Status == 200 {
+						successes++
+					} else if got.Status != 503 {
+						t.Errorf("a copy got %s, status %d", got.Outcome, got.Status)
+					}
+				}
+				if reached > 1 || reached == 0 && successes > 0 {
+					t.Errorf("the delivery reached the app %d times, and %d copies got a success", reached, successes)
+				}
+				synctest.Wait() // the claim is released in the background
+				if reached == 0 {
+					b.expect(t, github("1", content), Verified, 200)
+				}
+				b.expect(t, github("1", content), Duplicate, 200)
+				b.expect(t, github("9", content), Replayed, 200)
+			})
+		})
+	}
+}
+
+// A process that was killed while it used a pass keeps it claimed until its lease
+// expires. Until then the redelivery gets 503, and its retry is forwarded.
+func TestRedeliveryIsNotLostIfAPassRemainsClaimed(t *testing.T) {
+	for _, onError := range []string{"reject", "allow"} {
+		t.Run(onError, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := trial(t, config("github", `"replay":{"on_store_error":"`+onError+`"}`))
+				b.expect(t, github("1", content), Verified, 200)
+				if _, err := b.handler.forget(t.Context(), "1"); err != nil {
+					t.Fatal(err)
+				}
+				use := replay.Keys{Blocking: []replay.Key{b.handler.idKey(replay.KindPassUse, b.handler.info().Secrets[0], "1")}}
+				if verdict, err := b.handler.store.Claim(t.Context(), use, replay.NewOwner(), time.Minute); verdict != replay.Ours || err != nil {
+					t.Fatal(verdict, err)
+				}
+				got := b.expect(t, github("1", content), InProgress, 503)
+				if got.Header.Get("Retry-After") == "" {
+					t.Error("no Retry-After")
+				}
+				time.Sleep(time.Minute)
 				b.expect(t, github("1", content), Verified, 200)
 				b.expect(t, github("1", content), Duplicate, 200)
 			})

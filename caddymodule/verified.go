@@ -29,9 +29,6 @@ type VerifiedDelivery struct {
 	Window time.Duration
 	// Copies: copies of the delivery are forwarded as well (`replay off`).
 	Copies bool
-	// Redelivered: the delivery was handled before, and an operator has
-	// forgotten it.
-	Redelivered bool
 
 	stored atomic.Bool
 }

@@ -278,7 +278,7 @@ func (s *schemes) Verify(_ context.Context, r *signature.Request) (*signature.De
 		case delivery == nil:
 			delivery = d
 		default:
-			delivery.Matches = AppendMatches(delivery.Matches, d.Matches...)
+			addSignatures(delivery, d)
 		}
 	}
 	if delivery != nil {
@@ -306,16 +306,22 @@ func (s *schemes) verifyOne(r *signature.Request) (*signature.Delivery, error) {
 		case delivery == nil:
 			delivery = d
 		default:
-			if delivery.Contents != nil || d.Contents != nil {
-				delivery.Contents = AppendMatches(slices.Clone(delivery.Digests()), d.Digests()...)
-			}
-			delivery.Matches = AppendMatches(delivery.Matches, d.Matches...)
+			addSignatures(delivery, d)
 		}
 	}
 	if delivery != nil {
 		return delivery, nil
 	}
 	return nil, refusal
+}
+
+// addSignatures adds the signatures of other, the same request verified in another way,
+// and what they sign.
+func addSignatures(d, other *signature.Delivery) {
+	if d.Contents != nil || other.Contents != nil {
+		d.Contents = AppendMatches(slices.Clone(d.Digests()), other.Digests()...)
+	}
+	d.Matches = AppendMatches(d.Matches, other.Matches...)
 }
 
 // AppendMatches adds matches that are not there yet.

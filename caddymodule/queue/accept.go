@@ -66,11 +66,6 @@ func (a *acceptance) store() error {
 
 func (a *acceptance) put(ctx context.Context, q durable.Queue) (existing durable.State, err error) {
 	name := a.h.Name
-	if a.v.Redelivered { // an operator has forgotten it, so that the app gets it again
-		if _, err := q.Forget(ctx, name, []string{a.key}); err != nil {
-			return 0, err
-		}
-	}
 	body, err := a.r.GetBody()
 	if err != nil {
 		return 0, err

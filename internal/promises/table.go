@@ -9,7 +9,7 @@ var table = []section{
 		{"The response to a rejected request contains only its status.", []string{"TestRefusalResponseContainsOnlyItsStatus"}},
 		{"`verified`: the app receives the body byte for byte, and its response goes to the provider.", []string{"TestGenuineDeliveryReachesTheAppByteForByte"}},
 		{"`duplicate`, `replayed`: a handled delivery is not forwarded again, even under a new unsigned ID.", []string{"TestHandledDeliveryIsForwardedOnce", "TestUnsignedIDDoesNotHideAReplay"}},
-		{"`in_progress`: a copy waits for the response to the first request and gets the same response, or 503 after `wait`.", []string{"TestCopiesGetTheResponseToTheFirst", "TestCopiesWaitForABoundedTime", "TestNumberOfWaitingCopiesIsBounded"}},
+		{"`in_progress`: a copy waits for the response to the first request and gets the same response; or 503 after `wait`, and instead of a 4xx for another request.", []string{"TestCopiesGetTheResponseToTheFirst", "TestRefusalOfAnotherRequestIsNotReturned", "TestCopiesWaitForABoundedTime", "TestNumberOfWaitingCopiesIsBounded"}},
 		{"`ignored`: only event types in `events` are forwarded.", []string{"TestOnlyConfiguredEventsReachTheApp"}},
 		{"`handshake`: each preset responds to the set-up requests that its provider documents, and to no others.", []string{"TestEveryPresetAnswersTheSetUpRequestsOfItsProvider", "TestNoPresetAnswersACheckThatItsProviderDoesNotSend"}},
 		{"`unhandled`: if no later handler responds, the provider gets 503 and the delivery is not recorded.", []string{"TestInvariant14UnhandledDeliveryIsNotRemembered"}},
