@@ -38,6 +38,7 @@ type delivery struct {
 	usesStore  bool
 	app        appContext   // context of the forwarded request
 	forwarded  http.Request // the request that the app gets
+	once       body.Once    // its body
 	identity   [6]string    // header values
 	answer     statusWriter // records the app's response
 	observed   *observed    // nil if there is no observer

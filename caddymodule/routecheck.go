@@ -218,6 +218,7 @@ func (c *routeCheck) invoke(h *caddyhttp.Invoke, p past, behind responder) past 
 // proxy records which upstreams a request reaches, verified or not.
 func (c *routeCheck) proxy(h *reverseproxy.Handler, p past, behind responder) past {
 	p = c.remove(h.Headers, p)
+	c.forwardsTwice(h, p)
 	// A fixed URI, as in forward_auth, does not lead to an app's webhooks.
 	elsewhere := h.Rewrite != nil && h.Rewrite.URI != "" && !strings.Contains(h.Rewrite.URI, "{")
 	for _, u := range h.Upstreams {

@@ -32,6 +32,7 @@ func (c *realCaddy) entries(level string) (found []map[string]any) {
 // for Stripe.
 func TestRoutesThatBreakAnEndpointLogAWarning(t *testing.T) {
 	const never, both, nothing, around, removed = "never runs", "in one chain", "no handler behind", "does not check", "are removed"
+	const again, retries = "cannot forward deliveries", "retries longer deliveries"
 	for name, test := range map[string]struct {
 		site string
 		want []string
@@ -90,6 +91,18 @@ func TestRoutesThatBreakAnEndpointLogAWarning(t *testing.T) {
 		"errors go to the app":                 {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle_errors {\nreverse_proxy APP\n}", []string{around}},
 		"stripped after the endpoint":          {"handle /github {\nGITHUB\nrequest_header -Webhook-Verified-*\nreverse_proxy APP\n}", []string{removed}},
 		"stripped by the proxy after it":       {"handle /github {\nGITHUB\nreverse_proxy APP {\nheader_up -Webhook-Verified-*\n}\n}", []string{removed}},
+		"a proxy in handle_response":           {"handle /github {\nGITHUB\nreverse_proxy 127.0.0.1:1 {\nhandle_response {\nreverse_proxy APP\n}\n}\n}", []string{again}},
+		"php in handle_response":               {"handle /github {\nGITHUB\nreverse_proxy 127.0.0.1:1 {\n@none status 404\nhandle_response @none {\nphp_fastcgi 127.0.0.1:2\n}\n}\n}", []string{again}},
+		"invoked in handle_response":           {"handle /github {\nGITHUB\nreverse_proxy 127.0.0.1:1 {\nhandle_response {\ninvoke app\n}\n}\n}", []string{again}},
+		"a response in handle_response":        {"handle /github {\nGITHUB\nreverse_proxy APP {\nhandle_response {\nrespond 202\n}\n}\n}", nil},
+		"a GET in handle_response":             {"handle /github {\nGITHUB\nreverse_proxy APP {\nhandle_response {\nreverse_proxy 127.0.0.1:1 {\nmethod GET\n}\n}\n}\n}", nil},
+		"forward_auth behind":                  {"route /github {\nGITHUB\nforward_auth 127.0.0.1:1 {\nuri /auth\n}\nreverse_proxy APP\n}", nil},
+		"handle_response without an endpoint":  {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle /other {\nreverse_proxy 127.0.0.1:1 {\nhandle_response {\nreverse_proxy 127.0.0.1:2\n}\n}\n}", nil},
+		"php with retries":                     {"handle /github {\nGITHUB\nphp_fastcgi 127.0.0.1:1 127.0.0.1:2 {\nlb_retries 2\nlb_retry_match {\nmethod POST\n}\n}\n}", []string{retries}},
+		"php with retries and a small buffer":  {"handle /github {\nGITHUB\nphp_fastcgi 127.0.0.1:1 {\nrequest_buffers 1MiB\nlb_try_duration 2s\nlb_retry_match {\nmethod POST\n}\n}\n}", []string{retries}},
+		"php with retries and a buffer":        {"handle /github {\nGITHUB\nphp_fastcgi 127.0.0.1:1 {\nrequest_buffers 26MiB\nlb_retries 2\nlb_retry_match {\nmethod POST\n}\n}\n}", nil},
+		"php with retries of connections":      {"handle /github {\nGITHUB\nphp_fastcgi 127.0.0.1:1 {\nlb_retries 2\n}\n}", nil},
+		"HTTP with retries":                    {"handle /github {\nGITHUB\nreverse_proxy APP {\nlb_retries 2\nlb_retry_match {\nmethod POST\n}\n}\n}", nil},
 		"stripped with the same matcher":       {"GITHUB_ON /github\nrequest_header -Webhook-Verified-*\nreverse_proxy APP", []string{removed}},
 	} {
 		t.Run(name, func(t *testing.T) {
