@@ -58,6 +58,25 @@ func TestCopyWithAnotherMethodDoesNotCountAsHandled(t *testing.T) {
 	}
 }
 
+// FastCGI apps get methods in upper case. Other methods have responses of success, too,
+// such as 207 of PROPFIND.
+func TestUnknownSpellingsOfMethodsAreRefused(t *testing.T) {
+	b := trial(t, config("github", ""))
+	known := []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodConnect}
+	var methods []string
+	for _, method := range known {
+		methods = append(methods, strings.ToLower(method), method[:1]+strings.ToLower(method[1:]), strings.ToLower(method[:1])+method[1:])
+	}
+	for _, method := range append(methods, "PROPFIND", "QUERY", "M-SEARCH", "PURGE", strings.Repeat("A", 5000)) {
+		r := github("", content+method)
+		r.Method = method
+		got := b.expect(t, r, Malformed, 400)
+		if got.Reached || len(got.Reason) > 200 {
+			t.Errorf("%.20s: reached the app: %t, reason %.300s", method, got.Reached, got.Reason)
+		}
+	}
+}
+
 // Methods that providers use are forwarded.
 func TestMethodsOfDeliveriesAreForwarded(t *testing.T) {
 	b := trial(t, config("github", ""))
