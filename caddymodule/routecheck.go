@@ -28,6 +28,7 @@ func checkRoutes(app *caddyhttp.App) []string {
 		if s.Errors != nil {
 			c.routes(s.Errors.Routes, past{}, noResponder)
 		}
+		c.errorRoutes(s)
 	}
 	found = append(found, c.found...)
 	for _, upstream := range slices.Sorted(maps.Keys(c.open)) {
