@@ -201,7 +201,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if d.verified.Answer != nil {
 		return h.answerHandshake(d)
 	}
-	if err := checkMethod(d); err != nil {
+	if err := checkRequestLine(d); err != nil {
 		return h.refuse(d, err)
 	}
 	h.noticeHandshake(d)
