@@ -7,10 +7,13 @@ import (
 )
 
 // checkAppReads refuses a verified delivery that an app could take for another one,
-// because of what the signature does not cover: the method, and the headers that describe
-// the body.
+// because of what the signature does not cover: the method, the query, and the headers that
+// describe the body.
 func checkAppReads(d *delivery) error {
 	if err := checkMethod(d); err != nil {
+		return err
+	}
+	if err := checkParameters(d); err != nil {
 		return err
 	}
 	return checkBodyHeaders(&d.signed)

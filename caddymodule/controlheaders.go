@@ -28,6 +28,8 @@ var controlHeaders = controlTable{
 	"Proxy":             "sets HTTP_PROXY in CGI apps",
 	"Incremental":       "makes reverse_proxy with request_buffers answer 501",
 	"Early-Data":        "makes apps answer 425",
+	"Prefer":            "makes apps answer success without the work, as PostgREST does with tx=rollback",
+	"Precognition":      "makes Laravel validate the request and answer 204 without handling it",
 
 	"Range":               "makes servers answer 206 or 416",
 	"Content-Range":       "makes servers answer 400",

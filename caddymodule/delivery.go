@@ -38,6 +38,7 @@ type delivery struct {
 	usesStore  bool
 	app        appContext   // context of the forwarded request
 	forwarded  http.Request // the request that the app gets
+	once       body.Once    // its body
 	identity   [6]string    // header values
 	answer     statusWriter // records the app's response
 	observed   *observed    // nil if there is no observer
@@ -88,14 +89,22 @@ func originForm(requestURI string, u *url.URL) string {
 }
 
 // trustForwarded takes the scheme and host from a proxy in front, if Caddy's
-// `trusted_proxies` includes it.
+// `trusted_proxies` includes it. Of several headers the proxy has added the last one,
+// which reverse_proxy forwards.
 func (d *delivery) trustForwarded() {
-	if proto := d.r.Header.Get("X-Forwarded-Proto"); proto == "http" || proto == "https" {
+	if proto := last(d.r.Header["X-Forwarded-Proto"]); proto == "http" || proto == "https" {
 		d.signed.Scheme = proto
 	}
-	if host := d.r.Header.Get("X-Forwarded-Host"); host != "" {
+	if host := last(d.r.Header["X-Forwarded-Host"]); host != "" {
 		d.signed.Host = host
 	}
+}
+
+func last(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
 }
 
 // placeholderPrefix is the prefix of our placeholders.

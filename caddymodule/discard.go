@@ -1,7 +1,9 @@
 package caddymodule
 
 import (
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -169,6 +171,7 @@ func (h *Handler) withhold(d *delivery) {
 	r := d.r
 	if r.ContentLength != 0 && d.isCopy() {
 		r.Header[refusedHeader] = []string{"1"}
+		h.abortIfBodyIsKept(d)
 	}
 	r.Body, r.GetBody = http.NoBody, nil
 	r.ContentLength, r.TransferEncoding = 0, nil
@@ -180,6 +183,41 @@ func (h *Handler) withhold(d *delivery) {
 	for _, name := range d.provider.info.TokenHeaders {
 		delete(r.Header, name)
 	}
+}
+
+// abortIfBodyIsKept closes the connection, as the directive abort does, if error routes
+// could read the body. A placeholder such as {http.request.body} keeps the body in the
+// original request. If it is evaluated behind a handler that copies the request, such as
+// tracing, the gate's copy has no body: no delivery can be verified, and nothing that is
+// done to the copy removes the body from the original.
+func (h *Handler) abortIfBodyIsKept(d *delivery) {
+	if d.answer.ResponseWriter != nil || !bodyEnded(d.r) {
+		return // verified and forwarded; or the original still shares the body that was cut
+	}
+	repl, ok := d.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return
+	}
+	kept, _ := repl.Get("http.request.body") // otherwise empty
+	if text, ok := kept.(string); !ok || text == "" {
+		return
+	}
+	h.log.fail("closed the connection of a refused webhook delivery, because its body could reach an error route: a placeholder has read the body of a request that a handler in front has copied; write handlers and matchers with {http.request.body} before tracing and forward_auth, or remove them")
+	panic(http.ErrAbortHandler)
+}
+
+// bodyEnded reports whether a drained or cut body can be closed again. cutBody does not
+// close a body that would leave a rest on the connection, as with HTTP/1.0.
+func bodyEnded(r *http.Request) bool {
+	if r.Body == nil {
+		return true
+	}
+	n, err := r.Body.Read(make([]byte, 1))
+	if n > 0 || err == nil || !r.ProtoAtLeast(1, 1) {
+		return errors.Is(err, io.EOF)
+	}
+	var timeout net.Error
+	return !errors.As(err, &timeout) || !timeout.Timeout()
 }
 
 // refusedHeader is an invalid header name, so that every HTTP transport refuses the

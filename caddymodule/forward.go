@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
@@ -51,9 +52,9 @@ func (h *Handler) forward(d *delivery, c *claim, next caddyhttp.Handler) error {
 		h.withhold(d)
 		return err
 	}
-	if !d.answer.wroteStatus && caddyhttp.GetVar(d.r.Context(), unhandledVar) == true {
+	if reason := d.unhandledReason(); reason != "" {
 		c.fail(0)
-		return h.refuse(d, &refusal{outcome: Unhandled, reason: nothingBehind})
+		return h.refuse(d, &refusal{outcome: Unhandled, reason: reason})
 	}
 	if d.response = d.answer.status; d.response == 0 {
 		d.response = http.StatusOK // the server's status for a handler that wrote nothing
@@ -84,9 +85,29 @@ func (d *delivery) endVerified() {
 
 const (
 	// unhandledVar is Caddy's name for a request that no handler responded to.
-	unhandledVar  = "unhandled"
-	nothingBehind = "no handler behind verify_webhook responded, so the delivery was not handled: write, for example, reverse_proxy localhost:5000 behind it, with a matcher that matches this path"
+	unhandledVar      = "unhandled"
+	switchedProtocols = "the app responded with 101 Switching Protocols, which does not handle a delivery: respond with 200"
+	nothingBehind     = "no handler behind verify_webhook responded, so the delivery was not handled: write, for example, reverse_proxy localhost:5000 behind it, with a matcher that matches this path"
 )
+
+// unhandledReason returns why no handler has responded, and "" if one has. A handler that
+// returns without an error and writes nothing has responded with 200.
+func (d *delivery) unhandledReason() string {
+	if d.answer.wroteStatus {
+		return ""
+	}
+	if caddyhttp.GetVar(d.r.Context(), unhandledVar) == true {
+		return nothingBehind
+	}
+	// reverse_proxy writes nothing if the app switches to a protocol that was not
+	// requested.
+	if repl, ok := d.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		if status, _ := repl.Get("http.reverse_proxy.status_code"); status == http.StatusSwitchingProtocols {
+			return switchedProtocols
+		}
+	}
+	return ""
+}
 
 // statusWriter ends the claim with the first final status before it is sent.
 type statusWriter struct {

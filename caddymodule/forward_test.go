@@ -106,7 +106,8 @@ func TestRewritesDoNotChangeTheURLAndTrustedProxiesDo(t *testing.T) {
 	reverse_proxy APP`
 		c := startCaddy(t, global, site)
 		url := strings.ReplaceAll(want, "ADDR", c.addr)
-		got := c.send(client(t, "HTTP/1.1"), strings.NewReader(content), "X-Signature", sign(secret, url+content), "X-Forwarded-Proto", "https", "X-Forwarded-Host", "hooks.example.com")
+		got := c.send(client(t, "HTTP/1.1"), strings.NewReader(content), "X-Signature", sign(secret, url+content), "X-Forwarded-Proto", "ftp", "X-Forwarded-Proto", "https",
+			"X-Forwarded-Host", "client.example.com", "X-Forwarded-Host", "hooks.example.com")
 		seen := c.app.arrivals()
 		if got.status != 200 || len(seen) != 1 || seen[0].uri != "/elsewhere?x=1" {
 			t.Errorf("with %q: status %d, the app received %+v", global, got.status, seen)

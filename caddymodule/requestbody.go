@@ -117,7 +117,6 @@ func (h *Handler) bodyTimeout() *refusal {
 // replaceBody gives the next handler the verified bytes and their length, without
 // the transfer coding and trailers of the original request.
 func (d *delivery) replaceBody(r *http.Request) {
-	declared := r.ContentLength == d.body.Size() && len(r.Header["Content-Length"]) == 1
 	r.TransferEncoding = nil
 	r.ContentLength = d.body.Size()
 	r.Header.Del("Expect")
@@ -130,9 +129,13 @@ func (d *delivery) replaceBody(r *http.Request) {
 		r.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
 		return
 	}
-	if !declared { // FastCGI reads the length from here
+	// FastCGI apps read the length from here. The sender's can have leading zeros.
+	if sent := r.Header["Content-Length"]; len(sent) != 1 || sent[0] != string(strconv.AppendInt(make([]byte, 0, 20), r.ContentLength, 10)) {
 		r.Header.Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
 	}
-	r.Body = d.body.Open()
+	// A second handler, such as a fallback in handle_response, must not forward an
+	// empty body.
+	d.once.ReadCloser = d.body.Open()
+	r.Body = &d.once
 	r.GetBody = func() (io.ReadCloser, error) { return d.body.Open(), nil }
 }

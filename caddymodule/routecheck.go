@@ -28,6 +28,7 @@ func checkRoutes(app *caddyhttp.App) []string {
 		if s.Errors != nil {
 			c.routes(s.Errors.Routes, past{}, noResponder)
 		}
+		c.errorRoutes(s)
 	}
 	found = append(found, c.found...)
 	for _, upstream := range slices.Sorted(maps.Keys(c.open)) {
@@ -218,6 +219,7 @@ func (c *routeCheck) invoke(h *caddyhttp.Invoke, p past, behind responder) past 
 // proxy records which upstreams a request reaches, verified or not.
 func (c *routeCheck) proxy(h *reverseproxy.Handler, p past, behind responder) past {
 	p = c.remove(h.Headers, p)
+	c.forwardsTwice(h, p)
 	// A fixed URI, as in forward_auth, does not lead to an app's webhooks.
 	elsewhere := h.Rewrite != nil && h.Rewrite.URI != "" && !strings.Contains(h.Rewrite.URI, "{")
 	for _, u := range h.Upstreams {

@@ -32,6 +32,7 @@ func (c *realCaddy) entries(level string) (found []map[string]any) {
 // for Stripe.
 func TestRoutesThatBreakAnEndpointLogAWarning(t *testing.T) {
 	const never, both, nothing, around, removed = "never runs", "in one chain", "no handler behind", "does not check", "are removed"
+	const again, retries, success = "cannot forward deliveries", "retries longer deliveries", "in handle_errors responds with its own status"
 	for name, test := range map[string]struct {
 		site string
 		want []string
@@ -87,9 +88,30 @@ func TestRoutesThatBreakAnEndpointLogAWarning(t *testing.T) {
 		"a matcher, but the app for all paths": {"GITHUB_ON /github\nreverse_proxy APP", []string{around}},
 		"other methods not stripped":           {"@post method POST\nhandle @post {\nGITHUB\nreverse_proxy APP\n}\nreverse_proxy APP", []string{around}},
 		"only one header stripped":             {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle {\nrequest_header -Webhook-Verified-Key\nreverse_proxy APP\n}", []string{around}},
-		"errors go to the app":                 {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle_errors {\nreverse_proxy APP\n}", []string{around}},
+		"errors go to the app":                 {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle_errors {\nreverse_proxy APP\n}", []string{around, success}},
+		"error pages of another app":           {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle_errors {\nreverse_proxy 127.0.0.1:1\n}", []string{success}},
+		"error pages for 5xx":                  {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle_errors 5xx {\nreverse_proxy 127.0.0.1:1\n}", []string{success}},
+		"error pages for 404":                  {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle_errors 404 {\nreverse_proxy 127.0.0.1:1\n}", nil},
+		"error pages for other paths":          {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle_errors {\nhandle /pages/* {\nreverse_proxy 127.0.0.1:1\n}\n}", nil},
+		"error pages with their status":        {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle_errors {\nreverse_proxy 127.0.0.1:1 {\nreplace_status {err.status_code}\n}\n}", nil},
+		"an error route that responds":         {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle_errors {\nrespond \"sorry\"\n}", nil},
+		"an error route that responds 200":     {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle_errors {\nrespond \"sorry\" 200\n}", []string{success}},
+		"error pages as files":                 {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle_errors {\nrewrite * /error.html\nfile_server\n}", nil},
+		"error pages without an endpoint":      {"reverse_proxy APP\nhandle_errors {\nreverse_proxy 127.0.0.1:1\n}", nil},
 		"stripped after the endpoint":          {"handle /github {\nGITHUB\nrequest_header -Webhook-Verified-*\nreverse_proxy APP\n}", []string{removed}},
 		"stripped by the proxy after it":       {"handle /github {\nGITHUB\nreverse_proxy APP {\nheader_up -Webhook-Verified-*\n}\n}", []string{removed}},
+		"a proxy in handle_response":           {"handle /github {\nGITHUB\nreverse_proxy 127.0.0.1:1 {\nhandle_response {\nreverse_proxy APP\n}\n}\n}", []string{again}},
+		"php in handle_response":               {"handle /github {\nGITHUB\nreverse_proxy 127.0.0.1:1 {\n@none status 404\nhandle_response @none {\nphp_fastcgi 127.0.0.1:2\n}\n}\n}", []string{again}},
+		"invoked in handle_response":           {"handle /github {\nGITHUB\nreverse_proxy 127.0.0.1:1 {\nhandle_response {\ninvoke app\n}\n}\n}", []string{again}},
+		"a response in handle_response":        {"handle /github {\nGITHUB\nreverse_proxy APP {\nhandle_response {\nrespond 202\n}\n}\n}", nil},
+		"a GET in handle_response":             {"handle /github {\nGITHUB\nreverse_proxy APP {\nhandle_response {\nreverse_proxy 127.0.0.1:1 {\nmethod GET\n}\n}\n}\n}", nil},
+		"forward_auth behind":                  {"route /github {\nGITHUB\nforward_auth 127.0.0.1:1 {\nuri /auth\n}\nreverse_proxy APP\n}", nil},
+		"handle_response without an endpoint":  {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle /other {\nreverse_proxy 127.0.0.1:1 {\nhandle_response {\nreverse_proxy 127.0.0.1:2\n}\n}\n}", nil},
+		"php with retries":                     {"handle /github {\nGITHUB\nphp_fastcgi 127.0.0.1:1 127.0.0.1:2 {\nlb_retries 2\nlb_retry_match {\nmethod POST\n}\n}\n}", []string{retries}},
+		"php with retries and a small buffer":  {"handle /github {\nGITHUB\nphp_fastcgi 127.0.0.1:1 {\nrequest_buffers 1MiB\nlb_try_duration 2s\nlb_retry_match {\nmethod POST\n}\n}\n}", []string{retries}},
+		"php with retries and a buffer":        {"handle /github {\nGITHUB\nphp_fastcgi 127.0.0.1:1 {\nrequest_buffers 26MiB\nlb_retries 2\nlb_retry_match {\nmethod POST\n}\n}\n}", nil},
+		"php with retries of connections":      {"handle /github {\nGITHUB\nphp_fastcgi 127.0.0.1:1 {\nlb_retries 2\n}\n}", nil},
+		"HTTP with retries":                    {"handle /github {\nGITHUB\nreverse_proxy APP {\nlb_retries 2\nlb_retry_match {\nmethod POST\n}\n}\n}", nil},
 		"stripped with the same matcher":       {"GITHUB_ON /github\nrequest_header -Webhook-Verified-*\nreverse_proxy APP", []string{removed}},
 	} {
 		t.Run(name, func(t *testing.T) {

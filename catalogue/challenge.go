@@ -29,8 +29,8 @@ func getWith(name string) func(*provider.Module, *signature.Request) bool {
 }
 
 func echo(text string) (*signature.Answer, error) {
-	if !provider.Printable(text) {
-		return nil, signature.Refuse(signature.Malformed, "the challenge is not printable or longer than %d bytes", provider.MaxChallenge)
+	if !provider.Echoable(text) {
+		return nil, provider.NotEchoable("challenge")
 	}
 	return signature.TextAnswer(text), nil
 }

@@ -90,8 +90,8 @@ func eventGridValidation(m *provider.Module, r *signature.Request, _ *signature.
 	if err != nil || found[0] != "Microsoft.EventGrid.SubscriptionValidationEvent" {
 		return nil, err
 	}
-	if !provider.Printable(found[1]) {
-		return nil, signature.Refuse(signature.Malformed, "the validationCode is not printable or longer than %d bytes", provider.MaxChallenge)
+	if !provider.Echoable(found[1]) {
+		return nil, provider.NotEchoable("validationCode")
 	}
 	return jsonAnswer(map[string]string{"validationResponse": found[1]})
 }

@@ -40,7 +40,7 @@ func echoChallenge(member, kind, challenge string) provider.Handshake {
 	find := members(member, challenge)
 	return func(_ *provider.Module, r *signature.Request, _ *signature.Delivery) (*signature.Answer, error) {
 		found, err := find(r)
-		if err != nil || found[0] != kind {
+		if err != nil || found[0] != kind || !provider.Echoable(found[1]) {
 			return nil, err
 		}
 		return jsonAnswer(map[string]string{challenge: found[1]})
@@ -51,7 +51,7 @@ func echoChallenge(member, kind, challenge string) provider.Handshake {
 // https://dev.frontapp.com/docs/application-webhooks
 func frontChallenge(_ *provider.Module, r *signature.Request, d *signature.Delivery) (*signature.Answer, error) {
 	challenge := r.Header.Get("X-Front-Challenge")
-	if d.Event != "sync" || !provider.Printable(challenge) {
+	if d.Event != "sync" || !provider.Echoable(challenge) {
 		return nil, nil
 	}
 	return signature.TextAnswer(challenge), nil
@@ -67,7 +67,7 @@ func twitchChallenge(_ *provider.Module, r *signature.Request, _ *signature.Deli
 		return nil, nil
 	}
 	found, err := twitchMembers(r)
-	if err != nil || found[0] == "" || found[1] != "webhook_callback_verification_pending" || !provider.Printable(found[0]) {
+	if err != nil || found[0] == "" || found[1] != "webhook_callback_verification_pending" || !provider.Echoable(found[0]) {
 		return nil, err
 	}
 	return signature.TextAnswer(found[0]), nil
@@ -140,7 +140,7 @@ func plainToken(text string) bool {
 // https://developer.okta.com/docs/concepts/event-hooks/
 func oktaChallenge(_ *provider.Module, r *signature.Request, _ *signature.Delivery) (*signature.Answer, error) {
 	challenge := r.Header.Get("X-Okta-Verification-Challenge")
-	if r.Method != http.MethodGet || !provider.Printable(challenge) {
+	if r.Method != http.MethodGet || !provider.Echoable(challenge) {
 		return nil, nil
 	}
 	return jsonAnswer(map[string]string{"verification": challenge})

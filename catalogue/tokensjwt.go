@@ -308,7 +308,7 @@ var mondayChallenge = &provider.Challenge{
 			return nil, err
 		}
 		var members map[string]string
-		if json.Unmarshal(body, &members) != nil || len(members) != 1 || !provider.Printable(members[mondayMember]) {
+		if json.Unmarshal(body, &members) != nil || len(members) != 1 || !provider.Echoable(members[mondayMember]) {
 			return nil, nil // refused as an unsigned delivery
 		}
 		return jsonAnswer(map[string]string{mondayMember: members[mondayMember]})

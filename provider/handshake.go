@@ -123,16 +123,32 @@ func answerHandshake(h *signature.Handshake, r *signature.Request) (*signature.A
 	if h.Kind == signature.HandshakeSecret {
 		return secretAnswer(h, text)
 	}
-	if !Printable(text) {
-		return nil, signature.Refuse(signature.Malformed, "the challenge is not printable or longer than %d bytes", MaxChallenge)
+	if !Echoable(text) {
+		return nil, NotEchoable("challenge")
 	}
 	return signature.TextAnswer(text), nil
 }
 
 func emptyAnswer() *signature.Answer { return &signature.Answer{Status: http.StatusOK} }
 
-// Printable reports whether text can be echoed: not empty, not too long, and printable
-// ASCII only.
+// Echoable reports whether text of a request can be a response: not empty, not too
+// long, printable ASCII, and without characters that enclose expressions. A handler in
+// front can execute the response as a template, as Caddy's `templates` does with
+// text/plain, and an expression can read secrets and files. Challenges are random text,
+// in which these characters do not occur.
+func Echoable(text string) bool { return Printable(text) && !strings.ContainsAny(text, enclosing) }
+
+// enclosing lists the characters that delimit the expressions of template languages.
+const enclosing = "{}[]()<>$%`\"\\^"
+
+// NotEchoable returns the refusal of text that is not Echoable. name says what the text
+// is.
+func NotEchoable(name string) error {
+	return signature.Refuse(signature.Malformed, "the %s is not printable, contains one of %s, or is longer than %d bytes", name, enclosing, MaxChallenge)
+}
+
+// Printable reports whether text can be used in a response: not empty, not too long,
+// and printable ASCII only.
 func Printable(text string) bool {
 	return text != "" && len(text) <= MaxChallenge && !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' })
 }

@@ -83,6 +83,7 @@ func TestCustomSupportsEveryHandshake(t *testing.T) {
 		"echo: a POST":                        {secret + "handshake echo query challenge", setUp("POST", "/?challenge=a", ""), "", nil, "", "X-Signature"},
 		"echo a header":                       {secret + "handshake echo header x-challenge", setUp("GET", "/", "", "X-Challenge", "abc"), "abc", nil, "", ""},
 		"echo: line breaks":                   {secret + "handshake echo query challenge", setUp("GET", "/?challenge=a%0d%0ab", ""), "", nil, "", "not printable"},
+		"echo: an expression":                 {secret + "handshake echo query challenge", setUp("GET", "/?challenge=%7B%7Bnow%7D%7D", ""), "", nil, "", "contains one of"},
 		"ping":                                {secret + "handshake ping header X-Event ping", setUp("POST", "/", `{"a":1}`, "X-Event", "ping"), "", nil, "", ""},
 		"ping: another value":                 {secret + "handshake ping header X-Event ping", setUp("POST", "/", "", "X-Event", "push"), "", nil, "", "X-Signature"},
 		"ping: signed":                        {secret + "handshake ping header X-Event ping", setUp("POST", "/", "", "X-Event", "ping", "X-Signature", strings.Repeat("0", 64)), "", nil, "", "secret"},

@@ -21,6 +21,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 
+	"github.com/verify-webhook/caddy-verify-webhook/body"
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
 	durable "github.com/verify-webhook/caddy-verify-webhook/queue"
 )
@@ -353,6 +354,7 @@ type bodyReader struct {
 
 	mu     sync.Mutex
 	in     io.ReadCloser
+	ended  bool
 	closed bool
 }
 
@@ -363,7 +365,11 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	if r.closed {
 		return 0, http.ErrBodyReadAfterClose
 	}
+	if r.ended { // a second handler must not forward an empty body
+		return 0, body.ErrReadAgain
+	}
 	n, err := r.in.Read(p)
+	r.ended = errors.Is(err, io.EOF)
 	if err != nil && !errors.Is(err, io.EOF) && r.of.ctx.Err() == nil {
 		r.of.failed(err)
 	}

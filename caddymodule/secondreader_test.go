@@ -1,0 +1,61 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi" // the transport fastcgi
+)
+
+// A fallback behind the gate that runs after another upstream has read the body must
+// not get an empty body as a verified one, which FastCGI apps and apps behind
+// request_buffers take for complete. Such a delivery fails, and is not remembered.
+func TestInvariant01FallbackDoesNotGetAnEmptyBody(t *testing.T) {
+	transports := map[string]string{"FastCGI": "transport fastcgi", "HTTP": "", "HTTP with request_buffers": "request_buffers 8MiB"}
+	for first, firstOptions := range transports {
+		for second, secondOptions := range transports {
+			for _, size := range []int{100, 4 << 10, 64 << 10, 2 << 20} { // FastCGI buffers 4 KiB
+				t.Run(fmt.Sprintf("%s, then %s, %d bytes", first, second, size), func(t *testing.T) {
+					failing, failingAddress := startUpstream(t, first, http.StatusNotFound)
+					fallback, fallbackAddress := startUpstream(t, second, http.StatusOK)
+					c := startCaddy(t, "", strings.Replace(siteOf("github", ""), "reverse_proxy APP", `reverse_proxy `+failingAddress+` {
+						`+firstOptions+`
+						@failed status 404
+						handle_response @failed {
+							reverse_proxy `+fallbackAddress+` {
+								`+secondOptions+`
+							}
+						}
+					}`, 1))
+					body := strings.Repeat("x", size)
+					for range 2 {
+						if got := c.send(client(t, "HTTP/1.1"), strings.NewReader(body), githubHeaders("1", body)...); got.status < 500 {
+							t.Errorf("the sender got %d", got.status)
+						}
+					}
+					if seen := failing.arrivals(); len(seen) != 2 || seen[0].body != body {
+						t.Errorf("the first app received %d deliveries", len(seen))
+					}
+					for _, a := range fallback.arrivals() {
+						// An HTTP server reports a body that is shorter than declared.
+						if a.isIdentified() && !strings.Contains(a.body, "[unexpected EOF]") {
+							t.Errorf("the fallback received %d bytes of %d as a verified delivery", len(a.body), size)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// startUpstream starts an app that responds with a status.
+func startUpstream(t *testing.T, transport string, status int) (*realApp, string) {
+	if transport == "FastCGI" {
+		return startFastCGI(t, status)
+	}
+	app := newRealApp(t)
+	app.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+	return app, app.Listener.Addr().String()
+}
