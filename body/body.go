@@ -159,7 +159,7 @@ func (b *Body) Release() {
 // part of it, that the caller is about to make. It returns [ErrBudget] if the
 // budget is exhausted. The bytes are released by Settle, or with the body.
 func (b *Body) Charge(n int64) error {
-	if !b.budget.memory.take(max(n, 0)) {
+	if !b.budget.takeCopy(max(n, 0)) {
 		return ErrBudget
 	}
 	b.charged.Add(max(n, 0))

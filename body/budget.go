@@ -13,6 +13,10 @@ import "sync/atomic"
 // to or from a file while the memory budget is exhausted. The latter are used
 // only during the copy, and net/http uses more for a connection.
 //
+// A quarter of the memory, in steps of 64 KiB, is reserved for copies ([Body.Charge]).
+// Otherwise senders of slow bodies could use all of it, and no body that must be
+// copied to be verified could be verified.
+//
 // Every file uses at least one step of disk, so the disk budget also limits the
 // number of open files: 1 GiB allows 16,384.
 type Budget struct {
@@ -31,6 +35,7 @@ func NewBudget(memory, disk int64) *Budget {
 // if they exceed the new limits.
 func (b *Budget) Resize(memory, disk int64) {
 	b.memory.limit.Store(max(memory, 0))
+	b.memory.reserved.Store(max(memory, 0) / 4 / spoolStep * spoolStep)
 	b.disk.limit.Store(max(disk, 0))
 }
 
@@ -43,22 +48,33 @@ func (b *Budget) InUse() (memory, disk int64) {
 // the memory budget is exhausted, it returns the smallest buffer without a
 // charge.
 func (b *Budget) copyBuffer() (buf *buffer, charge int64) {
-	if b.memory.take(spoolBuffer) {
+	if b.takeBuffer(spoolBuffer) {
 		return newBuffer(spoolBuffer), spoolBuffer
 	}
 	return newBuffer(minBuffer), 0
 }
 
+// takeBuffer charges n bytes of memory for a buffer, or nothing if that would use the
+// reserve.
+func (b *Budget) takeBuffer(n int64) bool { return b.memory.take(n, b.memory.reserved.Load()) }
+
+// takeCopy charges n bytes of memory for a copy, or nothing if that would exceed the
+// limit.
+func (b *Budget) takeCopy(n int64) bool { return b.memory.take(n, 0) }
+
+// takeDisk charges n bytes of disk, or nothing if that would exceed the limit.
+func (b *Budget) takeDisk(n int64) bool { return b.disk.take(n, 0) }
+
 // account counts the bytes of one kind.
 type account struct {
-	used, limit atomic.Int64
+	used, limit, reserved atomic.Int64
 }
 
-// take charges n bytes, or nothing if that would exceed the limit.
-func (a *account) take(n int64) bool {
+// take charges n bytes, or nothing if less than keep would be left of the limit.
+func (a *account) take(n, keep int64) bool {
 	for {
 		used := a.used.Load()
-		if n > a.limit.Load()-used {
+		if n > a.limit.Load()-keep-used {
 			return false
 		}
 		if a.used.CompareAndSwap(used, used+n) {

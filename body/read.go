@@ -137,7 +137,7 @@ func (f *filling) accept(n int, probing bool) error {
 // firstBuffer starts small even without a limit or budget, because copying to
 // the file also needs a buffer.
 func (f *filling) firstBuffer() {
-	if f.budget.memory.take(minBuffer) {
+	if f.budget.takeBuffer(minBuffer) {
 		f.memory = minBuffer
 	}
 	f.buf = newBuffer(minBuffer)
@@ -162,7 +162,7 @@ func (f *filling) grow() bool {
 		return false
 	}
 	size := f.nextSize()
-	if size <= f.memory || !f.budget.memory.take(size) {
+	if size <= f.memory || !f.budget.takeBuffer(size) {
 		return false
 	}
 	bigger := newBuffer(size)
@@ -190,7 +190,7 @@ func (f *filling) nextSize() int64 {
 func (f *filling) spill() error {
 	if missing := f.size - f.disk; missing > 0 {
 		missing = roundUp(missing, spoolStep)
-		if !f.budget.disk.take(missing) {
+		if !f.budget.takeDisk(missing) {
 			return ErrBudget
 		}
 		f.disk += missing

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 )
@@ -502,4 +503,47 @@ func chunked(p []byte, seed uint64) io.Reader {
 		}
 		return n, nil
 	})
+}
+
+// TestInvariant12SlowBodiesLeaveMemoryForCopies: senders of slow bodies can use all
+// memory for buffers. Bodies that must be copied to be verified still can be.
+func TestInvariant12SlowBodiesLeaveMemoryForCopies(t *testing.T) {
+	const memory = 2 << 20
+	budget := NewBudget(memory, plenty)
+	limits := Limits{MaxSize: 1 << 20, InMemory: 1 << 20, Dir: t.TempDir()}
+	var senders sync.WaitGroup
+	release := make(chan struct{})
+	waiting := make(chan struct{})
+	// Buffers of 1 MiB, of 64 KiB and of 4 KiB, until none of each size is left.
+	for sent, senderCount := range map[int]int{64<<10 + 1: 4, 4<<10 + 1: 40, 1: 600} {
+		for range senderCount {
+			senders.Go(func() {
+				slow := io.MultiReader(strings.NewReader(strings.Repeat("x", sent)), pausing{waiting, release})
+				b, err := Read(slow, 1<<20, limits, budget)
+				if err == nil {
+					b.Release()
+				}
+			})
+			<-waiting
+		}
+	}
+	b := mustRead(t, make([]byte, 1<<10), limits, budget)
+	if err := b.Charge(memory / 4); err != nil {
+		t.Errorf("no copy is possible: %v", err)
+	}
+	b.Release()
+	close(release)
+	senders.Wait()
+	if memory, disk := budget.InUse(); memory != 0 || disk != 0 {
+		t.Errorf("%d bytes of memory and %d of disk are in use", memory, disk)
+	}
+}
+
+// pausing is a sender that reports that it pauses, and then ends.
+type pausing struct{ waiting, release chan struct{} }
+
+func (p pausing) Read([]byte) (int, error) {
+	p.waiting <- struct{}{}
+	<-p.release
+	return 0, io.EOF
 }

@@ -29,6 +29,7 @@ type delivery struct {
 	// bodyUnread means that the client may still be sending the body.
 	bodyUnread bool
 	body       *body.Body
+	verifying  senderContext
 	verified   *signature.Delivery
 	keys       replay.Keys
 	blocking   [1]replay.Key // the memory of keys if one secret is configured

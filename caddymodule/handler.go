@@ -256,7 +256,8 @@ func (h *Handler) answerHeaders(d *delivery) (*signature.Answer, error) {
 // that does not name the secret that signed the delivery is not accepted.
 func (h *Handler) verify(d *delivery) error {
 	start := time.Now()
-	verified, err := d.provider.Verify(d.r.Context(), &d.signed)
+	d.verifying = senderContext{d.r.Context(), d}
+	verified, err := d.provider.Verify(&d.verifying, &d.signed)
 	d.metrics.verified(start)
 	d.body.Settle()
 	if errors.Is(err, body.ErrBudget) {

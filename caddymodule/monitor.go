@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/verify-webhook/caddy-verify-webhook/body"
 	"github.com/verify-webhook/caddy-verify-webhook/replay"
 )
 
@@ -28,19 +29,14 @@ func (h *Handler) watch(d *delivery, next caddyhttp.Handler) error {
 		h.note(d, err)
 		return d.letThrough(next)
 	}
-	started := time.Now()
-	rest, err := h.readPrefix(d)
+	rest, cut, err := h.readPrefix(d)
 	if err != nil {
 		return h.refuse(d, err)
 	}
 	defer d.body.Release()
-	if rest != nil {
-		h.note(d, h.tooLong(d))
+	if cut != nil {
+		h.note(d, cut)
 		return d.letThroughLonger(rest, next)
-	}
-	if time.Since(started) > time.Duration(h.BodyTimeout) {
-		h.note(d, h.bodyTimeout())
-		return d.letThrough(next)
 	}
 	if err := h.verify(d); err != nil {
 		h.note(d, err)
@@ -96,28 +92,38 @@ func (h *Handler) note(d *delivery, err error) {
 	h.log.log(d, r, "would have refused a webhook delivery (mode monitor)")
 }
 
-// readPrefix reads the body up to max_body. rest is the rest of the body, nil if
-// there is none.
-func (h *Handler) readPrefix(d *delivery) (rest io.Reader, err error) {
-	source, most := d.r.Body, h.maxBody(d)
-	b, err := readWhole(io.LimitReader(source, most), d.r.ContentLength, h.limits, h.app.budget)
+// readPrefix reads the body up to max_body, and for at most body_timeout: slow senders
+// must not occupy the memory and disk space for bodies. If it has not read all, cut is
+// the refusal in mode enforce, and rest is the rest of the body.
+func (h *Handler) readPrefix(d *delivery) (rest io.Reader, cut *refusal, err error) {
+	source, most := newPatientReader(d.r.Body, time.Duration(h.BodyTimeout)), h.maxBody(d)
+	defer source.resume()
+	b, err := body.Read(io.LimitReader(source, most), d.r.ContentLength, h.limits, h.app.budget)
+	if err == nil && !source.late {
+		err = checkLength(b, d.r.ContentLength)
+	}
 	if err != nil {
-		return nil, h.bodyRefusal(d, err)
+		return nil, nil, h.bodyRefusal(d, err)
 	}
 	d.took(b)
+	if source.late {
+		return source, h.bodyTimeout(), nil
+	}
 	if b.Size() < most {
-		return nil, nil
+		return nil, nil, nil
 	}
 	var one [1]byte
 	n, err := io.ReadFull(source, one[:])
-	if n > 0 {
-		return io.MultiReader(bytes.NewReader(one[:]), source), nil
+	switch {
+	case source.late:
+		return source, h.bodyTimeout(), nil
+	case n > 0:
+		return io.MultiReader(bytes.NewReader(one[:]), source), h.tooLong(d), nil
+	case errors.Is(err, io.EOF):
+		return nil, nil, nil
 	}
-	if !errors.Is(err, io.EOF) {
-		b.Release()
-		return nil, h.bodyRefusal(d, err)
-	}
-	return nil, nil
+	b.Release()
+	return nil, nil, h.bodyRefusal(d, err)
 }
 
 // letThrough forwards a delivery that is not known to be genuine, fresh and new,
@@ -142,7 +148,8 @@ func (d *delivery) letThrough(next caddyhttp.Handler) error {
 
 // letThroughLonger forwards a delivery of whose body only the beginning was read.
 func (d *delivery) letThroughLonger(rest io.Reader, next caddyhttp.Handler) error {
-	start := d.body.Open()
+	// The rest may arrive slowly: the beginning is released when the app has it.
+	start := closedAtEnd{d.body.Open()}
 	defer start.Close()
 	d.r.Body = struct {
 		io.Reader

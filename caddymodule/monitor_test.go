@@ -128,3 +128,42 @@ func TestModeInTheCaddyfile(t *testing.T) {
 		t.Error("an unknown mode in JSON is accepted")
 	}
 }
+
+// TestInvariant12SlowBodiesReleaseTheBudgetInModeMonitor sends a body that does not
+// end. After body_timeout it is forwarded as it arrives, and occupies no memory and
+// disk space that other deliveries need.
+func TestInvariant12SlowBodiesReleaseTheBudgetInModeMonitor(t *testing.T) {
+	for name, first := range map[string]string{"nothing yet": "", "in memory": "start", "in a file": strings.Repeat("x", 3<<20)} {
+		t.Run(name, func(t *testing.T) {
+			b := trial(t, config("github", `"mode":"monitor","body_timeout":"50ms"`))
+			read, write := io.Pipe()
+			defer read.Close()
+			go func() {
+				_, _ = io.WriteString(write, first)
+				// The sender pauses for longer than body_timeout.
+			}()
+			r := github("1", content)
+			r.Body, r.ContentLength = read, -1
+			outcome := ""
+			b.run(r, func(_ http.ResponseWriter, r *http.Request) error {
+				outcome = r.Header.Get(headerOutcome)
+				go func() { _, _ = io.WriteString(write, "the rest") }()
+				got := make([]byte, len(first+"the rest"))
+				if _, err := io.ReadFull(r.Body, got); err != nil || string(got) != first+"the rest" {
+					t.Errorf("the app received %d bytes, %v", len(got), err)
+				}
+				if memory, disk := b.handler.app.budget.InUse(); memory != 0 || disk != 0 {
+					t.Errorf("%d bytes of memory and %d of disk are in use", memory, disk)
+				}
+				write.Close()
+				if rest, err := io.ReadAll(r.Body); len(rest) > 0 || err != nil {
+					t.Errorf("the app received %q after the end, %v", rest, err)
+				}
+				return nil
+			})
+			if outcome != string(BodyTimeout) {
+				t.Errorf("outcome %q", outcome)
+			}
+		})
+	}
+}

@@ -53,11 +53,16 @@ func readWhole(r io.Reader, declared int64, limits body.Limits, budget *body.Bud
 	if err != nil {
 		return nil, err
 	}
-	if b.Size() < declared {
-		defer b.Release()
-		return nil, fmt.Errorf("the body has %d bytes, and is %w of %d", b.Size(), errShort, declared)
+	return b, checkLength(b, declared)
+}
+
+// checkLength releases a body that is shorter than declared, and returns an error.
+func checkLength(b *body.Body, declared int64) error {
+	if b.Size() >= declared {
+		return nil
 	}
-	return b, nil
+	defer b.Release()
+	return fmt.Errorf("the body has %d bytes, and is %w of %d", b.Size(), errShort, declared)
 }
 
 // took records that the body has been read.

@@ -1,13 +1,11 @@
 package catalogue
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -104,9 +102,15 @@ func padded(key []byte) []byte {
 	return append(key, make([]byte, max(0, 64-len(key)))...)
 }
 
-// maxToken is the maximum length of a token in bytes. The header limit of net/http is
-// larger.
-const maxToken = 8 << 10
+const (
+	// maxToken is the maximum length of a token in a header, in bytes. The header
+	// limit of net/http is larger.
+	maxToken = 8 << 10
+	// maxTokenHeader is the maximum length of a token's header in base64url, in bytes.
+	// Providers name an algorithm and a key in it. The library decodes every member
+	// into a value of its own, twice, and parses keys and certificates.
+	maxTokenHeader = 2 << 10
+)
 
 // token returns the token of a request.
 func (v *tokenVerifier) token(r *signature.Request) (string, error) {
@@ -136,7 +140,13 @@ func bodyToken(r *signature.Request) (string, error) {
 }
 
 // parse parses a token. Only the provider's algorithms are accepted.
-func (v *tokenVerifier) parse(text string) (*jose.JSONWebSignature, error) {
+func (v *tokenVerifier) parse(text string) (*parsedToken, error) {
+	if strings.IndexByte(text[:min(len(text), maxTokenHeader+1)], '.') < 0 {
+		return nil, signature.Refuse(signature.Malformed, "the token is malformed, or its header is longer than %d bytes", maxTokenHeader)
+	}
+	if v.rules.header == "" {
+		return parseBodyToken(text, v.rules.algorithms)
+	}
 	var jws *jose.JSONWebSignature
 	var err error
 	if v.rules.detached != nil {
@@ -145,9 +155,9 @@ func (v *tokenVerifier) parse(text string) (*jose.JSONWebSignature, error) {
 		jws, err = jose.ParseSignedCompact(text, v.rules.algorithms)
 	}
 	if err != nil || len(jws.Signatures) != 1 {
-		return nil, signature.Refuse(signature.Malformed, "the token is malformed, or its algorithm is not one of the provider's")
+		return nil, errBadToken
 	}
-	return jws, nil
+	return &parsedToken{jws: jws, payload: jws.UnsafePayloadWithoutVerification()}, nil
 }
 
 func (v *tokenVerifier) CheckHeaders(r *signature.Request) error {
@@ -172,7 +182,7 @@ func (v *tokenVerifier) Verify(ctx context.Context, r *signature.Request) (*sign
 	if v.rules.detached != nil && r.Body.Size() == 0 {
 		return nil, signature.Refuse(signature.Malformed, "the body is empty")
 	}
-	jws, err := v.parse(text)
+	token, err := v.parse(text)
 	if err != nil {
 		return nil, err
 	}
@@ -186,11 +196,11 @@ func (v *tokenVerifier) Verify(ctx context.Context, r *signature.Request) (*sign
 	if v.source != nil {
 		// Check first what needs no key: anyone can send key IDs that cause fetches.
 		// The claims are verified next.
-		if err := v.checkClaims(r, jws.UnsafePayloadWithoutVerification(), d); err != nil {
+		if err := v.checkClaims(r, token.payload, d); err != nil {
 			return nil, err
 		}
 	}
-	payload, identity, err := v.open(ctx, r, jws, text)
+	payload, identity, err := v.open(ctx, r, token, text)
 	if err != nil {
 		return nil, err
 	}
@@ -208,15 +218,15 @@ func (v *tokenVerifier) Verify(ctx context.Context, r *signature.Request) (*sign
 }
 
 // open verifies the signature and returns the signed content.
-func (v *tokenVerifier) open(ctx context.Context, r *signature.Request, jws *jose.JSONWebSignature, text string) ([]byte, signature.Identity, error) {
+func (v *tokenVerifier) open(ctx context.Context, r *signature.Request, token *parsedToken, text string) ([]byte, signature.Identity, error) {
 	try := func(key any) ([]byte, error) {
 		if v.rules.detached != nil {
-			return nil, v.rules.detached.verify(r, text, jws, key)
+			return nil, v.rules.detached.verify(r, text, token.jws, key)
 		}
-		return jws.Verify(key)
+		return token.verify(key)
 	}
 	if v.source != nil {
-		key, identity, err := v.source.find(ctx, jws.Signatures[0].Header.KeyID, r.Now)
+		key, identity, err := v.source.find(ctx, token.jws.Signatures[0].Header.KeyID, r.Now)
 		if err != nil {
 			return nil, identity, err
 		}
@@ -240,11 +250,10 @@ func (v *tokenVerifier) checkClaims(r *signature.Request, payload []byte, d *sig
 	if v.rules.check == nil {
 		return nil
 	}
-	dec := json.NewDecoder(bytes.NewReader(payload))
-	dec.UseNumber()
 	c := claims{tolerance: v.tolerance}
-	if err := dec.Decode(&c.values); err != nil || c.values == nil {
-		return signature.Refuse(signature.Malformed, "the token contains no claims")
+	var err error
+	if c.values, err = readClaims(payload); err != nil {
+		return err
 	}
 	return v.rules.check(v.module, r, c, d)
 }
@@ -324,22 +333,63 @@ func (v *tokenVerifier) Secrets() []signature.Identity {
 	return identities(v.shared)
 }
 
-// claims are the claims of a token.
+// claims are the claims of a token, as written.
 type claims struct {
-	values    map[string]any
+	values    map[string][]byte
 	tolerance time.Duration
 }
 
+const (
+	// maxClaims is the maximum number of claims. Providers use about ten.
+	maxClaims = 256
+	// maxClaimName is the length of the longest name that is kept, in bytes. No claim
+	// that is checked has a longer one.
+	maxClaimName = 64
+	// maxNumberText is the maximum length of a number in a claim, in bytes.
+	maxNumberText = 32
+)
+
+// readClaims finds the claims of a token that may be unverified: in one pass, and
+// without decoding their values. A duplicate name is refused.
+func readClaims(payload []byte) (map[string][]byte, error) {
+	w := jsonWalk{buf: payload}
+	if c, _ := w.token(); c != '{' || checkNames(payload, names{}) != nil {
+		return nil, signature.Refuse(signature.Malformed, "the token contains no claims, or duplicate ones")
+	}
+	values := make(map[string][]byte)
+	for written, value := range jsonMembers(payload) {
+		if len(values) == maxClaims {
+			return nil, signature.Refuse(signature.Malformed, "the token contains more than %d claims", maxClaims)
+		}
+		if len(written) > longestEscape*maxClaimName {
+			continue
+		}
+		if name, ok := jsonString(written, true); ok {
+			values[name] = value
+		}
+	}
+	return values, nil
+}
+
+// has reports whether there is a claim of this name.
+func (c claims) has(name string) bool { return c.values[name] != nil }
+
+// isTrue reports whether a claim is true.
+func (c claims) isTrue(name string) bool { return string(c.values[name]) == "true" }
+
 // text returns a claim that is a string.
 func (c claims) text(name string) string {
-	text, _ := c.values[name].(string)
+	text, _ := jsonString(c.values[name], false)
 	return text
 }
 
 // time returns a claim that is a time, in seconds since 1970.
 func (c claims) time(name string) (time.Time, bool) {
-	number, _ := c.values[name].(json.Number)
-	text, _, _ := strings.Cut(number.String(), ".")
+	number := c.values[name]
+	if len(number) > maxNumberText {
+		return time.Time{}, false
+	}
+	text, _, _ := strings.Cut(string(number), ".")
 	seconds, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || seconds <= 0 || seconds > 1<<36 {
 		return time.Time{}, false

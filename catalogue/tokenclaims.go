@@ -58,7 +58,7 @@ func checkKinde(_ *provider.Module, _ *signature.Request, c claims, d *signature
 // the ID in another string. Wix's library rejects expired tokens.
 // npm @wix/sdk, build/auth/AppStrategy.js
 func checkWix(_ *provider.Module, r *signature.Request, c claims, d *signature.Delivery) error {
-	if _, ok := c.values["exp"]; ok {
+	if c.has("exp") {
 		if err := c.checkValidity(r.Now, 0); err != nil {
 			return err
 		}

@@ -235,7 +235,7 @@ func checkVonage(_ *provider.Module, r *signature.Request, c claims, d *signatur
 	if err := c.checkAge(r.Now, d); err != nil {
 		return err
 	}
-	if _, ok := c.values["exp"]; ok {
+	if c.has("exp") {
 		if err := c.checkValidity(r.Now, 0); err != nil {
 			return err
 		}
@@ -267,7 +267,7 @@ func checkMessageBird(_ *provider.Module, r *signature.Request, c claims, d *sig
 	if err := c.checkHex("url_hash", address[:], "URL"); err != nil {
 		return err
 	}
-	_, hashed := c.values["payload_hash"]
+	hashed := c.has("payload_hash")
 	switch {
 	case r.Body.Size() == 0 && hashed:
 		return signature.Refuse(signature.InvalidSignature, "the token is for a request with a body")
@@ -449,13 +449,12 @@ func checkGoogle(m *provider.Module, r *signature.Request, c claims, d *signatur
 	if len(issuers) == 0 {
 		issuers = googleIssuers
 	}
-	verified, _ := c.values["email_verified"].(bool)
 	switch {
 	case !slices.Contains(issuers, c.text("iss")):
 		return signature.Refuse(signature.InvalidSignature, "the token is not issued by Google")
 	case c.text("aud") != m.Resolved().Audience:
 		return signature.Refuse(signature.InvalidSignature, "the token is for another audience")
-	case c.text("email") != m.Resolved().ServiceAccount || !verified:
+	case c.text("email") != m.Resolved().ServiceAccount || !c.isTrue("email_verified"):
 		return signature.Refuse(signature.InvalidSignature, "the token is for another service account")
 	}
 	if err := c.checkLifetime(r.Now, c.tolerance); err != nil {

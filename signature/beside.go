@@ -153,7 +153,7 @@ func (v *Verifier) checkWholeForm(r *Request) error {
 // character set the same bytes would be different fields.
 func plainForm(h http.Header) bool {
 	values := h["Content-Type"]
-	if len(values) != 1 {
+	if len(values) != 1 || len(values[0]) > MaxContentType {
 		return false
 	}
 	kind, params, err := mime.ParseMediaType(values[0])

@@ -23,6 +23,12 @@ const (
 	maxPartHeader = 8 << 10
 	// maxPartValue limits a wanted field in bytes.
 	maxPartValue = 1 << 10
+	// maxPartHeaders limits the headers of all parts in bytes, maxPartLines the lines
+	// of each and maxPartParameters the parameters of a part's name: each costs as much
+	// as hundreds of bytes of content.
+	maxPartHeaders    = 256 << 10
+	maxPartLines      = 16
+	maxPartParameters = 5
 )
 
 // MultipartFields returns the values of these fields of a multipart/form-data body,
@@ -88,6 +94,7 @@ func multipartBoundary(r *Request) (string, error) {
 type multipartReader struct {
 	in        *bufio.Reader
 	delimiter []byte
+	headers   int  // bytes of all headers
 	ended     bool // the last delimiter was the closing one
 }
 
@@ -139,13 +146,19 @@ func (m *multipartReader) start() error {
 // header reads the header of a part and returns its name, if it is a wanted one.
 func (m *multipartReader) header(names []string) (name string, wanted bool, err error) {
 	var disposition, encoding string
-	for total := 0; ; {
+	for total, lines := 0, 0; ; lines++ {
 		line, whole, err := m.line()
 		if err != nil {
 			return "", false, err
 		}
-		if total += len(line); total > maxPartHeader || !whole {
+		m.headers += len(line)
+		switch total += len(line); {
+		case total > maxPartHeader || !whole:
 			return "", false, Refuse(Malformed, "a part has a header longer than %d bytes", maxPartHeader)
+		case m.headers > maxPartHeaders:
+			return "", false, Refuse(Malformed, "the headers of all parts are longer than %d bytes", maxPartHeaders)
+		case lines > maxPartLines:
+			return "", false, Refuse(Malformed, "a part has a header of more than %d lines", maxPartLines)
 		}
 		text, found := strings.CutSuffix(string(line), "\r\n")
 		if !found || strings.Contains(text, "\r") {
@@ -173,6 +186,9 @@ func (m *multipartReader) header(names []string) (name string, wanted bool, err 
 
 // wantedPart returns the wanted name of a part, and whether it has one.
 func wantedPart(names []string, disposition, encoding string) (string, bool, error) {
+	if parameters(disposition) > maxPartParameters {
+		return "", false, Refuse(Malformed, "the name of a part has more than %d parameters", maxPartParameters)
+	}
 	kind, params, err := mime.ParseMediaType(disposition)
 	if err != nil || kind != "form-data" {
 		return "", false, Refuse(Malformed, "a part has no name")
@@ -190,6 +206,22 @@ func wantedPart(names []string, disposition, encoding string) (string, bool, err
 		return "", false, Refuse(Malformed, "the part %s is a file, or encoded", name)
 	}
 	return name, true, nil
+}
+
+// parameters returns the number of semicolons outside quotes.
+func parameters(disposition string) (n int) {
+	quoted := false
+	for i := 0; i < len(disposition); i++ {
+		switch c := disposition[i]; {
+		case c == '"':
+			quoted = !quoted
+		case c == '\\' && quoted:
+			i++ // the next one is escaped
+		case c == ';' && !quoted:
+			n++
+		}
+	}
+	return n
 }
 
 // content reads a part up to the next delimiter, and returns it if it is wanted.

@@ -288,7 +288,8 @@ func (v *Verifier) prepare() error {
 		v.template.raw = false // the boundaries of its fields are ambiguous
 	}
 	v.allForm = s.WholeForm || v.template.has(func(p part) bool { return p.name == "form_sorted" })
-	v.slow = v.template.hashesForm() || (s.Algorithm.slow() && v.template.hashesText())
+	several := v.perList && (s.Signature.Repeated || s.Signature.SetSeparator != "" || s.Signature.severalHeaders())
+	v.slow = v.template.hashesForm() || ((s.Algorithm.slow() || several) && v.template.hashesText())
 	v.inflates = v.template.has(func(p part) bool { return p.name == "body_inflated" })
 	v.coverage = Coverage{BodySigned: v.bodySigned(), URLSigned: v.template.target}
 	if s.ID != nil {

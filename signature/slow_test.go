@@ -1,6 +1,8 @@
 package signature
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"strings"
 	"testing"
 )
@@ -60,5 +62,52 @@ func TestSlowRequests(t *testing.T) {
 		if r.Slow != c.slow {
 			t.Errorf("%s of %s, encoding %q: Slow is %t", c.algorithm, c.signed, c.encoding, r.Slow)
 		}
+	}
+}
+
+// TestSeveralListsOfSignaturesAreSlow: the content is hashed for each list, which has
+// a timestamp of its own.
+func TestSeveralListsOfSignaturesAreSlow(t *testing.T) {
+	for name, change := range map[string]func(*SignatureField){
+		"one list":                 func(*SignatureField) {},
+		"lists in one header":      func(f *SignatureField) { f.SetSeparator = " " },
+		"a header several times":   func(f *SignatureField) { f.Repeated = true },
+		"lists in several headers": func(f *SignatureField) { f.Also = []string{"X-Other"} },
+	} {
+		s := stripeScheme()
+		change(&s.Signature)
+		r := stripePost("secret", "b")
+		if err := compile(t, s, "secret").CheckHeaders(r); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if want := name != "one list"; r.Slow != want {
+			t.Errorf("%s: slow is %t", name, r.Slow)
+		}
+	}
+}
+
+// TestInvariant12SeveralEd25519SignaturesHashNoMoreThanOne: Ed25519 hashes the content
+// for every signature, so a forged request with eight of them would cost eight times
+// as much.
+func TestInvariant12SeveralEd25519SignaturesHashNoMoreThanOne(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(bytes.NewReader(make([]byte, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := compile(t, standardEd25519(), "whpk_"+base64Of(public))
+	for _, c := range []struct {
+		size, forged int
+		kind         RefusalKind
+	}{
+		{maxRepeated + 1, 0, ""},
+		{maxRepeated / 2, 1, ""},
+		{maxRepeated/2 + 1, 1, Malformed},
+		{maxRepeated / maxPublicChecks, maxPublicChecks - 1, ""},
+		{maxRepeated/maxPublicChecks + 1, maxPublicChecks - 1, Malformed},
+	} {
+		body := strings.Repeat("b", c.size)
+		forged := strings.Repeat("v1a,"+base64Of(make([]byte, 64))+" ", c.forged)
+		sig := ed25519.Sign(private, []byte("m1."+nowText+"."+body))
+		want(t, v, post(body, "webhook-id", "m1", "webhook-timestamp", nowText, "webhook-signature", forged+"v1a,"+base64Of(sig)), c.kind)
 	}
 }

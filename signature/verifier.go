@@ -28,6 +28,9 @@ type Verifier struct {
 const (
 	// maxSets limits how often one secret hashes one body.
 	maxSets = 4
+	// maxRepeated limits the bytes that several Ed25519 signatures of one request
+	// hash together. One signature can be of a longer body.
+	maxRepeated = 4 << 20
 	// maxID and maxEvent are the maximum lengths of an ID and an event type. No
 	// provider's is longer; a longer one counts as absent, and the digest is
 	// used instead.
@@ -231,6 +234,9 @@ func (v *Verifier) Verify(r *Request) (*Delivery, error) {
 	if err := v.candidates(vals); err != nil {
 		return nil, err
 	}
+	if err := v.checkRepeated(vals); err != nil {
+		return nil, err
+	}
 	d := &Delivery{}
 	d.Matches = d.match[:0]
 	for i := range vals.lists {
@@ -248,6 +254,22 @@ func (v *Verifier) Verify(r *Request) (*Delivery, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// checkRepeated refuses several Ed25519 signatures of a long body, because Ed25519
+// hashes the content anew for each of them.
+func (v *Verifier) checkRepeated(vals *values) error {
+	if v.scheme.Algorithm != Ed25519 || !v.template.hashesText() {
+		return nil
+	}
+	total := 0
+	for i := range vals.lists {
+		total += len(vals.lists[i].decoded)
+	}
+	if most := maxRepeated / int64(max(1, total)); total > 1 && vals.req.Body.Size() > most {
+		return Refuse(Malformed, "the body is longer than %d bytes, and has %d Ed25519 signatures, each of which requires hashing all of it", most, total)
+	}
+	return nil
 }
 
 // unmatched returns the refusal of a signature that matches no secret.

@@ -24,9 +24,11 @@ func main() {
 	vectors := flag.String("vectors", "../catalogue/testdata/vectors", "folder with the vectors of genuine requests")
 	only := flag.String("provider", "", "measure only providers whose names contain this")
 	sizes := flag.String("sizes", "16,256,1024,4096,max", "sizes of requests in KiB, separated by commas; max is the preset's max_body")
+	shapes := flag.String("shape", "", "send only shapes whose names contain this")
 	lines := flag.Int("lines", 20, "number of lines to print of each table")
 	most := flag.Int("vectors-each", 3, "number of genuine requests of each provider to derive shapes from")
 	flag.Parse()
+	keepShapes(*shapes)
 	if err := run(*vectors, *only, *sizes, *most, *lines); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -102,9 +102,19 @@ var made = []shape{
 	{name: "a genuine object with many members", make: manyMembers, most: 1 << 20, coded: true},
 	{name: "a genuine field made long", make: longFields, most: 64 << 20},
 	{name: "many parts", make: manyParts, most: 1 << 20},
+	{name: "long headers of parts", make: longPartHeaders, most: 4 << 20},
+	{name: "a token with a long member", make: manyTokens, most: 1 << 20},
+	{name: "several signatures", make: severalSignatures, most: 64 << 20},
 	{name: "long headers", make: longHeaders, most: 256 << 10},
 	{name: "a header's list of headers", make: listedHeaders, most: 256 << 10},
 	{name: "a long query", make: longQuery, most: 256 << 10},
+}
+
+// keepShapes keeps the shapes whose names contain text.
+func keepShapes(text string) {
+	for _, list := range []*[]shape{&bodies, &made, &compressed} {
+		*list = slices.DeleteFunc(*list, func(s shape) bool { return !strings.Contains(s.name, text) })
+	}
 }
 
 // clone returns a copy whose headers can be changed.

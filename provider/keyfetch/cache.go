@@ -16,6 +16,8 @@ const (
 	maxMissing = 256
 	// maxWanted is the maximum number of unknown names that wait for a fetch.
 	maxWanted = 256
+	// maxSenders is the maximum number of senders with a sample.
+	maxSenders = 256
 	// failed is the time for which a failure is cached.
 	failed = time.Minute
 	// burst is the number of unknown names that can be fetched at once. One more
@@ -36,10 +38,7 @@ type cache struct {
 	known   map[string]*document
 	missing map[string]failure // by name: failures to fetch unknown documents
 	wanted  map[string]*want   // unknown names that wait for a token
-	// sample is one of the requests for unknown names since the last fetch of a
-	// sample, each of them with the same probability; sampled is their number.
-	sample  Request
-	sampled int
+	samples map[string]*sample // by sender
 	running map[string]chan struct{}
 	tokens  int
 	filled  time.Time
@@ -59,6 +58,13 @@ type failure struct {
 	tried time.Time
 }
 
+// sample is one of a sender's requests for unknown names since its last sample was
+// fetched, each of them with the same probability; of is their number.
+type sample struct {
+	request Request
+	of      int
+}
+
 // want is an unknown name and the number of requests for it.
 type want struct {
 	request Request
@@ -69,13 +75,13 @@ type want struct {
 func newCache(transport http.RoundTripper) *cache {
 	return &cache{
 		client: newClient(transport), now: time.Now, tokens: burst,
-		known: make(map[string]*document), missing: make(map[string]failure), wanted: make(map[string]*want), running: make(map[string]chan struct{}),
+		known: make(map[string]*document), missing: make(map[string]failure), wanted: make(map[string]*want), samples: make(map[string]*sample), running: make(map[string]chan struct{}),
 	}
 }
 
 func (c *cache) get(ctx context.Context, q Request) ([]byte, error) {
 	for {
-		body, wait, err := c.lookUp(q)
+		body, wait, err := c.lookUp(ctx, q)
 		if wait == nil {
 			return body, err
 		}
@@ -91,7 +97,7 @@ func (c *cache) get(ctx context.Context, q Request) ([]byte, error) {
 }
 
 // lookUp returns the cached result, or a channel to wait for.
-func (c *cache) lookUp(q Request) (body []byte, wait <-chan struct{}, err error) {
+func (c *cache) lookUp(ctx context.Context, q Request) (body []byte, wait <-chan struct{}, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
@@ -113,6 +119,7 @@ func (c *cache) lookUp(q Request) (body []byte, wait <-chan struct{}, err error)
 		return nil, nil, c.missing[q.Key].err
 	}
 	c.want(q, now)
+	c.sample(senderOf(ctx), q)
 	c.spend(now)
 	if running = c.running[q.Key]; running != nil {
 		return nil, running, nil
@@ -143,8 +150,21 @@ func (c *cache) want(q Request, now time.Time) {
 	}
 	w.asked++
 	w.last = now
-	if c.sampled++; oneIn(c.sampled) {
-		c.sample = q
+}
+
+// sample records a request of a sender. If there are too many senders, it replaces
+// any of them.
+func (c *cache) sample(sender string, q Request) {
+	s := c.samples[sender]
+	if s == nil {
+		if len(c.samples) >= maxSenders {
+			delete(c.samples, anyOf(c.samples))
+		}
+		s = new(sample)
+		c.samples[sender] = s
+	}
+	if s.of++; oneIn(s.of) {
+		s.request = q
 	}
 }
 
@@ -178,18 +198,35 @@ func (c *cache) spend(now time.Time) {
 }
 
 // next returns what to fetch next: the most requested name or, with a probability
-// of 1/2, the sample. The most requested name alone would let an attacker starve
-// the others by requesting each of many names several times. With the sample, the
-// share of a name in the fetches is at least half its share in the requests,
-// whatever else is requested.
+// of 1/2, the sample of any sender. The most requested name alone would let an attacker
+// starve the others by requesting each of many names several times. With the samples,
+// the share of a sender in the fetches is at least half of its share in the senders,
+// and the share of a name at least half of its share in a sender's requests, whatever
+// else is requested.
 func (c *cache) next(now time.Time) Request {
-	if c.sampled > 0 && oneIn(2) {
-		c.sampled = 0
-		if c.isUnknown(c.sample.Key, now) {
-			return c.sample
+	if oneIn(2) {
+		for len(c.samples) > 0 {
+			sender := anyOf(c.samples)
+			q := c.samples[sender].request
+			delete(c.samples, sender)
+			if c.isUnknown(q.Key, now) {
+				return q
+			}
 		}
 	}
 	return c.wanted[c.mostWanted()].request
+}
+
+// anyOf returns a key of m, each with the same probability.
+func anyOf[E any](m map[string]E) string {
+	skip := rand.IntN(len(m)) //nolint:gosec // fairness, not secrecy
+	for key := range m {
+		if skip == 0 {
+			return key
+		}
+		skip--
+	}
+	return "" // m is empty
 }
 
 // isUnknown reports whether a name has not been fetched since it was requested.

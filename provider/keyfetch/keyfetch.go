@@ -10,8 +10,9 @@
 // unknown names share a rate limit. Half of the fetches are for the most requested
 // names: a provider repeats the name of its key in every delivery and retry, while a
 // name that an attacker repeats is fetched once and then cached as missing. The
-// other half are for requests chosen at random, so that no pattern of requests
-// excludes a name.
+// other half are for senders chosen at random, and for one of the requests of each,
+// so that neither a pattern nor a number of requests excludes the names of other
+// senders.
 package keyfetch
 
 import (
@@ -19,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"sync"
 	"time"
@@ -95,6 +97,31 @@ type Request struct {
 	// Verified means that the source of the name was verified, so that the rate
 	// limit for unknown names does not apply.
 	Verified bool
+}
+
+// SenderKey is the key of the context's value for the address of the sender of a
+// request, a string. Senders without an address count as one.
+var SenderKey = senderKey{}
+
+type senderKey struct{}
+
+// senderOf returns the sender. A sender with IPv6 has a network of 64 bits.
+func senderOf(ctx context.Context) string {
+	text, _ := ctx.Value(SenderKey).(string)
+	address, err := netip.ParseAddr(text)
+	if err != nil {
+		return ""
+	}
+	address = address.Unmap().WithZone("")
+	bits := address.BitLen()
+	if address.Is6() {
+		bits = 64
+	}
+	network, err := address.Prefix(bits)
+	if err != nil {
+		return ""
+	}
+	return network.String()
 }
 
 // Get returns a document, from the cache if possible. The caller must not modify

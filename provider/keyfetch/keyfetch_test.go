@@ -311,8 +311,12 @@ func TestCacheIsBounded(t *testing.T) {
 		_, _ = p.get(t, fmt.Sprintf("/wanted/%d", i))
 	}
 	c := p.cache()
-	if len(c.known) > maxKnown || len(c.missing) > maxMissing || len(c.wanted) > maxWanted {
-		t.Errorf("%d known, %d missing and %d wanted documents", len(c.known), len(c.missing), len(c.wanted))
+	for i := range 2 * maxSenders {
+		_, _ = p.Get(context.WithValue(t.Context(), SenderKey, fmt.Sprintf("192.0.2.%d", i%256)), Request{URL: fmt.Sprintf("https://%s/sent/%d", host, i)})
+		_, _ = p.Get(context.WithValue(t.Context(), SenderKey, fmt.Sprintf("2001:db8:%x::", i)), Request{URL: fmt.Sprintf("https://%s/sent/%d", host, i)})
+	}
+	if len(c.known) > maxKnown || len(c.missing) > maxMissing || len(c.wanted) > maxWanted || len(c.samples) > maxSenders {
+		t.Errorf("%d known, %d missing and %d wanted documents, and samples of %d senders", len(c.known), len(c.missing), len(c.wanted), len(c.samples))
 	}
 }
 
@@ -351,6 +355,55 @@ func TestRepeatedUnknownNamesDoNotBlockGenuineKeys(t *testing.T) {
 		p.wait()
 	}
 	t.Errorf("the genuine key was not fetched after %d requests", tries)
+}
+
+// TestInvariant12OneSenderDoesNotExcludeTheKeysOfOthers sends a thousand requests of
+// one attacker, from addresses of one network, for each of the provider's. Its names
+// are requested more often than the genuine one, and new ones replace those that were
+// fetched.
+func TestInvariant12OneSenderDoesNotExcludeTheKeysOfOthers(t *testing.T) {
+	p := publish(t, true, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/genuine" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+	})
+	genuine := context.WithValue(t.Context(), SenderKey, "198.51.100.7")
+	const tries = 100 // each succeeds with a probability of at least 1/4
+	for second := range tries {
+		for i := range 1000 {
+			attacker := context.WithValue(t.Context(), SenderKey, fmt.Sprintf("2001:db8::%x", i))
+			q := Request{Key: fmt.Sprint(second/60, i%100), URL: "https://" + host + "/unknown", MaxAge: fresh}
+			if _, _, err := p.cache().lookUp(attacker, q); err != nil && !errors.Is(err, ErrBusy) {
+				if status := (*StatusError)(nil); !errors.As(err, &status) {
+					t.Fatal(err)
+				}
+			}
+		}
+		if _, err := p.Get(genuine, Request{URL: "https://" + host + "/genuine"}); err == nil {
+			return
+		}
+		p.wait()
+		p.clock = p.clock.Add(refill)
+	}
+	t.Errorf("the genuine key was not fetched after %d requests", tries)
+}
+
+func TestSendersAreAddressesAndNetworks(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.1":            "192.0.2.1/32",
+		"::ffff:192.0.2.1":     "192.0.2.1/32",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
+		"fe80::1%eth0":         "fe80::/64",
+		"@":                    "",
+		"":                     "",
+	} {
+		if got := senderOf(context.WithValue(t.Context(), SenderKey, address)); got != want {
+			t.Errorf("%q: %q, want %q", address, got, want)
+		}
+	}
+	if got := senderOf(t.Context()); got != "" {
+		t.Errorf("without an address: %q", got)
+	}
 }
 
 // TestCacheIsSharedAcrossTheProcess checks that a reload, which creates new Fetchers,
