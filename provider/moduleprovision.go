@@ -196,7 +196,7 @@ func (m *Module) SigningSchemes() ([]signature.Scheme, error) {
 	}
 	var all []signature.Scheme
 	for _, family := range m.preset.families() {
-		for _, s := range schemes {
+		for _, s := range m.adapted(schemes) {
 			named, _ := inFamily(s, family)
 			all = append(all, named)
 		}
