@@ -232,7 +232,7 @@ func checkName(name string) error {
 	case name == "":
 		return errors.New("missing name: write, for example, webhook_queue orders")
 	case !validName.MatchString(name):
-		return fmt.Errorf("invalid name: %q: use up to 64 letters, digits and any of ._-", name)
+		return fmt.Errorf("invalid name: %q: use up to 64 letters, digits and any of ._-", option.Shown(name))
 	}
 	return nil
 }

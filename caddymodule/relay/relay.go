@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 )
 
 func init() { caddy.RegisterModule(new(Relay)) }
@@ -114,7 +115,7 @@ func checkName(directive, name string) error {
 	case name == "":
 		return fmt.Errorf("%s has no name: write, for example, %[1]s dev", directive)
 	case !usableName.MatchString(name):
-		return fmt.Errorf("%s: the name %q is not 1 to 64 letters, digits, dots, dashes or underscores", directive, name)
+		return fmt.Errorf("%s: the name %q is not 1 to 64 letters, digits, dots, dashes or underscores", directive, option.Shown(name))
 	}
 	return nil
 }

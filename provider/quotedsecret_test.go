@@ -1,0 +1,55 @@
+package provider_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
+)
+
+// TestSecretInBracesIsNotQuoted checks errors and warnings about secrets in braces, and
+// between two placeholders.
+func TestSecretInBracesIsNotQuoted(t *testing.T) {
+	t.Setenv("WEBHOOK_TEST_PART", "first-part")
+	const secret = "c4n4ryT0p5ecr3tAbCdEfGh012345678"
+	for _, configured := range []string{
+		"{" + secret + "}", "{ " + secret + "}", "{" + secret + " }", "{env.WEBHOOK_TEST_PART}" + secret + "{env.WEBHOOK_TEST_UNSET}", "{env.WEBHOOK_TEST_UNSET}" + secret + "{env.WEBHOOK_TEST_PART}",
+		"{env.WEBHOOK_TEST_PART}" + secret + "\u200b{env.WEBHOOK_TEST_PART}", "\"{" + secret + "}\"", "${" + secret + "}", "{$" + secret + "}", "{" + secret, secret + "}",
+	} {
+		for _, name := range []string{"github", "stripe", "meta"} {
+			warnings, err := provisioned(provider.Named(name), provider.Secret{Secret: configured})
+			if said := fmt.Sprint(warnings, err); strings.Contains(said, secret) {
+				t.Errorf("%s %s: %s", name, configured, said)
+			}
+		}
+	}
+}
+
+func TestSecretBetweenPlaceholdersIsAPlaintextSecret(t *testing.T) {
+	t.Setenv("WEBHOOK_TEST_PART", "first-part")
+	for configured, want := range map[string]bool{"{env.WEBHOOK_TEST_PART}": false, "{env.WEBHOOK_TEST_PART}c4n4ryT0p5ecr3tAbCdEfGh{env.WEBHOOK_TEST_PART}": true, "hmac-sha256:{env.WEBHOOK_TEST_PART}": false} {
+		core, logs := observer.New(zapcore.WarnLevel)
+		m := provider.NewModule(provider.Named("github"))
+		m.Secrets = []provider.Secret{{Secret: configured}}
+		if err := m.ProvisionLogged(zap.New(core)); err != nil {
+			t.Fatal(err)
+		}
+		if got := logs.FilterMessageSnippet("plaintext").Len() == 1; got != want {
+			t.Errorf("%s: warned: %t", configured, got)
+		}
+	}
+}
+
+func TestLabelThatIsASecretIsRejectedUnlessItCanBeAKeyID(t *testing.T) {
+	const secret = "c4n4ryT0p5ecr3tAbCdEfGh012345678"
+	for name, want := range map[string]bool{"github": true, "stripe": true, "gitlab": true, "pusher": false, "rfc9421": false} {
+		if _, err := provisioned(provider.Named(name), provider.Secret{Secret: "one-secret", Label: secret}); (err != nil && strings.Contains(err.Error(), "on its own line")) != want || err != nil && strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
