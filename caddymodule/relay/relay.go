@@ -86,6 +86,17 @@ func (h *Relay) Provision(ctx caddy.Context) error {
 	if err := registerMetrics(ctx); err != nil {
 		return err
 	}
+	app, err := ctx.App("verify_webhook")
+	if err != nil {
+		return fmt.Errorf("loading the verify_webhook app: %w", err)
+	}
+	// Handlers that are provisioned later can accept connections.
+	app.(*caddymodule.App).OnStart(func() error {
+		if _, found := names.Load(nameInConfig{app, h.Relay}); !found {
+			h.logger.Warn("no machine can listen to a relay: write webhook_listeners with its name and a token in another handle", zap.String("relay", h.Relay))
+		}
+		return nil
+	})
 	h.relay = relays.take(h.Relay)
 	return nil
 }
