@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -132,7 +133,7 @@ func (h *Handler) unlikely() (texts []string) {
 	if d := h.Replay.OnDuplicate; d >= 400 && d < 500 && d != http.StatusConflict {
 		say("on_duplicate %d: the provider takes a retry of a handled delivery as failed, and may disable the webhook: write, for example, on_duplicate 200", d)
 	}
-	if h.app != nil && h.app.BodyDisk > 0 && h.MaxBody > h.app.BodyDisk {
+	if h.MaxBody > cmp.Or(h.app.BodyDisk, defaultBodyDisk) {
 		say("max_body is %d bytes, more than body_disk: larger deliveries always get 503: write a smaller max_body, or a larger body_disk in the global option verify_webhook", h.MaxBody)
 	}
 	for _, label := range h.info().ShortSecrets {

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -50,6 +52,27 @@ func TestLabelThatIsASecretIsRejectedUnlessItCanBeAKeyID(t *testing.T) {
 	for name, want := range map[string]bool{"github": true, "stripe": true, "gitlab": true, "pusher": false, "rfc9421": false} {
 		if _, err := provisioned(provider.Named(name), provider.Secret{Secret: "one-secret", Label: secret}); (err != nil && strings.Contains(err.Error(), "on its own line")) != want || err != nil && strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestLongToleranceLogsAWarning(t *testing.T) {
+	for name, tests := range map[string]map[time.Duration]bool{
+		"stripe":    {0: false, 5 * time.Minute: false, time.Hour: false, 24 * time.Hour: true, 8760 * time.Hour: true},
+		"airwallex": {0: false, 72 * time.Hour: false, 30 * 24 * time.Hour: true}, // its retries have the time of the first attempt
+	} {
+		for tolerance, want := range tests {
+			core, logs := observer.New(zapcore.WarnLevel)
+			m := provider.NewModule(provider.Named(name))
+			m.Secrets = []provider.Secret{{Secret: "one-secret-of-the-provider"}}
+			m.Tolerance = caddy.Duration(tolerance)
+			if err := m.ProvisionLogged(zap.New(core)); err != nil {
+				t.Fatal(err)
+			}
+			m.WarnLongTolerance(zap.New(core))
+			if got := logs.FilterMessageSnippet("tolerance is").Len() == 1; got != want {
+				t.Errorf("%s %s: warned: %t", name, tolerance, got)
+			}
 		}
 	}
 }
