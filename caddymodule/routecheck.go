@@ -45,7 +45,9 @@ func checkRoutes(app *caddyhttp.App) []string {
 type routeCheck struct {
 	named map[string]*caddyhttp.Route
 	depth int // of named routes, which can invoke each other
-	gates int // how many endpoints the server has, those in named routes once for each use
+	// onPaths: an endpoint is on some paths only.
+	onPaths bool
+	gates   int // how many endpoints the server has, those in named routes once for each use
 
 	found          []string
 	verified, open map[string][]scope // of upstreams: on which paths an endpoint is in front, and on which forged headers reach them
@@ -237,6 +239,7 @@ func (c *routeCheck) unreachable(name string, p past) {
 func (c *routeCheck) endpoint(h *Handler, p past, behind bool) {
 	name := h.endpointName()
 	c.gates++
+	c.onPaths = c.onPaths || p.scope != nil
 	switch {
 	case p.answered != "":
 		c.say("verify_webhook %s never runs: %s before it responds to every request; write verify_webhook first", name, p.answered)
