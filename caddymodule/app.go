@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -215,6 +216,12 @@ func (a *App) report() {
 		for _, text := range checkRoutes(app) {
 			logger.Warn(text)
 		}
+		for _, text := range checkOtherPaths(app) {
+			logger.Named("routes").Warn(text)
+		}
+	}
+	if _, stores := a.summary(); slices.ContainsFunc(stores, func(label string) bool { return label == "memory" || strings.HasPrefix(label, "memory ") }) {
+		logger.Named("store").Warn("store memory forgets handled deliveries when Caddy stops, and no other Caddy instance shares it: write store file or, for several instances, store redis")
 	}
 }
 

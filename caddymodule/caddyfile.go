@@ -116,9 +116,9 @@ func providerModule(d *caddyfile.Dispenser, name string) (caddyfile.Unmarshaler,
 	if err != nil {
 		names := provider.Names()
 		if s := option.Nearest(strings.ToLower(name), names); s != "" {
-			return nil, d.Errf("unrecognized provider: %s; did you mean %s?", name, s)
+			return nil, d.Errf("unrecognized provider: %s; did you mean %s?", option.Shown(name), s)
 		}
-		return nil, d.Errf("unrecognized provider: %s; `caddy list-modules` lists them, and `custom` describes any other", name)
+		return nil, d.Errf("unrecognized provider: %s; `caddy list-modules` lists them, and `custom` describes any other", option.Shown(name))
 	}
 	module, ok := info.New().(caddyfile.Unmarshaler)
 	if !ok {
@@ -156,7 +156,7 @@ func (r *Replay) unmarshal(d *caddyfile.Dispenser) error {
 	case len(args) == 1 && args[0] == "off":
 		r.Off = true
 	case len(args) > 0:
-		return d.Errf("unrecognized argument: %s; write replay off, or options in a block", strings.Join(args, " "))
+		return d.Errf("unrecognized argument: %s; write replay off, or options in a block", option.Shown(strings.Join(args, " ")))
 	}
 	return option.Block(d, func(o *option.Reader) {
 		switch o.Name() {
@@ -222,9 +222,9 @@ func (k storeKind) unmarshal(d *caddyfile.Dispenser) ([]byte, error) {
 			names = append(names, m.ID.Name())
 		}
 		if s := option.Nearest(name, names); s != "" {
-			return nil, d.Errf("unrecognized %s: %s; did you mean %s?", k.option, name, s)
+			return nil, d.Errf("unrecognized %s: %s; did you mean %s?", k.option, option.Shown(name), s)
 		}
-		return nil, d.Errf("unrecognized %s: %s; write one of %s", k.option, name, strings.Join(names, ", "))
+		return nil, d.Errf("unrecognized %s: %s; write one of %s", k.option, option.Shown(name), strings.Join(names, ", "))
 	}
 	u, err := caddyfile.UnmarshalModule(d, k.namespace+"."+name)
 	if err != nil {

@@ -1,8 +1,10 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
+	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
 // checkMeant refuses options that parse but cannot be intended.
@@ -124,10 +127,39 @@ func (h *Handler) unlikely() (texts []string) {
 	if i := slices.IndexFunc(h.Replay.Handled, isFailure); i >= 0 {
 		say("handled %s: a delivery that fails with it is remembered as handled, and its retry is not forwarded: write, for example, handled 2xx", statusText(h.Replay.Handled[i]))
 	}
+	if len(h.Replay.Handled) > 0 && !slices.ContainsFunc(h.Replay.Handled, func(status int) bool { return status == 2 || status >= 200 && status < 300 }) {
+		say("handled %s: a delivery that the app answers with 2xx is not remembered, and its copies are forwarded again: write, for example, handled 2xx", statusText(h.Replay.Handled[0]))
+	}
+	if d := h.Replay.OnDuplicate; d >= 400 && d < 500 && d != http.StatusConflict {
+		say("on_duplicate %d: the provider takes a retry of a handled delivery as failed, and may disable the webhook: write, for example, on_duplicate 200", d)
+	}
+	if h.MaxBody > cmp.Or(h.app.BodyDisk, defaultBodyDisk) {
+		say("max_body is %d bytes, more than body_disk: larger deliveries always get 503: write a smaller max_body, or a larger body_disk in the global option verify_webhook", h.MaxBody)
+	}
+	for _, label := range h.info().ShortSecrets {
+		say("secret %s has fewer than %d characters: anyone who sees one delivery can find it by trying all texts: set a longer one, such as the output of `openssl rand -hex 32`, here and at the provider", label, provider.ShortSecret)
+	}
+	texts = append(texts, h.unlikelyCustom()...)
 	for _, p := range h.Events {
 		if p == "all" || p == "any" {
 			say("events %s: only the event type named %[1]s is forwarded; remove events to forward all", p)
 		}
+	}
+	return texts
+}
+
+// unlikelyCustom returns warnings about a scheme that protects little. Those of presets
+// are known.
+func (h *Handler) unlikelyCustom() (texts []string) {
+	coverage := h.info().Coverage
+	if h.info().Name != "custom" {
+		return nil
+	}
+	if !coverage.BodySigned {
+		texts = append(texts, "the signature does not cover the body: anyone who has seen one delivery can send another body; if the provider signs it, write for example: signed {body}")
+	}
+	if coverage.HasTimestamp && !coverage.TimestampSigned {
+		texts = append(texts, "the timestamp is not signed: anyone who sends a copy can change it; if the provider signs it, write it in signed, for example: signed {timestamp}.{body}")
 	}
 	return texts
 }

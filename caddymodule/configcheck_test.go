@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -98,14 +99,19 @@ func TestHandledWithCommasIsRejectedWithAFix(t *testing.T) {
 
 func TestUnlikelyOptionsLogAWarning(t *testing.T) {
 	for options, want := range map[string]string{
-		`"max_body":25`:              "max_body is 25 bytes",
-		`"body_timeout":"30ms"`:      "body_timeout is 30ms",
-		`"app_timeout":"300ms"`:      "app_timeout is 300ms",
-		`"replay":{"lease":"7d"}`:    "lease is 168h",
-		`"replay":{"handled":[2,5]}`: "handled 5xx",
-		`"replay":{"handled":[502]}`: "handled 502",
-		`"events":["all"]`:           "remove events",
-		``:                           "",
+		`"max_body":25`:                 "max_body is 25 bytes",
+		`"body_timeout":"30ms"`:         "body_timeout is 30ms",
+		`"app_timeout":"300ms"`:         "app_timeout is 300ms",
+		`"replay":{"lease":"7d"}`:       "lease is 168h",
+		`"replay":{"handled":[2,5]}`:    "handled 5xx",
+		`"replay":{"handled":[502]}`:    "handled 502",
+		`"events":["all"]`:              "remove events",
+		`"replay":{"handled":[3]}`:      "handled 3xx: a delivery that the app answers with 2xx is not remembered",
+		`"replay":{"handled":[204]}`:    "",
+		`"replay":{"on_duplicate":404}`: "on_duplicate 404",
+		`"replay":{"on_duplicate":409}`: "",
+		`"max_body":10737418240`:        "max_body is 10737418240 bytes, more than body_disk",
+		``:                              "",
 		`"max_body":1048576,"body_timeout":"10s","replay":{"handled":[2,410],"lease":"1m"}`: "",
 	} {
 		b := trial(t, config("github", options))
@@ -136,5 +142,58 @@ func TestUnlikelyOptionsAreLoggedAtStart(t *testing.T) {
 	}
 	if said := strings.Join(got, "\n"); len(got) != 2 || !strings.Contains(said, "max_body is 25 bytes") || !strings.Contains(said, "body_memory 256MiB") {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestShortSecretLogsAWarning(t *testing.T) {
+	for text, want := range map[string]bool{"hunter2": true, "a": true, "hunter2-hunter2": false, "It's a Secret to Everybody": false} {
+		t.Setenv("WEBHOOK_TEST_SHORT", text)
+		b := trial(t, `{"provider":{"name":"github","secrets":[{"secret":"{env.WEBHOOK_TEST_SHORT}","label":"new"}]}}`)
+		said := strings.Join(b.handler.unlikely(), "\n")
+		if strings.Contains(said, "secret new has fewer than 12 characters") != want || strings.Contains(said, "hunter2") {
+			t.Errorf("%s: got %q", text, said)
+		}
+	}
+	for name, secret := range map[string]string{"standard-webhooks": "whsec_AAAA", "postmark": "user:pass"} {
+		b := trial(t, `{"provider":{"name":"`+name+`","secrets":[{"secret":"`+secret+`"}]}}`)
+		if said := strings.Join(b.handler.unlikely(), "\n"); !strings.Contains(said, "secret 1 has fewer") {
+			t.Errorf("%s: got %q", name, said)
+		}
+	}
+}
+
+func TestSchemeThatProtectsLittleLogsAWarning(t *testing.T) {
+	const secret = `{"provider":{"name":"custom","secrets":[{"secret":"It's a Secret to Everybody"}],"algorithm":"hmac-sha256","signature":{"from":"header","name":"X-S"}`
+	for options, want := range map[string]string{
+		`,"signed":"{timestamp}.{body}","timestamp":{"from":"header","name":"X-T"}`: "",
+		`,"signed":"{body}"`: "",
+		`,"signed":"{timestamp}","timestamp":{"from":"header","name":"X-T"}`: "does not cover the body",
+		`,"signed":"{body}","timestamp":{"from":"header","name":"X-T"}`:      "the timestamp is not signed",
+	} {
+		said := strings.Join(trial(t, secret+options+"}}").handler.unlikely(), "\n")
+		if (want == "") != (said == "") || !strings.Contains(said, want) {
+			t.Errorf("%s: got %q, want %q", options, said, want)
+		}
+	}
+}
+
+// A wrong pattern loses all deliveries, because the provider gets a success.
+func TestEventsThatMatchNothingAreLoggedOnce(t *testing.T) {
+	b := trial(t, config("github", `"events":["Push"]`))
+	for i := range 3 * suspicious {
+		b.expect(t, github(strconv.Itoa(i), content), Ignored, 204)
+	}
+	if got := b.logs.FilterMessageSnippet("no delivery has matched events").Len(); got != 1 {
+		t.Errorf("logged %d times", got)
+	}
+	b = trial(t, config("github", `"events":["push"]`))
+	b.expect(t, github("1", content), Verified, 200)
+	for i := range 3 * suspicious {
+		r := github("ignored "+strconv.Itoa(i), content)
+		r.Header.Set("X-GitHub-Event", "ping")
+		b.expect(t, r, Ignored, 204)
+	}
+	if got := b.logs.FilterMessageSnippet("no delivery has matched events").Len(); got != 0 {
+		t.Errorf("logged %d times although one has matched", got)
 	}
 }

@@ -56,14 +56,18 @@ var moduleLevels = regexp.MustCompile(`^(?:loading (?:provider|replay store): |l
 func withoutModules(text string) string {
 	text = moduleLevels.ReplaceAllString(text, "")
 	if name, found := strings.CutPrefix(text, "unknown module: "+provider.Namespace+"."); found {
-		return "unrecognized provider: " + name + suggestion(name, provider.Names()) + "; `caddy list-modules` lists them, and `custom` describes any other (unknown module " + provider.Namespace + "." + name + ")"
+		near := suggestion(name, provider.Names())
+		name = option.Shown(name)
+		return "unrecognized provider: " + name + near + "; `caddy list-modules` lists them, and `custom` describes any other (unknown module " + provider.Namespace + "." + name + ")"
 	}
 	if name, found := strings.CutPrefix(text, "unknown module: "+StoreNamespace+"."); found {
 		var names []string
 		for _, m := range caddy.GetModules(StoreNamespace) {
 			names = append(names, m.ID.Name())
 		}
-		return "unrecognized store: " + name + suggestion(name, names) + "; write one of " + strings.Join(names, ", ") + " (unknown module " + StoreNamespace + "." + name + ")"
+		near := suggestion(name, names)
+		name = option.Shown(name)
+		return "unrecognized store: " + name + near + "; write one of " + strings.Join(names, ", ") + " (unknown module " + StoreNamespace + "." + name + ")"
 	}
 	return text
 }

@@ -147,11 +147,15 @@ type Handler struct {
 	handshakes *handshakeDesk
 	lastStored atomic.Int64 // when the first of a group of stored deliveries was committed, in Unix nanoseconds
 	log        *boundedLog
-	inConfig   caddyPlace
-	identity   atomic.Pointer[endpointIdentity]
-	metrics    *endpointMetrics // of the name at provisioning
-	logger     *zap.Logger
-	now        func() time.Time
+	// eventMatched: a delivery had one of the event types in events. ignored counts
+	// those that had none before.
+	eventMatched atomic.Bool
+	ignored      atomic.Int64
+	inConfig     caddyPlace
+	identity     atomic.Pointer[endpointIdentity]
+	metrics      *endpointMetrics // of the name at provisioning
+	logger       *zap.Logger
+	now          func() time.Time
 }
 
 // CaddyModule returns the Caddy module information.
@@ -287,6 +291,9 @@ func (h *Handler) wantsEvent(event string) bool {
 	}
 	for _, pattern := range h.Events {
 		if matchEvent(pattern, event) {
+			if !h.eventMatched.Load() {
+				h.eventMatched.Store(true)
+			}
 			return true
 		}
 	}

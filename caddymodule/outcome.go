@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -157,11 +158,27 @@ func (d *delivery) nameOutcome() {
 	}
 }
 
+// suspicious is how many deliveries must be ignored, and none forwarded, before the
+// patterns in events may be wrong.
+const suspicious = 10
+
+// noticeIgnored warns once if events has matched no delivery: the provider gets a
+// success and sends no retries, so a wrong pattern would be noticed late.
+func (h *Handler) noticeIgnored(d *delivery) {
+	if h.eventMatched.Load() || h.ignored.Add(1) != suspicious {
+		return
+	}
+	h.log.warn("no delivery has matched events, and none was forwarded: if this one should be, write its event type in events",
+		zap.String("provider", d.provider.info.Name), zap.String("endpoint", d.endpoint), zap.Int("ignored", suspicious),
+		zap.String("event", signature.Excerpt(d.verified.Event, maxLogged)), zap.Strings("events", h.Events))
+}
+
 // ignore responds to a genuine delivery whose event type is not in events.
 func (h *Handler) ignore(d *delivery) error {
 	d.response = http.StatusNoContent
 	d.end(Ignored, notInEvents)
 	h.log.answered(d)
+	h.noticeIgnored(d)
 	h.withhold(d)
 	d.nameOutcome()
 	d.w.WriteHeader(http.StatusNoContent)

@@ -43,6 +43,8 @@ func checkRoutes(app *caddyhttp.App) []string {
 type routeCheck struct {
 	named map[string]*caddyhttp.Route
 	depth int // of named routes, which can invoke each other
+	// onPaths: an endpoint is on some paths only.
+	onPaths bool
 
 	found          []string
 	verified, open map[string][]scope // of upstreams: on which paths an endpoint is in front, and on which forged headers reach them
@@ -53,16 +55,19 @@ type routeCheck struct {
 type past struct {
 	gate     *Handler // an endpoint that it has definitely passed
 	maybe    *Handler // one that it may have passed
+	runs     bool     // gate is not behind a handler that has responded
 	answered string   // the handler that has definitely responded
 	removed  names    // the identity headers that a client definitely cannot forge
-	cut      string   // the prefix that handle_path has removed from its path
-	scope    scope    // its possible paths
+	// rewritten: its path may be another than the scope says.
+	rewritten bool
+	cut       string // the prefix that handle_path has removed from its path
+	scope     scope  // its possible paths
 }
 
 // and adds what has definitely happened.
 func (p past) and(q past) past {
 	if p.gate == nil {
-		p.gate = q.gate
+		p.gate, p.runs = q.gate, q.runs
 	}
 	if p.answered == "" {
 		p.answered = q.answered
@@ -79,14 +84,15 @@ func (p past) or(q past) past {
 	if p.maybe == nil {
 		p.maybe = q.maybe
 	}
+	p.rewritten = p.rewritten || q.rewritten
 	return p
 }
 
 // responder reports whether a later handler may respond to a request whose path has
-// lost the prefix cut.
-type responder func(cut string) bool
+// lost the prefix cut, and that had one of the paths in the scope before.
+type responder func(cut string, s scope) bool
 
-func noResponder(string) bool { return false }
+func noResponder(string, scope) bool { return false }
 
 // routes traverses a list of routes and returns what has happened to a request that
 // leaves it. later is what follows the list.
@@ -100,8 +106,9 @@ func (c *routeCheck) routes(list caddyhttp.RouteList, before past, later respond
 			mine = mine.after(&list[j], ends[j], r)
 		}
 		mine.scope = mine.narrow(r.MatcherSets)
-		behind := func(cut string) bool {
-			return !r.Terminal && (c.anyAnswers(list[i+1:], r.Group, cut) || later(cut))
+		behind := func(cut string, s scope) bool {
+			s = s.after(list[i+1:])
+			return !r.Terminal && (c.anyAnswers(list[i+1:], r.Group, cut, s) || later(cut, s))
 		}
 		ends[i] = c.chain(r.Handlers, mine, behind)
 		if r.Terminal && ends[i].answered == "" {
@@ -139,23 +146,30 @@ func firstOfGroup(earlier caddyhttp.RouteList, group string) bool {
 // chain traverses the handlers of one route.
 func (c *routeCheck) chain(handlers []caddyhttp.MiddlewareHandler, p past, later responder) past {
 	for i, handler := range handlers {
-		behind := func(cut string) bool { return c.anyHandler(handlers[i+1:], cut) || later(cut) }
+		behind := func(cut string, s scope) bool {
+			if slices.ContainsFunc(handlers[i+1:], rewrites) {
+				s = nil
+			}
+			return c.anyHandler(handlers[i+1:], cut, s) || later(cut, s)
+		}
 		switch h := handler.(type) {
 		case *Handler:
-			c.endpoint(h, p, behind(p.cut))
-			p.gate, p.maybe, p.removed = h, h, allNames
+			c.endpoint(h, p, behind(p.cut, p.path()))
+			p.gate, p.maybe, p.removed, p.runs = h, h, allNames, p.answered == ""
 		case *caddyhttp.Subroute:
 			p = c.subroute(h, p, behind)
 		case *caddyhttp.Invoke:
 			p = c.invoke(h, p, behind)
 		case *rewrite.Rewrite:
-			p.cut = h.StripPathPrefix
+			p.cut, p.rewritten = h.StripPathPrefix, true
 		case *headers.Handler:
 			p = c.remove(h, p)
 		case *reverseproxy.Handler:
 			p = c.proxy(h, p, behind)
 		case deliverer:
 			p = c.deliver(h, p, behind)
+		default:
+			c.family(handler, p)
 		case *caddyhttp.StaticResponse:
 			p = p.and(past{answered: "respond, redir or abort"})
 		case *caddyhttp.StaticError:
@@ -165,9 +179,44 @@ func (c *routeCheck) chain(handlers []caddyhttp.MiddlewareHandler, p past, later
 	return p
 }
 
+// maxNesting limits the recursion into routes.
+const maxNesting = 32
+
+// family reports errors in the position of a handler that needs the endpoint, or must
+// not be behind one.
+func (c *routeCheck) family(handler caddyhttp.MiddlewareHandler, p past) {
+	module, ok := handler.(caddy.Module)
+	if !ok {
+		return
+	}
+	name := module.CaddyModule().ID.Name()
+	switch {
+	case name == "webhook_listeners" && p.gate != nil && p.answered == "":
+		c.say("webhook_listeners is behind verify_webhook %s, which refuses machines that connect: write it in a handle of its own", p.gate.endpointName())
+	case name != "webhook_sign" && name != "webhook_relay":
+	case p.answered != "":
+		c.unreachable(name, p)
+	case p.maybe == nil:
+		c.say("%s has no verify_webhook before it and refuses every request: write verify_webhook in the same handle", name)
+	}
+}
+
+// unreachable reports a handler that never gets the deliveries of an endpoint, because
+// another one acknowledges them. Behind a proxy it has no effect, and that is harmless.
+func (c *routeCheck) unreachable(name string, p past) {
+	if p.gate == nil || !p.runs || p.answered == "reverse_proxy" && name == "reverse_proxy" {
+		return
+	}
+	switch p.answered {
+	case "respond, redir or abort", "error", "reverse_proxy":
+		c.say("%s never gets the deliveries of verify_webhook %s: %s before it responds to every request; remove that, or give it a matcher", name, p.gate.endpointName(), p.answered)
+	}
+}
+
 // endpoint reports errors in the position of an endpoint.
 func (c *routeCheck) endpoint(h *Handler, p past, behind bool) {
 	name := h.endpointName()
+	c.onPaths = c.onPaths || p.scope != nil
 	switch {
 	case p.answered != "":
 		c.say("verify_webhook %s never runs: %s before it responds to every request; write verify_webhook first", name, p.answered)
@@ -200,8 +249,10 @@ func (c *routeCheck) deliver(h deliverer, p past, behind responder) past {
 	if p.maybe == nil && p.answered == "" {
 		c.say("webhook_queue %s has no verify_webhook before it and refuses every request: write verify_webhook in the same handle", h.QueueName())
 	}
+	c.unreachable("webhook_queue", p)
 	inside := p
 	inside.removed = allNames
+	inside.answered = ""
 	c.routes(h.Routes(), inside, behind)
 	return p.and(past{answered: "webhook_queue"})
 }
@@ -220,6 +271,7 @@ func (c *routeCheck) invoke(h *caddyhttp.Invoke, p past, behind responder) past 
 func (c *routeCheck) proxy(h *reverseproxy.Handler, p past, behind responder) past {
 	p = c.remove(h.Headers, p)
 	c.forwardsTwice(h, p)
+	c.unreachable("reverse_proxy", p)
 	// A fixed URI, as in forward_auth, does not lead to an app's webhooks.
 	elsewhere := h.Rewrite != nil && h.Rewrite.URI != "" && !strings.Contains(h.Rewrite.URI, "{")
 	for _, u := range h.Upstreams {
@@ -263,10 +315,10 @@ var passing = []string{"authentication", "copy_response_headers", "encode", "hea
 
 // answers reports whether a handler, or one inside it, may respond to a request
 // whose path has lost the prefix cut.
-func (c *routeCheck) answers(handler caddyhttp.MiddlewareHandler, cut string) bool {
+func (c *routeCheck) answers(handler caddyhttp.MiddlewareHandler, cut string, s scope) bool {
 	switch h := handler.(type) {
 	case *caddyhttp.Subroute:
-		return c.anyAnswers(h.Routes, "", cut)
+		return c.anyAnswers(h.Routes, "", cut, s)
 	case *caddyhttp.Invoke:
 		return true // invoked routes can invoke others
 	}
@@ -275,14 +327,69 @@ func (c *routeCheck) answers(handler caddyhttp.MiddlewareHandler, cut string) bo
 }
 
 // anyAnswers reports whether a route outside the group may respond.
-func (c *routeCheck) anyAnswers(list caddyhttp.RouteList, group, cut string) bool {
+func (c *routeCheck) anyAnswers(list caddyhttp.RouteList, group, cut string, s scope) bool {
 	return slices.ContainsFunc(list, func(r caddyhttp.Route) bool {
-		return (group == "" || r.Group != group) && !onlyUnder(cut, r.MatcherSets) && c.anyHandler(r.Handlers, cut)
+		never := onlyUnder(cut, r.MatcherSets) || cut == "" && s.excludes(r.MatcherSets)
+		return (group == "" || r.Group != group) && !never && c.anyHandler(r.Handlers, cut, s)
 	})
 }
 
-func (c *routeCheck) anyHandler(handlers []caddyhttp.MiddlewareHandler, cut string) bool {
-	return slices.ContainsFunc(handlers, func(h caddyhttp.MiddlewareHandler) bool { return c.answers(h, cut) })
+func (c *routeCheck) anyHandler(handlers []caddyhttp.MiddlewareHandler, cut string, s scope) bool {
+	return slices.ContainsFunc(handlers, func(h caddyhttp.MiddlewareHandler) bool { return c.answers(h, cut, s) })
+}
+
+// path returns the scope, nil if the path may have been rewritten.
+func (p past) path() scope {
+	if p.rewritten {
+		return nil
+	}
+	return p.scope
+}
+
+// after returns the scope behind routes, nil if they may rewrite the path.
+func (s scope) after(list caddyhttp.RouteList) scope {
+	if slices.ContainsFunc(list, func(r caddyhttp.Route) bool { return slices.ContainsFunc(r.Handlers, rewrites) }) {
+		return nil
+	}
+	return s
+}
+
+// rewrites reports whether a handler may change the path.
+func rewrites(handler caddyhttp.MiddlewareHandler) bool {
+	switch h := handler.(type) {
+	case *rewrite.Rewrite, *caddyhttp.Invoke:
+		return true
+	case *caddyhttp.Subroute:
+		return scope{}.after(h.Routes) == nil
+	}
+	return false
+}
+
+// excludes reports whether matchers definitely match no path of the scope.
+func (s scope) excludes(sets caddyhttp.MatcherSets) bool {
+	if s == nil || len(sets) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(sets, func(set caddyhttp.MatcherSet) bool {
+		paths, ok := pathsOf(set)
+		return !ok || slices.ContainsFunc(paths, func(path string) bool {
+			return slices.ContainsFunc(s, func(mine string) bool { return !disjoint(path, mine) })
+		})
+	})
+}
+
+// disjoint reports whether no path matches both patterns. Only stars at the end are
+// supported.
+func disjoint(a, b string) bool {
+	if strings.ContainsAny(a+b, "%{") {
+		return false
+	}
+	first, anyFirst := strings.CutSuffix(strings.ToLower(a), "*")
+	second, anySecond := strings.CutSuffix(strings.ToLower(b), "*")
+	if strings.Contains(first+second, "*") {
+		return false
+	}
+	return !(first == second || anyFirst && strings.HasPrefix(second, first) || anySecond && strings.HasPrefix(first, second))
 }
 
 // onlyUnder reports whether matchers require a path prefix that the request has

@@ -33,6 +33,7 @@ func (c *realCaddy) entries(level string) (found []map[string]any) {
 func TestRoutesThatBreakAnEndpointLogAWarning(t *testing.T) {
 	const never, both, nothing, around, removed = "never runs", "in one chain", "no handler behind", "does not check", "are removed"
 	const again, retries, success = "cannot forward deliveries", "retries longer deliveries", "in handle_errors responds with its own status"
+	const hidden = "never gets the deliveries"
 	for name, test := range map[string]struct {
 		site string
 		want []string
@@ -70,6 +71,16 @@ func TestRoutesThatBreakAnEndpointLogAWarning(t *testing.T) {
 		"all paths except the endpoint's":      {"handle /github {\nGITHUB\nreverse_proxy APP\n}\n@rest not path /github\nhandle @rest {\nreverse_proxy APP\n}", []string{around}},
 		"another method":                       {"@post {\npath /github\nmethod POST\n}\nhandle @post {\nGITHUB\nreverse_proxy APP\n}\nhandle /github {\nreverse_proxy APP\n}\nrespond 404", []string{around}},
 		"no other handler":                     {"GITHUB", []string{nothing}},
+		"only another path behind":             {"handle /github {\nGITHUB\nreverse_proxy /other APP\n}", []string{nothing}},
+		"only another folder behind":           {"handle /github {\nGITHUB\nhandle /api/* {\nreverse_proxy APP\n}\n}", []string{nothing}},
+		"the same path behind":                 {"handle /github* {\nGITHUB\nreverse_proxy /github/a* APP\n}", nil},
+		"another path behind a rewrite":        {"route /github {\nGITHUB\nrewrite * /other\nreverse_proxy /other APP\n}", nil},
+		"another path, rewritten before":       {"route /github {\nrewrite * /other\nGITHUB\nreverse_proxy /other APP\n}", nil},
+		"a response that hides the app":        {"handle /github {\nGITHUB\nrespond 200\nreverse_proxy APP\n}", []string{hidden}},
+		"a response on a path before the app":  {"handle /github* {\nGITHUB\nrespond /github/health 200\nreverse_proxy APP\n}", nil},
+		"a response in another handle":         {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle /b {\nrespond 200\n}\nhandle {\nreverse_proxy 127.0.0.1:1\n}", nil},
+		"errors answered with their status":    {"handle /github {\nGITHUB\nreverse_proxy APP\n}\nhandle_errors {\nrespond \"sorry\"\n}", nil},
+		"errors of a site without webhooks":    {"respond 404\nhandle_errors {\nrespond \"sorry\" 200\n}", nil},
 		"only headers behind":                  {"handle /github {\nGITHUB\nencode gzip\nrequest_header X-A b\nrequest_body {\nmax_size 1MB\n}\n}", []string{nothing}},
 		"an empty handle behind":               {"handle /github {\nGITHUB\nhandle /never {\nvars a b\n}\n}", []string{nothing}},
 		"two providers":                        {"handle /in {\nGITHUB\nSTRIPE\nreverse_proxy APP\n}", []string{both}},

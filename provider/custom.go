@@ -93,6 +93,7 @@ func (c *Custom) Provision(ctx caddy.Context) error {
 		return err
 	}
 	c.warnUnderscores()
+	c.warnLongTolerance(c.logger, "custom", signature.DefaultTolerance)
 	return nil
 }
 
@@ -379,7 +380,7 @@ func (c *Custom) Verify(ctx context.Context, r *signature.Request) (*signature.D
 func (c *Custom) Info() Info {
 	coverage := c.module.verifier.Coverage()
 	return Info{
-		Name: "custom", Coverage: coverage, Secrets: c.module.verifier.Secrets(), Window: max(customWindow, coverage.MinWindow()),
+		Name: "custom", Coverage: coverage, Secrets: c.module.verifier.Secrets(), ShortSecrets: shortSecrets(c.module.keys), Window: max(customWindow, coverage.MinWindow()),
 		Distinction: c.Distinction, TakesHandshake: len(c.Handshakes) > 0, AcceptHandshake: c.AcceptHandshake, SecretLater: true, TokenHeaders: tokenHeaders([]signature.Scheme{c.Scheme}),
 	}
 }

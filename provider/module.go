@@ -209,10 +209,12 @@ func (m *Module) Info() Info {
 		Name:     m.preset.Name,
 		Coverage: coverage,
 		Secrets:  m.verifier.Secrets(),
-		Window:   max(m.preset.Window, coverage.MinWindow()),
-		Weakness: weakness,
-		MaxBody:  m.preset.MaxBody,
-		Unsigned: m.preset.Unsigned,
+
+		ShortSecrets: shortSecrets(m.keys),
+		Window:       max(m.preset.Window, coverage.MinWindow()),
+		Weakness:     weakness,
+		MaxBody:      m.preset.MaxBody,
+		Unsigned:     m.preset.Unsigned,
 
 		Distinction:     m.distinct,
 		AlsoContent:     m.preset.AlsoContent,

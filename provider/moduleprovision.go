@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -19,6 +20,7 @@ func (m *Module) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("%s: %w", m.preset.Name, err)
 	}
 	m.warnUseless()
+	m.warnLongTolerance(m.logger, m.preset.Name, m.preset.defaultTolerance())
 	return nil
 }
 
@@ -167,6 +169,26 @@ func (m *Module) keyTexts() ([]signature.Secret, error) {
 	return out, nil
 }
 
+// longTolerance is the tolerance up to which no warning is logged.
+const longTolerance = time.Hour
+
+// warnLongTolerance warns about a tolerance that is much longer than the default one.
+func (o *Options) warnLongTolerance(logger *zap.Logger, name string, usual time.Duration) {
+	if t := o.tolerance(); t > max(longTolerance, 4*usual) {
+		logger.Warn(fmt.Sprintf("tolerance is %s, so that copies are accepted for that long, and deliveries are remembered for twice that time: write tolerance %s, unless the provider sends retries with the time of the first attempt", t, usual),
+			zap.String("provider", name))
+	}
+}
+
+// defaultTolerance returns the longest default tolerance of the preset's schemes.
+func (p *Preset) defaultTolerance() time.Duration {
+	longest := max(p.Tolerance, signature.DefaultTolerance)
+	for _, s := range p.allSchemes() {
+		longest = max(longest, s.Covers().Tolerance)
+	}
+	return longest
+}
+
 // warnUseless warns about options that have no effect for the provider.
 func (m *Module) warnUseless() {
 	if m.logger == nil || m.preset.Code != nil {
@@ -196,7 +218,7 @@ func (m *Module) SigningSchemes() ([]signature.Scheme, error) {
 	}
 	var all []signature.Scheme
 	for _, family := range m.preset.families() {
-		for _, s := range schemes {
+		for _, s := range m.adapted(schemes) {
 			named, _ := inFamily(s, family)
 			all = append(all, named)
 		}

@@ -113,13 +113,13 @@ func (o *Options) resolve(logger *zap.Logger, provider string, asymmetric, issue
 		if err != nil {
 			return nil, fmt.Errorf("secret %d (%s): %w", i+1, s.source(), err)
 		}
-		if !asymmetric && !isPlaceholder(s.Secret) {
+		if !asymmetric && option.Plaintext(s.Secret) {
 			logger.Warn("plaintext webhook secret in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead",
 				zap.String("provider", provider), zap.Int("secret", i+1))
 		}
 		secrets = append(secrets, secret)
 	}
-	return secrets, checkLabels(secrets)
+	return secrets, checkLabels(provider, secrets)
 }
 
 // resolve returns the value of the secret after checking it.
@@ -140,14 +140,29 @@ func (s Secret) resolve(logger *zap.Logger, provider string, asymmetric, issued 
 
 // source describes the source of a secret without revealing it.
 func (s Secret) source() string {
-	if isPlaceholder(s.Secret) {
+	if isPlaceholder(s.Secret) && quotePlaceholder(s.Secret) != "" {
 		return s.Secret
 	}
 	return "written in the config"
 }
 
+// isPlaceholder reports whether a config value is one placeholder and nothing else, so
+// that it contains no part of a secret.
 func isPlaceholder(s string) bool {
-	return strings.HasPrefix(s, "{") && strings.HasSuffix(s, "}")
+	return strings.HasPrefix(s, "{") && strings.IndexByte(s, '}') == len(s)-1 && strings.LastIndexByte(s, '{') == 0
+}
+
+// named matches placeholders whose name an error can quote. A secret can be in braces
+// too.
+var named = regexp.MustCompile(`^\{[\w$]+(?:[.:][^{}]*)?\}$`)
+
+// quotePlaceholder returns a placeholder for an error, after a colon, or nothing if it
+// may be a secret in braces.
+func quotePlaceholder(s string) string {
+	if !named.MatchString(s) || option.LooksSecret(strings.Trim(s, "{}")) && !strings.ContainsAny(s, ".:") {
+		return ""
+	}
+	return ": " + s
 }
 
 // Resolve replaces the placeholders in a config value, `{env.NAME}` and
@@ -165,7 +180,7 @@ func Resolve(text string) (string, error) {
 		return "", fmt.Errorf("unrecognized placeholder: %s; write {env.NAME} or {file./path}, here {%s.%s}", text, strings.ToLower(match[1]), match[2])
 	}
 	if isPlaceholder(text) && !strings.HasPrefix(text, "{env.") && !strings.HasPrefix(text, "{file.") {
-		return "", fmt.Errorf("unrecognized placeholder: %s; write {env.NAME} or {file./path}", text)
+		return "", fmt.Errorf("unrecognized placeholder%s; write {env.NAME} or {file./path}; write \\{ for a brace that is part of the secret", quotePlaceholder(text))
 	}
 	if isPlaceholder(text) {
 		return "", fmt.Errorf("%s is unset, empty or unreadable: set it in Caddy's environment", text)
@@ -207,7 +222,7 @@ func (o *Options) checkPublicURL() error {
 	}
 	u, err := url.Parse(o.PublicURL)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
-		return fmt.Errorf("invalid public_url: %q; copy the URL from the provider, beginning with https://", o.PublicURL)
+		return fmt.Errorf("invalid public_url: %q; copy the URL from the provider, beginning with https://", option.Shown(o.PublicURL))
 	}
 	return nil
 }

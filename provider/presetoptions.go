@@ -249,7 +249,7 @@ func (s PresetOptions) resolved() (PresetOptions, error) {
 func (s *PresetOptions) warnPlaintext(logger *zap.Logger, provider string) {
 	for i := range presetOptions {
 		t := &presetOptions[i]
-		if t.secret && t.isSet(s) && !isPlaceholder(*t.text(s)) {
+		if t.secret && t.isSet(s) && option.Plaintext(*t.text(s)) {
 			logger.Warn("a plaintext secret is in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead",
 				zap.String("provider", provider), zap.String("option", t.name))
 		}

@@ -57,6 +57,9 @@ type Info struct {
 	Coverage signature.Coverage
 	// Secrets are the identities of the secrets in use.
 	Secrets []signature.Identity
+	// ShortSecrets are the labels of the shared secrets with fewer than ShortSecret
+	// characters.
+	ShortSecrets []string
 	// Window is the default time for which a handled delivery is remembered: the
 	// provider's longest horizon for retries and manual redelivery.
 	Window time.Duration

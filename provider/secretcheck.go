@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -73,7 +74,6 @@ func checkText(value string, publicKey bool) error {
 
 // invisible reports whether c has no width. Some web pages add such characters to
 // copied text.
-// is copied from them.
 func invisible(c rune) bool { return c == '\u200b' || c == '\u2060' || c == '\ufeff' }
 
 var (
@@ -294,13 +294,24 @@ func (m *Module) checkSecretOptions() error {
 	return nil
 }
 
+// labelIsKeyID reports whether a provider can send the label of a secret as its key ID,
+// which can look like a secret.
+func labelIsKeyID(name string) bool {
+	p := presetNamed(name)
+	if p == nil || p.Code != nil || p.Signing != nil && p.Signing.KeyID {
+		return name != "webhook_sign"
+	}
+	return slices.ContainsFunc(p.allSchemes(), func(s signature.Scheme) bool { return s.KeyID != nil || strings.Contains(s.Signed, "{label}") })
+}
+
 // checkLabels rejects labels that look like secrets, as when two secrets are on one
 // line, and duplicate labels: logs could not distinguish them, and only one would be
 // found by the key ID that a provider sends.
-func checkLabels(secrets []signature.Secret) error {
+func checkLabels(provider string, secrets []signature.Secret) error {
 	seen := make(map[string]int)
+	free := !labelIsKeyID(provider)
 	for i, s := range secrets {
-		if isPlaceholder(s.Label()) || strings.HasPrefix(s.Label(), "whsec_") || doubtAPIKey("", s.Label()) != "" {
+		if free && option.LooksSecret(s.Label()) || isPlaceholder(s.Label()) || strings.HasPrefix(s.Label(), "whsec_") || doubtAPIKey("", s.Label()) != "" {
 			return fmt.Errorf("the label of secret %d looks like a secret, and labels appear in logs: write each secret on its own line: secret {env.NAME}", i+1)
 		}
 		label := cmp.Or(s.Label(), strconv.Itoa(i+1))

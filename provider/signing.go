@@ -28,6 +28,9 @@ type Signing struct {
 	// NewKeyID generates one; nil means a UUID.
 	KeyID    bool
 	NewKeyID func() string
+	// InBody are the members and fields of the body that contain signatures or links
+	// that work without one. Tools hide them in recorded requests.
+	InBody []string
 	// Trust returns the config that a receiver needs to accept signatures of a private
 	// key. Nil means its public key, in PEM, as a secret.
 	Trust func(m *Module, key signature.SigningKey) (Trust, error)

@@ -96,13 +96,31 @@ func checkRelayURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "":
-		return fmt.Errorf("%s is not a URL: write, for example, https://hooks.example.com/relay", text)
+		return fmt.Errorf("%s is not a URL: write, for example, https://hooks.example.com/relay", withoutSecrets(text))
+	case u.User != nil:
+		return errors.New("the URL contains a user or a password, which are not sent and appear in the list of processes: remove them, and write the token with --token env:NAME")
 	case u.Scheme == "https":
 		return nil
 	case u.Scheme == "http" && loopback(u.Hostname()):
 		return nil
 	}
-	return fmt.Errorf("%s would send the token unencrypted: use https://", text)
+	return fmt.Errorf("%s would send the token unencrypted: use https://", withoutSecrets(text))
+}
+
+// withoutSecrets returns a URL without what can be a secret: user, password and query.
+func withoutSecrets(text string) string {
+	text, _, _ = strings.Cut(text, "?")
+	scheme, rest, found := strings.Cut(text, "://")
+	if !found {
+		scheme, rest = "", text
+	}
+	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+		rest = "…@" + rest[i+1:]
+	}
+	if !found {
+		return rest
+	}
+	return scheme + "://" + rest
 }
 
 func loopback(host string) bool {
@@ -116,10 +134,10 @@ func (f *listenFlags) target() (*url.URL, error) {
 	}
 	u, err := url.Parse(f.to)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fmt.Errorf("--to %s is not a URL: write, for example, http://localhost:5000/webhooks/stripe", f.to)
+		return nil, fmt.Errorf("--to %s is not a URL: write, for example, http://localhost:5000/webhooks/stripe", withoutSecrets(f.to))
 	}
 	if !f.allowRemote && !loopback(u.Hostname()) {
-		return nil, fmt.Errorf("--to %s is not on this machine: add --allow-remote if it is yours", f.to)
+		return nil, fmt.Errorf("--to %s is not on this machine: add --allow-remote if it is yours", withoutSecrets(f.to))
 	}
 	return u, nil
 }

@@ -217,9 +217,9 @@ func unknownProvider(name string) error {
 		near = append([]string{nearest}, near...)
 	}
 	if len(near) > 0 {
-		return usagef("unrecognized provider: %s; did you mean %s?", name, strings.Join(near[:min(len(near), 5)], ", "))
+		return usagef("unrecognized provider: %s; did you mean %s?", option.Shown(name), strings.Join(near[:min(len(near), 5)], ", "))
 	}
-	return usagef("unrecognized provider: %s; search with `caddy verify-webhook providers <word>`, or describe it with `custom`", name)
+	return usagef("unrecognized provider: %s; search with `caddy verify-webhook providers <word>`, or describe it with `custom`", option.Shown(name))
 }
 
 // hasOptions reports whether a provider has options of its own.

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 )
 
 const secretHelp = "the secret: plain, @file, @- for standard input, or env:NAME"
@@ -27,7 +29,7 @@ func readValue(flag string, stdin io.Reader) (string, error) {
 	if name, ok := strings.CutPrefix(flag, "env:"); ok {
 		text, set := os.LookupEnv(name)
 		if !set {
-			return "", fmt.Errorf("the environment variable %s is not set", name)
+			return "", fmt.Errorf("the environment variable %s is not set: write its name, without $", option.Shown(name))
 		}
 		return text, nil
 	}
@@ -41,6 +43,9 @@ func readValue(flag string, stdin io.Reader) (string, error) {
 		raw, err = io.ReadAll(stdin)
 	} else {
 		raw, err = os.ReadFile(name)
+	}
+	if of, ok := errors.AsType[*os.PathError](err); ok { // the name may be a secret
+		return "", fmt.Errorf("%s %s: %w", of.Op, option.Shown(of.Path), of.Err)
 	}
 	return strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r"), err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/verify-webhook/caddy-verify-webhook/internal/generator"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/shellquote"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/signing"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
@@ -211,17 +212,20 @@ func printHTTP(w io.Writer, r *signature.Request) error {
 // printCurl prints a delivery as a command line for a POSIX shell.
 func printCurl(w io.Writer, r *signature.Request) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "curl -i %s", quoteShell(r.Scheme+"://"+r.Host+r.RequestURI))
+	target := r.Scheme + "://" + r.Host + r.RequestURI
+	fmt.Fprintf(out, "curl -i%s %s", shellquote.CurlFlags(target), shellquote.Quote(target))
 	if r.Method != http.MethodPost {
-		fmt.Fprintf(out, " \\\n  -X %s", quoteShell(r.Method))
+		fmt.Fprintf(out, " \\\n  -X %s", shellquote.Quote(r.Method))
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 		for _, value := range r.Header[name] {
-			fmt.Fprintf(out, " \\\n  -H %s", quoteShell(name+": "+value))
+			fmt.Fprintf(out, " \\\n  -H %s", shellquote.Quote(name+": "+value))
 		}
 	}
-	fmt.Fprintf(out, " \\\n  --data-binary %s\n", quoteShell(string(r.Body.Bytes())))
+	body, data := string(r.Body.Bytes()), "--data-binary"
+	if strings.HasPrefix(body, "@") {
+		data = "--data-raw" // the other would read a file
+	}
+	fmt.Fprintf(out, " \\\n  %s %s\n", data, shellquote.Quote(body))
 	return out.Flush()
 }
-
-func quoteShell(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

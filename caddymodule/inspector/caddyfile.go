@@ -20,7 +20,7 @@ func init() {
 func (h *Inspector) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive
 	if d.NextArg() {
-		return d.Errf("too many arguments: %s; options go in a block", d.Val())
+		return d.Errf("too many arguments: %s; options go in a block", option.Shown(d.Val()))
 	}
 	return option.Block(d, func(o *option.Reader) {
 		switch o.Name() {
@@ -39,7 +39,7 @@ func (h *Inspector) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 func (c *Capture) unmarshal(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
-		return d.Errf("too many arguments: %s; write the options of capture in a block, one on each line", d.Val())
+		return d.Errf("too many arguments: %s; write the options of capture in a block, one on each line", option.Shown(d.Val()))
 	}
 	return option.Block(d, func(o *option.Reader) {
 		switch o.Name() {

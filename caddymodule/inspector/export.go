@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/verify-webhook/caddy-verify-webhook/internal/shellquote"
 )
 
 // textFile is a response that is not JSON.
@@ -25,12 +27,13 @@ func serveCurl(r *http.Request) (any, error) {
 		return nil, err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "curl -X %s %s", quote(one.o.Method), quote(one.o.Scheme+"://"+one.o.Host+one.shownURI()))
+	target := one.o.Scheme + "://" + one.o.Host + one.shownURI()
+	fmt.Fprintf(&b, "curl -X %s%s %s", shellquote.QuoteHostile(one.o.Method), shellquote.CurlFlags(target), shellquote.QuoteHostile(target))
 	for name, value := range one.sentHeaders() {
-		fmt.Fprintf(&b, " \\\n  -H %s", quote(name+": "+value))
+		fmt.Fprintf(&b, " \\\n  -H %s", shellquote.QuoteHostile(name+": "+value))
 	}
 	if body, note := one.shownBody(); body != "" {
-		fmt.Fprintf(&b, " \\\n  --data-raw %s", quote(body))
+		fmt.Fprintf(&b, " \\\n  --data-raw %s", shellquote.QuoteHostile(body))
 	} else if note != "" && one.o.Size != 0 {
 		fmt.Fprintf(&b, "\n# body: %s", note)
 	}
@@ -52,34 +55,6 @@ func (r *record) sentHeaders() iter.Seq2[string, string] {
 			}
 		}
 	}
-}
-
-// quote quotes text for a shell. Unprintable characters become escapes of $'…', so
-// that pasting the text never runs a sender's input.
-func quote(text string) string {
-	plain := true
-	for _, c := range []byte(text) {
-		plain = plain && c >= ' ' && c < 0x7f
-	}
-	if plain {
-		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
-	}
-	var b strings.Builder
-	b.WriteString("$'")
-	for _, c := range []byte(text) {
-		switch {
-		case c == '\\' || c == '\'':
-			b.WriteByte('\\')
-			b.WriteByte(c)
-		case c == '\n':
-			b.WriteString(`\n`)
-		case c < ' ' || c >= 0x7f:
-			fmt.Fprintf(&b, `\x%02x`, c)
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return b.String() + "'"
 }
 
 // serveHTTPFile returns a delivery as the text of an HTTP request.

@@ -6,16 +6,13 @@ import (
 	"crypto/sha256"
 	"maps"
 	"net/http"
-	"net/textproto"
-	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
-	"github.com/verify-webhook/caddy-verify-webhook/internal/signing"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/mask"
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
@@ -25,7 +22,7 @@ type record struct {
 	o      caddymodule.Observation
 	// masked are the headers and query parameters with signatures, which are
 	// kept to explain refusals and not shown.
-	masked places
+	masked mask.Places
 	// withheld is the reason why a part of the request was not captured, empty
 	// if it is complete.
 	withheld string
@@ -57,10 +54,8 @@ func newRecord(o caddymodule.Observation) *record {
 // withholdTokens removes secrets outside headers. Those in headers were removed
 // before.
 func (r *record) withholdTokens() {
-	if len(r.masked.tokenQuery) > 0 {
-		r.o.URI = replaceQuery(r.o.URI, r.masked.tokenQuery, "removed")
-	}
-	if r.masked.tokenInBody && r.o.Body != nil {
+	r.o.URI = r.masked.WithoutSecret(r.o.URI)
+	if r.masked.SecretInBody() && r.o.Body != nil {
 		r.o.Body, r.o.BodyCut = nil, true
 		r.withheld = "the body was not captured, because it contains the provider's secret"
 	}
@@ -117,127 +112,33 @@ func (r *record) sameAs(other *record) bool {
 	return r.content != [sha256.Size]byte{} && r.content == other.content && len(r.o.Body) > 0
 }
 
-// places are the locations of a provider's signatures and secrets.
-type places struct {
-	headers, query []string // of signatures
-	tokenQuery     []string // of the secret itself
-	inBody         []string // members with signatures
-	tokenInBody    bool
-}
-
 // knownPlaces contains the places by provider and config. Requests cannot make it
 // grow.
 var knownPlaces sync.Map
 
-// secretPlaces returns the places for an endpoint's provider.
-func secretPlaces(endpoint, providerName string) (p places) {
+// secretPlaces returns the places for an endpoint's provider. The running config may
+// no longer have the endpoint.
+func secretPlaces(endpoint, providerName string) mask.Places {
 	e, ok := caddymodule.FindEndpoint(endpoint, providerName)
 	if !ok {
-		return p
+		return mask.Unknown()
 	}
 	key := providerName + "\x00" + string(e.ProviderJSON())
 	if known, ok := knownPlaces.Load(key); ok {
-		return known.(places)
+		return known.(mask.Places)
 	}
-	defer func() { knownPlaces.Store(key, p) }()
-	tooling, err := signing.Inspect(providerName, e.ProviderJSON())
-	if err != nil {
-		return p
-	}
-	for i := range tooling.Schemes {
-		p.add(&tooling.Schemes[i])
-	}
+	p := mask.Of(providerName, e.ProviderJSON())
+	knownPlaces.Store(key, p)
 	return p
 }
 
-func (p *places) add(s *signature.Scheme) {
-	f := s.Signature
-	token := s.Algorithm == signature.Token || s.Algorithm == signature.Basic
-	switch f.From {
-	case "header":
-		for _, name := range append([]string{f.Name}, f.Also...) {
-			p.headers = append(p.headers, textproto.CanonicalMIMEHeaderKey(strings.Replace(name, "#", "1", 1)))
-		}
-	case "query":
-		if token {
-			p.tokenQuery = append(p.tokenQuery, f.Name)
-		} else {
-			p.query = append(p.query, f.Name)
-		}
-	default:
-		p.tokenInBody = p.tokenInBody || token
-		p.inBody = append(p.inBody, f.Name)
-	}
-}
-
-// secretHeader matches the names of headers whose values are never shown:
-// signatures and credentials.
-var secretHeader = regexp.MustCompile(`(?i)signature|hmac|token|secret|api-?key|password|credential|^(x-)?(hub-)?sig|-sig$|transmission-sig|^authorization$|cookie`)
-
-// secretQuery is the same for query parameters.
-var secretQuery = regexp.MustCompile(`(?i)sign|hmac|token|secret|key|password|auth|^sig$|^code$`)
-
-// mask replaces a value.
-const mask = "(masked)"
-
 // shownHeader returns the headers as they may be shown.
 func (r *record) shownHeader() http.Header {
-	shown := r.o.Header.Clone()
-	for name, values := range shown {
-		if !secretHeader.MatchString(name) && !slices.Contains(r.masked.headers, textproto.CanonicalMIMEHeaderKey(name)) {
-			continue
-		}
-		for i, value := range values {
-			if !strings.HasPrefix(value, caddymodule.RemovedValue) {
-				values[i] = mask
-			}
-		}
-	}
-	return shown
+	return r.masked.Header(r.o.Header, caddymodule.RemovedValue)
 }
 
 // shownURI returns the URI as it may be shown.
-func (r *record) shownURI() string {
-	_, query, _ := strings.Cut(r.o.URI, "?")
-	var names []string
-	for pair := range strings.SplitSeq(query, "&") {
-		name, _, _ := strings.Cut(pair, "=")
-		if plain, err := url.QueryUnescape(name); err == nil && (secretQuery.MatchString(plain) || slices.Contains(r.masked.query, plain)) {
-			names = append(names, plain)
-		}
-	}
-	return replaceQuery(r.o.URI, names, "masked")
-}
-
-// replaceQuery replaces the values of query parameters, and leaves the rest
-// unchanged.
-func replaceQuery(uri string, names []string, with string) string {
-	path, query, found := strings.Cut(uri, "?")
-	if !found || len(names) == 0 {
-		return uri
-	}
-	pairs := strings.Split(query, "&")
-	for i, pair := range pairs {
-		name, _, hasValue := strings.Cut(pair, "=")
-		if plain, err := url.QueryUnescape(name); err == nil && hasValue && slices.Contains(names, plain) {
-			pairs[i] = name + "=" + with
-		}
-	}
-	return path + "?" + strings.Join(pairs, "&")
-}
-
-// maskBody masks a signature in the body.
-func (r *record) maskBody(text string) string {
-	for _, name := range r.masked.inBody {
-		last := regexp.QuoteMeta(name[strings.LastIndexByte(name, '.')+1:])
-		for _, form := range []string{`("` + last + `"\s*:\s*")[^"]*`, `((?:^|&)` + last + `=)[^&]*`} {
-			if matches, err := regexp.Compile(form); err == nil {
-				text = matches.ReplaceAllString(text, "${1}"+mask)
-			}
-		}
-	}
-	return text
-}
+func (r *record) shownURI() string { return r.masked.URI(r.o.URI) }
 
 // Summary is a delivery in the live list.
 type Summary struct {
@@ -326,7 +227,7 @@ func (r *record) detail() detail {
 // shownBody returns the body as text, and a note about it.
 func (r *record) shownBody() (text, note string) {
 	switch {
-	case r.masked.tokenInBody:
+	case r.masked.SecretInBody():
 		return "", "not captured, because it contains the provider's secret"
 	case r.o.Body == nil && r.o.Size < 0:
 		return "", "the request got its response before its body was read"
@@ -344,5 +245,5 @@ func (r *record) shownBody() (text, note string) {
 	if bytes.IndexByte(body, 0) >= 0 {
 		return "", "it is not text"
 	}
-	return r.maskBody(strings.ToValidUTF8(string(body), "�")), note
+	return r.masked.Body(strings.ToValidUTF8(string(body), "�")), note
 }

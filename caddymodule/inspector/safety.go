@@ -54,7 +54,12 @@ func (h *Inspector) checkAuthentication() error {
 	if !h.Remote {
 		return nil
 	}
-	if found, guarded := h.findIn(h.server.Routes, false, 0); found && guarded {
+	found, guarded := h.findIn(h.server.Routes, false, 0)
+	if h.server.Errors != nil { // a request without authentication gets there
+		inErrors, _ := h.findIn(h.server.Errors.Routes, false, 0)
+		guarded = guarded && !inErrors
+	}
+	if found && guarded {
 		return nil
 	}
 	return errors.New("webhook_inspector: remote needs an authentication handler in front that applies to every request, such as basic_auth or forward_auth in the same site without a matcher")
@@ -64,28 +69,43 @@ func (h *Inspector) checkAuthentication() error {
 const maxRouteDepth = 32
 
 // findIn looks for the handler in routes, and reports whether authentication is in
-// front of it. guarded is true if authentication is in front of the routes.
+// front of it wherever it is found: named routes can be invoked several times. guarded
+// is true if authentication is in front of the routes.
 func (h *Inspector) findIn(routes caddyhttp.RouteList, guarded bool, depth int) (found, isGuarded bool) {
+	isGuarded = true
 	if depth > maxRouteDepth {
-		return false, false
+		return false, true
 	}
 	for i := range routes {
 		within := guarded
 		for _, handler := range routes[i].Handlers {
 			if handler == caddyhttp.MiddlewareHandler(h) {
-				return true, within
+				found, isGuarded = true, isGuarded && within
 			}
 			inner := h.routesOf(handler)
-			if found, isGuarded := h.findIn(inner, within, depth+1); found {
-				return true, isGuarded
+			if there, andGuarded := h.findIn(inner, within, depth+1); there {
+				found, isGuarded = true, isGuarded && andGuarded
 			}
-			within = within || authenticates(handler) || slices.ContainsFunc(inner, alwaysAuthenticates)
+			if subroute, ok := handler.(*caddyhttp.Subroute); ok && subroute.Errors != nil {
+				if there, _ := h.findIn(subroute.Errors.Routes, false, depth+1); there {
+					found, isGuarded = true, false
+				}
+			}
+			within = within || authenticates(handler) || alwaysAuthenticate(inner)
 		}
-		if len(routes[i].MatcherSets) == 0 {
+		if alwaysRuns(routes, i) {
 			guarded = within
 		}
 	}
-	return false, false
+	return found, isGuarded
+}
+
+// alwaysRuns reports whether every request that passes a list of routes runs route i.
+// Only the first matching route of a group runs.
+func alwaysRuns(routes caddyhttp.RouteList, i int) bool {
+	group := routes[i].Group
+	return len(routes[i].MatcherSets) == 0 &&
+		(group == "" || !slices.ContainsFunc(routes[:i], func(r caddyhttp.Route) bool { return r.Group == group }))
 }
 
 // routesOf returns the routes inside a handler.
@@ -101,8 +121,14 @@ func (h *Inspector) routesOf(handler caddyhttp.MiddlewareHandler) caddyhttp.Rout
 	return nil
 }
 
-func alwaysAuthenticates(r caddyhttp.Route) bool {
-	return len(r.MatcherSets) == 0 && slices.ContainsFunc(r.Handlers, authenticates)
+// alwaysAuthenticate reports whether every request that passes routes is authenticated.
+func alwaysAuthenticate(routes caddyhttp.RouteList) bool {
+	for i := range routes {
+		if alwaysRuns(routes, i) && slices.ContainsFunc(routes[i].Handlers, authenticates) {
+			return true
+		}
+	}
+	return false
 }
 
 // authenticates reports whether a handler refuses requests without authentication.
@@ -111,7 +137,8 @@ func authenticates(handler caddyhttp.MiddlewareHandler) bool {
 	case caddyauth.Authentication, *caddyauth.Authentication:
 		return true
 	case *reverseproxy.Handler: // forward_auth
-		return a.Rewrite != nil && len(a.HandleResponse) > 0
+		acceptsAll := slices.ContainsFunc(a.HandleResponse, func(r caddyhttp.ResponseHandler) bool { return r.Match == nil })
+		return a.Rewrite != nil && len(a.HandleResponse) > 0 && !acceptsAll
 	}
 	m, ok := handler.(caddy.Module)
 	return ok && m.CaddyModule().ID == "http.handlers.authentication"

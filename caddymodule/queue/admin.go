@@ -18,6 +18,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/mask"
 	durable "github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 
@@ -326,36 +328,44 @@ func (c *call) entry(ctx context.Context) error {
 	if e.State == durable.Delivered || e.State == durable.Discarded {
 		return c.answer(info)
 	}
-	info.Request = newRequestInfo(e.Request)
-	if err := c.addBody(ctx, info.Request, name, key); err != nil && !errors.Is(err, durable.ErrNotFound) {
+	hidden := hiddenIn(e.Request)
+	info.Request = newRequestInfo(e.Request, hidden)
+	if hidden.SecretInBody() {
+		info.Request.Truncated = e.BodySize > 0
+		return c.answer(info)
+	}
+	if err := c.addBody(ctx, info.Request, hidden, name, key); err != nil && !errors.Is(err, durable.ErrNotFound) {
 		return err
 	}
 	return c.answer(info)
 }
 
-func newRequestInfo(r durable.Request) *RequestInfo {
-	info := &RequestInfo{
-		Method: r.Method, URI: r.URI, OriginalURI: r.OriginalURI, Host: r.Host, RemoteAddr: r.RemoteAddr, TLS: r.TLS,
-		Header: r.Header.Clone(),
+// newRequestInfo describes a request without signatures and secrets: a provider's
+// token can be in the URI, and with forward_token in a header.
+func newRequestInfo(r durable.Request, hidden mask.Places) *RequestInfo {
+	return &RequestInfo{
+		Method: r.Method, URI: hidden.URI(r.URI), OriginalURI: hidden.URI(r.OriginalURI), Host: r.Host, RemoteAddr: r.RemoteAddr, TLS: r.TLS,
+		Header: hidden.Header(r.Header, ""),
 	}
-	for name := range info.Header {
-		if holdsSecret(name) {
-			info.Header[name] = []string{"(masked)"}
+}
+
+// hiddenIn returns the places of signatures and secrets in a stored request. Its
+// endpoint is not stored, so they are those of all endpoints of its provider.
+func hiddenIn(r durable.Request) mask.Places {
+	name := r.Header.Get(caddymodule.HeaderProvider)
+	hidden, found := mask.Places{}, false
+	for _, e := range caddymodule.Endpoints() {
+		if e.Provider() == name {
+			hidden, found = hidden.And(mask.Of(name, e.ProviderJSON())), true
 		}
 	}
-	return info
+	if !found {
+		return mask.Unknown()
+	}
+	return hidden
 }
 
-// holdsSecret reports whether a header can hold a secret: with forward_token, for
-// instance, a provider's token is forwarded to the app.
-func holdsSecret(name string) bool {
-	name = strings.ToLower(name)
-	return slices.ContainsFunc([]string{"authorization", "cookie", "token", "secret", "password", "api-key", "apikey"}, func(part string) bool {
-		return strings.Contains(name, part)
-	})
-}
-
-func (c *call) addBody(ctx context.Context, info *RequestInfo, name, key string) error {
+func (c *call) addBody(ctx context.Context, info *RequestInfo, hidden mask.Places, name, key string) error {
 	body, err := c.queue.Body(ctx, name, key)
 	if err != nil {
 		return err
@@ -371,7 +381,7 @@ func (c *call) addBody(ctx context.Context, info *RequestInfo, name, key string)
 	}
 	info.Truncated = body.Size() > int64(len(text))
 	if utf8.Valid(text) {
-		info.Body = string(text)
+		info.Body = hidden.Body(string(text))
 	} else {
 		info.BodyBase64 = base64.StdEncoding.EncodeToString(text)
 	}

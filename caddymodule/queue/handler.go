@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -190,10 +191,42 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.joined = true
 	initMetrics(h.Name)
+	for _, text := range h.unlikely() {
+		ctx.Logger().Warn(text)
+	}
 	if h.MaxBytes == 0 {
 		h.MaxBytes = h.group.module.DefaultMaxBytes()
 	}
 	return nil
+}
+
+// shortGiveUp is shorter than a restart of an app can take.
+const shortGiveUp = 10 * time.Minute
+
+// unlikely returns warnings about options that lose deliveries and are rarely intended.
+func (h *Handler) unlikely() (texts []string) {
+	say := func(format string, args ...any) {
+		texts = append(texts, fmt.Sprintf("webhook_queue %s: "+format, append([]any{h.Name}, args...)...))
+	}
+	failure := func(status int) bool { return status == 4 || status == 5 || status >= 500 }
+	if i := slices.IndexFunc(h.Handled, failure); i >= 0 {
+		say("handled %s: a delivery that fails with it counts as delivered, and is not retried: write, for example, handled 2xx", statusText(h.Handled[i]))
+	}
+	if i := slices.IndexFunc(h.StopOn, func(status int) bool { return status == 5 || status >= 500 }); i >= 0 {
+		say("stop_on %s: while the app is down or restarts, deliveries are dead after one attempt: write, for example, stop_on 410", statusText(h.StopOn[i]))
+	}
+	if d := time.Duration(h.GiveUp); d < shortGiveUp {
+		say("give_up is %s: deliveries are dead if the app is down for that long: write, for example, give_up 3d", d)
+	}
+	return texts
+}
+
+// statusText writes a status or a class of them as in the Caddyfile.
+func statusText(status int) string {
+	if status < 10 {
+		return fmt.Sprintf("%dxx", status)
+	}
+	return fmt.Sprint(status)
 }
 
 // appID is the ID of the app that all endpoints share.
@@ -232,7 +265,7 @@ func checkName(name string) error {
 	case name == "":
 		return errors.New("missing name: write, for example, webhook_queue orders")
 	case !validName.MatchString(name):
-		return fmt.Errorf("invalid name: %q: use up to 64 letters, digits and any of ._-", name)
+		return fmt.Errorf("invalid name: %q: use up to 64 letters, digits and any of ._-", option.Shown(name))
 	}
 	return nil
 }

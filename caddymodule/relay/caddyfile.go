@@ -50,7 +50,7 @@ func (h *Listeners) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.Err("missing name or token: write, for example, webhook_listeners dev {env.RELAY_TOKEN}")
 	}
 	if d.NextArg() {
-		return d.Errf("too many arguments: %s; write webhook_listeners <name> {env.NAME}", d.Val())
+		return d.Err("too many arguments: write webhook_listeners <name> {env.NAME}")
 	}
 	if h.Token == "" {
 		return d.Err("empty token: write one; if it comes from {$NAME}, that variable is not set")

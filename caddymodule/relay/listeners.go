@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/internal/filewatch"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/sse"
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
@@ -82,6 +83,9 @@ func (h *Listeners) Provision(ctx caddy.Context) error {
 	}
 	if err := h.takeName(ctx); err != nil {
 		return err
+	}
+	if option.LooksSecret(h.Relay) {
+		h.logger.Warn("the name of a relay looks like a token, and names appear in logs and metrics: write webhook_listeners <name> <token>")
 	}
 	files := filewatch.In(h.Token)
 	if err := h.readToken(); err != nil {
@@ -159,10 +163,13 @@ func (h *Listeners) readToken() error {
 	if strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return fmt.Errorf("webhook_listeners %s: the token contains characters that are invalid in a header: set it to the output of `openssl rand -hex 32`", h.Relay)
 	}
+	if len(text) < shortToken && option.LooksSecret(h.Relay) {
+		return errors.New("webhook_listeners: the name looks like a token, and the token like a name: write webhook_listeners <name> <token>")
+	}
 	if len(text) < shortToken {
 		h.logger.Warn("the token of a relay is short and can be guessed: set it to the output of `openssl rand -hex 32`", zap.String("relay", h.Relay))
 	}
-	if !strings.HasPrefix(h.Token, "{") {
+	if option.Plaintext(h.Token) {
 		h.logger.Warn("the token of a relay is in plaintext in the config, where the config API and autosave.json show it: write {env.NAME} or {file./path} instead", zap.String("relay", h.Relay))
 	}
 	h.setToken(sha256.Sum256([]byte(text)))

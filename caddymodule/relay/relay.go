@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/option"
 )
 
 func init() { caddy.RegisterModule(new(Relay)) }
@@ -85,6 +86,17 @@ func (h *Relay) Provision(ctx caddy.Context) error {
 	if err := registerMetrics(ctx); err != nil {
 		return err
 	}
+	app, err := ctx.App("verify_webhook")
+	if err != nil {
+		return fmt.Errorf("loading the verify_webhook app: %w", err)
+	}
+	// Handlers that are provisioned later can accept connections.
+	app.(*caddymodule.App).OnStart(func() error {
+		if _, found := names.Load(nameInConfig{app, h.Relay}); !found {
+			h.logger.Warn("no machine can listen to a relay: write webhook_listeners with its name and a token in another handle", zap.String("relay", h.Relay))
+		}
+		return nil
+	})
 	h.relay = relays.take(h.Relay)
 	return nil
 }
@@ -114,7 +126,7 @@ func checkName(directive, name string) error {
 	case name == "":
 		return fmt.Errorf("%s has no name: write, for example, %[1]s dev", directive)
 	case !usableName.MatchString(name):
-		return fmt.Errorf("%s: the name %q is not 1 to 64 letters, digits, dots, dashes or underscores", directive, name)
+		return fmt.Errorf("%s: the name %q is not 1 to 64 letters, digits, dots, dashes or underscores", directive, option.Shown(name))
 	}
 	return nil
 }

@@ -91,6 +91,8 @@ func TestTheNameOfARedisStoreContainsNoCredentials(t *testing.T) {
 		"redis://me:secret@h:6379/2":                              "h:6379/2 shop",
 		"redis://h:1?addr=i:2&master_set=m&sentinel_password=sec": "h:1,i:2 m shop",
 		"unix:///run/redis.sock?db=1":                             "/run/redis.sock/1 shop",
+		"redis://me:secret@h:1?addr=me:secret@i:2":                "h:1,i:2 shop",
+		"redis://h:1?addr=:s3%40cret@i:2":                         "h:1,i:2 shop",
 	} {
 		if got := redisName(url, "shop"); got != want {
 			t.Errorf("%s is named %q, want %q", url, got, want)
@@ -99,6 +101,7 @@ func TestTheNameOfARedisStoreContainsNoCredentials(t *testing.T) {
 	for url, written := range map[string]bool{
 		"redis://me:secret@h": true, "redis://:secret@h": true, "redis://h?sentinel_password=x": true,
 		"redis://me:{env.X}@h": false, "redis://h": false, "{env.X}": false, "redis://h?sentinel_password={env.X}": false,
+		"redis://me:{env.X}c4n4ryT0p5ecr3tAbCdEfGh@h": true, "redis://h?sentinel_password={env.X}&db=1": false,
 	} {
 		if hasPassword(url) != written {
 			t.Errorf("%s: plaintext password: %t, want %t", url, !written, written)
@@ -116,6 +119,9 @@ func TestTheErrorForAnInvalidRedisStoreContainsNoSecret(t *testing.T) {
 		`{"type":"redis","url":"redis://h","timeout":-1}`:                                       "write, for example, timeout 1s",
 		`{"type":"redis","url":"http://:{env.REDIS_PASSWORD}@h"}`:                               "URL",
 		`{"type":"redis","url":"redis://:{env.REDIS_PASSWORD}@h?adr=x"}`:                        "adr",
+		`{"type":"redis","url":"redis://:{env.REDIS_PASSWORD}@h?addr=:{env.REDIS_PASSWORD}@i"}`: "not a host and a port",
+		`{"type":"redis","url":"redis://h:1?addr=me:{env.REDIS_PASSWORD}@i:1"}`:                 "not a host and a port",
+		`{"type":"redis","url":"redis://h:1?addr=i"}`:                                           "addr=two:6379",
 		`{"type":"redis","url":"redis://:{env.REDIS_PASSWORD}@h","tls_server_name":"x"}`:        "rediss://",
 		`{"type":"redis","url":"rediss://:{env.REDIS_PASSWORD}@h","tls_trust":"` + noPEM + `"}`: "no PEM certificate",
 		`{"type":"redis","url":"rediss://:{env.REDIS_PASSWORD}@h","tls_key":"` + noPEM + `"}`:   "certificate and its key",

@@ -194,11 +194,12 @@ func hasPassword(raw string) bool {
 	_, afterScheme, _ := strings.Cut(rest, "://")
 	login, _, hasLogin := cutOutside(afterScheme, '@')
 	_, password, _ := cutOutside(login, ':')
-	if hasLogin && password != "" && !strings.HasPrefix(password, "{") {
+	if hasLogin && option.Plaintext(password) {
 		return true
 	}
-	_, password, found := strings.Cut(query, "sentinel_password=")
-	return found && !strings.HasPrefix(password, "{")
+	_, password, _ = strings.Cut(query, "sentinel_password=")
+	password, _, _ = strings.Cut(password, "&")
+	return option.Plaintext(password)
 }
 
 // redisName returns the name of a store, without credentials.
@@ -208,7 +209,11 @@ func redisName(address, prefix string) string {
 		return prefix // redis.New reports the error
 	}
 	query := u.Query()
-	name := strings.Join(append([]string{u.Host}, query["addr"]...), ",") + u.Path
+	name := u.Host
+	for _, address := range query["addr"] {
+		name += "," + address[strings.LastIndexByte(address, '@')+1:]
+	}
+	name += u.Path
 	if db := query.Get("db"); db != "" {
 		name += "/" + db
 	}

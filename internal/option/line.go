@@ -60,7 +60,7 @@ func (l *Line) NamedNumber(word string) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 {
-		l.r.Fail("%s: invalid %s: %s is not a number", l.option, word, text)
+		l.r.Fail("%s: invalid %s: %s is not a number", l.option, word, Shown(text))
 	}
 	return n
 }
@@ -78,6 +78,6 @@ func (l *Line) Flag(word string) bool {
 // Done rejects remaining arguments.
 func (l *Line) Done() {
 	if len(l.rest) > 0 {
-		l.r.Fail("%s: too many arguments: did not expect %s", l.option, l.rest[0])
+		l.r.Fail("%s: too many arguments: did not expect %s", l.option, Shown(l.rest[0]))
 	}
 }

@@ -110,7 +110,7 @@ func (r *Reader) value() (name, text string) {
 
 // invalid records a value of the wrong kind.
 func (r *Reader) invalid(name, text, kind, example string) {
-	r.Fail("invalid %s: %s is not a %s; write, for example, %[1]s %[4]s", name, text, kind, example)
+	r.Fail("invalid %s: %s is not a %s; write, for example, %[1]s %[4]s", name, Shown(text), kind, example)
 }
 
 // Text reads an option with one value.
@@ -127,7 +127,7 @@ func (r *Reader) Word(to *string, allowed ...string) {
 
 // Unrecognized is the error of a value outside a fixed set.
 func Unrecognized(name, text string, allowed ...string) error {
-	return fmt.Errorf("unrecognized %s: %s; write %s", name, text, strings.Join(allowed, " or "))
+	return fmt.Errorf("unrecognized %s: %s; write %s", name, Shown(text), strings.Join(allowed, " or "))
 }
 
 // Flag reads an option without a value.
@@ -234,10 +234,10 @@ func (r *Reader) Misplaced(known []string, where string) {
 func (r *Reader) Unknown(known ...string) {
 	name := r.name
 	if s := Nearest(name, known); s != "" {
-		r.Fail("unrecognized option: %s; did you mean %s?", name, s)
+		r.Fail("unrecognized option: %s; did you mean %s?", Shown(name), s)
 		return
 	}
-	r.Fail("unrecognized option: %s; write one of %s", name, strings.Join(known, ", "))
+	r.Fail("unrecognized option: %s; write one of %s", Shown(name), strings.Join(known, ", "))
 }
 
 // Nearest returns the most similar word, if the difference is small enough for a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -149,6 +150,11 @@ func readURL(o Options) (rueidis.ClientOption, error) {
 	for name := range query {
 		if !slices.Contains(queryOptions, name) {
 			return rueidis.ClientOption{}, fmt.Errorf("unrecognized option: %q; use one of %s", name, strings.Join(queryOptions, ", "))
+		}
+	}
+	for _, address := range query["addr"] {
+		if _, _, err := net.SplitHostPort(address); err != nil || strings.ContainsAny(address, "@/") {
+			return rueidis.ClientOption{}, errors.New("an addr is not a host and a port: write, for example, ?addr=two:6379; user and password apply to all addresses, and are in front of the first")
 		}
 	}
 	if u.Scheme == "unix" && u.Path == "" {

@@ -137,3 +137,12 @@ func (s *Signer) EventField(scheme signature.Scheme) *signature.Field {
 	}
 	return scheme.Event
 }
+
+// SignaturesInBody returns the members and fields of the body that contain signatures
+// and are in no scheme.
+func (i *Tooling) SignaturesInBody() []string {
+	if how := i.signing(); how != nil {
+		return how.InBody
+	}
+	return nil
+}

@@ -87,6 +87,7 @@ func TestParse(t *testing.T) {
 		},
 		{name: "headers without a request line", record: "X-Sig: abc\nHost: h\n\n{}", method: "POST", url: "://h/", body: "{}", header: "X-Sig", value: "abc", notes: 1},
 		{name: "a body alone", record: `{"id":"evt_1"}`, wantErr: "may be a body"},
+		{name: "curl that reads a device", record: "curl -d @/dev/zero https://h/", wantErr: "not a regular file"},
 		{name: "curl without URL", record: "curl -s", wantErr: "no URL"},
 		{name: "curl, incomplete", record: "curl https://h/ -H", wantErr: "ends after -H"},
 	} {

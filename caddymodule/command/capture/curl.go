@@ -188,7 +188,7 @@ func (c *curlLine) addData(option, value string) error {
 		}
 	case option == "--data-raw" || !isFile:
 	default:
-		raw, err := os.ReadFile(file)
+		raw, err := readBody(file)
 		if err != nil {
 			return fmt.Errorf("reading the body of the curl command: %w", err)
 		}
@@ -200,6 +200,24 @@ func (c *curlLine) addData(option, value string) error {
 	}
 	c.data = append(c.data, value)
 	return nil
+}
+
+// maxBody is the maximum size of a file with a body, in bytes.
+const maxBody = 64 << 20
+
+// readBody reads the file that a command names. The command may be an attacker's: a
+// device or a pipe has no end.
+func readBody(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file", name)
+	case info.Size() > maxBody:
+		return nil, fmt.Errorf("%s is larger than 64 MiB", name)
+	}
+	return os.ReadFile(name)
 }
 
 func (c *curlLine) request() (*Request, error) {

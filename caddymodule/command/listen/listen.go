@@ -216,7 +216,17 @@ func (l *Listener) checkAnswer(resp *http.Response) error {
 	case resp.StatusCode >= 500, resp.StatusCode == http.StatusTooManyRequests:
 		return l.retry(fmt.Errorf("the server responded with %s", resp.Status))
 	}
-	return fatalError{fmt.Errorf("no webhook_listeners at %s: the server responded with %s", l.From, resp.Status)}
+	return fatalError{fmt.Errorf("no webhook_listeners at %s: the server responded with %s", shown(l.From), resp.Status)}
+}
+
+// shown returns a URL without its password and its query, which can contain a token.
+func shown(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "the relay"
+	}
+	u.RawQuery, u.Fragment = "", ""
+	return u.Redacted()
 }
 
 // serve reads the server's events.
@@ -258,7 +268,7 @@ func (l *Listener) greet(ctx context.Context, cancel context.CancelCauseFunc, wa
 	heartbeat := time.Duration(hello.Heartbeat * float64(time.Second))
 	watch.change(2 * heartbeat)
 	l.online.Store(true)
-	l.report(Report{Kind: Connected, Text: fmt.Sprintf("connected to %s (relay %s), forwarding to %s", l.From, hello.Relay, l.To)})
+	l.report(Report{Kind: Connected, Text: fmt.Sprintf("connected to %s (relay %s), forwarding to %s", shown(l.From), hello.Relay, shown(l.To.String()))})
 	go l.beat(ctx, cancel, heartbeat)
 	return nil
 }
