@@ -28,6 +28,7 @@ type delivery struct {
 	signed   signature.Request
 	// bodyUnread means that the client may still be sending the body.
 	bodyUnread bool
+	bodyOnce   bool // as in Handler
 	body       *body.Body
 	verifying  senderContext
 	verified   *signature.Delivery
@@ -39,7 +40,6 @@ type delivery struct {
 	usesStore  bool
 	app        appContext   // context of the forwarded request
 	forwarded  http.Request // the request that the app gets
-	once       body.Once    // its body
 	identity   [6]string    // header values
 	answer     statusWriter // records the app's response
 	observed   *observed    // nil if there is no observer
@@ -51,7 +51,7 @@ type delivery struct {
 
 func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery {
 	id := h.identity.Load()
-	d := &delivery{w: w, r: r, provider: h.current.Load(), endpoint: id.name, metrics: id.metrics, span: trace.SpanFromContext(r.Context())}
+	d := &delivery{w: w, r: r, provider: h.current.Load(), endpoint: id.name, metrics: id.metrics, span: trace.SpanFromContext(r.Context()), bodyOnce: h.bodyOnce.Load()}
 	d.signed = signature.Request{
 		MaxInflated: h.MaxBody,
 		Method:      r.Method,

@@ -129,6 +129,7 @@ type Handler struct {
 	Replay Replay `json:"replay,omitzero"`
 
 	providerJSON json.RawMessage // as in the config
+	bodyOnce     atomic.Bool     // a second handler behind this one could forward an empty body: see [body.Once]
 	aside        bool            // a trial beside the running config, which is neither counted nor observed
 
 	current  atomic.Pointer[loadedProvider]

@@ -138,9 +138,9 @@ func (d *delivery) replaceBody(r *http.Request) {
 	if sent := r.Header["Content-Length"]; len(sent) != 1 || sent[0] != string(strconv.AppendInt(make([]byte, 0, 20), r.ContentLength, 10)) {
 		r.Header.Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
 	}
-	// A second handler, such as a fallback in handle_response, must not forward an
-	// empty body.
-	d.once.ReadCloser = d.body.Open()
-	r.Body = &d.once
+	r.Body = d.body.Open()
+	if d.bodyOnce {
+		r.Body = &body.Once{ReadCloser: r.Body}
+	}
 	r.GetBody = func() (io.ReadCloser, error) { return d.body.Open(), nil }
 }

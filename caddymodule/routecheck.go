@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 )
@@ -62,6 +63,7 @@ type past struct {
 	rewritten bool
 	cut       string // the prefix that handle_path has removed from its path
 	scope     scope  // its possible paths
+	readOnce  func() // makes a second read of the body of a verified delivery fail
 }
 
 // and adds what has definitely happened.
@@ -82,7 +84,7 @@ func (p past) and(q past) past {
 // or adds what may have happened.
 func (p past) or(q past) past {
 	if p.maybe == nil {
-		p.maybe = q.maybe
+		p.maybe, p.readOnce = q.maybe, q.readOnce
 	}
 	p.rewritten = p.rewritten || q.rewritten
 	return p
@@ -156,6 +158,7 @@ func (c *routeCheck) chain(handlers []caddyhttp.MiddlewareHandler, p past, later
 		case *Handler:
 			c.endpoint(h, p, behind(p.cut, p.path()))
 			p.gate, p.maybe, p.removed, p.runs = h, h, allNames, p.answered == ""
+			p.readOnce = func() { h.bodyOnce.Store(true) }
 		case *caddyhttp.Subroute:
 			p = c.subroute(h, p, behind)
 		case *caddyhttp.Invoke:
@@ -166,6 +169,8 @@ func (c *routeCheck) chain(handlers []caddyhttp.MiddlewareHandler, p past, later
 			p = c.remove(h, p)
 		case *reverseproxy.Handler:
 			p = c.proxy(h, p, behind)
+		case *intercept.Intercept:
+			c.fallsBack("intercept", h.HandleResponse, p)
 		case deliverer:
 			p = c.deliver(h, p, behind)
 		default:
@@ -231,6 +236,7 @@ func (c *routeCheck) endpoint(h *Handler, p past, behind bool) {
 
 func (c *routeCheck) subroute(h *caddyhttp.Subroute, p past, behind responder) past {
 	if h.Errors != nil {
+		c.fallsBack("an error route", []caddyhttp.ResponseHandler{{Routes: h.Errors.Routes}}, p)
 		c.routes(h.Errors.Routes, p, behind)
 	}
 	return c.routes(h.Routes, p, behind)
@@ -239,6 +245,8 @@ func (c *routeCheck) subroute(h *caddyhttp.Subroute, p past, behind responder) p
 // deliverer is a handler that forwards deliveries in the background, through its own
 // routes.
 type deliverer interface {
+	// ReadOnce makes a second read of a body in the routes fail.
+	ReadOnce()
 	Routes() caddyhttp.RouteList
 	QueueName() string
 }
@@ -252,7 +260,7 @@ func (c *routeCheck) deliver(h deliverer, p past, behind responder) past {
 	c.unreachable("webhook_queue", p)
 	inside := p
 	inside.removed = allNames
-	inside.answered = ""
+	inside.answered, inside.readOnce = "", h.ReadOnce
 	c.routes(h.Routes(), inside, behind)
 	return p.and(past{answered: "webhook_queue"})
 }

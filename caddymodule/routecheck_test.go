@@ -114,6 +114,8 @@ func TestRoutesThatBreakAnEndpointLogAWarning(t *testing.T) {
 		"a proxy in handle_response":           {"handle /github {\nGITHUB\nreverse_proxy 127.0.0.1:1 {\nhandle_response {\nreverse_proxy APP\n}\n}\n}", []string{again}},
 		"php in handle_response":               {"handle /github {\nGITHUB\nreverse_proxy 127.0.0.1:1 {\n@none status 404\nhandle_response @none {\nphp_fastcgi 127.0.0.1:2\n}\n}\n}", []string{again}},
 		"invoked in handle_response":           {"handle /github {\nGITHUB\nreverse_proxy 127.0.0.1:1 {\nhandle_response {\ninvoke app\n}\n}\n}", []string{again}},
+		"a proxy in intercept":                 {"route /github {\nGITHUB\nintercept {\nhandle_response {\nreverse_proxy 127.0.0.1:1\n}\n}\nreverse_proxy APP\n}", []string{again}},
+		"a proxy in intercept in front":        {"route /github {\nintercept {\nhandle_response {\nreverse_proxy 127.0.0.1:1\n}\n}\nGITHUB\nreverse_proxy APP\n}", nil},
 		"a response in handle_response":        {"handle /github {\nGITHUB\nreverse_proxy APP {\nhandle_response {\nrespond 202\n}\n}\n}", nil},
 		"a GET in handle_response":             {"handle /github {\nGITHUB\nreverse_proxy APP {\nhandle_response {\nreverse_proxy 127.0.0.1:1 {\nmethod GET\n}\n}\n}\n}", nil},
 		"forward_auth behind":                  {"route /github {\nGITHUB\nforward_auth 127.0.0.1:1 {\nuri /auth\n}\nreverse_proxy APP\n}", nil},

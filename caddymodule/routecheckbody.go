@@ -14,14 +14,24 @@ func (c *routeCheck) forwardsTwice(h *reverseproxy.Handler, p past) {
 	if p.maybe == nil || p.answered != "" || !forwardsBody(h) {
 		return
 	}
-	name, whole := p.maybe.endpointName(), p.maybe.MaxBody>>20+1 // in MiB, for bodies of max_body
-	if slices.ContainsFunc(h.HandleResponse, func(r caddyhttp.ResponseHandler) bool { return c.anyForwards(r.Routes, 0) }) {
-		c.say("a proxy in handle_response behind verify_webhook %s cannot forward deliveries, because the proxy around it has read the body: write all upstreams in one reverse_proxy, with lb_retries and request_buffers %dMiB", name, whole)
-	}
+	c.fallsBack("the handle_response of a proxy", h.HandleResponse, p)
 	if retriesAnyRequest(h) && needsLength(h) && h.RequestBuffers >= 0 && h.RequestBuffers <= p.maybe.MaxBody {
-		c.say("a FastCGI proxy behind verify_webhook %s retries longer deliveries without the part of the body that the failed upstream has read, which looks complete to the app: write request_buffers %dMiB in it, or remove lb_retry_match", name, whole)
+		c.say("a FastCGI proxy behind verify_webhook %s retries longer deliveries without the part of the body that the failed upstream has read, which looks complete to the app: write request_buffers %dMiB in it, or remove lb_retry_match", p.maybe.endpointName(), wholeBodies(p.maybe))
 	}
 }
+
+// fallsBack reports a proxy in routes that run after the app has got the delivery. Its
+// reads of the body fail: an empty body would look complete to some apps.
+func (c *routeCheck) fallsBack(where string, handlers []caddyhttp.ResponseHandler, p past) {
+	if p.maybe == nil || p.answered != "" || !slices.ContainsFunc(handlers, func(r caddyhttp.ResponseHandler) bool { return c.anyForwards(r.Routes, 0) }) {
+		return
+	}
+	p.readOnce()
+	c.say("a proxy in %s behind verify_webhook %s cannot forward deliveries, because the app before it has read the body: write all upstreams in one reverse_proxy, with lb_retries and request_buffers %dMiB", where, p.maybe.endpointName(), wholeBodies(p.maybe))
+}
+
+// wholeBodies returns a size in MiB for request_buffers to keep every body.
+func wholeBodies(h *Handler) int64 { return h.MaxBody>>20 + 1 }
 
 // forwardsBody reports whether a proxy forwards the body. forward_auth does not.
 func forwardsBody(h *reverseproxy.Handler) bool {

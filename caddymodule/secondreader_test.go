@@ -1,11 +1,15 @@
 package caddymodule
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi" // the transport fastcgi
 )
 
@@ -58,4 +62,37 @@ func startUpstream(t *testing.T, transport string, status int) (*realApp, string
 	app := newRealApp(t)
 	app.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 	return app, app.Listener.Addr().String()
+}
+
+// Handlers that read a body and put it back in front of the rest, as firewalls do, read
+// the end twice.
+func TestBodyThatIsPutBackReachesTheApp(t *testing.T) {
+	doBetween(t, func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+		read, err := io.ReadAll(r.Body)
+		if err != nil {
+			return err
+		}
+		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(read), r.Body))
+		return next.ServeHTTP(w, r)
+	})
+	c := startCaddy(t, "", proxySite("APP"))
+	got := c.send(client(t, "HTTP/1.1"), strings.NewReader(content), githubHeaders("1", content)...)
+	if seen := c.app.arrivals(); got.status != http.StatusOK || len(seen) != 1 || seen[0].body != content {
+		t.Errorf("status %d, the app received %+v", got.status, seen)
+	}
+}
+
+// Error routes of a subroute run after its routes have read the body.
+func TestErrorRoutesBehindTheGateReadNoBodyTwice(t *testing.T) {
+	h := trial(t, config("github", "")).handler
+	proxy := caddyhttp.RouteList{{Handlers: []caddyhttp.MiddlewareHandler{new(reverseproxy.Handler)}}}
+	sub := &caddyhttp.Subroute{Routes: proxy, Errors: &caddyhttp.HTTPErrorConfig{Routes: proxy}}
+	for name, before := range map[string]past{"behind the gate": {gate: h, maybe: h, readOnce: func() { h.bodyOnce.Store(true) }}, "elsewhere": {}} {
+		c := &routeCheck{verified: make(map[string][]scope), open: make(map[string][]scope), spoiled: make(map[*Handler]bool)}
+		h.bodyOnce.Store(false)
+		c.subroute(sub, before, noResponder)
+		if behind := before.gate != nil; h.bodyOnce.Load() != behind || strings.Contains(strings.Join(c.found, ""), "an error route") != behind {
+			t.Errorf("%s: %q, read once: %t", name, c.found, h.bodyOnce.Load())
+		}
+	}
 }

@@ -29,6 +29,7 @@ func TestTokenReachesNeitherAppNorErrorRouteNorFilteredLog(t *testing.T) {
 	c := startCaddy(t, "", gitlabSite(""))
 	// The test's own logger is the default one.
 	text := strings.Replace(c.caddyfile("", gitlabSite("")), "format json", "format filter {\nwrap json\n"+filter+"\n}", 1)
+	c.stop() // a reload can close a connection
 	c.loadText(text)
 	client := client(t, "HTTP/1.1")
 	got := c.send(client, strings.NewReader(content), "X-Gitlab-Token", secret, "Idempotency-Key", "1")

@@ -136,10 +136,20 @@ func emptyAnswer() *signature.Answer { return &signature.Answer{Status: http.Sta
 // front can execute the response as a template, as Caddy's `templates` does with
 // text/plain, and an expression can read secrets and files. Challenges are random text,
 // in which these characters do not occur.
-func Echoable(text string) bool { return Printable(text) && !strings.ContainsAny(text, enclosing) }
+func Echoable(text string) bool {
+	if !Printable(text) || strings.ContainsAny(text, enclosing) {
+		return false
+	}
+	for _, tag := range [...]string{"<<", ">>", "<?", "?>", "<!"} {
+		if strings.Contains(text, tag) {
+			return false
+		}
+	}
+	return true
+}
 
 // enclosing lists the characters that delimit the expressions of template languages.
-const enclosing = "{}[]()<>$%`\"\\^"
+const enclosing = "{}[]()$%`\"\\^"
 
 // NotEchoable returns the refusal of text that is not Echoable. name says what the text
 // is.

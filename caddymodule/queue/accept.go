@@ -139,7 +139,7 @@ func (a *acceptance) tryApp(w http.ResponseWriter) (done bool, err error) {
 		return false, err
 	}
 	defer body.Close()
-	r.Body = body
+	r.Body = h.readOnce(body)
 	caddyhttp.SetVar(ctx, unhandledVar, nil)
 	out := &passThrough{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
 	result := h.run(out, r)

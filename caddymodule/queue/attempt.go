@@ -175,7 +175,7 @@ func refused(err error) bool {
 
 // prepare creates the request for the routes, as Caddy's server would from the
 // original one.
-func (h *Handler) prepare(ctx context.Context, w http.ResponseWriter, e durable.Entry, body *leasedBody) (*http.Request, error) {
+func (h *Handler) prepare(ctx context.Context, w http.ResponseWriter, e durable.Entry, leased *leasedBody) (*http.Request, error) {
 	stored := e.Request
 	original, err := url.ParseRequestURI(stored.OriginalURI)
 	if err != nil {
@@ -194,8 +194,8 @@ func (h *Handler) prepare(ctx context.Context, w http.ResponseWriter, e durable.
 	r := &http.Request{
 		Method: stored.Method, URL: original, RequestURI: stored.OriginalURI,
 		Proto: stored.Proto, Header: header, Host: stored.Host, RemoteAddr: parsableAddr(stored.RemoteAddr),
-		Body: http.NoBody, ContentLength: body.body.Size(),
-		GetBody: body.open,
+		Body: http.NoBody, ContentLength: leased.body.Size(),
+		GetBody: leased.open,
 	}
 	if method := stored.Attributes[attributeMethod]; method != "" {
 		r.Method = method
@@ -209,9 +209,10 @@ func (h *Handler) prepare(ctx context.Context, w http.ResponseWriter, e durable.
 		r.TLS = &tls.ConnectionState{HandshakeComplete: true, ServerName: hostOf(stored.Host)}
 	}
 	if r.ContentLength > 0 {
-		if r.Body, err = body.open(); err != nil {
+		if r.Body, err = leased.open(); err != nil {
 			return nil, err
 		}
+		r.Body = h.readOnce(r.Body)
 	}
 	repl := caddy.NewReplacer()
 	ctx = caddymodule.NewContext(ctx, verifiedAgain(header, e.Key))
@@ -220,6 +221,15 @@ func (h *Handler) prepare(ctx context.Context, w http.ResponseWriter, e durable.
 	// Set here, so that {http.request.orig_uri} is the original one.
 	r.Method, r.URL, r.RequestURI = stored.Method, rewritten, stored.URI
 	return r, nil
+}
+
+// readOnce is for bodies that routes get. Like that of the gate, a second handler in
+// them must not forward an empty body.
+func (h *Handler) readOnce(in io.ReadCloser) io.ReadCloser {
+	if !h.bodyOnce.Load() {
+		return in
+	}
+	return &body.Once{ReadCloser: in}
 }
 
 // verifiedAgain restores the verified delivery for handlers such as webhook_sign and
@@ -354,7 +364,6 @@ type bodyReader struct {
 
 	mu     sync.Mutex
 	in     io.ReadCloser
-	ended  bool
 	closed bool
 }
 
@@ -365,11 +374,7 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	if r.closed {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	if r.ended { // a second handler must not forward an empty body
-		return 0, body.ErrReadAgain
-	}
 	n, err := r.in.Read(p)
-	r.ended = errors.Is(err, io.EOF)
 	if err != nil && !errors.Is(err, io.EOF) && r.of.ctx.Err() == nil {
 		r.of.failed(err)
 	}

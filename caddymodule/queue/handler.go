@@ -130,15 +130,17 @@ type Handler struct {
 	// with `redis`.
 	MaxBytes int64 `json:"max_bytes,omitempty"`
 
-	group   *group // of the config
-	server  *caddyhttp.Server
-	route   caddyhttp.Handler
-	policy  durable.Policy
-	logger  *zap.Logger
-	bounded *zap.Logger // for frequent lines
-	tracer  atomic.Pointer[trace.Tracer]
-	now     func() time.Time
-	joined  bool // the handler must leave the group
+	group  *group // of the config
+	server *caddyhttp.Server
+	// bodyOnce is set by ReadOnce.
+	bodyOnce atomic.Bool
+	route    caddyhttp.Handler
+	policy   durable.Policy
+	logger   *zap.Logger
+	bounded  *zap.Logger // for frequent lines
+	tracer   atomic.Pointer[trace.Tracer]
+	now      func() time.Time
+	joined   bool // the handler must leave the group
 }
 
 // When deliveries are stored.
@@ -344,12 +346,16 @@ func (h *Handler) Cleanup() error {
 	return h.group.leave(h)
 }
 
-// Routes returns the deliver routes, QueueName the name of the queue, for the gate's
-// config checks.
+// Routes returns the deliver routes, and QueueName the name of the queue, for the gate's
+// config checks. ReadOnce is called if a handler in the routes could forward a body that
+// another one has read.
 func (h *Handler) Routes() caddyhttp.RouteList { return h.Deliver }
 
 // QueueName returns the name of the queue: see Routes.
 func (h *Handler) QueueName() string { return h.Name }
+
+// ReadOnce makes a second read of a body fail: see Routes.
+func (h *Handler) ReadOnce() { h.bodyOnce.Store(true) }
 
 // ServeHTTP stores a verified delivery and responds.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
