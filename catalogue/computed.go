@@ -57,7 +57,7 @@ var computed = []provider.Preset{
 	},
 	{
 		Name: "dropbox-sign", Title: "Dropbox Sign", Distinction: unique,
-		Values: dropboxSignValues, DigestBody: true, Signs: "time and type of the event",
+		Values: dropboxSignValues, CheckVerified: checkDropboxSign, DigestBody: true, Signs: "time and type of the event",
 		Schemes:    only(signature.HMACSHA256, signature.SignatureField{Field: signature.Field{From: "value", Name: "hash"}}, signed("{value.time}{value.type}"), event(signature.Field{From: "value", Name: "type"})),
 		Handshakes: "none: the app must respond to every event with the text `Hello API Event Received`",
 		Docs:       "https://developers.hellosign.com/docs/events/walkthrough/", SecretHelp: "Primary API key",
