@@ -201,7 +201,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if d.verified.Answer != nil {
 		return h.answerHandshake(d)
 	}
-	if err := checkMethod(d); err != nil {
+	if err := checkAppReads(d); err != nil {
 		return h.refuse(d, err)
 	}
 	h.noticeHandshake(d)
@@ -267,11 +267,6 @@ func (h *Handler) verify(d *delivery) error {
 	}
 	if verified == nil || (verified.Answer == nil && len(verified.Matches) == 0) {
 		return errors.New("the provider's module names no secret that has signed")
-	}
-	if verified.Answer == nil {
-		if err := checkBodyHeaders(&d.signed); err != nil {
-			return err
-		}
 	}
 	d.verified = verified
 	if verified.TimestampSigned && !verified.Timestamp.IsZero() {

@@ -60,7 +60,7 @@ func (h *Handler) watchVerified(d *delivery, next caddyhttp.Handler) error {
 		d.end(Handshake, "")
 		return d.letThrough(next)
 	}
-	if err := checkMethod(d); err != nil {
+	if err := checkAppReads(d); err != nil {
 		h.note(d, err)
 		return d.letThrough(next)
 	}

@@ -6,8 +6,17 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
-// checkBodyHeaders refuses a delivery in which apps could read another body than the
-// verified one: with duplicate headers that describe the body, of which parsers
+// checkAppReads refuses a verified delivery that an app could take for another one,
+// because of what the signature does not cover: the method, and the headers that describe
+// the body.
+func checkAppReads(d *delivery) error {
+	if err := checkMethod(d); err != nil {
+		return err
+	}
+	return checkBodyHeaders(&d.signed)
+}
+
+// checkBodyHeaders refuses duplicate headers that describe the body, of which parsers
 // use the first or the last, and a character set in which the body is another text: in
 // UTF-7, text that a customer has entered can contain quotation marks and end the string
 // that it is in.
