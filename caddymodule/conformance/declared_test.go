@@ -44,7 +44,7 @@ func TestJSONOfAProviderThatSendsFormsIsNotForwardedAsAForm(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range strings.Fields("adyen forgejo gitea github gogs mailgun slack twilio") {
+	for name := range strings.FieldsSeq("adyen forgejo gitea github gogs mailgun slack twilio") {
 		if !tested[name] {
 			t.Errorf("%s is not tested", name)
 		}
