@@ -185,7 +185,7 @@ var bodyHMACToM = []provider.Preset{
 		Docs:    "https://dev.frontapp.com/docs/rule-webhooks", SecretHelp: "API secret, under Settings > Developers",
 	},
 	{
-		Name: "github", Title: "GitHub", CheckVerified: checkDeclared, Distinction: githubDistinction,
+		Name: "github", Title: "GitHub", Distinction: githubDistinction,
 		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature-256", "sha256="), id(inHeader("X-GitHub-Delivery")), event(inHeader("X-GitHub-Event"))),
 		Window:  week, // manual redelivery is possible for 3 days
 		Docs:    "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries", SecretHelp: "Secret of the webhook, as entered",

@@ -90,7 +90,7 @@ var computed = []provider.Preset{
 		Docs: "https://hygraph.com/docs/api-reference/basics/webhooks", SecretHelp: "Secret key of the webhook",
 	},
 	{
-		Name: "mailgun", Title: "Mailgun", CheckVerified: checkDeclared, Distinction: unique,
+		Name: "mailgun", Title: "Mailgun", Distinction: unique,
 		Schemes: mailgunSchemes(), SecretsFitAll: true, Values: mailgunValues, Check: checkMailgun,
 		Window: 2 * day, Docs: "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", SecretHelp: "HTTP webhook signing key; for events of subaccounts, the key of the account or of the primary account",
 		Weakness: "only time and token are signed, not the event, the mail or its attachments: anyone who sees a delivery before it is handled can replace the event or mail",
@@ -148,7 +148,7 @@ var computed = []provider.Preset{
 	},
 	// Pressing 1 twice in the same menu sends equal forms.
 	{
-		Name: "twilio", Title: "Twilio", CheckVerified: checkDeclared, Distinction: repeats,
+		Name: "twilio", Title: "Twilio", Distinction: repeats,
 		Values: twilioValues, Schemes: []signature.Scheme{twilioScheme(signature.HMACSHA1, signature.KeyFormat{OtherPrefix: twilioSharedKey}), twilioScheme(signature.HMACSHA256, signature.KeyFormat{Prefix: twilioSharedKey, PrefixRequired: true})},
 		Weakness: repeatingFormWeakness, Window: 2 * day, Docs: "https://www.twilio.com/docs/usage/webhooks/webhooks-security",
 		SecretHelp: "Auth Token of the account; or the secret of a SharedKey with HMAC_SHA256 in its Setting, as hmac-sha256:SECRET",

@@ -11,8 +11,8 @@ import (
 )
 
 // checkDeclared refuses a JSON document that is declared to be a form. It is for
-// providers that send both: a member with text that a customer has entered can be a whole
-// form, such as &command=x&, which an app for the provider's forms would read.
+// providers that sign both with one key: a member with text that a customer has entered
+// can be a whole form, such as &command=x&, which an app for their forms would read.
 func checkDeclared(r *signature.Request) error {
 	if !declaredForm(r) {
 		return nil

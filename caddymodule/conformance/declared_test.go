@@ -3,11 +3,9 @@ package conformance_test
 import (
 	"bytes"
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/verify-webhook/caddy-verify-webhook/caddymodule/conformance"
-	"github.com/verify-webhook/caddy-verify-webhook/provider"
 )
 
 func isJSONDelivery(v conformance.Vector) bool {
@@ -15,38 +13,42 @@ func isJSONDelivery(v conformance.Vector) bool {
 	return v.Request.Method == http.MethodPost && len(body) > 0 && (body[0] == '{' || body[0] == '[')
 }
 
-// sendsForms are providers that send forms of which there is no vector.
-var sendsForms = map[string]bool{"slack": true}
-
-// If a provider sends JSON and forms, an app for its forms must not get JSON that is
-// declared to be a form: the text of a member can be one.
+// If a provider signs JSON and forms with one key, an app for its forms must not get JSON
+// that is declared to be a form: the text of a member can be one.
 func TestJSONOfAProviderThatSendsFormsIsNotForwardedAsAForm(t *testing.T) {
 	t.Parallel()
 	tested := map[string]bool{}
-	for _, p := range provider.Presets() {
-		vectors := accepted(t, p.Name)
-		forms := sendsForms[p.Name]
-		for _, v := range vectors {
-			forms = forms || isFormDelivery(v)
-		}
-		for _, v := range vectors {
-			if !forms || !isJSONDelivery(v) {
+	for _, name := range []string{"adyen", "forgejo", "gitea", "gogs", "slack"} {
+		for _, v := range accepted(t, name) {
+			if !isJSONDelivery(v) {
 				continue
 			}
-			tested[p.Name] = true
+			tested[name] = true
 			for _, kind := range []string{"application/x-www-form-urlencoded", "application/x-www-form-urlencoded; charset=utf-8", "Application/X-WWW-Form-Urlencoded ;x", "multipart/form-data; boundary=b", "multipart/mixed"} {
 				if tried := send(t, open(t, v), withHeader(v.Request, "Content-Type", kind)); tried.Reached {
-					t.Errorf("%s %s: JSON is forwarded as %s", p.Name, v.Name, kind)
+					t.Errorf("%s %s: JSON is forwarded as %s", name, v.Name, kind)
 				}
 			}
 			if tried := send(t, open(t, v), withHeader(v.Request, "Content-Type", "application/json; charset=utf-8")); !tried.Reached {
-				t.Errorf("%s %s: JSON is refused: %s", p.Name, v.Name, tried.Reason)
+				t.Errorf("%s %s: JSON is refused: %s", name, v.Name, tried.Reason)
 			}
 		}
-	}
-	for name := range strings.FieldsSeq("adyen forgejo gitea github gogs mailgun slack twilio") {
 		if !tested[name] {
 			t.Errorf("%s is not tested", name)
+		}
+	}
+}
+
+// A sender that declares its JSON wrongly must not lose its deliveries.
+func TestJSONDeclaredWronglyIsForwarded(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"github", "shopify", "standard-webhooks", "stripe"} {
+		for _, v := range accepted(t, name) {
+			for _, kind := range []string{"application/x-www-form-urlencoded", "text/plain; charset=utf-8", ""} {
+				if tried := send(t, open(t, v), withHeader(v.Request, "Content-Type", kind)); isJSONDelivery(v) && !tried.Reached {
+					t.Errorf("%s %s: JSON is refused as %q: %s", name, v.Name, kind, tried.Reason)
+				}
+			}
 		}
 	}
 }
