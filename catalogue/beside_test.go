@@ -427,6 +427,55 @@ func TestDropboxSignBoundaryBetweenTimeAndEventTypeIsFixed(t *testing.T) {
 	}
 }
 
+// TestDropboxSignEventTypeIsReadByEveryParser: time and type of the event are signed, so
+// no other body may contain them as some parser reads it.
+func TestDropboxSignEventTypeIsReadByEveryParser(t *testing.T) {
+	m := setUp(t, "dropbox-sign", "k", provider.PresetOptions{})
+	sum := hex.EncodeToString(mac(testSecret(t, "k"), "1760000000signature_request_sent"))
+	event := `"event_time":"1760000000","event_type":"signature_request_sent","event_hash":"` + sum + `"`
+	const named, end = "Content-Disposition: form-data; name=\"json\"", "--b--\r\n"
+	part := func(header, content string) string { return "--b\r\n" + header + "\r\n\r\n" + content + "\r\n" }
+	genuine := part(named, `{"event":{`+event+`},"signature_request":{"metadata":{"Event":{"event_type":"x"},"event":1}}}`)
+	forged := `{"event":{` + strings.Replace(event, "_sent", "_all_signed", 1) + "}}"
+	other := func(disposition string) string { return part("Content-Disposition: form-data; "+disposition, forged) }
+	for body, want := range map[string]bool{
+		genuine + end: true,
+		genuine + part("Content-Disposition: form-data; name=\"file\"; filename=\"a.pdf\"\r\nContent-Type: application/pdf", "x") + end:           true,
+		part(named+"\r\nContent-Type: application/json", `{"event":{`+event+"}}") + end:                                                           true,
+		"\r\n" + part(named+"\r\nContent-Type: text/plain; charset=ISO-8859-1\r\nContent-Transfer-Encoding: 8bit", `{"event":{`+event+"}}") + end: true, // Apache HttpClient
+		part(named, `{"event":{`+event+`,"event_type":"signature_request_all_signed"}}`) + end:                                                    false,
+		part(named, `{"event":{`+event+`,"Event_Type":"signature_request_all_signed"}}`) + end:                                                    false,
+		part(named, `{"event":{`+event+`},"event":{"event_type":"signature_request_all_signed"}}`) + end:                                          false,
+		part(named, `{"event":{`+event+`},"EVENT":{"event_type":"signature_request_all_signed"}}`) + end:                                          false,
+		part(named, `{"event":{`+event+`}}{}`) + end:                                                                                              false,
+		genuine + genuine + end:                                                                                false,
+		genuine + other(`name="json[]"`) + end:                                                                 false,
+		genuine + other(`name="[json]"`) + end:                                                                 false,
+		genuine + other(`name=" json"`) + end:                                                                  false,
+		genuine + other(`name="JSON"`) + end:                                                                   false,
+		genuine + other(`name="x"; x-name="json"`) + end:                                                       false, // formidable
+		genuine + other(`name="x"; name*=utf-8''json`) + end:                                                   false,
+		genuine + other(`name*0="js"; name*1="on"`) + end:                                                      false,
+		genuine + other(`name="\json"`) + end:                                                                  false,
+		genuine + other(`name="_charset_"`) + end:                                                              false,
+		genuine + other(`name="json"; filename="x"`) + end:                                                     false,
+		genuine + part("Content-Disposition: form-data; name=\"x\"\r\n"+named, forged) + end:                   false,
+		part("Content-Disposition: form-data; name=\"x\"", "\n--b\n"+named+"\n\n"+forged+"\n") + genuine + end: false, // PHP
+		part("Content-Disposition: form-data; name=\"x\"", "\r--b\r"+named+"\r\r"+forged+"\r") + genuine + end: false,
+		part(named+"\r\nContent-Transfer-Encoding: base64", `{"event":{`+event+"}}") + end:                     false,
+		part(named+"\r\nContent-Transfer-Encoding: quoted-printable", `{"event":{`+event+"}}") + end:           false,
+		part(named+"\r\nContent-Type: text/plain; charset=utf-16le", `{"event":{`+event+"}}") + end:            false,
+		genuine + end + other(`name="json"`) + end:                                                             false,
+		"x\r\n" + genuine + end:                                                                                false,
+		strings.ReplaceAll(genuine+end, "\r\n", "\n"):                                                          false,
+	} {
+		_, err := verify(t, m, request("POST", "/d", body, "Content-Type", "multipart/form-data; boundary=b"))
+		if _, refused := errors.AsType[*signature.Refusal](err); (err == nil) != want || refused == want {
+			t.Errorf("%q: %v", body, err)
+		}
+	}
+}
+
 // ecdsaPEM generates a key pair and returns the public key in PEM too.
 func ecdsaPEM(t *testing.T) (*ecdsa.PrivateKey, string) {
 	t.Helper()

@@ -10,7 +10,7 @@ import (
 // provider, computes {value.NAME}.
 var computed = []provider.Preset{
 	{
-		Name: "adyen", Title: "Adyen", Distinction: unique,
+		Name: "adyen", Title: "Adyen", CheckVerified: checkAdyen, Distinction: unique,
 		Window: 30 * day, Code: newAdyen, // retries continue for as long
 		Signs: "eight fields of the item, of which there must be exactly one, in JSON or as a form", Unsigned: []string{"eventDate", "live", "reason", "paymentMethod"},
 		Docs: "https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures", SecretHelp: "HMAC key of the webhook, in hex as shown",
@@ -57,7 +57,7 @@ var computed = []provider.Preset{
 	},
 	{
 		Name: "dropbox-sign", Title: "Dropbox Sign", Distinction: unique,
-		Values: dropboxSignValues, DigestBody: true, Signs: "time and type of the event",
+		Values: dropboxSignValues, CheckVerified: checkDropboxSign, DigestBody: true, Signs: "time and type of the event",
 		Schemes:    only(signature.HMACSHA256, signature.SignatureField{Field: signature.Field{From: "value", Name: "hash"}}, signed("{value.time}{value.type}"), event(signature.Field{From: "value", Name: "type"})),
 		Handshakes: "none: the app must respond to every event with the text `Hello API Event Received`",
 		Docs:       "https://developers.hellosign.com/docs/events/walkthrough/", SecretHelp: "Primary API key",

@@ -213,7 +213,7 @@ var timestamped = []provider.Preset{
 		Docs:    "https://developers.sinch.com/docs/conversation/callbacks/", SecretHelp: "secret of the webhook, as entered",
 	},
 	{
-		Name: "slack", Title: "Slack", Distinction: unique,
+		Name: "slack", Title: "Slack", CheckVerified: checkDeclared, Distinction: unique,
 		Schemes:    only(signature.HMACSHA256, hexIn("X-Slack-Signature", "v0="), signed("v0:{timestamp}:{body}"), timestamp(inHeader("X-Slack-Request-Timestamp"), "unix", 0), id(inJSON("event_id")), event(inJSON("event.type")), answers(ping(inForm("ssl_check"), "1"))),
 		OtherEvent: slackEvent, Window: 2 * day, Handshake: echoChallenge("type", "url_verification", "challenge"), Handshakes: "url_verification, signed",
 		Docs: "https://docs.slack.dev/authentication/verifying-requests-from-slack", SecretHelp: "Signing Secret, under Basic Information of the app",
