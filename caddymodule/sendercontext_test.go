@@ -27,3 +27,18 @@ func TestKeysAreFetchedForTheSender(t *testing.T) {
 		}
 	}
 }
+
+func TestNetworksOfAddresses(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.1":            "192.0.2.1",
+		"::ffff:192.0.2.1":     "::ffff:192.0.2.1",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
+		"fe80::1%eth0":         "fe80::/64",
+		"@":                    "@",
+		"":                     "",
+	} {
+		if got := networkOf(address); got != want {
+			t.Errorf("%q: %q, want %q", address, got, want)
+		}
+	}
+}

@@ -156,7 +156,7 @@ func (v *messageSignatures) read(r *signature.Request) ([]messageSignature, erro
 const (
 	// maxFieldBytes is the maximum length of each parsed header, in bytes. A
 	// member of two bytes needs hundreds when parsed.
-	maxFieldBytes = 8 << 10
+	maxFieldBytes = 6 << 10
 	// maxSignatureBase is the maximum length of the signature base, in bytes.
 	maxSignatureBase = 64 << 10
 )

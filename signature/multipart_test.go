@@ -200,3 +200,31 @@ func FuzzMultipartFields(f *testing.F) {
 		}
 	})
 }
+
+// TestInvariant12HeadersOfPartsAreBounded: each line and each parameter costs as much
+// as hundreds of bytes of content. The limits do not apply to text in quotes, such as
+// the name of a file.
+func TestInvariant12HeadersOfPartsAreBounded(t *testing.T) {
+	const end = "--b--\r\n"
+	part := func(parameters string, lines int) string {
+		return "--b\r\nContent-Disposition: form-data; name=\"x\"" + parameters + "\r\n" + strings.Repeat("A: b\r\n", lines) + "\r\nv\r\n"
+	}
+	long := part(`; filename="`+strings.Repeat("f", 7<<10)+`"`, 1)
+	for _, c := range []struct {
+		what, body string
+		refused    bool
+	}{
+		{"as many parameters as are accepted", part(strings.Repeat(";a=b", maxPartParameters-1), 0), false},
+		{"another parameter", part(strings.Repeat(";a=b", maxPartParameters), 0), true},
+		{"semicolons in a file name", part(`; filename="`+strings.Repeat(`a;\";`, 1000)+`"`, 0), false},
+		{"as many lines as are accepted", part("", maxPartLines-1), false},
+		{"another line", part("", maxPartLines), true},
+		{"headers as long as are accepted", strings.Repeat(long, maxPartHeaders/len(long)), false},
+		{"longer headers", strings.Repeat(long, maxPartHeaders/len(long)+1), true},
+	} {
+		got, err := MultipartFields(multipartRequest("b", formPart("token", "1")+c.body+end), "token")
+		if _, refused := errors.AsType[*Refusal](err); refused != c.refused || (!refused && got["token"] != "1") {
+			t.Errorf("%s: got %v, %v", c.what, got, err)
+		}
+	}
+}

@@ -79,6 +79,13 @@ func (e *endpoint) hashesForm() bool {
 	return slices.ContainsFunc(kinds, func(kind string) bool { return strings.HasPrefix(kind, "application/x-www-form-urlencoded") })
 }
 
+// The places of fuzzed text other than the body and headers.
+const (
+	fuzzedTokenHeader = "the header of a token"
+	fuzzedClaims      = "the claims of a token"
+	fuzzedParts       = "the headers of parts"
+)
+
 // FuzzWorkBeforeTrust sends fuzzed requests to every provider. It checks allocations,
 // because times differ from run to run.
 func FuzzWorkBeforeTrust(f *testing.F) {
@@ -86,6 +93,9 @@ func FuzzWorkBeforeTrust(f *testing.F) {
 	const most = 256 << 10
 	for i := range all {
 		f.Add(uint8(i), "", "[", "{},", "{}]", uint16(1<<15))
+		f.Add(uint8(i), fuzzedTokenHeader, `,"a":[`, "[],", "[]]", uint16(1<<9))
+		f.Add(uint8(i), fuzzedClaims, `,"a":[`, "[],", "[]]", uint16(1<<11))
+		f.Add(uint8(i), fuzzedParts, "", ";a=b", "", uint16(30))
 	}
 	f.Add(uint8(0), "X-Hub-Signature-256", "", "a=1,", "", uint16(1<<15))
 	f.Add(uint8(1), "Authorization", "Bearer ", "e30.", "", uint16(1<<14))
@@ -96,7 +106,15 @@ func FuzzWorkBeforeTrust(f *testing.F) {
 			return
 		}
 		q := unsigned(with(e.vector.Request, []byte(text)))
-		if header != "" {
+		switch header {
+		case "":
+		case fuzzedTokenHeader:
+			q = withTokenMember(e.vector.Request, 0, text)
+		case fuzzedClaims:
+			q = withTokenMember(e.vector.Request, 1, text)
+		case fuzzedParts:
+			q = withPartHeaders(e.vector.Request, text, min(999, most/(len(text)+1)))
+		default:
 			q = unsigned(withHeader(e.vector.Request, header, text))
 		}
 		if c, ok := e.send("fuzzed", q); ok {

@@ -403,7 +403,14 @@ func longHeaders(q conformance.Request, size int) []conformance.Request {
 		long := []string{
 			strings.Repeat("a", size), strings.Repeat(",", size), strings.Repeat("a=b,", size/4), strings.Repeat(".", size), strings.Repeat("a;", size/2),
 			value + strings.Repeat(","+value, size/(len(value)+1)), value + strings.Repeat(" "+value, size/(len(value)+1)), value + strings.Repeat(";a=1", size/4),
+			string(fill("a=(", `"" `, ")", size)), string(fill("a=(", `"";b `, ")", size)), string(numbered("a", ", a%x", "", size)), string(numbered("a", ";a%x", "", size)),
+			string(fill("a=(", `"" `, ")", 7<<10)), string(fill("a=(", `"";b `, ")", 7<<10)), string(numbered("a", ", a%x", "", 7<<10)), string(numbered("a", ";a%x", "", 7<<10)),
 			value + strings.Repeat(" ", size) + ".", strings.Repeat("a a=a, ", size/7), strings.Repeat("e30.", size/4), strings.Repeat("a=(\"b\" \"c\");", size/12),
+		}
+		if start, end, found := strings.Cut(value, "("); found { // a list of structured items
+			for _, most := range []int{7 << 10, size} {
+				long = append(long, start+string(fill("(", `"" `, "", most))+end, start+string(fill("(", `"";b `, "", most))+end, string(numbered(value, ";a%x", "", most)), string(numbered(value, ", a%x", "", most)))
+			}
 		}
 		for _, l := range long {
 			longer := clone(q)

@@ -74,6 +74,34 @@ func longTokens(token string, size int) []string {
 	return out
 }
 
+// withTokenMember adds text to the header (0) or the claims (1) of a genuine token.
+func withTokenMember(q conformance.Request, part int, text string) conformance.Request {
+	q = clone(q)
+	changed := func(token string) string {
+		parts := strings.Split(token, ".")
+		members, err := base64.RawURLEncoding.DecodeString(parts[part])
+		if err != nil || !bytes.HasSuffix(members, []byte("}")) {
+			return token
+		}
+		parts[part] = base64.RawURLEncoding.EncodeToString(slices.Concat(members[:len(members)-1], []byte(text), []byte("}")))
+		return strings.Join(parts, ".")
+	}
+	q.Body = []byte(compactToken.ReplaceAllStringFunc(string(q.Body), changed))
+	for _, values := range q.Headers {
+		values[0] = compactToken.ReplaceAllStringFunc(values[0], changed)
+	}
+	return q
+}
+
+// withPartHeaders adds text to the headers of parts of a multipart body.
+func withPartHeaders(q conformance.Request, text string, times int) conformance.Request {
+	const line = "--x"
+	part := line + "\r\nContent-Disposition: form-data" + text + "\r\n\r\n\r\n"
+	q = with(q, []byte(strings.Repeat(part, times)+line+"--"))
+	q.Headers["Content-Type"] = []string{"multipart/form-data; boundary=x"}
+	return q
+}
+
 // smallCertificate is an X.509 certificate in base64, as in x5c.
 const smallCertificate = "MIIBAjCBqaADAgECAgEBMAoGCCqGSM49BAMCMAwxCjAIBgNVBAMMAWEwHhcNMjUwMTAxMDAwMDAwWhcNMzUwMTAxMDAwMDAwWjAMMQowCAYDVQQDDAFhMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEAA=="
 

@@ -20,7 +20,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"sync"
 	"time"
@@ -99,29 +98,15 @@ type Request struct {
 	Verified bool
 }
 
-// SenderKey is the key of the context's value for the address of the sender of a
-// request, a string. Senders without an address count as one.
+// SenderKey is the key of the context's value for the sender of a request, a string
+// such as the network of its address. Requests without it count as those of one sender.
 var SenderKey = senderKey{}
 
 type senderKey struct{}
 
-// senderOf returns the sender. A sender with IPv6 has a network of 64 bits.
 func senderOf(ctx context.Context) string {
-	text, _ := ctx.Value(SenderKey).(string)
-	address, err := netip.ParseAddr(text)
-	if err != nil {
-		return ""
-	}
-	address = address.Unmap().WithZone("")
-	bits := address.BitLen()
-	if address.Is6() {
-		bits = 64
-	}
-	network, err := address.Prefix(bits)
-	if err != nil {
-		return ""
-	}
-	return network.String()
+	sender, _ := ctx.Value(SenderKey).(string)
+	return sender
 }
 
 // Get returns a document, from the cache if possible. The caller must not modify
