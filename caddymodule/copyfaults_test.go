@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -108,7 +109,8 @@ func (a *randomApp) successes(delivery string) int {
 // faultRow is a row of the table "Telling deliveries apart".
 type faultRow struct {
 	config string
-	send   func(id string) *http.Request
+	// send returns the delivery; n is 0 or 1 for copies that can differ.
+	send func(id string, n int) *http.Request
 	// separate means that the forged ID makes another delivery.
 	separate bool
 }
@@ -116,22 +118,27 @@ type faultRow struct {
 var faultRows = map[string]faultRow{
 	"an unsigned ID, content unique": {
 		config: config("github", `"replay":{"window":"1000h"}`),
-		send:   func(id string) *http.Request { return github(id, content) },
+		send:   func(id string, _ int) *http.Request { return github(id, content) },
 	},
 	"an unsigned ID, content repeats": {
 		config: acme(unsignedID+","+repeats, `"replay":{"window":"1000h"}`),
-		send:   func(id string) *http.Request { return acmeDelivery(secret, id, content) }, separate: true,
+		send:   func(id string, _ int) *http.Request { return acmeDelivery(secret, id, content) }, separate: true,
+	},
+	"an unsigned ID, two secrets": {
+		config: `{"provider":{"name":"custom","algorithm":"hmac-sha256","signature":{"from":"header","name":"X-Acme-Signature"},` + unsignedID +
+			`,"secrets":[{"secret":"new"},{"secret":"old"}]},"replay":{"window":"1000h"}}`,
+		send: func(id string, n int) *http.Request { return acmeDelivery([]string{"new", "old"}[n], id, content) },
 	},
 	"a signed ID": {
 		config: acme(signedID, `"replay":{"window":"1000h"}`),
-		send:   func(id string) *http.Request { return acmeDelivery(secret, "", `{"id":"`+id+`"}`) }, separate: true,
+		send:   func(id string, _ int) *http.Request { return acmeDelivery(secret, "", `{"id":"`+id+`"}`) }, separate: true,
 	},
 }
 
 // request returns a copy of the delivery with its ID or with a forged one. Copies
 // differ in an unsigned header.
 func (r faultRow) request(id string, n int) *http.Request {
-	q := r.send(id)
+	q := r.send(id, n)
 	q.Header.Set("X-Delivery", "genuine")
 	if id != "1" && r.separate {
 		q.Header.Set("X-Delivery", "other")
@@ -216,7 +223,7 @@ func (c *faultTest) settle(t *testing.T, round int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found[0].Forgotten { // not if the copy with the forged ID was handled
+	if slices.ContainsFunc(found, func(s DeliveryStatus) bool { return s.Forgotten }) { // not if the copy with the forged ID was handled
 		clear(c.app.handled)
 	}
 	c.store.failing = failing

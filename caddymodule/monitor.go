@@ -60,6 +60,9 @@ func (h *Handler) watchVerified(d *delivery, next caddyhttp.Handler) error {
 		h.note(d, err)
 		return d.letThrough(next)
 	}
+	// A genuine delivery, whatever its outcome: handlers that forward only such
+	// deliveries must not refuse it.
+	d.describe(&h.Replay)
 	if !h.wantsEvent(d.verified.Event) {
 		d.end(Ignored, notInEvents)
 		return d.letThrough(next)
@@ -130,7 +133,11 @@ func (h *Handler) readPrefix(d *delivery) (rest io.Reader, cut *refusal, err err
 // with a header that states its outcome.
 func (d *delivery) letThrough(next caddyhttp.Handler) error {
 	d.observed.step(stepUnverified)
-	r := d.r.WithContext(d.r.Context()) // a copy, whose body can be replaced
+	ctx := d.r.Context()
+	if d.app.verified.Provider != "" {
+		ctx = NewContext(ctx, &d.app.verified)
+	}
+	r := d.r.WithContext(ctx) // a copy, whose body can be replaced
 	if d.body != nil {
 		d.replaceBody(r)
 		defer r.Body.Close()

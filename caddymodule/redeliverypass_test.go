@@ -246,3 +246,20 @@ func TestPassIsForOneDelivery(t *testing.T) {
 		})
 	}
 }
+
+// A copy under another ID was handled first, so that the provider's own ID cannot be
+// forgotten. The docs say how to let the delivery in.
+func TestDeliveryReplayedUnderAnotherIDCanBeLetIn(t *testing.T) {
+	b := trial(t, config("github", ""))
+	b.expect(t, github("forged", content), Verified, 200)
+	b.expect(t, github("1", content), Replayed, 200)
+	if found, err := b.handler.forget(t.Context(), "1"); err != nil || found[0].Forgotten {
+		t.Fatalf("forgetting: %v, %v", found, err)
+	}
+	b.expect(t, github("1", content), Replayed, 200)
+	other := trial(t, config("github", `"replay":{"content":"repeats"}`))
+	other.handler.store = b.handler.store
+	other.expect(t, github("1", content), Verified, 200)
+	other.expect(t, github("1", content), Duplicate, 200)
+	b.expect(t, github("1", content), Duplicate, 200)
+}

@@ -52,6 +52,35 @@ func TestContextContainsOnlyVerifiedDeliveries(t *testing.T) {
 	}
 }
 
+// Mode monitor forwards genuine deliveries that mode enforce would not forward.
+func TestContextContainsGenuineDeliveriesOfEachOutcome(t *testing.T) {
+	b := trial(t, config("github", `"mode":"monitor","events":["push"]`))
+	store := b.faultyStore()
+	ping := github("3", content)
+	ping.Header.Set("X-GitHub-Event", "ping")
+	for _, test := range []struct {
+		want  Outcome
+		r     *http.Request
+		fault error
+	}{
+		{Verified, github("1", content), nil},
+		{Duplicate, github("1", content), nil},
+		{Replayed, github("2", content), nil},
+		{Ignored, ping, nil},
+		{StoreUnavailable, github("4", `{"n":4}`), errStore},
+	} {
+		store.set(&store.claim, test.fault)
+		if v := seenBehind(t, b, test.r); v == nil || v.Provider != "github" || v.ID == "" || v.Key == "" {
+			t.Errorf("%s: found %+v", test.want, v)
+		}
+	}
+	options := github("5", content)
+	options.Method = http.MethodOptions
+	if v := seenBehind(t, b, options); v != nil {
+		t.Errorf("a signed OPTIONS request is in the context: %+v", v)
+	}
+}
+
 // If a handler has stored the delivery, its response does not wait for the replay
 // store.
 func TestStoredDeliveryIsCommittedInTheBackground(t *testing.T) {

@@ -40,8 +40,8 @@ type VerifiedDelivery struct {
 func (v *VerifiedDelivery) Stored() { v.stored.Store(true) }
 
 // FromContext returns the verified delivery of a request, nil if `verify_webhook` has
-// not verified it: it is not before the handler, or it has forwarded the request
-// in mode monitor.
+// not verified it: it is not before the handler, or it has forwarded a request in mode
+// monitor that it would have refused as not genuine.
 func FromContext(ctx context.Context) *VerifiedDelivery {
 	v, _ := ctx.Value(verifiedKey{}).(*VerifiedDelivery)
 	return v

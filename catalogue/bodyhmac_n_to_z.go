@@ -146,9 +146,10 @@ var bodyHMACFromN = []provider.Preset{
 		Schemes: only(signature.HMACSHA256, hexIn("X-Hub-Signature", "sha256="), id(inHeader("X-Snyk-Transport-ID")), event(inHeader("X-Snyk-Event"))),
 		Docs:    "https://docs.snyk.io/snyk-api/using-specific-snyk-apis/webhooks-apis", SecretHelp: "secret of the webhook",
 	},
-	// Merchant is the public key. It is signed before and after the body.
+	// Merchant is the public key. It is signed before and after the body, and is
+	// another one in a retry after a rotation.
 	{
-		Name: "solidgate", Title: "Solidgate", Distinction: unique,
+		Name: "solidgate", Title: "Solidgate", Distinction: unique, DigestBody: true,
 		Schemes: only(signature.HMACSHA512, signature.SignatureField{Field: inHeader("Signature"), Encoding: signature.Base64Hex}, signed("{header.Merchant}{body}{header.Merchant}"), jsonBody, keyID(inHeader("Merchant"))),
 		Docs:    "https://docs.solidgate.com/payments/integrate/access-to-api/", SecretHelp: "webhook secret key, wh_sk_…, with the webhook public key, wh_pk_…, as label",
 	},

@@ -82,6 +82,29 @@ func TestModeMonitorDeliversVerifiedDeliveries(t *testing.T) {
 	s.delivered("orders", 1)
 }
 
+// Mode monitor forwards genuine deliveries that mode enforce would not forward. The
+// queue must not refuse them: the provider would retry them until it gives up.
+func TestModeMonitorQueuesGenuineDeliveriesOfEachOutcome(t *testing.T) {
+	s := start(t, strings.Replace(usualSite(""), secretVariable+"}", secretVariable+"} {\nmode monitor\nevents push\n}", 1))
+	s.mustSend("1", 202)
+	if got := s.app.next(t); got.header.Get("Webhook-Verified-Outcome") != "verified" {
+		t.Errorf("the app received %v", got.header)
+	}
+	s.delivered("orders", 1)
+	if resp := s.send(event("1")); resp.StatusCode != 202 {
+		t.Errorf("the provider got %d for a retry", resp.StatusCode)
+	}
+	other := event("2")
+	other.header = http.Header{"X-Github-Event": {"issues"}}
+	if resp := s.send(other); resp.StatusCode != 202 {
+		t.Errorf("the provider got %d for another event type", resp.StatusCode)
+	}
+	if got := s.app.next(t); got.header.Get("Webhook-Verified-Outcome") != "ignored" || got.id() != "2" {
+		t.Errorf("the app received %v", got.header)
+	}
+	s.delivered("orders", 2)
+}
+
 // The provider gets a status that makes it retry, and the claim is released.
 func TestFullQueueRefusesAndRetriesSucceed(t *testing.T) {
 	for name, bound := range map[string]string{"entries": "max_entries 1", "bytes": "max_bytes 12KiB"} {

@@ -290,10 +290,10 @@ func (s *site) send(d delivery) *http.Response {
 		if err != nil {
 			s.t.Fatal(err)
 		}
+		r.Header.Set("X-GitHub-Event", "push")
 		maps.Copy(r.Header, d.header)
 		r.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
 		r.Header.Set("X-GitHub-Delivery", d.id)
-		r.Header.Set("X-GitHub-Event", "push")
 		resp, err := s.client.Do(r)
 		if err == nil {
 			resp.Body.Close()
