@@ -14,6 +14,9 @@ import (
 // braintreeKey: the HMAC key is the SHA-1 digest of the private key.
 // npm braintree, lib/braintree/digest.js
 func braintreeKey(private string) (string, error) {
+	if err := signature.CheckShared(private, nil); err != nil {
+		return "", err
+	}
 	sum := sha1.Sum([]byte(private))
 	return hex.EncodeToString(sum[:]), nil
 }

@@ -85,6 +85,7 @@ func newMessageKey(secret signature.Secret) (messageKey, error) {
 			return k, errors.New("the key is not base64: write hmac-sha256: and the base64 of the key")
 		}
 		canonical = base64.StdEncoding.EncodeToString(k.secret)
+		err = signature.CheckShared(text, k.secret)
 	case "ed25519", "ecdsa-p256-sha256", "rsa-v1_5-sha256", "rsa-pss-sha512":
 		if k.public, err = signature.ParsePublicKey(publicKeyKind[algorithm], text); err == nil {
 			canonical, err = publicKeyText(k.public)

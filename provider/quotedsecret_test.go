@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/verify-webhook/caddy-verify-webhook/provider"
+	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
 // TestSecretInBracesIsNotQuoted checks errors and warnings about secrets in braces, and
@@ -75,4 +77,40 @@ func TestLongToleranceLogsAWarning(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestInvariant05NoPresetTakesAPublicKeyForASharedSecret configures public keys at every
+// preset: those with shared secrets reject them.
+func TestInvariant05NoPresetTakesAPublicKeyForASharedSecret(t *testing.T) {
+	const public = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEVs/o5+uQbTjL3chynL4wXgUg2R9\nq9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg==\n-----END PUBLIC KEY-----\n"
+	der := "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEVs/o5+uQbTjL3chynL4wXgUg2R9q9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg=="
+	shared := 0
+	for _, p := range provider.Presets() {
+		if p.NoSecret || p.PublicKeys || !usesSharedSecrets(&p) {
+			continue
+		}
+		shared++
+		for _, secret := range []string{public, der, "u:" + der} {
+			for _, label := range []string{"", "the-key"} {
+				if _, err := provisioned(&p, provider.Secret{Secret: secret, Label: label}); err == nil && !strings.HasPrefix(secret, "u:") {
+					t.Errorf("%s accepts a public key as a shared secret", p.Name)
+				} else if err != nil && strings.Contains(err.Error(), der[:40]) {
+					t.Errorf("%s: %v", p.Name, err)
+				}
+			}
+		}
+	}
+	if shared < 100 {
+		t.Errorf("only %d presets have shared secrets", shared)
+	}
+}
+
+// usesSharedSecrets reports whether no scheme of a preset has public keys.
+func usesSharedSecrets(p *provider.Preset) bool {
+	schemes := p.Schemes
+	for _, v := range p.Variants {
+		schemes = slices.Concat(schemes, v.Schemes)
+	}
+	signsInCode := len(schemes) == 0 && p.Signing != nil && p.Signing.Algorithm == "" && p.Signing.NewKey == nil && p.Signing.Trust == nil
+	return signsInCode || len(schemes) > 0 && !slices.ContainsFunc(schemes, func(s signature.Scheme) bool { return s.Algorithm.Asymmetric() })
 }

@@ -155,8 +155,12 @@ func newKey(a Algorithm, format KeyFormat, secret Secret) (*key, error) {
 		}
 		k.public, k.identity.Fingerprint = public, fingerprint(der)
 	case a == Token || a == Basic:
-		if a == Basic && !strings.Contains(string(secret.Reveal()), ":") {
+		_, password, found := strings.Cut(string(secret.Reveal()), ":")
+		if a == Basic && (!found || strings.TrimSpace(password) == "") {
 			return nil, errors.New("for basic the secret is user:password")
+		}
+		if err := CheckShared(string(secret.Reveal()), nil); err != nil {
+			return nil, err
 		}
 		k.token = sha256.Sum256(secret.Reveal())
 	default:
@@ -234,7 +238,7 @@ func parsePublicKey(a Algorithm, secret Secret, format KeyFormat) (crypto.Public
 		return nil, errors.New("the public key is neither PEM, JSON Web Key, hex nor base64: copy it again from the provider")
 	}
 	if a == Ed25519 && len(der) == ed25519.PublicKeySize {
-		return ed25519.PublicKey(der), nil
+		return checkPublicKey(a, ed25519.PublicKey(der))
 	}
 	if a == Ed25519 && len(der) < 40 {
 		return nil, fmt.Errorf("the public key has %d bytes, but an Ed25519 key has %d: copy the complete Public Key from the provider, not a token or an ID", len(der), ed25519.PublicKeySize)

@@ -30,14 +30,15 @@ const (
 )
 
 // CheckPublicKey returns an error unless the key is RSA with 1024 to 8192 bits
-// and an odd exponent of at least 3, ECDSA on P-256 or P-384, or Ed25519.
+// and an odd exponent of at least 3, ECDSA on P-256 or P-384, or Ed25519 and not a
+// point of small order.
 func CheckPublicKey(public crypto.PublicKey) error {
 	switch p := public.(type) {
 	case ed25519.PublicKey:
 		if len(p) != ed25519.PublicKeySize {
 			return fmt.Errorf("an Ed25519 key has %d bytes, not %d", ed25519.PublicKeySize, len(p))
 		}
-		return nil
+		return checkOrder(p)
 	case *ecdsa.PublicKey:
 		if p.Curve != elliptic.P256() && p.Curve != elliptic.P384() {
 			return errors.New("the key is on an elliptic curve other than P-256 and P-384")

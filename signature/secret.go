@@ -174,7 +174,7 @@ func (f KeyFormat) Decode(s Secret) ([]byte, error) {
 	if len(key) == 0 {
 		return nil, errors.New("the secret is empty after decoding: copy it again from the provider")
 	}
-	return key, nil
+	return key, CheckShared(text, key)
 }
 
 // name returns the name of the key, if the secret has one.

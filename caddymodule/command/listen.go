@@ -3,7 +3,6 @@ package command
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -196,8 +195,7 @@ func onlyLoopback(_, address string, _ syscall.RawConn) error {
 // reporter prints what happens: lines for people, or JSON for programs.
 func reporter(out io.Writer, asJSON bool) func(listen.Report) {
 	if asJSON {
-		encoder := json.NewEncoder(out)
-		return func(r listen.Report) { _ = encoder.Encode(r) } // a closed pipe ends the program
+		return func(r listen.Report) { _ = printJSON(out, r) } // a closed pipe ends the program
 	}
 	paint := painter(out)
 	return func(r listen.Report) {

@@ -250,7 +250,7 @@ hooks.example.com {
 ` + "```" + `
 
 Caddy itself redacts ` + "`Authorization`" + `, unless ` + "`log_credentials`" + ` is set. A header whose name you configure (` + "`header`" + `, ` + "`custom`" + `) needs its own line.
-A secret in the body is forwarded, because the app gets the bytes that were verified. A secret in the query is forwarded too, and needs a filter for ` + "`request>uri`" + `.
+A secret in the body is forwarded, because the app gets the bytes that were verified. A secret in the query is forwarded too, and needs a filter, for example ` + "`request>uri query { replace code REDACTED }`" + ` on three lines.
 
 | Provider | Header | Filter |
 | --- | --- | --- |

@@ -92,13 +92,15 @@ var table = []section{
 	}},
 	{"Secrets", "caddyfile.md#secrets-and-options-of-all-providers", []promise{
 		{"An empty, blank or unresolved secret is a config error.", []string{"TestInvariant02EmptySecretIsAConfigError", "TestEmptySecretsAreRejectedForEveryPreset", "TestEmptyOrBlankSecretIsAnError"}},
-		{"A secret or an expected signature appears in no log, error, metric, placeholder or config dump.", []string{"TestInvariant02SecretsAppearNowhere", "TestSecretNeverPrints", "TestRefusalsContainNoSignatureAndNoSecret"}},
+		{"A secret or an expected signature appears in no log, error, metric, placeholder or config dump.", []string{"TestInvariant02SecretsAppearNowhere", "TestSecretInTheWrongPlaceOfACaddyfileIsNotPrinted", "TestErrorsOfCommandsContainNoSecret", "TestSecretNeverPrints", "TestRefusalsContainNoSignatureAndNoSecret"}},
 		{"A header that is the secret itself is not forwarded, not even to an error route.", []string{"TestNoSecretInAHeaderReachesTheApp", "TestTokenReachesNeitherAppNorErrorRouteNorFilteredLog"}},
 		{"Caddy warns about a plaintext secret in the config.", []string{"TestPlaintextSecretInAnOptionIsLogged"}},
 		{"A secret in a file is reloaded when the file changes, including through symbolic links; if the file is unusable, the old secret stays in use.", []string{"TestSecretsAreReloadedWhenTheirFileChanges", "TestSecretsAreReloadedThroughSymbolicLinks", "TestInvalidSecretFileIsLoggedOncePerChange"}},
 		{"A secret that arrives in a handshake is shown to the operator and never used.", []string{"TestSecretsFromHandshakesAreNeverUsed"}},
 		{"Redis passwords appear in no log, error or metric.", []string{"TestReloadsShareOneRedisStoreAndShowNoPassword", "TestTheErrorForAnInvalidURLDoesNotContainThePassword"}},
 		{"The inspector captures and shows no secret.", []string{"caddymodule/inspector.TestNoSecretIsCapturedOrShown"}},
+		{"The inspector and the admin API of queues show no signature and no token, for every preset.", []string{"TestNoSignatureAndNoSecretIsShownForAnyPreset", "TestStoredDeliveryIsShownWithoutItsSecret"}},
+		{"An exported curl command runs no text of a sender, whatever the shell.", []string{"TestQuotedTextIsOneWordInEveryShell", "TestUnprintableTextIsNeverRun"}},
 	}},
 	{"Inspector and admin API", "inspector.md", []promise{
 		{"The inspector does not start on an address that other machines can reach, unless `remote` is set and authentication precedes it.", []string{"TestStartFailsOnPublicAddressesWithoutAuthentication"}},
