@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +21,7 @@ import (
 type unreliable struct {
 	Store
 	*random
-	failing bool
+	failing atomic.Bool
 }
 
 // random is a source of random numbers for several goroutines.
@@ -38,7 +39,7 @@ func (d *random) roll(n int) int {
 // unreliably performs an operation, or not.
 func (s *unreliable) unreliably(do func() error) error {
 	time.Sleep(time.Duration(s.roll(3)) * time.Millisecond)
-	if !s.failing {
+	if !s.failing.Load() {
 		return do()
 	}
 	switch s.roll(8) {
@@ -158,7 +159,8 @@ func TestNoCopyGetsASuccessBeforeTheAppHasSucceeded(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					d := &random{r: rand.New(rand.NewPCG(seed, 2))}
 					c := faultTest{faultRow: row, random: d, bench: trial(t, row.config), app: &randomApp{random: d, handled: make(map[string]int)}}
-					c.store = &unreliable{Store: c.handler.store, random: d, failing: seed%2 == 0}
+					c.store = &unreliable{Store: c.handler.store, random: d}
+					c.store.failing.Store(seed%2 == 0)
 					c.handler.store, c.App = c.store, c.app
 					for round := range 12 {
 						c.sendCopies(t, round)
@@ -204,8 +206,7 @@ func (c *faultTest) sendCopies(t *testing.T, round int) {
 
 // settle checks the round, and forgets the delivery for the next one.
 func (c *faultTest) settle(t *testing.T, round int) {
-	failing := c.store.failing
-	c.store.failing = false
+	failing := c.store.failing.Swap(false)
 	before := c.successes()
 	if before > 1 && !failing {
 		t.Errorf("round %d: the app handled it %d times", round, before)
@@ -226,5 +227,5 @@ func (c *faultTest) settle(t *testing.T, round int) {
 	if slices.ContainsFunc(found, func(s DeliveryStatus) bool { return s.Forgotten }) { // not if the copy with the forged ID was handled
 		clear(c.app.handled)
 	}
-	c.store.failing = failing
+	c.store.failing.Store(failing)
 }
