@@ -397,7 +397,8 @@ func disjoint(a, b string) bool {
 	if strings.Contains(first+second, "*") {
 		return false
 	}
-	return !(first == second || anyFirst && strings.HasPrefix(second, first) || anySecond && strings.HasPrefix(first, second))
+	overlap := first == second || anyFirst && strings.HasPrefix(second, first) || anySecond && strings.HasPrefix(first, second)
+	return !overlap
 }
 
 // onlyUnder reports whether matchers require a path prefix that the request has

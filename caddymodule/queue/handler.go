@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -226,9 +227,9 @@ func (h *Handler) unlikely() (texts []string) {
 // statusText writes a status or a class of them as in the Caddyfile.
 func statusText(status int) string {
 	if status < 10 {
-		return fmt.Sprintf("%dxx", status)
+		return strconv.Itoa(status) + "xx"
 	}
-	return fmt.Sprint(status)
+	return strconv.Itoa(status)
 }
 
 // appID is the ID of the app that all endpoints share.

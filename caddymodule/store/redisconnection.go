@@ -209,11 +209,11 @@ func redisName(address, prefix string) string {
 		return prefix // redis.New reports the error
 	}
 	query := u.Query()
-	name := u.Host
+	hosts := []string{u.Host}
 	for _, address := range query["addr"] {
-		name += "," + address[strings.LastIndexByte(address, '@')+1:]
+		hosts = append(hosts, address[strings.LastIndexByte(address, '@')+1:])
 	}
-	name += u.Path
+	name := strings.Join(hosts, ",") + u.Path
 	if db := query.Get("db"); db != "" {
 		name += "/" + db
 	}
