@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strconv"
 	"sync/atomic"
 	"time"
 
