@@ -54,6 +54,7 @@ func (h *Handler) newDelivery(w http.ResponseWriter, r *http.Request) *delivery 
 	d := &delivery{w: w, r: r, provider: h.current.Load(), endpoint: id.name, metrics: id.metrics, span: trace.SpanFromContext(r.Context()), bodyOnce: h.bodyOnce.Load()}
 	d.signed = signature.Request{
 		MaxInflated: h.MaxBody,
+		MaxHashed:   h.slowMaxBody,
 		Method:      r.Method,
 		Host:        r.Host,
 		Scheme:      "http",

@@ -56,6 +56,9 @@ type Request struct {
 	// MaxInflated is the maximum uncompressed length of a body in bytes, if it is
 	// more than 25 MiB.
 	MaxInflated int64
+	// MaxHashed is the maximum total length in bytes that several Ed25519 signatures
+	// hash, if it is more than 4 MiB.
+	MaxHashed int64
 	// AcceptHandshake: the operator accepts unsigned handshakes now, independent
 	// of the config.
 	AcceptHandshake bool

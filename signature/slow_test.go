@@ -97,17 +97,22 @@ func TestInvariant12SeveralEd25519SignaturesHashNoMoreThanOne(t *testing.T) {
 	v := compile(t, standardEd25519(), "whpk_"+base64Of(public))
 	for _, c := range []struct {
 		size, forged int
+		maxBody      int64
 		kind         RefusalKind
 	}{
-		{maxRepeated + 1, 0, ""},
-		{maxRepeated / 2, 1, ""},
-		{maxRepeated/2 + 1, 1, Malformed},
-		{maxRepeated / maxPublicChecks, maxPublicChecks - 1, ""},
-		{maxRepeated/maxPublicChecks + 1, maxPublicChecks - 1, Malformed},
+		{maxRepeated + 1, 0, 0, ""},
+		{maxRepeated / 2, 1, 0, ""},
+		{maxRepeated/2 + 1, 1, 0, Malformed},
+		{maxRepeated/2 + 1, 1, maxRepeated + 2, ""},
+		{maxRepeated/2 + 1, 1, 1 << 20, Malformed},
+		{maxRepeated / maxPublicChecks, maxPublicChecks - 1, 0, ""},
+		{maxRepeated/maxPublicChecks + 1, maxPublicChecks - 1, 0, Malformed},
 	} {
 		body := strings.Repeat("b", c.size)
 		forged := strings.Repeat("v1a,"+base64Of(make([]byte, 64))+" ", c.forged)
 		sig := ed25519.Sign(private, []byte("m1."+nowText+"."+body))
-		want(t, v, post(body, "webhook-id", "m1", "webhook-timestamp", nowText, "webhook-signature", forged+"v1a,"+base64Of(sig)), c.kind)
+		r := post(body, "webhook-id", "m1", "webhook-timestamp", nowText, "webhook-signature", forged+"v1a,"+base64Of(sig))
+		r.MaxHashed = c.maxBody
+		want(t, v, r, c.kind)
 	}
 }

@@ -29,7 +29,7 @@ const (
 	// maxSets limits how often one secret hashes one body.
 	maxSets = 4
 	// maxRepeated limits the bytes that several Ed25519 signatures of one request
-	// hash together. One signature can be of a longer body.
+	// hash together, unless max_body is larger. One signature can be of a longer body.
 	maxRepeated = 4 << 20
 	// maxID and maxEvent are the maximum lengths of an ID and an event type. No
 	// provider's is longer; a longer one counts as absent, and the digest is
@@ -266,8 +266,9 @@ func (v *Verifier) checkRepeated(vals *values) error {
 	for i := range vals.lists {
 		total += len(vals.lists[i].decoded)
 	}
-	if most := maxRepeated / int64(max(1, total)); total > 1 && vals.req.Body.Size() > most {
-		return Refuse(Malformed, "the body is longer than %d bytes, and has %d Ed25519 signatures, each of which requires hashing all of it", most, total)
+	most := max(maxRepeated, vals.req.MaxHashed)
+	if needed := vals.req.Body.Size() * int64(total); total > 1 && needed > most {
+		return Refuse(Malformed, "the body has %d Ed25519 signatures, and each hashes all of it: if they are the provider's, set max_body to at least %dMiB", total, needed>>20+1)
 	}
 	return nil
 }
