@@ -173,12 +173,12 @@ func (c *routeCheck) chain(handlers []caddyhttp.MiddlewareHandler, p past, later
 			c.fallsBack("intercept", h.HandleResponse, p)
 		case deliverer:
 			p = c.deliver(h, p, behind)
-		default:
-			c.family(handler, p)
 		case *caddyhttp.StaticResponse:
 			p = p.and(past{answered: "respond, redir or abort"})
 		case *caddyhttp.StaticError:
 			p = p.and(past{answered: "error"})
+		default:
+			c.family(handler, p)
 		}
 	}
 	return p
