@@ -3,9 +3,7 @@ package caddymodule
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,6 +25,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/logging"                // the log encoders and filters
 
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
+	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/redial"
 )
 
 // realCaddy is a Caddy in this process, with reverse_proxy to a real app.
@@ -202,20 +200,9 @@ func client(t *testing.T, protocol string) *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(protocol == "HTTP/1.1")
 	protocols.SetUnencryptedHTTP2(protocol == "HTTP/2")
-	transport := &http.Transport{Protocols: protocols, DialContext: dial}
+	transport := &http.Transport{Protocols: protocols, DialContext: redial.Dial}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: 20 * time.Second}
-}
-
-// dial connects again if the connection is reset: a reload resets connections
-// that wait in the queue of the old socket when Caddy closes it.
-func dial(ctx context.Context, network, address string) (net.Conn, error) {
-	var conn net.Conn
-	err := error(syscall.ECONNRESET)
-	for tries := 0; tries < 5 && errors.Is(err, syscall.ECONNRESET); tries++ {
-		conn, err = new(net.Dialer).DialContext(ctx, network, address)
-	}
-	return conn, err
 }
 
 // overBoth runs a test with both protocols.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	_ "github.com/verify-webhook/caddy-verify-webhook/catalogue"
+	_ "github.com/verify-webhook/caddy-verify-webhook/internal/testkit/redial" // a reload resets connections
 )
 
 const vectorOfGitHub = `{"provider": {"name": "github", "secrets": [{"secret": "It's a Secret to Everybody"}]}, "name": "NAME", "now": 1760000000, "expect": "EXPECT",

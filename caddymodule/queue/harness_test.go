@@ -28,6 +28,7 @@ import (
 	_ "github.com/verify-webhook/caddy-verify-webhook/caddymodule/store" // the replay stores
 	_ "github.com/verify-webhook/caddy-verify-webhook/catalogue"         // the presets
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
+	_ "github.com/verify-webhook/caddy-verify-webhook/internal/testkit/redial" // a reload resets connections
 	durable "github.com/verify-webhook/caddy-verify-webhook/queue"
 )
 

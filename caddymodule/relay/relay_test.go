@@ -36,6 +36,7 @@ import (
 	_ "github.com/verify-webhook/caddy-verify-webhook/catalogue"         // the presets
 	"github.com/verify-webhook/caddy-verify-webhook/internal/sse"
 	"github.com/verify-webhook/caddy-verify-webhook/internal/testkit/process"
+	_ "github.com/verify-webhook/caddy-verify-webhook/internal/testkit/redial" // a reload resets connections
 )
 
 const (
