@@ -12,6 +12,10 @@ import (
 	"github.com/verify-webhook/caddy-verify-webhook/signature"
 )
 
+// maxTokenSignature is the maximum length of a signature in base64url, in bytes: that of
+// an RSA key of 8,192 bits. The library copies it several times.
+const maxTokenSignature = 1366
+
 // parsedToken is a token whose signature has not been verified.
 type parsedToken struct {
 	jws     *jose.JSONWebSignature
@@ -28,7 +32,7 @@ var errBadToken = signature.Refuse(signature.Malformed, "the token is malformed,
 func parseBodyToken(text string, algorithms []jose.SignatureAlgorithm) (*parsedToken, error) {
 	header, rest, _ := strings.Cut(text, ".")
 	payload, sig, found := strings.Cut(rest, ".")
-	if !found || (&detachedRules{}).checkHeader(header) != nil {
+	if !found || len(sig) > maxTokenSignature || (&detachedRules{}).checkHeader(header) != nil {
 		return nil, errBadToken
 	}
 	jws, err := jose.ParseDetached(header+".."+sig, []byte{}, algorithms)

@@ -60,9 +60,11 @@ var maxBodies = map[string]int64{
 	"polar": 4 << 20,
 	// One event, whose documents are sent as URLs. The code looks into no more.
 	"dropbox-sign": wholeMost,
+	// A token with the data of one user or organization, whose claims are read before
+	// the signature is verified.
+	"kinde": 768 << 10,
 	// A token, whose JSON is in strings. The code looks into no more.
-	"kinde": wholeMost,
-	"wix":   wholeMost,
+	"wix": wholeMost,
 	// One payment, mandate or payout. The body is hashed in base64url with SHA-512.
 	"truelayer": wholeMost,
 	// Names and IDs: files are fetched.

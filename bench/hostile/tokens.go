@@ -151,15 +151,18 @@ func severalSignatures(q conformance.Request, size int) []conformance.Request {
 	var out []conformance.Request
 	long := fill("", "x", "", size)
 	for name, values := range q.Headers {
+		if len(values[0]) < 32 {
+			continue // not a signature
+		}
 		value := spoiled(values[0])
 		for _, separator := range []string{" ", ",", ", ", ";", "; "} {
-			for _, n := range []int{2, 4, 8, 32} {
+			for _, n := range []int{2, 8} {
 				longer := clone(q)
 				longer.Headers[name] = []string{strings.Join(slices.Repeat([]string{value}, n), separator)}
 				out = append(out, with(longer, long))
 			}
 		}
-		for _, n := range []int{2, 4, 8, 32} {
+		for _, n := range []int{2, 8} {
 			longer := clone(q)
 			longer.Headers[name] = slices.Repeat([]string{value}, n)
 			out = append(out, with(longer, long))
